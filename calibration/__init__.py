@@ -1,0 +1,1 @@
+"""What the data says: road frames, observed ranges, metrics."""

@@ -1,0 +1,1 @@
+"""What runs on the device: contract, backends, runtime, scenes and the one command."""

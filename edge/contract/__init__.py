@@ -1,0 +1,1 @@
+"""The contract every stage reads: mission file, artifacts, preprocess, decoders, actions."""

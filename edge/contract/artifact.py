@@ -1,0 +1,122 @@
+"""Files that flow between stages: named schema, canonical JSON, digest, atomic replacement.
+
+Every file is written whole beside its target, synced and renamed over it, so a reader or a kill -9
+never meets half of one. Never decides where a file goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from firmware_bridge.errors import Missing, NotTrusted
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; on success it is synced and renamed over `path`.
+
+    On any exception the temporary file is removed and `path` stays as it was. The temporary name
+    keeps the suffix, since encoders choose their format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_atomic(path: Path, data: bytes) -> str:
+    """Replace `path` with `data` and return the data's sha256 as hex."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_json(payload: object) -> bytes:
+    """The one byte form of a JSON value: sorted keys, no spaces, no NaN."""
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode()
+
+
+def digest_json(payload: object) -> str:
+    """sha256 of the canonical form, as hex."""
+    return hashlib.sha256(canonical_json(payload)).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """sha256 of a file's bytes, as hex. Raises Missing when it cannot be read."""
+    sha = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                sha.update(block)
+    except OSError as error:
+        raise Missing(
+            f"cannot read {path}",
+            expected="a readable file",
+            found=error.strerror or str(error),
+            remedy="check the path and its permissions",
+        ) from error
+    return sha.hexdigest()
+
+
+def write_json(path: Path, schema: str, payload: dict[str, Any]) -> str:
+    """Write `payload` with its `schema` name and version, readable; returns the file's sha256."""
+    document = {"schema": schema, **payload}
+    text = json.dumps(document, indent=1, sort_keys=False, allow_nan=False)
+    return write_atomic(path, (text + "\n").encode())
+
+
+def read_json(path: Path, schema: str) -> dict[str, Any]:
+    """Read a JSON artifact and check that it is what its reader wants.
+
+    Raises:
+        Missing: no such file.
+        NotTrusted: not JSON, or another schema or version.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Missing(
+            f"cannot read {path}",
+            expected=f"a file of schema {schema}",
+            found=error.strerror or str(error),
+            remedy="run the stage that writes it, or correct the path",
+        ) from error
+    try:
+        document = json.loads(raw)
+    except ValueError as error:
+        raise NotTrusted(
+            f"{path} is not valid JSON",
+            expected=f"a file of schema {schema}",
+            found=str(error),
+            remedy="write it again with the stage that makes it",
+        ) from error
+    found = document.get("schema") if isinstance(document, dict) else type(document).__name__
+    if found != schema:
+        raise NotTrusted(
+            f"{path} has another schema",
+            expected=schema,
+            found=str(found),
+            remedy="write it again with this version of brakepoint",
+        )
+    assert isinstance(document, dict)
+    return document

@@ -1,0 +1,76 @@
+"""The values that flow from the camera to a decision.
+
+An empty `Detections` inside `Known` means that the road was looked at and is clear; whatever could
+not be looked at is `Unknown`, and Unknown is never clear. Holds values only, never computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BgrImage = NDArray[np.uint8]
+"""A picture: shape (height, width, 3), dtype uint8, channel order blue, green, red."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera picture.
+
+    Attributes:
+        image: (H, W, 3) uint8, BGR.
+        captured_ns: capture time on the monotonic clock, nanoseconds.
+        stamp_source: where that time came from ("driver", "read" or "video").
+        index: number of this frame in its source, from 0; gaps are drops.
+    """
+
+    image: BgrImage
+    captured_ns: int
+    stamp_source: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a decoder found in one frame.
+
+    Attributes:
+        boxes: (N, 4) float32, x1 y1 x2 y2 in frame pixels.
+        scores: (N,) float32 in 0..1, descending.
+        labels: (N,) int64, index into the mission's labels.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.scores.shape[0])
+
+    @staticmethod
+    def empty() -> Detections:
+        """No detections: a road that was looked at and is clear."""
+        return Detections(
+            boxes=np.zeros((0, 4), np.float32),
+            scores=np.zeros(0, np.float32),
+            labels=np.zeros(0, np.int64),
+        )
+
+
+@dataclass(frozen=True)
+class Known:
+    """The frame was perceived."""
+
+    detections: Detections
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The frame could not be perceived; `reason` says why, in words."""
+
+    reason: str
+
+
+Perception = Known | Unknown
