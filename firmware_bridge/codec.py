@@ -1,0 +1,393 @@
+"""Messages <-> payload bytes, as brakepoint.dbc defines them. Strict both ways; no I/O, no framing.
+
+A value that the contract cannot carry is an error here, never clipped or dropped: the only one that
+clips is the microcontroller, and it says so in its acknowledge.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, TypeAlias
+
+import cantools
+import cantools.database
+from cantools.database.can import Database
+
+PROTOCOL_VERSION = 1
+CAMERA_AGE_UNKNOWN_MS = 0xFFFF
+
+
+class CodecError(ValueError):
+    """A message or payload that the contract does not allow."""
+
+
+class Action(enum.IntEnum):
+    """Safety actions in order of severity: later means worse."""
+
+    NONE = 0
+    NOTIFY = 1
+    CAP_SPEED = 2
+    SLOW_DOWN = 3
+    COMFORT_STOP = 4
+    EMERGENCY_STOP = 5
+
+
+class Reason(enum.IntEnum):
+    """Why the host commands what it commands. For the record: the microcontroller never judges it."""
+
+    CLEAR = 0
+    POLICY_RULE = 1
+    PERCEPTION_UNKNOWN = 2
+    CAMERA_LOST = 3
+    LATE = 4
+    HEALTH = 5
+    UNACKNOWLEDGED = 6
+    OPERATOR = 7
+    STARTING = 8
+    SHUTDOWN = 9
+
+
+class Perception(enum.IntEnum):
+    """Whether the road was looked at. UNKNOWN is never clear."""
+
+    UNKNOWN = 0
+    KNOWN = 1
+
+
+class Canary(enum.IntEnum):
+    """Verdict of the golden-frame check."""
+
+    NOT_RUN = 0
+    PASSED = 1
+    FAILED = 2
+
+
+class Mode(enum.IntEnum):
+    """Mode of the on-device loop."""
+
+    STARTING = 0
+    NORMAL = 1
+    DEGRADED = 2
+    SAFE = 3
+    STOPPED = 4
+
+
+class AckResult(enum.IntEnum):
+    """What became of a command. RELEASE_REFUSED_*: it stands, but the latched stop holds."""
+
+    ACCEPTED = 0
+    CLIPPED = 1
+    RELEASE_REFUSED_MOVING = 2
+    RELEASE_REFUSED_UNHEALTHY = 3
+    REFUSED_NO_GREETING = 4
+    REFUSED_MISMATCH = 5
+    REFUSED_INVALID = 6
+
+    @property
+    def obeyed(self) -> bool:
+        """True when the commanded action itself is in force (perhaps with clipped numbers)."""
+        return self in (AckResult.ACCEPTED, AckResult.CLIPPED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hello:
+    """One side's introduction; HostHello and McuHello differ only in their id."""
+
+    version: int
+    boot_id: int
+    contract_hash: int
+    limits_hash: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostHello(Hello):
+    """Sent by the host."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class McuHello(Hello):
+    """Sent by the microcontroller."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SafetyCommand:
+    """What the vehicle shall do. Speeds 0 to 100 m/s, deceleration 0 to 10 m/s2 (positive brakes).
+
+    `valid_for_ms` is 1 to 1000; the microcontroller clips it to its compiled limit (300).
+    `release` permits a latched stop to be released to this action; where a rule wants the operator,
+    set it only after the operator asked. Numbers travel in steps of 1 cm/s and 1 cm/s2.
+    """
+
+    action: Action
+    release: bool
+    speed_ceiling_mps: float
+    deceleration_limit_mps2: float
+    valid_for_ms: int
+    reason: Reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """A turn of the decision loop.
+
+    `loop_sequence` grows by one each turn (any size: the low 16 bits travel). `camera_age_ms` above
+    65534 travels as 65535, which means that or older, or no frame at all.
+    """
+
+    loop_sequence: int
+    perception: Perception
+    camera_age_ms: int
+    mode: Mode
+    canary: Canary
+
+
+@dataclass(frozen=True, kw_only=True)
+class VehicleState:
+    """What the microcontroller measures. `speed_mps` is None where its sensor is at fault."""
+
+    speed_mps: float | None
+    standstill: bool
+    operator_request: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What the microcontroller applies. `tick_ms` is its clock, low 24 bits."""
+
+    effective_action: Action
+    stop_latched: bool
+    applied_ceiling_mps: float
+    applied_deceleration_mps2: float
+    faults: tuple[str, ...]
+    tick_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledge:
+    """The answer to the SafetyCommand whose frame carried `command_counter`."""
+
+    command_counter: int
+    result: AckResult
+    effective_action: Action
+    tick_ms: int
+
+
+Message: TypeAlias = (
+    HostHello | SafetyCommand | Heartbeat | McuHello | VehicleState | Status | Acknowledge
+)
+Signals: TypeAlias = dict[str, int]
+
+
+@cache
+def contract() -> Database:
+    """The parsed contract."""
+    text = (resources.files("firmware_bridge") / "brakepoint.dbc").read_text("utf-8")
+    database = cantools.database.load_string(text, "dbc", strict=True)
+    assert isinstance(database, Database)
+    return database
+
+
+def canonical_contract() -> str:
+    """All that both sides must agree on, one line a signal, free of comments and layout."""
+    lines = []
+    for message in sorted(contract().messages, key=lambda m: m.frame_id):
+        lines.append(f"{message.frame_id} {message.name} {message.length} {message.senders}")
+        for signal in sorted(message.signals, key=lambda s: s.start):
+            choices = sorted((int(k), str(v)) for k, v in (signal.choices or {}).items())
+            lines.append(
+                f"  {signal.name} {signal.start}|{signal.length} {signal.byte_order}"
+                f" signed={signal.is_signed} {signal.scale} {signal.offset}"
+                f" [{signal.minimum}|{signal.maximum}] {signal.unit} {choices}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def u24(text: str) -> int:
+    """First three bytes of the sha256 of `text`, big-endian."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:3], "big")
+
+
+@cache
+def contract_hash() -> int:
+    """What Hello carries as `contract_hash`."""
+    return u24(canonical_contract())
+
+
+def message_id(kind: type[Message] | Message) -> int:
+    """The contract's id of a message type."""
+    kind = kind if isinstance(kind, type) else type(kind)
+    return int(contract().get_message_by_name(kind.__name__).frame_id)
+
+
+def encode(message: Message) -> tuple[int, bytes]:
+    """Message id and payload. Raises CodecError for anything the contract cannot carry."""
+    definition = contract().get_message_by_name(type(message).__name__)
+    try:
+        signals = _FIELDS[type(message).__name__][0](message)
+        payload = definition.encode(signals, scaling=True, padding=False, strict=True)
+    except (cantools.Error, ValueError, TypeError) as error:
+        raise CodecError(f"{definition.name} cannot be sent: {error}") from error
+    return int(definition.frame_id), bytes(payload)
+
+
+def decode(frame_id: int, payload: bytes) -> Message:
+    """The message in `payload`. Raises CodecError for unknown ids, sizes, values, padding bits."""
+    try:
+        definition = contract().get_message_by_frame_id(frame_id)
+    except KeyError as error:
+        raise CodecError(f"message id {frame_id} is not in the contract") from error
+    if len(payload) != definition.length:
+        raise CodecError(f"{definition.name} is {definition.length} bytes, got {len(payload)}")
+    try:
+        signals: Any = definition.decode(payload, decode_choices=False)
+        # Encoding again proves at one stroke that ranges hold and padding bits are zero.
+        if bytes(definition.encode(signals, strict=True)) != payload:
+            raise CodecError(f"{definition.name} has bits set outside its signals")
+        return _FIELDS[definition.name][1](signals)
+    except (cantools.Error, ValueError) as error:
+        if isinstance(error, CodecError):
+            raise
+        raise CodecError(f"{definition.name} breaks the contract: {error}") from error
+
+
+def _centi(value: float) -> int:
+    """m/s to cm/s, m/s2 to cm/s2: nearest. Refuses NaN and infinities, which have no integer."""
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a number to act on")
+    return round(value * 100)
+
+
+def _from_hello(m: Hello) -> Signals:
+    return {
+        "version": operator.index(m.version),
+        "boot_id": operator.index(m.boot_id),
+        "contract_hash": operator.index(m.contract_hash),
+        "limits_hash": operator.index(m.limits_hash),
+    }
+
+
+def _from_command(m: SafetyCommand) -> Signals:
+    return {
+        "action": Action(m.action),
+        "release": bool(m.release),
+        "reason": Reason(m.reason),
+        "speed_ceiling_cmps": _centi(m.speed_ceiling_mps),
+        "deceleration_limit_cmps2": _centi(m.deceleration_limit_mps2),
+        "valid_for_ms": operator.index(m.valid_for_ms),
+    }
+
+
+def _to_command(s: Signals) -> SafetyCommand:
+    return SafetyCommand(
+        action=Action(s["action"]),
+        release=bool(s["release"]),
+        speed_ceiling_mps=s["speed_ceiling_cmps"] / 100,
+        deceleration_limit_mps2=s["deceleration_limit_cmps2"] / 100,
+        valid_for_ms=s["valid_for_ms"],
+        reason=Reason(s["reason"]),
+    )
+
+
+def _from_heartbeat(m: Heartbeat) -> Signals:
+    return {
+        "loop_sequence": operator.index(m.loop_sequence) & 0xFFFF,
+        "camera_age_ms": min(operator.index(m.camera_age_ms), CAMERA_AGE_UNKNOWN_MS),
+        "perception": Perception(m.perception),
+        "canary": Canary(m.canary),
+        "mode": Mode(m.mode),
+    }
+
+
+def _to_heartbeat(s: Signals) -> Heartbeat:
+    return Heartbeat(
+        loop_sequence=s["loop_sequence"],
+        perception=Perception(s["perception"]),
+        camera_age_ms=s["camera_age_ms"],
+        mode=Mode(s["mode"]),
+        canary=Canary(s["canary"]),
+    )
+
+
+def _from_vehicle(m: VehicleState) -> Signals:
+    return {
+        "speed_cmps": _centi(m.speed_mps) if m.speed_mps is not None else 0,
+        "speed_valid": m.speed_mps is not None,
+        "standstill": bool(m.standstill),
+        "operator_request": bool(m.operator_request),
+    }
+
+
+def _to_vehicle(s: Signals) -> VehicleState:
+    return VehicleState(
+        speed_mps=s["speed_cmps"] / 100 if s["speed_valid"] else None,
+        standstill=bool(s["standstill"]),
+        operator_request=bool(s["operator_request"]),
+    )
+
+
+@cache
+def fault_names() -> tuple[str, ...]:
+    """Names of the microcontroller's fault bits, lowest bit first, without their prefix."""
+    signals = sorted(contract().get_message_by_name("Status").signals, key=lambda s: s.start)
+    return tuple(s.name.removeprefix("fault_") for s in signals if s.name.startswith("fault_"))
+
+
+def _from_status(m: Status) -> Signals:
+    unknown = set(m.faults) - set(fault_names())
+    if unknown:
+        raise ValueError(f"unknown faults {sorted(unknown)}")
+    return {
+        "effective_action": Action(m.effective_action),
+        "stop_latched": bool(m.stop_latched),
+        "applied_deceleration_cmps2": _centi(m.applied_deceleration_mps2),
+        "applied_ceiling_cmps": _centi(m.applied_ceiling_mps),
+        "tick_ms": operator.index(m.tick_ms),
+        **{f"fault_{name}": name in m.faults for name in fault_names()},
+    }
+
+
+def _to_status(s: Signals) -> Status:
+    return Status(
+        effective_action=Action(s["effective_action"]),
+        stop_latched=bool(s["stop_latched"]),
+        applied_ceiling_mps=s["applied_ceiling_cmps"] / 100,
+        applied_deceleration_mps2=s["applied_deceleration_cmps2"] / 100,
+        faults=tuple(name for name in fault_names() if s[f"fault_{name}"]),
+        tick_ms=s["tick_ms"],
+    )
+
+
+def _from_ack(m: Acknowledge) -> Signals:
+    return {
+        "command_counter": operator.index(m.command_counter),
+        "result": AckResult(m.result),
+        "effective_action": Action(m.effective_action),
+        "tick_ms": operator.index(m.tick_ms),
+    }
+
+
+def _to_ack(s: Signals) -> Acknowledge:
+    return Acknowledge(
+        command_counter=s["command_counter"],
+        result=AckResult(s["result"]),
+        effective_action=Action(s["effective_action"]),
+        tick_ms=s["tick_ms"],
+    )
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], Signals], Callable[[Signals], Message]]] = {
+    "HostHello": (_from_hello, lambda s: HostHello(**s)),
+    "SafetyCommand": (_from_command, _to_command),
+    "Heartbeat": (_from_heartbeat, _to_heartbeat),
+    "McuHello": (_from_hello, lambda s: McuHello(**s)),
+    "VehicleState": (_from_vehicle, _to_vehicle),
+    "Status": (_from_status, _to_status),
+    "Acknowledge": (_from_ack, _to_ack),
+}
