@@ -1,0 +1,145 @@
+"""The one command: a table of verbs, each imported only when it is called.
+
+Prints a refusal as one message and turns it into the exit code of docs/cli.md; a traceback is a
+defect of ours. Knows verbs by name only, so that no import points upwards.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from firmware_bridge.errors import DeviceFault, Missing, Refusal, UsageError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One row: where the function is, its line of help, and the extra that brings its imports."""
+
+    target: str
+    help: str
+    extra: str | None = None
+
+
+VERBS: dict[str, Verb] = {
+    "init": Verb("edge.cli_mission:init", "write a first mission file, with comments"),
+    "mission check": Verb("edge.cli_mission:check", "check a mission file, all mistakes at once"),
+    "train": Verb("converters.cli:train", "fit the mission's network on its data", "convert"),
+    "convert": Verb(
+        "converters.cli:convert", "write float, INT8 and CPU graphs with proof", "convert"
+    ),
+    "run": Verb("edge.cli_run:run", "camera frames to safety actions, under budgets", "cpu,camera"),
+    "scenes": Verb("edge.cli_scenes:scenes", "write a generated road clip", "camera"),
+    "firmware": Verb("edge.cli_firmware:firmware", "run the microcontroller firmware on a pty"),
+}
+
+EXIT_CODES = {
+    0: "ok",
+    1: "the answer is no: a gate failed",
+    2: "usage: the command or the mission cannot be meant like this",
+    3: "something is missing",
+    4: "not trusted",
+    5: "device or link fault",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of `brakepoint`; always ends in SystemExit."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _overview()
+        raise SystemExit(0 if arguments else 2)
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        typer.echo(f"brakepoint {version('brakepoint')}")
+        raise SystemExit(0)
+    try:
+        _call(arguments)
+    except Refusal as refusal:
+        typer.echo(f"brakepoint: {refusal}", err=True)
+        raise SystemExit(refusal.exit_code) from None
+    except OSError as error:
+        fault = _system_fault(error)
+        typer.echo(f"brakepoint: {fault}", err=True)
+        raise SystemExit(fault.exit_code) from None
+
+
+def _call(arguments: list[str]) -> None:
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in VERBS:
+            verb, rest = VERBS[name], arguments[words:]
+            break
+    else:
+        raise _unknown_verb(arguments)
+    module_name, function_name = verb.target.split(":")
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+        app.command(help=verb.help if function.__doc__ is None else None)(function)
+        app(rest, prog_name=f"brakepoint {name}")
+    except ModuleNotFoundError as error:
+        raise _missing_package(name, verb, error) from error
+
+
+def _unknown_verb(arguments: list[str]) -> UsageError:
+    import difflib
+
+    near = difflib.get_close_matches(" ".join(arguments[:2]), VERBS, n=1, cutoff=0.5)
+    return UsageError(
+        f"no verb '{arguments[0]}'",
+        expected=", ".join(VERBS),
+        found=" ".join(arguments[:2]),
+        remedy=f"brakepoint {near[0]} --help" if near else "brakepoint --help",
+    )
+
+
+def _missing_package(name: str, verb: Verb, error: ModuleNotFoundError) -> Refusal:
+    own = ("edge", "firmware_bridge", "calibration", "converters")
+    if verb.extra is None or (error.name or "").split(".")[0] in own:
+        raise error  # our own import is broken: a defect, shown as one
+    return Missing(
+        f"`brakepoint {name}` needs a package that is not installed",
+        expected=f"the extra [{verb.extra}]",
+        found=str(error),
+        remedy=f"pip install 'brakepoint[{verb.extra}]'",
+    )
+
+
+def _system_fault(error: OSError) -> DeviceFault:
+    return DeviceFault(
+        "the system refused a file operation",
+        expected="space, permission and a working device",
+        found=str(error),
+        remedy="free space or correct the permission, then run the same command again: "
+        "nothing was left half-written",
+    )
+
+
+def _overview() -> None:
+    console = Console(highlight=False)
+    console.print("[bold]brakepoint[/] takes a perception model to a safety action on a vehicle.\n")
+    console.print("usage: brakepoint VERB [OPTIONS]      brakepoint VERB --help\n")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, verb in VERBS.items():
+        needs = Text(f"[{verb.extra}]" if verb.extra else "", style="dim")
+        table.add_row(Text(name, style="bold", no_wrap=True), verb.help, needs)
+    console.print(table)
+    console.print(
+        "\n[EXTRA] is needed beside the base: pip install 'brakepoint[EXTRA]'", markup=False
+    )
+    console.print("exit codes:")
+    for code, meaning in EXIT_CODES.items():
+        console.print(f"  {code}  {meaning}")
+
+
+if __name__ == "__main__":
+    main()

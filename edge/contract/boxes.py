@@ -1,0 +1,46 @@
+"""Arithmetic of axis-aligned boxes: intersection over union and non-maximum suppression.
+
+Pure numpy; boxes are (N, 4) float32 rows x1 y1 x2 y2 in any one unit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Boxes = NDArray[np.float32]
+
+
+def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Intersection over union of every box of `a` (N, 4) with every box of `b` (M, 4): (N, M).
+
+    Empty or inverted boxes have area 0 and overlap nothing.
+    """
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.clip(bottom_right - top_left, 0.0, None)
+    shared = sides[..., 0] * sides[..., 1]
+    area_a = np.prod(np.clip(a[:, 2:] - a[:, :2], 0.0, None), axis=1)
+    area_b = np.prod(np.clip(b[:, 2:] - b[:, :2], 0.0, None), axis=1)
+    union = area_a[:, None] + area_b[None, :] - shared
+    return np.where(union > 0.0, shared / np.maximum(union, 1e-12), 0.0).astype(np.float32)
+
+
+def suppress(
+    boxes: Boxes, scores: NDArray[np.float32], labels: NDArray[np.int64], *, iou_threshold: float
+) -> NDArray[np.int64]:
+    """Greedy non-maximum suppression within each label; returns kept rows, best score first.
+
+    Ties fall to the lower row, so that the same input gives the same output everywhere.
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlap = iou_matrix(boxes, boxes)
+    rivals = (overlap > iou_threshold) & (labels[:, None] == labels[None, :])
+    suppressed = np.zeros(len(scores), dtype=bool)
+    kept: list[int] = []
+    for row in order:
+        if suppressed[row]:
+            continue
+        kept.append(int(row))
+        suppressed |= rivals[row]
+    return np.asarray(kept, dtype=np.int64)

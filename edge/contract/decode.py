@@ -1,0 +1,147 @@
+"""Decoders: raw network output to detections in frame pixels. One table, pure numpy.
+
+Never filters by what the policy wants: thresholds are the mission's `[model.decode]`. An output
+that cannot be right (NaN, Inf, wrong shape) is Unknown, never "no detections".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.boxes import Boxes, suppress
+from edge.contract.perception import Detections, Known, Perception, Unknown
+from edge.contract.preprocess import Placement
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DecodeSpec:
+    """How raw output becomes detections.
+
+    Attributes:
+        kind: a key of DECODERS.
+        strides: network pixels per cell of each output level, in output order.
+        classes: number of labels.
+        score_threshold: detections below it are dropped.
+        iou_threshold: two boxes of one label that overlap more are one object.
+        max_detections: at most this many, best first.
+    """
+
+    kind: Literal["yolox", "roadnet"]
+    strides: tuple[int, ...]
+    classes: int
+    score_threshold: float
+    iou_threshold: float
+    max_detections: int
+
+
+@lru_cache(maxsize=8)
+def cells(strides: tuple[int, ...], width_px: int, height_px: int) -> tuple[Floats, Floats]:
+    """Column and row (N, 2) and stride (N, 1) of every output cell, level by level, row-major."""
+    grids: list[Floats] = []
+    steps: list[Floats] = []
+    for stride in strides:
+        rows, columns = np.mgrid[0 : height_px // stride, 0 : width_px // stride]
+        grid = np.stack([columns.ravel(), rows.ravel()], axis=1).astype(np.float32)
+        grids.append(grid)
+        steps.append(np.full((len(grid), 1), stride, np.float32))
+    return np.concatenate(grids), np.concatenate(steps)
+
+
+def _yolox(raw: Floats, grid: Floats, stride: Floats) -> tuple[Boxes, Floats]:
+    """Raw (N, 5+C): x, y, log w, log h per cell, objectness and class scores already sigmoid.
+
+    Source: Ge et al., YOLOX (arXiv:2107.08430), section 2.1 and its ONNX export.
+    """
+    centre = (raw[:, :2] + grid) * stride
+    half = np.exp(raw[:, 2:4]) * stride / 2.0
+    return np.concatenate([centre - half, centre + half], axis=1), raw[:, 4:5] * raw[:, 5:]
+
+
+def _roadnet(raw: Floats, grid: Floats, stride: Floats) -> tuple[Boxes, Floats]:
+    """Raw (N, 4+C): distances left, top, right, bottom of the cell centre in strides, then logits.
+
+    Source: Tian et al., FCOS (arXiv:1904.01355), equation 1; no centre-ness.
+    """
+    centre: Floats = (grid + np.float32(0.5)) * stride
+    boxes = np.concatenate([centre - raw[:, :2] * stride, centre + raw[:, 2:4] * stride], axis=1)
+    scores: Floats = np.float32(1.0) / (np.float32(1.0) + np.exp(-raw[:, 4:]))
+    return boxes, scores
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """One row of the table: the arithmetic and the values a cell holds beside its classes."""
+
+    arithmetic: Callable[[Floats, Floats, Floats], tuple[Boxes, Floats]]
+    box_values: int
+
+
+DECODERS: dict[str, Decoder] = {"yolox": Decoder(_yolox, 5), "roadnet": Decoder(_roadnet, 4)}
+
+
+def output_shape(spec: DecodeSpec, width_px: int, height_px: int) -> tuple[int, int, int]:
+    """The shape (1, cells, values) that a network with this decoder must put out."""
+    grid, _ = cells(spec.strides, width_px, height_px)
+    return (1, len(grid), DECODERS[spec.kind].box_values + spec.classes)
+
+
+def decode(
+    raw: Floats, spec: DecodeSpec, width_px: int, height_px: int
+) -> tuple[Boxes, Floats, NDArray[np.int64]]:
+    """Raw output (1, N, V) to boxes (K, 4) in network pixels, scores (K,), labels (K,), best first.
+
+    Raises:
+        ValueError: the output is of another shape, or holds NaN, Inf or impossible boxes.
+    """
+    wanted = output_shape(spec, width_px, height_px)
+    if raw.shape != wanted:
+        raise ValueError(f"output has shape {raw.shape}, the {spec.kind} decoder needs {wanted}")
+    if not np.isfinite(raw).all():
+        raise ValueError("output holds NaN or Inf")
+    grid, stride = cells(spec.strides, width_px, height_px)
+    with np.errstate(over="ignore"):
+        boxes, scores = DECODERS[spec.kind].arithmetic(raw[0], grid, stride)
+    labels = scores.argmax(axis=1)
+    best = scores[np.arange(len(scores)), labels]
+    picked = np.flatnonzero(best >= spec.score_threshold)
+    # Enough candidates for any road, few enough that the N x N overlap stays small.
+    picked = picked[np.argsort(-best[picked], kind="stable")][: 10 * spec.max_detections]
+    boxes, best, labels = boxes[picked], best[picked], labels[picked]
+    if not np.isfinite(boxes).all() or not np.isfinite(best).all():
+        raise ValueError("output decodes to infinite boxes")
+    if (best > 1.0 + 1e-3).any() or (boxes[:, 2:] < boxes[:, :2]).any():
+        raise ValueError("output decodes to scores above 1 or inverted boxes")
+    kept = suppress(boxes, best, labels, iou_threshold=spec.iou_threshold)[: spec.max_detections]
+    return boxes[kept].astype(np.float32), best[kept].astype(np.float32), labels[kept]
+
+
+def perceive(
+    raw: Floats,
+    spec: DecodeSpec,
+    *,
+    placement: Placement,
+    input_size: tuple[int, int],
+    frame_size: tuple[int, int],
+) -> Perception:
+    """Raw output to Known detections in frame pixels, or Unknown when it cannot be right.
+
+    Sizes are (width_px, height_px).
+    """
+    try:
+        boxes, scores, labels = decode(raw, spec, *input_size)
+    except ValueError as error:
+        return Unknown(str(error))
+    return Known(Detections(placement.to_frame(boxes, *frame_size), scores, labels))
+
+
+def with_threshold(spec: DecodeSpec, score_threshold: float) -> DecodeSpec:
+    """The same decoder with another score threshold (evaluation wants a low one)."""
+    return replace(spec, score_threshold=score_threshold)

@@ -1,0 +1,173 @@
+"""Reads `mission.toml`: overrides applied, paths resolved, every mistake listed at once.
+
+Paths in the file resolve against the file's own folder; a path given by `--set` resolves against
+the current folder. Never guesses a value that the file does not hold.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from edge.contract.cross_checks import Mistake, cross_mistakes
+from edge.contract.mission import Mission
+from firmware_bridge.errors import Missing, UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PATH_KEYS = ("model.file", "model.weights", "model.labels", "data.root")
+"""Keys that may hold a path; `model.labels` only where it is a string."""
+
+
+class MissionInvalid(UsageError):
+    """A mission file with mistakes; `mistakes` holds (dotted key, what is wrong) for each."""
+
+    def __init__(self, path: Path, mistakes: Sequence[Mistake]) -> None:
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
+        super().__init__(
+            f"{path} has {count}",
+            expected="a mission as `brakepoint init` writes it, with a comment on every key",
+            found="".join(f"\n    {key}: {text}" for key, text in mistakes),
+            remedy=f"correct the file, then: brakepoint mission check {path}",
+        )
+        self.mistakes = tuple(mistakes)
+
+
+def load_mission(path: Path, overrides: Sequence[str] = ()) -> Mission:
+    """The mission at `path` with `overrides` ("KEY=VALUE", as from `--set`) applied.
+
+    Raises:
+        Missing: the file, or the labels file it names, cannot be read.
+        UsageError: not TOML, or an override that cannot be meant.
+        MissionInvalid: mistakes, all of them at once.
+    """
+    raw = _read(path)
+    raw = _resolve_paths(raw, path.resolve().parent)
+    for override in overrides:
+        _apply(raw, override)
+    _read_labels(raw)
+    try:
+        return Mission.model_validate(raw)
+    except ValidationError as error:
+        raise MissionInvalid(path, _mistakes(error, raw)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        path = path / "mission.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Missing(
+            f"cannot read the mission {path}",
+            expected="a mission file (TOML, UTF-8)",
+            found=getattr(error, "strerror", None) or str(error),
+            remedy="correct the path, or write a first one: brakepoint init mission.toml",
+        ) from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(
+            f"{path} is not TOML",
+            expected="TOML, as `brakepoint init` writes it",
+            found=str(error),
+            remedy="correct that line",
+        ) from error
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise UsageError(
+            f"--set {override} cannot be meant",
+            expected="KEY=VALUE, for example --set model.decode.score_threshold=0.4",
+            found=override,
+            remedy="write the dotted key of the mission, = and a value",
+        )
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string, so that paths need no quotes
+    section = raw
+    for part in parts[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise UsageError(
+                f"--set {override} cannot be meant",
+                expected=f"a section at {part}",
+                found=f"{part} is a value",
+                remedy="see the keys with: brakepoint mission check MISSION --json",
+            )
+    if key.strip() in PATH_KEYS and isinstance(value, str):
+        value = str(Path(value).expanduser().resolve())
+    section[parts[-1]] = value
+
+
+def _resolve_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for key in PATH_KEYS:
+        section_name, name = key.split(".")
+        section = raw.get(section_name)
+        if isinstance(section, dict) and isinstance(section.get(name), str):
+            section[name] = str((folder / Path(section[name]).expanduser()).resolve())
+    return raw
+
+
+def _read_labels(raw: dict[str, Any]) -> None:
+    model = raw.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("labels"), str):
+        return
+    path = Path(model["labels"])
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Missing(
+            f"cannot read the labels {path}",
+            expected="a text file with one label a line",
+            found=getattr(error, "strerror", None) or str(error),
+            remedy='correct model.labels, or give a list: labels = ["pedestrian", "vehicle"]',
+        ) from error
+    model["labels"] = [line.strip() for line in lines if line.strip()]
+
+
+def _mistakes(error: ValidationError, raw: dict[str, Any]) -> list[Mistake]:
+    found: list[Mistake] = []
+    for item in error.errors():
+        if not item["loc"]:
+            continue  # the cross checks' own summary; they are listed one by one below
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
+        found.append((key.lstrip("."), _sentence(item, raw)))
+    return found + cross_mistakes(raw)
+
+
+def _sentence(item: Any, raw: dict[str, Any]) -> str:
+    if item["type"] == "missing":
+        return "missing"
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(item["loc"][-1]), _known_keys(item["loc"]), n=1)
+        return "unknown key" + (f": did you mean '{near[0]}'?" if near else "")
+    return f"{item['msg'][0].lower()}{item['msg'][1:]}, found {item['input']!r}"
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    """Names of the section that holds `location`, found by walking the schema."""
+    model: Any = Mission
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(
+            (a for a in candidates if isinstance(a, type) and issubclass(a, BaseModel)), None
+        )
+        if model is None:
+            return []
+    return list(model.model_fields)

@@ -1,0 +1,237 @@
+"""The schema of `mission.toml`: the contract that every stage reads.
+
+Values and their types only; rules that span keys are in `cross_checks.py`, policy in `rules.py`,
+reading files, `--set` and messages in `loading.py`. Unknown keys are refused everywhere. Lengths
+in metres, speeds in m/s, times in milliseconds, pictures in pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from edge.contract.cross_checks import cross_mistakes
+from edge.contract.decode import DecodeSpec
+from edge.contract.preprocess import PreprocessSpec
+from edge.contract.rules import Policy, Strict
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+Triple = tuple[float, float, float]
+
+MAX_VALID_FOR_MS = 300
+"""The longest time-to-live a command may ask for; the microcontroller clips to the same."""
+
+
+class Purpose(Strict):
+    """The machine-learning canvas: why this model may touch a vehicle."""
+
+    task: Text
+    decision: Text
+    value: Text
+    harm: Text
+    feedback: Text
+
+
+class Input(Strict):
+    """Size of the network input."""
+
+    width_px: Positive
+    height_px: Positive
+
+
+class Preprocess(Strict):
+    """How a camera picture becomes that input (see `edge.contract.preprocess`)."""
+
+    fit: Literal["letterbox", "stretch"]
+    anchor: Literal["top_left", "center"] = "center"
+    pad_value: Annotated[int, Field(ge=0, le=255)] = 114
+    color: Literal["bgr", "rgb"]
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+
+
+class Decode(Strict):
+    """How raw output becomes detections (see `edge.contract.decode`)."""
+
+    kind: Literal["yolox", "roadnet"]
+    strides: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    score_threshold: Share
+    iou_threshold: Share
+    max_detections: Positive = 100
+
+
+class Model(Strict):
+    """Where the network comes from and what its numbers mean.
+
+    Either `file` (ONNX) or `factory` ("module:function", called with the number of labels) with
+    `weights`. `labels` is a list, or the name of a text file with one label a line.
+    """
+
+    file: Path | None = None
+    factory: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")] | None = None
+    weights: Path | None = None
+    labels: Annotated[tuple[Text, ...], Field(min_length=1)]
+    input: Input
+    preprocess: Preprocess
+    decode: Decode
+
+    @property
+    def preprocess_spec(self) -> PreprocessSpec:
+        """The preprocess as plain numbers."""
+        given = self.preprocess
+        return PreprocessSpec(
+            width_px=self.input.width_px,
+            height_px=self.input.height_px,
+            fit=given.fit,
+            anchor=given.anchor,
+            pad_value=given.pad_value,
+            color=given.color,
+            mean=given.mean,
+            std=given.std,
+        )
+
+    @property
+    def decode_spec(self) -> DecodeSpec:
+        """The decoder as plain numbers."""
+        given = self.decode
+        return DecodeSpec(
+            kind=given.kind,
+            strides=given.strides,
+            classes=len(self.labels),
+            score_threshold=given.score_threshold,
+            iou_threshold=given.iou_threshold,
+            max_detections=given.max_detections,
+        )
+
+
+class Data(Strict):
+    """Road frames for calibration and for the held-back judgement.
+
+    kind "images": the pictures under `root`; with `table` (a CSV in `root` whose first column is
+    the file name) and `group` (one of its columns, for example drive) whole groups are held back.
+    kind "scenes": generated ones.
+    """
+
+    kind: Literal["images", "scenes"]
+    root: Path | None = None
+    table: str | None = None
+    group: str | None = None
+    seed: int = 0
+
+
+class Calibration(Strict):
+    """How ranges are taken: frames looked at, frames held back to judge INT8, the method.
+
+    `method` "max" takes the largest magnitude seen; "percentile" the smallest that covers
+    `percentile` percent of the values.
+    """
+
+    frames: Annotated[int, Field(ge=8)] = 64
+    held_back: Annotated[int, Field(ge=4)] = 32
+    method: Literal["max", "percentile"] = "percentile"
+    percentile: Annotated[float, Field(gt=90.0, le=100.0)] = 99.99
+
+
+class Precision(Strict):
+    """What the converter writes. Opset 18 unless the target is TensorRT 8.6 (17)."""
+
+    opset: Annotated[int, Field(ge=17, le=21)] = 18
+
+
+class Gates(Strict):
+    """Limits that fail a conversion. A gate that is not given is reported as not gated.
+
+    parity_max_abs: largest difference between the source model and float.onnx, over all outputs.
+    found_min: least share of float's detections with score >= 0.3 that int8.onnx and cpu.onnx,
+        each on its own, find at IoU 0.5 with the same label on held-back frames.
+    size_max_mb: largest int8.onnx, in 10^6 bytes.
+    """
+
+    parity_max_abs: PositiveFloat = 1e-3
+    found_min: Share | None = None
+    size_max_mb: PositiveFloat | None = None
+
+
+class Budget(Strict):
+    """Milliseconds allowed for each stage and from capture to bytes written."""
+
+    grab_ms: PositiveFloat
+    preprocess_ms: PositiveFloat
+    infer_ms: PositiveFloat
+    decode_ms: PositiveFloat
+    track_ms: PositiveFloat
+    decide_ms: PositiveFloat
+    send_ms: PositiveFloat
+    end_to_end_ms: PositiveFloat
+
+    def stage_ms(self, stage: str) -> float:
+        """The budget of one of STAGES."""
+        value: float = getattr(self, f"{stage}_ms")
+        return value
+
+
+class Camera(Strict):
+    """What the camera delivers, and the speed assumed while the true one is unknown."""
+
+    width_px: Positive
+    height_px: Positive
+    fps: PositiveFloat
+    assumed_speed_mps: PositiveFloat
+
+
+class LinkSettings(Strict):
+    """The serial link. `port` is a device path, or "emulated" for the firmware as a process."""
+
+    port: Text = "emulated"
+    baud: Positive = 115200
+    rate_hz: Annotated[float, Field(ge=20.0, le=200.0)] = 50.0
+    valid_for_ms: Annotated[int, Field(ge=50, le=MAX_VALID_FOR_MS)] = 250
+    acknowledge_within_ms: Annotated[int, Field(ge=10, le=1000)] = 100
+
+
+class Target(Strict):
+    """Where the model runs."""
+
+    backend: Literal["onnxruntime"] = "onnxruntime"
+    threads: Positive = 2
+
+
+class Train(Strict):
+    """How `brakepoint train` fits the factory's network on generated scenes."""
+
+    steps: Positive
+    batch: Positive
+    learning_rate: PositiveFloat
+    scenes: Positive
+    validation_scenes: Positive
+    seed: int = 0
+
+
+class Mission(Strict):
+    """One mission file, checked, with paths resolved."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    purpose: Purpose
+    model: Model
+    data: Data
+    calibration: Calibration = Calibration()
+    precision: Precision = Precision()
+    gates: Gates = Gates()
+    budget: Budget
+    camera: Camera
+    policy: Policy
+    link: LinkSettings = LinkSettings()
+    target: Target = Target()
+    train: Train | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Mission:
+        mistakes = cross_mistakes(self.model_dump())
+        if mistakes:
+            raise ValueError("; ".join(f"{key}: {text}" for key, text in mistakes))
+        return self

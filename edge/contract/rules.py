@@ -1,0 +1,90 @@
+"""Policy as data: zones, rules and fallbacks of the mission's `[policy]`.
+
+The schema only; the deciding is in `edge/runtime/policy.py`. Actions and their order are the
+link's (`firmware_bridge.codec.Action`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Strict(BaseModel):
+    """A frozen section that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+ActionName = Literal["NOTIFY", "CAP_SPEED", "SLOW_DOWN", "COMFORT_STOP", "EMERGENCY_STOP"]
+
+
+class When(Strict):
+    """What a rule looks for in one frame: at least `count` tracked objects that match it all.
+
+    label: one of the mission's labels. confidence: least score. zone: a name in `[policy.zones]`
+    that must hold the middle of the box's lower edge (where it stands on the road); without one
+    the whole frame. height_min: least box height as a share of the frame's.
+    """
+
+    label: Text
+    confidence: Share
+    zone: Text | None = None
+    height_min: Share = 0.0
+    count: Annotated[int, Field(ge=1)] = 1
+
+
+class Confirm(Strict):
+    """Fires once `k` of the last `of` perceived frames matched."""
+
+    k: Annotated[int, Field(ge=1)]
+    of: Annotated[int, Field(ge=1)]
+
+
+class Rule(Strict):
+    """One safety action and when it applies.
+
+    clear: "when_gone" (no match in the confirm window), "standstill" (gone, and the vehicle
+    stands), "operator" (the same, and the operator asks), "never" (until the daemon is started
+    again). hold_ms: stays active at least so long after the last match.
+    """
+
+    name: Text
+    why: Text
+    when: When
+    confirm: Confirm
+    action: ActionName
+    speed_ceiling_mps: Annotated[float, Field(ge=0.0, le=70.0)] | None = None
+    deceleration_mps2: Annotated[float, Field(gt=0.0, le=10.0)] | None = None
+    clear: Literal["when_gone", "standstill", "operator", "never"]
+    hold_ms: Annotated[int, Field(ge=0)] = 0
+
+
+class Fallbacks(Strict):
+    """What the loop does by itself when perception or link fail; the mission may tighten.
+
+    Ages are of the newest frame that was perceived, in camera periods. Defaults: the failure
+    table of docs/runtime.md.
+    """
+
+    unknown_after_periods: Annotated[float, Field(ge=1.0, le=2.0)] = 2.0
+    slow_down_after_periods: Annotated[float, Field(ge=2.0, le=5.0)] = 5.0
+    comfort_stop_after_periods: Annotated[float, Field(ge=3.0, le=10.0)] = 10.0
+    late_share_max: Annotated[float, Field(ge=0.0, le=0.2)] = 0.2
+    speed_ceiling_mps: Annotated[float, Field(ge=0.0, le=70.0)]
+    deceleration_mps2: Annotated[float, Field(gt=0.0, le=10.0)]
+
+
+class Policy(Strict):
+    """Zones, rules and fallbacks.
+
+    zones: name -> polygon of at least three (x, y) corners as shares of frame width and height.
+    """
+
+    zones: dict[str, Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]] = {}
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    fallbacks: Fallbacks

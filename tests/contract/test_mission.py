@@ -1,0 +1,179 @@
+"""The mission file: what a person who writes one meets."""
+
+from __future__ import annotations
+
+import typing
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from edge.contract.cross_checks import CHECKS, STAGES
+from edge.contract.loading import MissionInvalid, load_mission
+from edge.contract.mission import Budget
+from edge.contract.rules import ActionName
+from firmware_bridge.codec import Action
+from firmware_bridge.errors import Missing, UsageError
+
+TEMPLATE = resources.files("edge.contract").joinpath("mission_template.toml").read_text()
+
+
+def written(folder: Path, *changes: tuple[str, str]) -> Path:
+    """The template with pieces of text replaced, as a file."""
+    text = TEMPLATE
+    for old, new in changes:
+        assert old in text, f"the template no longer holds {old!r}"
+        text = text.replace(old, new, 1)
+    path = folder / "mission.toml"
+    path.write_text(text)
+    return path
+
+
+def mistakes(path: Path, *overrides: str) -> dict[str, str]:
+    with pytest.raises(MissionInvalid) as caught:
+        load_mission(path, overrides)
+    return dict(caught.value.mistakes)
+
+
+def test_the_template_is_a_valid_mission(tmp_path: Path) -> None:
+    mission = load_mission(written(tmp_path))
+    assert mission.policy.rules[0].action == "COMFORT_STOP"
+    assert mission.model.weights == tmp_path / "weights.pt"
+
+
+@pytest.mark.parametrize("example", ["roadnet", "yolox_nano"])
+def test_the_examples_are_valid(root: Path, example: str) -> None:
+    assert load_mission(root / "examples" / example / "mission.toml").policy.rules
+
+
+def test_the_template_comments_on_every_key_it_holds() -> None:
+    sections = [line for line in TEMPLATE.splitlines() if line.startswith("[") and "[[" not in line]
+    for wanted in ("purpose", "model", "data", "calibration", "gates", "budget", "link", "target"):
+        assert any(line.startswith(f"[{wanted}]") for line in sections)
+
+
+def test_five_mistakes_are_listed_at_once(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        ("infer_ms = 40", "infer_ms = -3"),
+        ('kind = "roadnet"', 'kind = "yolo"'),
+        ("fps = 25", "fsp = 25"),
+        ('zone = "corridor", height_min = 0.05', 'zone = "road", height_min = 0.05'),
+        ('"vehicle", "traffic sign"]', '"car", "traffic sign"]'),
+    )
+    found = mistakes(path)
+    assert found["budget.infer_ms"].endswith("found -3")
+    assert "'yolox' or 'roadnet'" in found["model.decode.kind"]
+    assert found["camera.fps"] == "missing"
+    assert "did you mean 'fps'" in found["camera.fsp"]
+    assert "'road'" in found["policy.rules[0].when.zone"]
+    assert "'vehicle'" in found["policy.rules[1].when.label"]
+
+
+CROSS = {
+    "origin": (("factory =", 'file = "a.onnx"\nfactory ='), "model", "either file"),
+    "weights": (('weights = "weights.pt"', ""), "model", "needs weights"),
+    "labels": (('["pedestrian",', '["vehicle", "pedestrian",'), "model.labels", "more than once"),
+    "strides": (("width_px = 320", "width_px = 330"), "model.input.width_px", "multiple"),
+    "std": (("std = [64.0,", "std = [0.0,"), "model.preprocess.std", "above 0"),
+    "data": (('kind = "scenes"', 'kind = "images"'), "data.root", "needs a folder"),
+    "budget": (("end_to_end_ms = 100", "end_to_end_ms = 50"), "budget.end_to_end_ms", "85 ms"),
+    "names": (
+        ('"vehicle close ahead"', '"pedestrian in the corridor"'),
+        "policy.rules[1].name",
+        "another rule",
+    ),
+    "zone": (('zone = "corridor"', 'zone = "x"'), "policy.rules[0].when.zone", "corridor"),
+    "ceiling": (("speed_ceiling_mps = 10.0", ""), "policy.rules[1].speed_ceiling_mps", "needs it"),
+    "stop": (
+        ('clear = "standstill" ', 'clear = "when_gone" '),
+        "policy.rules[0].clear",
+        "earliest",
+    ),
+    "confirm": (("k = 3, of = 5", "k = 6, of = 5"), "policy.rules[0].confirm", "never"),
+    "order": (
+        ("slow_down_after_periods = 5.0", "slow_down_after_periods = 2.0"),
+        "policy.fallbacks",
+        "order",
+    ),
+    "turns": (("rate_hz = 50", "rate_hz = 20\nvalid_for_ms = 100 #"), "link.valid_for_ms", "three"),
+    "train": (
+        ('factory = "converters.zoo:roadnet"\nweights = "weights.pt"', 'file = "a.onnx"'),
+        "train",
+        "model.factory",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CROSS)
+def test_keys_that_do_not_fit_together(tmp_path: Path, case: str) -> None:
+    change, key, words = CROSS[case]
+    text = TEMPLATE.replace(*change, 1)
+    if case == "turns":
+        text = text.replace("valid_for_ms = 250", "# ")
+    path = tmp_path / "mission.toml"
+    path.write_text(text)
+    found = mistakes(path)
+    assert words in found[key], found
+
+
+def test_every_cross_check_has_a_case() -> None:
+    assert len(CHECKS) <= len(CROSS)
+
+
+def test_set_overrides_and_its_paths_resolve_against_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path = written(tmp_path)
+    monkeypatch.chdir(elsewhere)
+    mission = load_mission(
+        path, ["model.weights=other.pt", "gates.found_min=0.5", "target.threads=1"]
+    )
+    assert mission.model.weights == elsewhere / "other.pt"
+    assert mission.gates.found_min == 0.5
+    assert mission.target.threads == 1
+
+
+@pytest.mark.parametrize("override", ["nonsense", "=3", "name.deeper=1", "a..b=1"])
+def test_an_override_that_cannot_be_meant(tmp_path: Path, override: str) -> None:
+    with pytest.raises(UsageError):
+        load_mission(written(tmp_path), [override])
+
+
+def test_an_unknown_key_by_set_is_refused(tmp_path: Path) -> None:
+    assert "unknown key" in mistakes(written(tmp_path), "gates.fonud_min=0.5")["gates.fonud_min"]
+
+
+def test_labels_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("pedestrian\nvehicle\n\ntraffic sign\n")
+    path = written(
+        tmp_path, ('labels = ["pedestrian", "vehicle", "traffic sign"]', 'labels = "labels.txt"')
+    )
+    assert load_mission(path).model.labels == ("pedestrian", "vehicle", "traffic sign")
+
+
+def test_missing_files_say_so(tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="brakepoint init"):
+        load_mission(tmp_path / "none.toml")
+    with pytest.raises(Missing, match=r"none\.txt"):
+        load_mission(written(tmp_path), ["model.labels=none.txt"])
+
+
+def test_not_toml(tmp_path: Path) -> None:
+    path = tmp_path / "mission.toml"
+    path.write_text("name = \n")
+    with pytest.raises(UsageError, match="line 1"):
+        load_mission(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(Missing, match="UTF-8"):
+        load_mission(path)
+
+
+def test_action_names_are_the_links() -> None:
+    assert set(typing.get_args(ActionName)) == set(Action.__members__) - {"NONE"}
+
+
+def test_every_stage_has_a_budget() -> None:
+    assert {f"{stage}_ms" for stage in STAGES} | {"end_to_end_ms"} == set(Budget.model_fields)

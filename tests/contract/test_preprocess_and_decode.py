@@ -1,0 +1,190 @@
+"""Preprocess and decoders: pixels and boxes land where they belong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.contract.boxes import iou_matrix, suppress
+from edge.contract.decode import DECODERS, DecodeSpec, decode, output_shape, perceive
+from edge.contract.perception import Known, Unknown
+from edge.contract.preprocess import PreprocessSpec, fit_image, place, preprocess
+
+
+def spec(**changes: object) -> PreprocessSpec:
+    values: dict[str, object] = {
+        "width_px": 320,
+        "height_px": 192,
+        "fit": "letterbox",
+        "anchor": "center",
+        "pad_value": 114,
+        "color": "rgb",
+        "mean": (0.0, 0.0, 0.0),
+        "std": (1.0, 1.0, 1.0),
+    }
+    return PreprocessSpec(**(values | changes))  # type: ignore[arg-type] # test shorthand
+
+
+def test_colour_order_mean_and_std_are_applied_in_the_stated_order() -> None:
+    image = np.zeros((192, 320, 3), np.uint8)
+    image[:] = (10, 20, 30)
+    rgb, _ = preprocess(image, spec(mean=(30.0, 20.0, 10.0), std=(1.0, 2.0, 4.0)))
+    assert rgb.shape == (1, 3, 192, 320)
+    assert rgb.dtype == np.float32
+    assert np.abs(rgb).max() == 0.0
+    bgr, _ = preprocess(image, spec(color="bgr", std=(1.0, 2.0, 3.0)))
+    np.testing.assert_allclose(bgr[0, :, 5, 5], [10.0, 10.0, 10.0])
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "stretch"])
+@pytest.mark.parametrize("anchor", ["center", "top_left"])
+@pytest.mark.parametrize("size", [(640, 384), (848, 635), (100, 400), (321, 193)])
+def test_a_bright_patch_is_found_again_where_the_placement_says(
+    fit: str, anchor: str, size: tuple[int, int]
+) -> None:
+    width, height = size
+    image = np.zeros((height, width, 3), np.uint8)
+    box = np.array([[width * 0.25, height * 0.5, width * 0.5, height * 0.75]], np.float32)
+    x1, y1, x2, y2 = box[0].astype(int)
+    image[y1:y2, x1:x2] = 255
+    fitted, placement = fit_image(image, spec(fit=fit, anchor=anchor, pad_value=0))
+    rows, columns = np.nonzero(fitted[:, :, 0] > 127)
+    seen = [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]
+    np.testing.assert_allclose(placement.to_network(box), seen, atol=1.5)
+    back = placement.to_frame(placement.to_network(box), width, height)
+    np.testing.assert_allclose(back, box, atol=0.01)
+
+
+def test_padding_has_the_declared_value() -> None:
+    fitted, _ = fit_image(np.zeros((100, 320, 3), np.uint8), spec(anchor="top_left"))
+    assert (fitted[150:] == 114).all()
+    assert (fitted[:100] == 0).all()
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_any_frame_fits(width: int, height: int) -> None:
+    placement = place(spec(), width, height)
+    corner = placement.to_network(np.array([[0, 0, width, height]], np.float32))[0]
+    assert corner[2] <= 320 + 1
+    assert corner[3] <= 192 + 1
+
+
+def decoder(kind: str = "roadnet", **changes: object) -> DecodeSpec:
+    values: dict[str, object] = {
+        "kind": kind,
+        "strides": (8, 16),
+        "classes": 3,
+        "score_threshold": 0.3,
+        "iou_threshold": 0.5,
+        "max_detections": 10,
+    }
+    return DecodeSpec(**(values | changes))  # type: ignore[arg-type] # test shorthand
+
+
+def quiet(made: DecodeSpec) -> np.ndarray:
+    """Output that says nothing anywhere, for a 64 x 32 input."""
+    raw = np.zeros(output_shape(made, 64, 32), np.float32)
+    if made.kind == "roadnet":
+        raw[..., 4:] = -20.0
+    return raw
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_silence_decodes_to_a_clear_road(kind: str) -> None:
+    boxes, scores, labels = decode(quiet(decoder(kind)), decoder(kind), 64, 32)
+    assert boxes.shape == (0, 4)
+    assert scores.shape == labels.shape == (0,)
+
+
+def test_roadnet_cell_decodes_by_its_centre_and_stride() -> None:
+    raw = quiet(decoder())
+    raw[0, 8 + 2, :4] = (1.0, 0.5, 2.0, 1.5)  # stride 8, row 1, column 2: centre (20, 12)
+    raw[0, 8 + 2, 4 + 1] = 2.0
+    boxes, scores, labels = decode(raw, decoder(), 64, 32)
+    np.testing.assert_allclose(boxes, [[12.0, 8.0, 36.0, 24.0]])
+    np.testing.assert_allclose(scores, [1.0 / (1.0 + np.exp(-2.0))], rtol=1e-6)
+    assert labels.tolist() == [1]
+
+
+def test_yolox_cell_decodes_by_offset_and_log_size() -> None:
+    raw = quiet(decoder("yolox"))
+    raw[0, 32 + 4 + 1] = (0.5, 0.25, np.log(2.0), 0.0, 0.8, 0.1, 0.2, 0.9)  # stride 16, (1, 1)
+    boxes, scores, labels = decode(raw, decoder("yolox"), 64, 32)
+    np.testing.assert_allclose(boxes, [[24 - 16, 20 - 8, 24 + 16, 20 + 8]], rtol=1e-6)
+    np.testing.assert_allclose(scores, [0.72], rtol=1e-6)
+    assert labels.tolist() == [2]
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_an_output_that_cannot_be_right_is_unknown_not_clear(poison: float) -> None:
+    raw = quiet(decoder())
+    raw[0, 3, 4] = poison
+    placement = place(spec(width_px=64, height_px=32), 64, 32)
+    seen = perceive(raw, decoder(), placement=placement, input_size=(64, 32), frame_size=(64, 32))
+    assert isinstance(seen, Unknown)
+    assert "NaN or Inf" in seen.reason
+
+
+def test_a_huge_log_size_is_unknown() -> None:
+    raw = quiet(decoder("yolox"))
+    raw[0, 0] = (0, 0, 1000.0, 0, 1.0, 1.0, 0, 0)
+    placement = place(spec(width_px=64, height_px=32), 64, 32)
+    seen = perceive(
+        raw, decoder("yolox"), placement=placement, input_size=(64, 32), frame_size=(64, 32)
+    )
+    assert isinstance(seen, Unknown)
+
+
+def test_another_shape_is_unknown_and_names_both() -> None:
+    placement = place(spec(width_px=64, height_px=32), 64, 32)
+    seen = perceive(
+        np.zeros((1, 40, 9), np.float32),
+        decoder(),
+        placement=placement,
+        input_size=(64, 32),
+        frame_size=(64, 32),
+    )
+    assert isinstance(seen, Unknown)
+    assert "(1, 40, 9)" in seen.reason
+    assert "(1, 40, 7)" in seen.reason
+
+
+def test_boxes_come_back_in_frame_pixels() -> None:
+    raw = quiet(decoder())
+    raw[0, 0, :4] = 0.5
+    raw[0, 0, 4] = 5.0
+    placement = place(spec(width_px=64, height_px=32), 128, 64)
+    seen = perceive(raw, decoder(), placement=placement, input_size=(64, 32), frame_size=(128, 64))
+    assert isinstance(seen, Known)
+    np.testing.assert_allclose(seen.detections.boxes, [[0.0, 0.0, 16.0, 16.0]])
+
+
+BOXES = st.lists(
+    st.tuples(*[st.floats(0, 100, width=32) for _ in range(4)]), min_size=1, max_size=12
+).map(lambda rows: np.sort(np.array(rows, np.float32).reshape(-1, 2, 2), axis=1).reshape(-1, 4))
+
+
+@given(BOXES)
+def test_overlap_is_symmetric_bounded_and_one_with_itself(boxes: np.ndarray) -> None:
+    overlap = iou_matrix(boxes, boxes)
+    np.testing.assert_allclose(overlap, overlap.T, atol=1e-6)
+    assert overlap.min() >= 0.0
+    assert overlap.max() <= 1.0 + 1e-5
+    solid = ((boxes[:, 2:] - boxes[:, :2]) > 1e-2).all(axis=1)
+    np.testing.assert_allclose(np.diag(overlap)[solid], 1.0, atol=1e-3)
+
+
+@given(BOXES, st.integers(0, 2**32 - 1))
+def test_what_survives_suppression_does_not_overlap(boxes: np.ndarray, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.random(len(boxes), np.float32)
+    labels = random.integers(0, 2, len(boxes))
+    kept = suppress(boxes, scores, labels, iou_threshold=0.5)
+    assert int(np.argmax(scores)) in kept
+    overlap = iou_matrix(boxes[kept], boxes[kept])
+    same = labels[kept][:, None] == labels[kept][None, :]
+    np.fill_diagonal(same, False)
+    assert not (same & (overlap > 0.5)).any()
+    assert (np.diff(scores[kept]) <= 0).all()
