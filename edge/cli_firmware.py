@@ -1,4 +1,4 @@
-"""Verb `firmware`: the microcontroller's firmware as a process on a pty, to talk to as to a board."""
+"""Verb `firmware`: the microcontroller firmware as a process on a pty, to talk to as to a board."""
 
 from __future__ import annotations
 
