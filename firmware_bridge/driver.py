@@ -1,0 +1,218 @@
+"""The link with a port and a thread: the decision loop sends and asks, and never waits for long.
+
+A reader thread owns opening, reading and reconnecting. send() writes in the caller's thread under
+the write timeout. Nothing here decides what to command; a port lost in mid-run is a state in the
+facts, not an exception.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+from firmware_bridge.codec import Heartbeat, SafetyCommand
+from firmware_bridge.errors import DeviceFault
+from firmware_bridge.link import Link, LinkTimes
+from firmware_bridge.link_facts import LinkEvent, LinkFacts
+from firmware_bridge.link_states import LinkState
+from firmware_bridge.ports import Port, PortLost, PortOpener, WriteTimeout, serial_opener
+
+BAUD = 115200
+_BACK_OFF_FIRST_S = 0.05
+_BACK_OFF_MOST_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A command that got out. `counter` is what its acknowledge will name."""
+
+    counter: int
+    sent_ns: int
+    written_ns: int
+
+
+class LinkDriver:
+    """Keeps one link alive on one port.
+
+    Args:
+        port: path of a serial port or pty, or a callable that opens a Port (tests).
+        baud: line speed; a pty ignores it.
+        read_timeout_ms: how long the reader thread waits for bytes before it looks at deadlines.
+        write_timeout_ms: the longest that send() may take.
+        times: the link's deadlines.
+        clock_ns: monotonic nanoseconds.
+    """
+
+    def __init__(
+        self,
+        port: str | PortOpener,
+        *,
+        baud: int = BAUD,
+        read_timeout_ms: int = 20,
+        write_timeout_ms: int = 20,
+        times: LinkTimes | None = None,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._open: PortOpener = (
+            serial_opener(
+                port, baud=baud, read_timeout_ms=read_timeout_ms, write_timeout_ms=write_timeout_ms
+            )
+            if isinstance(port, str)
+            else port
+        )
+        self._name = port if isinstance(port, str) else "port"
+        self._clock_ns = clock_ns
+        self._link = Link(secrets.randbelow(256), times=times or LinkTimes())
+        self._port: Port | None = None
+        self._state_lock = threading.Lock()  # the link's fields; never held across I/O
+        self._write_lock = threading.Lock()  # order on the wire is the order of counters
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="link-reader", daemon=True)
+
+    def __enter__(self) -> LinkDriver:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Open the port and begin to greet. Raises DeviceFault when the port cannot be opened."""
+        self._port = self._open()
+        with self._state_lock:
+            self._link.opened(self._clock_ns())
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the thread and let go of the port. The microcontroller then stops by itself."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        with self._write_lock, self._state_lock:
+            port, self._port = self._port, None
+            if port is not None:
+                port.close()
+                self._link.closed(self._clock_ns())
+
+    def wait_established(self, timeout_s: float) -> LinkFacts:
+        """Wait for the greeting. Raises DeviceFault when it fails or does not come in time."""
+        deadline_ns = self._clock_ns() + round(timeout_s * 1e9)
+        while True:
+            facts = self.facts(self._clock_ns())
+            if facts.state is LinkState.ESTABLISHED:
+                return facts
+            if facts.state is LinkState.REFUSED:
+                raise DeviceFault(
+                    f"the microcontroller at {self._name} was refused",
+                    expected="firmware built from this contract and these limits",
+                    found=facts.refusal or "",
+                    remedy="flash the firmware that belongs to this version of brakepoint",
+                )
+            if self._clock_ns() > deadline_ns:
+                raise DeviceFault(
+                    f"no microcontroller answered at {self._name}",
+                    expected=f"its greeting within {timeout_s:g} s",
+                    found=facts.first_fault or "silence",
+                    remedy="check cable, power and baud rate, and that this is its port",
+                )
+            time.sleep(0.005)
+
+    def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> Sent | None:
+        """Write heartbeat and command as one piece, within the write timeout.
+
+        Returns None when they did not get out (not ESTABLISHED, port busy or lost); the facts say
+        why. Raises CodecError for values that the contract cannot carry.
+        """
+        if not self._write_lock.acquire(blocking=False):
+            return None  # the reader greets or lets go of the port: not established
+        try:
+            sent_ns = self._clock_ns()
+            with self._state_lock:
+                port = self._port
+                packed = self._link.command(command, heartbeat, now_ns=sent_ns)
+            if packed is None or port is None:
+                return None
+            counter, data = packed
+            try:
+                port.write(data)
+            except (WriteTimeout, PortLost) as error:
+                with self._state_lock:
+                    self._link.write_failed(counter, self._clock_ns(), str(error))
+                return None
+            return Sent(counter=counter, sent_ns=sent_ns, written_ns=self._clock_ns())
+        finally:
+            self._write_lock.release()
+
+    def facts(self, now_ns: int) -> LinkFacts:
+        """What is known at `now_ns`. Never waits for the port."""
+        with self._state_lock:
+            return self._link.facts(now_ns)
+
+    def events(self, after: int = 0) -> tuple[LinkEvent, ...]:
+        """Events newer than sequence number `after`, oldest first; the last 4096 are kept."""
+        with self._state_lock:
+            return self._link.events(after)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if self._port is None and not self._reopen():
+                return
+            assert self._port is not None
+            try:
+                self._greet_and_read(self._port)
+            except PortLost as error:
+                self._let_go(str(error))
+
+    def _greet_and_read(self, port: Port) -> None:
+        data = port.read()
+        now_ns = self._clock_ns()
+        with self._state_lock:
+            if data:
+                self._link.received(data, now_ns)
+            greeting = self._link.wants_poll(now_ns)
+            if not greeting:
+                self._link.poll(now_ns)
+        if not greeting:
+            return
+        with self._write_lock:
+            with self._state_lock:
+                hello = self._link.poll(now_ns)
+            if hello:
+                with contextlib.suppress(WriteTimeout):  # the next one follows in 100 ms
+                    port.write(hello)
+
+    def _let_go(self, why: str) -> None:
+        with self._state_lock:
+            port, self._port = self._port, None
+            self._link.lost(self._clock_ns(), why)
+        # Under the write lock: a descriptor closed in mid-write may be another file's by then.
+        with self._write_lock:
+            if port is not None:
+                port.close()
+
+    def _reopen(self) -> bool:
+        """Try with growing pauses until the port is back; False when told to stop meanwhile."""
+        pause_s = _BACK_OFF_FIRST_S
+        while not self._stopping.wait(pause_s):
+            try:
+                port = self._open()
+            except DeviceFault as error:
+                pause_s = min(2 * pause_s, _BACK_OFF_MOST_S)
+                with self._state_lock:
+                    self._link.trouble(self._clock_ns(), f"{error.what}: {error.found}")
+                continue
+            with self._state_lock:
+                self._port = port
+                self._link.opened(self._clock_ns())
+            return True
+        return False

@@ -1,0 +1,88 @@
+"""The microcontroller's compiled limits: one definition, generated into C, hashed into every Hello.
+
+Changing a number here changes the limits hash, so a firmware built from other numbers is refused.
+Nothing reads these at run time to widen what the microcontroller would do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from firmware_bridge.codec import Action, u24
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionLimits:
+    """Braking of one action: range a commanded deceleration is clipped to, and the jerk."""
+
+    deceleration_min_cmps2: int
+    deceleration_default_cmps2: int
+    deceleration_max_cmps2: int
+    jerk_cmps3: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Times, speeds and counts that the firmware is compiled with."""
+
+    command_valid_max_ms: int
+    heartbeat_timeout_ms: int
+    escalation_ms: int
+    healthy_heartbeats_to_release: int
+    camera_age_max_ms: int
+    standstill_cmps: int
+    speed_ceiling_max_cmps: int
+    slow_down_ceiling_cmps: int
+    status_period_ms: int
+    greeting_period_ms: int
+    frame_refused_shown_ms: int
+    action: tuple[ActionLimits, ...]
+
+
+def _braking(lowest: int, default: int, highest: int, *, jerk: int) -> ActionLimits:
+    return ActionLimits(
+        deceleration_min_cmps2=lowest,
+        deceleration_default_cmps2=default,
+        deceleration_max_cmps2=highest,
+        jerk_cmps3=jerk,
+    )
+
+
+# Comfort stop 1.0 m/s2 with 0.3 m/s3 and emergency 2.5 with 1.5 are Autoware's defaults; a time to
+# live of at most 300 ms and one second to the stop are this link's own declaration (docs/link.md).
+_BRAKING = {
+    Action.NONE: _braking(0, 0, 0, jerk=60),
+    Action.NOTIFY: _braking(0, 0, 0, jerk=60),
+    Action.CAP_SPEED: _braking(30, 100, 200, jerk=60),
+    Action.SLOW_DOWN: _braking(50, 100, 200, jerk=60),
+    Action.COMFORT_STOP: _braking(50, 100, 200, jerk=30),
+    Action.EMERGENCY_STOP: _braking(250, 250, 800, jerk=150),
+}
+
+LIMITS = Limits(
+    command_valid_max_ms=300,
+    heartbeat_timeout_ms=300,
+    escalation_ms=1000,
+    healthy_heartbeats_to_release=3,
+    camera_age_max_ms=1000,
+    standstill_cmps=10,
+    speed_ceiling_max_cmps=6000,
+    slow_down_ceiling_cmps=500,
+    status_period_ms=20,
+    greeting_period_ms=100,
+    frame_refused_shown_ms=1000,
+    action=tuple(_BRAKING[action] for action in Action),
+)
+
+
+def canonical_limits(limits: Limits = LIMITS) -> str:
+    """The limits as text, one number a line: what the limits hash is taken over."""
+    lines = [f"{f.name}={getattr(limits, f.name)}" for f in fields(limits) if f.name != "action"]
+    for action, braking in zip(Action, limits.action, strict=True):
+        lines += [f"{action.name}.{f.name}={getattr(braking, f.name)}" for f in fields(braking)]
+    return "\n".join(lines) + "\n"
+
+
+def limits_hash(limits: Limits = LIMITS) -> int:
+    """What Hello carries as `limits_hash`."""
+    return u24(canonical_limits(limits))

@@ -1,0 +1,362 @@
+"""One end of the link, without I/O: bytes and the time go in; bytes, facts and events come out.
+
+It greets, checks contract and limits, numbers frames, refuses repeats and replays, follows every
+command to its acknowledge and notices silence. It never opens, reads or writes a port, never asks a
+clock, and never decides what to command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_bridge.codec import (
+    PROTOCOL_VERSION,
+    Acknowledge,
+    CodecError,
+    Heartbeat,
+    HostHello,
+    McuHello,
+    Message,
+    SafetyCommand,
+    Status,
+    VehicleState,
+    contract_hash,
+    decode,
+    encode,
+    message_id,
+)
+from firmware_bridge.frame import (
+    COUNTER_RANGE,
+    DELIMITER,
+    Deframer,
+    LinkFrame,
+    counter_step,
+    pack,
+)
+from firmware_bridge.limits import limits_hash
+from firmware_bridge.link_commands import CommandLedger
+from firmware_bridge.link_facts import Ack, LinkEvent, LinkFacts
+from firmware_bridge.link_log import LinkLog
+from firmware_bridge.link_states import LinkInput, LinkState, next_state
+
+_MS = 1_000_000
+_TICK_RANGE = 1 << 24
+_HELLOS_PER_SESSION = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkTimes:
+    """The link's own deadlines in milliseconds, on the host's clock."""
+
+    hello_period_ms: int = 100
+    acknowledge_ms: int = 200
+    silence_ms: int = 500
+    deaf_ms: int = 500
+
+
+class Link:
+    """The host's end of one link.
+
+    Args:
+        boot_id: 0 to 255, different from that of the process before.
+        times: deadlines.
+    """
+
+    _agreed: bool
+    _peer_counter: int | None
+    _hello_due_ns: int
+    _hellos: int
+    _heard_ns: int
+    _commands: CommandLedger
+    _vehicle: VehicleState | None
+    _vehicle_ns: int
+    _status: Status | None
+    _status_ns: int
+    _tick_ms: int | None
+
+    def __init__(self, boot_id: int, *, times: LinkTimes) -> None:
+        self._times = times
+        self._boot_id = boot_id
+        self._counter = 0
+        self._log = LinkLog()
+        self._state = LinkState.DISCONNECTED
+        self._refusal: str | None = None
+        self._peer_boot_id: int | None = None
+        self._last_ack: Ack | None = None
+        self._opened_before = False
+        self._deframer = Deframer()
+        self._end_half_frame = False
+        self._begin_session()
+
+    @property
+    def state(self) -> LinkState:
+        """Where the link stands."""
+        return self._state
+
+    def opened(self, now_ns: int) -> None:
+        """The port is open (again)."""
+        if self._opened_before:
+            self._log.count(reconnects=1)
+        self._opened_before = True
+        self._deframer = Deframer()
+        self._happened(LinkInput.OPENED, now_ns, "")
+
+    def lost(self, now_ns: int, why: str) -> None:
+        """The port is gone. `why` is kept when it is the first failure."""
+        self._happened(LinkInput.LOST, now_ns, why)
+
+    def closed(self, now_ns: int) -> None:
+        """This side has let go of the port on purpose."""
+        self._happened(LinkInput.CLOSED, now_ns, "")
+
+    def trouble(self, now_ns: int, why: str) -> None:
+        """Something failed outside that changes no state, such as another try to reopen."""
+        self._log.fault(now_ns, why)
+
+    def received(self, data: bytes, now_ns: int) -> None:
+        """Bytes that came from the port at `now_ns`."""
+        damaged_before = self._deframer.damaged
+        frames = self._deframer.feed(data)
+        damaged = self._deframer.damaged - damaged_before
+        # Before the greeting a half frame is only where we came in.
+        if damaged and self._agreed:
+            self._log.count(crc_errors=damaged)
+            self._log.fault(now_ns, f"{damaged} damaged frame(s) from the microcontroller")
+        for frame in frames:
+            self._take(frame, now_ns)
+
+    def wants_poll(self, now_ns: int) -> bool:
+        """True when poll() would have bytes to write."""
+        return self._state is LinkState.GREETING and now_ns >= self._hello_due_ns
+
+    def poll(self, now_ns: int) -> bytes:
+        """Runs the deadlines; returns what to write now: a Hello, or nothing. Call every 20 ms."""
+        self._check_commands(now_ns)
+        if self._state is LinkState.ESTABLISHED:
+            if now_ns - self._heard_ns > self._times.silence_ms * _MS:
+                why = f"nothing heard for {self._times.silence_ms} ms"
+                self._happened(LinkInput.SILENT, now_ns, why)
+            elif self._commands.unanswered_for(now_ns) > self._times.deaf_ms * _MS:
+                why = f"no command acknowledged for {self._times.deaf_ms} ms"
+                self._happened(LinkInput.DEAF, now_ns, why)
+        if not self.wants_poll(now_ns):
+            return b""
+        if self._hellos == _HELLOS_PER_SESSION:
+            self._new_boot_id()
+        self._hellos += 1
+        self._hello_due_ns = now_ns + self._times.hello_period_ms * _MS
+        hello = HostHello(
+            version=PROTOCOL_VERSION,
+            boot_id=self._boot_id,
+            contract_hash=contract_hash(),
+            limits_hash=limits_hash(),
+        )
+        # The delimiter first ends whatever half frame lies in the other side's buffer.
+        return DELIMITER + self._pack(hello)[1]
+
+    def command(
+        self, command: SafetyCommand, heartbeat: Heartbeat, *, now_ns: int
+    ) -> tuple[int, bytes] | None:
+        """Counter of the command's frame and bytes to write: heartbeat, then command.
+
+        None unless ESTABLISHED. Raises CodecError for values that the contract cannot carry.
+        """
+        if self._state is not LinkState.ESTABLISHED:
+            encode(heartbeat)
+            encode(command)
+            return None
+        beat = self._pack(heartbeat)[1]
+        counter, data = self._pack(command)
+        self._commands.sent(counter, now_ns)
+        self._log.count(commands_sent=1)
+        lead = DELIMITER if self._end_half_frame else b""
+        self._end_half_frame = False
+        return counter, lead + beat + data
+
+    def write_failed(self, counter: int, now_ns: int, why: str) -> None:
+        """The command of that counter did not get out whole."""
+        self._commands.not_sent(counter)
+        self._end_half_frame = True
+        self._log.count(commands_sent=-1, write_failures=1)
+        self._log.fault(now_ns, why)
+
+    def events(self, after: int) -> tuple[LinkEvent, ...]:
+        """Events newer than sequence number `after`, oldest first."""
+        return self._log.events(after)
+
+    def facts(self, now_ns: int) -> LinkFacts:
+        """What is known at `now_ns`."""
+        vehicle, status = self._vehicle, self._status
+        return LinkFacts(
+            state=self._state,
+            vehicle_speed_mps=vehicle.speed_mps if vehicle else None,
+            vehicle_age_ms=(now_ns - self._vehicle_ns) / _MS if vehicle else None,
+            standstill=vehicle.standstill if vehicle else None,
+            operator_request=vehicle.operator_request if vehicle else None,
+            effective_action=status.effective_action if status else None,
+            effective_age_ms=(now_ns - self._status_ns) / _MS if status else None,
+            stop_latched=status.stop_latched if status else None,
+            applied_ceiling_mps=status.applied_ceiling_mps if status else None,
+            applied_deceleration_mps2=status.applied_deceleration_mps2 if status else None,
+            faults=status.faults if status else (),
+            mcu_tick_ms=self._tick_ms,
+            last_ack=self._last_ack,
+            unacknowledged_in_a_row=self._commands.late_in_a_row,
+            counts=self._log.counts,
+            first_fault=self._log.first_fault,
+            refusal=self._refusal if self._state is LinkState.REFUSED else None,
+        )
+
+    def _begin_session(self) -> None:
+        """Forget what the last greeting vouched for."""
+        self._agreed = False
+        self._peer_counter = None
+        self._hello_due_ns = self._hellos = 0
+        self._heard_ns = 0
+        self._commands = CommandLedger()
+        self._vehicle = self._status = self._tick_ms = None
+        self._vehicle_ns = self._status_ns = 0
+
+    def _happened(self, what: LinkInput, now_ns: int, why: str) -> None:
+        before, self._state = self._state, next_state(self._state, what)
+        if what not in (LinkInput.OPENED, LinkInput.AGREED, LinkInput.CLOSED):
+            self._log.fault(now_ns, f"{what.value}: {why}")
+        if what is LinkInput.DEAF:
+            self._new_boot_id()
+        if self._state in (LinkState.DISCONNECTED, LinkState.GREETING):
+            self._begin_session()
+        if self._state is LinkState.REFUSED:
+            self._vehicle = self._status = self._tick_ms = None
+        if self._state is not before:
+            self._log.note(now_ns, "state", state=self._state.name, because=why or what.value)
+
+    def _new_boot_id(self) -> None:
+        """A new session in the eyes of the other side, which then takes any counter."""
+        self._boot_id = (self._boot_id + 1) % 256
+        self._hellos = 0
+
+    def _pack(self, message: Message) -> tuple[int, bytes]:
+        identity, payload = encode(message)
+        self._counter = (self._counter + 1) % COUNTER_RANGE
+        frame = LinkFrame(message_id=identity, counter=self._counter, payload=payload)
+        return self._counter, pack(frame)
+
+    def _take(self, frame: LinkFrame, now_ns: int) -> None:
+        is_hello = frame.message_id == message_id(McuHello)
+        if not (is_hello or self._agreed):
+            return
+        try:
+            message = decode(frame.message_id, frame.payload)
+        except CodecError as error:
+            self._log.count(contract_errors=1)
+            self._log.fault(now_ns, str(error))
+            return
+        if isinstance(message, McuHello) and message.boot_id != self._peer_boot_id:
+            if self._peer_boot_id is not None:
+                self._log.count(reboots=1)
+                self._happened(LinkInput.REBOOTED, now_ns, f"boot id {message.boot_id}")
+            self._peer_boot_id = message.boot_id
+            self._peer_counter = None
+        if not self._is_new(frame, now_ns):
+            return
+        self._heard_ns = now_ns
+        match message:
+            case McuHello():
+                self._take_hello(message, now_ns)
+            case VehicleState():
+                self._vehicle, self._vehicle_ns = message, now_ns
+            case Status():
+                self._take_status(message, now_ns)
+            case Acknowledge():
+                self._take_acknowledge(message, now_ns)
+            case _:
+                self._log.count(contract_errors=1)
+                self._log.fault(now_ns, f"our own {type(message).__name__} came back: an echo?")
+
+    def _is_new(self, frame: LinkFrame, now_ns: int) -> bool:
+        if self._peer_counter is not None:
+            step = counter_step(frame.counter, self._peer_counter)
+            if step <= 0:
+                self._log.count(counter_errors=1)
+                kind = "repeated" if step == 0 else "replayed"
+                self._log.fault(now_ns, f"{kind} frame with counter {frame.counter} refused")
+                return False
+            if step > 1:
+                self._log.count(lost_frames=step - 1)
+        self._peer_counter = frame.counter
+        return True
+
+    def _take_hello(self, hello: McuHello, now_ns: int) -> None:
+        expected = (PROTOCOL_VERSION, contract_hash(), limits_hash())
+        found = (hello.version, hello.contract_hash, hello.limits_hash)
+        self._agreed = found == expected
+        if not self._agreed:
+            self._refusal = (
+                f"host: protocol {expected[0]}, contract {expected[1]:06x}, limits"
+                f" {expected[2]:06x}; microcontroller: protocol {found[0]}, contract"
+                f" {found[1]:06x}, limits {found[2]:06x}; flash the firmware of this version of"
+                " brakepoint, or install the version that the firmware was built from"
+            )
+            self._happened(LinkInput.DISAGREED, now_ns, self._refusal)
+
+    def _take_status(self, status: Status, now_ns: int) -> None:
+        forgotten = {"no_greeting", "contract_mismatch", "limits_mismatch"} & set(status.faults)
+        if forgotten:
+            if self._state is LinkState.ESTABLISHED:
+                self._happened(LinkInput.FORGOTTEN, now_ns, ", ".join(sorted(forgotten)))
+            return
+        self._happened(LinkInput.AGREED, now_ns, "")
+        self._follow_tick(status.tick_ms)
+        before, self._status, self._status_ns = self._status, status, now_ns
+        if before is None or _applied(before) != _applied(status):
+            self._log.note(
+                now_ns,
+                "effective",
+                action=status.effective_action,
+                latched=status.stop_latched,
+                ceiling_mps=status.applied_ceiling_mps,
+                deceleration_mps2=status.applied_deceleration_mps2,
+                tick_ms=self._tick_ms,
+                faults=status.faults,
+            )
+        elif before.faults != status.faults:
+            self._log.note(now_ns, "faults", faults=status.faults, tick_ms=self._tick_ms)
+
+    def _take_acknowledge(self, ack: Acknowledge, now_ns: int) -> None:
+        done = self._commands.acknowledged(ack, now_ns)
+        if done is None:
+            return
+        self._follow_tick(ack.tick_ms)
+        self._last_ack = done
+        self._log.count(acknowledged=1)
+        self._log.note(
+            now_ns,
+            "ack",
+            counter=done.counter,
+            result=done.result,
+            action=done.effective_action,
+            tick_ms=self._tick_ms,
+            round_trip_ns=done.round_trip_ns,
+        )
+
+    def _follow_tick(self, tick_ms: int) -> None:
+        """Extend the 24 bits on the wire to a tick that does not wrap (after 4.66 hours)."""
+        last = self._tick_ms
+        self._tick_ms = tick_ms if last is None else last + (tick_ms - last) % _TICK_RANGE
+
+    def _check_commands(self, now_ns: int) -> None:
+        limit_ms = self._times.acknowledge_ms
+        for counter, sent_ns in self._commands.newly_late(now_ns, limit_ns=limit_ms * _MS):
+            self._log.count(unacknowledged=1)
+            self._log.note(now_ns, "unacknowledged", counter=counter, sent_ns=sent_ns)
+            if self._commands.late_in_a_row == 1:
+                self._log.fault(now_ns, f"command {counter} not acknowledged in {limit_ms} ms")
+
+
+def _applied(status: Status) -> tuple[object, ...]:
+    return (
+        status.effective_action,
+        status.stop_latched,
+        status.applied_ceiling_mps,
+        status.applied_deceleration_mps2,
+    )

@@ -1,0 +1,165 @@
+"""The messages of brakepoint.dbc as values: enumerations and frozen dataclasses. No bytes."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+CAMERA_AGE_UNKNOWN_MS = 0xFFFF
+
+
+class Action(enum.IntEnum):
+    """Safety actions in order of severity: later means worse."""
+
+    NONE = 0
+    NOTIFY = 1
+    CAP_SPEED = 2
+    SLOW_DOWN = 3
+    COMFORT_STOP = 4
+    EMERGENCY_STOP = 5
+
+
+class Reason(enum.IntEnum):
+    """Why the host commands what it commands; the microcontroller only records it."""
+
+    CLEAR = 0
+    POLICY_RULE = 1
+    PERCEPTION_UNKNOWN = 2
+    CAMERA_LOST = 3
+    LATE = 4
+    HEALTH = 5
+    UNACKNOWLEDGED = 6
+    OPERATOR = 7
+    STARTING = 8
+    SHUTDOWN = 9
+
+
+class Perception(enum.IntEnum):
+    """Whether the road was looked at. UNKNOWN is never clear."""
+
+    UNKNOWN = 0
+    KNOWN = 1
+
+
+class Canary(enum.IntEnum):
+    """Verdict of the golden-frame check."""
+
+    NOT_RUN = 0
+    PASSED = 1
+    FAILED = 2
+
+
+class Mode(enum.IntEnum):
+    """Mode of the on-device loop."""
+
+    STARTING = 0
+    NORMAL = 1
+    DEGRADED = 2
+    SAFE = 3
+    STOPPED = 4
+
+
+class AckResult(enum.IntEnum):
+    """What became of a command. RELEASE_REFUSED_*: it stands, but the latched stop holds."""
+
+    ACCEPTED = 0
+    CLIPPED = 1
+    RELEASE_REFUSED_MOVING = 2
+    RELEASE_REFUSED_UNHEALTHY = 3
+    REFUSED_NO_GREETING = 4
+    REFUSED_MISMATCH = 5
+    REFUSED_INVALID = 6
+
+    @property
+    def obeyed(self) -> bool:
+        """True when the commanded action itself is in force (perhaps with clipped numbers)."""
+        return self in (AckResult.ACCEPTED, AckResult.CLIPPED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hello:
+    """One side's introduction; HostHello and McuHello differ only in their id."""
+
+    version: int
+    boot_id: int
+    contract_hash: int
+    limits_hash: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostHello(Hello):
+    """Sent by the host."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class McuHello(Hello):
+    """Sent by the microcontroller."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SafetyCommand:
+    """What the vehicle shall do. Speeds 0 to 100 m/s, deceleration 0 to 10 m/s2 (positive brakes).
+
+    `valid_for_ms` is 1 to 1000; the microcontroller clips it to its compiled limit (300).
+    `release` permits a latched stop to be released to this action; where a rule wants the operator,
+    set it only after the operator asked. Numbers travel in steps of 1 cm/s and 1 cm/s2.
+    """
+
+    action: Action
+    release: bool
+    speed_ceiling_mps: float
+    deceleration_limit_mps2: float
+    valid_for_ms: int
+    reason: Reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """A turn of the decision loop.
+
+    `loop_sequence` grows by one each turn (any size: the low 16 bits travel). `camera_age_ms` above
+    65534 travels as 65535, which means that or older, or no frame at all.
+    """
+
+    loop_sequence: int
+    perception: Perception
+    camera_age_ms: int
+    mode: Mode
+    canary: Canary
+
+
+@dataclass(frozen=True, kw_only=True)
+class VehicleState:
+    """What the microcontroller measures. `speed_mps` is None where its sensor is at fault."""
+
+    speed_mps: float | None
+    standstill: bool
+    operator_request: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What the microcontroller applies. `tick_ms` is its clock, low 24 bits."""
+
+    effective_action: Action
+    stop_latched: bool
+    applied_ceiling_mps: float
+    applied_deceleration_mps2: float
+    faults: tuple[str, ...]
+    tick_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledge:
+    """The answer to the SafetyCommand whose frame carried `command_counter`."""
+
+    command_counter: int
+    result: AckResult
+    effective_action: Action
+    tick_ms: int
+
+
+Message: TypeAlias = (
+    HostHello | SafetyCommand | Heartbeat | McuHello | VehicleState | Status | Acknowledge
+)
