@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Callable
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import cantools
@@ -38,10 +38,12 @@ from firmware_bridge.messages import (
 )
 
 PROTOCOL_VERSION = 1
+CONTRACT_FILE = Path(__file__).parent / "brakepoint.dbc"
 
 
 __all__ = [
     "CAMERA_AGE_UNKNOWN_MS",
+    "CONTRACT_FILE",
     "PROTOCOL_VERSION",
     "AckResult",
     "Acknowledge",
@@ -80,7 +82,7 @@ Signals: TypeAlias = dict[str, int]
 @cache
 def contract() -> Database:
     """The parsed contract."""
-    text = (resources.files("firmware_bridge") / "brakepoint.dbc").read_text("utf-8")
+    text = CONTRACT_FILE.read_text("utf-8")
     database = cantools.database.load_string(text, "dbc", strict=True)
     assert isinstance(database, Database)
     return database

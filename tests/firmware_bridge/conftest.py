@@ -1,0 +1,45 @@
+"""Fixtures of the link tests: a folder for builds, the probe, the firmware process."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mcu_probe import Mcu, Probe
+
+from firmware_bridge.emulator import HostFirmware
+from firmware_bridge.firmware_build import build_firmware
+
+
+@pytest.fixture(scope="session")
+def build_folder(pytestconfig: pytest.Config) -> Path:
+    """Builds survive from run to run: they are named by a digest of their sources."""
+    for tool in ("make", "cc"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"the firmware cannot be built here: no {tool}")
+    return Path(pytestconfig.cache.mkdir("firmware"))
+
+
+@pytest.fixture(scope="session")
+def probe_program(build_folder: Path) -> Path:
+    return build_firmware(build_folder, target="probe")
+
+
+@pytest.fixture
+def probe(probe_program: Path) -> Iterator[Probe]:
+    with Probe(probe_program) as running:
+        yield running
+
+
+@pytest.fixture
+def mcu(probe: Probe) -> Mcu:
+    return Mcu(probe)
+
+
+@pytest.fixture
+def firmware(build_folder: Path) -> Iterator[HostFirmware]:
+    with HostFirmware(build_folder=build_folder, target="host-sanitized") as running:
+        yield running
+        assert running.complaints == ""
