@@ -484,6 +484,8 @@ def shows_a_damaged_frame_for_one_second(mcu: Mcu) -> None:
     length_lies = cobs.encode(body + zlib.crc32(body).to_bytes(4, "little")) + b"\0"
     body = bytes([17, 9, 50, 0, *bytes(9)])
     payload_too_long = cobs.encode(body + zlib.crc32(body).to_bytes(4, "little")) + b"\0"
+    body = bytes([18, 5, 50, 0, *bytes(6)])
+    heartbeat_length_lies = cobs.encode(body + zlib.crc32(body).to_bytes(4, "little")) + b"\0"
     flipped = bytes([whole[0], whole[1] ^ 0x40]) + whole[2:]
     crc_flipped = whole[:-2] + bytes([whole[-2] ^ 0x01]) + whole[-1:]
     for damaged in (
@@ -491,6 +493,8 @@ def shows_a_damaged_frame_for_one_second(mcu: Mcu) -> None:
         too_long,
         too_short,
         length_lies,
+        heartbeat_length_lies,
+        whole[:-1] + b"\x01\0",
         payload_too_long,
         flipped,
         crc_flipped,

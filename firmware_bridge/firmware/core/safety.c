@@ -69,8 +69,8 @@ static bool was_clipped(const struct bp_command *command, const struct bp_demand
 
 static bool heartbeats_are_healthy(const struct bp_safety *safety)
 {
-    return safety->heartbeat_live &&
-           safety->healthy_heartbeats >= BP_LIMITS.healthy_heartbeats_to_release;
+    /* The count is cleared when they stop, so it also says that they are fresh. */
+    return safety->healthy_heartbeats >= BP_LIMITS.healthy_heartbeats_to_release;
 }
 
 static void latch_stop(struct bp_safety *safety, struct bp_demand demand)
