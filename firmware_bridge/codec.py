@@ -88,10 +88,10 @@ def contract() -> Database:
     return database
 
 
-def canonical_contract() -> str:
+def canonical_contract(database: Database) -> str:
     """All that both sides must agree on, one line a signal, free of comments and layout."""
     lines = []
-    for message in sorted(contract().messages, key=lambda m: m.frame_id):
+    for message in sorted(database.messages, key=lambda m: m.frame_id):
         lines.append(f"{message.frame_id} {message.name} {message.length} {message.senders}")
         for signal in sorted(message.signals, key=lambda s: s.start):
             choices = sorted((int(k), str(v)) for k, v in (signal.choices or {}).items())
@@ -111,7 +111,7 @@ def u24(text: str) -> int:
 @cache
 def contract_hash() -> int:
     """What Hello carries as `contract_hash`."""
-    return u24(canonical_contract())
+    return u24(canonical_contract(contract()))
 
 
 def message_id(kind: type[Message] | Message) -> int:

@@ -16,6 +16,7 @@ from firmware_bridge.codec import PROTOCOL_VERSION, AckResult, Action, contract_
 from firmware_bridge.limits import LIMITS, ActionLimits, Limits, limits_hash
 
 PACKAGE = Path(__file__).parent
+CANTOOLS_MAJOR = "45"  # whose C the checked-in codec is
 GENERATED = PACKAGE / "firmware" / "generated"
 
 

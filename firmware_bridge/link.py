@@ -60,6 +60,7 @@ class Link:
     Args:
         boot_id: 0 to 255, different from that of the process before.
         times: deadlines.
+        first_counter: 0 to 65535, the counter that the first frame follows.
     """
 
     _agreed: bool
@@ -74,10 +75,10 @@ class Link:
     _status_ns: int
     _tick_ms: int | None
 
-    def __init__(self, boot_id: int, *, times: LinkTimes) -> None:
+    def __init__(self, boot_id: int, *, times: LinkTimes, first_counter: int = 0) -> None:
         self._times = times
         self._boot_id = boot_id
-        self._counter = 0
+        self._counter = first_counter
         self._log = LinkLog()
         self._state = LinkState.DISCONNECTED
         self._refusal: str | None = None

@@ -54,7 +54,9 @@ void bp_vehicle_step(struct bp_vehicle_model *vehicle, const struct bp_outputs *
                      uint32_t step_ms)
 {
     int32_t step = (int32_t)(step_ms < STEP_MAX_MS ? step_ms : STEP_MAX_MS);
-    int32_t biting = (int32_t)outputs->jerk_cmps3 * UM_PER_CM;
+    /* The action's jerk limits how brakes bite; the throttle is let go of at once. */
+    int32_t biting = vehicle->acceleration_umps2 > 0 ? EASING_UMPS3
+                                                     : (int32_t)outputs->jerk_cmps3 * UM_PER_CM;
 
     if (outputs->demand.action >= BP_COMFORT_STOP) {
         vehicle->cruising = false;

@@ -1,0 +1,357 @@
+"""The host's end against the real core, on one simulated clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from mcu_probe import BEAT, COMMAND, Answer, Mcu, Probe
+
+from firmware_bridge.codec import (
+    Acknowledge,
+    AckResult,
+    Action,
+    CodecError,
+    McuHello,
+    Message,
+    SafetyCommand,
+    contract_hash,
+    encode,
+)
+from firmware_bridge.frame import LinkFrame, pack
+from firmware_bridge.limits import limits_hash
+from firmware_bridge.link import Link, LinkTimes
+from firmware_bridge.link_facts import LinkFacts
+from firmware_bridge.link_states import LinkState
+
+MS = 1_000_000
+
+
+class Bench:
+    """A Link and the core, wired together; each turn is 10 ms of both clocks."""
+
+    def __init__(self, probe: Probe, *, boot_id: int = 1, first_counter: int = 0) -> None:
+        self.mcu = Mcu(probe)
+        self.link = Link(boot_id, times=LinkTimes(), first_counter=first_counter)
+        self.link.opened(0)
+        self.turn_number = 0
+        self.last = Answer(
+            Action.NONE, False, 0, 0, 0, False, frozenset(), (), (), b""
+        )  # replaced by the first turn
+
+    @property
+    def now_ns(self) -> int:
+        return self.mcu.now_ms * MS
+
+    def turn(
+        self,
+        command: SafetyCommand | None = None,
+        *,
+        deaf_host: bool = False,
+        deaf_mcu: bool = False,
+    ) -> LinkFacts:
+        data = self.link.poll(self.now_ns)
+        if command is not None:
+            self.turn_number += 1
+            beat = replace(BEAT, loop_sequence=self.turn_number)
+            packed = self.link.command(command, beat, now_ns=self.now_ns)
+            data += packed[1] if packed else b""
+        self.last = self.mcu.update(b"" if deaf_mcu else data, after_ms=10)
+        if not deaf_host:
+            self.link.received(self.last.tx, self.now_ns)
+        return self.facts
+
+    def turns(self, count: int, command: SafetyCommand | None = None, **cut: bool) -> LinkFacts:
+        for _ in range(count):
+            self.turn(command, **cut)
+        return self.facts
+
+    @property
+    def facts(self) -> LinkFacts:
+        return self.link.facts(self.now_ns)
+
+    def kinds(self, kind: str) -> list[dict[str, object]]:
+        return [dict(event.values) for event in self.link.events(0) if event.kind == kind]
+
+    def hear(self, message: Message, *, counter: int) -> None:
+        """A frame that the core did not send."""
+        identity, payload = encode(message)
+        frame = LinkFrame(message_id=identity, counter=counter, payload=payload)
+        self.link.received(pack(frame), self.now_ns)
+
+
+@pytest.fixture
+def bench(probe: Probe) -> Bench:
+    return Bench(probe)
+
+
+RELEASE = replace(COMMAND, release=True)
+
+
+def test_greets_commands_and_is_acknowledged(bench: Bench) -> None:
+    assert bench.facts.state is LinkState.GREETING
+    assert bench.facts.effective_action is None
+    facts = bench.turns(2)
+    assert facts.state is LinkState.ESTABLISHED
+    assert facts.effective_action is Action.COMFORT_STOP
+    assert facts.stop_latched
+    assert facts.standstill
+    bench.mcu.speed_cmps = 8
+    facts = bench.turns(4, RELEASE)
+    assert facts.effective_action is Action.NONE
+    assert facts.vehicle_speed_mps == 0.08
+    assert facts.vehicle_age_ms in (0.0, 10.0)
+    assert facts.faults == ()
+    assert facts.last_ack is not None
+    assert facts.last_ack.result is AckResult.ACCEPTED
+    assert facts.last_ack.round_trip_ns == 10 * MS
+    assert facts.counts.commands_sent == facts.counts.acknowledged == 4
+    assert facts.first_fault is None
+    assert facts.mcu_tick_ms == bench.mcu.now_ms
+    results = [event["result"] for event in bench.kinds("ack")]
+    assert results == [*[AckResult.RELEASE_REFUSED_UNHEALTHY] * 2, *[AckResult.ACCEPTED] * 2]
+    assert [event["action"] for event in bench.kinds("effective")] == [
+        Action.COMFORT_STOP,
+        Action.NONE,
+    ]
+
+
+def test_ages_grow_while_nothing_comes(bench: Bench) -> None:
+    bench.turns(5, RELEASE)
+    before = bench.facts
+    bench.turns(10, deaf_host=True)
+    assert bench.facts.vehicle_age_ms == (before.vehicle_age_ms or 0) + 100
+    assert bench.facts.effective_age_ms == (before.effective_age_ms or 0) + 100
+
+
+def test_sends_nothing_before_the_greeting_but_judges_the_values(bench: Bench) -> None:
+    assert bench.link.command(COMMAND, BEAT, now_ns=0) is None
+    with pytest.raises(CodecError):
+        bench.link.command(replace(COMMAND, valid_for_ms=0), BEAT, now_ns=0)
+
+
+@pytest.mark.parametrize("wrong", ["contract_hash", "limits_hash", "version"])
+def test_refuses_another_contract_and_says_both_hashes(bench: Bench, wrong: str) -> None:
+    bench.turns(2)
+    hello = McuHello(
+        version=1, boot_id=77, contract_hash=contract_hash(), limits_hash=limits_hash()
+    )
+    bench.hear(replace(hello, **{wrong: 0xABC if wrong != "version" else 3}), counter=5)
+    facts = bench.facts
+    assert facts.state is LinkState.REFUSED
+    assert facts.refusal is not None
+    assert f"{contract_hash():06x}" in facts.refusal
+    assert "flash the firmware" in facts.refusal
+    assert ("protocol 3" if wrong == "version" else "000abc") in facts.refusal
+    assert facts.effective_action is None
+    assert bench.link.command(COMMAND, BEAT, now_ns=bench.now_ns) is None
+    assert bench.link.poll(bench.now_ns + 10**9) == b""
+    # New firmware boots with another id and is greeted.
+    bench.mcu.probe.boot(bench.mcu.now_ms, 78)
+    assert bench.turns(3).state is LinkState.ESTABLISHED
+    assert bench.facts.refusal is None
+
+
+def test_refuses_repeats_and_replays(bench: Bench) -> None:
+    bench.turns(5, RELEASE)
+    replayed = bench.last.tx
+    bench.link.received(replayed, bench.now_ns)
+    repeats = len(bench.last.sent)
+    assert bench.facts.counts.counter_errors == repeats
+    bench.turns(3, RELEASE)
+    bench.link.received(replayed, bench.now_ns)
+    assert bench.facts.counts.counter_errors == 2 * repeats
+    assert "refused" in (bench.facts.first_fault or "")
+    assert bench.facts.counts.acknowledged == bench.facts.counts.commands_sent
+    assert bench.facts.state is LinkState.ESTABLISHED
+
+
+def test_counts_damaged_and_lost_frames_and_keeps_the_first_fault(bench: Bench) -> None:
+    bench.turns(4, RELEASE)
+    damaged = bytearray(bench.last.tx)
+    damaged[3] ^= 0x10
+    bench.turn(RELEASE, deaf_host=True)
+    damaged = bytearray(bench.last.tx)
+    damaged[3] ^= 0x10
+    bench.link.received(bytes(damaged), bench.now_ns)
+    assert bench.facts.counts.crc_errors == 1
+    assert "damaged" in (bench.facts.first_fault or "")
+    bench.turns(4, RELEASE)
+    assert bench.facts.counts.lost_frames == 1
+    bench.link.lost(bench.now_ns, "unplugged")
+    assert "damaged" in (bench.facts.first_fault or "")
+    assert any("unplugged" in str(event["text"]) for event in bench.kinds("fault"))
+
+
+def test_counters_wrap_unnoticed(probe: Probe) -> None:
+    bench = Bench(probe, first_counter=65_530)
+    facts = bench.turns(20, RELEASE)
+    assert facts.last_ack is not None
+    assert facts.last_ack.counter < 100
+    assert facts.counts.unacknowledged == facts.counts.counter_errors == 0
+    bench.hear(
+        Acknowledge(
+            command_counter=1,
+            result=AckResult.ACCEPTED,
+            effective_action=Action.NONE,
+            tick_ms=0,
+        ),
+        counter=(bench.last.counters[-1] + 1) % 65536,
+    )
+    assert bench.facts.counts.acknowledged == facts.counts.acknowledged
+
+
+def test_a_reboot_of_the_microcontroller_is_greeted_anew(bench: Bench) -> None:
+    bench.turns(5, RELEASE)
+    assert bench.facts.effective_action is Action.NONE
+    bench.mcu.probe.boot(bench.mcu.now_ms, 10)
+    bench.turns(3)
+    facts = bench.facts
+    assert facts.state is LinkState.ESTABLISHED
+    assert facts.counts.reboots == 1
+    assert facts.effective_action is Action.COMFORT_STOP
+    assert "rebooted" in (facts.first_fault or "")
+    assert facts.mcu_tick_ms is not None
+    assert facts.mcu_tick_ms < 40
+    assert bench.turns(4, RELEASE).effective_action is Action.NONE
+
+
+def test_a_restarted_host_is_taken_even_with_the_boot_id_of_the_one_before(bench: Bench) -> None:
+    bench.turns(30, RELEASE)
+    bench.link = Link(1, times=LinkTimes())
+    bench.link.opened(bench.now_ns)
+    facts = bench.turns(120)
+    assert facts.state is LinkState.ESTABLISHED
+    bench.turn_number = 1000
+    facts = bench.turns(60, RELEASE)
+    assert facts.state is LinkState.ESTABLISHED
+    assert facts.effective_action is Action.NONE
+
+
+def test_silence_is_a_state_and_ends(bench: Bench) -> None:
+    bench.turns(5, RELEASE)
+    bench.turns(50, RELEASE, deaf_host=True)
+    assert bench.facts.state is LinkState.ESTABLISHED
+    bench.turns(3, RELEASE, deaf_host=True)
+    facts = bench.facts
+    assert facts.state is LinkState.GREETING
+    assert facts.effective_action is None
+    # Acknowledges were missing before silence was certain.
+    assert "not acknowledged in 200 ms" in (facts.first_fault or "")
+    assert any("silent" in str(event["text"]) for event in bench.kinds("fault"))
+    facts = bench.turns(15, RELEASE)
+    assert facts.state is LinkState.ESTABLISHED
+
+
+def test_unacknowledged_commands_are_reported_and_a_deaf_link_greets_again(bench: Bench) -> None:
+    bench.turns(5, RELEASE)
+    bench.turns(20, RELEASE, deaf_mcu=True)
+    assert bench.facts.unacknowledged_in_a_row == 0
+    bench.turns(4, RELEASE, deaf_mcu=True)
+    assert bench.facts.unacknowledged_in_a_row == 3
+    assert bench.facts.counts.unacknowledged == 3
+    assert len(bench.kinds("unacknowledged")) == 3
+    assert bench.facts.state is LinkState.ESTABLISHED
+    bench.turns(30, RELEASE, deaf_mcu=True)
+    assert any("no longer acknowledges" in str(event["text"]) for event in bench.kinds("fault"))
+    facts = bench.turns(30, RELEASE)
+    assert facts.state is LinkState.ESTABLISHED
+    assert facts.unacknowledged_in_a_row == 0
+    assert facts.last_ack is not None
+    assert facts.last_ack.acknowledged_ns == bench.now_ns
+
+
+def test_a_late_acknowledge_still_counts(bench: Bench) -> None:
+    bench.turns(5, RELEASE)
+    bench.turn(RELEASE, deaf_host=True)
+    late = bench.last.tx
+    bench.turns(30, deaf_host=True)
+    assert bench.facts.unacknowledged_in_a_row == 1
+    bench.link.received(late, bench.now_ns)
+    assert bench.facts.unacknowledged_in_a_row == 0
+    assert bench.facts.last_ack is not None
+    assert bench.facts.last_ack.round_trip_ns == 310 * MS
+
+
+def test_a_microcontroller_that_forgot_the_session_is_greeted_again(bench: Bench) -> None:
+    bench.turns(5, RELEASE)
+    # It reboots with the same id: only its status tells.
+    bench.mcu.probe.boot(bench.mcu.now_ms, 9)
+    facts = bench.turns(60)
+    assert facts.state is LinkState.ESTABLISHED
+    assert "no_greeting" not in facts.faults
+
+
+def test_the_tick_does_not_wrap_for_the_reader(bench: Bench) -> None:
+    bench.mcu.probe.boot(bench.mcu.now_ms - 2**24 + 100, 9)
+    ticks = []
+    for _ in range(20):
+        tick = bench.turn(RELEASE).mcu_tick_ms
+        ticks.append(tick or 0)
+    assert ticks[-1] == 2**24 - 100 + 200
+    assert ticks[3:] == sorted(ticks[3:])
+
+
+def test_an_echo_is_not_an_answer(bench: Bench) -> None:
+    bench.turns(3)
+    packed = bench.link.command(COMMAND, BEAT, now_ns=bench.now_ns)
+    assert packed is not None
+    # Make it look new to the reader, so that only its meaning is wrong.
+    bench.hear(COMMAND, counter=bench.last.counters[-1] + 1)
+    assert bench.facts.counts.contract_errors == 1
+    assert "echo" in (bench.facts.first_fault or "")
+
+
+def test_a_whole_frame_out_of_contract_is_counted(bench: Bench) -> None:
+    bench.turns(3)
+    frame = LinkFrame(message_id=34, counter=bench.last.counters[-1] + 1, payload=b"\xff" * 8)
+    bench.link.received(pack(frame), bench.now_ns)
+    assert bench.facts.counts.contract_errors == 1
+
+
+def test_a_failed_write_is_no_sent_command_and_its_half_frame_is_ended(bench: Bench) -> None:
+    bench.turns(4, RELEASE)
+    packed = bench.link.command(RELEASE, replace(BEAT, loop_sequence=99), now_ns=bench.now_ns)
+    assert packed is not None
+    bench.link.write_failed(packed[0], bench.now_ns, "the port took no bytes")
+    bench.mcu.update(packed[1][:7])
+    sent_before = bench.facts.counts.commands_sent
+    facts = bench.turn(RELEASE)
+    assert facts.counts.commands_sent == sent_before + 1
+    assert facts.counts.write_failures == 1
+    # The heartbeat right behind the half frame arrived: the loop sequence moved.
+    assert facts.last_ack is not None
+    assert facts.last_ack.acknowledged_ns == bench.now_ns
+    assert bench.last.faults == {"frame_refused"}
+    assert bench.turns(40, RELEASE).counts.unacknowledged == 0
+
+
+def test_closing_on_purpose_is_no_fault(bench: Bench) -> None:
+    bench.turns(4, RELEASE)
+    bench.link.closed(bench.now_ns)
+    assert bench.facts.state is LinkState.DISCONNECTED
+    assert bench.facts.first_fault is None
+
+
+def test_reopening_is_counted(bench: Bench) -> None:
+    bench.turns(4, RELEASE)
+    bench.link.lost(bench.now_ns, "unplugged")
+    assert bench.facts.state is LinkState.DISCONNECTED
+    assert bench.link.command(COMMAND, BEAT, now_ns=bench.now_ns) is None
+    bench.link.opened(bench.now_ns)
+    facts = bench.turns(4, RELEASE)
+    assert facts.state is LinkState.ESTABLISHED
+    assert facts.counts.reconnects == 1
+    assert "unplugged" in (facts.first_fault or "")
+
+
+def test_events_are_numbered_and_bounded(bench: Bench) -> None:
+    bench.turns(100, RELEASE)
+    events = bench.link.events(0)
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    middle = events[40].sequence
+    assert bench.link.events(middle) == events[41:]
+    assert bench.link.events(events[-1].sequence) == ()
+    for _ in range(5000):
+        bench.link.trouble(bench.now_ns, "again")
+    assert len(bench.link.events(0)) == 4096

@@ -1,0 +1,94 @@
+"""The vehicle model obeys: ceilings, braking, jerk, and no motion that nobody asked for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from mcu_probe import Probe
+
+from firmware_bridge.codec import Action
+from firmware_bridge.limits import LIMITS
+
+
+def drive(
+    probe: Probe,
+    *,
+    speed: int,
+    action: Action,
+    ceiling: int = 6000,
+    deceleration: int = 0,
+    cruise: int = -1,
+    seconds: int = 30,
+    step_ms: int = 5,
+) -> list[int]:
+    """Speeds in cm/s after each step."""
+    jerk = LIMITS.action[action].jerk_cmps3
+    steps = seconds * 1000 // step_ms
+    line = f"vehicle {speed} {cruise} {action:d} {ceiling} {deceleration} {jerk} {step_ms} {steps}"
+    return [int(word) for word in probe.ask(line).split()]
+
+
+def steepest(speeds: list[int], *, step_ms: int = 5, over: int = 40) -> float:
+    """Largest mean deceleration over 200 ms, cm/s2."""
+    drops = [a - b for a, b in zip(speeds, speeds[over:], strict=False)]
+    return max(drops) / (over * step_ms / 1000)
+
+
+@pytest.mark.parametrize(
+    ("action", "deceleration", "stops_between_s"),
+    [
+        # v/a + a/(2 jerk): 20 + 1.7 s, 8 + 0.8 s, 2.5 + 2.7 s
+        (Action.COMFORT_STOP, 100, (21.0, 22.5)),
+        (Action.EMERGENCY_STOP, 250, (8.5, 9.2)),
+        (Action.EMERGENCY_STOP, 800, (4.9, 5.5)),
+    ],
+)
+def test_a_stop_stops_as_hard_as_it_may_and_stays(
+    probe: Probe, action: Action, deceleration: int, stops_between_s: tuple[float, float]
+) -> None:
+    speeds = drive(probe, speed=2000, action=action, ceiling=0, deceleration=deceleration)
+    stopped_s = speeds.index(0) * 0.005
+    assert stops_between_s[0] < stopped_s < stops_between_s[1]
+    assert set(speeds[speeds.index(0) :]) == {0}
+    assert steepest(speeds) <= deceleration + 6
+    # Jerk: after one second it brakes no harder than that allows.
+    assert steepest(speeds[:200]) <= LIMITS.action[action].jerk_cmps3 + 6
+
+
+@pytest.mark.parametrize("action", [Action.CAP_SPEED, Action.SLOW_DOWN])
+def test_a_ceiling_is_reached_and_kept(probe: Probe, action: Action) -> None:
+    speeds = drive(probe, speed=2000, action=action, ceiling=800, deceleration=100)
+    assert all(b <= a for a, b in pairwise(speeds))
+    assert 790 <= speeds[-1] <= 801
+    assert steepest(speeds) <= 106
+
+
+def test_below_the_ceiling_nothing_happens(probe: Probe) -> None:
+    speeds = drive(probe, speed=700, action=Action.CAP_SPEED, ceiling=800, deceleration=100)
+    assert set(speeds) == {700}
+
+
+def test_it_holds_its_speed_when_nobody_asks(probe: Probe) -> None:
+    assert set(drive(probe, speed=1500, action=Action.NONE, seconds=5)) == {1500}
+    assert set(drive(probe, speed=0, action=Action.NONE, seconds=5)) == {0}
+
+
+def test_the_driver_gets_gentle_acceleration_up_to_the_ceiling(probe: Probe) -> None:
+    speeds = drive(probe, speed=0, cruise=1000, action=Action.NONE)
+    assert 990 <= speeds[-1] <= 1000
+    assert max(b - a for a, b in pairwise(speeds)) <= 1
+    capped = drive(
+        probe, speed=0, cruise=1000, action=Action.CAP_SPEED, ceiling=600, deceleration=100
+    )
+    assert 590 <= capped[-1] <= 600
+    assert max(capped) <= 605
+    slower = drive(probe, speed=1000, cruise=400, action=Action.NONE)
+    assert 395 <= slower[-1] <= 410
+
+
+def test_a_stop_cancels_what_the_driver_asked_for(probe: Probe) -> None:
+    speeds = drive(
+        probe, speed=0, cruise=1000, action=Action.COMFORT_STOP, ceiling=0, deceleration=100
+    )
+    assert set(speeds) == {0}
