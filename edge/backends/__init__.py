@@ -1,0 +1,1 @@
+"""Inference backends: one Session contract, one table, each backend imported when chosen."""

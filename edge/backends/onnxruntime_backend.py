@@ -1,0 +1,94 @@
+"""onnxruntime on the CPU: the backend that runs everywhere and the numeric reference.
+
+Never prints: onnxruntime's own log is silenced below fatal, since its failures are raised here as
+refusals.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+from edge.backends.session import InferenceFailed
+from firmware_bridge.errors import UsageError
+
+Floats = NDArray[np.float32]
+
+# What onnxruntime raises has no common base of its own below Exception.
+_FAILURES = (
+    states.EPFail,
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.NoModel,
+    states.NoSuchFile,
+    states.NotImplemented,
+    states.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
+
+class OnnxruntimeSession:
+    """One loaded network with one image input; its first output is the result."""
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        # Idle workers that spin take the cores that capture and decisions need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except _FAILURES as error:
+            raise UsageError(
+                f"{path} is not a model that onnxruntime can run",
+                expected="a whole ONNX file with operators that onnxruntime knows",
+                found=_first_line(error),
+                remedy="copy or convert it again: brakepoint convert MISSION --out DIR",
+            ) from error
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
+            raise UsageError(
+                f"{path} does not take one picture",
+                expected="one input (1, 3, height, width) of float32",
+                found=", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "no input",
+                remedy="export the network with one float32 image input of a fixed size",
+            )
+        self._name = inputs[0].name
+        self._outputs = [self._session.get_outputs()[0].name]
+        self.input_shape = _sizes(inputs[0].shape, batch=1)
+        self.output_shape = _sizes(self._session.get_outputs()[0].shape, batch=1)
+
+    def infer(self, x: Floats) -> Floats:
+        """The first output, float32, for an input (1, 3, H, W) float32."""
+        if self._session is None:
+            raise InferenceFailed("the session is closed")
+        try:
+            (first,) = self._session.run(self._outputs, {self._name: x})
+        except _FAILURES as error:
+            raise InferenceFailed(_first_line(error)) from error
+        return np.asarray(first, np.float32)
+
+    def close(self) -> None:
+        """Frees the network."""
+        self._session = None
+
+
+def _sizes(shape: list[int | str | None], *, batch: int) -> tuple[int, ...]:
+    """Fixed sizes as they are, symbolic ones as 0, except the first, which is the batch."""
+    sizes = [size if isinstance(size, int) else 0 for size in shape]
+    return (sizes[0] or batch, *sizes[1:])
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

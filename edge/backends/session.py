@@ -1,0 +1,40 @@
+"""The contract of an inference session. Holds no backend and imports none."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+class InferenceFailed(Exception):
+    """One inference went wrong; the session may be tried again. The frame is Unknown."""
+
+
+class Session(Protocol):
+    """A loaded network. Made, used and closed by one thread."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(1, 3, height, width)."""
+        ...
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the first output; 0 stands for a size that only a run tells."""
+        ...
+
+    def infer(self, x: Floats) -> Floats:
+        """The first output, float32, for an input (1, 3, H, W) float32.
+
+        Raises:
+            InferenceFailed: the backend refused or failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees what the session holds; it cannot be used again. Calling it twice is allowed."""
+        ...

@@ -1,0 +1,111 @@
+"""Writes the annotated video of a run, on its own thread and in one piece.
+
+The loop hands turns over and goes on; what the encoder cannot keep up with is left out, and the
+picture before stands in for it, so that the video keeps the time of the clip. The file appears
+under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from edge.contract.artifact import replacing
+from edge.contract.mission import Mission
+from edge.contract.perception import BgrImage
+from edge.runtime.drawing import Painter
+from edge.runtime.loop import Turn
+from edge.runtime.outbox import Outbox
+from edge.runtime.report import Recording
+from edge.runtime.sources import quiet_opencv
+from firmware_bridge.errors import DeviceFault, UsageError
+
+_QUEUED_TURNS = 8
+_CLOSE_WITHIN_S = 30.0
+
+
+class AnnotatedVideo:
+    """One recording. Raises UsageError where `path` cannot become an .mp4 file."""
+
+    def __init__(self, path: Path, mission: Mission, *, fps: float) -> None:
+        _check_writable(path)
+        self._path = path
+        self._fps = fps
+        self._painter = Painter(mission)
+        self._files = contextlib.ExitStack()
+        self._writer: Any = None
+        self._shown: tuple[int, BgrImage] | None = None
+        self._frames = 0
+        self._outbox: Outbox[Turn] = Outbox(self._write, capacity=_QUEUED_TURNS, name="recording")
+
+    def on_frame(self, turn: Turn) -> None:
+        """Takes a turn that has a new frame; never waits."""
+        self._outbox.put(turn)
+
+    def close(self) -> Recording | None:
+        """Finishes the file; None when no frame came, and then there is none.
+
+        Raises:
+            DeviceFault, OSError: the file could not be written; none is left behind.
+        """
+        with self._files:  # on an error below, the unfinished file is removed
+            try:
+                self._outbox.close(timeout_s=_CLOSE_WITHIN_S)
+                if self._shown is not None:
+                    self._append(self._shown[1])
+            finally:
+                if self._writer is not None:
+                    self._writer.release()
+        if self._shown is None:
+            return None
+        return Recording(str(self._path), self._frames, self._outbox.left_out)
+
+    def _write(self, turn: Turn) -> None:
+        assert turn.result is not None
+        image, index = self._painter.draw(turn), turn.result.frame.index
+        if self._writer is None:
+            self._open(image)
+        if self._shown is not None:
+            for _ in range(index - self._shown[0]):
+                self._append(self._shown[1])
+        self._shown = (index, image)
+
+    def _append(self, image: BgrImage) -> None:
+        self._writer.write(image)
+        self._frames += 1
+
+    def _open(self, image: BgrImage) -> None:
+        cv2 = quiet_opencv()
+        temporary = self._files.enter_context(replacing(self._path))
+        height, width = image.shape[:2]
+        code = cv2.VideoWriter_fourcc(*"mp4v")
+        self._writer = cv2.VideoWriter(str(temporary), code, self._fps, (width, height))
+        if not self._writer.isOpened():
+            raise DeviceFault(
+                f"cannot write the video {self._path}",
+                expected="an OpenCV that encodes mp4",
+                found=f"it refuses {width}x{height} at {self._fps:g} frames a second",
+                remedy="pip install 'brakepoint[camera]', or run without --record",
+            )
+
+
+def _check_writable(path: Path) -> None:
+    if path.suffix.lower() != ".mp4":
+        raise UsageError(
+            f"cannot record to {path}",
+            expected="a file name that ends in .mp4",
+            found=path.suffix or "no suffix",
+            remedy=f"--record {path.with_suffix('.mp4')}",
+        )
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK) or path.is_dir():
+        raise UsageError(
+            f"cannot record to {path}",
+            expected="a file name in a folder that can be written",
+            found="a folder of that name" if path.is_dir() else f"{folder} cannot be written",
+            remedy="correct --record",
+        )

@@ -1,0 +1,41 @@
+"""What a run tells while it goes on: one event, one line for a person, values for a program.
+
+Values only; who listens decides what to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """One thing that happened.
+
+    Attributes:
+        kind: "frame", "mode", "rule", "command", "effective", "link", "camera" or "fault".
+        mono_ms: milliseconds since the run began.
+        text: one line for a person.
+        values: the same for a program; the keys are listed in docs/runtime.md.
+    """
+
+    kind: str
+    mono_ms: float
+    text: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that went wrong in a run and is part of its result.
+
+    `exit_code` is what it makes of the run's own: 0 where the run recovered from it.
+    """
+
+    kind: str
+    mono_ms: float
+    text: str
+    remedy: str
+    exit_code: int

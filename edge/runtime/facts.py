@@ -1,0 +1,90 @@
+"""What the policy decides on: facts of one turn, and the demands and the decision made of them.
+
+Values only; the deciding is in policy.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.runtime.tracker import Track
+from firmware_bridge.codec import Action, Perception, Reason, SafetyCommand
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One perceived result that is new in this turn.
+
+    `known` False: the frame could not be perceived and `tracks` is empty.
+    `frame_size` is (width_px, height_px).
+    """
+
+    captured_ns: int
+    known: bool
+    tracks: tuple[Track, ...]
+    frame_size: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that one turn of the decision loop knows.
+
+    Attributes:
+        seen: the new result, None in a turn woken by time.
+        camera_gone: the camera delivers nothing and is being reopened.
+        inference_hung: the network has not answered for far longer than it ever takes.
+        late_share: share of late results in the window; None until the window is full.
+        unacknowledged_in_a_row: commands that went unacknowledged since the last acknowledge.
+        standstill, operator_request: as the microcontroller says; None: not known, which counts
+            as moving and as no request.
+        effective_action: what the microcontroller applies; None: not known.
+        link_up: commands travel.
+        ending: the run is to end.
+    """
+
+    seen: Seen | None
+    camera_gone: bool
+    inference_hung: bool
+    late_share: float | None
+    unacknowledged_in_a_row: int
+    standstill: bool | None
+    operator_request: bool | None
+    effective_action: Action | None
+    link_up: bool
+    ending: bool
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One active rule or fallback and the numbers it asks for.
+
+    `speed_ceiling_mps` is None where the action names none.
+    """
+
+    name: str
+    kind: str
+    action: Action
+    speed_ceiling_mps: float | None
+    deceleration_mps2: float
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one turn decides.
+
+    Attributes:
+        command: to be sent.
+        winner: the demand whose action it carries; None when nothing is demanded.
+        demands: all active ones, most severe first.
+        perception: the verdict for the heartbeat.
+        waiting: nothing was ever perceived.
+        matched: names of the rules that match in the new frame; empty without a new frame.
+    """
+
+    command: SafetyCommand
+    winner: Demand | None
+    demands: tuple[Demand, ...]
+    perception: Perception
+    waiting: bool
+    matched: tuple[str, ...]

@@ -1,0 +1,74 @@
+"""The kinds of fault that a run records, each with its remedy and what it makes of the exit code,
+and the log that both the capture thread and the loop write to.
+
+Never ends a run: it only remembers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge.runtime.clock import Clock
+from edge.runtime.events import Fault, RunEvent
+
+_KEPT = 256
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    """One row: what to do about it, and the exit code of a run in which it happened."""
+
+    remedy: str
+    exit_code: int
+
+
+FAULTS: dict[str, FaultKind] = {
+    "source ended early": FaultKind("copy the file again: its end is missing", 3),
+    "unreadable frame": FaultKind("copy the picture again or take it out", 3),
+    "camera gone": FaultKind("check its cable and power; it is being reopened", 0),
+    "camera gone at the end": FaultKind("check its cable and power, then run again", 5),
+    "link lost": FaultKind("check cable and power of the microcontroller; reconnecting", 0),
+    "link lost at the end": FaultKind(
+        "check cable and power of the microcontroller, then run again", 5
+    ),
+    "link": FaultKind("see the link's counts in the report; check the wiring if it recurs", 0),
+    "inference hung": FaultKind("start again; if it recurs, look at the device's load and heat", 5),
+    "perception unknown": FaultKind("look at camera and model: see the reason", 0),
+    "last stop unacknowledged": FaultKind(
+        "look at the microcontroller: without commands it stops by its own timers", 5
+    ),
+    "recording incomplete": FaultKind("free space and cores, or run without --record", 0),
+}
+
+
+class FaultLog:
+    """The faults of one run; the oldest beyond a few hundred are counted, not kept."""
+
+    def __init__(self, clock: Clock, start_ns: int, tell: Callable[[RunEvent], None]) -> None:
+        self._clock = clock
+        self._start_ns = start_ns
+        self._tell = tell
+        self._kept: deque[Fault] = deque(maxlen=_KEPT)
+        self.count = 0
+
+    def note(self, kind: str, text: str) -> None:
+        """Remembers and tells one fault of a kind in FAULTS. Any thread may call it."""
+        row = FAULTS[kind]
+        fault = Fault(kind, (self._clock() - self._start_ns) / 1e6, text, row.remedy, row.exit_code)
+        self._kept.append(fault)
+        self.count += 1
+        self._tell(
+            RunEvent(
+                "fault",
+                fault.mono_ms,
+                f"{kind}: {text}; {row.remedy}",
+                {"kind": kind, "text": text, "remedy": row.remedy},
+            )
+        )
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """In the order they came."""
+        return tuple(self._kept)

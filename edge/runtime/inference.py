@@ -1,0 +1,197 @@
+"""The inference thread: it alone owns the session, from loading to closing.
+
+Takes the newest frame, perceives, tracks and leaves a result; a network that fails or puts out
+nonsense makes the frame Unknown. Never decides anything.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.backends.session import Floats, InferenceFailed, Session
+from edge.contract.decode import DecodeSpec, output_shape, perceive
+from edge.contract.mission import Model
+from edge.contract.perception import Frame, Known, Perception, Unknown
+from edge.contract.preprocess import Placement, PreprocessSpec, preprocess
+from edge.runtime.budget import Histogram
+from edge.runtime.capture import Captured
+from edge.runtime.clock import Clock
+from edge.runtime.mailbox import Mailbox
+from edge.runtime.tracker import Track, Tracker
+from firmware_bridge.errors import UsageError
+
+_WARM_UP_RUNS = 5
+# docs/runtime.md, failure table: hung is ten times the p99, and at least 200 ms.
+_HUNG_FACTOR = 10.0
+_HUNG_LEAST_MS = 200.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """One frame after perception.
+
+    Attributes:
+        frame: the frame that was looked at.
+        perception: what was found in it, or why nothing is known.
+        tracks: the tracker's tracks after it; empty when it is Unknown.
+        stage_ms: duration of grab, preprocess, infer, decode and track, as far as they ran.
+    """
+
+    frame: Frame
+    perception: Perception
+    tracks: tuple[Track, ...]
+    stage_ms: Mapping[str, float]
+
+
+class Inference:
+    """Runs perception on frames from one mailbox into another until the first is finished."""
+
+    def __init__(
+        self,
+        open_session: Callable[[], Session],
+        model: Model,
+        frames: Mailbox[Captured],
+        results: Mailbox[Result],
+        *,
+        clock: Clock,
+    ) -> None:
+        self._open_session = open_session
+        self._preprocess = model.preprocess_spec
+        self._decode = model.decode_spec
+        self._frames = frames
+        self._results = results
+        self._clock = clock
+        self._tracker = Tracker()
+        self._durations = Histogram()
+        self._busy_since_ns: int | None = None
+        self._ready: Future[None] = Future()
+        self.crashed = False
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+
+    def start(self) -> None:
+        """Loads and warms the model in the thread that will use it, and waits for that.
+
+        Raises what loading raises; UsageError for a model of other shapes than the mission's.
+        """
+        self._thread.start()
+        self._ready.result()
+
+    def join(self, *, timeout_s: float) -> bool:
+        """Waits for the thread, which ends with its mailbox; False when it hangs."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def busy_ms(self, now_ns: int) -> float:
+        """How long the network has been working on the present frame; 0 when it is not."""
+        since_ns = self._busy_since_ns
+        return 0.0 if since_ns is None else (now_ns - since_ns) / 1e6
+
+    @property
+    def hung_after_ms(self) -> float:
+        """When a network that does not answer counts as hung."""
+        return max(_HUNG_LEAST_MS, _HUNG_FACTOR * (self._durations.percentile_ms(99.0) or 0.0))
+
+    def _run(self) -> None:
+        try:
+            session = self._open_session()
+            self._check_and_warm(session)
+        except BaseException as error:  # noqa: BLE001 - handed to start() in the caller's thread
+            self._results.close()
+            self._ready.set_exception(error)
+            return
+        self._ready.set_result(None)
+        self.crashed = True
+        try:
+            while not self._frames.finished:
+                captured = self._frames.take(0.5)
+                if captured is not None:
+                    self._results.put(self._look(session, captured))
+            self.crashed = False
+        finally:
+            self._results.close()
+            session.close()
+
+    def _check_and_warm(self, session: Session) -> None:
+        wanted_in = (1, 3, self._preprocess.height_px, self._preprocess.width_px)
+        wanted_out = output_shape(
+            self._decode, self._preprocess.width_px, self._preprocess.height_px
+        )
+        _fits("input", session.input_shape, wanted_in, self._decode)
+        _fits("output", session.output_shape, wanted_out, self._decode)
+        blank = np.zeros(wanted_in, np.float32)
+        for _ in range(_WARM_UP_RUNS):
+            began_ns = self._clock()
+            shape = session.infer(blank).shape
+            self._durations.add((self._clock() - began_ns) / 1e6)
+        _fits("output", shape, wanted_out, self._decode)
+
+    def _look(self, session: Session, captured: Captured) -> Result:
+        frame, stages = captured.frame, _Stopwatch(grab_ms=captured.grab_ms)
+        tensor, placement = preprocess(frame.image, self._preprocess)
+        stages.lap("preprocess")
+        self._busy_since_ns = self._clock()
+        try:
+            raw = session.infer(tensor)
+        except InferenceFailed as error:
+            return Result(frame, Unknown(f"inference failed: {error}"), (), stages.ms)
+        finally:
+            self._durations.add(self.busy_ms(self._clock()))
+            self._busy_since_ns = None
+        stages.lap("infer")
+        perception = self._perceive(raw, placement, frame, self._preprocess)
+        stages.lap("decode")
+        tracks: tuple[Track, ...] = ()
+        if isinstance(perception, Known):
+            tracks = self._tracker.update(perception.detections, frame.captured_ns)
+            stages.lap("track")
+        return Result(frame, perception, tracks, stages.ms)
+
+    def _perceive(
+        self, raw: Floats, placement: Placement, frame: Frame, spec: PreprocessSpec
+    ) -> Perception:
+        height, width = frame.image.shape[:2]
+        return perceive(
+            raw,
+            self._decode,
+            placement=placement,
+            input_size=(spec.width_px, spec.height_px),
+            frame_size=(width, height),
+        )
+
+
+class _Stopwatch:
+    """Durations of stages that follow one another."""
+
+    def __init__(self, *, grab_ms: float) -> None:
+        self.ms: dict[str, float] = {"grab": grab_ms}
+        self._last_s = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now_s = time.perf_counter()
+        self.ms[stage] = (now_s - self._last_s) * 1e3
+        self._last_s = now_s
+
+
+def _fits(what: str, found: tuple[int, ...], wanted: tuple[int, ...], decode: DecodeSpec) -> None:
+    """Refuses a model whose sizes are known and are not the mission's (0: not known)."""
+    if len(found) == len(wanted) and all(f in (0, w) for f, w in zip(found, wanted, strict=True)):
+        return
+    remedy = "correct [model.input] in the mission, or take the model that belongs to it"
+    if what == "output":
+        remedy = (
+            f"the {decode.kind} decoder with {decode.classes} labels and strides "
+            f"{list(decode.strides)} needs that output: correct model.labels or [model.decode], "
+            "or take the model that belongs to them"
+        )
+    raise UsageError(
+        f"the model's {what} does not fit the mission",
+        expected=str(wanted),
+        found=str(found),
+        remedy=remedy,
+    )

@@ -1,0 +1,148 @@
+"""Where frames come from: a video file, a folder of pictures or a camera, behind one contract.
+
+Files are paced in real time, as a camera would deliver them. Never decides what a missing frame
+means: it says what happened, and the loop decides.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from edge.contract.mission import Camera
+from edge.contract.perception import Frame
+from edge.runtime.clock import Clock
+from firmware_bridge.errors import Missing
+
+Pause = Callable[[float], object]
+"""Waits so many seconds, or less when the run is to end."""
+
+
+@dataclass(frozen=True)
+class SourceEnd:
+    """No more frames will come; `fault` says why where that is not the plain end."""
+
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class CameraGone:
+    """The camera gives no frame now; the next read tries to open it again."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class BadFrame:
+    """One frame could not be read; the next may be."""
+
+    reason: str
+
+
+Reading = Frame | SourceEnd | CameraGone | BadFrame
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What is known of a source when it is open.
+
+    Attributes:
+        given: as the user wrote it.
+        kind: "video", "folder" or "camera".
+        fps: frames a second that it delivers.
+        frames: how many it holds, None for a camera.
+    """
+
+    given: str
+    kind: str
+    fps: float
+    frames: int | None
+
+
+class Source(Protocol):
+    """One open source, read by one thread."""
+
+    info: SourceInfo
+
+    def read(self, pause: Pause) -> Reading:
+        """The next frame when its time has come. Frame indices grow; gaps are skipped frames."""
+        ...
+
+    def close(self) -> None:
+        """Frees device or file."""
+        ...
+
+
+def open_source(given: str, camera: Camera, clock: Clock) -> Source:
+    """The source that `given` names, opened and proved by its first frame.
+
+    Raises:
+        Missing: no such file or folder, or one that cannot be read.
+        DeviceFault: no such camera, or one that delivers nothing.
+    """
+    device = re.fullmatch(r"(?:camera:|/dev/video)(\d+)", given)
+    if device:
+        from edge.runtime.source_camera import CameraSource
+
+        return CameraSource(given, int(device.group(1)), fps=camera.fps, clock=clock)
+    path = Path(given).expanduser()
+    if path.is_dir():
+        from edge.runtime.source_folder import FolderSource
+
+        return FolderSource(path, fps=camera.fps, clock=clock)
+    if not path.exists():
+        raise Missing(
+            f"no source at {given}",
+            expected="a video file, a folder of pictures, /dev/videoN or camera:N",
+            found="no such file or folder",
+            remedy="correct --source",
+        )
+    from edge.runtime.source_video import VideoSource
+
+    return VideoSource(path, fallback_fps=camera.fps, clock=clock)
+
+
+class Pace:
+    """Due times of the frames of a file, as a camera would deliver them from the first read on."""
+
+    def __init__(self, fps: float, clock: Clock) -> None:
+        self._period_ns = 1e9 / fps
+        self._clock = clock
+        self._start_ns: int | None = None
+
+    def due_ns(self, index: int) -> int:
+        """When frame `index` is captured. The first call starts the clip."""
+        if self._start_ns is None:
+            self._start_ns = self._clock() - round(index * self._period_ns)
+        return self._start_ns + round(index * self._period_ns)
+
+    def missed(self, index: int) -> bool:
+        """True when the next frame is due already: a camera would have dropped this one."""
+        return self._clock() >= self.due_ns(index + 1)
+
+    def wait(self, index: int, pause: Pause) -> None:
+        """Until frame `index` is due."""
+        left_ns = self.due_ns(index) - self._clock()
+        if left_ns > 0:
+            pause(left_ns / 1e9)
+
+
+def quiet_opencv() -> Any:
+    """OpenCV with its own chatter off: what goes wrong is told by refusals and faults instead."""
+    # FFmpeg inside OpenCV listens to nothing else, and only before it is first used.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    try:
+        import cv2
+    except ImportError as error:
+        raise Missing(
+            "frames need OpenCV",
+            expected="the package cv2",
+            found=str(error),
+            remedy="pip install 'brakepoint[camera]' (on a Jetson: the OpenCV that JetPack brings)",
+        ) from error
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2
