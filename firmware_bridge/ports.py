@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import stat
+import termios
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,9 @@ import serial
 from firmware_bridge.errors import DeviceFault
 
 READ_MAX = 4096
+# TypeError and ValueError: pyserial on a descriptor that has just gone; termios.error: likewise,
+# and it is no OSError.
+_FAILURES = (serial.SerialException, OSError, termios.error, TypeError, ValueError)
 
 
 class PortLost(Exception):
@@ -59,9 +63,9 @@ class SerialPort:
                 write_timeout=write_timeout_ms / 1000,
                 exclusive=True,
             )
-        except (serial.SerialException, OSError, ValueError) as error:
+        except _FAILURES as error:
             raise _cannot_open(path, error) from error
-        with contextlib.suppress(OSError, serial.SerialException):
+        with contextlib.suppress(*_FAILURES):
             self._serial.reset_input_buffer()
 
     def read(self) -> bytes:
@@ -72,8 +76,7 @@ class SerialPort:
                 return b""
             waiting = min(self._serial.in_waiting, READ_MAX)
             return first + bytes(self._serial.read(waiting)) if waiting else first
-        except (serial.SerialException, OSError, TypeError, ValueError) as error:
-            # TypeError: pyserial reading a descriptor that another thread has closed.
+        except _FAILURES as error:
             raise PortLost(f"reading failed: {error}") from error
 
     def write(self, data: bytes) -> None:
@@ -82,12 +85,12 @@ class SerialPort:
             self._serial.write(data)
         except serial.SerialTimeoutException as error:
             raise WriteTimeout(f"the port took no bytes for {self._timeout_text()}") from error
-        except (serial.SerialException, OSError, TypeError, ValueError) as error:
+        except _FAILURES as error:
             raise PortLost(f"writing failed: {error}") from error
 
     def close(self) -> None:
         """See Port."""
-        with contextlib.suppress(OSError, serial.SerialException):
+        with contextlib.suppress(*_FAILURES):
             self._serial.close()
 
     def _timeout_text(self) -> str:

@@ -42,4 +42,4 @@ def mcu(probe: Probe) -> Mcu:
 def firmware(build_folder: Path) -> Iterator[HostFirmware]:
     with HostFirmware(build_folder=build_folder, target="host-sanitized") as running:
         yield running
-        assert running.complaints == ""
+    assert running.complaints == "", "sanitizer report, also of leaks at its end"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from pathlib import Path
 import pytest
 from mcu_probe import BEAT, COMMAND
 
-from firmware_bridge.codec import AckResult, Action, Perception, SafetyCommand
+from firmware_bridge.codec import AckResult, Action, Perception, SafetyCommand, contract_hash
 from firmware_bridge.driver import LinkDriver
 from firmware_bridge.emulator import HostFirmware
 from firmware_bridge.errors import DeviceFault
+from firmware_bridge.firmware_build import FIRMWARE
 from firmware_bridge.link_facts import LinkFacts
 from firmware_bridge.link_states import LinkState
 from firmware_bridge.ports import Port, PortLost, memory_pair
@@ -218,6 +220,34 @@ def test_a_failing_speed_sensor_stops_and_is_named(firmware: HostFirmware) -> No
         facts = loop.until(effective(Action.COMFORT_STOP))
         assert "speed_sensor" in facts.faults
         loop.until(lambda f: f.vehicle_speed_mps is None and f.standstill is False)
+
+
+def test_firmware_of_another_contract_is_refused_with_both_hashes(
+    build_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(FIRMWARE, tmp_path / "firmware")
+    header = tmp_path / "firmware" / "generated" / "contract.h"
+    ours = f"{contract_hash():06x}"
+    header.write_text(header.read_text().replace(f"0x{ours}u", "0x0badc0u"))
+    subprocess.run(
+        ["make", "-f", tmp_path / "firmware" / "Makefile", f"BUILD={tmp_path}", "host"],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    with subprocess.Popen(
+        [tmp_path / "brakepoint-mcu"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as foreign:
+        assert foreign.stdout is not None
+        with LinkDriver(foreign.stdout.readline().strip()) as driver:
+            with pytest.raises(DeviceFault, match="was refused") as refused:
+                driver.wait_established(10)
+            assert driver.send(COMMAND, BEAT) is None
+            assert driver.facts(time.monotonic_ns()).state is LinkState.REFUSED
+        foreign.communicate("")
+    assert "0badc0" in refused.value.found
+    assert ours in refused.value.found
+    assert "flash" in refused.value.remedy
 
 
 def test_a_port_that_cannot_be_opened_at_the_start_is_refused(tmp_path: Path) -> None:
