@@ -1,0 +1,1 @@
+"""Generated road scenes with ground truth: seeded stills and clips. Needs the extra `camera`."""

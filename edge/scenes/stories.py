@@ -1,0 +1,122 @@
+"""Clips: what moves how on the road, frame by frame. A table of stories.
+
+The camera does not react to what the vehicle is told: a story is a recording.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from edge.contract.artifact import replacing
+from edge.scenes.still import HEIGHT_PX, WIDTH_PX, LabelledScene, render
+from edge.scenes.world import Camera, Thing, pedestrian, sign, vehicle
+from firmware_bridge.errors import DeviceFault
+
+FPS = 25.0
+WALK_MPS = 1.4
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What stands where at one time, and how far the camera has driven."""
+
+    things: tuple[Thing, ...]
+    travelled_m: float
+
+
+@dataclass(frozen=True)
+class Story:
+    """One row of the table."""
+
+    help: str
+    seconds: float
+    at: Callable[[float], Moment]
+
+
+def _clear_road(time_s: float) -> Moment:
+    """12 m/s behind a vehicle that stays far ahead; signs pass."""
+    travelled = 12.0 * time_s
+    ahead = vehicle(0.1, 45.0 + 3.0 * math.sin(time_s), look=41)
+    signs = [sign(3.4, place - travelled, look=place) for place in range(20, 200, 34)]
+    return Moment((ahead, *(s for s in signs if 3.0 < s.z_m < 60.0)), travelled)
+
+
+STEPS_OUT_AT_S = 2.0
+KERB_M = 3.6
+
+
+def _pedestrian_steps_out(time_s: float) -> Moment:
+    """The camera rolls to a stop in front of a pedestrian who crosses from right to left."""
+    near, gap, settle_s = 11.0, 22.0, 1.6
+    distance = near + gap * math.exp(-time_s / settle_s)
+    travelled = near + gap - distance
+    walked = WALK_MPS * max(0.0, time_s - STEPS_OUT_AT_S)
+    stride = math.sin(2.0 * math.pi * 0.9 * walked / WALK_MPS) if walked > 0.0 else 0.2
+    person = pedestrian(KERB_M - walked, distance, look=1237, stride=stride)
+    parked = vehicle(-3.6, distance + 14.0, look=18)
+    return Moment((person, parked, sign(3.6, distance + 9.0, look=4)), travelled)
+
+
+STORIES: dict[str, Story] = {
+    "clear_road": Story("an open road behind a far vehicle", 8.0, _clear_road),
+    "pedestrian_steps_out": Story(
+        "a pedestrian steps from the right kerb and crosses", 13.0, _pedestrian_steps_out
+    ),
+}
+
+
+def clip(
+    story: str, *, seed: int = 0, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX
+) -> Iterator[LabelledScene]:
+    """The frames of a story at FPS; `seed` fixes colours, light and clutter.
+
+    Raises:
+        KeyError: no such story in STORIES.
+    """
+    told = STORIES[story]
+    camera = Camera(width_px, height_px, height_px * 0.45)
+    for index in range(round(told.seconds * FPS)):
+        moment = told.at(index / FPS)
+        yield render(
+            camera,
+            moment.things,
+            look_seed=seed,
+            travelled_m=moment.travelled_m,
+            noise_seed=index,
+        )
+
+
+def write_clip(
+    path: Path,
+    story: str,
+    *,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+) -> int:
+    """Write a story as an MPEG-4 file, atomically; returns the number of frames.
+
+    Raises:
+        DeviceFault: the encoder does not open or the file cannot be written.
+    """
+    total = round(STORIES[story].seconds * FPS)
+    with replacing(path) as temporary:
+        writer = cv2.VideoWriter(
+            str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH_PX, HEIGHT_PX)
+        )
+        if not writer.isOpened():
+            raise DeviceFault(
+                f"cannot write the clip {path}",
+                expected="a path ending in .mp4 that OpenCV's MPEG-4 encoder can open",
+                found="the encoder did not open",
+                remedy="choose a name ending in .mp4 in a folder that can be written",
+            )
+        for done, scene in enumerate(clip(story, seed=seed), start=1):
+            writer.write(scene.image)
+            progress("draw", done, total)
+        writer.release()
+    return total
