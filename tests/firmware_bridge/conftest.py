@@ -14,12 +14,13 @@ from firmware_bridge.firmware_build import build_firmware
 
 
 @pytest.fixture(scope="session")
-def build_folder(pytestconfig: pytest.Config) -> Path:
+def build_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Builds survive from run to run: they are named by a digest of their sources."""
     for tool in ("make", "cc"):
         if shutil.which(tool) is None:
             pytest.skip(f"the firmware cannot be built here: no {tool}")
-    return Path(pytestconfig.cache.mkdir("firmware"))
+    cache = getattr(pytestconfig, "cache", None)
+    return Path(cache.mkdir("firmware")) if cache else tmp_path_factory.mktemp("firmware")
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,7 @@ static bool session_is_open(const struct bp_mcu *mcu)
 static uint8_t current_faults(const struct bp_mcu *mcu, const struct bp_vehicle *vehicle)
 {
     const struct bp_safety *safety = &mcu->safety;
-    uint8_t faults = mcu->mismatch;
+    unsigned faults = mcu->mismatch;
 
     faults |= mcu->greeted ? 0u : BP_FAULT_NO_GREETING;
     faults |= safety->command_live ? 0u : BP_FAULT_COMMAND_TIMEOUT;
@@ -123,7 +123,7 @@ static uint8_t current_faults(const struct bp_mcu *mcu, const struct bp_vehicle 
     faults |= safety->heartbeat_healthy ? 0u : BP_FAULT_HEARTBEAT_UNHEALTHY;
     faults |= mcu->refused ? BP_FAULT_FRAME_REFUSED : 0u;
     faults |= vehicle->speed_valid ? 0u : BP_FAULT_SPEED_SENSOR;
-    return faults;
+    return (uint8_t)faults;
 }
 
 static void settle(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicle *vehicle)
