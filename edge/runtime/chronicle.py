@@ -169,18 +169,22 @@ class Chronicle:
         self.timeline.decided(turn.decision, quiet, at, frame_at)
         seen = (self._seen | set(turn.decision.matched)) - set(quiet)
         for name in sorted(seen - self._seen):
-            self._say("rule", at, f"'{name}' first seen", rule=name, state="first_seen")
+            self._say("rule", at, f"rule '{name}': first seen", rule=name, state="first_seen")
         active = frozenset(demand.name for demand in turn.decision.demands)
-        for name in sorted(active - self._active):
-            self._say("rule", at, f"'{name}' confirmed", rule=name, state="confirmed")
-        for name in sorted(self._active - active):
-            self._say("rule", at, f"'{name}' cleared", rule=name, state="cleared")
+        for names, state in (
+            (active - self._active, "confirmed"),
+            (self._active - active, "cleared"),
+        ):
+            for name in sorted(names):
+                kind = "rule" if name in self._rules else "fallback"
+                self._say(kind, at, f"{kind} '{name}': {state}", rule=name, state=state)
         self._seen, self._active = seen, active
         if turn.sent is None:
             return
-        command, written_ns = turn.decision.command, turn.sent.written_ns
+        command, sent = turn.decision.command, turn.sent
         self.commands[command.action] += 1
-        self.timeline.commanded(command, turn.sent.counter, written_ns, self._stamp(written_ns))
+        written = self._stamp(sent.written_ns)
+        self.timeline.commanded(command.action, sent.counter, sent.sent_ns, written)
         told = (command.action, command.reason.name)
         if told != self._command:
             self._command = told

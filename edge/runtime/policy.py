@@ -14,7 +14,7 @@ from edge.contract.cross_checks import STOPS
 from edge.contract.mission import Mission
 from edge.contract.rules import Policy, Rule
 from edge.runtime.facts import Decision, Demand, Facts, Seen
-from edge.runtime.fault_counter import FaultCounter
+from edge.runtime.fault_counter import FaultCounter, FaultTime
 from edge.runtime.rule_state import RuleState
 from edge.runtime.zones import matching
 from firmware_bridge.codec import Action, Perception, Reason, SafetyCommand
@@ -44,8 +44,9 @@ class PolicySettings:
 
     @staticmethod
     def of(mission: Mission, *, fps: float) -> PolicySettings:
-        """Settings for a source that delivers `fps` frames a second."""
-        period_ns = 1e9 / fps
+        """Settings for a source of `fps` frames a second. A period is the longer one of the
+        mission's camera and of the source, which may be a slower clip."""
+        period_ns = 1e9 / min(fps, mission.camera.fps)
         fallbacks, link = mission.policy.fallbacks, mission.link
         slow_ns = round(fallbacks.slow_down_after_periods * period_ns)
         healthy_ns = round(mission.budget.end_to_end_ms * 1e6 + period_ns)
@@ -67,6 +68,7 @@ class PolicyState:
 
     Attributes:
         rules: one for each rule of the mission, in its order.
+        stale: how long the newest perceived frame has been too old.
         unknown: results that could not be perceived.
         late: results that came while too many were late.
         known_ns: capture time of the newest perceived frame; None: none yet.
@@ -75,6 +77,7 @@ class PolicyState:
     """
 
     rules: tuple[RuleState, ...]
+    stale: FaultTime
     unknown: FaultCounter
     late: FaultCounter
     known_ns: int | None = None
@@ -83,9 +86,15 @@ class PolicyState:
 
 
 def initial(settings: PolicySettings) -> PolicyState:
-    """The state of a loop that has seen nothing."""
+    """The state of a loop that has seen nothing: it demands a stop from the first turn on.
+
+    A vehicle that moves when the daemon starts has been on its own until now; it is brought to a
+    stop and then released like after any other (docs/runtime.md).
+    """
     return PolicyState(
+        held_stop=_just_started(settings),
         rules=tuple(RuleState() for _ in settings.policy.rules),
+        stale=FaultTime(settings.comfort_stop_after_ns - settings.slow_down_after_ns),
         unknown=FaultCounter(settings.policy.fallbacks.slow_down_after_periods),
         late=FaultCounter(_LATE_RESULTS),
     )
@@ -96,6 +105,8 @@ def decide(
 ) -> tuple[PolicyState, Decision]:
     """One turn."""
     state, matched = _take_in(settings, facts, state)
+    too_old = _past(state, now_ns, settings.slow_down_after_ns)
+    state = replace(state, stale=state.stale.after(now_ns, bad=too_old))
     known = _is_known(settings, state, now_ns)
     standstill = facts.standstill is True
     rules = tuple(
@@ -207,26 +218,32 @@ def _fallbacks(
     settings: PolicySettings, facts: Facts, state: PolicyState, now_ns: int
 ) -> list[Demand]:
     """What the failure table of docs/runtime.md demands now."""
-    age_ns = None if state.known_ns is None else now_ns - state.known_ns
+    lost = _past(state, now_ns, settings.comfort_stop_after_ns)
     stop, slow = Action.COMFORT_STOP, Action.SLOW_DOWN
     unknown = Reason.PERCEPTION_UNKNOWN
     table = (
         (facts.ending, "run ends", stop, Reason.SHUTDOWN),
-        (age_ns is None, "nothing perceived yet", stop, Reason.STARTING),
         (facts.camera_gone, "camera gone", stop, Reason.CAMERA_LOST),
         (facts.inference_hung, "inference hung", stop, Reason.HEALTH),
-        (_past(age_ns, settings.comfort_stop_after_ns), "perception lost", stop, unknown),
-        (_past(age_ns, settings.slow_down_after_ns), "perception stale", slow, unknown),
+        (lost, "perception lost", stop, unknown),
+        (state.stale.active, "perception stale", slow, unknown),
         (state.unknown.active, "perception unknown", slow, unknown),
         (state.late.active, "results late", slow, Reason.LATE),
     )
-    return [
+    demands = [
         _fallback(settings, name, action, reason) for holds, name, action, reason in table if holds
     ]
+    if state.known_ns is None:
+        demands.append(_just_started(settings))
+    return demands
 
 
-def _past(age_ns: int | None, limit_ns: int) -> bool:
-    return age_ns is not None and age_ns >= limit_ns
+def _just_started(settings: PolicySettings) -> Demand:
+    return _fallback(settings, "just started", Action.COMFORT_STOP, Reason.STARTING)
+
+
+def _past(state: PolicyState, now_ns: int, limit_ns: int) -> bool:
+    return state.known_ns is not None and now_ns - state.known_ns >= limit_ns
 
 
 def _held_stop(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge.runtime.facts import Decision, Demand
-from firmware_bridge.codec import Action, SafetyCommand
+from firmware_bridge.codec import Action
 
 _KEPT = 512
 
@@ -57,7 +57,7 @@ class Episode:
     action: Action
     moments: dict[str, Stamp] = field(default_factory=dict)
     counter: int | None = None
-    commanded_ns: int | None = None
+    sent_ns: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As in the report."""
@@ -108,28 +108,32 @@ class Timeline:
             if name not in self._active or self._active[name].action is not demand.action:
                 self._begin(demand, at)
 
-    def commanded(self, command: SafetyCommand, counter: int, written_ns: int, at: Stamp) -> None:
-        """A command was written."""
+    def commanded(self, action: Action, counter: int, sent_ns: int, at: Stamp) -> None:
+        """A command of this action was written; `sent_ns` is when writing began."""
         for episode in self._active.values():
-            if episode.action is command.action and "commanded" not in episode.moments:
+            if episode.action is action and "commanded" not in episode.moments:
                 episode.moments["commanded"] = at
                 episode.counter = counter
-                episode.commanded_ns = written_ns
+                episode.sent_ns = sent_ns
 
     def acknowledged(self, counter: int, at: Stamp) -> None:
         """The microcontroller acknowledged the command of that counter."""
         for episode in self._episodes:
-            if episode.counter == counter and "acknowledged" not in episode.moments:
-                episode.moments["acknowledged"] = at
-                # In force before it was asked for (a second rule with the same action).
-                if self._effective is episode.action:
-                    episode.moments.setdefault("effective", at)
+            if episode.counter != counter or "acknowledged" in episode.moments:
+                continue
+            episode.moments["acknowledged"] = at
+            # The acknowledge may be read before the writer is back from its call.
+            if at.mono_ms < episode.moments["commanded"].mono_ms:
+                episode.moments["commanded"] = at
+            # In force before it was asked for (a second rule with the same action).
+            if self._effective is episode.action:
+                episode.moments.setdefault("effective", at)
 
     def effective(self, action: Action, mono_ns: int, at: Stamp) -> None:
         """The microcontroller reports what it applies now."""
         self._effective = action
         for episode in self._episodes:
-            if episode.commanded_ns is None or mono_ns < episode.commanded_ns:
+            if episode.sent_ns is None or mono_ns < episode.sent_ns:
                 continue
             if action is episode.action:
                 episode.moments.setdefault("effective", at)

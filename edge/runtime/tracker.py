@@ -58,7 +58,7 @@ class TrackerSettings:
 
     iou_min: float = 0.2
     iou_other_label: float = 0.5
-    forget_after_ms: float = 1000.0
+    forget_after_ms: float = 600.0
     velocity_gain: float = 0.3
 
 

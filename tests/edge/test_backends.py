@@ -1,0 +1,102 @@
+"""The Session contract, kept by every backend, and what a bad model or a missing package gives."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_road import CELL, LABELS, SIDE, write_network
+
+from edge.backends.session import InferenceFailed, Session
+from edge.backends.table import BACKENDS, open_session
+from firmware_bridge.errors import Missing, UsageError
+
+CELLS = (SIDE // CELL) ** 2
+
+
+@pytest.mark.parametrize("backend", sorted(BACKENDS))
+class TestEverySession:
+    """What any backend must do; a new row of the table is tested by being there."""
+
+    @pytest.fixture
+    def session(self, backend: str, tmp_path: Path) -> Session:
+        return open_session(backend, write_network(tmp_path / "tiny.onnx"), threads=1)
+
+    def test_tells_its_shapes(self, session: Session) -> None:
+        assert session.input_shape == (1, 3, SIDE, SIDE)
+        assert session.output_shape == (1, CELLS, 4 + len(LABELS))
+
+    def test_computes_the_network(self, session: Session) -> None:
+        red = np.zeros((1, 3, SIDE, SIDE), np.float32)
+        red[0, 0, :CELL, :CELL] = 255.0
+        output = session.infer(red)
+        assert output.dtype == np.float32
+        assert output.shape == (1, CELLS, 4 + len(LABELS))
+        assert output[0, 0, 4] == pytest.approx(6.0, abs=1e-3)
+        assert output[0, 1, 4] == pytest.approx(-6.0, abs=1e-3)
+
+    def test_the_same_input_gives_the_same_output(self, session: Session) -> None:
+        x = np.random.default_rng(0).uniform(0, 255, (1, 3, SIDE, SIDE)).astype(np.float32)
+        assert np.array_equal(session.infer(x), session.infer(x))
+
+    def test_a_wrong_input_fails_and_the_next_one_works(self, session: Session) -> None:
+        with pytest.raises(InferenceFailed):
+            session.infer(np.zeros((1, 3, SIDE, SIDE + 1), np.float32))
+        assert session.infer(np.zeros((1, 3, SIDE, SIDE), np.float32)).shape[1] == CELLS
+
+    def test_a_closed_session_says_so(self, session: Session) -> None:
+        session.close()
+        session.close()
+        with pytest.raises(InferenceFailed, match="closed"):
+            session.infer(np.zeros((1, 3, SIDE, SIDE), np.float32))
+
+    @pytest.mark.parametrize("keep", [0, 100, -20])
+    def test_a_truncated_model_is_refused(self, backend: str, keep: int, tmp_path: Path) -> None:
+        whole = write_network(tmp_path / "tiny.onnx").read_bytes()
+        cut = tmp_path / "cut.onnx"
+        cut.write_bytes(whole[:keep])
+        with pytest.raises(UsageError, match=r"cut\.onnx is not a model") as refused:
+            open_session(backend, cut, threads=1)
+        assert "convert" in refused.value.remedy
+
+    def test_a_foreign_file_is_refused(
+        self, backend: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        foreign = tmp_path / "holiday.onnx"
+        foreign.write_bytes(b"\xff\xd8\xff\xe0 this is a photograph" * 50)
+        with pytest.raises(UsageError):
+            open_session(backend, foreign, threads=1)
+        assert capfd.readouterr().err == ""
+
+    def test_a_missing_model_names_the_path(self, backend: str, tmp_path: Path) -> None:
+        with pytest.raises(Missing, match="no model at"):
+            open_session(backend, tmp_path / "none.onnx", threads=1)
+
+
+def test_an_unknown_operator_is_refused(tmp_path: Path) -> None:
+    import onnx
+
+    path = write_network(tmp_path / "tiny.onnx")
+    model = onnx.load(path)
+    model.graph.node[0].op_type = "Teleport"
+    onnx.save(model, path)
+    with pytest.raises(UsageError) as refused:
+        open_session("onnxruntime", path, threads=1)
+    assert "Teleport" in refused.value.found
+
+
+def test_a_missing_package_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = write_network(tmp_path / "tiny.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "edge.backends.onnxruntime_backend", raising=False)
+    with pytest.raises(Missing) as refused:
+        open_session("onnxruntime", model, threads=1)
+    assert refused.value.remedy == "pip install 'brakepoint[cpu]'"
+
+
+def test_an_unknown_backend_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        open_session("abacus", tmp_path / "any.onnx", threads=1)
+    assert "onnxruntime" in refused.value.expected

@@ -1,0 +1,474 @@
+"""The policy: zones, rules over time, arbitration, fallbacks, release. All of it pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_road import tiny_mission
+
+from edge.contract.rules import Policy
+from edge.runtime.facts import Decision, Facts, Seen
+from edge.runtime.fault_counter import FaultCounter, FaultTime
+from edge.runtime.policy import PolicySettings, decide, initial
+from edge.runtime.tracker import Track
+from edge.runtime.zones import inside, standing_point
+from firmware_bridge.codec import Action, Perception, Reason
+
+MS = 1_000_000
+PERIOD = 40 * MS
+
+POLICY = Policy.model_validate(
+    {
+        "zones": {"corridor": [[0.3, 0.5], [0.7, 0.5], [0.9, 1.0], [0.1, 1.0]]},
+        "rules": [
+            {
+                "name": "pedestrian",
+                "why": "a person cannot be passed",
+                "when": {"label": "pedestrian", "confidence": 0.4, "zone": "corridor"},
+                "confirm": {"k": 3, "of": 5},
+                "action": "COMFORT_STOP",
+                "deceleration_mps2": 2.0,
+                "clear": "standstill",
+                "hold_ms": 200,
+            },
+            {
+                "name": "crowd",
+                "why": "many people",
+                "when": {"label": "pedestrian", "confidence": 0.4, "count": 3},
+                "confirm": {"k": 1, "of": 1},
+                "action": "EMERGENCY_STOP",
+                "deceleration_mps2": 6.0,
+                "clear": "operator",
+            },
+            {
+                "name": "vehicle",
+                "why": "keep room",
+                "when": {"label": "vehicle", "confidence": 0.5, "height_min": 0.2},
+                "confirm": {"k": 2, "of": 3},
+                "action": "CAP_SPEED",
+                "speed_ceiling_mps": 4.0,
+                "deceleration_mps2": 1.5,
+                "clear": "when_gone",
+                "hold_ms": 300,
+            },
+            {
+                "name": "sign",
+                "why": "somebody should know",
+                "when": {"label": "traffic sign", "confidence": 0.5},
+                "confirm": {"k": 1, "of": 1},
+                "action": "NOTIFY",
+                "clear": "never",
+            },
+        ],
+        "fallbacks": {"speed_ceiling_mps": 5.0, "deceleration_mps2": 1.0},
+    }
+)
+SETTINGS = PolicySettings(
+    labels=("pedestrian", "vehicle", "traffic sign"),
+    policy=POLICY,
+    unknown_after_ns=2 * PERIOD,
+    slow_down_after_ns=5 * PERIOD,
+    comfort_stop_after_ns=10 * PERIOD,
+    commands_a_step=5,
+    valid_for_ms=250,
+)
+STANDING = Facts(
+    seen=None,
+    camera_gone=False,
+    inference_hung=False,
+    late_share=None,
+    unacknowledged_in_a_row=0,
+    standstill=True,
+    operator_request=False,
+    effective_action=Action.NONE,
+    link_up=True,
+    ending=False,
+)
+MOVING = replace(STANDING, standstill=False)
+
+
+def track(label: int, *, x: float = 0.5, bottom: float = 0.9, score: float = 0.8) -> Track:
+    box = (100 * x - 5, 100 * bottom - 30, 100 * x + 5, 100 * bottom)
+    return Track(1, box, score, label, 0, 1, 0, 0, 0)
+
+
+PERSON, VEHICLE, SIGN = track(0), track(1), track(2)
+
+
+@dataclass
+class Road:
+    """Drives the policy frame by frame and remembers where it stands."""
+
+    facts: Facts = MOVING
+    now_ns: int = 0
+
+    def __post_init__(self) -> None:
+        self.state = initial(SETTINGS)
+
+    def frame(self, *tracks: Track, known: bool = True, **facts: Any) -> Decision:
+        """One camera period later: a frame with these tracks, perceived at once."""
+        self.now_ns += PERIOD
+        seen = Seen(self.now_ns, known, tracks, (100, 100))
+        return self.turn(seen=seen, **facts)
+
+    def frames(self, count: int, *tracks: Track, **facts: Any) -> Decision:
+        for _ in range(count):
+            decision = self.frame(*tracks, **facts)
+        return decision
+
+    def wait(self, ms: float, **facts: Any) -> Decision:
+        """Nothing new for so long, in turns of 20 ms."""
+        end_ns = self.now_ns + round(ms * MS)
+        while self.now_ns < end_ns:
+            self.now_ns = min(self.now_ns + 20 * MS, end_ns)
+            decision = self.turn(**facts)
+        return decision
+
+    def turn(self, **facts: Any) -> Decision:
+        now = replace(self.facts, **facts)
+        self.state, decision = decide(SETTINGS, now, self.state, self.now_ns)
+        return decision
+
+
+def driving() -> Road:
+    """A road that was looked at and is clear, the start's stop released."""
+    road = Road()
+    road.frame(standstill=True)
+    assert road.frame().command.action is Action.NONE
+    return road
+
+
+class TestZones:
+    TRIANGLE = ((0.2, 0.2), (0.8, 0.2), (0.5, 0.8))
+
+    @pytest.mark.parametrize("point", [(0.5, 0.4), (0.2, 0.2), (0.5, 0.2), (0.5, 0.8), (0.35, 0.5)])
+    def test_inside_and_edge(self, point: tuple[float, float]) -> None:
+        assert inside(point, self.TRIANGLE)
+
+    @pytest.mark.parametrize(
+        "point", [(0.5, 0.19), (0.34, 0.5), (0.9, 0.2), (0.1, 0.2), (0.5, 0.81)]
+    )
+    def test_outside(self, point: tuple[float, float]) -> None:
+        assert not inside(point, self.TRIANGLE)
+
+    def test_a_notch_is_outside(self) -> None:
+        notched = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.4), (0.0, 1.0))
+        assert not inside((0.5, 0.8), notched)
+        assert inside((0.1, 0.8), notched)
+
+    @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+    def test_a_rectangle_is_what_its_sides_say(self, x: float, y: float) -> None:
+        rectangle = ((0.25, 0.25), (0.75, 0.25), (0.75, 0.5), (0.25, 0.5))
+        margin = min(abs(x - 0.25), abs(x - 0.75), abs(y - 0.25), abs(y - 0.5))
+        if margin > 1e-5:
+            assert inside((x, y), rectangle) == (0.25 < x < 0.75 and 0.25 < y < 0.5)
+
+    def test_an_object_stands_at_the_middle_of_its_lower_edge(self) -> None:
+        assert standing_point(track(0, x=0.3, bottom=0.7), 100, 100) == pytest.approx((0.3, 0.7))
+
+
+class TestRules:
+    def test_fires_at_k_of_n_and_not_before(self) -> None:
+        road = driving()
+        assert road.frame(PERSON).command.action is Action.NONE
+        assert road.frame().command.action is Action.NONE
+        assert road.frame(PERSON).command.action is Action.NONE
+        decision = road.frame(PERSON)
+        assert decision.command.action is Action.COMFORT_STOP
+        assert decision.command.reason is Reason.POLICY_RULE
+        assert decision.winner is not None
+        assert decision.winner.name == "pedestrian"
+        assert decision.command.deceleration_limit_mps2 == 2.0
+
+    def test_too_rare_to_confirm_never_fires(self) -> None:
+        road = driving()
+        for _ in range(10):
+            road.frames(2)
+            assert road.frame(PERSON).command.action is Action.NONE
+
+    @pytest.mark.parametrize(
+        "harmless",
+        [
+            track(0, x=0.05),
+            track(0, bottom=0.4),
+            track(0, score=0.3),
+            replace(PERSON, missed_frames=1),
+            track(1, score=0.4),
+        ],
+        ids=["beside", "far", "unsure", "predicted only", "other rule"],
+    )
+    def test_only_what_matches_all_of_when_counts(self, harmless: Track) -> None:
+        assert driving().frames(6, harmless).command.action is Action.NONE
+
+    def test_height_is_a_share_of_the_frame(self) -> None:
+        low = replace(VEHICLE, box=(40.0, 81.0, 60.0, 100.0))
+        assert driving().frames(4, low).command.action is Action.NONE
+        assert driving().frames(4, VEHICLE).command.action is Action.CAP_SPEED
+
+    def test_count_needs_that_many_at_once(self) -> None:
+        road = driving()
+        assert road.frame(PERSON, PERSON).command.action is Action.NONE
+        assert road.frame(PERSON, PERSON, PERSON).command.action is Action.EMERGENCY_STOP
+
+    def test_when_gone_clears_after_hold_and_an_empty_window(self) -> None:
+        road = driving()
+        assert road.frames(2, VEHICLE).command.speed_ceiling_mps == 4.0
+        held = [road.frame().command.action for _ in range(7)]  # 280 ms of 300
+        assert set(held) == {Action.CAP_SPEED}
+        assert road.frame().command.action is Action.NONE
+
+    def test_standstill_clears_only_at_standstill(self) -> None:
+        road = driving()
+        road.frames(3, PERSON)
+        assert road.frames(50).command.action is Action.COMFORT_STOP
+        decision = road.frame(standstill=True)
+        assert decision.command.action is Action.NONE
+        assert decision.command.release
+
+    def test_operator_clears_only_with_both(self) -> None:
+        road = driving()
+        road.frame(PERSON, PERSON, PERSON)
+        assert road.frames(9, operator_request=True).command.action is Action.EMERGENCY_STOP
+        assert road.frames(9, standstill=True).command.action is Action.EMERGENCY_STOP
+        decision = road.frame(standstill=True, operator_request=True)
+        assert decision.command.action is Action.NONE
+        assert decision.command.release
+
+    def test_never_stays(self) -> None:
+        road = driving()
+        road.frame(SIGN)
+        decision = road.frames(100, standstill=True, operator_request=True)
+        assert decision.command.action is Action.NOTIFY
+
+    def test_unknown_frames_neither_confirm_nor_clear(self) -> None:
+        road = driving()
+        road.frames(2, PERSON)
+        road.frames(3, known=False)
+        assert road.frame(PERSON).command.action is Action.COMFORT_STOP
+        road = driving()
+        road.frames(2, VEHICLE)
+        road.frames(4, known=False)
+        assert "vehicle" in {d.name for d in road.frames(4, known=False).demands}
+
+    def test_the_most_severe_wins_with_the_strictest_ceiling_of_all(self) -> None:
+        road = driving()
+        road.frames(3, VEHICLE)
+        decision = road.wait(220)  # stale: SLOW_DOWN to 5 m/s, while the rule still says 4
+        assert decision.command.action is Action.SLOW_DOWN
+        assert decision.command.speed_ceiling_mps == 4.0
+        assert decision.command.deceleration_limit_mps2 == 1.0
+
+
+class TestFallbacks:
+    def test_a_loop_that_has_seen_nothing_stops(self) -> None:
+        decision = Road().wait(20, standstill=True)
+        assert decision.command.action is Action.COMFORT_STOP
+        assert decision.command.reason is Reason.STARTING
+        assert decision.perception is Perception.UNKNOWN
+        assert not decision.command.release
+
+    def test_the_start_ends_with_the_first_perceived_frame_at_standstill(self) -> None:
+        road = Road()
+        assert road.frame(known=False, standstill=True).command.action is Action.COMFORT_STOP
+        assert road.frame(standstill=False).command.action is Action.COMFORT_STOP
+        decision = road.frame(standstill=True)
+        assert decision.command.action is Action.NONE
+        assert decision.command.release
+
+    @pytest.mark.parametrize(
+        ("age_ms", "action", "verdict"),
+        [
+            (79, Action.NONE, Perception.KNOWN),
+            (80, Action.NONE, Perception.UNKNOWN),
+            (199, Action.NONE, Perception.UNKNOWN),
+            (200, Action.SLOW_DOWN, Perception.UNKNOWN),
+            (399, Action.SLOW_DOWN, Perception.UNKNOWN),
+            (400, Action.COMFORT_STOP, Perception.UNKNOWN),
+        ],
+    )
+    def test_age_of_perception(self, age_ms: int, action: Action, verdict: Perception) -> None:
+        road = driving()
+        road.now_ns += age_ms * MS
+        decision = road.turn()
+        assert decision.command.action is action
+        assert decision.perception is verdict
+
+    def test_a_short_staleness_does_not_flap(self) -> None:
+        road = driving()
+        assert road.wait(240).command.action is Action.SLOW_DOWN
+        assert road.frame().command.action is Action.SLOW_DOWN
+        assert road.frames(8).command.action is Action.NONE
+
+    def test_unknown_every_other_frame_still_fires(self) -> None:
+        road = driving()
+        actions = []
+        for _ in range(10):
+            road.frame(known=False)
+            actions.append(road.frame().command.action)
+        assert actions[0] is Action.NONE
+        assert actions[-1] is Action.SLOW_DOWN
+
+    def test_camera_gone_stops_and_the_stop_outlives_it(self) -> None:
+        road = driving()
+        decision = road.frame(camera_gone=True)
+        assert decision.command.action is Action.COMFORT_STOP
+        assert decision.command.reason is Reason.CAMERA_LOST
+        assert road.frames(20).command.action is Action.COMFORT_STOP
+        assert road.frame(standstill=True).command.action is Action.NONE
+
+    def test_a_hung_network_stops(self) -> None:
+        decision = driving().frame(inference_hung=True)
+        assert decision.command.action is Action.COMFORT_STOP
+        assert decision.command.reason is Reason.HEALTH
+
+    def test_the_end_stops(self) -> None:
+        decision = driving().frame(ending=True)
+        assert decision.command.action is Action.COMFORT_STOP
+        assert decision.command.reason is Reason.SHUTDOWN
+
+    def test_sustained_lateness_slows_and_a_moment_does_not(self) -> None:
+        road = driving()
+        assert road.frames(24, late_share=0.21).command.action is Action.NONE
+        assert road.frame(late_share=0.2).command.action is Action.NONE
+        assert road.frames(2, late_share=0.21).command.action is Action.SLOW_DOWN
+        assert road.frames(50, late_share=0.0).command.action is Action.SLOW_DOWN
+        assert road.frames(60, late_share=0.0).command.action is Action.NONE
+
+    @pytest.mark.parametrize(
+        ("unacknowledged", "action"),
+        [
+            (4, Action.CAP_SPEED),
+            (5, Action.SLOW_DOWN),
+            (10, Action.COMFORT_STOP),
+            (500, Action.COMFORT_STOP),
+        ],
+    )
+    def test_an_unacknowledged_command_escalates_step_by_step_up_to_the_comfort_stop(
+        self, unacknowledged: int, action: Action
+    ) -> None:
+        road = driving()
+        road.frames(2, VEHICLE)
+        decision = road.frame(VEHICLE, unacknowledged_in_a_row=unacknowledged)
+        assert decision.command.action is action
+        assert decision.command.speed_ceiling_mps in (4.0, 0.0)
+
+    def test_an_emergency_stop_is_never_weakened_by_escalation(self) -> None:
+        road = driving()
+        decision = road.frame(PERSON, PERSON, PERSON, unacknowledged_in_a_row=500)
+        assert decision.command.action is Action.EMERGENCY_STOP
+
+
+SITUATIONS = st.fixed_dictionaries(
+    {
+        "gap_ms": st.sampled_from([5, 20, 40, 90, 250, 450]),
+        "tracks": st.sampled_from(
+            [None, (), (PERSON,), (VEHICLE,), (SIGN, VEHICLE), (PERSON, PERSON, PERSON)]
+        ),
+        "known": st.booleans(),
+        "facts": st.fixed_dictionaries(
+            {
+                "camera_gone": st.booleans(),
+                "inference_hung": st.booleans(),
+                "late_share": st.sampled_from([None, 0.1, 0.9]),
+                "unacknowledged_in_a_row": st.sampled_from([0, 0, 4, 6, 40]),
+                "standstill": st.sampled_from([None, False, True]),
+                "operator_request": st.booleans(),
+            }
+        ),
+    }
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(SITUATIONS, max_size=40))
+def test_whatever_happens_a_stop_is_left_only_at_standstill_on_a_perceived_road(
+    story: list[dict[str, Any]],
+) -> None:
+    road, before = Road(), Action.COMFORT_STOP
+    for step in story:
+        road.now_ns += step["gap_ms"] * MS
+        seen = None
+        if step["tracks"] is not None:
+            tracks = step["tracks"] if step["known"] else ()
+            seen = Seen(road.now_ns, step["known"], tracks, (100, 100))
+        decision = road.turn(seen=seen, **step["facts"])
+        command, standing = decision.command, step["facts"]["standstill"] is True
+        if before >= Action.COMFORT_STOP > command.action:
+            assert standing
+            assert decision.perception is Perception.KNOWN
+        if command.release:
+            assert standing
+            assert command.action < Action.COMFORT_STOP
+        # The command is exactly as severe as the gravest demand, and no looser than any of them.
+        assert command.action == max((d.action for d in decision.demands), default=Action.NONE)
+        ceilings = [
+            d.speed_ceiling_mps for d in decision.demands if d.speed_ceiling_mps is not None
+        ]
+        assert command.speed_ceiling_mps <= min(ceilings, default=60.0)
+        before = command.action
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(SITUATIONS, max_size=15),
+    st.sampled_from(["camera_gone", "inference_hung", "ending"]),
+)
+def test_one_more_fault_never_makes_the_command_milder(
+    story: list[dict[str, Any]], fault: str
+) -> None:
+    road = Road()
+    for step in story:
+        road.now_ns += step["gap_ms"] * MS
+        road.turn(**step["facts"])
+    facts = replace(road.facts, **(story[-1]["facts"] if story else {}))
+    _, without = decide(SETTINGS, facts, road.state, road.now_ns)
+    _, with_it = decide(SETTINGS, replace(facts, **{fault: True}), road.state, road.now_ns)
+    assert with_it.command.action >= without.command.action
+
+
+def test_a_vehicle_that_moves_when_the_daemon_starts_is_stopped_first() -> None:
+    road = Road()
+    assert road.frames(50).command.action is Action.COMFORT_STOP
+    assert road.frame(standstill=True).command.release
+
+
+def test_the_same_facts_give_the_same_decision() -> None:
+    road = driving()
+    road.frames(2, PERSON)
+    facts = replace(MOVING, seen=Seen(road.now_ns, True, (PERSON,), (100, 100)))
+    first = decide(SETTINGS, facts, road.state, road.now_ns)
+    assert decide(SETTINGS, facts, road.state, road.now_ns) == first
+
+
+def test_a_fault_counter_fires_on_a_flapping_fault_and_recovers_at_a_quarter() -> None:
+    counter = FaultCounter(3.0)
+    for _ in range(4):
+        counter = counter.after(bad=True).after(bad=False)
+    assert counter.active
+    counter = FaultCounter(3.0, 3.0, True)
+    for _ in range(11):
+        counter = counter.after(bad=False)
+    assert counter.active
+    assert not counter.after(bad=False).active
+
+
+def test_a_fault_time_stays_four_times_as_long_as_the_fault_was_there() -> None:
+    time = FaultTime(1000).after(0, bad=False).after(100, bad=True)
+    assert time.active
+    assert time.after(499, bad=False).active
+    assert not time.after(500, bad=False).active
+
+
+def test_ages_come_from_the_mission_and_never_below_what_its_budget_needs(root: Path) -> None:
+    mission = tiny_mission(root)  # 25 frames a second, 100 ms end to end
+    limits = PolicySettings.of(mission, fps=25.0)
+    assert limits.slow_down_after_ns == 200 * MS
+    assert limits.comfort_stop_after_ns == 400 * MS
+    assert limits.unknown_after_ns == 140 * MS
+    assert PolicySettings.of(mission, fps=5.0).unknown_after_ns == 400 * MS
+    assert PolicySettings.of(mission, fps=100.0).slow_down_after_ns == 200 * MS
