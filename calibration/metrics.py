@@ -1,4 +1,4 @@
-"""How good detections are: average precision by COCO's rules, and how much of one set another finds.
+"""How good detections are: average precision by COCO rules, and how much of one set another finds.
 
 Pure functions of boxes; never runs a model.
 """

@@ -181,13 +181,14 @@ def _fit(
     )
     chance = random.Random(settings.seed)
     order: list[int] = []
-    network.train()
+    # Channels last is several times faster for small convolutions on a CPU.
+    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
     for step in range(settings.steps):
         while len(order) < settings.batch:
             order += chance.sample(range(len(examples)), len(examples))
         picked, order = order[: settings.batch], order[settings.batch :]
         images, boxes, labels = _batch(mission, [examples[row] for row in picked], chance)
-        value = loss(network(images), grid, boxes, labels)
+        value = loss(network(images.to(memory_format=torch.channels_last)), grid, boxes, labels)
         if not math.isfinite(float(value.detach())):
             raise GateFailed(
                 f"training left the finite numbers at step {step}",

@@ -10,6 +10,7 @@ import time
 from typing import Annotated
 
 import typer
+
 from firmware_bridge.emulator import HostFirmware, McuRecord, default_build_folder
 
 

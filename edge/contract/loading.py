@@ -49,6 +49,8 @@ def load_mission(path: Path, overrides: Sequence[str] = ()) -> Mission:
         UsageError: not TOML, or an override that cannot be meant.
         MissionInvalid: mistakes, all of them at once.
     """
+    if path.is_dir():
+        path = path / "mission.toml"
     raw = _read(path)
     raw = _resolve_paths(raw, path.resolve().parent)
     for override in overrides:
@@ -61,8 +63,6 @@ def load_mission(path: Path, overrides: Sequence[str] = ()) -> Mission:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if path.is_dir():
-        path = path / "mission.toml"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -13,9 +13,9 @@ from edge.contract.perception import BgrImage
 from edge.scenes import paint
 from edge.scenes.world import SCENE_LABELS, Camera, Thing, random_things
 
-MIN_HEIGHT_SHARE = 0.03
+MIN_HEIGHT_SHARE = 0.05
 """Objects less tall than this share of the picture carry no label: nobody could tell them."""
-MIN_VISIBLE = 0.35
+MIN_VISIBLE = 0.4
 """Objects of which less than this share is visible carry no label."""
 
 WIDTH_PX, HEIGHT_PX = 640, 384

@@ -107,16 +107,16 @@ def random_things(random: np.random.Generator) -> list[Thing]:
 
     for _ in range(int(random.integers(0, 5))):
         lane = float(random.choice([-3.5, 0.0, 0.0, 4.2]))
-        x, z = lane + random.normal(0.0, 0.3), 6.0 * np.exp(random.uniform(0.0, 2.2))
+        x, z = lane + random.normal(0.0, 0.3), 6.0 * np.exp(random.uniform(0.0, 1.9))
         things.append(vehicle(float(x), float(z), look=look()))
     for _ in range(int(random.integers(0, 4))):
-        z = 6.0 * np.exp(random.uniform(0.0, 1.7))
+        z = 5.0 * np.exp(random.uniform(0.0, 1.65))
         stride = float(random.uniform(-1.0, 1.0))
         things.append(
             pedestrian(float(random.uniform(-6.5, 6.5)), float(z), look=look(), stride=stride)
         )
     for _ in range(int(random.integers(0, 3))):
-        z = 7.0 * np.exp(random.uniform(0.0, 1.3))
+        z = 6.0 * np.exp(random.uniform(0.0, 1.1))
         side = float(random.choice([-6.0, 3.4])) + float(random.normal(0.0, 0.4))
         things.append(sign(side, float(z), look=look()))
     return things

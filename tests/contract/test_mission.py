@@ -37,7 +37,7 @@ def mistakes(path: Path, *overrides: str) -> dict[str, str]:
 
 def test_the_template_is_a_valid_mission(tmp_path: Path) -> None:
     mission = load_mission(written(tmp_path))
-    assert mission.policy.rules[0].action == "COMFORT_STOP"
+    assert mission.policy.rules[0].action == "EMERGENCY_STOP"
     assert mission.model.weights == tmp_path / "weights.pt"
 
 

@@ -1,0 +1,79 @@
+"""Verbs `train` and `convert` on the command line: progress on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from converters.chain import convert as convert_mission
+from converters.report import Report
+from converters.train import train as train_mission
+from edge.cli_mission import JsonOption, MissionArgument, SetOption
+from edge.contract.loading import load_mission
+from edge.progress import progress_bar
+from firmware_bridge.errors import GateFailed
+
+
+def train(mission: MissionArgument, *, set_: SetOption = None, as_json: JsonOption = False) -> None:
+    """Fit the mission's network on generated scenes and report AP50 on scenes it never saw."""
+    loaded = load_mission(mission, set_ or [])
+    with progress_bar() as advance:
+        report = train_mission(loaded, progress=advance)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+        return
+    console = Console(highlight=False)
+    table = Table("label", "AP50", title=f"{loaded.name}: unseen scenes", title_justify="left")
+    for label, value in report.ap50_by_label.items():
+        table.add_row(label, "no such object" if value is None else f"{value:.3f}")
+    table.add_row("[bold]mean[/]", f"[bold]{report.ap50_mean:.3f}[/]")
+    console.print(table)
+    console.print(f"weights  {report.weights}   ({report.seconds:.0f} s, {report.steps} steps)")
+
+
+def convert(
+    mission: MissionArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder for the artifacts")],
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write float, INT8 and CPU graphs with ranges and report; exit 1 when a gate fails."""
+    loaded = load_mission(mission, set_ or [])
+    with progress_bar() as advance:
+        report = convert_mission(loaded, out, progress=advance)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+    else:
+        _print(report, out)
+    if failed := [gate for gate in report.gates if gate.passed is False]:
+        raise GateFailed(
+            f"{loaded.name}: {len(failed)} of {len(report.gates)} gates failed",
+            expected="; ".join(f"{gate.name} {gate.limit_text}" for gate in failed),
+            found="; ".join(gate.sentence for gate in failed),
+            remedy=f"see {out / 'report.json'}: all files are written, and `brakepoint run` "
+            "refuses a model whose gates failed",
+        )
+
+
+def _print(report: Report, out: Path) -> None:
+    """What was written, the gates, and how far INT8 is from float."""
+    console = Console(highlight=False)
+    files = Table("file", "kB", "nodes", title=f"{report.mission} in {out}", title_justify="left")
+    for name, file in report.artifacts.items():
+        files.add_row(name, f"{file.size / 1000:.0f}", str(file.nodes or ""))
+    console.print(files)
+    gates = Table("gate", "limit", "verdict", "measured", title="gates", title_justify="left")
+    words = {True: "[green]passed[/]", False: "[bold red]failed[/]", None: "[dim]not gated[/]"}
+    for gate in report.gates:
+        gates.add_row(gate.name, gate.limit_text, words[gate.passed], gate.sentence)
+    console.print(gates)
+    macs = report.placement
+    share = f"{100 * macs.macs_int8 / macs.macs:.1f} %" if macs.macs else "none"
+    seconds = sum(stage.seconds for stage in report.stages)
+    console.print(f"multiplications in INT8: {share}; opset {report.opset}; {seconds:.0f} s")

@@ -1,0 +1,76 @@
+"""Reads what `convert` wrote and chooses the model to run; refuses what is not vouched for.
+
+There is no fallback to another precision or file: it says what is missing and what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from edge.contract.artifact import digest_file, read_json
+from edge.contract.mission import Mission
+from edge.contract.model_digest import contract_digest
+from firmware_bridge.errors import GateFailed, NotTrusted
+
+REPORT_SCHEMA = "brakepoint.report/1"
+
+# On a CPU the unsigned affine form of the same ranges: int8.onnx is for TensorRT, and slow here.
+MODEL_FILES: dict[tuple[str, str], str] = {
+    ("onnxruntime", "float"): "float.onnx",
+    ("onnxruntime", "int8"): "cpu.onnx",
+}
+"""(backend, precision) -> artifact."""
+
+
+def choose_model(folder: Path, mission: Mission, precision: Literal["float", "int8"]) -> Path:
+    """The model file in `folder` for the mission's backend at this precision.
+
+    Raises:
+        Missing: `folder` holds no report or not the file.
+        NotTrusted: made for another mission, or changed since it was judged.
+        GateFailed: its gates failed.
+    """
+    report = read_json(folder / "report.json", REPORT_SCHEMA)
+    wanted = contract_digest(mission)
+    if report.get("contract") != wanted:
+        raise NotTrusted(
+            f"{folder} was not converted for this mission",
+            expected=f"input, preprocess, decoder and labels of {mission.name} ({wanted[:12]})",
+            found=f"those of {report.get('mission')} ({str(report.get('contract'))[:12]})",
+            remedy=f"convert again: brakepoint convert MISSION --out {folder}",
+        )
+    name = MODEL_FILES[mission.target.backend, precision]
+    _gates_passed(report, name, folder, precision)
+    _unchanged(report, name, folder)
+    return folder / name
+
+
+def _gates_passed(report: dict[str, Any], name: str, folder: Path, precision: str) -> None:
+    # float.onnx stands for all: the others are made from it.
+    failed = [
+        gate
+        for gate in report["gates"]
+        if gate["passed"] is False and gate["artifact"] in (name, "float.onnx")
+    ]
+    if failed:
+        raise GateFailed(
+            f"{name} failed its gates and is not run",
+            expected="; ".join(f"{gate['name']} {gate['limit_text']}" for gate in failed),
+            found="; ".join(gate["sentence"] for gate in failed),
+            remedy="mend the model or the calibration and convert again"
+            + (", or run --precision float" if precision == "int8" else "")
+            + f"; details in {folder / 'report.json'}",
+        )
+
+
+def _unchanged(report: dict[str, Any], name: str, folder: Path) -> None:
+    recorded = report["artifacts"][name]["sha256"]
+    found = digest_file(folder / name)
+    if found != recorded:
+        raise NotTrusted(
+            f"{folder / name} is not the file that was judged",
+            expected=f"sha256 {recorded}",
+            found=f"sha256 {found}",
+            remedy=f"convert again: brakepoint convert MISSION --out {folder}",
+        )

@@ -1,0 +1,22 @@
+"""The digest that ties a converted model to the mission that gives its numbers a meaning."""
+
+from __future__ import annotations
+
+from edge.contract.artifact import digest_json
+from edge.contract.mission import Mission
+
+
+def contract_digest(mission: Mission) -> str:
+    """sha256 of what must be the same when a model is converted and when it runs.
+
+    Input size, preprocess, decoder (without its thresholds, which may be tuned) and labels.
+    """
+    model = mission.model
+    return digest_json(
+        {
+            "input": model.input.model_dump(),
+            "preprocess": model.preprocess.model_dump(),
+            "decode": {"kind": model.decode.kind, "strides": list(model.decode.strides)},
+            "labels": list(model.labels),
+        }
+    )

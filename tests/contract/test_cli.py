@@ -1,0 +1,67 @@
+"""The command line: one clear message and the right exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def brakepoint(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=cwd,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, ""),
+        (["--version"], 0, ""),
+        (["misson", "check"], 2, "brakepoint mission check --help"),
+        (["mission", "check"], 2, "Missing argument"),
+        (["mission", "check", "none.toml"], 3, "brakepoint init"),
+        (["convert", "none.toml", "--out", "x"], 3, "brakepoint init"),
+    ],
+)
+def test_exit_codes(arguments: list[str], code: int, words: str) -> None:
+    done = brakepoint(*arguments)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_init_writes_a_mission_that_checks_and_never_overwrites(tmp_path: Path) -> None:
+    assert brakepoint("init", cwd=tmp_path).returncode == 0
+    text = (tmp_path / "mission.toml").read_text()
+    checked = brakepoint("mission", "check", "mission.toml", cwd=tmp_path)
+    assert checked.returncode == 0
+    assert "my-mission: ok" in checked.stdout
+    again = brakepoint("init", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+    assert (tmp_path / "mission.toml").read_text() == text
+
+
+def test_init_into_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = brakepoint("init", str(tmp_path / "file" / "mission.toml"))
+    assert done.returncode == 5
+    assert "Traceback" not in done.stderr
+
+
+def test_the_examples_without_their_files_name_what_to_put_where(root: Path) -> None:
+    done = brakepoint(
+        "convert", str(root / "examples" / "yolox_nano" / "mission.toml"), "--out", "unused"
+    )
+    assert done.returncode == 3
+    assert "yolox_nano.onnx" in done.stderr
+    assert "--set model.file=" in done.stderr
+    assert not Path("unused").exists()

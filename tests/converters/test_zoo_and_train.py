@@ -1,0 +1,152 @@
+"""RoadNet and its training: the output contract, learning, determinism, whole files."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from converters.detection_loss import Grid, assign, giou, loss
+from converters.train import train
+from converters.zoo import ROADNET_STRIDES, roadnet
+from edge.contract.artifact import read_json
+from edge.contract.decode import output_shape
+from edge.contract.loading import load_mission
+from edge.contract.mission import Mission
+from firmware_bridge.errors import UsageError
+
+SMALL = (
+    "train.steps=12",
+    "train.batch=8",
+    "train.scenes=24",
+    "train.validation_scenes=8",
+    "model.input.width_px=160",
+    "model.input.height_px=96",
+)
+
+
+def silent(_what: str, _done: int, _of: int) -> None:
+    """No progress."""
+
+
+@pytest.fixture
+def mission(root: Path, tmp_path: Path) -> Mission:
+    weights = f"model.weights={tmp_path / 'weights.pt'}"
+    return load_mission(root / "examples" / "roadnet" / "mission.toml", [weights, *SMALL])
+
+
+def test_the_output_is_what_the_decoder_wants(mission: Mission) -> None:
+    network = roadnet(3).eval()
+    with torch.inference_mode():
+        raw = network(torch.randn(1, 3, 96, 160))
+    assert tuple(raw.shape) == output_shape(mission.model.decode_spec, 160, 96)
+    assert float(raw[..., :4].min()) >= 0.0
+    assert mission.model.decode.strides == ROADNET_STRIDES
+    assert sum(values.numel() for values in network.parameters()) < 500_000
+
+
+def test_every_convolution_has_sixteen_channels_or_is_first_or_last() -> None:
+    thin = [
+        module
+        for module in roadnet(3).modules()
+        if isinstance(module, torch.nn.Conv2d) and min(module.in_channels, module.out_channels) < 16
+    ]
+    assert len(thin) == 3, "the first one and the two outputs"
+
+
+def test_a_cell_answers_for_the_box_around_it() -> None:
+    grid = Grid.of((8, 16), 64, 64)
+    boxes = torch.tensor([[8.0, 8.0, 40.0, 40.0], [0.0, 0.0, 63.0, 63.0]])
+    row = assign(grid, boxes)
+    middle = (grid.centres == torch.tensor([20.0, 20.0])).all(dim=1)
+    assert row[middle].tolist() == [0], "stride 8 takes the small box"
+    assert set(row[grid.strides == 16].tolist()) == {-1, 1}
+    assert (assign(grid, torch.zeros(0, 4)) == -1).all()
+
+
+def test_giou_of_equal_apart_and_half() -> None:
+    a = torch.tensor([[0.0, 0.0, 2.0, 2.0]] * 3)
+    b = torch.tensor([[0.0, 0.0, 2.0, 2.0], [4.0, 0.0, 6.0, 2.0], [1.0, 0.0, 3.0, 2.0]])
+    torch.testing.assert_close(giou(a, b), torch.tensor([1.0, -1.0 / 3.0, 1.0 / 3.0]))
+
+
+def test_the_loss_is_small_for_the_right_answer() -> None:
+    grid = Grid.of((8,), 64, 64)
+    boxes, labels = [torch.tensor([[8.0, 8.0, 40.0, 40.0]])], [torch.tensor([1])]
+    row = assign(grid, boxes[0])
+    right = torch.full((1, 64, 7), -10.0)
+    right[..., :4] = 0.0
+    mine = row >= 0
+    right[0, mine, 5] = 10.0
+    right[0, mine, :2] = (grid.centres[mine] - boxes[0][0, :2]) / 8.0
+    right[0, mine, 2:4] = (boxes[0][0, 2:] - grid.centres[mine]) / 8.0
+    assert float(loss(right, grid, boxes, labels)) < 1e-3
+    right[0, mine, 5] = -10.0
+    assert float(loss(right, grid, boxes, labels)) > 1.0
+
+
+def test_training_is_deterministic_and_writes_weights_that_load(
+    mission: Mission, tmp_path: Path
+) -> None:
+    first = train(mission, progress=silent)
+    state = torch.load(first.weights, weights_only=True)
+    roadnet(3).load_state_dict(state)
+    assert read_json(tmp_path / "weights.json", "brakepoint.training/1")["seed"] == 0
+    again = train(mission, progress=silent)
+    assert again.ap50_by_label == first.ap50_by_label
+    for name, values in torch.load(again.weights, weights_only=True).items():
+        assert torch.equal(values, state[name]), name
+
+
+def test_training_learns(mission: Mission) -> None:
+    """Forty small steps already find some vehicles; untrained weights find none."""
+    none = train(mission.model_copy(update={"train": _steps(mission, 1)}), progress=silent)
+    some = train(mission.model_copy(update={"train": _steps(mission, 40)}), progress=silent)
+    assert (none.ap50_by_label["vehicle"] or 0.0) < 0.02
+    assert (some.ap50_by_label["vehicle"] or 0.0) > 0.04
+
+
+def _steps(mission: Mission, steps: int) -> object:
+    assert mission.train is not None
+    changes = {"steps": steps, "scenes": 96, "validation_scenes": 24, "learning_rate": 0.004}
+    return mission.train.model_copy(update=changes)
+
+
+def test_a_kill_in_the_middle_leaves_the_former_weights(root: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"former")
+    overrides = [f"model.weights={weights}", *SMALL, "train.steps=5000"]
+    code = (
+        "from converters.train import train\n"
+        "from edge.contract.loading import load_mission\n"
+        "from pathlib import Path\n"
+        f"mission = load_mission(Path({str(root / 'examples' / 'roadnet')!r}), {overrides!r})\n"
+        "train(mission, progress=lambda what, done, _of: print(what, done, flush=True))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert any(line.strip() == "train 3" for line in child.stdout), "it never began to train"
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert weights.read_bytes() == b"former"
+    assert list(tmp_path.iterdir()) == [weights]
+
+
+@pytest.mark.parametrize(
+    "override",
+    ['model.labels=["pedestrian","vehicle","dog"]', "model.factory=converters.zoo:nothing"],
+)
+def test_a_mission_that_cannot_be_trained(root: Path, override: str) -> None:
+    mission = load_mission(root / "examples" / "roadnet", [override])
+    with pytest.raises(UsageError):
+        train(mission, progress=silent)
+
+
+def test_a_mission_with_a_file_is_not_trained(root: Path) -> None:
+    mission = load_mission(root / "examples" / "yolox_nano")
+    with pytest.raises(UsageError, match=r"\[train\]"):
+        train(mission, progress=silent)

@@ -1,0 +1,83 @@
+"""Rules of the house that a tool must hold: what the device half may need, and the two commands."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge.cli import EXIT_CODES, VERBS
+
+
+@pytest.fixture(scope="session")
+def base_python(root: Path) -> Path:
+    """A Python with nothing but the base dependencies, made by `scripts/setup with-base`."""
+    python = root / ".venv-base" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("no environment with base dependencies: scripts/test makes one")
+    return python
+
+
+def call(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(python), *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_the_device_half_imports_with_base_dependencies_only(base_python: Path) -> None:
+    code = """
+import importlib, importlib.util, pkgutil, sys
+absent = ("torch", "onnx", "onnxruntime", "cv2", "pycocotools")
+assert not [name for name in absent if importlib.util.find_spec(name)], "not a base environment"
+import edge, firmware_bridge
+for package in (edge, firmware_bridge):
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        try:
+            importlib.import_module(found.name)
+        except ModuleNotFoundError as error:  # only what an extra of the device half brings
+            assert error.name in ("cv2", "onnxruntime"), (found.name, error.name)
+        print(found.name)
+"""
+    done = call(base_python, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "edge.cli" in done.stdout.split()
+    assert "firmware_bridge.link" in done.stdout.split()
+
+
+def test_help_and_mission_check_work_with_base_dependencies_only(
+    base_python: Path, root: Path
+) -> None:
+    shown = call(base_python, "-m", "edge.cli", "--help")
+    assert shown.returncode == 0, shown.stderr
+    for verb in VERBS:
+        assert verb in shown.stdout
+    mission = root / "examples" / "roadnet" / "mission.toml"
+    assert call(base_python, "-m", "edge.cli", "mission", "check", str(mission)).returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["train", "convert"])
+def test_a_verb_without_its_extra_says_what_to_install(base_python: Path, verb: str) -> None:
+    done = call(base_python, "-m", "edge.cli", verb, "--help")
+    assert done.returncode == 3
+    assert "pip install 'brakepoint[convert]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_of_the_table_is_there(verb: str) -> None:
+    module, function = VERBS[verb].target.split(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_exit_codes_are_documented(root: Path) -> None:
+    text = (root / "docs" / "cli.md").read_text()
+    assert {int(code) for code in re.findall(r"^\| (\d) \|", text, re.M)} == set(EXIT_CODES)
+
+
+def test_readme_names_only_files_that_exist(root: Path) -> None:
+    text = (root / "README.md").read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (root / target).exists(), target
