@@ -125,6 +125,7 @@ class DecisionLoop:
 
         `when_idle` is called after turns without a new result: the time for housekeeping.
         """
+        self.turn(None)  # the microcontroller hears from the loop before the first frame is through
         while not asked_to_end():
             result = results.take(period_s)
             if result is None and results.finished:

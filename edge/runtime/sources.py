@@ -122,7 +122,7 @@ class Pace:
 
     def missed(self, index: int) -> bool:
         """True when the next frame is due already: a camera would have dropped this one."""
-        return self._clock() >= self.due_ns(index + 1)
+        return self._start_ns is not None and self._clock() >= self.due_ns(index + 1)
 
     def wait(self, index: int, pause: Pause) -> None:
         """Until frame `index` is due."""

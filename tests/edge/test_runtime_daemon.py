@@ -1,0 +1,306 @@
+"""Whole runs: clip, network, policy and link, with the real firmware process at the other end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from tiny_road import LABELS, tiny_mission, write_clip, write_network
+
+from edge.backends.table import BACKENDS, Backend
+from edge.contract.artifact import read_json, write_json
+from edge.contract.mission import Mission
+from edge.runtime.daemon import run
+from edge.runtime.events import RunEvent
+from edge.runtime.report import SCHEMA, RunReport
+from firmware_bridge.driver import LinkDriver
+from firmware_bridge.emulator import HostFirmware, default_build_folder
+from firmware_bridge.errors import Missing, UsageError
+
+
+@pytest.fixture
+def mcu() -> Iterator[HostFirmware]:
+    with HostFirmware(build_folder=default_build_folder(), progress=None) as firmware:
+        yield firmware
+
+
+@pytest.fixture
+def link(mcu: HostFirmware) -> Iterator[LinkDriver]:
+    with LinkDriver(mcu.port) as driver:
+        driver.wait_established(5.0)
+        yield driver
+
+
+@pytest.fixture
+def mission(root: Path) -> Mission:
+    """Slow enough in its demands that a busy test machine is not what fails."""
+    return tiny_mission(
+        root,
+        camera={"fps": 8.0},
+        budget={"infer_ms": 300.0, "end_to_end_ms": 400.0},
+        policy={
+            "rules": [
+                {
+                    "name": "pedestrian",
+                    "why": "a person cannot be passed",
+                    "when": {"label": "pedestrian", "confidence": 0.5, "zone": "corridor"},
+                    "confirm": {"k": 3, "of": 5},
+                    "action": "COMFORT_STOP",
+                    "deceleration_mps2": 2.0,
+                    "clear": "standstill",
+                    "hold_ms": 200,
+                }
+            ]
+        },
+    )
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    return write_network(tmp_path / "tiny.onnx")
+
+
+def test_a_pedestrian_steps_out_and_the_vehicle_stops_and_is_released(
+    mission: Mission, network: Path, link: LinkDriver, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=75, red=(25, 45))
+    events: list[RunEvent] = []
+    video = tmp_path / "out" / "annotated.mp4"
+    report = run(
+        mission,
+        source=str(clip),
+        model_path=network,
+        precision="float",
+        link=link,
+        on_event=events.append,
+        record=video,
+    )
+    assert report.ended == "source ended"
+    assert report.exit_code == 0, report.faults
+    frames = report.frames
+    assert frames.captured == 75 == frames.inferred + frames.dropped
+    assert frames.inferred > 40
+    assert frames.unknown == 0
+
+    (episode,) = [e for e in report.timeline if e.kind == "rule"]
+    moments = [episode.moments[m] for m in ("first_seen", "confirmed", "commanded")]
+    moments += [episode.moments[m] for m in ("acknowledged", "effective", "released")]
+    assert moments[0].mono_ms < moments[1].mono_ms < moments[2].mono_ms <= moments[3].mono_ms
+    assert moments[4].mono_ms < moments[5].mono_ms
+    assert 25 <= (moments[0].frame or 0) < 45
+    assert moments[0].clip_s == pytest.approx((moments[0].frame or 0) / 25.0, abs=1e-3)
+    actions = [e.action.name for e in report.effective]
+    assert actions[0] == "COMFORT_STOP"  # as it boots
+    assert actions[1:4] == ["NONE", "COMFORT_STOP", "NONE"]
+    assert [mode.name for _, mode in report.modes][:3] == ["STARTING", "STOPPED", "NORMAL"]
+    assert report.commands.acknowledged >= report.commands.commands_sent - 3 > 50
+    assert report.latency["to_acknowledge"].count > 40
+    pedestrians = [t for t in report.tracks if t.label == "pedestrian"]
+    assert [t.last_s - t.first_s for t in pedestrians] == pytest.approx([0.76], abs=0.2)
+
+    kinds = {event.kind for event in events}
+    assert {"frame", "mode", "rule", "fallback", "command", "effective", "camera"} <= kinds
+    assert events[-1].text
+
+    assert report.recording is not None
+    playback = cv2.VideoCapture(str(video))
+    assert playback.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(75, abs=3)
+    assert [p.name for p in video.parent.iterdir()] == ["annotated.mp4"]
+
+    document = report.to_json()
+    write_json(tmp_path / "run.json", SCHEMA, report.payload())
+    assert read_json(tmp_path / "run.json", SCHEMA)["timeline"] == document["timeline"]
+    assert document["latency_ms"]["end_to_end"]["budget"] == 400.0
+
+
+def background_run(
+    mission: Mission, network: Path, link: LinkDriver, clip: Path, **given: Any
+) -> Callable[[], RunReport]:
+    """A run on a thread; call the result to wait for its report."""
+    reports: list[RunReport] = []
+    given = {"on_event": lambda _: None, **given}
+    thread = threading.Thread(
+        target=lambda: reports.append(
+            run(
+                mission,
+                source=str(clip),
+                model_path=network,
+                precision="float",
+                link=link,
+                **given,
+            )
+        )
+    )
+    thread.start()
+
+    def finish() -> RunReport:
+        thread.join(60.0)
+        assert reports, "the run did not end"
+        return reports[0]
+
+    return finish
+
+
+def test_a_microcontroller_unplugged_in_mid_run_is_a_state_and_the_run_goes_on(
+    mission: Mission, network: Path, mcu: HostFirmware, link: LinkDriver, tmp_path: Path
+) -> None:
+    started = threading.Event()
+    texts: list[str] = []
+
+    def listen(event: RunEvent) -> None:
+        texts.append(event.text)
+        if event.kind == "frame" and event.values["index"] >= 10:
+            started.set()
+
+    clip = write_clip(tmp_path / "clip.mp4", frames=50)
+    finish = background_run(mission, network, link, clip, on_event=listen)
+    assert started.wait(20.0)
+    mcu.kill()
+    report = finish()
+    assert report.ended == "source ended"
+    assert report.frames.captured == 50
+    assert report.exit_code == 5
+    kinds = [fault.kind for fault in report.faults]
+    assert "link lost" in kinds
+    assert kinds[-1] == "link lost at the end"
+    assert "microcontroller" in report.faults[-1].remedy
+    assert report.modes[-1][1].name == "STOPPED"
+    assert any("link lost" in text for text in texts)
+
+
+def test_a_set_event_ends_the_run_with_a_stop(
+    mission: Mission, network: Path, mcu: HostFirmware, link: LinkDriver, tmp_path: Path
+) -> None:
+    until = threading.Event()
+    clip = write_clip(tmp_path / "clip.mp4", frames=500)
+    finish = background_run(mission, network, link, clip, until=until)
+    time.sleep(1.0)
+    until.set()
+    report = finish()
+    assert report.ended == "asked to"
+    assert report.exit_code == 0, report.faults
+    assert report.seconds < 15.0
+    assert report.effective[-1].action.name == "COMFORT_STOP"
+    assert report.effective[-1].latched
+
+
+def test_sigterm_ends_the_run_and_leaves_the_handlers_as_they_were(
+    mission: Mission, network: Path, link: LinkDriver, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    clip = write_clip(tmp_path / "clip.mp4", frames=500)
+    killer: list[int] = []
+
+    def listen(event: RunEvent) -> None:
+        if event.kind == "frame" and not killer:
+            killer.append(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    report = run(
+        mission,
+        source=str(clip),
+        model_path=network,
+        precision="float",
+        link=link,
+        on_event=listen,
+    )
+    assert report.ended == "asked to"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_network_that_puts_out_nan_never_releases_the_vehicle(
+    mission: Mission, link: LinkDriver, tmp_path: Path
+) -> None:
+    broken = write_network(tmp_path / "nan.onnx", first=4)
+    clip = write_clip(tmp_path / "clip.mp4", frames=20)
+    report = background_run(mission, broken, link, clip)()
+    assert report.frames.unknown == report.frames.inferred > 0
+    assert {e.action.name for e in report.effective} == {"COMFORT_STOP"}
+    assert [f.text for f in report.faults if f.kind == "perception unknown"] == [
+        "output holds NaN or Inf"
+    ]
+
+
+def test_a_clip_cut_in_mid_frame_runs_to_there_and_the_report_says_so(
+    mission: Mission, network: Path, link: LinkDriver, tmp_path: Path, shared_data: Path
+) -> None:
+    whole = (shared_data / "video" / "day_highway.mp4").read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: len(whole) // 8])
+    report = background_run(mission, network, link, cut)()
+    assert report.ended == "source ended"
+    assert report.exit_code == 3
+    (fault,) = [f for f in report.faults if f.kind == "source ended early"]
+    assert fault.text == f"ended early: {report.frames.captured} of 221 frames"
+
+
+def test_a_network_that_hangs_ends_the_run_with_a_stop_and_code_5(
+    mission: Mission,
+    network: Path,
+    link: LinkDriver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = Backend(module="stalling_session", name="StallingSession", extra="cpu", remedy="")
+    monkeypatch.setitem(BACKENDS, "onnxruntime", row)
+    clip = write_clip(tmp_path / "clip.mp4", frames=200)
+    report = background_run(mission, network, link, clip)()
+    assert report.ended == "inference hung"
+    assert report.exit_code == 5
+    assert report.seconds < 30.0
+    assert report.effective[-1].action.name == "COMFORT_STOP"
+    assert report.effective[-1].latched
+    hung = [e for e in report.timeline if e.name == "inference hung"]
+    assert "acknowledged" in hung[0].moments
+
+
+class TestRefusedBeforeTheFirstFrame:
+    """Nothing is written and nothing is left running."""
+
+    def refused(
+        self, mission: Mission, link: LinkDriver, tmp_path: Path, **given: Any
+    ) -> pytest.ExceptionInfo[Exception]:
+        threads = threading.active_count()
+        clip = write_clip(tmp_path / "clip.mp4", frames=3)
+        given = {"source": str(clip), "model_path": tmp_path / "tiny.onnx", **given}
+        with pytest.raises((Missing, UsageError)) as info:
+            run(mission, precision="float", link=link, on_event=lambda _: None, **given)
+        deadline = time.monotonic() + 5.0
+        while threading.active_count() > threads and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert threading.active_count() == threads
+        return info
+
+    def test_no_source(self, mission: Mission, network: Path, link: Any, tmp_path: Path) -> None:
+        info = self.refused(mission, link, tmp_path, source=str(tmp_path / "no.mp4"))
+        assert "no source" in str(info.value)
+
+    def test_no_model(self, mission: Mission, link: Any, tmp_path: Path) -> None:
+        info = self.refused(mission, link, tmp_path, model_path=tmp_path / "no.onnx")
+        assert "no.onnx" in str(info.value)
+
+    def test_a_truncated_model(
+        self, mission: Mission, network: Path, link: Any, tmp_path: Path
+    ) -> None:
+        network.write_bytes(network.read_bytes()[:-50])
+        assert "not a model" in str(self.refused(mission, link, tmp_path).value)
+
+    def test_a_wrong_label_count(self, mission: Mission, link: Any, tmp_path: Path) -> None:
+        other = write_network(tmp_path / "two.onnx", labels=len(LABELS) - 1)
+        text = str(self.refused(mission, link, tmp_path, model_path=other).value)
+        assert "output does not fit" in text
+        assert "model.labels" in text
+
+    def test_a_recording_that_cannot_be(
+        self, mission: Mission, network: Path, link: Any, tmp_path: Path
+    ) -> None:
+        info = self.refused(mission, link, tmp_path, record=tmp_path / "out.avi")
+        assert ".mp4" in str(info.value)
+        assert not (tmp_path / "out.avi").exists()

@@ -1,0 +1,261 @@
+"""Sources and the capture thread: every bad input is one clear refusal or one recorded fault."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from tiny_road import picture, write_clip
+
+from edge.contract.mission import Camera
+from edge.contract.perception import Frame
+from edge.runtime.capture import CameraState, Capture, Captured
+from edge.runtime.clock import monotonic_ns
+from edge.runtime.mailbox import Mailbox
+from edge.runtime.source_camera import CameraSource
+from edge.runtime.sources import BadFrame, Source, SourceEnd, open_source
+from firmware_bridge.errors import DeviceFault, Missing
+
+CAMERA = Camera(width_px=128, height_px=128, fps=50.0, assumed_speed_mps=10.0)
+
+
+def opened(given: Path | str) -> Source:
+    return open_source(str(given), CAMERA, monotonic_ns)
+
+
+def no_pause(_: float) -> None:
+    """For tests that look at frames, not at time."""
+
+
+class SteppingClock:
+    """Time that passes only by pausing."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def pause(self, seconds: float) -> None:
+        self.now_ns += round(seconds * 1e9)
+
+
+def read_all(source: Source, clock: SteppingClock) -> tuple[list[Frame], SourceEnd]:
+    frames = []
+    for _ in range(1000):
+        reading = source.read(clock.pause)
+        if isinstance(reading, SourceEnd):
+            return frames, reading
+        assert isinstance(reading, Frame)
+        frames.append(reading)
+    raise AssertionError("the source never ends")
+
+
+class TestVideo:
+    def test_plays_at_its_own_pace_with_due_times_as_stamps(self, tmp_path: Path) -> None:
+        clip, clock = write_clip(tmp_path / "clip.mp4", frames=30, fps=25.0), SteppingClock()
+        source = open_source(str(clip), CAMERA, clock)
+        assert (source.info.kind, source.info.fps, source.info.frames) == ("video", 25.0, 30)
+        frames, end = read_all(source, clock)
+        assert [f.index for f in frames] == list(range(30))
+        assert {b.captured_ns - a.captured_ns for a, b in itertools.pairwise(frames)} == {
+            40_000_000
+        }
+        assert {f.stamp_source for f in frames} == {"video"}
+        assert frames[0].image.shape == (128, 128, 3)
+        assert end.fault is None
+
+    def test_drops_frames_whose_time_has_passed_instead_of_playing_faster(
+        self, tmp_path: Path
+    ) -> None:
+        clip, clock = write_clip(tmp_path / "clip.mp4", frames=30, fps=25.0), SteppingClock()
+        source = open_source(str(clip), CAMERA, clock)
+        first = source.read(clock.pause)
+        clock.pause(0.5)
+        second = source.read(clock.pause)
+        assert isinstance(first, Frame)
+        assert isinstance(second, Frame)
+        assert second.index == 12
+        assert second.captured_ns - first.captured_ns == 12 * 40_000_000
+
+    def test_a_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(Missing, match=r"no source at .*none\.mp4"):
+            opened(tmp_path / "none.mp4")
+
+    @pytest.mark.parametrize("content", [b"", b"these are not the frames you look for" * 99])
+    def test_a_file_that_is_no_video(self, content: bytes, tmp_path: Path) -> None:
+        path = tmp_path / "clip.mp4"
+        path.write_bytes(content)
+        with pytest.raises(Missing, match="not a video that can be read") as refused:
+            opened(path)
+        assert str(len(content)) in refused.value.found
+
+    def test_a_clip_cut_before_its_index_is_refused(self, tmp_path: Path) -> None:
+        clip = write_clip(tmp_path / "clip.mp4", frames=30)
+        clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+        with pytest.raises(Missing) as refused:
+            opened(clip)
+        assert "cut short" in refused.value.remedy
+
+    def test_a_clip_cut_in_mid_frame_plays_to_there_and_says_so(
+        self, shared_data: Path, tmp_path: Path
+    ) -> None:
+        whole = (shared_data / "video" / "day_highway.mp4").read_bytes()
+        cut = tmp_path / "cut.mp4"
+        cut.write_bytes(whole[: len(whole) // 3])
+        clock = SteppingClock()
+        frames, end = read_all(open_source(str(cut), CAMERA, clock), clock)
+        assert 10 < len(frames) < 221
+        assert end.fault == f"ended early: {len(frames)} of 221 frames"
+
+    def test_decoders_keep_their_chatter_to_themselves(self, tmp_path: Path) -> None:
+        """In a process of its own, since a decoder listens only before its first use."""
+        clip = write_clip(tmp_path / "clip.mp4", frames=30)
+        clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+        program = (
+            "import sys; from edge.contract.mission import Camera;"
+            "from edge.runtime.sources import open_source; from time import monotonic_ns;"
+            "from firmware_bridge.errors import Missing;"
+            "camera = Camera(width_px=1, height_px=1, fps=25.0, assumed_speed_mps=1.0)\n"
+            "try:\n open_source(sys.argv[1], camera, monotonic_ns)\n"
+            "except Missing as refusal:\n print(refusal.what)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(clip)], capture_output=True, text=True, check=True
+        )
+        assert "not a video that can be read" in done.stdout
+        assert done.stderr == ""
+
+
+class TestFolder:
+    def fill(self, folder: Path, count: int = 5) -> Path:
+        folder.mkdir()
+        for index in range(count):
+            cv2.imwrite(str(folder / f"{index:03}.{'jpg' if index % 2 else 'png'}"), picture())
+        return folder
+
+    def test_pictures_in_order_at_the_missions_pace(self, tmp_path: Path) -> None:
+        clock = SteppingClock()
+        source = open_source(str(self.fill(tmp_path / "road")), CAMERA, clock)
+        frames, end = read_all(source, clock)
+        assert (source.info.kind, source.info.frames) == ("folder", 5)
+        assert [f.index for f in frames] == [0, 1, 2, 3, 4]
+        assert frames[1].captured_ns - frames[0].captured_ns == 20_000_000
+        assert end.fault is None
+
+    def test_an_empty_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "road").mkdir()
+        (tmp_path / "road" / "readme.txt").write_text("no pictures")
+        with pytest.raises(Missing, match="no picture in"):
+            opened(tmp_path / "road")
+
+    @pytest.mark.parametrize("damage", ["foreign", "empty", "cut jpg", "cut png"])
+    def test_an_unreadable_picture_is_named_before_the_run(
+        self, damage: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = self.fill(tmp_path / "road")
+        victim = folder / ("002.png" if damage.endswith("png") else "003.jpg")
+        whole = victim.read_bytes()
+        victim.write_bytes(
+            {"foreign": b"not a picture" * 9, "empty": b""}.get(damage, whole[: len(whole) // 2])
+        )
+        with pytest.raises(Missing, match="1 of 5 pictures") as refused:
+            opened(folder)
+        assert refused.value.found == victim.name
+        assert capfd.readouterr().err == ""
+
+    def test_a_picture_that_goes_bad_during_the_run_is_a_fault_of_that_frame(
+        self, tmp_path: Path
+    ) -> None:
+        folder = self.fill(tmp_path / "road", count=3)
+        source = opened(folder)
+        (folder / "001.jpg").unlink()
+        readings = [source.read(no_pause) for _ in range(4)]
+        assert readings[1] == BadFrame("001.jpg cannot be read")
+        assert isinstance(readings[2], Frame)
+        assert isinstance(readings[3], SourceEnd)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read any folder")
+    def test_a_folder_that_may_not_be_read(self, tmp_path: Path) -> None:
+        folder = self.fill(tmp_path / "road")
+        folder.chmod(0)
+        try:
+            with pytest.raises(Missing, match="cannot read the folder"):
+                opened(folder)
+        finally:
+            folder.chmod(0o700)
+
+
+class TestCamera:
+    @pytest.mark.parametrize("given", ["camera:97", "/dev/video97"])
+    def test_one_that_is_not_there(self, given: str, capfd: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(DeviceFault, match=f"no camera at {given}") as refused:
+            opened(given)
+        assert "ls /dev/video" in refused.value.remedy
+        assert capfd.readouterr().err == ""
+
+    def test_unplugged_and_back(self, tmp_path: Path) -> None:
+        """A clip stands in for the device: when it ends, grabbing fails as on an unplugged one."""
+        clip = write_clip(tmp_path / "clip.mp4", frames=3)
+        attempts: list[int] = []
+
+        def plug(_: int) -> Any:
+            attempts.append(len(attempts))
+            # The first, and after two attempts at an empty socket the next.
+            return cv2.VideoCapture(str(clip) if len(attempts) in (1, 4) else "")
+
+        source = CameraSource("camera:0", 0, fps=25.0, clock=monotonic_ns, open_capture=plug)
+        mailbox: Mailbox[Captured] = Mailbox()
+        faults: list[str] = []
+        capture = Capture(
+            source, mailbox, clock=monotonic_ns, on_fault=lambda kind, _: faults.append(kind)
+        )
+        states: list[CameraState] = []
+        capture.start()
+        deadline = time.monotonic() + 20.0
+        while time.monotonic() < deadline and capture.facts.captured < 6:
+            if not states or states[-1] is not capture.facts.camera:
+                states.append(capture.facts.camera)
+            time.sleep(0.001)
+        capture.stop(timeout_s=10.0)
+        assert CameraState.GONE in states
+        assert capture.facts.captured == 6
+        assert faults[0] == "camera gone"
+        assert capture.facts.camera is CameraState.ENDED
+        assert not capture.crashed
+
+    def test_a_drivers_stamp_is_taken_only_where_it_is_on_our_clock(self) -> None:
+        class Device:
+            stamp_ms = 0.0
+
+            def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+                return True
+
+            def grab(self) -> bool:
+                return True
+
+            def get(self, _: int) -> float:
+                return self.stamp_ms
+
+            def retrieve(self) -> tuple[bool, Any]:
+                return True, picture()
+
+            def release(self) -> None: ...
+
+        device, clock = Device(), SteppingClock()
+        source = CameraSource("camera:0", 0, fps=25.0, clock=clock, open_capture=lambda _: device)
+        device.stamp_ms = clock.now_ns / 1e6 - 15.0
+        driver = source.read(no_pause)
+        device.stamp_ms = 1.6e12  # a wall clock
+        ours = source.read(no_pause)
+        assert isinstance(driver, Frame)
+        assert isinstance(ours, Frame)
+        assert (driver.stamp_source, driver.captured_ns) == ("driver", clock.now_ns - 15_000_000)
+        assert (ours.stamp_source, ours.captured_ns) == ("read", clock.now_ns)
