@@ -1,0 +1,67 @@
+"""One road frame that can be read when it is its turn, and the table of kinds of sources.
+
+Frames are named first and read late, so that memory does not grow with their number. Never holds
+pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from edge.contract.artifact import digest_json
+from edge.contract.mission import Mission
+from edge.contract.perception import BgrImage
+
+
+class RoadFrame(Protocol):
+    """A frame of a data set."""
+
+    @property
+    def name(self) -> str:
+        """Unique within its data set, the same on every machine."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """Frames of one group (a drive) are never split; equal to the name where there is none."""
+        ...
+
+    def read(self) -> BgrImage:
+        """The picture, (H, W, 3) uint8 BGR. Raises Refusal when it cannot be read."""
+        ...
+
+    def digest(self) -> str:
+        """sha256 of what is read, as hex."""
+        ...
+
+
+def frames_of(mission: Mission) -> list[RoadFrame]:
+    """Every frame that the mission's data offers, in a fixed order.
+
+    For generated scenes there are exactly as many as calibration and judging ask for.
+
+    Raises:
+        Missing: the folder, its table or every picture is not there.
+        UsageError: the table lacks the group's column or names no picture.
+    """
+    data = mission.data
+    if data.kind == "scenes":
+        from calibration.dataset.scenes import scene_frames
+
+        wanted = mission.calibration.frames + mission.calibration.held_back
+        camera = mission.camera
+        return list(
+            scene_frames(
+                wanted, seed=data.seed, width_px=camera.width_px, height_px=camera.height_px
+            )
+        )
+    from calibration.dataset.images import image_frames
+
+    assert data.root is not None  # the mission's own checks refuse images without a root
+    return list(image_frames(data.root, table=data.table, group=data.group))
+
+
+def data_digest(frames: Sequence[RoadFrame]) -> str:
+    """One digest for these frames in this order: names and contents."""
+    return digest_json([[frame.name, frame.digest()] for frame in frames])

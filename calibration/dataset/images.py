@@ -1,0 +1,135 @@
+"""Pictures in a folder as road frames, with an optional table that says which belong together.
+
+Refuses what cannot be read by name; never skips a file in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.contract.artifact import digest_file
+from edge.contract.perception import BgrImage
+from firmware_bridge.errors import Missing, UsageError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
+ENDS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
+"""What stands at the end of a whole file. Decoders fill the missing part of a cut one with grey."""
+
+
+@dataclass(frozen=True)
+class ImageFrame:
+    """One picture file. See `RoadFrame`."""
+
+    name: str
+    group: str
+    path: Path
+
+    def read(self) -> BgrImage:
+        """The picture, (H, W, 3) uint8 BGR. Raises Missing naming the file."""
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+        end = ENDS.get(self.path.suffix.lower(), b"")
+        if not data:
+            raise self._unreadable("an empty file")
+        if end not in data[-4096:]:
+            raise self._unreadable(f"{len(data)} bytes that end in the middle of the picture")
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise self._unreadable(f"{len(data)} bytes that are no picture")
+        return np.asarray(image, np.uint8)
+
+    def digest(self) -> str:
+        """sha256 of the file, as hex."""
+        return digest_file(self.path)
+
+    def _unreadable(self, found: str) -> Missing:
+        return Missing(
+            f"cannot read the road frame {self.path}",
+            expected=f"a whole picture ({', '.join(SUFFIXES)})",
+            found=found,
+            remedy="restore or delete this file; or choose another folder: --set data.root=FOLDER",
+        )
+
+
+def image_frames(root: Path, *, table: str | None, group: str | None) -> list[ImageFrame]:
+    """Pictures under `root` (folders included), sorted by name relative to it.
+
+    With `table`, a CSV in `root` whose first column is a file name (relative to `root`, or the
+    bare name where it is unique) only its rows are taken, grouped by its column `group`.
+    """
+    if not root.is_dir():
+        raise _no_frames(root, "no such folder" if not root.exists() else "a file")
+    try:
+        found = sorted(
+            path
+            for path in root.rglob("*")
+            if path.suffix.lower() in SUFFIXES
+            and path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        )
+        inside = sum(1 for _ in root.iterdir())
+    except OSError as error:
+        raise _no_frames(root, error.strerror or str(error)) from error
+    if not found:
+        raise _no_frames(root, f"{inside} other entries" if inside else "an empty folder")
+    names = {path.relative_to(root).as_posix(): path for path in found}
+    if table is None or group is None:
+        return [ImageFrame(name, name, path) for name, path in names.items()]
+    groups = _groups(root / table, group, names)
+    return [ImageFrame(name, groups[name], names[name]) for name in sorted(groups)]
+
+
+def _groups(table: Path, group: str, names: dict[str, Path]) -> dict[str, str]:
+    """Picture name -> group, for every row of the table."""
+    try:
+        with table.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+            columns = list(rows[0]) if rows else []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Missing(
+            f"cannot read the table {table}",
+            expected="a CSV whose first column is the file name",
+            found=getattr(error, "strerror", None) or str(error),
+            remedy="correct data.table and data.root, or leave out data.table and data.group",
+        ) from error
+    if group not in columns[1:]:
+        raise UsageError(
+            f"{table} has no column '{group}'",
+            expected="data.group names a column after the first",
+            found=f"columns: {', '.join(map(str, columns)) or 'none'}",
+            remedy="correct data.group in the mission",
+        )
+    bare = Counter(path.name for path in names.values())
+    by_bare = {path.name: name for name, path in names.items() if bare[path.name] == 1}
+    grouped: dict[str, str] = {}
+    for line, row in enumerate(rows, start=2):
+        given, value = row[columns[0]] or "", (row[group] or "").strip()
+        name = given if given in names else by_bare.get(given)
+        if name is None or not value:
+            raise UsageError(
+                f"{table}, line {line}, cannot be used",
+                expected=f"the name of a picture under {table.parent}, and a {group}",
+                found=f"'{given}', {group} '{value}'"
+                + (" (a name that several pictures have)" if bare[given] > 1 else ""),
+                remedy="correct or remove the line, or put the picture there",
+            )
+        grouped[name] = value
+    return grouped
+
+
+def _no_frames(root: Path, found: str) -> Missing:
+    return Missing(
+        f"no road frames in {root}",
+        expected=f"a folder with pictures ({', '.join(SUFFIXES)})",
+        found=found,
+        remedy="put road frames there, or choose another folder: --set data.root=FOLDER",
+    )

@@ -1,0 +1,47 @@
+"""Generated road scenes as road frames. Says which seeds are whose; never paints."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from edge.contract.perception import BgrImage
+from edge.scenes.still import CALIBRATION, seed_of, still
+
+ROOM = 100_000
+"""Scenes of one `data.seed`: with a thousand seeds they fill calibration's range."""
+
+
+@dataclass(frozen=True)
+class SceneFrame:
+    """One generated still. See `RoadFrame`."""
+
+    seed: int
+    width_px: int
+    height_px: int
+
+    @property
+    def name(self) -> str:
+        """The seed and the size: together they are the picture."""
+        return f"scene-{self.seed}-{self.width_px}x{self.height_px}"
+
+    @property
+    def group(self) -> str:
+        """Every scene is its own."""
+        return self.name
+
+    def read(self) -> BgrImage:
+        """The picture, (height_px, width_px, 3) uint8 BGR."""
+        return still(self.seed, width_px=self.width_px, height_px=self.height_px).image
+
+    def digest(self) -> str:
+        """sha256 of the pixels, as hex, so that another generator is another data set."""
+        return hashlib.sha256(self.read().tobytes()).hexdigest()
+
+
+def scene_frames(count: int, *, seed: int, width_px: int, height_px: int) -> list[SceneFrame]:
+    """`count` scenes that neither training nor validation draws, others for every `seed`."""
+    first = seed % 1000 * ROOM
+    return [
+        SceneFrame(seed_of(CALIBRATION, first + row), width_px, height_px) for row in range(count)
+    ]

@@ -1,0 +1,70 @@
+"""Which frames are calibrated on and which are held back: seeded, disjoint, by whole groups.
+
+Pure: the same frames and seed give the same split everywhere. Never reads a picture.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.dataset.frames import RoadFrame
+from firmware_bridge.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Frames whose ranges are taken, and frames that judge the result; no group is in both."""
+
+    calibration: tuple[RoadFrame, ...]
+    held_back: tuple[RoadFrame, ...]
+
+
+def split(frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: int) -> Split:
+    """`calibrate` and `hold_back` frames out of `frames`.
+
+    Groups are shuffled by `seed` and held back in the proportion asked for; within each side every
+    group gives about the same number of frames, so that one long drive does not speak for all.
+
+    Raises:
+        UsageError: there are not enough frames, or not enough groups to keep the sides apart.
+    """
+    groups: dict[str, list[RoadFrame]] = defaultdict(list)
+    for frame in sorted(frames, key=lambda frame: frame.name):
+        groups[frame.group].append(frame)
+    random = np.random.default_rng(seed)
+    order = [sorted(groups)[row] for row in random.permutation(len(groups))]
+    held = max(1, round(len(order) * hold_back / (calibrate + hold_back)))
+    while held < len(order) and sum(len(groups[name]) for name in order[:held]) < hold_back:
+        held += 1
+    sides = (order[held:], order[:held])
+    there = [sum(len(groups[name]) for name in side) for side in sides]
+    if there[0] < calibrate or there[1] < hold_back:
+        raise UsageError(
+            "there are too few road frames",
+            expected=f"{calibrate} to calibrate on and {hold_back} others to judge INT8",
+            found=f"{len(frames)} frames in {len(order)} groups: {there[0]} and {there[1]}",
+            remedy="add frames (or drives), or ask for fewer: --set calibration.frames=N "
+            "--set calibration.held_back=N",
+        )
+    taken = [
+        _in_turn(({name: groups[name] for name in side}).values(), count, random)
+        for side, count in zip(sides, (calibrate, hold_back), strict=True)
+    ]
+    return Split(*taken)
+
+
+def _in_turn(
+    groups: Iterable[Sequence[RoadFrame]], count: int, random: np.random.Generator
+) -> tuple[RoadFrame, ...]:
+    """`count` frames, one of each group in turn, each group in a random order; sorted by name."""
+    queues = [[group[row] for row in random.permutation(len(group))] for group in groups]
+    taken: list[RoadFrame] = []
+    while len(taken) < count:
+        for queue in queues:
+            if queue and len(taken) < count:
+                taken.append(queue.pop())
+    return tuple(sorted(taken, key=lambda frame: frame.name))

@@ -1,0 +1,34 @@
+"""Ranges from a histogram: pure functions, one table. Never reads data, never rounds to a scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from calibration.histogram import Histogram, upper_edge
+
+
+def largest(seen: Histogram, percentile: float) -> float:
+    """The largest magnitude seen; `percentile` is not used."""
+    return seen.amax
+
+
+def covering(seen: Histogram, percentile: float) -> float:
+    """The smallest bucket edge that at least `percentile` percent of the magnitudes lie under.
+
+    At most 2^-7 above the exact percentile, and never above the largest magnitude. Where so many
+    values are 0 that nothing is left, the largest magnitude: a range of 0 quantizes nothing.
+    """
+    cumulated = np.cumsum(seen.magnitudes())
+    wanted = max(1, math.ceil(seen.total * percentile / 100.0))
+    bucket = int(np.searchsorted(cumulated, wanted))
+    return min(upper_edge(bucket), seen.amax) if bucket > 0 else seen.amax
+
+
+METHODS: dict[str, Callable[[Histogram, float], float]] = {
+    "max": largest,
+    "percentile": covering,
+}
+"""Name in the mission's `[calibration]` -> (histogram, percentile) -> amax."""

@@ -1,0 +1,76 @@
+"""onnxruntime sessions for the workshop: models in memory, no chatter.
+
+Unlike the device's backend these run models that are not files yet. Never falls back: a model that
+onnxruntime cannot run is the caller's refusal to word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+Floats = NDArray[np.float32]
+
+Kernels = Literal["as_written", "fused"]
+"""How Q/DQ runs: "as_written" step by step in float32, the numeric reference; "fused" into integer
+kernels, as the device's backend runs it. The reference must not be fused: onnxruntime's signed
+integer kernels may saturate in 16 bits on x86 without VNNI, which no TensorRT does."""
+
+
+class CannotRun(Exception):
+    """onnxruntime refused the model or failed in it; the text is its first line."""
+
+
+# What onnxruntime raises has no common base of its own below Exception.
+_FAILURES = (
+    states.EPFail,
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.NotImplemented,
+    states.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
+
+class ModelSession:
+    """A model in memory, ready to run. Holds no frames."""
+
+    def __init__(self, model: bytes, *, threads: int, kernels: Kernels = "as_written") -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        written = "1" if kernels == "as_written" else "0"
+        options.add_session_config_entry("session.disable_quant_qdq", written)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+        except _FAILURES as error:
+            raise CannotRun(_first_line(error)) from error
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of what it is fed."""
+        return [value.name for value in self._session.get_inputs()]
+
+    def run(self, feeds: dict[str, Any], outputs: Sequence[str] | None = None) -> list[Any]:
+        """The outputs named (all of them by default), in that order. Raises CannotRun."""
+        try:
+            found: list[Any] = self._session.run(outputs, feeds)
+        except _FAILURES as error:
+            raise CannotRun(_first_line(error)) from error
+        return found
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,228 @@
+"""The chain behind `brakepoint convert`: a network in, float.onnx, int8.onnx, cpu.onnx,
+ranges.json and report.json out.
+
+Nothing is written before everything is made and judged; then all files are replaced, report.json
+last. A reader trusts only the digests in report.json, so a kill at any moment leaves either the
+former set or the new one, or files that its reader refuses. Never decides what a failed gate means
+to the shell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+
+from calibration.dataset.frames import data_digest, frames_of
+from calibration.dataset.splits import Split, split
+from calibration.observe import observe
+from calibration.ranges import SCHEMA as RANGES_SCHEMA
+from calibration.ranges import Ranges, preprocess_digest, range_of
+from calibration.sessions import CannotRun, Floats, ModelSession
+from converters.agreement import CPU, FLOAT, INT8, KERNELS, judge
+from converters.export import export
+from converters.gates import Measured, judge_gates
+from converters.parity import Difference, compare, network_of, running
+from converters.passes.chain import PassResult, passes, run_passes
+from converters.placement import Placement, place
+from converters.quantize import quantize_cpu, quantize_int8
+from converters.report import SCHEMA, Artifact, Report
+from converters.sources import OnnxSource, Source, open_source, picture_shape
+from converters.stages import Stopwatch
+from edge.contract.artifact import replacing
+from edge.contract.mission import Mission
+from edge.contract.model_digest import contract_digest
+from edge.contract.preprocess import preprocess
+from firmware_bridge.errors import UsageError
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
+
+RANGES, REPORT = "ranges.json", "report.json"
+
+
+def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
+    """Converts the mission's network into `out`, replacing what a former run wrote there.
+
+    Every file is written even where a gate fails; the report says so.
+
+    Raises:
+        Missing: the model, the weights, frames or a package are not there.
+        UsageError: what is there does not fit the mission, or cannot be converted.
+    """
+    _check_out(out)
+    watch = Stopwatch()
+    with watch.stage("read"):
+        progress("read", 0, 0)
+        source = open_source(mission)
+        frames = _split(mission)
+    with watch.stage("float"):
+        progress("float.onnx", 0, 0)
+        pictures = _probes(mission, frames)
+        floating, steps, parity = to_float(source, mission, pictures)
+    float_bytes = floating.SerializeToString()
+    with watch.stage("observe"):
+        placement = place(floating)
+        _demand_something(placement, mission)
+        ranges = _ranges(mission, floating, placement, frames, progress)
+    with watch.stage("quantize"):
+        progress("quantize", 0, 0)
+        models = {
+            FLOAT: floating,
+            INT8: quantize_int8(floating, placement, ranges.tensors),
+            CPU: quantize_cpu(floating, placement, ranges.tensors),
+        }
+        files = {name: model.SerializeToString() for name, model in models.items()}
+        assert files[FLOAT] == float_bytes  # the ranges name its digest
+        files[RANGES] = _json(RANGES_SCHEMA, ranges.to_json())
+    with watch.stage("judge"):
+        networks = {
+            name: running(
+                ModelSession(files[name], threads=mission.target.threads, kernels=kernels)
+            )
+            for name, kernels in KERNELS.items()
+        }
+        judgement = judge(networks, frames.held_back, mission, progress=progress)
+        held_back_digest = data_digest(frames.held_back)
+    measured = Measured(
+        parity_max_abs=parity.max_abs,
+        found=judgement.found,
+        size_mb=len(files[INT8]) / 1e6,
+        held_back=judgement.frames,
+    )
+    report = Report(
+        mission=mission.name,
+        contract=contract_digest(mission),
+        source=source,
+        source_nodes=len(source.model.graph.node) if isinstance(source, OnnxSource) else None,
+        opset=mission.precision.opset,
+        artifacts={
+            name: Artifact(
+                sha256=sha256(data).hexdigest(),
+                size=len(data),
+                nodes=len(models[name].graph.node) if name in models else None,
+            )
+            for name, data in files.items()
+        },
+        passes=tuple(steps),
+        placement=placement,
+        method=ranges.method,
+        percentile=ranges.percentile,
+        data={"calibration": ranges.data, "held_back": held_back_digest},
+        calibration_frames=tuple(frame.name for frame in frames.calibration),
+        held_back_frames=tuple(frame.name for frame in frames.held_back),
+        source_to_float=parity,
+        judgement=judgement,
+        gates=judge_gates(mission.gates, measured),
+        stages=tuple(watch.stages),
+    )
+    _publish(out, {**files, REPORT: _json(SCHEMA, report.payload())})
+    return report
+
+
+def to_float(
+    source: Source, mission: Mission, pictures: list[Floats]
+) -> tuple[ModelProto, list[PassResult], Difference]:
+    """float.onnx of a source, what each pass did, and its parity with the source."""
+    shape = picture_shape(mission)
+    try:
+        original = network_of(source, mission)
+        original(pictures[0])  # refuses another output before the long work
+        exported = source.model if isinstance(source, OnnxSource) else export(source.network, shape)
+        model, steps = run_passes(exported, passes(mission.precision.opset, shape), pictures)
+        session = ModelSession(model.SerializeToString(), threads=mission.target.threads)
+        return model, steps, compare(original, running(session), pictures)
+    except CannotRun as error:
+        raise UsageError(
+            f"{source.path} cannot run on the mission's picture",
+            expected=f"a network for pictures {list(shape)}",
+            found=str(error),
+            remedy="correct model.input in the mission, or export the network again",
+        ) from error
+
+
+def _split(mission: Mission) -> Split:
+    return split(
+        frames_of(mission),
+        calibrate=mission.calibration.frames,
+        hold_back=mission.calibration.held_back,
+        seed=mission.data.seed,
+    )
+
+
+def _probes(mission: Mission, frames: Split) -> list[Floats]:
+    """Pictures on which passes and parity are proved: two road frames and one of noise."""
+    camera = mission.camera
+    noise = np.random.default_rng(0).integers(
+        0, 256, (camera.height_px, camera.width_px, 3), dtype=np.uint8
+    )
+    images = [frames.calibration[0].read(), frames.held_back[0].read(), noise]
+    return [preprocess(image, mission.model.preprocess_spec)[0] for image in images]
+
+
+def _ranges(
+    mission: Mission, model: ModelProto, placement: Placement, frames: Split, progress: Progress
+) -> Ranges:
+    asked = mission.calibration
+    seen = observe(
+        model,
+        placement.pairs,
+        frames.calibration,
+        preprocess_spec=mission.model.preprocess_spec,
+        threads=mission.target.threads,
+        progress=progress,
+    )
+    return Ranges(
+        tensors={
+            name: range_of(histogram, method=asked.method, percentile=asked.percentile)
+            for name, histogram in seen.items()
+        },
+        model=sha256(model.SerializeToString()).hexdigest(),
+        data=data_digest(frames.calibration),
+        preprocess=preprocess_digest(mission.model.preprocess_spec),
+        method=asked.method,
+        percentile=asked.percentile if asked.method == "percentile" else None,
+        frames=len(frames.calibration),
+    )
+
+
+def _demand_something(placement: Placement, mission: Mission) -> None:
+    if not placement.pairs:
+        why = "; ".join(f"{left.node}: {left.why}" for left in placement.left_float[:3])
+        raise UsageError(
+            f"nothing in the network of {mission.name} can be quantized",
+            expected="at least one Conv, ConvTranspose, Gemm or MatMul with a constant weight",
+            found=why or "no such operator",
+            remedy="give a network with convolutions, or run it in float",
+        )
+
+
+def _check_out(out: Path) -> None:
+    """Refuses a folder that cannot be written, before the long work."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"cannot write to {out}",
+            expected="a folder, or the name of a new one",
+            found=f"{there} is {'not writable' if there.is_dir() else 'a file'}",
+            remedy="choose another folder: --out DIR",
+        )
+
+
+def _json(schema: str, payload: Mapping[str, object]) -> bytes:
+    text = json.dumps({"schema": schema, **payload}, indent=1, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def _publish(out: Path, files: Mapping[str, bytes]) -> None:
+    """Writes every file beside its place, then moves all of them there, the last one last."""
+    with contextlib.ExitStack() as moves:
+        # The stack unwinds backwards, so what is to move last is entered first.
+        for name, data in reversed(list(files.items())):
+            moves.enter_context(replacing(out / name)).write_bytes(data)

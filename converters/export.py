@@ -1,0 +1,89 @@
+"""From a PyTorch network to ONNX by torch.export. Never writes a file, never prints.
+
+The bytes depend on the network alone: what the exporter writes about itself and the machine is
+taken out by the pass `strip_talk`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from onnx import ModelProto
+
+from converters.graph import opset_of
+from converters.passes.names import PICTURE, RESULT
+from firmware_bridge.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+EXPORTER_OPSET = 18
+"""The exporter's own. Asked for less it keeps 18 and says so on stderr only, so other opsets are
+made from 18 by the pass `opset`, which checks what came out."""
+
+
+def export(network: nn.Module, shape: tuple[int, int, int, int]) -> ModelProto:
+    """An ONNX model of `network` in evaluation mode for one picture of `shape` (1, 3, H, W).
+
+    Raises:
+        UsageError: torch.export cannot trace the network, or it does not put out one tensor.
+    """
+    network.eval()
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network,
+                (torch.zeros(shape),),
+                dynamo=True,
+                opset_version=EXPORTER_OPSET,
+                input_names=[PICTURE],
+                output_names=[RESULT],
+                external_data=False,
+                verbose=False,
+            )
+    # torch.export reports what it cannot trace by its own errors and by the network's: any of them
+    # means the same to the user.
+    except Exception as error:
+        raise UsageError(
+            "the network cannot be exported",
+            expected="a network whose forward takes one tensor (1, 3, H, W) and returns one",
+            found=_first_line(error),
+            remedy="make forward free of branches on tensor values; in evaluation mode it must "
+            "return a single tensor",
+        ) from error
+    assert program is not None  # dynamo=True returns a program
+    model: ModelProto = program.model_proto
+    if opset_of(model) != EXPORTER_OPSET:
+        raise UsageError(
+            "the exporter did not do as it was told",
+            expected=f"opset {EXPORTER_OPSET}",
+            found=f"opset {opset_of(model)}",
+            remedy="install the torch version that constraints.txt names",
+        )
+    return model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the exporter's warnings and log for the time of the export."""
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+
+
+def _first_line(error: BaseException) -> str:
+    """What went wrong first, in one line: the exporter wraps it in its own errors."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

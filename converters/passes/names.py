@@ -1,0 +1,35 @@
+"""Gives the picture and the result their names everywhere, and every node one of its own.
+
+Tensors inside keep their names: people look for them. Never reorders anything.
+"""
+
+from __future__ import annotations
+
+from onnx import ModelProto
+
+from converters.graph import Graph, rebuilt, renamed
+
+PICTURE, RESULT = "images", "detections"
+
+
+def name_everything(model: ModelProto) -> ModelProto:
+    """The same model with one input `images`, one output `detections` and unique node names."""
+    graph = Graph(model)
+    wanted = {graph.inputs[0]: PICTURE, graph.outputs[0]: RESULT}
+    taken = {*graph.inputs, *graph.producer, *graph.initializers}
+    # A tensor inside that has such a name already gets out of the way.
+    names = {name: f"{name}_inside" for name in wanted.values() if name in taken - set(wanted)}
+    names |= wanted
+    other = rebuilt(model, nodes=[renamed(node, names) for node in graph.nodes])
+    for value in (*other.graph.input, *other.graph.output):
+        value.name = names.get(value.name, value.name)
+    for tensor in other.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    seen: set[str] = set()
+    for row, node in enumerate(other.graph.node):
+        name = node.name or f"{node.op_type}_{row}"
+        while name in seen:
+            name = f"{name}_{row}"
+        seen.add(name)
+        node.name = name
+    return other

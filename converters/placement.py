@@ -1,0 +1,146 @@
+"""Joins the rules into one plan for a float graph: which tensors get a pair, who reads it, which
+pairs share a scale, what stays in float and by which rule.
+
+Pure; knows no ranges and writes no graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from onnx import ModelProto, NodeProto
+
+from converters.graph import Graph, Read, attributes
+from converters.rules import (
+    DATA,
+    WEIGHT,
+    WEIGHTED,
+    r2_weight_axis,
+    r3_weight_is_constant,
+    r5_reads,
+    r6_skip_reads,
+    r7_concat,
+    r8_shared,
+    r9_never,
+)
+
+
+@dataclass(frozen=True)
+class QuantizedRead:
+    """An input of a node that reads a tensor dequantized, and the rule that says so."""
+
+    node: str
+    slot: int
+    tensor: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class LeftFloat:
+    """A weighted operator that stays in float, and why."""
+
+    node: str
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where INT8 goes in one graph.
+
+    Attributes:
+        pairs: activation tensors with one Q/DQ pair each, in graph order.
+        reads: who reads them dequantized.
+        weights: weight tensor -> axis of its scales; read quantized by every node in `reads`.
+        shared: groups of pairs that take one scale; a pair alone is in no group.
+        left_float: weighted operators that are not quantized.
+        macs, macs_int8: multiply-accumulates a picture, all and quantized.
+    """
+
+    pairs: tuple[str, ...]
+    reads: tuple[QuantizedRead, ...]
+    weights: dict[str, int]
+    shared: tuple[tuple[str, ...], ...]
+    left_float: tuple[LeftFloat, ...]
+    quantized_ops: dict[str, int]
+    macs: int
+    macs_int8: int
+
+    @property
+    def reads_by_rule(self) -> dict[str, int]:
+        """How many reads each rule placed."""
+        return dict(sorted(Counter(read.rule for read in self.reads).items()))
+
+
+def place(model: ModelProto) -> Placement:
+    """The plan for a float graph whose shapes are static and whose constants are folded."""
+    graph = Graph(model)
+    left: list[LeftFloat] = []
+    reads: dict[tuple[str, int], QuantizedRead] = {}
+    quantized: list[NodeProto] = []
+    wanted = {read.node.name for read in r5_reads(graph)}
+    for node in graph.nodes:
+        if node.op_type not in WEIGHTED:
+            continue
+        never = r9_never(graph, node.input[DATA])
+        if not r3_weight_is_constant(graph, node):
+            left.append(LeftFloat(node.name, "R3", "its weight is computed"))
+        elif never is not None:
+            left.append(LeftFloat(node.name, "R9", f"its input is {never}"))
+        elif node.name not in wanted:
+            left.append(LeftFloat(node.name, "R5", "its input is inside a fused activation"))
+        else:
+            quantized.append(node)
+            _take(reads, Read(node, DATA), "R5")
+    for read in r6_skip_reads(graph):
+        if r9_never(graph, read.node.input[read.slot]) is None:
+            _take(reads, read, "R6")
+    pairs = {read.tensor for read in reads.values()}
+    links: list[tuple[str, str]] = []
+    for rule, joined in (("R7", r7_concat(graph, pairs)), ("R8", r8_shared(graph, pairs))):
+        for later, read in joined:
+            links.append((later, read.node.input[read.slot]))
+            _take(reads, read, rule)
+    order = {name: row for row, name in enumerate((*graph.inputs, *graph.producer))}
+    total = sum(macs(graph, node) for node in graph.nodes if node.op_type in WEIGHTED)
+    return Placement(
+        pairs=tuple(sorted(pairs, key=lambda name: order[name])),
+        reads=tuple(reads.values()),
+        weights={node.input[WEIGHT]: r2_weight_axis(node) for node in quantized},
+        shared=_groups(links),
+        left_float=tuple(left),
+        quantized_ops=dict(sorted(Counter(node.op_type for node in quantized).items())),
+        macs=total,
+        macs_int8=sum(macs(graph, node) for node in quantized),
+    )
+
+
+def _take(reads: dict[tuple[str, int], QuantizedRead], read: Read, rule: str) -> None:
+    name, tensor = read.node.name, read.node.input[read.slot]
+    reads.setdefault((name, read.slot), QuantizedRead(name, read.slot, tensor, rule))
+
+
+def _groups(links: list[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """Tensors that are linked, directly or by others, as sorted groups."""
+    group: dict[str, set[str]] = {}
+    for one, other in links:
+        joined = group.get(one, {one}) | group.get(other, {other})
+        for name in joined:
+            group[name] = joined
+    return tuple(sorted({tuple(sorted(members)) for members in group.values()}))
+
+
+def macs(graph: Graph, node: NodeProto) -> int:
+    """Multiply-accumulates of a weighted operator for one picture, from its static shapes."""
+    weight, made = graph.shape(node.input[WEIGHT]), graph.shape(node.output[0])
+    read = graph.shape(node.input[DATA])
+    if weight is None or made is None or read is None:
+        return 0
+    if node.op_type == "Conv":
+        return math.prod(made) * math.prod(weight[1:])
+    if node.op_type == "ConvTranspose":
+        return math.prod(read) * math.prod(weight[1:])
+    inner = read[0] if node.op_type == "Gemm" and attributes(node).get("transA") else read[-1]
+    return math.prod(made) * inner

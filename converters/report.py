@@ -1,0 +1,152 @@
+"""`report.json`: what a conversion read, made and found, for people and for `brakepoint run`.
+
+Holds values; never computes a figure.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
+from converters.gates import GateResult
+from converters.parity import Difference
+from converters.passes.chain import PassResult
+from converters.placement import Placement
+from converters.rules import RULES
+from converters.sources import OnnxSource, Source
+from converters.stages import Stage
+
+SCHEMA = "brakepoint.report/1"
+
+LIBRARIES = ("brakepoint", "numpy", "onnx", "onnxruntime", "torch")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One written file: sha256 as hex, bytes, and nodes where it is a graph."""
+
+    sha256: str
+    size: int
+    nodes: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a conversion found.
+
+    Attributes:
+        contract: see `edge.contract.model_digest.contract_digest`.
+        source_to_float: parity of the source and float.onnx.
+        judgement: the quantized networks on held-back frames.
+        stages: seconds and the process's peak memory up to the end of each.
+    """
+
+    mission: str
+    contract: str
+    source: Source
+    source_nodes: int | None
+    opset: int
+    artifacts: Mapping[str, Artifact]
+    passes: tuple[PassResult, ...]
+    placement: Placement
+    method: str
+    percentile: float | None
+    data: Mapping[str, str]
+    calibration_frames: tuple[str, ...]
+    held_back_frames: tuple[str, ...]
+    source_to_float: Difference
+    judgement: Judgement
+    gates: tuple[GateResult, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def passed(self) -> bool:
+        """No gate failed."""
+        return all(gate.passed is not False for gate in self.gates)
+
+    def payload(self) -> dict[str, Any]:
+        """The report as plain values, without its schema."""
+        placed = self.placement
+        plain = {
+            "mission": self.mission,
+            "passed": self.passed,
+            "contract": self.contract,
+            "source": _source(self.source),
+            "opset": self.opset,
+            "artifacts": {name: asdict(file) for name, file in self.artifacts.items()},
+            "gates": [asdict(gate) for gate in self.gates],
+            "agreement": {
+                "score_min": SCORE_MIN,
+                "iou_min": IOU_MIN,
+                **{
+                    name: {**asdict(found), "share": found.share}
+                    for name, found in self.judgement.found.items()
+                },
+            },
+            "parity": {
+                "source -> float.onnx": asdict(self.source_to_float),
+                **{
+                    f"{reference} -> {candidate}": asdict(difference)
+                    for (reference, candidate), difference in self.judgement.differences.items()
+                },
+            },
+            "nodes": {
+                "source": self.source_nodes,
+                **{name: file.nodes for name, file in self.artifacts.items() if file.nodes},
+            },
+            "passes": [asdict(step) for step in self.passes],
+            "quantized": {
+                "operators": placed.quantized_ops,
+                "activation_pairs": len(placed.pairs),
+                "weight_pairs": len(placed.weights),
+                "reads_by_rule": placed.reads_by_rule,
+                "rules": {rule: RULES[rule] for rule in RULES},
+                "shared_scales": [list(group) for group in placed.shared],
+                "left_float": [asdict(left) for left in placed.left_float],
+                "macs": placed.macs,
+                "macs_int8": placed.macs_int8,
+                "macs_int8_share": placed.macs_int8 / placed.macs if placed.macs else None,
+            },
+            "calibration": {
+                "method": self.method,
+                "percentile": self.percentile,
+                "data": self.data["calibration"],
+                "frames": list(self.calibration_frames),
+            },
+            "held_back": {
+                "data": self.data["held_back"],
+                "frames": list(self.held_back_frames),
+            },
+            "stages": [asdict(stage) for stage in self.stages],
+            "seconds": sum(stage.seconds for stage in self.stages),
+            "peak_memory_mb": max((stage.peak_memory_mb for stage in self.stages), default=0.0),
+            "versions": {
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in LIBRARIES},
+            },
+        }
+        return {key: _finite(value) for key, value in plain.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain values, schema first."""
+        return {"schema": SCHEMA, **self.payload()}
+
+
+def _finite(value: Any) -> Any:
+    """The same value with None for NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _source(source: Source) -> dict[str, Any]:
+    kind = "onnx" if isinstance(source, OnnxSource) else "torch"
+    factory = None if isinstance(source, OnnxSource) else source.factory
+    return {"kind": kind, "file": source.path.name, "factory": factory, "sha256": source.sha256}

@@ -1,0 +1,306 @@
+"""Where a network comes from: a user's ONNX file, or a PyTorch factory with weights.
+
+Everything that may be wrong with either is refused here, by name, before any work begins: a file
+that is not there (exit 3), or one that is there and is not what the mission says (exit 2). Never
+runs code from a weights file.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.inliner
+import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
+from onnx import ModelProto, TensorProto
+from torch import Tensor, nn
+
+from converters.graph import STANDARD, all_nodes, opset_of
+from converters.train import load_factory
+from edge.contract.artifact import digest_file
+from edge.contract.decode import DECODERS, output_shape
+from edge.contract.mission import Mission
+from firmware_bridge.errors import Missing, UsageError
+
+Shape = tuple[int, int, int, int]
+
+NESTED = ("state_dict", "model_state_dict", "model")
+"""Where training scripts keep the weights inside a checkpoint."""
+
+OLDEST_OPSET = 9
+"""Older files lack shapes and operators that the upgrade needs."""
+
+
+@dataclass(frozen=True)
+class OnnxSource:
+    """A user's ONNX file, read and known to be one."""
+
+    model: ModelProto
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TorchSource:
+    """A network from a factory, with its weights, in evaluation mode."""
+
+    network: nn.Module
+    factory: str
+    path: Path
+    sha256: str
+
+
+Source = OnnxSource | TorchSource
+
+
+def picture_shape(mission: Mission) -> Shape:
+    """(1, 3, H, W) of the mission's network input."""
+    return (1, 3, mission.model.input.height_px, mission.model.input.width_px)
+
+
+def open_source(mission: Mission) -> Source:
+    """The mission's network, loaded and checked as far as it can be without running it.
+
+    Raises:
+        Missing: the model or weights file is not there.
+        UsageError: it is not such a file, or does not fit the mission.
+    """
+    model = mission.model
+    if model.file is not None:
+        return _onnx_source(model.file, picture_shape(mission))
+    assert model.factory is not None  # the mission's own checks refuse neither, and one
+    assert model.weights is not None  # without the other
+    return _torch_source(model.factory, model.weights, mission)
+
+
+def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
+    """Refuses a network that put out `shapes` where the mission's decoder needs another one."""
+    model = mission.model
+    wanted = output_shape(model.decode_spec, model.input.width_px, model.input.height_px)
+    if shapes == [wanted]:
+        return
+    found = ", ".join(str(shape) for shape in shapes) or "no output"
+    kind, labels = model.decode.kind, len(model.labels)
+    if len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][:2] == wanted[:2]:
+        classes = shapes[0][2] - DECODERS[kind].box_values
+        raise UsageError(
+            "the model and the mission have different labels",
+            expected=f"an output {wanted}: {labels} labels ({_short(model.labels)})",
+            found=f"an output {found}: {classes} labels",
+            remedy=f"give the {classes} labels of the model in model.labels, or another model",
+        )
+    raise UsageError(
+        "the model's output is not what the mission decodes",
+        expected=f"one output {wanted}, as decoder '{kind}' with strides "
+        f"{list(model.decode.strides)} reads it",
+        found=found,
+        remedy="correct model.decode and model.input in the mission, or export the network with "
+        "one raw output",
+    )
+
+
+def _onnx_source(path: Path, shape: Shape) -> OnnxSource:
+    if not path.is_file():
+        raise Missing(
+            f"no model at {path}",
+            expected="the ONNX file of your detector",
+            found="no such file" if not path.exists() else "a folder",
+            remedy=f"put the file there as {path.name}, or point at it: --set model.file=PATH",
+        )
+    digest = digest_file(path)
+    try:
+        model = onnx.load(path)
+    # A file of another kind decodes as garbage, or as a model without a graph.
+    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
+        raise _no_onnx(path, str(error) or "bytes that are no ONNX model") from error
+    except OSError as error:
+        raise Missing(
+            f"cannot read {path} or the weights that lie beside it",
+            expected="the ONNX file, with its external data files in the same folder",
+            found=error.strerror or str(error),
+            remedy="copy all its files, or export it as one file",
+        ) from error
+    if not model.graph.node or not model.graph.output or not opset_of(model):
+        raise _no_onnx(path, f"{path.stat().st_size} bytes without a graph in them")
+    _check_operators(model, path)
+    # Upstream functions become plain nodes, so that rules see what runs.
+    model = onnx.inliner.inline_local_functions(model) if model.functions else model
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
+    _check_input(model, path, shape)
+    return OnnxSource(model, path, digest)
+
+
+def _check_operators(model: ModelProto, path: Path) -> None:
+    local = {(function.domain, function.name) for function in model.functions}
+    version = opset_of(model)
+    nodes = list(all_nodes(model.graph))
+    foreign = Counter(
+        f"{node.domain or 'ai.onnx'}::{node.op_type}"
+        for node in nodes
+        if (node.domain, node.op_type) not in local
+        and not (node.domain in STANDARD and onnx.defs.has(node.op_type, version, ""))
+    )
+    if foreign:
+        raise UsageError(
+            f"{path} uses operators that are not in the ONNX standard",
+            expected=f"operators of ai.onnx opset {version}",
+            found=", ".join(f"{name} ({count})" for name, count in sorted(foreign.items())),
+            remedy="export the network with standard operators only, or cut the file before them",
+        )
+    if version < OLDEST_OPSET:
+        raise UsageError(
+            f"{path} is too old",
+            expected=f"opset {OLDEST_OPSET} or later",
+            found=f"opset {version}",
+            remedy="export the network again",
+        )
+    if any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in nodes):
+        raise UsageError(
+            f"{path} is quantized already",
+            expected="a float network",
+            found="QuantizeLinear or QLinearConv in the graph",
+            remedy="give the float network it was made from",
+        )
+
+
+def _check_input(model: ModelProto, path: Path, shape: Shape) -> None:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    fed = [value for value in model.graph.input if value.name not in constants]
+    shown = [f"{value.name} {_sizes(value)}" for value in fed]
+    fits = len(fed) == 1 and fed[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    if fits:
+        sizes = _sizes(fed[0])
+        fits = not sizes or (
+            len(sizes) == len(shape)
+            and all(size in ("?", wanted) for size, wanted in zip(sizes, shape, strict=True))
+        )
+    if not fits:
+        raise UsageError(
+            f"{path} does not take the mission's picture",
+            expected=f"one float32 input {list(shape)}",
+            found=", ".join(shown) or "no input",
+            remedy="correct model.input in the mission, or export the network for that size",
+        )
+
+
+def _sizes(value: onnx.ValueInfoProto) -> list[int | str]:
+    """Sizes of an input; "?" where the file leaves one open."""
+    sizes = value.type.tensor_type.shape.dim
+    return [size.dim_value if size.HasField("dim_value") else "?" for size in sizes]
+
+
+def _no_onnx(path: Path, found: str) -> UsageError:
+    return UsageError(
+        f"{path} is not a whole ONNX model",
+        expected="an ONNX file as an exporter wrote it",
+        found=found,
+        remedy="copy or export it again, or point at another file: --set model.file=PATH",
+    )
+
+
+def _torch_source(factory: str, weights: Path, mission: Mission) -> TorchSource:
+    make = load_factory(factory)
+    labels = len(mission.model.labels)
+    if not weights.is_file():
+        raise Missing(
+            f"no weights at {weights}",
+            expected=f"the trained weights of {factory}",
+            found="no such file" if not weights.exists() else "a folder",
+            remedy="train them: brakepoint train MISSION; or point at a file: "
+            "--set model.weights=PATH",
+        )
+    digest = digest_file(weights)
+    state = _read_weights(weights)
+    try:
+        network = make(labels)
+    # A factory is the user's code: whatever it raises is theirs to read.
+    except Exception as error:
+        raise UsageError(
+            f"the factory {factory} failed",
+            expected=f"a torch.nn.Module for {labels} labels",
+            found=f"{type(error).__name__}: {error}",
+            remedy="correct the factory, or model.labels in the mission",
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(
+            f"the factory {factory} makes no network",
+            expected="a torch.nn.Module",
+            found=type(network).__name__,
+            remedy="return the module",
+        )
+    _load(network, state, factory=factory, weights=weights, labels=labels)
+    return TorchSource(network.eval(), factory, weights, digest)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file, without `module.` prefixes."""
+    try:
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    # torch.load raises whatever its unpickler, zip reader or legacy reader meets.
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise _no_weights(path, _first_sentence(error)) from error
+    while isinstance(loaded, Mapping) and (inner := [k for k in NESTED if k in loaded]):
+        loaded = loaded[inner[0]]
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise _no_weights(path, f"a {type(loaded).__name__}")
+    if not all(isinstance(key, str) and isinstance(v, Tensor) for key, v in loaded.items()):
+        raise _no_weights(path, "a dictionary of other things than tensors")
+    return {key.removeprefix("module."): value for key, value in loaded.items()}
+
+
+def _load(
+    network: nn.Module, state: dict[str, Tensor], *, factory: str, weights: Path, labels: int
+) -> None:
+    own = network.state_dict()
+    other_sizes = [
+        f"{key} is {list(state[key].shape)} in the file and {list(own[key].shape)} in the network"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    missing = [key for key in own if key not in state]
+    foreign = [key for key in state if key not in own]
+    mistakes = [
+        *([f"{len(missing)} of {len(own)} tensors missing ({_short(missing)})"] if missing else []),
+        *([f"{len(foreign)} unknown tensors ({_short(foreign)})"] if foreign else []),
+        *other_sizes[:3],
+    ]
+    if mistakes:
+        only_sizes = other_sizes and not missing and not foreign
+        hint = f"; were they trained for another number of labels than {labels}?"
+        raise UsageError(
+            f"{weights} holds the weights of another network",
+            expected=f"every tensor of {factory} for {labels} labels",
+            found="; ".join(mistakes) + (hint if only_sizes else ""),
+            remedy="train again: brakepoint train MISSION; or correct model.factory, model.labels "
+            "or model.weights",
+        )
+    network.load_state_dict(state)
+
+
+def _no_weights(path: Path, found: str) -> UsageError:
+    return UsageError(
+        f"{path} is not a file of weights",
+        expected="a state dict as torch.save writes it: names and tensors, nothing else",
+        found=found,
+        remedy="save it with torch.save(network.state_dict(), PATH), or train again: "
+        "brakepoint train MISSION",
+    )
+
+
+def _first_sentence(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].split(". ")[0]
+
+
+def _short(names: Any) -> str:
+    listed = list(names)
+    return ", ".join(listed[:4]) + (", ..." if len(listed) > 4 else "")
