@@ -119,7 +119,7 @@ def _moving_off(mcu: HostFirmware, cruise_mps: float) -> Callable[[RunEvent], No
 
 def print_report(report: dict[str, Any]) -> None:
     """The final tables: latency by stage, frames and commands, what happened when."""
-    console = Console(highlight=False, width=max(100, Console().width))
+    console = Console(highlight=False, width=max(120, Console().width))
     frames, commands = report["frames"], report["commands"]
     console.print(
         f"{frames['captured']} frames captured, {frames['inferred']} inferred, "

@@ -167,6 +167,21 @@ class HostFirmware:
         with self._changed:
             return tuple(self._records)
 
+    def report(self) -> McuRecord:
+        """What the microcontroller applies now; `records` alone tells only of changes.
+
+        Raises DeviceFault when the process is gone or does not answer.
+        """
+        told = len(self.records())
+        self.control("report")
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._ended or len(self._records) > told, START_TIMEOUT_S
+            )
+            if len(self._records) > told:
+                return self._records[-1]
+        raise self._gone()
+
     def wait_for(self, wanted: Callable[[McuRecord], bool], *, timeout_s: float) -> McuRecord:
         """The first record, past or coming, that is wanted. Raises DeviceFault if none comes."""
         with self._changed:

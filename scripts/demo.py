@@ -24,6 +24,7 @@ from firmware_bridge.emulator import HostFirmware, default_build_folder
 ROOT = Path(__file__).resolve().parent.parent
 MISSION = ROOT / "examples" / "roadnet" / "mission.toml"
 SPEED_MPS = 8.0
+STEPS_OUT, OPEN_ROAD = "pedestrian_steps_out.mp4", "clear_road.mp4"
 console = Console(highlight=False)
 
 
@@ -45,18 +46,19 @@ def wait_until_released(mcu: HostFirmware, daemon: subprocess.Popen[str]) -> Non
     """Wait for the microcontroller to let the vehicle go: daemon up, perception good."""
     deadline = time.monotonic() + 30.0
     while daemon.poll() is None and time.monotonic() < deadline:
-        records = mcu.records()
-        if records and records[-1].action < Action.SLOW_DOWN:
+        if mcu.report().action < Action.SLOW_DOWN:
             return
         time.sleep(0.02)
     raise SystemExit("the daemon never took over from the microcontroller's boot stop")
 
 
-def start_daemon(mcu: HostFirmware, weights: str, out: Path, *extra: str) -> subprocess.Popen[str]:
+def start_daemon(
+    mcu: HostFirmware, weights: str, out: Path, clip: str, *extra: str
+) -> subprocess.Popen[str]:
     """A `brakepoint run` of the clip against this microcontroller."""
     return subprocess.Popen(
         brakepoint(
-            "run", str(MISSION), "--set", weights, "--source", str(out / "clip.mp4"),
+            "run", str(MISSION), "--set", weights, "--source", str(out / clip),
             "--from", str(out / "model"), "--precision", "int8", "--port", mcu.port, *extra,
         ),
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
@@ -67,7 +69,9 @@ def act(weights: str, out: Path) -> None:
     """A pedestrian steps out: print the timeline."""
     console.rule("[bold]4  a pedestrian steps out", align="left")
     with HostFirmware(build_folder=default_build_folder()) as mcu:
-        daemon = start_daemon(mcu, weights, out, "--video", str(out / "annotated.mp4"), "--json")
+        daemon = start_daemon(
+            mcu, weights, out, STEPS_OUT, "--video", str(out / "annotated.mp4"), "--json"
+        )
         wait_until_released(mcu, daemon)
         mcu.control(f"speed {SPEED_MPS:g}")
         output, _ = daemon.communicate(timeout=120)
@@ -85,11 +89,11 @@ def die(weights: str, out: Path) -> None:
     """Kill the daemon: the microcontroller slows and stops the vehicle by itself."""
     console.rule("[bold]5  the daemon dies (SIGKILL)", align="left")
     with HostFirmware(build_folder=default_build_folder()) as mcu:
-        daemon = start_daemon(mcu, weights, out)
+        daemon = start_daemon(mcu, weights, out, OPEN_ROAD)
         wait_until_released(mcu, daemon)
         mcu.control(f"speed {SPEED_MPS:g}")
         time.sleep(0.7)
-        before = mcu.records()[-1]
+        before = mcu.report()
         daemon.send_signal(signal.SIGKILL)
         daemon.communicate()
         table = Table("after the kill", "action", "speed", title_justify="left")
@@ -97,7 +101,7 @@ def die(weights: str, out: Path) -> None:
         seen = before.action
         deadline = time.monotonic() + 60.0
         while time.monotonic() < deadline:
-            now = mcu.records()[-1]
+            now = mcu.report()
             stopped = now.action >= Action.COMFORT_STOP and now.standstill
             if now.action != seen or stopped:
                 after = f"{(now.tick_ms - before.tick_ms) / 1000.0:.2f} s"
@@ -122,7 +126,8 @@ def main() -> None:
     began = time.monotonic()
     step("1  train", "train", str(MISSION), "--set", weights)
     step("2  convert", "convert", str(MISSION), "--set", weights, "--out", str(out / "model"))
-    step("3  draw a clip", "scenes", str(out / "clip.mp4"), "--story", "pedestrian_steps_out")
+    for clip in (STEPS_OUT, OPEN_ROAD):
+        step("3  draw a clip", "scenes", str(out / clip), "--story", Path(clip).stem)
     act(weights, out)
     die(weights, out)
     console.rule(align="left")

@@ -79,7 +79,7 @@ def start(mission: list[str], converted: Path, shared_data: Path, mcu: HostFirmw
         text=True,
     )
     wait_for(
-        lambda: daemon.poll() is not None or mcu.records()[-1].action < Action.SLOW_DOWN,
+        lambda: daemon.poll() is not None or mcu.report().action < Action.SLOW_DOWN,
         seconds=60,
         what="the daemon never took over",
     )
@@ -119,7 +119,9 @@ def test_a_car_ahead_caps_the_speed(
         report["frames"]["captured"] == report["frames"]["inferred"] + report["frames"]["dropped"]
     )
     assert report["commands"]["acknowledged"] > 100
-    assert min(r.speed_mps for r in mcu.records() if r.action == Action.CAP_SPEED) < SPEED_MPS
+    # The run ends with a stop; by then the cap has slowed the vehicle.
+    ended = [record for record in mcu.records() if record.action == Action.COMFORT_STOP][-1]
+    assert ended.speed_mps < SPEED_MPS - 1.0
     assert video.stat().st_size > 10_000
 
 
@@ -128,7 +130,7 @@ def test_a_killed_daemon_leads_to_a_stop(
 ) -> None:
     daemon = start(mission, converted, shared_data, mcu)
     time.sleep(1.5)
-    before = mcu.records()[-1]
+    before = mcu.report()
     assert before.action < Action.SLOW_DOWN
     assert not before.standstill
     daemon.send_signal(signal.SIGKILL)
@@ -144,8 +146,6 @@ def test_a_killed_daemon_leads_to_a_stop(
     assert stopped is not None
     # The time-to-live is at most 300 ms; the second time is compiled in and counted on the MCU's
     # own tick. A shared machine may run the kill itself, and the process, late.
-    assert 0 < slowed.tick_ms - before.tick_ms <= 300 + 400
+    assert 0 < slowed.tick_ms - before.tick_ms <= 300 + 200
     assert 1000 <= stopped.tick_ms - slowed.tick_ms <= 1300
-    wait_for(
-        lambda: mcu.records()[-1].speed_mps < before.speed_mps - 2.0, seconds=20, what="no braking"
-    )
+    wait_for(lambda: mcu.report().speed_mps < before.speed_mps - 2.0, seconds=20, what="no braking")
