@@ -1,0 +1,31 @@
+"""The words for what a road frame looks like: weather, light, kind of road, and how it is to
+drive on. One vocabulary for scenes, data sets, evaluation and the device.
+
+Holds words; measures and maps nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WEATHERS = ("clear", "cloudy", "rain", "fog", "snow")
+LIGHTS = ("day", "dusk", "night", "tunnel", "glare")
+ROADS = ("city", "rural", "highway")
+
+ROAD_CONDITIONS = ("dry", "wet", "snow", "fog")
+"""What lowers the speed that is safe, in the order of RoadNet's condition head."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What one frame was taken in; None where it is not known.
+
+    Attributes:
+        weather: one of WEATHERS.
+        light: one of LIGHTS.
+        road: one of ROADS.
+    """
+
+    weather: str | None = None
+    light: str | None = None
+    road: str | None = None
