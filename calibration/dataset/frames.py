@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from calibration.metrics import Truth
 from edge.contract.artifact import digest_json
+from edge.contract.conditions import Conditions
 from edge.contract.mission import Mission
 from edge.contract.perception import BgrImage
 
@@ -25,6 +27,20 @@ class RoadFrame(Protocol):
     @property
     def group(self) -> str:
         """Frames of one group (a drive) are never split; equal to the name where there is none."""
+        ...
+
+    @property
+    def conditions(self) -> Conditions:
+        """What it was taken in, as far as the data set tells."""
+        ...
+
+    @property
+    def words(self) -> str:
+        """The conditions in the data set's own words; "" where it has none."""
+        ...
+
+    def truth(self) -> Truth | None:
+        """What is really in it, labels by the mission's; None where nobody has said."""
         ...
 
     def read(self) -> BgrImage:
@@ -53,7 +69,11 @@ def frames_of(mission: Mission) -> list[RoadFrame]:
         camera = mission.camera
         return list(
             scene_frames(
-                wanted, seed=data.seed, width_px=camera.width_px, height_px=camera.height_px
+                wanted,
+                seed=data.seed,
+                width_px=camera.width_px,
+                height_px=camera.height_px,
+                labels=mission.model.labels,
             )
         )
     from calibration.dataset.images import image_frames

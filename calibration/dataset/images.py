@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from calibration.dataset.condition_words import conditions_of, words_of
+from calibration.metrics import Truth
 from edge.contract.artifact import digest_file
+from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage
 from firmware_bridge.errors import Missing, UsageError
 
@@ -30,6 +34,12 @@ class ImageFrame:
     name: str
     group: str
     path: Path
+    conditions: Conditions
+    words: str
+
+    def truth(self) -> Truth | None:
+        """None: a folder of pictures holds no boxes."""
+        return None
 
     def read(self) -> BgrImage:
         """The picture, (H, W, 3) uint8 BGR. Raises Missing naming the file."""
@@ -64,7 +74,8 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
     """Pictures under `root` (folders included), sorted by name relative to it.
 
     With `table`, a CSV in `root` whose first column is a file name (relative to `root`, or the
-    bare name where it is unique) only its rows are taken, grouped by its column `group`.
+    bare name where it is unique) only its rows are taken, grouped by its column `group`, with the
+    conditions that its columns tell (`condition_words`).
     """
     if not root.is_dir():
         raise _no_frames(root, "no such folder" if not root.exists() else "a file")
@@ -83,13 +94,16 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
         raise _no_frames(root, f"{inside} other entries" if inside else "an empty folder")
     names = {path.relative_to(root).as_posix(): path for path in found}
     if table is None or group is None:
-        return [ImageFrame(name, name, path) for name, path in names.items()]
-    groups = _groups(root / table, group, names)
-    return [ImageFrame(name, groups[name], names[name]) for name in sorted(groups)]
+        return [ImageFrame(name, name, path, Conditions(), "") for name, path in names.items()]
+    rows = _rows(root / table, group, names)
+    return [
+        ImageFrame(name, (row[group] or "").strip(), names[name], conditions_of(row), words_of(row))
+        for name, row in sorted(rows.items())
+    ]
 
 
-def _groups(table: Path, group: str, names: dict[str, Path]) -> dict[str, str]:
-    """Picture name -> group, for every row of the table."""
+def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[str, str | None]]:
+    """Picture name -> its row of the table."""
     try:
         with table.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
@@ -110,7 +124,7 @@ def _groups(table: Path, group: str, names: dict[str, Path]) -> dict[str, str]:
         )
     bare = Counter(path.name for path in names.values())
     by_bare = {path.name: name for name, path in names.items() if bare[path.name] == 1}
-    grouped: dict[str, str] = {}
+    named: dict[str, Mapping[str, str | None]] = {}
     for line, row in enumerate(rows, start=2):
         given, value = row[columns[0]] or "", (row[group] or "").strip()
         name = given if given in names else by_bare.get(given)
@@ -122,8 +136,8 @@ def _groups(table: Path, group: str, names: dict[str, Path]) -> dict[str, str]:
                 + (" (a name that several pictures have)" if bare[given] > 1 else ""),
                 remedy="correct or remove the line, or put the picture there",
             )
-        grouped[name] = value
-    return grouped
+        named[name] = {column: row[column] for column in columns}
+    return named
 
 
 def _no_frames(root: Path, found: str) -> Missing:
