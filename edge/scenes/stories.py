@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 
 from edge.contract.artifact import replacing
+from edge.contract.conditions import Conditions
+from edge.scenes.air import CLEAR_DAY
 from edge.scenes.still import HEIGHT_PX, WIDTH_PX, LabelledScene, render
 from edge.scenes.world import Camera, Thing, pedestrian, sign, vehicle
 from firmware_bridge.errors import DeviceFault
@@ -42,7 +44,9 @@ def _clear_road(time_s: float) -> Moment:
     """12 m/s behind a vehicle that stays far ahead; signs pass."""
     travelled = 12.0 * time_s
     ahead = vehicle(0.1, 45.0 + 3.0 * math.sin(time_s), look=41)
-    signs = [sign(3.4, place - travelled, look=place) for place in range(20, 200, 34)]
+    signs = [
+        replace(sign(3.4, place - travelled, look=place), id=place) for place in range(20, 200, 34)
+    ]
     return Moment((ahead, *(s for s in signs if 3.0 < s.z_m < 60.0)), travelled)
 
 
@@ -59,7 +63,8 @@ def _pedestrian_steps_out(time_s: float) -> Moment:
     stride = math.sin(2.0 * math.pi * 0.9 * walked / WALK_MPS) if walked > 0.0 else 0.2
     person = pedestrian(KERB_M - walked, distance, look=1237, stride=stride)
     parked = vehicle(-3.6, distance + 14.0, look=18)
-    return Moment((person, parked, sign(3.6, distance + 9.0, look=4)), travelled)
+    plate = sign(3.6, distance + 9.0, look=4)
+    return Moment((person, replace(parked, id=1), replace(plate, id=2)), travelled)
 
 
 STORIES: dict[str, Story] = {
@@ -71,9 +76,16 @@ STORIES: dict[str, Story] = {
 
 
 def clip(
-    story: str, *, seed: int = 0, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX
+    story: str,
+    *,
+    seed: int = 0,
+    conditions: Conditions = CLEAR_DAY,
+    width_px: int = WIDTH_PX,
+    height_px: int = HEIGHT_PX,
 ) -> Iterator[LabelledScene]:
     """The frames of a story at FPS; `seed` fixes colours, light and clutter.
+
+    Time to contact is distance over closing speed, from the story's own motion.
 
     Raises:
         KeyError: no such story in STORIES.
@@ -85,10 +97,20 @@ def clip(
         yield render(
             camera,
             moment.things,
+            conditions=conditions,
+            closing_mps=_closing_mps(told, index / FPS),
             look_seed=seed,
             travelled_m=moment.travelled_m,
             noise_seed=index,
         )
+
+
+def _closing_mps(told: Story, time_s: float) -> dict[int, float]:
+    """How fast each thing comes nearer: the central difference of its distance."""
+    step_s = 1e-4
+    before = {thing.id: thing.z_m for thing in told.at(time_s - step_s).things}
+    after = {thing.id: thing.z_m for thing in told.at(time_s + step_s).things}
+    return {id_: (before[id_] - after[id_]) / (2.0 * step_s) for id_ in before.keys() & after}
 
 
 def write_clip(
@@ -96,6 +118,7 @@ def write_clip(
     story: str,
     *,
     seed: int = 0,
+    conditions: Conditions = CLEAR_DAY,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> int:
     """Write a story as an MPEG-4 file, atomically; returns the number of frames.
@@ -115,7 +138,7 @@ def write_clip(
                 found="the encoder did not open",
                 remedy="choose a name ending in .mp4 in a folder that can be written",
             )
-        for done, scene in enumerate(clip(story, seed=seed), start=1):
+        for done, scene in enumerate(clip(story, seed=seed, conditions=conditions), start=1):
             writer.write(scene.image)
             progress("draw", done, total)
         writer.release()

@@ -57,6 +57,7 @@ class Thing:
         lift_m: height of the labelled part's lower edge (a sign's plate stands on a pole).
         look: number that chooses colours and details.
         stride: -1..1, how far the legs are apart.
+        id: the same in every frame of a clip; unique among the things of a frame.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Thing:
     lift_m: float
     look: int
     stride: float = 0.0
+    id: int = 0
 
     def box_px(self, camera: Camera) -> NDArray[np.float32]:
         """x1 y1 x2 y2 in the picture, not clipped."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edge.contract.conditions import LIGHTS, ROADS, WEATHERS, Conditions
 from edge.scenes import world
 from edge.scenes.still import CALIBRATION, TRAINING, UNSEEN, render, seed_of, still
 from edge.scenes.stories import FPS, STEPS_OUT_AT_S, STORIES, clip, write_clip
@@ -63,6 +65,49 @@ def test_a_box_is_where_the_picture_changes(make: object) -> None:
     outside[:, :x1] &= thing.lift_m == 0.0  # type: ignore[attr-defined] # a Thing
     if thing.lift_m == 0.0:  # type: ignore[attr-defined] # a Thing; a sign has a pole below its box
         assert outside.mean() < 0.002
+
+
+ALL = [Conditions(*row) for row in itertools.product(WEATHERS, LIGHTS, ROADS)]
+
+
+@pytest.mark.parametrize("conditions", ALL, ids=lambda c: f"{c.weather}-{c.light}-{c.road}")
+def test_every_combination_of_conditions_is_drawn(conditions: Conditions) -> None:
+    scene = still(11, conditions=conditions)
+    again = still(11, conditions=conditions)
+    np.testing.assert_array_equal(scene.image, again.image)
+    assert scene.conditions == conditions
+    expected = {"rain": "wet", "snow": "snow", "fog": "fog"}.get(conditions.weather or "", "dry")
+    assert scene.road_condition == expected
+    assert scene.image.std() > 5.0
+    assert len(scene.ids) == len(set(scene.ids)) == len(scene.boxes)
+
+
+def test_left_open_conditions_are_drawn_and_all_occur() -> None:
+    seen = [still(seed, width_px=160, height_px=96).conditions for seed in range(150)]
+    assert {c.weather for c in seen} == set(WEATHERS)
+    assert {c.light for c in seen} == set(LIGHTS)
+    assert {c.road for c in seen} == set(ROADS)
+    wet = [still(seed, conditions=Conditions(weather="rain")) for seed in range(3)]
+    assert {scene.road_condition for scene in wet} == {"wet"}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_time_to_contact_is_distance_over_closing_speed(story: str) -> None:
+    frames = list(clip(story, width_px=160, height_px=96))
+    checked = 0
+    for before, frame, after in zip(frames, frames[1:], frames[2:], strict=False):
+        for row, thing in enumerate(frame.ids):
+            if thing not in before.ids or thing not in after.ids:
+                continue
+            nearer = float(before.distance_m[before.ids == thing][0])
+            speed = (nearer - float(after.distance_m[after.ids == thing][0])) * FPS / 2.0
+            told = float(frame.time_to_contact_s[row])
+            if speed > 0.3:
+                assert told == pytest.approx(frame.distance_m[row] / speed, rel=0.05)
+                checked += 1
+            elif speed < -0.01:
+                assert told == np.inf
+    assert checked > 20
 
 
 def test_a_hidden_object_carries_no_label() -> None:
