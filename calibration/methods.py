@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 
@@ -21,8 +22,11 @@ def covering(seen: Histogram, percentile: float) -> float:
     At most 2^-7 above the exact percentile, and never above the largest magnitude. Where so many
     values are 0 that nothing is left, the largest magnitude: a range of 0 quantizes nothing.
     """
+    if not seen.total:
+        return 0.0
     cumulated = np.cumsum(seen.magnitudes())
-    wanted = max(1, math.ceil(seen.total * percentile / 100.0))
+    # Exact: in floats 99.9 percent of 20,000 are 19,980.000000000002.
+    wanted = max(1, math.ceil(Fraction(str(percentile)) * seen.total / 100))
     bucket = int(np.searchsorted(cumulated, wanted))
     return min(upper_edge(bucket), seen.amax) if bucket > 0 else seen.amax
 

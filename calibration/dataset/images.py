@@ -52,7 +52,10 @@ class ImageFrame:
             raise self._unreadable("an empty file")
         if end not in data[-4096:]:
             raise self._unreadable(f"{len(data)} bytes that end in the middle of the picture")
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as error:  # a header that claims more pixels than OpenCV decodes
+            raise self._unreadable(str(error).strip().splitlines()[0]) from error
         if image is None:
             raise self._unreadable(f"{len(data)} bytes that are no picture")
         return np.asarray(image, np.uint8)
@@ -106,8 +109,9 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
     """Picture name -> its row of the table."""
     try:
         with table.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-            columns = list(rows[0]) if rows else []
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+            columns = list(reader.fieldnames or [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Missing(
             f"cannot read the table {table}",
@@ -119,7 +123,7 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
         raise UsageError(
             f"{table} has no column '{group}'",
             expected="data.group names a column after the first",
-            found=f"columns: {', '.join(map(str, columns)) or 'none'}",
+            found=f"columns: {', '.join(columns) or 'none'}",
             remedy="correct data.group in the mission",
         )
     bare = Counter(path.name for path in names.values())
@@ -135,6 +139,15 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
                 found=f"'{given}', {group} '{value}'"
                 + (" (a name that several pictures have)" if bare[given] > 1 else ""),
                 remedy="correct or remove the line, or put the picture there",
+            )
+        before = (named.get(name, row)[group] or "").strip()
+        if before != value:
+            raise UsageError(
+                f"{table}, line {line}, contradicts an earlier one",
+                expected=f"one {group} for every picture",
+                found=f"'{given}': {group} '{value}', and {group} '{before}' before",
+                remedy="correct or remove one of the lines: a picture in two groups could be "
+                "calibrated on and judged on",
             )
         named[name] = {column: row[column] for column in columns}
     return named

@@ -6,7 +6,7 @@ Pure: the same frames and seed give the same split everywhere. Never reads a pic
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,9 @@ class Split:
 def split(frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: int) -> Split:
     """`calibrate` and `hold_back` frames out of `frames`.
 
-    Groups are shuffled by `seed` and held back in the proportion asked for; within each side every
-    group gives about the same number of frames, so that one long drive does not speak for all.
+    Groups are shuffled by `seed` and held back in the proportion asked for; where long drives leave
+    too little on one side by that, the shortest are held back. Within each side every group gives
+    about the same number of frames, so that one long drive does not speak for all.
 
     Raises:
         UsageError: there are not enough frames, or not enough groups to keep the sides apart.
@@ -37,11 +38,12 @@ def split(frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: 
         groups[frame.group].append(frame)
     random = np.random.default_rng(seed)
     order = [sorted(groups)[row] for row in random.permutation(len(groups))]
-    held = max(1, round(len(order) * hold_back / (calibrate + hold_back)))
-    while held < len(order) and sum(len(groups[name]) for name in order[:held]) < hold_back:
-        held += 1
-    sides = (order[held:], order[:held])
-    there = [sum(len(groups[name]) for name in side) for side in sides]
+    share = round(len(order) * hold_back / (calibrate + hold_back))
+    sides = _sides(order, groups, hold_back=hold_back, least=max(1, share))
+    if _frames_in(sides[0], groups) < calibrate:
+        shortest_first = sorted(order, key=lambda name: len(groups[name]))
+        sides = _sides(shortest_first, groups, hold_back=hold_back, least=1)
+    there = [_frames_in(side, groups) for side in sides]
     if there[0] < calibrate or there[1] < hold_back:
         raise UsageError(
             "there are too few road frames",
@@ -55,6 +57,24 @@ def split(frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: 
         for side, count in zip(sides, (calibrate, hold_back), strict=True)
     ]
     return Split(*taken)
+
+
+def _sides(
+    order: Sequence[str],
+    groups: Mapping[str, Sequence[RoadFrame]],
+    *,
+    hold_back: int,
+    least: int,
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Names of the groups to calibrate on, and of those held back: the first that suffice."""
+    held = least
+    while held < len(order) and _frames_in(order[:held], groups) < hold_back:
+        held += 1
+    return order[held:], order[:held]
+
+
+def _frames_in(names: Sequence[str], groups: Mapping[str, Sequence[RoadFrame]]) -> int:
+    return sum(len(groups[name]) for name in names)
 
 
 def _in_turn(

@@ -1,0 +1,132 @@
+"""The histogram counts every finite float32, merges without loss, and refuses the others."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from calibration import histogram as module
+from calibration.histogram import BUCKETS, Histogram, NotFinite, upper_edge
+from calibration.methods import METHODS, covering, largest
+from calibration.ranges import range_of
+
+FINITE = arrays.arrays(
+    np.float32,
+    st.integers(0, 60),
+    elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+)
+
+
+def counted(*parts: NDArray[np.float32]) -> Histogram:
+    seen = Histogram()
+    for part in parts:
+        seen.add(part)
+    return seen
+
+
+def by_numpy(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    buckets = values.view(np.uint32) >> 16
+    return np.bincount(buckets, minlength=BUCKETS).astype(np.int64)
+
+
+@given(FINITE, FINITE)
+def test_merging_is_adding_everything(one: NDArray[np.float32], other: NDArray[np.float32]) -> None:
+    merged = counted(one)
+    merged.merge(counted(other))
+    for whole in (counted(np.concatenate([one, other])), counted(one, other), merged):
+        assert np.array_equal(whole.counts, by_numpy(np.concatenate([one, other])))
+        assert (whole.lowest, whole.highest) == (merged.lowest, merged.highest)
+        assert whole.total == one.size + other.size
+
+
+@given(FINITE.filter(lambda values: values.size > 0))
+def test_extremes_are_exact_and_magnitudes_lose_nobody(values: NDArray[np.float32]) -> None:
+    seen = counted(values)
+    assert (seen.lowest, seen.highest) == (values.min(), values.max())
+    assert seen.amax == np.abs(values).max()
+    assert seen.magnitudes().sum() == values.size
+
+
+@given(st.floats(width=32, min_value=0.0, max_value=2.0**127))
+def test_a_bucket_ends_less_than_a_hundredth_above_its_values(value: float) -> None:
+    bucket = int(np.flatnonzero(counted(np.float32([value])).magnitudes())[0])
+    edge = upper_edge(bucket)
+    assert value < edge
+    if value >= np.finfo(np.float32).tiny:
+        assert edge <= value * (1.0 + 2.0**-7)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused_and_leaves_no_trace(poison: float) -> None:
+    seen = counted(np.float32([1.0, -3.0]))
+    before = seen.counts.copy()
+    with pytest.raises(NotFinite):
+        seen.add(np.float32([2.0, poison, 9.0]))
+    assert np.array_equal(seen.counts, before)
+    assert (seen.lowest, seen.highest) == (-3.0, 1.0)
+
+
+def test_counts_stay_exact_beyond_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 7)
+    values = np.random.default_rng(0).normal(size=(5, 11)).astype(np.float32)
+    assert np.array_equal(counted(values).counts, by_numpy(values.reshape(-1)))
+
+
+def test_any_layout_is_counted() -> None:
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    assert np.array_equal(counted(values.T[::2]).counts, by_numpy(values.T[::2].reshape(-1)))
+
+
+@pytest.mark.parametrize("percentile", [90.5, 99.0, 99.9, 100.0])
+@pytest.mark.parametrize("spread", ["normal", "heavy", "positive"])
+def test_percentile_is_numpys_within_a_bucket(percentile: float, spread: str) -> None:
+    random = np.random.default_rng(3)
+    values = {
+        "normal": random.normal(size=20_000),
+        "heavy": random.standard_cauchy(size=20_000),
+        "positive": np.maximum(random.normal(size=20_000), 0.0),
+    }[spread].astype(np.float32)
+    # numpy's own "inverted_cdf" asks for one value too many at 99.9: it counts in floats.
+    rank = math.ceil(Fraction(str(percentile)) * values.size / 100)
+    exact = float(np.sort(np.abs(values))[rank - 1])
+    found = covering(counted(values), percentile)
+    assert exact <= found <= exact * (1.0 + 2.0**-7)
+    assert found <= np.abs(values).max()
+
+
+def test_one_outlier_moves_max_and_not_percentile() -> None:
+    values = np.concatenate([np.linspace(-1, 1, 100_000), [1000.0]]).astype(np.float32)
+    assert largest(counted(values), 99.9) == 1000.0
+    assert covering(counted(values), 99.9) <= 1.0 + 2.0**-7
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_zeros_and_mostly_zeros(method: str) -> None:
+    nothing = range_of(Histogram(), method=method, percentile=99.9)
+    assert (nothing.amax, nothing.low, nothing.high, nothing.values) == (0.0, 0.0, 0.0, 0)
+    assert METHODS[method](Histogram(), 99.9) == 0.0
+    zeros = range_of(counted(np.zeros(9, np.float32)), method=method, percentile=99.9)
+    assert (zeros.amax, zeros.values) == (0.0, 9)
+    # A range of 0 would quantize the few values away.
+    sparse = counted(np.float32([0.0] * 99_999 + [2.5]))
+    assert range_of(sparse, method=method, percentile=99.0).amax == 2.5
+
+
+@settings(max_examples=50)
+@given(FINITE, st.sampled_from(sorted(METHODS)), st.floats(90.5, 100.0))
+def test_a_range_holds_zero_and_lies_inside_what_was_seen(
+    values: NDArray[np.float32], method: str, percentile: float
+) -> None:
+    taken = range_of(counted(values), method=method, percentile=percentile)
+    assert -taken.amax <= taken.low <= 0.0 <= taken.high <= taken.amax
+    if values.size:
+        assert taken.amax <= np.abs(values).max()
+        assert taken.low >= min(0.0, float(values.min()))
+        assert taken.high <= max(0.0, float(values.max()))

@@ -1,0 +1,139 @@
+"""Pictures in a folder: what cannot be used is refused by name, nothing is skipped in silence."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from road import write_pictures
+
+from calibration.dataset.frames import data_digest
+from calibration.dataset.images import SUFFIXES, image_frames
+from firmware_bridge.errors import Missing, UsageError
+
+
+def test_pictures_below_too_by_name_and_hidden_ones_never(tmp_path: Path) -> None:
+    names = ["b/2.png", "a.jpg", "b/1.JPG", "c.bmp"]
+    write_pictures(tmp_path, [*names, ".trash/x.png"])
+    (tmp_path / "readme.txt").write_text("no picture")
+    found = image_frames(tmp_path, table=None, group=None)
+    assert [frame.name for frame in found] == sorted(names)
+    assert all(frame.group == frame.name for frame in found)
+    assert {frame.read().shape for frame in found} == {(16, 16, 3)}
+
+
+def test_the_data_digest_sees_names_order_and_contents(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["a.png", "b.png"])
+    found = image_frames(tmp_path, table=None, group=None)
+    digest = data_digest(found)
+    assert digest == data_digest(image_frames(tmp_path, table=None, group=None))
+    assert digest != data_digest(found[::-1])
+    (tmp_path / "a.png").write_bytes((tmp_path / "b.png").read_bytes())
+    assert digest != data_digest(found)
+
+
+@pytest.mark.parametrize("case", ["no such folder", "a file", "an empty folder", "1 other entries"])
+def test_a_folder_without_pictures(case: str, tmp_path: Path) -> None:
+    root = tmp_path / "road"
+    if case == "a file":
+        root.write_text("")
+    elif case != "no such folder":
+        root.mkdir()
+    if case == "1 other entries":
+        (root / "notes.txt").write_text("")
+    with pytest.raises(Missing, match="no road frames in") as refused:
+        image_frames(root, table=None, group=None)
+    assert refused.value.found == case
+    assert "--set data.root=FOLDER" in refused.value.remedy
+
+
+def huge_png() -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("damage", ["empty", "cut", "foreign", "gone"])
+def test_a_picture_that_cannot_be_read_is_named(suffix: str, damage: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path, [f"road{suffix}"])
+    (frame,) = image_frames(tmp_path, table=None, group=None)
+    whole = frame.path.read_bytes()
+    if damage == "gone":
+        frame.path.unlink()
+    else:
+        frame.path.write_bytes(
+            {"empty": b"", "cut": whole[: len(whole) // 2], "foreign": b"text" * 99}[damage]
+        )
+    with pytest.raises(Missing, match=f"cannot read the road frame .*road{suffix}"):
+        frame.read()
+
+
+def test_a_picture_that_claims_to_be_enormous_is_named(tmp_path: Path) -> None:
+    (tmp_path / "road.png").write_bytes(huge_png())
+    (frame,) = image_frames(tmp_path, table=None, group=None)
+    with pytest.raises(Missing, match=r"road\.png"):
+        frame.read()
+
+
+class TestTable:
+    def grouped(self, folder: Path, text: str, group: str = "drive") -> dict[str, str]:
+        write_pictures(folder, ["a.png", "b.png", "sub/c.png", "one/d.png", "two/d.png"])
+        (folder / "labels.csv").write_text(text, encoding="utf-8")
+        return {f.name: f.group for f in image_frames(folder, table="labels.csv", group=group)}
+
+    def test_only_its_rows_by_their_group_and_bare_names_where_they_are_unique(
+        self, tmp_path: Path
+    ) -> None:
+        text = "file,weather,drive\na.png,rain,7\nc.png,,8\none/d.png,fog, 8 \n"
+        assert self.grouped(tmp_path, text) == {"a.png": "7", "sub/c.png": "8", "one/d.png": "8"}
+
+    def test_the_mark_that_spreadsheets_put_in_front_does_no_harm(self, tmp_path: Path) -> None:
+        assert self.grouped(tmp_path, "\ufefffile,drive\na.png,1\n") == {"a.png": "1"}
+
+    @pytest.mark.parametrize(
+        ("text", "columns"),
+        [
+            ("file,weather\na.png,fog\n", "file, weather"),
+            ("drive,file\n1,a.png\n", "drive, file"),
+            ("file,weather\n", "file, weather"),
+            ("", "none"),
+        ],
+    )
+    def test_no_such_column_lists_those_there_are(
+        self, text: str, columns: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UsageError, match="has no column 'drive'") as refused:
+            self.grouped(tmp_path, text)
+        assert refused.value.found == f"columns: {columns}"
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("none.png,1", "'none.png'"),
+            ("a.png,", "drive ''"),
+            ("a.png", "drive ''"),
+            ("d.png,1", "several pictures"),
+            ("a.png,2", "drive '1' before"),
+        ],
+    )
+    def test_a_line_that_cannot_be_used_is_named(
+        self, line: str, words: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UsageError, match="line 3") as refused:
+            self.grouped(tmp_path, f"file,drive\na.png,1\n{line}\n")
+        assert words in refused.value.found
+
+    def test_a_table_that_is_not_there_or_no_text(self, tmp_path: Path) -> None:
+        write_pictures(tmp_path, ["a.png"])
+        for content in (None, b"\xff\xfe\x00file"):
+            if content is not None:
+                (tmp_path / "labels.csv").write_bytes(content)
+            with pytest.raises(Missing, match="cannot read the table"):
+                image_frames(tmp_path, table="labels.csv", group="drive")
