@@ -5,16 +5,17 @@ One preprocess, one decode: the device's. Streams; never decides whether it is e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from calibration.dataset.frames import RoadFrame
 from calibration.metrics import found_share
-from calibration.sessions import Kernels
-from converters.parity import Comparison, Difference, Network
-from edge.contract.decode import perceive, with_threshold
+from calibration.sessions import Floats, Kernels
+from converters.parity import Comparison, Network, Parity
+from edge.contract.classify import HeadSpec, top
+from edge.contract.decode import output_shapes, perceive, with_threshold
 from edge.contract.mission import Mission
-from edge.contract.perception import Detections, Known
+from edge.contract.perception import Detections, Known, Perception
 from edge.contract.preprocess import preprocess
 
 SCORE_MIN = 0.3
@@ -33,7 +34,8 @@ PAIRS = ((FLOAT, INT8), (FLOAT, CPU), (INT8, CPU))
 
 @dataclass(frozen=True)
 class Found:
-    """Detections of float that a network finds again.
+    """What a network still sees of what float sees: of a detector's detections, or of frames with
+    the same likeliest label.
 
     `share` is None where float itself found nothing: then nothing is known.
     """
@@ -53,14 +55,68 @@ class Judgement:
     """What the held-back frames say.
 
     Attributes:
-        found: by artifact, what it finds of float's detections.
+        found: by artifact, what it still sees in the main output.
+        condition: by artifact, the same for the condition head; empty where there is none.
         differences: by (reference, candidate), raw outputs in numbers.
         frames: how many were looked at.
     """
 
     found: dict[str, Found]
-    differences: dict[tuple[str, str], Difference]
+    condition: dict[str, Found]
+    differences: dict[tuple[str, str], Parity]
     frames: int
+
+
+class _Counts:
+    """Adds up Found for each artifact, frame by frame. Subclasses say how one frame compares."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._found = {name: Found(0, 0, 0) for name in names}
+
+    def result(self) -> dict[str, Found]:
+        return dict(self._found)
+
+    def _add(self, name: str, found: int, of: int, *, unreadable: bool) -> None:
+        was = self._found[name]
+        self._found[name] = Found(
+            was.found + found, was.of + of, was.unreadable_frames + unreadable
+        )
+
+
+class DetectionCounts(_Counts):
+    """Detections of float that each network finds."""
+
+    def add(self, seen: Mapping[str, Perception]) -> None:
+        """What each network perceived in one frame; Unknown finds nothing."""
+        empty = Detections.empty()
+        known = {
+            name: one.detections if isinstance(one, Known) else empty for name, one in seen.items()
+        }
+        for name, detections in known.items():
+            found, of = found_share(
+                [known[FLOAT]], [detections], iou_threshold=IOU_MIN, score_min=SCORE_MIN
+            )
+            self._add(name, found, of, unreadable=not isinstance(seen[name], Known))
+
+
+class TopCounts(_Counts):
+    """Frames in which each network's likeliest label is float's. Thresholds play no part: a network
+    that became unsure is not one that says something else."""
+
+    def add(self, raw: Mapping[str, Floats], head: HeadSpec) -> None:
+        """The head's logits of each network for one frame."""
+        tops = {name: _top(logits, head) for name, logits in raw.items()}
+        for name, row in tops.items():
+            same = row is not None and row == tops[FLOAT]
+            of = tops[FLOAT] is not None
+            self._add(name, int(same), int(of), unreadable=row is None)
+
+
+def _top(logits: Floats, head: HeadSpec) -> int | None:
+    try:
+        return top(logits, head)[0]
+    except ValueError:
+        return None
 
 
 def judge(
@@ -74,40 +130,41 @@ def judge(
 
     An output that cannot be decoded counts as finding nothing, and is counted.
     """
-    spec = with_threshold(mission.model.decode_spec, SCORE_MIN)
-    size = (mission.model.input.width_px, mission.model.input.height_px)
-    comparisons = {pair: Comparison() for pair in PAIRS}
-    found, of = dict.fromkeys(networks, 0), dict.fromkeys(networks, 0)
-    unreadable = dict.fromkeys(networks, 0)
+    spec = mission.model.network_spec
+    names = list(output_shapes(spec, mission.model.input.width_px, mission.model.input.height_px))
+    comparisons = {pair: Comparison(names) for pair in PAIRS}
+    detections, classes, conditions = (
+        DetectionCounts(networks),
+        TopCounts(networks),
+        TopCounts(networks),
+    )
     for row, frame in enumerate(frames, start=1):
         image = frame.read()
         x, placement = preprocess(image, mission.model.preprocess_spec)
         raw = {name: network(x) for name, network in networks.items()}
         for (reference, candidate), comparison in comparisons.items():
             comparison.add(raw[reference], raw[candidate])
-        seen: dict[str, Detections] = {}
-        for name, values in raw.items():
-            perceived = perceive(
-                values,
-                spec,
-                placement=placement,
-                input_size=size,
-                frame_size=(image.shape[1], image.shape[0]),
+        if isinstance(spec.main, HeadSpec):
+            classes.add({name: outputs[0] for name, outputs in raw.items()}, spec.main)
+        else:
+            detections.add(
+                {
+                    name: perceive(
+                        outputs,
+                        with_threshold(spec, SCORE_MIN),
+                        placement=placement,
+                        input_size=(mission.model.input.width_px, mission.model.input.height_px),
+                        frame_size=(image.shape[1], image.shape[0]),
+                    )
+                    for name, outputs in raw.items()
+                }
             )
-            if isinstance(perceived, Known):
-                seen[name] = perceived.detections
-            else:
-                seen[name] = Detections.empty()
-                unreadable[name] += 1
-        for name, detections in seen.items():
-            counted = found_share(
-                [seen[FLOAT]], [detections], iou_threshold=IOU_MIN, score_min=SCORE_MIN
-            )
-            found[name] += counted[0]
-            of[name] += counted[1]
+        if spec.condition is not None:
+            conditions.add({name: outputs[1] for name, outputs in raw.items()}, spec.condition)
         progress("judge on held-back frames", row, len(frames))
     return Judgement(
-        found={name: Found(found[name], of[name], unreadable[name]) for name in networks},
+        found=(classes if isinstance(spec.main, HeadSpec) else detections).result(),
+        condition={} if spec.condition is None else conditions.result(),
         differences={pair: comparison.result() for pair, comparison in comparisons.items()},
         frames=len(frames),
     )

@@ -28,12 +28,12 @@ from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, judge
 from converters.export import export
 from converters.gates import Measured, judge_gates
-from converters.parity import Difference, compare, network_of, running
+from converters.parity import Parity, compare, network_of, running
 from converters.passes.chain import PassResult, passes, run_passes
 from converters.placement import Placement, place
 from converters.quantize import quantize_cpu, quantize_int8
 from converters.report import SCHEMA, Artifact, Report
-from converters.sources import OnnxSource, Source, open_source, picture_shape
+from converters.sources import OnnxSource, Source, open_source, output_names, picture_shape
 from converters.stages import Stopwatch
 from edge.contract.artifact import replacing
 from edge.contract.mission import Mission
@@ -93,6 +93,8 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
     measured = Measured(
         parity_max_abs=parity.max_abs,
         found=judgement.found,
+        condition=judgement.condition,
+        classifies=mission.model.decode.kind == "classify",
         size_mb=len(files[INT8]) / 1e6,
         held_back=judgement.frames,
     )
@@ -128,16 +130,18 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
 
 def to_float(
     source: Source, mission: Mission, pictures: list[Floats]
-) -> tuple[ModelProto, list[PassResult], Difference]:
+) -> tuple[ModelProto, list[PassResult], Parity]:
     """float.onnx of a source, what each pass did, and its parity with the source."""
-    shape = picture_shape(mission)
+    shape, names = picture_shape(mission), output_names(mission)
     try:
         original = network_of(source, mission)
         original(pictures[0])  # refuses another output before the long work
-        exported = source.model if isinstance(source, OnnxSource) else export(source.network, shape)
-        model, steps = run_passes(exported, passes(mission.precision.opset, shape), pictures)
+        exported = (
+            source.model if isinstance(source, OnnxSource) else export(source.network, shape, names)
+        )
+        model, steps = run_passes(exported, passes(mission.precision.opset, shape, names), pictures)
         session = ModelSession(model.SerializeToString(), threads=mission.target.threads)
-        return model, steps, compare(original, running(session), pictures)
+        return model, steps, compare(original, running(session), pictures, names)
     except CannotRun as error:
         raise UsageError(
             f"{source.path} cannot run on the mission's picture",

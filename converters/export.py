@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from onnx import ModelProto
 
 from converters.graph import opset_of
-from converters.passes.names import PICTURE, RESULT
+from converters.passes.names import PICTURE
 from firmware_bridge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,11 +27,14 @@ EXPORTER_OPSET = 18
 made from 18 by the pass `opset`, which checks what came out."""
 
 
-def export(network: nn.Module, shape: tuple[int, int, int, int]) -> ModelProto:
-    """An ONNX model of `network` in evaluation mode for one picture of `shape` (1, 3, H, W).
+def export(
+    network: nn.Module, shape: tuple[int, int, int, int], outputs: Sequence[str]
+) -> ModelProto:
+    """An ONNX model of `network` in evaluation mode for one picture of `shape` (1, 3, H, W), with
+    its outputs named in order.
 
     Raises:
-        UsageError: torch.export cannot trace the network, or it does not put out one tensor.
+        UsageError: torch.export cannot trace the network, or it does not put out so many tensors.
     """
     network.eval()
     try:
@@ -42,7 +45,7 @@ def export(network: nn.Module, shape: tuple[int, int, int, int]) -> ModelProto:
                 dynamo=True,
                 opset_version=EXPORTER_OPSET,
                 input_names=[PICTURE],
-                output_names=[RESULT],
+                output_names=list(outputs),
                 external_data=False,
                 verbose=False,
             )
@@ -51,10 +54,11 @@ def export(network: nn.Module, shape: tuple[int, int, int, int]) -> ModelProto:
     except Exception as error:
         raise UsageError(
             "the network cannot be exported",
-            expected="a network whose forward takes one tensor (1, 3, H, W) and returns one",
+            expected="a network whose forward takes one tensor (1, 3, H, W) and returns "
+            + " and ".join(outputs),
             found=_first_line(error),
             remedy="make forward free of branches on tensor values; in evaluation mode it must "
-            "return a single tensor",
+            "return a tensor, or a tuple of two: main and condition",
         ) from error
     assert program is not None  # dynamo=True returns a program
     model: ModelProto = program.model_proto

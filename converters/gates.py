@@ -18,13 +18,17 @@ class Measured:
 
     Attributes:
         parity_max_abs: largest difference of source and float.onnx.
-        found: by artifact.
+        found: by artifact, of the main output.
+        condition: by artifact, of the condition head; empty where there is none.
+        classifies: the main output is a classifier's.
         size_mb: of int8.onnx, 10^6 bytes.
         held_back: frames judged on.
     """
 
     parity_max_abs: float
     found: dict[str, Found]
+    condition: dict[str, Found]
+    classifies: bool
     size_mb: float
     held_back: int
 
@@ -61,22 +65,47 @@ class Gate:
 def _found_sentence(name: str) -> Callable[[Measured], str]:
     def say(seen: Measured) -> str:
         found = seen.found[name]
+        if seen.classifies:
+            return _agrees(name, found, "label")
         if found.share is None:
             return (
                 f"float.onnx finds nothing with score >= {SCORE_MIN} in the {seen.held_back} "
                 f"held-back frames, so what {name} finds of it is unknown"
             )
-        broken = (
-            f"; its output cannot be decoded in {found.unreadable_frames} frames"
-            if found.unreadable_frames
-            else ""
-        )
         return (
             f"{name} finds {found.found} of float's {found.of} detections "
-            f"({100 * found.share:.1f} %) in {seen.held_back} held-back frames{broken}"
+            f"({100 * found.share:.1f} %) in {seen.held_back} held-back frames{_broken(found)}"
         )
 
     return say
+
+
+def _condition_sentence(name: str) -> Callable[[Measured], str]:
+    def say(seen: Measured) -> str:
+        if name not in seen.condition:
+            return "the network has no condition head"
+        return _agrees(name, seen.condition[name], "condition")
+
+    return say
+
+
+def _agrees(name: str, found: Found, what: str) -> str:
+    if found.share is None:
+        return f"float.onnx puts out no {what} that can be read, so how {name} agrees is unknown"
+    return (
+        f"{name} and float name the same likeliest {what} in {found.found} of {found.of} "
+        f"held-back frames ({100 * found.share:.1f} %){_broken(found)}"
+    )
+
+
+def _broken(found: Found) -> str:
+    if not found.unreadable_frames:
+        return ""
+    return f"; its output cannot be decoded in {found.unreadable_frames} frames"
+
+
+def _condition_share(name: str) -> Callable[[Measured], float | None]:
+    return lambda seen: seen.condition[name].share if name in seen.condition else None
 
 
 GATES: tuple[Gate, ...] = (
@@ -103,6 +132,22 @@ GATES: tuple[Gate, ...] = (
         lambda seen: seen.found[CPU].share,
         1,
         _found_sentence(CPU),
+    ),
+    Gate(
+        "condition_agree_min int8",
+        INT8,
+        lambda gates: gates.condition_agree_min,
+        _condition_share(INT8),
+        1,
+        _condition_sentence(INT8),
+    ),
+    Gate(
+        "condition_agree_min cpu",
+        CPU,
+        lambda gates: gates.condition_agree_min,
+        _condition_share(CPU),
+        1,
+        _condition_sentence(CPU),
     ),
     Gate(
         "size_max_mb",

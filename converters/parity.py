@@ -6,7 +6,7 @@ Streams: one picture in memory at a time. Never decides whether it is too far: `
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,49 +18,90 @@ from converters.sources import OnnxSource, Source, check_output
 from edge.contract.mission import Mission
 from firmware_bridge.errors import UsageError
 
-Network = Callable[[Floats], Floats]
-"""A picture (1, 3, H, W) float32 to the raw output (1, cells, values) float32."""
+Outputs = tuple[Floats, ...]
+"""Raw outputs of one picture, main and condition, float32."""
+
+Network = Callable[[Floats], Outputs]
+"""A picture (1, 3, H, W) float32 to its raw outputs."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two networks over the same pictures.
+    """One output of two networks over the same pictures.
 
     Attributes:
-        max_abs: largest difference of any output value, in the output's own units.
+        max_abs: largest difference of any value, in the output's own units.
         snr_db: 10 log10(power of the reference / power of the difference); None where they are
             equal in every bit.
-        pictures: how many were compared.
     """
 
     max_abs: float
     snr_db: float | None
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Two networks over the same pictures: the difference of each output by its name.
+
+    Attributes:
+        outputs: by name, in order.
+        pictures: how many were compared.
+    """
+
+    outputs: Mapping[str, Difference]
     pictures: int
 
+    @property
+    def max_abs(self) -> float:
+        """The largest difference of any output; NaN where one of them is."""
+        worst = [output.max_abs for output in self.outputs.values()]
+        return math.nan if any(map(math.isnan, worst)) else max(worst)
 
-class Comparison:
-    """Adds up the difference of one network from its reference, picture by picture."""
+    @property
+    def snr_db(self) -> float | None:
+        """The lowest ratio of any output; None where all are equal in every bit."""
+        ratios = [output.snr_db for output in self.outputs.values()]
+        return min((ratio for ratio in ratios if ratio is not None), default=None)
+
+
+class _Sums:
+    """Adds up the difference of one output, picture by picture."""
 
     def __init__(self) -> None:
         self._signal = self._noise = self._worst = 0.0
-        self._pictures = 0
 
     def add(self, reference: Floats, candidate: Floats) -> None:
-        """Outputs of both for one picture, of equal shape."""
         wanted = reference.astype(np.float64)
         apart = candidate.astype(np.float64) - wanted
         self._signal += float(np.sum(wanted**2))
         self._noise += float(np.sum(apart**2))
         largest = float(np.max(np.abs(apart), initial=0.0))
         self._worst = largest if math.isnan(largest) else max(self._worst, largest)
-        self._pictures += 1
 
     def result(self) -> Difference:
-        """What was seen so far."""
         snr = None
         if self._noise > 0.0:
             snr = 10.0 * math.log10(max(self._signal, 1e-300) / self._noise)
-        return Difference(self._worst, snr, self._pictures)
+        return Difference(self._worst, snr)
+
+
+class Comparison:
+    """Adds up the difference of one network from its reference, picture by picture."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._sums = {name: _Sums() for name in names}
+        self._pictures = 0
+
+    def add(self, reference: Outputs, candidate: Outputs) -> None:
+        """Outputs of both for one picture, of equal shapes."""
+        for sums, wanted, found in zip(self._sums.values(), reference, candidate, strict=True):
+            sums.add(wanted, found)
+        self._pictures += 1
+
+    def result(self) -> Parity:
+        """What was seen so far."""
+        found = {name: sums.result() for name, sums in self._sums.items()}
+        return Parity(found, self._pictures)
 
 
 def network_of(source: Source, mission: Mission) -> Network:
@@ -72,16 +113,16 @@ def network_of(source: Source, mission: Mission) -> Network:
         session = ModelSession(source.model.SerializeToString(), threads=mission.target.threads)
         (name,) = session.inputs
 
-        def run_onnx(x: Floats) -> Floats:
+        def run_onnx(x: Floats) -> Outputs:
             found = session.run({name: x})
             check_output([value.shape for value in found], mission)
-            return _finite(found[0])
+            return _finite(found)
 
         return run_onnx
 
     network = source.network
 
-    def run_torch(x: Floats) -> Floats:
+    def run_torch(x: Floats) -> Outputs:
         try:
             with torch.inference_mode():
                 found = network(torch.from_numpy(x))
@@ -89,32 +130,36 @@ def network_of(source: Source, mission: Mission) -> Network:
         except Exception as error:
             raise CannotRun(f"{type(error).__name__}: {error}".splitlines()[0]) from error
         values = found if isinstance(found, tuple | list) else [found]
-        shapes = [tuple(value.shape) for value in values if isinstance(value, torch.Tensor)]
-        check_output(shapes, mission)
-        return _finite(values[0].numpy())
+        tensors = [value for value in values if isinstance(value, torch.Tensor)]
+        check_output([tuple(value.shape) for value in tensors], mission)
+        return _finite([value.numpy() for value in tensors])
 
     return run_torch
 
 
-def _finite(raw: Floats) -> Floats:
-    if not np.isfinite(raw).all():
-        raise UsageError(
-            "the network puts out NaN or infinity",
-            expected="finite numbers on every picture",
-            found=f"{int(np.count_nonzero(~np.isfinite(raw)))} of {raw.size} values",
-            remedy="check model.preprocess (mean, std, color) and the network's weights",
-        )
-    return np.asarray(raw, np.float32)
+def _finite(outputs: Sequence[Floats]) -> Outputs:
+    for raw in outputs:
+        if not np.isfinite(raw).all():
+            raise UsageError(
+                "the network puts out NaN or infinity",
+                expected="finite numbers on every picture",
+                found=f"{int(np.count_nonzero(~np.isfinite(raw)))} of {raw.size} values of an "
+                f"output {raw.shape}",
+                remedy="check model.preprocess (mean, std, color) and the network's weights",
+            )
+    return tuple(np.asarray(raw, np.float32) for raw in outputs)
 
 
 def running(session: ModelSession) -> Network:
     """A converted network as a function."""
-    return lambda x: np.asarray(session.run({PICTURE: x})[0], np.float32)
+    return lambda x: tuple(np.asarray(raw, np.float32) for raw in session.run({PICTURE: x}))
 
 
-def compare(reference: Network, candidate: Network, pictures: Sequence[Floats]) -> Difference:
-    """The difference of `candidate` from `reference` over `pictures`."""
-    seen = Comparison()
+def compare(
+    reference: Network, candidate: Network, pictures: Sequence[Floats], names: Sequence[str]
+) -> Parity:
+    """The difference of `candidate` from `reference` over `pictures`, outputs named in order."""
+    seen = Comparison(names)
     for picture in pictures:
         seen.add(reference(picture), candidate(picture))
     return seen.result()

@@ -14,7 +14,7 @@ from typing import Any
 
 from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
 from converters.gates import GateResult
-from converters.parity import Difference
+from converters.parity import Parity
 from converters.passes.chain import PassResult
 from converters.placement import Placement
 from converters.rules import RULES
@@ -59,7 +59,7 @@ class Report:
     data: Mapping[str, str]
     calibration_frames: tuple[str, ...]
     held_back_frames: tuple[str, ...]
-    source_to_float: Difference
+    source_to_float: Parity
     judgement: Judgement
     gates: tuple[GateResult, ...]
     stages: tuple[Stage, ...]
@@ -87,12 +87,17 @@ class Report:
                     name: {**asdict(found), "share": found.share}
                     for name, found in self.judgement.found.items()
                 },
+                "condition": {
+                    name: {**asdict(found), "share": found.share}
+                    for name, found in self.judgement.condition.items()
+                }
+                or None,
             },
             "parity": {
-                "source -> float.onnx": asdict(self.source_to_float),
+                "source -> float.onnx": _parity(self.source_to_float),
                 **{
-                    f"{reference} -> {candidate}": asdict(difference)
-                    for (reference, candidate), difference in self.judgement.differences.items()
+                    f"{reference} -> {candidate}": _parity(parity)
+                    for (reference, candidate), parity in self.judgement.differences.items()
                 },
             },
             "nodes": {
@@ -135,6 +140,16 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """The report as plain values, schema first."""
         return {"schema": SCHEMA, **self.payload()}
+
+
+def _parity(parity: Parity) -> dict[str, Any]:
+    """The worst of all outputs, and each by its name."""
+    return {
+        "max_abs": parity.max_abs,
+        "snr_db": parity.snr_db,
+        "pictures": parity.pictures,
+        "outputs": {name: asdict(output) for name, output in parity.outputs.items()},
+    }
 
 
 def _finite(value: Any) -> Any:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from converters.graph import STANDARD, all_nodes, opset_of
 from converters.train import load_factory
 from edge.contract.artifact import digest_file
-from edge.contract.decode import DECODERS, output_shape
+from edge.contract.decode import CLASSES, CONDITION, output_shapes
 from edge.contract.mission import Mission
 from firmware_bridge.errors import Missing, UsageError
 
@@ -64,6 +64,12 @@ def picture_shape(mission: Mission) -> Shape:
     return (1, 3, mission.model.input.height_px, mission.model.input.width_px)
 
 
+def output_names(mission: Mission) -> list[str]:
+    """Names of the outputs that the mission reads, in order: main, condition."""
+    size = mission.model.input
+    return list(output_shapes(mission.model.network_spec, size.width_px, size.height_px))
+
+
 def open_source(mission: Mission) -> Source:
     """The mission's network, loaded and checked as far as it can be without running it.
 
@@ -80,28 +86,49 @@ def open_source(mission: Mission) -> Source:
 
 
 def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
-    """Refuses a network that put out `shapes` where the mission's decoder needs another one."""
+    """Refuses a network that put out `shapes` where the mission reads others, and says which."""
     model = mission.model
-    wanted = output_shape(model.decode_spec, model.input.width_px, model.input.height_px)
-    if shapes == [wanted]:
+    wanted = output_shapes(model.network_spec, model.input.width_px, model.input.height_px)
+    if shapes == list(wanted.values()):
         return
-    found = ", ".join(str(shape) for shape in shapes) or "no output"
-    kind, labels = model.decode.kind, len(model.labels)
-    if len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][:2] == wanted[:2]:
-        classes = shapes[0][2] - DECODERS[kind].box_values
+    if len(shapes) != len(wanted):
         raise UsageError(
-            "the model and the mission have different labels",
-            expected=f"an output {wanted}: {labels} labels ({_short(model.labels)})",
-            found=f"an output {found}: {classes} labels",
-            remedy=f"give the {classes} labels of the model in model.labels, or another model",
+            "the network has another number of outputs than the mission reads",
+            expected="; ".join(f"{name} {shape}" for name, shape in wanted.items()),
+            found=", ".join(str(shape) for shape in shapes) or "no output",
+            remedy="give or take out [model.condition], or export the network with these outputs "
+            "in this order",
         )
-    raise UsageError(
-        "the model's output is not what the mission decodes",
-        expected=f"one output {wanted}, as decoder '{kind}' with strides "
-        f"{list(model.decode.strides)} reads it",
-        found=found,
+    for (name, shape), found in zip(wanted.items(), shapes, strict=True):
+        if found != shape:
+            raise _other_output(name, shape, found, mission)
+
+
+def _other_output(
+    name: str, wanted: tuple[int, ...], found: tuple[int, ...], mission: Mission
+) -> UsageError:
+    model = mission.model
+    key = "model.labels"
+    labels: tuple[str, ...] = model.labels
+    if name == CONDITION and model.condition is not None:
+        key, labels = "model.condition.labels", model.condition.labels
+    if len(found) == len(wanted) and found[:-1] == wanted[:-1]:
+        classes = found[-1] - (wanted[-1] - len(labels))
+        return UsageError(
+            f"the model and the mission have different labels for the output '{name}'",
+            expected=f"{wanted}: {len(labels)} labels ({_short(labels)})",
+            found=f"{found}: {classes} labels",
+            remedy=f"give the {classes} labels of the model in {key}, or another model",
+        )
+    reads = f"as logits of {len(labels)} labels"
+    if name not in (CLASSES, CONDITION):
+        reads = f"as decoder '{model.decode.kind}' with strides {list(model.decode.strides)}"
+    return UsageError(
+        f"the model's output '{name}' is not what the mission reads",
+        expected=f"{wanted}, {reads}",
+        found=str(found),
         remedy="correct model.decode and model.input in the mission, or export the network with "
-        "one raw output",
+        "its raw outputs, the main one first",
     )
 
 
@@ -209,7 +236,7 @@ def _no_onnx(path: Path, found: str) -> UsageError:
 
 def _torch_source(factory: str, weights: Path, mission: Mission) -> TorchSource:
     make = load_factory(factory)
-    labels = len(mission.model.labels)
+    sizes = mission.model.head_sizes
     if not weights.is_file():
         raise Missing(
             f"no weights at {weights}",
@@ -221,14 +248,14 @@ def _torch_source(factory: str, weights: Path, mission: Mission) -> TorchSource:
     digest = digest_file(weights)
     state = _read_weights(weights)
     try:
-        network = make(labels)
+        network = make(*sizes)
     # A factory is the user's code: whatever it raises is theirs to read.
     except Exception as error:
         raise UsageError(
             f"the factory {factory} failed",
-            expected=f"a torch.nn.Module for {labels} labels",
+            expected=f"a torch.nn.Module for {_told(sizes)}",
             found=f"{type(error).__name__}: {error}",
-            remedy="correct the factory, or model.labels in the mission",
+            remedy="correct the factory, or model.labels and model.condition in the mission",
         ) from error
     if not isinstance(network, nn.Module):
         raise UsageError(
@@ -237,7 +264,7 @@ def _torch_source(factory: str, weights: Path, mission: Mission) -> TorchSource:
             found=type(network).__name__,
             remedy="return the module",
         )
-    _load(network, state, factory=factory, weights=weights, labels=labels)
+    _load(network, state, factory=factory, weights=weights, sizes=sizes)
     return TorchSource(network.eval(), factory, weights, digest)
 
 
@@ -258,7 +285,12 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _load(
-    network: nn.Module, state: dict[str, Tensor], *, factory: str, weights: Path, labels: int
+    network: nn.Module,
+    state: dict[str, Tensor],
+    *,
+    factory: str,
+    weights: Path,
+    sizes: tuple[int, ...],
 ) -> None:
     own = network.state_dict()
     other_sizes = [
@@ -275,13 +307,13 @@ def _load(
     ]
     if mistakes:
         only_sizes = other_sizes and not missing and not foreign
-        hint = f"; were they trained for another number of labels than {labels}?"
+        hint = f"; were they trained for other than {_told(sizes)}?"
         raise UsageError(
             f"{weights} holds the weights of another network",
-            expected=f"every tensor of {factory} for {labels} labels",
+            expected=f"every tensor of {factory} for {_told(sizes)}",
             found="; ".join(mistakes) + (hint if only_sizes else ""),
-            remedy="train again: brakepoint train MISSION; or correct model.factory, model.labels "
-            "or model.weights",
+            remedy="train again: brakepoint train MISSION; or correct model.factory, model.labels, "
+            "model.condition or model.weights",
         )
     network.load_state_dict(state)
 
@@ -299,6 +331,10 @@ def _no_weights(path: Path, found: str) -> UsageError:
 def _first_sentence(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0].split(". ")[0]
+
+
+def _told(sizes: tuple[int, ...]) -> str:
+    return f"{sizes[0]} labels" + (f" and {sizes[1]} conditions" if len(sizes) > 1 else "")
 
 
 def _short(names: Any) -> str:

@@ -81,7 +81,7 @@ def train(mission: Mission, *, progress: Advance) -> TrainReport:
     torch.manual_seed(settings.seed)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(mission.target.threads)
-    network = factory(len(mission.model.labels))
+    network = factory(*mission.model.head_sizes)
     examples = _examples(mission, TRAINING, settings.scenes, progress)
     _fit(network, mission, settings, examples, progress)
     network.eval()
@@ -106,7 +106,7 @@ def train(mission: Mission, *, progress: Advance) -> TrainReport:
     return report
 
 
-def _checked(mission: Mission) -> tuple[Train, Callable[[int], nn.Module], Path]:
+def _checked(mission: Mission) -> tuple[Train, Callable[..., nn.Module], Path]:
     settings, model = mission.train, mission.model
     if settings is None or model.factory is None or model.weights is None:
         raise UsageError(
@@ -125,8 +125,8 @@ def _checked(mission: Mission) -> tuple[Train, Callable[[int], nn.Module], Path]
     return settings, load_factory(model.factory), model.weights
 
 
-def load_factory(name: str) -> Callable[[int], nn.Module]:
-    """The function that "module:function" names.
+def load_factory(name: str) -> Callable[..., nn.Module]:
+    """The function that "module:function" names; it takes `Model.head_sizes`.
 
     Raises:
         UsageError: there is none.
@@ -141,7 +141,7 @@ def load_factory(name: str) -> Callable[[int], nn.Module]:
             found=str(error),
             remedy="correct model.factory, or install the package that holds it",
         ) from error
-    made: Callable[[int], nn.Module] = found
+    made: Callable[..., nn.Module] = found
     return made
 
 
@@ -229,7 +229,7 @@ def _judge(
 ) -> dict[str, float | None]:
     """AP50 of each label on scenes that were not trained on, in network pixels."""
     model = mission.model
-    spec = with_threshold(model.decode_spec, 0.05)
+    spec = with_threshold(model.network_spec, 0.05)
     size = (model.input.width_px, model.input.height_px)
     here = Placement(1.0, 1.0, 0.0, 0.0)
     found: list[Detections] = []
@@ -237,7 +237,7 @@ def _judge(
         for number, example in enumerate(unseen, start=1):
             image = torch.from_numpy(normalise(example.fitted, model.preprocess_spec))
             raw = network(image).numpy()
-            seen = perceive(raw, spec, placement=here, input_size=size, frame_size=size)
+            seen = perceive([raw], spec, placement=here, input_size=size, frame_size=size)
             found.append(seen.detections if isinstance(seen, Known) else Detections.empty())
             progress("judge", number, len(unseen))
     truths = [Truth(example.boxes, example.labels) for example in unseen]

@@ -53,8 +53,9 @@ class PassResult:
     max_abs: float
 
 
-def passes(opset: int, shape: Shape) -> tuple[Pass, ...]:
-    """Every pass, in order, for one target opset and picture shape (1, 3, H, W)."""
+def passes(opset: int, shape: Shape, outputs: Sequence[str]) -> tuple[Pass, ...]:
+    """Every pass, in order, for one target opset, picture shape (1, 3, H, W) and the names that the
+    outputs shall have."""
     mended, constant = "initializers are no inputs", "constants are initializers"
     static = "shapes are static"
     return (
@@ -66,7 +67,7 @@ def passes(opset: int, shape: Shape) -> tuple[Pass, ...]:
         Pass("identities", remove_identities, ensures=("no identities",)),
         Pass("fold_batchnorm", fold_batchnorm, (constant,), ("BatchNorm is folded",)),
         Pass("dead_code", drop_dead_code, ensures=("everything is used",)),
-        Pass("names", name_everything, ensures=("nodes are named",)),
+        Pass("names", partial(name_everything, outputs=outputs), ensures=("nodes are named",)),
         Pass("strip_talk", strip_talk, ensures=("carries no talk",)),
         Pass("shapes", infer_shapes, (constant,), (static, constant, mended, "no identities")),
     )

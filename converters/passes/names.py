@@ -1,21 +1,24 @@
-"""Gives the picture and the result their names everywhere, and every node one of its own.
+"""Gives the picture and the outputs their names everywhere, and every node one of its own.
 
 Tensors inside keep their names: people look for them. Never reorders anything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnx import ModelProto
 
 from converters.graph import Graph, rebuilt, renamed
 
-PICTURE, RESULT = "images", "detections"
+PICTURE = "images"
 
 
-def name_everything(model: ModelProto) -> ModelProto:
-    """The same model with one input `images`, one output `detections` and unique node names."""
+def name_everything(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
+    """The same model with one input `images`, its outputs named as told (see
+    `edge.contract.decode.output_shapes`), and unique node names."""
     graph = Graph(model)
-    wanted = {graph.inputs[0]: PICTURE, graph.outputs[0]: RESULT}
+    wanted = {graph.inputs[0]: PICTURE, **dict(zip(graph.outputs, outputs, strict=True))}
     taken = {*graph.inputs, *graph.producer, *graph.initializers}
     # A tensor inside that has such a name already gets out of the way.
     names = {name: f"{name}_inside" for name in wanted.values() if name in taken - set(wanted)}

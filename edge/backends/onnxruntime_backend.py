@@ -35,7 +35,7 @@ _FAILURES = (
 
 
 class OnnxruntimeSession:
-    """One loaded network with one image input; its first output is the result."""
+    """One loaded network with one image input and any outputs."""
 
     def __init__(self, path: Path, *, threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -64,19 +64,20 @@ class OnnxruntimeSession:
                 remedy="export the network with one float32 image input of a fixed size",
             )
         self._name = inputs[0].name
-        self._outputs = [self._session.get_outputs()[0].name]
         self.input_shape = _sizes(inputs[0].shape, batch=1)
-        self.output_shape = _sizes(self._session.get_outputs()[0].shape, batch=1)
+        self.output_shapes = tuple(
+            _sizes(output.shape, batch=1) for output in self._session.get_outputs()
+        )
 
-    def infer(self, x: Floats) -> Floats:
-        """The first output, float32, for an input (1, 3, H, W) float32."""
+    def infer(self, x: Floats) -> tuple[Floats, ...]:
+        """Every output in the file's order, float32, for an input (1, 3, H, W) float32."""
         if self._session is None:
             raise InferenceFailed("the session is closed")
         try:
-            (first,) = self._session.run(self._outputs, {self._name: x})
+            found = self._session.run(None, {self._name: x})
         except _FAILURES as error:
             raise InferenceFailed(_first_line(error)) from error
-        return np.asarray(first, np.float32)
+        return tuple(np.asarray(output, np.float32) for output in found)
 
     def close(self) -> None:
         """Frees the network."""

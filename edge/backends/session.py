@@ -23,12 +23,12 @@ class Session(Protocol):
         ...
 
     @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of the first output; 0 stands for a size that only a run tells."""
+    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of every output in the network's order; 0 is a size that only a run tells."""
         ...
 
-    def infer(self, x: Floats) -> Floats:
-        """The first output, float32, for an input (1, 3, H, W) float32.
+    def infer(self, x: Floats) -> tuple[Floats, ...]:
+        """Every output in the same order, float32, for an input (1, 3, H, W) float32.
 
         Raises:
             InferenceFailed: the backend refused or failed.

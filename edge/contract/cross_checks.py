@@ -60,6 +60,47 @@ def _labels_differ(raw: Raw) -> Iterator[Mistake]:
         yield "model.labels", f"'{label}' is given more than once"
 
 
+def _conditions_differ(raw: Raw) -> Iterator[Mistake]:
+    model = _section(raw, "model")
+    labels = [str(label) for label in _rows(_section(model, "condition").get("labels"))]
+    for label in sorted({label for label in labels if labels.count(label) > 1}):
+        yield "model.condition.labels", f"'{label}' is given more than once"
+    if _classifies(raw):
+        for label in sorted(set(labels) & {str(label) for label in _rows(model.get("labels"))}):
+            yield "model.condition.labels", f"'{label}' is also in model.labels: a rule names one"
+
+
+def _classifies(raw: Raw) -> bool:
+    return _section(raw, "model", "decode").get("kind") == "classify"
+
+
+def _decoder_complete(raw: Raw) -> Iterator[Mistake]:
+    """Detectors have cells and overlaps, classifiers have neither."""
+    decode = _section(raw, "model", "decode")
+    kind = decode.get("kind")
+    for key, there in (
+        ("strides", bool(_rows(decode.get("strides")))),
+        ("iou_threshold", decode.get("iou_threshold") is not None),
+    ):
+        if kind in ("yolox", "roadnet") and not there and not decode.get(key):
+            yield f"model.decode.{key}", f"missing: decoder '{kind}' needs it"
+        if kind == "classify" and there:
+            yield f"model.decode.{key}", "goes with a detector, not with kind = 'classify'"
+
+
+def _thresholds_say_something(raw: Raw) -> Iterator[Mistake]:
+    """The highest of n shares is never below 1/n, so that a lower threshold never says unknown."""
+    model = _section(raw, "model")
+    heads = [("model.condition", _section(model, "condition"), _section(model, "condition"))]
+    if _classifies(raw):
+        heads.append(("model.decode", _section(model, "decode"), model))
+    for key, head, labelled in heads:
+        labels, threshold = _rows(labelled.get("labels")), _number(head.get("score_threshold"))
+        if labels and threshold is not None and threshold * len(labels) <= 1.0:
+            least = f"the highest of {len(labels)} shares is never below {1.0 / len(labels):.3g}"
+            yield f"{key}.score_threshold", f"{threshold:g} never says unknown: {least}"
+
+
 def _input_fits_strides(raw: Raw) -> Iterator[Mistake]:
     strides = [
         step
@@ -106,16 +147,47 @@ def _rules_are_distinct(raw: Raw) -> Iterator[Mistake]:
 
 def _rules_name_known_things(raw: Raw) -> Iterator[Mistake]:
     labels = _rows(_section(raw, "model").get("labels"))
+    scenes = [*_rows(_section(raw, "model", "condition").get("labels"))]
+    if _classifies(raw):
+        scenes += labels
     zones = _section(raw, "policy", "zones")
     for row, rule in _rules(raw):
         when = _section(rule, "when")
-        label, zone = when.get("label"), when.get("zone")
+        label, scene, zone = when.get("label"), when.get("scene"), when.get("zone")
+        key = f"policy.rules[{row}].when"
         if labels and isinstance(label, str) and label not in labels:
-            first = ", ".join(map(str, labels[:6])) + (", ..." if len(labels) > 6 else "")
-            yield f"policy.rules[{row}].when.label", f"'{label}' is not in model.labels ({first})"
+            yield f"{key}.label", f"'{label}' is not in model.labels ({_first(labels)})"
+        elif isinstance(label, str) and _classifies(raw):
+            yield f"{key}.label", "a classifier finds no objects: ask for scene instead"
+        if isinstance(scene, str) and scene not in scenes:
+            there = _first(scenes) or "there is no condition head and no classifier"
+            yield f"{key}.scene", f"'{scene}' is not among the scenes ({there})"
         if isinstance(zone, str) and zone not in zones:
             there = ", ".join(sorted(zones)) or "which is empty"
-            yield f"policy.rules[{row}].when.zone", f"'{zone}' is not in policy.zones ({there})"
+            yield f"{key}.zone", f"'{zone}' is not in policy.zones ({there})"
+
+
+def _first(names: list[Any]) -> str:
+    return ", ".join(map(str, names[:6])) + (", ..." if len(names) > 6 else "")
+
+
+def _rules_look_for_one_thing(raw: Raw) -> Iterator[Mistake]:
+    """Objects or a scene; where and how many goes with objects."""
+    for row, rule in _rules(raw):
+        if not isinstance(rule.get("when"), Mapping):
+            continue
+        when, key = _section(rule, "when"), f"policy.rules[{row}].when"
+        if (when.get("label") is None) == (when.get("scene") is None):
+            yield key, "give either label (objects) or scene (what the whole frame is like)"
+        if when.get("scene") is None:
+            continue
+        for name, unset in OF_OBJECTS.items():
+            if when.get(name, unset) != unset:
+                yield f"{key}.{name}", "goes with label: a scene is the whole frame"
+
+
+OF_OBJECTS = {"zone": None, "height_min": 0.0, "count": 1}
+"""Keys of `when` that only objects have, with the value that asks for nothing."""
 
 
 def _rules_have_their_numbers(raw: Raw) -> Iterator[Mistake]:
@@ -167,12 +239,16 @@ def _train_has_a_network(raw: Raw) -> Iterator[Mistake]:
 CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _model_origin,
     _labels_differ,
+    _conditions_differ,
+    _decoder_complete,
+    _thresholds_say_something,
     _input_fits_strides,
     _std_divides,
     _data_complete,
     _budget_fits,
     _rules_are_distinct,
     _rules_name_known_things,
+    _rules_look_for_one_thing,
     _rules_have_their_numbers,
     _fallbacks_in_order,
     _command_outlives_its_turn,

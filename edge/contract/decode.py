@@ -1,12 +1,13 @@
-"""Decoders: raw network output to detections in frame pixels. One table, pure numpy.
+"""Decoders: raw network outputs to what is known of a frame. One table, pure numpy.
 
-Never filters by what the policy wants: thresholds are the mission's `[model.decode]`. An output
-that cannot be right (NaN, Inf, wrong shape) is Unknown, never "no detections".
+Never filters by what the policy wants: thresholds are the mission's `[model.decode]` and
+`[model.condition]`. An output that cannot be right (NaN, Inf, wrong shape) makes the frame Unknown,
+never "no detections".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -15,10 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.boxes import Boxes, suppress
-from edge.contract.perception import Detections, Known, Perception, Unknown
+from edge.contract.classify import HeadSpec, classify
+from edge.contract.perception import Classified, Detections, Known, Perception, Unknown
 from edge.contract.preprocess import Placement
 
 Floats = NDArray[np.float32]
+
+
+DETECTIONS, CLASSES, CONDITION = "detections", "classes", "condition"
+"""Names of a network's outputs: the main one is either of the first two, the second head the
+last. Converted networks carry them; the order is always main, condition."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,19 @@ class DecodeSpec:
     score_threshold: float
     iou_threshold: float
     max_detections: int
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network puts out, and how each output is read.
+
+    Attributes:
+        main: a detector's output, or a classifier's logits.
+        condition: logits of the second head, where there is one.
+    """
+
+    main: DecodeSpec | HeadSpec
+    condition: HeadSpec | None
 
 
 @lru_cache(maxsize=8)
@@ -93,6 +113,18 @@ def output_shape(spec: DecodeSpec, width_px: int, height_px: int) -> tuple[int, 
     return (1, len(grid), DECODERS[spec.kind].box_values + spec.classes)
 
 
+def output_shapes(spec: NetworkSpec, width_px: int, height_px: int) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every output that the network must have, in order."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    if isinstance(spec.main, HeadSpec):
+        shapes[CLASSES] = (1, len(spec.main.labels))
+    else:
+        shapes[DETECTIONS] = output_shape(spec.main, width_px, height_px)
+    if spec.condition is not None:
+        shapes[CONDITION] = (1, len(spec.condition.labels))
+    return shapes
+
+
 def decode(
     raw: Floats, spec: DecodeSpec, width_px: int, height_px: int
 ) -> tuple[Boxes, Floats, NDArray[np.int64]]:
@@ -124,24 +156,39 @@ def decode(
 
 
 def perceive(
-    raw: Floats,
-    spec: DecodeSpec,
+    outputs: Sequence[Floats],
+    spec: NetworkSpec,
     *,
     placement: Placement,
     input_size: tuple[int, int],
     frame_size: tuple[int, int],
 ) -> Perception:
-    """Raw output to Known detections in frame pixels, or Unknown when it cannot be right.
+    """Raw outputs, main and condition, to what is known in frame pixels; Unknown when any of them
+    cannot be right, or a classifier's picture is out of distribution.
 
     Sizes are (width_px, height_px).
     """
+    wanted = 1 if spec.condition is None else 2
+    if len(outputs) != wanted:
+        return Unknown(f"the network put out {len(outputs)} tensors, the mission reads {wanted}")
     try:
-        boxes, scores, labels = decode(raw, spec, *input_size)
+        scene: tuple[Classified, ...] = ()
+        if spec.condition is not None:
+            scene = (classify(outputs[1], spec.condition, head=CONDITION),)
+        if isinstance(spec.main, HeadSpec):
+            said = classify(outputs[0], spec.main, head=CLASSES)
+            if said.label is None:
+                # Without the score, so that a run of such frames is one reason and not many.
+                limit = spec.main.score_threshold
+                return Unknown(f"out of distribution: no label reaches a score of {limit:g}")
+            return Known(Detections.empty(), (said, *scene))
+        boxes, scores, labels = decode(outputs[0], spec.main, *input_size)
     except ValueError as error:
         return Unknown(str(error))
-    return Known(Detections(placement.to_frame(boxes, *frame_size), scores, labels))
+    return Known(Detections(placement.to_frame(boxes, *frame_size), scores, labels), scene)
 
 
-def with_threshold(spec: DecodeSpec, score_threshold: float) -> DecodeSpec:
-    """The same decoder with another score threshold (evaluation wants a low one)."""
-    return replace(spec, score_threshold=score_threshold)
+def with_threshold(spec: NetworkSpec, score_threshold: float) -> NetworkSpec:
+    """The same network with another score threshold of its main output (evaluation wants a low
+    one)."""
+    return replace(spec, main=replace(spec.main, score_threshold=score_threshold))

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from edge.contract.classify import HeadSpec
 from edge.contract.cross_checks import cross_mistakes
-from edge.contract.decode import DecodeSpec
+from edge.contract.decode import DecodeSpec, NetworkSpec
 from edge.contract.preprocess import PreprocessSpec
 from edge.contract.rules import Policy, Strict
 
@@ -56,20 +57,35 @@ class Preprocess(Strict):
 
 
 class Decode(Strict):
-    """How raw output becomes detections (see `edge.contract.decode`)."""
+    """How the main output is read (see `edge.contract.decode`).
 
-    kind: Literal["yolox", "roadnet"]
-    strides: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    "yolox" and "roadnet" are detectors and need strides and iou_threshold; "classify" reads logits,
+    takes neither, and a highest softmax share below score_threshold is Unknown.
+    """
+
+    kind: Literal["yolox", "roadnet", "classify"]
+    strides: tuple[Positive, ...] = ()
     score_threshold: Share
-    iou_threshold: Share
+    iou_threshold: Share | None = None
     max_detections: Positive = 100
+
+
+class Condition(Strict):
+    """The second head: logits over conditions of the whole frame, such as a wet road.
+
+    A highest softmax share below score_threshold leaves the condition not known.
+    """
+
+    labels: Annotated[tuple[Text, ...], Field(min_length=2)]
+    score_threshold: Share
 
 
 class Model(Strict):
     """Where the network comes from and what its numbers mean.
 
-    Either `file` (ONNX) or `factory` ("module:function", called with the number of labels) with
-    `weights`. `labels` is a list, or the name of a text file with one label a line.
+    Either `file` (ONNX) or `factory` ("module:function", called with the number of labels, and with
+    the number of conditions where there is a second head) with `weights`. `labels` is a list, or
+    the name of a text file with one label a line.
     """
 
     file: Path | None = None
@@ -79,6 +95,13 @@ class Model(Strict):
     input: Input
     preprocess: Preprocess
     decode: Decode
+    condition: Condition | None = None
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        """How many labels each output tells apart: what a factory is called with."""
+        second = () if self.condition is None else (len(self.condition.labels),)
+        return (len(self.labels), *second)
 
     @property
     def preprocess_spec(self) -> PreprocessSpec:
@@ -96,9 +119,17 @@ class Model(Strict):
         )
 
     @property
-    def decode_spec(self) -> DecodeSpec:
-        """The decoder as plain numbers."""
+    def network_spec(self) -> NetworkSpec:
+        """The outputs and how they are read, as plain numbers."""
+        second = self.condition
+        condition = None if second is None else HeadSpec(second.labels, second.score_threshold)
+        return NetworkSpec(self._main_spec(), condition)
+
+    def _main_spec(self) -> DecodeSpec | HeadSpec:
         given = self.decode
+        if given.kind == "classify":
+            return HeadSpec(self.labels, given.score_threshold)
+        assert given.iou_threshold is not None  # the mission's own checks refuse a detector without
         return DecodeSpec(
             kind=given.kind,
             strides=given.strides,
@@ -148,12 +179,15 @@ class Gates(Strict):
 
     parity_max_abs: largest difference between the source model and float.onnx, over all outputs.
     found_min: least share of float's detections with score >= 0.3 that int8.onnx and cpu.onnx,
-        each on its own, find at IoU 0.5 with the same label on held-back frames.
+        each on its own, find at IoU 0.5 with the same label on held-back frames; for a classifier
+        the least share of those frames in which its likeliest label is float's.
+    condition_agree_min: the same share for the likeliest label of the condition head.
     size_max_mb: largest int8.onnx, in 10^6 bytes.
     """
 
     parity_max_abs: PositiveFloat = 1e-3
     found_min: Share | None = None
+    condition_agree_min: Share | None = None
     size_max_mb: PositiveFloat | None = None
 
 

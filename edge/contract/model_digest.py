@@ -9,14 +9,17 @@ from edge.contract.mission import Mission
 def contract_digest(mission: Mission) -> str:
     """sha256 of what must be the same when a model is converted and when it runs.
 
-    Input size, preprocess, decoder (without its thresholds, which may be tuned) and labels.
+    Input size, preprocess, decoder (without its thresholds, which may be tuned) and the labels of
+    every output.
     """
     model = mission.model
+    condition = model.condition
     return digest_json(
         {
             "input": model.input.model_dump(),
             "preprocess": model.preprocess.model_dump(),
             "decode": {"kind": model.decode.kind, "strides": list(model.decode.strides)},
             "labels": list(model.labels),
+            "condition": None if condition is None else list(condition.labels),
         }
     )

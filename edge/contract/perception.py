@@ -1,7 +1,8 @@
 """The values that flow from the camera to a decision.
 
-An empty `Detections` inside `Known` means that the road was looked at and is clear; whatever could
-not be looked at is `Unknown`, and Unknown is never clear. Holds values only, never computes.
+An empty `Detections` inside `Known` means that the road was looked at and is clear (a classifier
+looks for no objects, and no rule may ask it for any); whatever could not be looked at is `Unknown`,
+and Unknown is never clear. Holds values only, never computes.
 """
 
 from __future__ import annotations
@@ -60,10 +61,30 @@ class Detections:
 
 
 @dataclass(frozen=True)
+class Classified:
+    """What one classification head says of the whole frame.
+
+    Attributes:
+        head: name of the output: "classes" or "condition".
+        label: the likeliest label; None: the picture is like none of them, so it is not known.
+        score: softmax share of the likeliest label, 0..1.
+    """
+
+    head: str
+    label: str | None
+    score: float
+
+
+@dataclass(frozen=True)
 class Known:
-    """The frame was perceived."""
+    """The frame was perceived.
+
+    `scene` holds what each classification head says of the frame; a head that cannot tell leaves
+    the frame known, since a road whose surface is not known was still looked at.
+    """
 
     detections: Detections
+    scene: tuple[Classified, ...] = ()
 
 
 @dataclass(frozen=True)

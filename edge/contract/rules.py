@@ -24,14 +24,17 @@ ActionName = Literal["NOTIFY", "CAP_SPEED", "SLOW_DOWN", "COMFORT_STOP", "EMERGE
 
 
 class When(Strict):
-    """What a rule looks for in one frame: at least `count` tracked objects that match it all.
+    """What a rule looks for in one frame: objects of a `label`, or a `scene`; one of the two.
 
-    label: one of the mission's labels. confidence: least score. zone: a name in `[policy.zones]`
-    that must hold the middle of the box's lower edge (where it stands on the road); without one
-    the whole frame. height_min: least box height as a share of the frame's.
+    label: one of a detector's labels; at least `count` tracked objects must match all that follows.
+    scene: a label of the condition head, or of a classifier: what the whole frame is like.
+    confidence: least score. zone: a name in `[policy.zones]` that must hold the middle of the box's
+    lower edge (where it stands on the road); without one the whole frame. height_min: least box
+    height as a share of the frame's.
     """
 
-    label: Text
+    label: Text | None = None
+    scene: Text | None = None
     confidence: Share
     zone: Text | None = None
     height_min: Share = 0.0

@@ -15,9 +15,9 @@ from edge.contract.mission import Mission
 from edge.contract.perception import BgrImage, Unknown
 from edge.contract.rules import Rule
 from edge.runtime.loop import Turn
+from edge.runtime.matching import matching
 from edge.runtime.sources import quiet_opencv
 from edge.runtime.tracker import Track
-from edge.runtime.zones import matching
 from firmware_bridge.codec import Action
 from firmware_bridge.link_states import LinkState
 

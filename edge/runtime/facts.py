@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.contract.perception import Classified
 from edge.runtime.tracker import Track
 from firmware_bridge.codec import Action, Perception, Reason, SafetyCommand
 
@@ -15,7 +16,7 @@ from firmware_bridge.codec import Action, Perception, Reason, SafetyCommand
 class Seen:
     """One perceived result that is new in this turn.
 
-    `known` False: the frame could not be perceived and `tracks` is empty.
+    `known` False: the frame could not be perceived; `tracks` and `scene` are empty.
     `frame_size` is (width_px, height_px).
     """
 
@@ -23,6 +24,7 @@ class Seen:
     known: bool
     tracks: tuple[Track, ...]
     frame_size: tuple[int, int]
+    scene: tuple[Classified, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

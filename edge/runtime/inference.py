@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
 
 from edge.backends.session import Floats, InferenceFailed, Session
-from edge.contract.decode import DecodeSpec, output_shape, perceive
+from edge.contract.decode import output_shapes, perceive
 from edge.contract.mission import Model
 from edge.contract.perception import Frame, Known, Perception, Unknown
 from edge.contract.preprocess import Placement, PreprocessSpec, preprocess
@@ -63,7 +63,7 @@ class Inference:
     ) -> None:
         self._open_session = open_session
         self._preprocess = model.preprocess_spec
-        self._decode = model.decode_spec
+        self._network = model.network_spec
         self._frames = frames
         self._results = results
         self._clock = clock
@@ -119,17 +119,17 @@ class Inference:
 
     def _check_and_warm(self, session: Session) -> None:
         wanted_in = (1, 3, self._preprocess.height_px, self._preprocess.width_px)
-        wanted_out = output_shape(
-            self._decode, self._preprocess.width_px, self._preprocess.height_px
+        wanted_out = output_shapes(
+            self._network, self._preprocess.width_px, self._preprocess.height_px
         )
-        _fits("input", session.input_shape, wanted_in, self._decode)
-        _fits("output", session.output_shape, wanted_out, self._decode)
+        _fits("input", {"images": wanted_in}, [session.input_shape])
+        _fits("output", wanted_out, session.output_shapes)
         blank = np.zeros(wanted_in, np.float32)
         for _ in range(_WARM_UP_RUNS):
             began_ns = self._clock()
-            shape = session.infer(blank).shape
+            shapes = [output.shape for output in session.infer(blank)]
             self._durations.add((self._clock() - began_ns) / 1e6)
-        _fits("output", shape, wanted_out, self._decode)
+        _fits("output", wanted_out, shapes)
 
     def _look(self, session: Session, captured: Captured) -> Result:
         frame, stages = captured.frame, _Stopwatch(grab_ms=captured.grab_ms)
@@ -137,14 +137,14 @@ class Inference:
         stages.lap("preprocess")
         self._busy_since_ns = self._clock()
         try:
-            raw = session.infer(tensor)
+            outputs = session.infer(tensor)
         except InferenceFailed as error:
             return Result(frame, Unknown(f"inference failed: {error}"), (), stages.ms)
         finally:
             self._durations.add(self.busy_ms(self._clock()))
             self._busy_since_ns = None
         stages.lap("infer")
-        perception = self._perceive(raw, placement, frame, self._preprocess)
+        perception = self._perceive(outputs, placement, frame, self._preprocess)
         stages.lap("decode")
         tracks: tuple[Track, ...] = ()
         if isinstance(perception, Known):
@@ -153,12 +153,16 @@ class Inference:
         return Result(frame, perception, tracks, stages.ms)
 
     def _perceive(
-        self, raw: Floats, placement: Placement, frame: Frame, spec: PreprocessSpec
+        self,
+        outputs: Sequence[Floats],
+        placement: Placement,
+        frame: Frame,
+        spec: PreprocessSpec,
     ) -> Perception:
         height, width = frame.image.shape[:2]
         return perceive(
-            raw,
-            self._decode,
+            outputs,
+            self._network,
             placement=placement,
             input_size=(spec.width_px, spec.height_px),
             frame_size=(width, height),
@@ -178,20 +182,24 @@ class _Stopwatch:
         self._last_s = now_s
 
 
-def _fits(what: str, found: tuple[int, ...], wanted: tuple[int, ...], decode: DecodeSpec) -> None:
+def _fits(
+    what: str, wanted: Mapping[str, tuple[int, ...]], found: Sequence[tuple[int, ...]]
+) -> None:
     """Refuses a model whose sizes are known and are not the mission's (0: not known)."""
-    if len(found) == len(wanted) and all(f in (0, w) for f, w in zip(found, wanted, strict=True)):
+    if len(found) == len(wanted) and all(
+        len(sizes) == len(shape) and all(f in (0, w) for f, w in zip(sizes, shape, strict=True))
+        for shape, sizes in zip(wanted.values(), found, strict=True)
+    ):
         return
     remedy = "correct [model.input] in the mission, or take the model that belongs to it"
     if what == "output":
         remedy = (
-            f"the {decode.kind} decoder with {decode.classes} labels and strides "
-            f"{list(decode.strides)} needs that output: correct model.labels or [model.decode], "
-            "or take the model that belongs to them"
+            "correct model.labels, [model.decode] or [model.condition] in the mission, or take "
+            "the model that belongs to it"
         )
     raise UsageError(
         f"the model's {what} does not fit the mission",
-        expected=str(wanted),
-        found=str(found),
+        expected=", ".join(f"{name} {shape}" for name, shape in wanted.items()),
+        found=", ".join(str(sizes) for sizes in found) or "none",
         remedy=remedy,
     )

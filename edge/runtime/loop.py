@@ -246,11 +246,13 @@ class DecisionLoop:
 
 def _seen(result: Result) -> Seen:
     height, width = result.frame.image.shape[:2]
+    known = result.perception if isinstance(result.perception, Known) else None
     return Seen(
         captured_ns=result.frame.captured_ns,
-        known=isinstance(result.perception, Known),
+        known=known is not None,
         tracks=result.tracks,
         frame_size=(width, height),
+        scene=() if known is None else known.scene,
     )
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from edge.contract.cross_checks import STOPS
 from edge.contract.mission import Mission
 from edge.contract.rules import Policy, Rule
-from edge.runtime.facts import Decision, Demand, Facts, Seen
+from edge.runtime.facts import Decision, Demand, Facts
 from edge.runtime.fault_counter import FaultCounter, FaultTime
+from edge.runtime.matching import matches
 from edge.runtime.rule_state import RuleState
-from edge.runtime.zones import matching
 from firmware_bridge.codec import Action, Perception, Reason, SafetyCommand
 from firmware_bridge.limits import LIMITS
 
@@ -160,26 +160,18 @@ def _take_in(
     )
     if not seen.known:
         return state, ()
-    matches = [_matches(settings, rule, seen) for rule in settings.policy.rules]
+    policy = settings.policy
+    found = [
+        matches(rule.when, seen, labels=settings.labels, zones=policy.zones)
+        for rule in policy.rules
+    ]
     rules = tuple(
-        before.saw(rule, matched=match, captured_ns=seen.captured_ns)
-        for rule, before, match in zip(settings.policy.rules, state.rules, matches, strict=True)
+        # What a frame does not tell neither confirms nor clears, as in an Unknown frame.
+        before if match is None else before.saw(rule, matched=match, captured_ns=seen.captured_ns)
+        for rule, before, match in zip(policy.rules, state.rules, found, strict=True)
     )
-    names = tuple(
-        rule.name for rule, match in zip(settings.policy.rules, matches, strict=True) if match
-    )
+    names = tuple(rule.name for rule, match in zip(policy.rules, found, strict=True) if match)
     return replace(state, rules=rules, known_ns=seen.captured_ns), names
-
-
-def _matches(settings: PolicySettings, rule: Rule, seen: Seen) -> bool:
-    found = matching(
-        rule.when,
-        seen.tracks,
-        labels=settings.labels,
-        zones=settings.policy.zones,
-        frame_size=seen.frame_size,
-    )
-    return len(found) >= rule.when.count
 
 
 def _is_known(settings: PolicySettings, state: PolicyState, now_ns: int) -> bool:

@@ -1,13 +1,12 @@
-"""Where an object stands, and whether a rule's condition holds for the tracks of one frame.
+"""Where an object stands, and whether that is inside a zone.
 
 Pure functions; zones are polygons in shares of frame width and height.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from edge.contract.rules import When
 from edge.runtime.tracker import Track
 
 Point = tuple[float, float]
@@ -33,34 +32,6 @@ def standing_point(track: Track, frame_width_px: int, frame_height_px: int) -> P
     """Middle of the box's lower edge, as shares: where the object touches the road."""
     x1, _, x2, y2 = track.box
     return ((x1 + x2) / 2.0 / frame_width_px, y2 / frame_height_px)
-
-
-def matching(
-    when: When,
-    tracks: Sequence[Track],
-    *,
-    labels: Sequence[str],
-    zones: Mapping[str, Polygon],
-    frame_size: tuple[int, int],
-) -> tuple[Track, ...]:
-    """Tracks that the newest frame shows and that match all of `when` but its count.
-
-    `frame_size` is (width_px, height_px).
-    """
-    width, height = frame_size
-
-    def matches(track: Track) -> bool:
-        return (
-            track.missed_frames == 0
-            and labels[track.label] == when.label
-            and track.score >= when.confidence
-            and (track.box[3] - track.box[1]) / height >= when.height_min
-            and (
-                when.zone is None or inside(standing_point(track, width, height), zones[when.zone])
-            )
-        )
-
-    return tuple(track for track in tracks if matches(track))
 
 
 def _on_segment(x: float, y: float, a: Point, b: Point) -> bool:

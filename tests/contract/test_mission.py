@@ -63,7 +63,7 @@ def test_five_mistakes_are_listed_at_once(tmp_path: Path) -> None:
     )
     found = mistakes(path)
     assert found["budget.infer_ms"].endswith("found -3")
-    assert "'yolox' or 'roadnet'" in found["model.decode.kind"]
+    assert "'yolox', 'roadnet' or 'classify'" in found["model.decode.kind"]
     assert found["camera.fps"] == "missing"
     assert "did you mean 'fps'" in found["camera.fsp"]
     assert "'road'" in found["policy.rules[0].when.zone"]
@@ -74,6 +74,27 @@ CROSS = {
     "origin": (("factory =", 'file = "a.onnx"\nfactory ='), "model", "either file"),
     "weights": (('weights = "weights.pt"', ""), "model", "needs weights"),
     "labels": (('["pedestrian",', '["vehicle", "pedestrian",'), "model.labels", "more than once"),
+    "conditions": (
+        ("[data]", '[model.condition]\nlabels = ["wet", "wet"]\nscore_threshold = 0.6\n[data]'),
+        "model.condition.labels",
+        "more than once",
+    ),
+    "decoder": (("strides = [8, 16, 32] ", "#"), "model.decode.strides", "'roadnet' needs it"),
+    "threshold": (
+        ("[data]", '[model.condition]\nlabels = ["dry", "wet"]\nscore_threshold = 0.5\n[data]'),
+        "model.condition.score_threshold",
+        "never says unknown",
+    ),
+    "scene": (
+        ('label = "vehicle", confidence = 0.5', 'scene = "wet", confidence = 0.5'),
+        "policy.rules[1].when.scene",
+        "no condition head",
+    ),
+    "one thing": (
+        ('label = "vehicle", confidence = 0.5', "confidence = 0.5"),
+        "policy.rules[1].when",
+        "either label",
+    ),
     "strides": (("width_px = 320", "width_px = 330"), "model.input.width_px", "multiple"),
     "std": (("std = [64.0,", "std = [0.0,"), "model.preprocess.std", "above 0"),
     "data": (('kind = "scenes"', 'kind = "images"'), "data.root", "needs a folder"),
@@ -177,3 +198,50 @@ def test_action_names_are_the_links() -> None:
 
 def test_every_stage_has_a_budget() -> None:
     assert {f"{stage}_ms" for stage in STAGES} | {"end_to_end_ms"} == set(Budget.model_fields)
+
+
+CLASSIFIER = (
+    'kind = "roadnet"          # "roadnet", "yolox" or "classify": see docs/mission.md\n'
+    "strides = [8, 16, 32]     # network pixels a cell, in output order\n"
+    "score_threshold = 0.35\n"
+    "iou_threshold = 0.5       # boxes of one label that overlap more are one object\n",
+    'kind = "classify"\nscore_threshold = 0.5\n',
+)
+
+
+def test_a_classifier_needs_no_cells_and_its_rules_ask_for_scenes(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        CLASSIFIER,
+        ('{ label = "pedestrian", confidence = 0.6, zone = "corridor", height_min = 0.05 }', "{}"),
+        ("{}", '{ scene = "pedestrian", confidence = 0.6 }'),
+        ('{ label = "vehicle", confidence = 0.5, zone = "corridor", height_min = 0.15 }', "{}"),
+        ("{}", '{ scene = "vehicle", confidence = 0.6 }'),
+    )
+    mission = load_mission(path)
+    assert mission.policy.rules[0].when.scene == "pedestrian"
+    assert mission.model.head_sizes == (3,)
+
+
+def test_a_classifier_has_no_strides_and_finds_no_objects(tmp_path: Path) -> None:
+    path = written(tmp_path, CLASSIFIER)
+    found = mistakes(path, "model.decode.strides=[8]", "model.decode.iou_threshold=0.5")
+    assert "with a detector" in found["model.decode.strides"]
+    assert "with a detector" in found["model.decode.iou_threshold"]
+    assert "ask for scene" in found["policy.rules[0].when.label"]
+
+
+def test_where_and_how_many_goes_with_objects(tmp_path: Path) -> None:
+    condition = '[model.condition]\nlabels = ["dry", "wet"]\nscore_threshold = 0.6\n\n[data]'
+    path = written(tmp_path, ("[data]", condition), ('label = "vehicle"', 'scene = "wet"'))
+    found = mistakes(path)
+    assert "whole frame" in found["policy.rules[1].when.zone"]
+    assert "whole frame" in found["policy.rules[1].when.height_min"]
+    both = written(tmp_path, ("[data]", condition), ('label = "vehicle"', 'scene="wet", label="x"'))
+    assert "either label" in mistakes(both)["policy.rules[1].when"]
+
+
+def test_a_condition_that_a_classifier_has_too_is_ambiguous(tmp_path: Path) -> None:
+    condition = '[model.condition]\nlabels = ["dry", "vehicle"]\nscore_threshold = 0.6\n\n[data]'
+    found = mistakes(written(tmp_path, CLASSIFIER, ("[data]", condition)))
+    assert "also in model.labels" in found["model.condition.labels"]

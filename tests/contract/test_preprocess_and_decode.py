@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.contract.boxes import iou_matrix, suppress
-from edge.contract.decode import DECODERS, DecodeSpec, decode, output_shape, perceive
+from edge.contract.decode import (
+    DECODERS,
+    DecodeSpec,
+    NetworkSpec,
+    decode,
+    output_shape,
+    perceive,
+)
 from edge.contract.perception import Known, Unknown
 from edge.contract.preprocess import PreprocessSpec, fit_image, place, preprocess
 
@@ -83,6 +90,10 @@ def decoder(kind: str = "roadnet", **changes: object) -> DecodeSpec:
     return DecodeSpec(**(values | changes))  # type: ignore[arg-type] # test shorthand
 
 
+def detector(kind: str = "roadnet") -> NetworkSpec:
+    return NetworkSpec(decoder(kind), None)
+
+
 def quiet(made: DecodeSpec) -> np.ndarray:
     """Output that says nothing anywhere, for a 64 x 32 input."""
     raw = np.zeros(output_shape(made, 64, 32), np.float32)
@@ -122,7 +133,9 @@ def test_an_output_that_cannot_be_right_is_unknown_not_clear(poison: float) -> N
     raw = quiet(decoder())
     raw[0, 3, 4] = poison
     placement = place(spec(width_px=64, height_px=32), 64, 32)
-    seen = perceive(raw, decoder(), placement=placement, input_size=(64, 32), frame_size=(64, 32))
+    seen = perceive(
+        [raw], detector(), placement=placement, input_size=(64, 32), frame_size=(64, 32)
+    )
     assert isinstance(seen, Unknown)
     assert "NaN or Inf" in seen.reason
 
@@ -132,7 +145,7 @@ def test_a_huge_log_size_is_unknown() -> None:
     raw[0, 0] = (0, 0, 1000.0, 0, 1.0, 1.0, 0, 0)
     placement = place(spec(width_px=64, height_px=32), 64, 32)
     seen = perceive(
-        raw, decoder("yolox"), placement=placement, input_size=(64, 32), frame_size=(64, 32)
+        [raw], detector("yolox"), placement=placement, input_size=(64, 32), frame_size=(64, 32)
     )
     assert isinstance(seen, Unknown)
 
@@ -140,8 +153,8 @@ def test_a_huge_log_size_is_unknown() -> None:
 def test_another_shape_is_unknown_and_names_both() -> None:
     placement = place(spec(width_px=64, height_px=32), 64, 32)
     seen = perceive(
-        np.zeros((1, 40, 9), np.float32),
-        decoder(),
+        [np.zeros((1, 40, 9), np.float32)],
+        detector(),
         placement=placement,
         input_size=(64, 32),
         frame_size=(64, 32),
@@ -156,7 +169,9 @@ def test_boxes_come_back_in_frame_pixels() -> None:
     raw[0, 0, :4] = 0.5
     raw[0, 0, 4] = 5.0
     placement = place(spec(width_px=64, height_px=32), 128, 64)
-    seen = perceive(raw, decoder(), placement=placement, input_size=(64, 32), frame_size=(128, 64))
+    seen = perceive(
+        [raw], detector(), placement=placement, input_size=(64, 32), frame_size=(128, 64)
+    )
     assert isinstance(seen, Known)
     np.testing.assert_allclose(seen.detections.boxes, [[0.0, 0.0, 16.0, 16.0]])
 

@@ -14,7 +14,7 @@ from converters.detection_loss import Grid, assign, giou, loss
 from converters.train import train
 from converters.zoo import ROADNET_STRIDES, roadnet
 from edge.contract.artifact import read_json
-from edge.contract.decode import output_shape
+from edge.contract.decode import output_shapes
 from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
 from firmware_bridge.errors import UsageError
@@ -43,7 +43,7 @@ def test_the_output_is_what_the_decoder_wants(mission: Mission) -> None:
     network = roadnet(3).eval()
     with torch.inference_mode():
         raw = network(torch.randn(1, 3, 96, 160))
-    assert tuple(raw.shape) == output_shape(mission.model.decode_spec, 160, 96)
+    assert tuple(raw.shape) == output_shapes(mission.model.network_spec, 160, 96)["detections"]
     assert float(raw[..., :4].min()) >= 0.0
     assert mission.model.decode.strides == ROADNET_STRIDES
     assert sum(values.numel() for values in network.parameters()) < 500_000

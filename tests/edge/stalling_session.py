@@ -18,7 +18,7 @@ class StallingSession(OnnxruntimeSession):
         super().__init__(path, threads=threads)
         self._left = GOOD_RUNS
 
-    def infer(self, x: Floats) -> Floats:
+    def infer(self, x: Floats) -> tuple[Floats, ...]:
         self._left -= 1
         if self._left < 0:
             time.sleep(STALL_S)

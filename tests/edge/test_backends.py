@@ -26,12 +26,12 @@ class TestEverySession:
 
     def test_tells_its_shapes(self, session: Session) -> None:
         assert session.input_shape == (1, 3, SIDE, SIDE)
-        assert session.output_shape == (1, CELLS, 4 + len(LABELS))
+        assert session.output_shapes == ((1, CELLS, 4 + len(LABELS)),)
 
     def test_computes_the_network(self, session: Session) -> None:
         red = np.zeros((1, 3, SIDE, SIDE), np.float32)
         red[0, 0, :CELL, :CELL] = 255.0
-        output = session.infer(red)
+        (output,) = session.infer(red)
         assert output.dtype == np.float32
         assert output.shape == (1, CELLS, 4 + len(LABELS))
         assert output[0, 0, 4] == pytest.approx(6.0, abs=1e-3)
@@ -39,12 +39,12 @@ class TestEverySession:
 
     def test_the_same_input_gives_the_same_output(self, session: Session) -> None:
         x = np.random.default_rng(0).uniform(0, 255, (1, 3, SIDE, SIDE)).astype(np.float32)
-        assert np.array_equal(session.infer(x), session.infer(x))
+        assert np.array_equal(session.infer(x)[0], session.infer(x)[0])
 
     def test_a_wrong_input_fails_and_the_next_one_works(self, session: Session) -> None:
         with pytest.raises(InferenceFailed):
             session.infer(np.zeros((1, 3, SIDE, SIDE + 1), np.float32))
-        assert session.infer(np.zeros((1, 3, SIDE, SIDE), np.float32)).shape[1] == CELLS
+        assert session.infer(np.zeros((1, 3, SIDE, SIDE), np.float32))[0].shape[1] == CELLS
 
     def test_a_closed_session_says_so(self, session: Session) -> None:
         session.close()

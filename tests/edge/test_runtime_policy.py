@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_road import tiny_mission
 
+from edge.contract.perception import Classified
 from edge.contract.rules import Policy
 from edge.runtime.facts import Decision, Facts, Seen
 from edge.runtime.fault_counter import FaultCounter, FaultTime
@@ -106,15 +107,26 @@ class Road:
 
     facts: Facts = MOVING
     now_ns: int = 0
+    settings: PolicySettings = SETTINGS
 
     def __post_init__(self) -> None:
-        self.state = initial(SETTINGS)
+        self.state = initial(self.settings)
 
     def frame(self, *tracks: Track, known: bool = True, **facts: Any) -> Decision:
         """One camera period later: a frame with these tracks, perceived at once."""
         self.now_ns += PERIOD
         seen = Seen(self.now_ns, known, tracks, (100, 100))
         return self.turn(seen=seen, **facts)
+
+    def scene(self, *said: Classified, tracks: tuple[Track, ...] = (), **facts: Any) -> Decision:
+        """One camera period later: a frame of which the heads say this."""
+        self.now_ns += PERIOD
+        return self.turn(seen=Seen(self.now_ns, True, tracks, (100, 100), said), **facts)
+
+    def scenes(self, count: int, *said: Classified, **facts: Any) -> Decision:
+        for _ in range(count):
+            decision = self.scene(*said, **facts)
+        return decision
 
     def frames(self, count: int, *tracks: Track, **facts: Any) -> Decision:
         for _ in range(count):
@@ -131,7 +143,7 @@ class Road:
 
     def turn(self, **facts: Any) -> Decision:
         now = replace(self.facts, **facts)
-        self.state, decision = decide(SETTINGS, now, self.state, self.now_ns)
+        self.state, decision = decide(self.settings, now, self.state, self.now_ns)
         return decision
 
 
@@ -262,6 +274,72 @@ class TestRules:
         assert decision.command.action is Action.SLOW_DOWN
         assert decision.command.speed_ceiling_mps == 4.0
         assert decision.command.deceleration_limit_mps2 == 1.0
+
+
+WET_ROAD = {
+    "name": "wet road",
+    "why": "braking takes longer",
+    "when": {"scene": "wet", "confidence": 0.6},
+    "confirm": {"k": 3, "of": 5},
+    "action": "CAP_SPEED",
+    "speed_ceiling_mps": 9.0,
+    "deceleration_mps2": 1.0,
+    "clear": "when_gone",
+    "hold_ms": 200,
+}
+
+
+def said(label: str | None, score: float = 0.9, head: str = "condition") -> Classified:
+    return Classified(head, label, score)
+
+
+class TestScenes:
+    """Rules that ask what the whole frame is like."""
+
+    @pytest.fixture
+    def road(self) -> Road:
+        policy = POLICY.model_dump()
+        policy["rules"] = [*policy["rules"], WET_ROAD]
+        road = Road(settings=replace(SETTINGS, policy=Policy.model_validate(policy)))
+        road.scene(said("dry"), standstill=True)
+        return road
+
+    def test_a_wet_road_lowers_the_ceiling_once_confirmed(self, road: Road) -> None:
+        assert road.scenes(2, said("wet")).command.action is Action.NONE
+        decision = road.scene(said("wet"))
+        assert decision.command.action is Action.CAP_SPEED
+        assert decision.command.speed_ceiling_mps == 9.0
+        assert decision.matched == ("wet road",)
+
+    def test_the_lower_of_two_ceilings_holds(self, road: Road) -> None:
+        road.scenes(3, said("wet"))
+        assert road.scenes(2, said("wet"), tracks=(VEHICLE,)).command.speed_ceiling_mps == 4.0
+
+    @pytest.mark.parametrize(
+        "quiet", [said("dry"), said("wet", 0.59), said(None, 0.4)], ids=["dry", "unsure", "unknown"]
+    )
+    def test_what_is_not_surely_wet_caps_nothing(self, road: Road, quiet: Classified) -> None:
+        assert road.scenes(20, quiet).command.action is Action.NONE
+
+    def test_a_dry_road_clears_it(self, road: Road) -> None:
+        road.scenes(3, said("wet"))
+        assert road.scenes(4, said("dry")).command.action is Action.CAP_SPEED
+        assert road.scenes(3, said("dry")).command.action is Action.NONE
+
+    def test_doubt_does_not_clear_it(self, road: Road) -> None:
+        road.scenes(3, said("wet"))
+        assert road.scenes(100, said(None, 0.3)).command.action is Action.CAP_SPEED
+        assert road.frames(50).command.action is Action.CAP_SPEED  # a frame without the head
+
+    def test_a_classifiers_label_is_a_scene_too(self) -> None:
+        rule = WET_ROAD | {"when": {"scene": "vehicle", "confidence": 0.6}}
+        policy = Policy.model_validate(POLICY.model_dump() | {"rules": [rule]})
+        road = Road(settings=replace(SETTINGS, policy=policy))
+        road.scene(said("sign", head="classes"), standstill=True)
+        seen = (said("vehicle", head="classes"), said(None, 0.3))
+        assert road.scenes(3, *seen).command.action is Action.CAP_SPEED
+        gone = (said("pedestrian", head="classes"), said(None, 0.3))
+        assert road.scenes(9, *gone).command.action is Action.NONE
 
 
 class TestFallbacks:

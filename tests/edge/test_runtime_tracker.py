@@ -109,7 +109,7 @@ def test_on_the_real_clip_one_car_keeps_one_id_for_three_seconds(
         tensor, placement = preprocess(image, model.preprocess_spec)
         known = perceive(
             session.infer(tensor),
-            model.decode_spec,
+            model.network_spec,
             placement=placement,
             input_size=(416, 416),
             frame_size=(960, 540),

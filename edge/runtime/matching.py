@@ -1,0 +1,68 @@
+"""Whether a rule's `when` holds for one frame: objects by their tracks, or what the whole frame is
+like.
+
+Pure; confirming over frames is in rule_state.py. Never takes what is not known for a "no".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edge.contract.decode import CLASSES, CONDITION
+from edge.contract.perception import Classified
+from edge.contract.rules import When
+from edge.runtime.facts import Seen
+from edge.runtime.tracker import Track
+from edge.runtime.zones import Polygon, inside, standing_point
+
+
+def matches(
+    when: When, seen: Seen, *, labels: Sequence[str], zones: Mapping[str, Polygon]
+) -> bool | None:
+    """Whether a perceived frame holds what the rule looks for; None: the frame does not tell.
+
+    A scene that is not known matches nothing, and is no sign that the scene is gone either.
+    """
+    if when.scene is not None:
+        return _scene_matches(when, seen.scene, labels=labels)
+    found = matching(when, seen.tracks, labels=labels, zones=zones, frame_size=seen.frame_size)
+    return len(found) >= when.count
+
+
+def _scene_matches(
+    when: When, scene: Sequence[Classified], *, labels: Sequence[str]
+) -> bool | None:
+    heads = {said.head: said for said in scene}
+    # A classifier's labels and the conditions are disjoint; a detector's labels are no scenes.
+    said = heads.get(CLASSES if CLASSES in heads and when.scene in labels else CONDITION)
+    if said is None or said.label is None:
+        return None
+    return said.label == when.scene and said.score >= when.confidence
+
+
+def matching(
+    when: When,
+    tracks: Sequence[Track],
+    *,
+    labels: Sequence[str],
+    zones: Mapping[str, Polygon],
+    frame_size: tuple[int, int],
+) -> tuple[Track, ...]:
+    """Tracks that the newest frame shows and that match all of `when` but its count.
+
+    `frame_size` is (width_px, height_px).
+    """
+    width, height = frame_size
+
+    def matches(track: Track) -> bool:
+        return (
+            track.missed_frames == 0
+            and labels[track.label] == when.label
+            and track.score >= when.confidence
+            and (track.box[3] - track.box[1]) / height >= when.height_min
+            and (
+                when.zone is None or inside(standing_point(track, width, height), zones[when.zone])
+            )
+        )
+
+    return tuple(track for track in tracks if matches(track))
