@@ -8,7 +8,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from calibration.entropy import least_divergence
 from calibration.histogram import Histogram, upper_edge
+from calibration.square_error import least_square_error
 
 
 def largest(seen: Histogram, percentile: float) -> float:
@@ -34,5 +36,7 @@ def covering(seen: Histogram, percentile: float) -> float:
 METHODS: dict[str, Callable[[Histogram, float], float]] = {
     "max": largest,
     "percentile": covering,
+    "entropy": least_divergence,
+    "mse": least_square_error,
 }
 """Name in the mission's `[calibration]` -> (histogram, percentile) -> amax."""

@@ -1,26 +1,44 @@
 """One look at the float graph over road frames: a histogram for every tensor that is asked for.
 
-Which tensors, the quantization rules decide. Memory does not depend on the number of frames: one
-frame is in memory at a time, and the tensors are looked at in slices of bounded size. Never
-chooses a range.
+Which tensors, the quantization rules decide. One pass: each thread takes a frame from the file to
+its counts, with an inference on that thread alone, so that no core waits and results do not depend
+on how many there are. Memory does not depend on the number of frames. Never chooses a range.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 
 from calibration.dataset.frames import RoadFrame
-from calibration.histogram import Histogram, NotFinite
+from calibration.histogram import Counted, NotFinite, count
+from calibration.observation import (
+    Observation,
+    Subject,
+    read_observation,
+    write_observation,
+)
+from calibration.ranges import preprocess_digest
 from calibration.sessions import CannotRun, ModelSession
 from edge.contract.preprocess import PreprocessSpec, preprocess
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 SLICE_BYTES = 256 << 20
-"""Observed tensors of one inference may take so much; more of them means more passes."""
+"""Observed tensors of all inferences at work may take so much; more are looked at in turn."""
+
+SAVE_EVERY_S = 2.0
+"""What a killed process loses at most, of work that is told where to keep its state."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -34,39 +52,141 @@ def observe(
     preprocess_spec: PreprocessSpec,
     threads: int,
     progress: Progress,
+    state: Path | None = None,
     slice_bytes: int = SLICE_BYTES,
-) -> dict[str, Histogram]:
-    """Histograms of `tensors` (names of float32 values of the graph) over all `frames`.
+) -> Observation:
+    """What `tensors` (names of float32 values of the graph) hold over all `frames`.
 
-    The model takes one picture and carries static shapes for the tensors.
+    The model takes one picture and carries static shapes for the tensors. With `state`, what is
+    done is kept in that file every few seconds and at the end; frames that it already holds, of
+    this model, preprocess and content, are not looked at again.
 
     Raises:
         UsageError: the model puts NaN or infinity into a tensor, or cannot run.
         Missing: a frame cannot be read.
     """
-    (picture,) = (value.name for value in model.graph.input)
-    seen = {name: Histogram() for name in tensors}
-    inner = [name for name in tensors if name != picture]
-    slices = list(_slices(model, inner, slice_bytes)) or [[]]
-    done, work = 0, len(slices) * len(frames)
-    for row, names in enumerate(slices):
-        session = ModelSession(with_outputs(model, names), threads=threads) if names else None
-        for frame in frames:
-            x, _ = preprocess(frame.read(), preprocess_spec)
-            found = {picture: x} if row == 0 and picture in seen else {}
-            if session is not None:
-                try:
-                    found.update(zip(names, session.run({picture: x}, names), strict=True))
-                except CannotRun as error:
-                    raise _broken(f"fails on {frame.name}", str(error)) from error
-            for name, values in found.items():
-                try:
-                    seen[name].add(values)
-                except NotFinite as error:
-                    raise _broken(f"puts {error} into '{name}'", f"frame {frame.name}") from error
-            done += 1
-            progress("observe", done, work)
+    subject = subject_of(model, tensors, preprocess_spec)
+    seen = _kept(state, subject, frames)
+    left = [frame for frame in frames if frame.name not in seen.frames]
+    if not left:
+        return seen
+    observer = Observer(
+        model, subject, preprocess_spec=preprocess_spec, slice_bytes=slice_bytes // threads
+    )
+    offset = len(frames) - len(left)
+    saved = time.monotonic()
+
+    def done(row: int) -> bool:
+        progress("observe", offset + row, len(frames))
+        return state is not None and time.monotonic() - saved > SAVE_EVERY_S
+
+    for _ in observer.look_at(left, seen, threads=threads, pause=done):
+        if state is not None:
+            write_observation(state, seen)
+            saved = time.monotonic()
+    if state is not None:
+        write_observation(state, seen)
     return seen
+
+
+def subject_of(
+    model: onnx.ModelProto, tensors: Sequence[str], preprocess_spec: PreprocessSpec
+) -> Subject:
+    """What an observation of this model is bound to."""
+    return Subject(
+        model=sha256(model.SerializeToString()).hexdigest(),
+        preprocess=preprocess_digest(preprocess_spec),
+        device="cpu",
+        tensors=tuple(tensors),
+    )
+
+
+class Observer:
+    """A model with its tensors as outputs, ready to look at frames. Holds no frames."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        subject: Subject,
+        *,
+        preprocess_spec: PreprocessSpec,
+        slice_bytes: int = SLICE_BYTES,
+    ) -> None:
+        (self._picture,) = (value.name for value in model.graph.input)
+        self._spec = preprocess_spec
+        self._rows = {name: row for row, name in enumerate(subject.tensors)}
+        inner = [name for name in subject.tensors if name != self._picture]
+        try:
+            self._sessions = [
+                (names, ModelSession(with_outputs(model, names), threads=1))
+                for names in _slices(model, inner, slice_bytes)
+            ]
+        except CannotRun as error:
+            raise _broken("cannot run", str(error)) from error
+        self._locks = [threading.Lock() for _ in subject.tensors]
+
+    def look_at(
+        self,
+        frames: Sequence[RoadFrame],
+        seen: Observation,
+        *,
+        threads: int,
+        pause: Callable[[int], bool],
+    ) -> Iterator[None]:
+        """Adds `frames` to `seen`, several at once.
+
+        `pause` is told after each frame how many are done; where it answers yes, `seen` is brought
+        to whole frames and the caller has the turn.
+        """
+        running: deque[Future[None]] = deque()
+        done = 0
+        with _one_opencv_thread(), ThreadPoolExecutor(threads) as pool:
+            try:
+                for frame in frames:
+                    running.append(pool.submit(self._look, frame, seen))
+                    if len(running) <= threads:
+                        continue
+                    running.popleft().result()
+                    done += 1
+                    if pause(done):
+                        while running:
+                            running.popleft().result()
+                            done += 1
+                        yield
+                while running:
+                    running.popleft().result()
+                    done += 1
+                    pause(done)
+            finally:
+                for waiting in running:
+                    waiting.cancel()
+
+    def _look(self, frame: RoadFrame, seen: Observation) -> None:
+        x, _ = preprocess(frame.read(), self._spec)
+        histograms = list(seen.histograms.values())
+        extremes = np.zeros((len(histograms), 2), np.float32)
+
+        def add(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
+            try:
+                counted: Counted = count(values)
+            except NotFinite as error:
+                raise _broken(f"puts {error} into '{name}'", f"frame {frame.name}") from error
+            row = self._rows[name]
+            with self._locks[row]:
+                histograms[row].add_counted(counted)
+            extremes[row] = counted.lowest, counted.highest
+
+        if self._picture in self._rows:
+            add(self._picture, x)
+        for names, session in self._sessions:
+            try:
+                found = session.run({self._picture: x}, names)
+            except CannotRun as error:
+                raise _broken(f"fails on {frame.name}", str(error)) from error
+            for name in names:
+                add(name, found.pop(0))
+        seen.extremes[frame.name] = extremes
+        seen.frames[frame.name] = frame.digest()
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
@@ -78,6 +198,22 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
     wider.graph.output.extend(known[name] for name in names)
     data: bytes = wider.SerializeToString()
     return data
+
+
+def _kept(state: Path | None, subject: Subject, frames: Sequence[RoadFrame]) -> Observation:
+    """What a former run left in `state` of this very work; otherwise nothing."""
+    nothing = Observation.of_nothing(subject)
+    if state is None:
+        return nothing
+    try:
+        former = read_observation(state)
+    except (Missing, NotTrusted):
+        return nothing
+    asked = {frame.name: frame for frame in frames}
+    same = former.subject == subject and all(
+        name in asked and asked[name].digest() == digest for name, digest in former.frames.items()
+    )
+    return former if same else nothing
 
 
 def _slices(
@@ -97,6 +233,17 @@ def _slices(
         room -= needed
     if taken:
         yield taken
+
+
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """OpenCV stays on the calling thread: there is one for each core already."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _broken(what: str, found: str) -> UsageError:

@@ -185,7 +185,7 @@ def _ranges(
     return Ranges(
         tensors={
             name: range_of(histogram, method=asked.method, percentile=asked.percentile)
-            for name, histogram in seen.items()
+            for name, histogram in seen.histograms.items()
         },
         model=sha256(model.SerializeToString()).hexdigest(),
         data=data_digest(frames.calibration),

@@ -159,12 +159,13 @@ class Calibration(Strict):
     """How ranges are taken: frames looked at, frames held back to judge INT8, the method.
 
     `method` "max" takes the largest magnitude seen; "percentile" the smallest that covers
-    `percentile` percent of the values.
+    `percentile` percent of the values; "entropy" loses the least information; "mse" has the least
+    mean square error.
     """
 
     frames: Annotated[int, Field(ge=8)] = 64
     held_back: Annotated[int, Field(ge=4)] = 32
-    method: Literal["max", "percentile"] = "percentile"
+    method: Literal["max", "percentile", "entropy", "mse"] = "percentile"
     percentile: Annotated[float, Field(gt=90.0, le=100.0)] = 99.99
 
 
