@@ -120,6 +120,17 @@ def inside_reads(node: NodeProto) -> set[str]:
     return {name for within in inner for name in within.input if name}
 
 
+def made_inside(node: NodeProto) -> set[str]:
+    """Tensors that the graphs inside a node make or hold."""
+    made: set[str] = set()
+    for graph in subgraphs(node):
+        made.update(value.name for value in (*graph.initializer, *graph.input))
+        for inner in graph.node:
+            made.update(inner.output)
+            made |= made_inside(inner)
+    return made
+
+
 def copied(model: ModelProto) -> ModelProto:
     """A copy that may be changed."""
     other = ModelProto()
@@ -157,9 +168,18 @@ def rebuilt(
 
 
 def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
-    """A copy of a node that reads and makes tensors under other names."""
+    """A copy of a node that reads and makes tensors under other names, inside it too."""
     other = NodeProto()
     other.CopyFrom(node)
-    other.input[:] = [names.get(name, name) for name in node.input]
-    other.output[:] = [names.get(name, name) for name in node.output]
+    _rename(other, names)
     return other
+
+
+def _rename(node: NodeProto, names: Mapping[str, str]) -> None:
+    node.input[:] = [names.get(name, name) for name in node.input]
+    node.output[:] = [names.get(name, name) for name in node.output]
+    for graph in subgraphs(node):
+        for inner in graph.node:
+            _rename(inner, names)
+        for value in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+            value.name = names.get(value.name, value.name)

@@ -22,6 +22,7 @@ from onnx import ModelProto, TensorProto
 from torch import Tensor, nn
 
 from converters.graph import STANDARD, all_nodes, opset_of
+from converters.passes.opset import MAX_OPSET
 from converters.train import load_factory
 from edge.contract.artifact import digest_file
 from edge.contract.decode import CLASSES, CONDITION, output_shapes
@@ -167,6 +168,14 @@ def _onnx_source(path: Path, shape: Shape) -> OnnxSource:
 
 
 def _check_operators(model: ModelProto, path: Path) -> None:
+    if opset_of(model) > onnx.defs.onnx_opset_version():
+        raise UsageError(
+            f"{path} is too new",
+            expected=f"opset {onnx.defs.onnx_opset_version()} or earlier, which the installed onnx "
+            "knows",
+            found=f"opset {opset_of(model)}",
+            remedy=f"export the network with opset {MAX_OPSET} or earlier",
+        )
     local = {(function.domain, function.name) for function in model.functions}
     version = opset_of(model)
     nodes = list(all_nodes(model.graph))

@@ -27,8 +27,8 @@ from converters.passes.strip_talk import strip_talk
 from firmware_bridge.errors import GateFailed, UsageError
 
 TOLERANCE = 1e-4
-"""A pass may move an output by so much of that output's largest magnitude: float32 rounding that
-folding reorders, with room for a hundred layers."""
+"""A pass may move an output by so much of that output's largest magnitude, or of 1 where that is
+less: float32 rounding that folding reorders, with room for a hundred layers."""
 
 Shape = tuple[int, int, int, int]
 
@@ -60,8 +60,8 @@ def passes(opset: int, shape: Shape, outputs: Sequence[str]) -> tuple[Pass, ...]
     static = "shapes are static"
     return (
         Pass("mend_inputs", mend_inputs, ensures=(mended,)),
-        Pass("opset", partial(to_opset, opset=opset), (mended,), ("opset in range",)),
         Pass("bind_shapes", partial(bind_shapes, shape=shape), (mended,)),
+        Pass("opset", partial(to_opset, opset=opset), (mended,), ("opset in range",)),
         Pass("shapes", infer_shapes),
         Pass("fold_constants", fold_constants, (mended,), (constant,)),
         Pass("identities", remove_identities, ensures=("no identities",)),

@@ -1,7 +1,7 @@
 """Computes what does not depend on the picture once, here, and stores it as initializers.
 
-Runs the very operators of the model in onnxruntime. Leaves random operators and nodes with inner
-graphs alone.
+Runs the very operators of the model in onnxruntime, and again where a shape became known by that.
+Leaves random operators, sequences and nodes with inner graphs alone.
 """
 
 from __future__ import annotations
@@ -13,11 +13,18 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calibration.sessions import ModelSession
 from converters.graph import Array, Graph, inside_reads, opset_of, rebuilt, subgraphs
+from converters.passes.shapes import infer_shapes
 
 RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"}
     | {"RandomUniformLike"}
 )
+
+NO_TENSOR = frozenset(
+    {"SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SplitToSequence"}
+    | {"Optional"}
+)
+"""Operators that put out what no initializer can hold."""
 
 LARGEST_BYTES = 16 << 20
 """A constant that would be larger stays computed: the file must not grow without bound."""
@@ -27,7 +34,7 @@ def foldable(graph: Graph) -> Iterator[NodeProto]:
     """Nodes that depend on constants only, or ask for a shape that is known, in graph order."""
     constants = set(graph.initializers)
     for node in graph.nodes:
-        if node.op_type in RANDOM or any(True for _ in subgraphs(node)):
+        if node.op_type in RANDOM | NO_TENSOR or any(True for _ in subgraphs(node)):
             continue
         shape_is_known = node.op_type == "Shape" and graph.shape(node.input[0]) is not None
         if not shape_is_known and any(name not in constants for name in node.input if name):
@@ -40,11 +47,14 @@ def foldable(graph: Graph) -> Iterator[NodeProto]:
 
 
 def fold_constants(model: ModelProto) -> ModelProto:
-    """The same model with every foldable node replaced by its value."""
+    """The same model, shapes written down, with every foldable node replaced by its value."""
+    while folding := list(foldable(Graph(model))):
+        model = infer_shapes(_fold(model, folding))
+    return model
+
+
+def _fold(model: ModelProto, folding: list[NodeProto]) -> ModelProto:
     graph = Graph(model)
-    folding = list(foldable(graph))
-    if not folding:
-        return model
     folded = {id(node) for node in folding}
     kept = [node for node in graph.nodes if id(node) not in folded]
     needed = {name for node in kept for name in node.input} | set(graph.outputs)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from onnx import ModelProto
 
-from converters.graph import Graph, rebuilt, renamed
+from converters.graph import Graph, made_inside, rebuilt, renamed
 
 PICTURE = "images"
 
@@ -20,8 +20,9 @@ def name_everything(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
     graph = Graph(model)
     wanted = {graph.inputs[0]: PICTURE, **dict(zip(graph.outputs, outputs, strict=True))}
     taken = {*graph.inputs, *graph.producer, *graph.initializers}
+    taken |= {name for node in graph.nodes for name in made_inside(node)}
     # A tensor inside that has such a name already gets out of the way.
-    names = {name: f"{name}_inside" for name in wanted.values() if name in taken - set(wanted)}
+    names = {name: _free(name, taken) for name in wanted.values() if name in taken - set(wanted)}
     names |= wanted
     other = rebuilt(model, nodes=[renamed(node, names) for node in graph.nodes])
     for value in (*other.graph.input, *other.graph.output):
@@ -36,3 +37,10 @@ def name_everything(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
         seen.add(name)
         node.name = name
     return other
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that no tensor has, close to `name`."""
+    while name in taken:
+        name = f"{name}_inside"
+    return name

@@ -11,7 +11,9 @@ from collections.abc import Callable
 import onnx
 from onnx import ModelProto, NodeProto, helper, version_converter
 
-from converters.graph import Graph, all_nodes, attributes, opset_of, rebuilt
+from converters.graph import Graph, all_nodes, attributes, opset_of, rebuilt, subgraphs
+from converters.passes.fold_constants import fold_constants
+from converters.passes.shapes import infer_shapes
 from firmware_bridge.errors import UsageError
 
 MIN_OPSET, MAX_OPSET = 17, 21
@@ -50,10 +52,18 @@ def to_opset(model: ModelProto, opset: int) -> ModelProto:
 
 
 def _lower_to_17(model: ModelProto) -> ModelProto:
+    # What an operator is to be written as depends on constants and shapes.
+    model = fold_constants(infer_shapes(model))
     graph = Graph(model)
     foreign = sorted({n.op_type for n in all_nodes(model.graph)} & ONLY_FROM_18)
     if foreign:
         raise _no_way(18, 17, f"{', '.join(foreign)} exist from opset 18 on")
+    for outer in graph.nodes:
+        inside = {n.op_type for part in subgraphs(outer) for n in all_nodes(part)} & set(
+            LOWER_TO_17
+        )
+        if inside:
+            raise _no_way(18, 17, f"{', '.join(sorted(inside))} inside {outer.op_type}")
     nodes = []
     for node in graph.nodes:
         lower = LOWER_TO_17.get(node.op_type)
@@ -109,7 +119,9 @@ def _split(graph: Graph, node: NodeProto) -> NodeProto:
 def _pad(graph: Graph, node: NodeProto) -> NodeProto:
     """Pad: axes came as an input in 18."""
     if len(node.input) < 4 or not node.input[3]:
-        return _copy(node)
+        other = _copy(node)
+        del other.input[3:]
+        return other
     raise _no_way(18, 17, f"Pad '{node.name}' pads chosen axes")
 
 
