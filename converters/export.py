@@ -7,6 +7,7 @@ taken out by the pass `strip_talk`.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -74,9 +75,14 @@ def export(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the exporter's warnings and log for the time of the export."""
+    """Silences the exporter's warnings, log and prints (a program it cannot trace is written to
+    stderr whole) for the time of the export."""
     disabled = logging.root.manager.disable
-    with warnings.catch_warnings():
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
         try:

@@ -32,7 +32,7 @@ class Difference:
     Attributes:
         max_abs: largest difference of any value, in the output's own units.
         snr_db: 10 log10(power of the reference / power of the difference); None where they are
-            equal in every bit.
+            equal in every bit, -inf or NaN where one of them puts out such values.
     """
 
     max_abs: float
@@ -59,9 +59,9 @@ class Parity:
 
     @property
     def snr_db(self) -> float | None:
-        """The lowest ratio of any output; None where all are equal in every bit."""
-        ratios = [output.snr_db for output in self.outputs.values()]
-        return min((ratio for ratio in ratios if ratio is not None), default=None)
+        """The lowest ratio of any output, NaN where one is; None where all are equal bit by bit."""
+        ratios = [o.snr_db for o in self.outputs.values() if o.snr_db is not None]
+        return math.nan if any(map(math.isnan, ratios)) else min(ratios, default=None)
 
 
 class _Sums:
@@ -79,10 +79,11 @@ class _Sums:
         self._worst = largest if math.isnan(largest) else max(self._worst, largest)
 
     def result(self) -> Difference:
-        snr = None
-        if self._noise > 0.0:
-            snr = 10.0 * math.log10(max(self._signal, 1e-300) / self._noise)
-        return Difference(self._worst, snr)
+        if self._noise == 0.0:
+            return Difference(self._worst, None)
+        # A difference of logarithms: a network that puts out infinity makes the noise infinite.
+        signal, noise = np.log10([max(self._signal, 1e-300), self._noise])
+        return Difference(self._worst, float(10.0 * (signal - noise)))
 
 
 class Comparison:

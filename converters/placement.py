@@ -86,7 +86,7 @@ def place(model: ModelProto) -> Placement:
             continue
         never = r9_never(graph, node.input[DATA])
         if not r3_weight_is_constant(graph, node):
-            left.append(LeftFloat(node.name, "R3", "its weight is computed"))
+            left.append(LeftFloat(node.name, "R3", "its weight is no constant matrix or kernel"))
         elif never is not None:
             left.append(LeftFloat(node.name, "R9", f"its input is {never}"))
         elif node.name not in wanted:

@@ -7,35 +7,25 @@ runs code from a weights file.
 
 from __future__ import annotations
 
-import pickle
-from collections import Counter
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
-import onnx.inliner
 import torch
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 from torch import Tensor, nn
 
-from converters.graph import STANDARD, all_nodes, opset_of
-from converters.passes.opset import MAX_OPSET
+from converters.onnx_file import Shape, read_onnx
 from converters.train import load_factory
 from edge.contract.artifact import digest_file
 from edge.contract.decode import CLASSES, CONDITION, output_shapes
 from edge.contract.mission import Mission
 from firmware_bridge.errors import Missing, UsageError
 
-Shape = tuple[int, int, int, int]
-
 NESTED = ("state_dict", "model_state_dict", "model")
 """Where training scripts keep the weights inside a checkpoint."""
-
-OLDEST_OPSET = 9
-"""Older files lack shapes and operators that the upgrade needs."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +70,8 @@ def open_source(mission: Mission) -> Source:
     """
     model = mission.model
     if model.file is not None:
-        return _onnx_source(model.file, picture_shape(mission))
+        network, digest = read_onnx(model.file, picture_shape(mission))
+        return OnnxSource(network, model.file, digest)
     assert model.factory is not None  # the mission's own checks refuse neither, and one
     assert model.weights is not None  # without the other
     return _torch_source(model.factory, model.weights, mission)
@@ -133,116 +124,6 @@ def _other_output(
     )
 
 
-def _onnx_source(path: Path, shape: Shape) -> OnnxSource:
-    if not path.is_file():
-        raise Missing(
-            f"no model at {path}",
-            expected="the ONNX file of your detector",
-            found="no such file" if not path.exists() else "a folder",
-            remedy=f"put the file there as {path.name}, or point at it: --set model.file=PATH",
-        )
-    digest = digest_file(path)
-    try:
-        model = onnx.load(path)
-    # A file of another kind decodes as garbage, or as a model without a graph.
-    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
-        raise _no_onnx(path, str(error) or "bytes that are no ONNX model") from error
-    except OSError as error:
-        raise Missing(
-            f"cannot read {path} or the weights that lie beside it",
-            expected="the ONNX file, with its external data files in the same folder",
-            found=error.strerror or str(error),
-            remedy="copy all its files, or export it as one file",
-        ) from error
-    if not model.graph.node or not model.graph.output or not opset_of(model):
-        raise _no_onnx(path, f"{path.stat().st_size} bytes without a graph in them")
-    _check_operators(model, path)
-    # Upstream functions become plain nodes, so that rules see what runs.
-    model = onnx.inliner.inline_local_functions(model) if model.functions else model
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
-    _check_input(model, path, shape)
-    return OnnxSource(model, path, digest)
-
-
-def _check_operators(model: ModelProto, path: Path) -> None:
-    if opset_of(model) > onnx.defs.onnx_opset_version():
-        raise UsageError(
-            f"{path} is too new",
-            expected=f"opset {onnx.defs.onnx_opset_version()} or earlier, which the installed onnx "
-            "knows",
-            found=f"opset {opset_of(model)}",
-            remedy=f"export the network with opset {MAX_OPSET} or earlier",
-        )
-    local = {(function.domain, function.name) for function in model.functions}
-    version = opset_of(model)
-    nodes = list(all_nodes(model.graph))
-    foreign = Counter(
-        f"{node.domain or 'ai.onnx'}::{node.op_type}"
-        for node in nodes
-        if (node.domain, node.op_type) not in local
-        and not (node.domain in STANDARD and onnx.defs.has(node.op_type, version, ""))
-    )
-    if foreign:
-        raise UsageError(
-            f"{path} uses operators that are not in the ONNX standard",
-            expected=f"operators of ai.onnx opset {version}",
-            found=", ".join(f"{name} ({count})" for name, count in sorted(foreign.items())),
-            remedy="export the network with standard operators only, or cut the file before them",
-        )
-    if version < OLDEST_OPSET:
-        raise UsageError(
-            f"{path} is too old",
-            expected=f"opset {OLDEST_OPSET} or later",
-            found=f"opset {version}",
-            remedy="export the network again",
-        )
-    if any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in nodes):
-        raise UsageError(
-            f"{path} is quantized already",
-            expected="a float network",
-            found="QuantizeLinear or QLinearConv in the graph",
-            remedy="give the float network it was made from",
-        )
-
-
-def _check_input(model: ModelProto, path: Path, shape: Shape) -> None:
-    constants = {tensor.name for tensor in model.graph.initializer}
-    fed = [value for value in model.graph.input if value.name not in constants]
-    shown = [f"{value.name} {_sizes(value)}" for value in fed]
-    fits = len(fed) == 1 and fed[0].type.tensor_type.elem_type == TensorProto.FLOAT
-    if fits:
-        sizes = _sizes(fed[0])
-        fits = not sizes or (
-            len(sizes) == len(shape)
-            and all(size in ("?", wanted) for size, wanted in zip(sizes, shape, strict=True))
-        )
-    if not fits:
-        raise UsageError(
-            f"{path} does not take the mission's picture",
-            expected=f"one float32 input {list(shape)}",
-            found=", ".join(shown) or "no input",
-            remedy="correct model.input in the mission, or export the network for that size",
-        )
-
-
-def _sizes(value: onnx.ValueInfoProto) -> list[int | str]:
-    """Sizes of an input; "?" where the file leaves one open."""
-    sizes = value.type.tensor_type.shape.dim
-    return [size.dim_value if size.HasField("dim_value") else "?" for size in sizes]
-
-
-def _no_onnx(path: Path, found: str) -> UsageError:
-    return UsageError(
-        f"{path} is not a whole ONNX model",
-        expected="an ONNX file as an exporter wrote it",
-        found=found,
-        remedy="copy or export it again, or point at another file: --set model.file=PATH",
-    )
-
-
 def _torch_source(factory: str, weights: Path, mission: Mission) -> TorchSource:
     make = load_factory(factory)
     sizes = mission.model.head_sizes
@@ -278,11 +159,13 @@ def _torch_source(factory: str, weights: Path, mission: Mission) -> TorchSource:
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, without `module.` prefixes."""
+    """The state dict in a file."""
     try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    # torch.load raises whatever its unpickler, zip reader or legacy reader meets.
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        with warnings.catch_warnings(action="ignore"):
+            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    # Garbage makes torch's unpickler, zip reader or legacy reader raise nearly anything: KeyError,
+    # struct.error, AssertionError and more, all of which mean that the file holds no weights.
+    except Exception as error:
         raise _no_weights(path, _first_sentence(error)) from error
     while isinstance(loaded, Mapping) and (inner := [k for k in NESTED if k in loaded]):
         loaded = loaded[inner[0]]
@@ -290,7 +173,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         raise _no_weights(path, f"a {type(loaded).__name__}")
     if not all(isinstance(key, str) and isinstance(v, Tensor) for key, v in loaded.items()):
         raise _no_weights(path, "a dictionary of other things than tensors")
-    return {key.removeprefix("module."): value for key, value in loaded.items()}
+    return dict(loaded)
 
 
 def _load(
@@ -302,6 +185,8 @@ def _load(
     sizes: tuple[int, ...],
 ) -> None:
     own = network.state_dict()
+    if not any(key in own for key in state):  # saved from a DataParallel around the network
+        state = {key.removeprefix("module."): value for key, value in state.items()}
     other_sizes = [
         f"{key} is {list(state[key].shape)} in the file and {list(own[key].shape)} in the network"
         for key in own
