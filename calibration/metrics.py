@@ -1,4 +1,5 @@
-"""How good detections are: average precision by COCO rules, and how much of one set another finds.
+"""How good detections are: average precision by COCO rules, how much of one set another finds, and
+how sure a share is.
 
 Pure functions of boxes; never runs a model.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,19 +87,44 @@ def found_share(
 ) -> tuple[int, int]:
     """How many of the reference's detections the candidate finds: (found, of).
 
-    A detection of `reference` with score >= `score_min` is found when a detection of `candidate`
-    in the same frame, of the same label and not yet taken, overlaps it by `iou_threshold`. Best
-    scores choose first.
+    A detection of `reference` counts with a score of `score_min`; see `matched` for found.
     """
     found = of = 0
     for wanted, offered in zip(reference, candidate, strict=True):
-        overlap = iou_matrix(wanted.boxes, offered.boxes)
-        overlap[wanted.labels[:, None] != offered.labels[None, :]] = 0.0
-        for row in np.argsort(-wanted.scores, kind="stable"):
-            if wanted.scores[row] < score_min:
-                continue
-            of += 1
-            if overlap.shape[1] and overlap[row].max() >= iou_threshold:
-                found += 1
-                overlap[:, overlap[row].argmax()] = 0.0
+        asked = wanted.scores >= score_min
+        partner = matched(wanted, offered, iou_threshold=iou_threshold)
+        found += int(np.count_nonzero(partner[asked] >= 0))
+        of += int(np.count_nonzero(asked))
     return found, of
+
+
+def matched(wanted: Detections, offered: Detections, *, iou_threshold: float) -> NDArray[np.int64]:
+    """Which of `offered` stands for each of `wanted` in one frame: (len(wanted),) rows, or -1.
+
+    It has the same label, overlaps by `iou_threshold` and stands for no other. Best scores of
+    `wanted` choose first, and take the largest overlap.
+    """
+    partner = np.full(len(wanted), -1, np.int64)
+    overlap = iou_matrix(wanted.boxes, offered.boxes)
+    overlap[wanted.labels[:, None] != offered.labels[None, :]] = 0.0
+    if not overlap.size:
+        return partner
+    for row in np.argsort(-wanted.scores, kind="stable"):
+        if overlap[row].max() >= iou_threshold:
+            partner[row] = overlap[row].argmax()
+            overlap[:, partner[row]] = 0.0
+    return partner
+
+
+def wilson_95(found: int, of: int) -> tuple[float, float]:
+    """The 95 % interval of a share found / of, 0..1; (0, 1) where `of` is 0.
+
+    Source: Wilson's score interval (1927), which stays inside 0..1 for small counts.
+    """
+    if not of:
+        return 0.0, 1.0
+    z = 1.959963984540054
+    share, spread = found / of, z * z / of
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -124,3 +124,14 @@ def conditions_of(metadata: Mapping[str, str]) -> Named:
         if (meant := words[word]) is not None:
             found[meant[0]] = meant[1]
     return Named(dataclasses.replace(Conditions(), **found), tuple(unknown))
+
+
+def own_words(metadata: Mapping[str, str]) -> str:
+    """What the same fields say in the data set's own words, for people: "heavy fog, rain"."""
+    words = []
+    for key, value in metadata.items():
+        field, word = key.strip().lower(), str(value).strip()
+        if field in ALIASES and word and word.lower() not in _NO:
+            is_flag = word.lower() in ("1", "yes", "true")
+            words.append(field.replace("_", " ") if is_flag else word)
+    return ", ".join(words)

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from calibration.dataset.condition_words import conditions_of, words_of
+from calibration.dataset.conditions import conditions_of, own_words
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_file
 from edge.contract.conditions import Conditions
@@ -78,7 +78,7 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
 
     With `table`, a CSV in `root` whose first column is a file name (relative to `root`, or the
     bare name where it is unique) only its rows are taken, grouped by its column `group`, with the
-    conditions that its columns tell (`condition_words`).
+    conditions that its columns tell (`conditions.py`).
     """
     if not root.is_dir():
         raise _no_frames(root, "no such folder" if not root.exists() else "a file")
@@ -100,18 +100,21 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
         return [ImageFrame(name, name, path, Conditions(), "") for name, path in names.items()]
     rows = _rows(root / table, group, names)
     return [
-        ImageFrame(name, (row[group] or "").strip(), names[name], conditions_of(row), words_of(row))
+        ImageFrame(
+            name, row[group].strip(), names[name], conditions_of(row).conditions, own_words(row)
+        )
         for name, row in sorted(rows.items())
     ]
 
 
-def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[str, str | None]]:
+def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[str, str]]:
     """Picture name -> its row of the table."""
     try:
         with table.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
-            rows = list(reader)
             columns = list(reader.fieldnames or [])
+            # A line may be shorter than the header.
+            rows = [{column: row[column] or "" for column in columns} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Missing(
             f"cannot read the table {table}",
@@ -128,9 +131,9 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
         )
     bare = Counter(path.name for path in names.values())
     by_bare = {path.name: name for name, path in names.items() if bare[path.name] == 1}
-    named: dict[str, Mapping[str, str | None]] = {}
+    named: dict[str, Mapping[str, str]] = {}
     for line, row in enumerate(rows, start=2):
-        given, value = row[columns[0]] or "", (row[group] or "").strip()
+        given, value = row[columns[0]], row[group].strip()
         name = given if given in names else by_bare.get(given)
         if name is None or not value:
             raise UsageError(
@@ -140,7 +143,7 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
                 + (" (a name that several pictures have)" if bare[given] > 1 else ""),
                 remedy="correct or remove the line, or put the picture there",
             )
-        before = (named.get(name, row)[group] or "").strip()
+        before = named.get(name, row)[group].strip()
         if before != value:
             raise UsageError(
                 f"{table}, line {line}, contradicts an earlier one",
@@ -149,7 +152,7 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
                 remedy="correct or remove one of the lines: a picture in two groups could be "
                 "calibrated on and judged on",
             )
-        named[name] = {column: row[column] for column in columns}
+        named[name] = row
     return named
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from calibration.metrics import Truth
 from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage
-from edge.scenes.still import CALIBRATION, seed_of, still
+from edge.scenes.still import CALIBRATION, drawn_in, seed_of, still
 from edge.scenes.world import SCENE_LABELS
 
 ROOM = 100_000
@@ -38,8 +38,8 @@ class SceneFrame:
 
     @property
     def conditions(self) -> Conditions:
-        """Not known: scenes are drawn without a word on weather."""
-        return Conditions()
+        """What it was drawn in."""
+        return drawn_in(self.seed)
 
     @property
     def words(self) -> str:

@@ -186,7 +186,7 @@ def _rules_look_for_one_thing(raw: Raw) -> Iterator[Mistake]:
                 yield f"{key}.{name}", "goes with label: a scene is the whole frame"
 
 
-OF_OBJECTS = {"zone": None, "height_min": 0.0, "count": 1, "time_to_contact_max_s": None}
+OF_OBJECTS = {"zone": None, "height_min": 0.0, "count": 1}
 """Keys of `when` that only objects have, with the value that asks for nothing."""
 
 

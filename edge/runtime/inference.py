@@ -148,10 +148,7 @@ class Inference:
         stages.lap("decode")
         tracks: tuple[Track, ...] = ()
         if isinstance(perception, Known):
-            height, width = frame.image.shape[:2]
-            tracks = self._tracker.update(
-                perception.detections, frame.captured_ns, frame_size=(width, height)
-            )
+            tracks = self._tracker.update(perception.detections, frame.captured_ns)
             stages.lap("track")
         return Result(frame, perception, tracks, stages.ms)
 

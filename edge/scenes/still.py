@@ -59,6 +59,15 @@ def seed_of(purpose: int, number: int) -> int:
     return purpose * 100_000_000 + number
 
 
+def drawn_in(seed: int) -> Conditions:
+    """The conditions that `still` draws for a seed where none are given."""
+    return drawn_conditions(_random(seed), None)
+
+
+def _random(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 0x5CE0E])
+
+
 def still(
     seed: int,
     *,
@@ -70,7 +79,7 @@ def still(
 
     What `conditions` leave open is drawn from the seed.
     """
-    random = np.random.default_rng([seed, 0x5CE0E])
+    random = _random(seed)
     conditions = drawn_conditions(random, conditions)
     camera = Camera(width_px, height_px, round(height_px * float(random.uniform(0.40, 0.50))))
     things = random_things(random)

@@ -1,4 +1,4 @@
-"""What a data set's table says about weather, light and road, in the project's words."""
+"""What road frames tell beside their picture: conditions, and what is in them."""
 
 from __future__ import annotations
 
@@ -9,45 +9,24 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.dataset.condition_words import ALIASES, FLAGS, conditions_of, words_of
+from calibration.dataset.conditions import own_words
 from calibration.dataset.images import image_frames
 from calibration.dataset.scenes import scene_frames
-from edge.contract.conditions import LIGHTS, ROADS, WEATHERS, Conditions
-
-
-def test_every_alias_and_flag_leads_to_a_word_of_the_vocabulary() -> None:
-    words = {"weather": WEATHERS, "light": LIGHTS, "road": ROADS}
-    for kind, aliases in ALIASES.items():
-        assert set(aliases.values()) == set(words[kind])
-    for kind, word in FLAGS.values():
-        assert word in words[kind]
+from edge.contract.conditions import Conditions
+from edge.scenes.still import still
 
 
 @pytest.mark.parametrize(
-    ("row", "known", "words"),
+    ("row", "words"),
     [
-        ({"weather": "sunny"}, Conditions("clear"), "sunny"),
-        ({"weather": "sunny+cloudy", "rain": "0"}, Conditions("cloudy"), "sunny+cloudy"),
-        ({"weather": "cloudy", "rain": "1"}, Conditions("rain"), "cloudy, rain"),
-        ({"weather": "Heavy Fog ", "rain": "1"}, Conditions("fog"), "Heavy Fog, rain"),
-        ({"dawn_dusk": "1"}, Conditions(light="dusk"), "dawn dusk"),
-        ({"dawn_dusk": "0"}, Conditions(light="day"), ""),
-        # A table that tells nights too may leave a night's dawn_dusk at 0.
-        ({"dawn_dusk": "0", "night": "1"}, Conditions(light="night"), "night"),
-        ({"dawn_dusk": "0", "night": "0"}, Conditions(), ""),
-        ({"dawn_dusk": ""}, Conditions(), ""),
-        (
-            {"weather": "overcast", "timeofday": "dawn/dusk", "scene": "city street"},
-            Conditions("cloudy", "dusk", "city"),
-            "overcast, dawn/dusk, city street",
-        ),
-        ({"weather": "sandstorm"}, Conditions(), "sandstorm"),
-        ({"weather": None, "width": "848"}, Conditions(), ""),
+        ({"weather": "Heavy Fog ", "rain": "1", "dawn_dusk": "0"}, "Heavy Fog, rain"),
+        ({"dawn_dusk": "1", "width": "848"}, "dawn dusk"),
+        ({"weather": "sandstorm"}, "sandstorm"),
+        ({"weather": "undefined", "rain": ""}, ""),
     ],
 )
-def test_a_row_becomes_conditions(row: dict[str, str | None], known: object, words: str) -> None:
-    assert conditions_of(row) == known
-    assert words_of(row) == words
+def test_people_read_the_data_sets_own_words(row: dict[str, str], words: str) -> None:
+    assert own_words(row) == words
 
 
 def test_pictures_take_the_conditions_of_their_row(tmp_path: Path) -> None:
@@ -82,3 +61,10 @@ def test_truth_of_a_scene_speaks_the_missions_labels() -> None:
     assert truth("bird", "traffic sign", "vehicle", "pedestrian") == whole
     assert truth("vehicle") == [label for label in whole if label == "vehicle"]
     assert truth("bird") is None
+
+
+def test_a_scene_tells_what_it_was_drawn_in() -> None:
+    (frame,) = scene_frames(1, seed=3, width_px=320, height_px=192, labels=("vehicle",))
+    drawn = still(frame.seed, width_px=320, height_px=192)
+    assert frame.conditions == drawn.conditions
+    assert None not in (drawn.conditions.weather, drawn.conditions.light, drawn.conditions.road)
