@@ -52,7 +52,8 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Gate:
-    """One row of the table: `sign` -1 for a largest allowed value, 1 for a least."""
+    """One row of the table: `sign` -1 for a largest allowed value, 1 for a least; `of_condition`
+    where it judges the condition head."""
 
     name: str
     artifact: str
@@ -60,6 +61,7 @@ class Gate:
     measure: Callable[[Measured], float | None]
     sign: int
     say: Callable[[Measured], str]
+    of_condition: bool = False
 
 
 def _found_sentence(name: str) -> Callable[[Measured], str]:
@@ -81,12 +83,7 @@ def _found_sentence(name: str) -> Callable[[Measured], str]:
 
 
 def _condition_sentence(name: str) -> Callable[[Measured], str]:
-    def say(seen: Measured) -> str:
-        if name not in seen.condition:
-            return "the network has no condition head"
-        return _agrees(name, seen.condition[name], "condition")
-
-    return say
+    return lambda seen: _agrees(name, seen.condition[name], "condition")
 
 
 def _agrees(name: str, found: Found, what: str) -> str:
@@ -105,7 +102,7 @@ def _broken(found: Found) -> str:
 
 
 def _condition_share(name: str) -> Callable[[Measured], float | None]:
-    return lambda seen: seen.condition[name].share if name in seen.condition else None
+    return lambda seen: seen.condition[name].share
 
 
 GATES: tuple[Gate, ...] = (
@@ -140,6 +137,7 @@ GATES: tuple[Gate, ...] = (
         _condition_share(INT8),
         1,
         _condition_sentence(INT8),
+        of_condition=True,
     ),
     Gate(
         "condition_agree_min cpu",
@@ -148,6 +146,7 @@ GATES: tuple[Gate, ...] = (
         _condition_share(CPU),
         1,
         _condition_sentence(CPU),
+        of_condition=True,
     ),
     Gate(
         "size_max_mb",
@@ -161,9 +160,11 @@ GATES: tuple[Gate, ...] = (
 
 
 def judge_gates(limits: Gates, seen: Measured) -> tuple[GateResult, ...]:
-    """The verdict of every gate of GATES, in order."""
+    """The verdict of every gate of GATES that the network has something for, in order."""
     results = []
     for gate in GATES:
+        if gate.of_condition and not seen.condition:
+            continue
         limit, measured = gate.limit(limits), gate.measure(seen)
         passed = None
         text = "not gated"

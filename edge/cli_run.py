@@ -127,6 +127,9 @@ def print_report(report: dict[str, Any]) -> None:
         f"{commands['sent']} commands sent, {commands['acknowledged']} acknowledged; "
         f"{report['ended']} after {report['seconds']:.1f} s"
     )
+    for head, counts in report["scenes"].items():
+        told = ", ".join(f"{label} in {count} frames" for label, count in counts.items())
+        console.print(f"{head}: {told}", markup=False)
     console.print(_latency_table(report["latency_ms"]))
     if report["timeline"]:
         console.print(_timeline_table(report["timeline"]))

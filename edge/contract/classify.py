@@ -48,9 +48,8 @@ def top(raw: Floats, spec: HeadSpec) -> tuple[int, float]:
         raise ValueError(f"output has shape {raw.shape}, {len(spec.labels)} labels need {wanted}")
     if not np.isfinite(raw).all():
         raise ValueError("output holds NaN or Inf")
-    likely = shares(raw[0])
-    row = int(likely.argmax())
-    return row, float(likely[row])
+    row = int(raw[0].argmax())  # of logits: shares round, and ties would fall to another label
+    return row, float(shares(raw[0])[row])
 
 
 def classify(raw: Floats, spec: HeadSpec, *, head: str) -> Classified:

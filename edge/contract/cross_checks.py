@@ -138,6 +138,12 @@ def _budget_fits(raw: Raw) -> Iterator[Mistake]:
         yield "budget.end_to_end_ms", f"{limit:g} is less than the {total:g} ms of its stages"
 
 
+def _gates_have_a_subject(raw: Raw) -> Iterator[Mistake]:
+    asked = _section(raw, "gates").get("condition_agree_min") is not None
+    if asked and _section(raw, "model").get("condition") is None:
+        yield "gates.condition_agree_min", "there is no [model.condition] to agree on"
+
+
 def _rules_are_distinct(raw: Raw) -> Iterator[Mistake]:
     names = [rule.get("name") for _, rule in _rules(raw)]
     for row, name in enumerate(names):
@@ -186,7 +192,7 @@ def _rules_look_for_one_thing(raw: Raw) -> Iterator[Mistake]:
                 yield f"{key}.{name}", "goes with label: a scene is the whole frame"
 
 
-OF_OBJECTS = {"zone": None, "height_min": 0.0, "count": 1}
+OF_OBJECTS = {"zone": None, "height_min": 0.0, "count": 1, "time_to_contact_max_s": None}
 """Keys of `when` that only objects have, with the value that asks for nothing."""
 
 
@@ -246,6 +252,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _std_divides,
     _data_complete,
     _budget_fits,
+    _gates_have_a_subject,
     _rules_are_distinct,
     _rules_name_known_things,
     _rules_look_for_one_thing,

@@ -30,7 +30,8 @@ class When(Strict):
     scene: a label of the condition head, or of a classifier: what the whole frame is like.
     confidence: least score. zone: a name in `[policy.zones]` that must hold the middle of the box's
     lower edge (where it stands on the road); without one the whole frame. height_min: least box
-    height as a share of the frame's.
+    height as a share of the frame's. time_to_contact_max_s: objects that come closer and would be
+    here within so long, by how fast their boxes grow.
     """
 
     label: Text | None = None
@@ -39,6 +40,7 @@ class When(Strict):
     zone: Text | None = None
     height_min: Share = 0.0
     count: Annotated[int, Field(ge=1)] = 1
+    time_to_contact_max_s: Annotated[float, Field(gt=0.0, le=10.0)] | None = None
 
 
 class Confirm(Strict):

@@ -17,6 +17,7 @@ from edge.runtime.capture import CameraState
 from edge.runtime.events import RunEvent
 from edge.runtime.faults import FaultLog
 from edge.runtime.loop import Turn, effective_in
+from edge.runtime.scene_log import SceneLog
 from edge.runtime.sources import SourceInfo
 from edge.runtime.timeline import Stamp, Timeline
 from edge.runtime.tracker import Track
@@ -41,13 +42,14 @@ class Effective:
 
 @dataclass(frozen=True)
 class TrackSpan:
-    """One track's life in seconds of the clip."""
+    """One track's life in seconds of the clip, and the least time to contact it came to."""
 
     id: int
     label: str
     first_s: float
     last_s: float
     hits: int
+    least_time_to_contact_s: float
 
 
 class Chronicle:
@@ -81,6 +83,7 @@ class Chronicle:
         self.modes: deque[tuple[Stamp, Mode]] = deque(maxlen=_KEPT)
         self.effective: deque[Effective] = deque(maxlen=_KEPT)
         self.tracks: dict[int, TrackSpan] = {}
+        self.scenes = SceneLog()
         self.commands: Counter[Action] = Counter()
         self.inferred = 0
         self.unknown = 0
@@ -110,13 +113,17 @@ class Chronicle:
             self._clip_start_ns = frame.captured_ns - round(frame.index * 1e9 / self._source.fps)
         self._frame = frame.index
         self.inferred += 1
-        unknown = turn.result.perception
-        reason = unknown.reason if isinstance(unknown, Unknown) else None
+        perception = turn.result.perception
+        reason = perception.reason if isinstance(perception, Unknown) else None
         self.unknown += reason is not None
         if reason is not None and reason != self._unknown:
             self._faults.note("perception unknown", reason)
         self._unknown = reason
         at = self._stamp(frame.captured_ns)
+        if not isinstance(perception, Unknown):
+            for said in self.scenes.take(perception.scene):
+                text = f"{said.head} {said.label} ({said.score:.2f})"
+                self._say("scene", at, text, head=said.head, label=said.label, score=said.score)
         for track in turn.result.tracks:
             if track.missed_frames == 0:
                 self._take_track(track)
@@ -128,7 +135,11 @@ class Chronicle:
         assert first is not None
         assert last is not None
         label = self._labels[track.label]
-        self.tracks[track.id] = TrackSpan(track.id, label, first, last, track.hits)
+        before = self.tracks.get(track.id)
+        least = track.time_to_contact_s
+        if before is not None:
+            least = min(least, before.least_time_to_contact_s)
+        self.tracks[track.id] = TrackSpan(track.id, label, first, last, track.hits, least)
         if len(self.tracks) > _KEPT:
             del self.tracks[next(iter(self.tracks))]
 

@@ -192,6 +192,7 @@ class _Run:
             timeline=self._chronicle.timeline.episodes,
             modes=tuple(self._chronicle.modes),
             tracks=tuple(self._chronicle.tracks.values()),
+            scenes=self._chronicle.scenes.to_json(),
             faults=self._faults.faults,
             recording=recording,
             housekeeping=Housekeeping(collector.collections, round(collector.longest_ms, 3)),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge.contract.mission import Mission
-from edge.contract.perception import BgrImage, Unknown
+from edge.contract.perception import BgrImage, Classified, Known, Unknown
 from edge.contract.rules import Rule
 from edge.runtime.loop import Turn
 from edge.runtime.matching import matching
@@ -36,6 +36,9 @@ ACTION_COLORS: Mapping[Action, Color] = {
     Action.EMERGENCY_STOP: (90, 20, 200),
 }
 """Blue, green, red; from calm green over amber to red as actions get graver."""
+
+SHOWN_TIME_TO_CONTACT_S = 10.0
+"""Longer times are not written beside a box: nobody acts on them."""
 
 TRACK_COLORS: Sequence[Color] = (
     (250, 200, 90),
@@ -66,6 +69,9 @@ class Painter:
             if track.missed_frames == 0:
                 self._track(image, track, struck.get(track.id), unit)
         self._top_bar(image, turn, unit)
+        perception = turn.result.perception
+        if isinstance(perception, Known):
+            self._scene(image, perception.scene, unit)
         self._bottom_bar(image, turn, unit)
         return image
 
@@ -113,7 +119,19 @@ class Painter:
         thickness = max(1, round((3 if rule is not None else 2) * unit))
         cv2.rectangle(image, (x1, y1), (x2, y2), color, thickness, cv2.LINE_AA)
         label = self._mission.model.labels[track.label]
-        self._tag(image, f"{label} #{track.id}  {track.score:.2f}", (x1, y1), color, unit)
+        text = f"{label} #{track.id}  {track.score:.2f}"
+        if track.time_to_contact_s <= SHOWN_TIME_TO_CONTACT_S:
+            text += f"  {track.time_to_contact_s:.1f} s"
+        self._tag(image, text, (x1, y1), color, unit)
+
+    def _scene(self, image: BgrImage, scene: Sequence[Classified], unit: float) -> None:
+        """What each head says of the whole frame, below the top bar."""
+        top = round(64 * unit)
+        for row, said in enumerate(scene, start=1):
+            color = GREY if said.label is None else WHITE
+            text = f"{said.head}: {said.label or 'not known'}  {said.score:.2f}"
+            place = (round(14 * unit), top + round(26 * unit * row))
+            self._tag(image, text, place, color, unit)
 
     def _top_bar(self, image: BgrImage, turn: Turn, unit: float) -> None:
         """Left what is commanded and why, right what the microcontroller applies."""

@@ -15,8 +15,8 @@ class RunEvent:
     """One thing that happened.
 
     Attributes:
-        kind: "frame", "mode", "rule", "fallback", "command", "effective", "link", "camera" or
-            "fault".
+        kind: "frame", "mode", "scene", "rule", "fallback", "command", "effective", "link",
+            "camera" or "fault".
         mono_ms: milliseconds since the run began.
         text: one line for a person.
         values: the same for a program; the keys are listed in docs/runtime.md.

@@ -148,7 +148,10 @@ class Inference:
         stages.lap("decode")
         tracks: tuple[Track, ...] = ()
         if isinstance(perception, Known):
-            tracks = self._tracker.update(perception.detections, frame.captured_ns)
+            height, width = frame.image.shape[:2]
+            tracks = self._tracker.update(
+                perception.detections, frame.captured_ns, frame_size=(width, height)
+            )
             stages.lap("track")
         return Result(frame, perception, tracks, stages.ms)
 

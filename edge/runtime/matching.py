@@ -6,6 +6,7 @@ Pure; confirming over frames is in rule_state.py. Never takes what is not known 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from edge.contract.decode import CLASSES, CONDITION
@@ -53,6 +54,7 @@ def matching(
     `frame_size` is (width_px, height_px).
     """
     width, height = frame_size
+    within_s = math.inf if when.time_to_contact_max_s is None else when.time_to_contact_max_s
 
     def matches(track: Track) -> bool:
         return (
@@ -60,6 +62,7 @@ def matching(
             and labels[track.label] == when.label
             and track.score >= when.confidence
             and (track.box[3] - track.box[1]) / height >= when.height_min
+            and track.time_to_contact_s <= within_s
             and (
                 when.zone is None or inside(standing_point(track, width, height), zones[when.zone])
             )

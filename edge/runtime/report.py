@@ -4,6 +4,7 @@ code, which is that of its gravest fault.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,7 @@ class RunReport:
     timeline: tuple[Episode, ...]
     modes: tuple[tuple[Stamp, Mode], ...]
     tracks: tuple[TrackSpan, ...]
+    scenes: Mapping[str, Mapping[str, int]]
     faults: tuple[Fault, ...]
     recording: Recording | None
     housekeeping: Housekeeping
@@ -117,6 +119,7 @@ class RunReport:
             ],
             "timeline": [episode.to_json() for episode in self.timeline],
             "modes": [{**at.to_json(), "mode": mode.name} for at, mode in self.modes],
+            "scenes": {head: dict(frames) for head, frames in self.scenes.items()},
             "tracks": [
                 {
                     "id": track.id,
@@ -125,6 +128,7 @@ class RunReport:
                     "last_s": round(track.last_s, 3),
                     "seconds": round(track.last_s - track.first_s, 3),
                     "hits": track.hits,
+                    "least_time_to_contact_s": _finite(track.least_time_to_contact_s),
                 }
                 for track in self.tracks
             ],
@@ -136,6 +140,11 @@ class RunReport:
     def to_json(self) -> dict[str, Any]:
         """The whole document, with its schema."""
         return {"schema": SCHEMA, **self.payload()}
+
+
+def _finite(value: float) -> float | None:
+    """None for infinity, which JSON does not have: it never came closer."""
+    return round(value, 3) if math.isfinite(value) else None
 
 
 def _row(summary: Summary) -> dict[str, Any]:

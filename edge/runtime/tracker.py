@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge.contract.boxes import iou_matrix
 from edge.contract.perception import Detections
+from edge.runtime.time_to_contact import SizeHistory
 
 Row = NDArray[np.float64]
 
@@ -31,6 +32,7 @@ class Track:
         hits: detections joined.
         missed_frames: perceived frames since the last joined detection; 0: seen in this frame.
         first_ns, last_ns: capture times of the first and of the last joined detection.
+        time_to_contact_s: from how fast it grows, at the newest frame; inf where not closing.
     """
 
     id: int
@@ -42,6 +44,7 @@ class Track:
     missed_frames: int
     first_ns: int
     last_ns: int
+    time_to_contact_s: float
 
 
 @dataclass(frozen=True)
@@ -78,23 +81,30 @@ class _Path:
     hits: int = 1
     missed_frames: int = 0
     predicted: Row = field(default_factory=lambda: np.zeros(4))
+    sizes: SizeHistory = field(default_factory=SizeHistory)
 
     def predict(self, now_ns: int) -> Row:
         return self.state + self.velocity * ((now_ns - self.at_ns) / 1e9)
 
-    def track(self) -> Track:
+    def track(self, now_ns: int) -> Track:
         x1, y1, x2, y2 = (float(v) for v in _corners(self.predicted))
         return Track(
             id=self.id,
             box=(x1, y1, x2, y2),
             score=self.score,
-            label=max(self.votes, key=lambda label: self.votes[label]),
+            label=self.label,
             age_frames=self.age_frames,
             hits=self.hits,
             missed_frames=self.missed_frames,
             first_ns=self.first_ns,
             last_ns=self.at_ns,
+            time_to_contact_s=self.sizes.time_to_contact_s(now_ns),
         )
+
+    @property
+    def label(self) -> int:
+        """The one with the highest summed score."""
+        return max(self.votes, key=lambda label: self.votes[label])
 
 
 class Tracker:
@@ -105,33 +115,38 @@ class Tracker:
         self._paths: list[_Path] = []
         self._next_id = 1
 
-    def update(self, detections: Detections, captured_ns: int) -> tuple[Track, ...]:
-        """Tracks after this frame, those it shows and those it misses, in order of id."""
+    def update(
+        self, detections: Detections, captured_ns: int, *, frame_size: tuple[int, int]
+    ) -> tuple[Track, ...]:
+        """Tracks after this frame of (width_px, height_px), those it shows and those it misses, in
+        order of id."""
         for path in self._paths:
             path.predicted = path.predict(captured_ns)
             path.age_frames += 1
             path.missed_frames += 1
-        taken = self._join(detections, captured_ns)
+        joined = self._join(detections, captured_ns)
         for row in range(len(detections)):
-            if row not in taken:
-                self._start(detections, row, captured_ns)
+            path = joined.get(row) or self._start(detections, row, captured_ns)
+            x1, y1, x2, y2 = (float(v) for v in detections.boxes[row])
+            path.sizes.add((x1, y1, x2, y2), captured_ns, frame_size=frame_size)
         horizon_ns = captured_ns - self._settings.forget_after_ms * 1e6
         self._paths = [path for path in self._paths if path.at_ns >= horizon_ns]
-        return tuple(path.track() for path in self._paths)
+        return tuple(path.track(captured_ns) for path in self._paths)
 
-    def _join(self, detections: Detections, captured_ns: int) -> set[int]:
-        """Joins detections to tracks, best overlap first; returns the rows that found one."""
+    def _join(self, detections: Detections, captured_ns: int) -> dict[int, _Path]:
+        """Joins detections to tracks, best overlap first; returns the track of each row that found
+        one."""
         if not self._paths or not len(detections):
-            return set()
+            return {}
         predicted = np.stack([_corners(p.predicted) for p in self._paths]).astype(np.float32)
         overlap = iou_matrix(predicted, detections.boxes)
-        labels = np.array([p.track().label for p in self._paths])
+        labels = np.array([p.label for p in self._paths])
         same = labels[:, None] == detections.labels[None, :]
         settings = self._settings
         allowed = np.where(same, overlap >= settings.iou_min, overlap >= settings.iou_other_label)
         # One that keeps the label goes before a slightly better overlap that changes it.
         worth = np.where(allowed, overlap + same, -1.0)
-        taken: set[int] = set()
+        taken: dict[int, _Path] = {}
         joined: set[int] = set()
         for flat in np.argsort(-worth, axis=None, kind="stable"):
             index, row = divmod(int(flat), worth.shape[1])
@@ -140,7 +155,7 @@ class Tracker:
             if index in joined or row in taken:
                 continue
             joined.add(index)
-            taken.add(row)
+            taken[row] = self._paths[index]
             self._extend(self._paths[index], detections, row, captured_ns)
         return taken
 
@@ -160,22 +175,22 @@ class Tracker:
         label = int(detections.labels[row])
         path.votes[label] = path.votes.get(label, 0.0) + path.score
 
-    def _start(self, detections: Detections, row: int, captured_ns: int) -> None:
+    def _start(self, detections: Detections, row: int, captured_ns: int) -> _Path:
         state = _state(detections.boxes[row])
         score, label = float(detections.scores[row]), int(detections.labels[row])
-        self._paths.append(
-            _Path(
-                id=self._next_id,
-                state=state,
-                velocity=np.zeros(4),
-                at_ns=captured_ns,
-                votes={label: score},
-                score=score,
-                first_ns=captured_ns,
-                predicted=state,
-            )
+        path = _Path(
+            id=self._next_id,
+            state=state,
+            velocity=np.zeros(4),
+            at_ns=captured_ns,
+            votes={label: score},
+            score=score,
+            first_ns=captured_ns,
+            predicted=state,
         )
+        self._paths.append(path)
         self._next_id += 1
+        return path
 
 
 def _state(box: NDArray[np.float32]) -> Row:

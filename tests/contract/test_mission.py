@@ -99,6 +99,11 @@ CROSS = {
     "std": (("std = [64.0,", "std = [0.0,"), "model.preprocess.std", "above 0"),
     "data": (('kind = "scenes"', 'kind = "images"'), "data.root", "needs a folder"),
     "budget": (("end_to_end_ms = 100", "end_to_end_ms = 50"), "budget.end_to_end_ms", "85 ms"),
+    "gates": (
+        ("# condition_agree_min", "condition_agree_min"),
+        "gates.condition_agree_min",
+        "no [model.condition]",
+    ),
     "names": (
         ('"vehicle close ahead"', '"pedestrian in the corridor"'),
         "policy.rules[1].name",
@@ -217,6 +222,8 @@ def test_a_classifier_needs_no_cells_and_its_rules_ask_for_scenes(tmp_path: Path
         ("{}", '{ scene = "pedestrian", confidence = 0.6 }'),
         ('{ label = "vehicle", confidence = 0.5, zone = "corridor", height_min = 0.15 }', "{}"),
         ("{}", '{ scene = "vehicle", confidence = 0.6 }'),
+        ('label = "vehicle", confidence = 0.5, zone = "corridor", height_min = 0.15, ', "scene = "),
+        ("time_to_contact_max_s = 2.5 }", '"vehicle", confidence = 0.7 }'),
     )
     mission = load_mission(path)
     assert mission.policy.rules[0].when.scene == "pedestrian"
@@ -237,6 +244,9 @@ def test_where_and_how_many_goes_with_objects(tmp_path: Path) -> None:
     found = mistakes(path)
     assert "whole frame" in found["policy.rules[1].when.zone"]
     assert "whole frame" in found["policy.rules[1].when.height_min"]
+    path = written(tmp_path, ("[data]", condition), ('zone = "corridor", height_min = 0.15, ', ""))
+    asked = mistakes(path, 'policy.rules=[{when={scene="wet",time_to_contact_max_s=2.0}}]')
+    assert "whole frame" in asked["policy.rules[0].when.time_to_contact_max_s"]
     both = written(tmp_path, ("[data]", condition), ('label = "vehicle"', 'scene="wet", label="x"'))
     assert "either label" in mistakes(both)["policy.rules[1].when"]
 

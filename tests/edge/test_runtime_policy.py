@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ MOVING = replace(STANDING, standstill=False)
 
 def track(label: int, *, x: float = 0.5, bottom: float = 0.9, score: float = 0.8) -> Track:
     box = (100 * x - 5, 100 * bottom - 30, 100 * x + 5, 100 * bottom)
-    return Track(1, box, score, label, 0, 1, 0, 0, 0)
+    return Track(1, box, score, label, 0, 1, 0, 0, 0, math.inf)
 
 
 PERSON, VEHICLE, SIGN = track(0), track(1), track(2)
@@ -221,6 +222,19 @@ class TestRules:
         low = replace(VEHICLE, box=(40.0, 81.0, 60.0, 100.0))
         assert driving().frames(4, low).command.action is Action.NONE
         assert driving().frames(4, VEHICLE).command.action is Action.CAP_SPEED
+
+    def test_time_to_contact_is_a_limit_that_what_does_not_close_in_never_reaches(self) -> None:
+        policy = POLICY.model_dump()
+        policy["rules"][2]["when"]["time_to_contact_max_s"] = 2.5
+        for seconds, action in (
+            (math.inf, Action.NONE),
+            (2.6, Action.NONE),
+            (2.5, Action.CAP_SPEED),
+        ):
+            road = Road(settings=replace(SETTINGS, policy=Policy.model_validate(policy)))
+            road.frame(standstill=True)
+            closing = replace(VEHICLE, time_to_contact_s=seconds)
+            assert road.frames(4, closing).command.action is action
 
     def test_count_needs_that_many_at_once(self) -> None:
         road = driving()

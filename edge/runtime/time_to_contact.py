@@ -1,0 +1,186 @@
+"""Time to contact of one track from how fast its box grows: tau = size / (d size / dt).
+
+Under a constant closing speed the inverse of a size is linear in time, so a straight line through
+the inverse sizes of the last moments is not bent by the approach (docs/decisions/0007). How far
+sizes lie from that line says how much of its slope to believe. Needs neither camera calibration nor
+speed and knows no distance; never says "closing" of a slope that the boxes' jitter may have made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+Box = tuple[float, float, float, float]
+Sample = tuple[float, float]
+"""Seconds and size in pixels."""
+
+NOT_CLOSING = math.inf
+
+
+@dataclass(frozen=True)
+class ClosingSettings:
+    """How a slope is taken and when it is believed.
+
+    window_s: sizes of so long before the newest whole one are looked at; of a slow camera at least
+        the newest `samples_kept` that are no older than `window_max_s`.
+    samples_min, span_min_s: fewer of them, or over a shorter time, tell nothing.
+    jitter: relative jitter of a side, 1 sigma, that is expected before any was seen; it counts as
+        `jitter_weight` observations, so that few sizes that happen to lie on a line are not taken
+        for exact.
+    outlier: a size further from the line than so many times the median distance is left out.
+    significance: a closing rate below so many of its own standard deviations is none.
+    edge_margin: a side within this share of the frame's edge is cut by it and is not looked at.
+    stale_s: sides that were all cut for so long tell nothing any more.
+    """
+
+    window_s: float = 0.6
+    samples_kept: int = 7
+    window_max_s: float = 1.5
+    samples_min: int = 5
+    span_min_s: float = 0.3
+    jitter: float = 0.03
+    jitter_weight: float = 6.0
+    outlier: float = 6.0
+    significance: float = 4.0
+    edge_margin: float = 0.01
+    stale_s: float = 0.4
+
+
+@dataclass(frozen=True)
+class Rate:
+    """1 / tau in 1/s, above 0 where closing, and its variance."""
+
+    value: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Inverse size = now + slope * (t - now_s)."""
+
+    now_s: float
+    now: float
+    slope: float
+
+    def at(self, sample: Sample) -> float:
+        """What the inverse of that sample's size should have been."""
+        return self.now + self.slope * (sample[0] - self.now_s)
+
+    def apart(self, sample: Sample) -> float:
+        """How far a size is from the line, as a share of itself."""
+        return 1.0 - sample[1] * self.at(sample)
+
+
+class SizeHistory:
+    """The sizes of one track over the window, each side on its own."""
+
+    def __init__(self, settings: ClosingSettings | None = None) -> None:
+        self._settings = settings or ClosingSettings()
+        self._widths: deque[Sample] = deque()
+        self._heights: deque[Sample] = deque()
+
+    def add(self, box: Box, at_ns: int, *, frame_size: tuple[int, int]) -> None:
+        """Takes in a detected box, x1 y1 x2 y2 in pixels of a frame of (width, height)."""
+        at_s = at_ns / 1e9
+        for sizes, low, high, limit in (
+            (self._widths, box[0], box[2], frame_size[0]),
+            (self._heights, box[1], box[3], frame_size[1]),
+        ):
+            margin = self._settings.edge_margin * limit
+            if low <= margin or high >= limit - margin or high - low < 1.0:
+                continue
+            sizes.append((at_s, high - low))
+            self._forget(sizes, at_s)
+
+    def _forget(self, sizes: deque[Sample], at_s: float) -> None:
+        """Leaves the window, and of a slow camera as many as a line needs."""
+        settings = self._settings
+        while sizes[0][0] < at_s - settings.window_s and (
+            len(sizes) > settings.samples_kept or sizes[0][0] < at_s - settings.window_max_s
+        ):
+            sizes.popleft()
+
+    def time_to_contact_s(self, now_ns: int) -> float:
+        """Seconds from `now_ns` until the size is without bound; inf where it does not surely
+        grow."""
+        now_s = now_ns / 1e9
+        rate = _joined(self._rate(self._heights, now_s), self._rate(self._widths, now_s))
+        if rate is None or rate.value <= self._settings.significance * math.sqrt(rate.variance):
+            return NOT_CLOSING
+        return 1.0 / rate.value
+
+    def _rate(self, sizes: Sequence[Sample], now_s: float) -> Rate | None:
+        """The closing rate now; None where there is too little to tell."""
+        settings = self._settings
+        if len(sizes) < settings.samples_min or sizes[-1][0] < now_s - settings.stale_s:
+            return None
+        if sizes[-1][0] - sizes[0][0] < settings.span_min_s:
+            return None
+        sizes = list(sizes)  # slices below
+        rough = _resistant(sizes, now_s)
+        usual = median(abs(rough.apart(sample)) for sample in sizes)
+        limit = settings.outlier * max(usual, settings.jitter / 2.0)
+        kept = [sample for sample in sizes if abs(rough.apart(sample)) <= limit]
+        return _least_squares(kept, rough, settings)
+
+
+ARRIVED = Rate(1e3, 1.0)
+"""By its line the object is here already: a millisecond, beyond doubt."""
+
+
+def _resistant(sizes: Sequence[Sample], now_s: float) -> _Line:
+    """The line through the medians of the first and of the last third (Tukey's resistant line): a
+    wild size in each third bends it not at all."""
+    third = max(1, len(sizes) // 3)
+    (t1, q1), (t2, q2) = _middle(sizes[:third]), _middle(sizes[-third:])
+    slope = (q2 - q1) / (t2 - t1)
+    now = median(1.0 / size - slope * (at_s - now_s) for at_s, size in sizes)
+    return _Line(now_s, now, slope)
+
+
+def _middle(sizes: Sequence[Sample]) -> tuple[float, float]:
+    """Median time and median inverse size."""
+    return median(at_s for at_s, _ in sizes), 1.0 / median(size for _, size in sizes)
+
+
+def _least_squares(sizes: Sequence[Sample], rough: _Line, settings: ClosingSettings) -> Rate | None:
+    """The rate of the best line through the inverse sizes. A relative jitter of a size is that of
+    its inverse, so each is weighted by its own, as the rough line has it."""
+    w = wt = wtt = wq = wtq = 0.0
+    for sample in sizes:
+        t, expected = sample[0] - rough.now_s, rough.at(sample)
+        weight = 1.0 / max(expected * expected, 1e-12)
+        w += weight
+        wt += weight * t
+        wtt += weight * t * t
+        wq += weight / sample[1]
+        wtq += weight * t / sample[1]
+    spread = w * wtt - wt * wt
+    if len(sizes) < settings.samples_min or spread <= 1e-9 * w * w:
+        return None
+    line = _Line(rough.now_s, (wtt * wq - wt * wtq) / spread, (w * wtq - wt * wq) / spread)
+    if line.now <= 0.0:
+        return ARRIVED
+    left = sum(line.apart(sample) ** 2 for sample in sizes)
+    prior = settings.jitter_weight * settings.jitter**2
+    jitter = (prior + left) / (settings.jitter_weight + len(sizes) - 2)
+    rate = -line.slope / line.now
+    # Of a quotient of two figures of one line, which err together (delta method).
+    spreads = w - 2.0 * rate * wt + rate * rate * wtt
+    return Rate(rate, jitter * spreads / spread / line.now**2)
+
+
+def _joined(height: Rate | None, width: Rate | None) -> Rate | None:
+    """Both sides by their variances; where they disagree the height, which turning round and the
+    swing of legs do not change."""
+    if height is None or width is None:
+        return height or width
+    if abs(height.value - width.value) > 3.0 * math.sqrt(height.variance + width.variance):
+        return height
+    weights = 1.0 / height.variance, 1.0 / width.variance
+    value = (height.value * weights[0] + width.value * weights[1]) / sum(weights)
+    return Rate(value, 1.0 / sum(weights))
