@@ -1,4 +1,4 @@
-"""Verbs `train` and `convert` on the command line: progress on stderr, the result on stdout."""
+"""Verb `convert` on the command line: progress on stderr, the result on stdout."""
 
 from __future__ import annotations
 
@@ -12,28 +12,10 @@ from rich.table import Table
 
 from converters.chain import convert as convert_mission
 from converters.report import Report
-from converters.train import train as train_mission
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.progress import progress_bar
 from firmware_bridge.errors import GateFailed
-
-
-def train(mission: MissionArgument, *, set_: SetOption = None, as_json: JsonOption = False) -> None:
-    """Fit the mission's network on generated scenes and report AP50 on scenes it never saw."""
-    loaded = load_mission(mission, set_ or [])
-    with progress_bar() as advance:
-        report = train_mission(loaded, progress=advance)
-    if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=1))
-        return
-    console = Console(highlight=False)
-    table = Table("label", "AP50", title=f"{loaded.name}: unseen scenes", title_justify="left")
-    for label, value in report.ap50_by_label.items():
-        table.add_row(label, "no such object" if value is None else f"{value:.3f}")
-    table.add_row("[bold]mean[/]", f"[bold]{report.ap50_mean:.3f}[/]")
-    console.print(table)
-    console.print(f"weights  {report.weights}   ({report.seconds:.0f} s, {report.steps} steps)")
 
 
 def convert(

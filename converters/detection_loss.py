@@ -56,10 +56,18 @@ def assign(grid: Grid, boxes: Tensor) -> Tensor:
     return torch.where(torch.isfinite(cost), row, -1)
 
 
-def loss(raw: Tensor, grid: Grid, boxes: list[Tensor], labels: list[Tensor]) -> Tensor:
+def loss(
+    raw: Tensor,
+    grid: Grid,
+    boxes: list[Tensor],
+    labels: list[Tensor],
+    *,
+    class_weights: Tensor | None = None,
+) -> Tensor:
     """Focal loss of the logits plus GIoU loss of the boxes, per positive cell; a scalar.
 
-    raw (B, N, 4 + C); `boxes` and `labels` hold (M, 4) xyxy pixels and (M,) for each picture.
+    raw (B, N, 4 + C); `boxes` and `labels` hold (M, 4) xyxy pixels and (M,) for each picture;
+    `class_weights` (C,) gives rare labels more say.
     Sources: arXiv:1708.02002, equation 5; arXiv:1902.09630, algorithm 1.
     """
     rows = torch.stack([assign(grid, of_one) for of_one in boxes])
@@ -73,7 +81,7 @@ def loss(raw: Tensor, grid: Grid, boxes: list[Tensor], labels: list[Tensor]) -> 
     count = positive.sum().clamp(min=1)
     error = F.binary_cross_entropy_with_logits(raw[..., 4:], wanted, reduction="none")
     missed = (torch.sigmoid(raw[..., 4:]) - wanted).abs()
-    weight = missed**2
+    weight = missed**2 if class_weights is None else missed**2 * class_weights
     classes = (weight * error).sum() / count
     if not positive.any():
         return classes

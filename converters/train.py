@@ -1,112 +1,130 @@
-"""Fits the mission's network on generated scenes and measures it on scenes it never saw.
+"""Behind `brakepoint train`: the mission's network fitted on its data, judged on examples it never
+saw, written with a record of how it came about.
 
-Deterministic for a seed on one machine. Writes the weights and what they are only when training is
-complete, so that a kill in the middle leaves the former ones.
+Deterministic for a recipe on one machine. The weights are replaced only when training is complete,
+so a kill in the middle leaves the former ones, and a checkpoint from which the next call goes on.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
-import os
-import random
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from calibration.metrics import Truth, average_precision_50
-from converters.detection_loss import Grid, loss
-from edge.contract.artifact import digest_file, replacing, write_json
-from edge.contract.decode import perceive, with_threshold
+from converters.training import checkpoint
+from converters.training.loop import fit, repeatable
+from converters.training.pictures import PictureTask
+from converters.training.recipe import Recipe, recipe_of
+from converters.training.records import SCHEMA, curve_rows, environment, now, write_record
+from converters.training.scenes import SceneTask
+from converters.training.task import Advance, Judgement, Partition, Task
+from edge.contract.artifact import write_atomic, write_json
 from edge.contract.mission import Mission, Train
-from edge.contract.perception import BgrImage, Detections, Known
-from edge.contract.preprocess import Placement, fit_image, normalise
-from edge.scenes.still import TRAINING, UNSEEN, seed_of, still
-from edge.scenes.world import SCENE_LABELS
-from firmware_bridge.errors import GateFailed, UsageError
-
-SCHEMA = "brakepoint.training/1"
-Advance = Callable[[str, int, int], None]
+from firmware_bridge.errors import UsageError
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What was fitted and how good it is on unseen scenes."""
+    """What was fitted and how good it is on examples it never saw.
+
+    Attributes:
+        weights, weights_sha256: the file.
+        judgement: figures on the validation examples.
+        curve: (steps done, mean loss since the last point, watched score or None).
+        steps, best_step: steps done, and the step whose weights were kept (with early stop).
+        resumed_at: steps at which it was taken up again.
+        seconds: of training, over all resumptions.
+    """
 
     weights: Path
     weights_sha256: str
-    ap50_by_label: dict[str, float | None]
-    ap50_mean: float
+    recipe: Recipe
+    judgement: Judgement
+    curve: tuple[tuple[int, float, float | None], ...]
     steps: int
-    scenes: int
-    validation_scenes: int
-    seed: int
+    best_step: int
+    resumed_at: tuple[int, ...]
     seconds: float
     parameters: int
+    examples: int
+    validation_examples: int
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
-        return {**self.__dict__, "weights": str(self.weights), "torch": torch.__version__}
+        return {
+            "weights": str(self.weights),
+            "weights_sha256": self.weights_sha256,
+            "recipe": dict(self.recipe.values),
+            "examples": self.examples,
+            "validation_examples": self.validation_examples,
+            "parameters": self.parameters,
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "resumed_at": list(self.resumed_at),
+            "seconds": round(self.seconds, 1),
+            "judgement": self.judgement.to_json(),
+            "curve": curve_rows(self.curve),
+        }
 
 
-@dataclass(frozen=True)
-class Example:
-    """A scene at network size: fitted picture, boxes in network pixels, labels, where it lies."""
-
-    fitted: BgrImage
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    placement: Placement
-    frame_size: tuple[int, int]
-
-
-def train(mission: Mission, *, progress: Advance) -> TrainReport:
+def train(mission: Mission, *, progress: Advance, fresh: bool = False) -> TrainReport:
     """Fit the factory's network as `[train]` says and write `model.weights` with a JSON beside it.
 
+    Goes on from the checkpoint of a training that was cut off, unless `fresh`.
+
     Raises:
-        UsageError: the mission has no `[train]`, or labels that the scenes do not have.
+        UsageError: the mission has no `[train]`, its data do not fit it, or the checkpoint is of
+            another training.
+        Missing: the data are not there.
         GateFailed: the loss left the finite numbers.
     """
-    settings, factory, weights = _checked(mission)
-    began = time.monotonic()
-    # Every run of a seed gives the same weights, and the caller's random state stays its own.
-    torch.manual_seed(settings.seed)
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(mission.target.threads)
-    network = factory(*mission.model.head_sizes)
-    examples = _examples(mission, TRAINING, settings.scenes, progress)
-    _fit(network, mission, settings, examples, progress)
-    network.eval()
-    unseen = _examples(mission, UNSEEN, settings.validation_scenes, progress)
-    by_label = _judge(network, mission, unseen, progress)
-    known = [value for value in by_label.values() if value is not None]
-    with replacing(weights) as temporary:
-        torch.save(network.state_dict(), temporary)
+    settings, weights = trainable(mission)
+    started = now()
+    file = checkpoint_file(weights)
+    if fresh:
+        file.unlink(missing_ok=True)
+    task = task_of(mission, settings)
+    partition = with_watch(task, task.partition, settings)
+    with repeatable(seed=settings.seed, threads=mission.target.threads):
+        network = make_network(mission)
+        recipe = recipe_of(mission, task, partition, network)
+        done = fit(network, task, partition, settings, recipe=recipe, file=file, progress=progress)
+        judgement = task.judge(network, partition.validation, progress)
+    data = checkpoint.to_bytes(network.state_dict())
+    write_atomic(weights, data)
     report = TrainReport(
         weights=weights,
-        weights_sha256=digest_file(weights),
-        ap50_by_label=by_label,
-        ap50_mean=float(np.mean(known)) if known else 0.0,
-        steps=settings.steps,
-        scenes=settings.scenes,
-        validation_scenes=settings.validation_scenes,
-        seed=settings.seed,
-        seconds=time.monotonic() - began,
+        weights_sha256=sha256(data).hexdigest(),
+        recipe=recipe,
+        judgement=judgement,
+        curve=tuple(done.curve),
+        steps=done.step,
+        best_step=done.best_step or done.step,
+        resumed_at=tuple(done.resumed_at),
+        seconds=done.seconds,
         parameters=sum(values.numel() for values in network.parameters()),
+        examples=len(partition.training),
+        validation_examples=len(partition.validation),
     )
-    write_json(weights.with_suffix(".json"), SCHEMA, report.to_json())
+    facts = {"mission": mission.name, **report.to_json()}
+    write_record(weights, "train", started=started, recipe_digest=recipe.digest, facts=facts)
+    write_json(weights.with_suffix(".json"), SCHEMA, {"environment": environment(), **facts})
+    file.unlink(missing_ok=True)
     return report
 
 
-def _checked(mission: Mission) -> tuple[Train, Callable[..., nn.Module], Path]:
+def checkpoint_file(weights: Path, part: str = "") -> Path:
+    """Where the checkpoint of a training lies: beside the weights it will write."""
+    return weights.with_name(f"{weights.stem}{part}.checkpoint.pt")
+
+
+def trainable(mission: Mission) -> tuple[Train, Path]:
+    """The `[train]` section and the file to write. Refuses a mission that cannot be trained."""
     settings, model = mission.train, mission.model
     if settings is None or model.factory is None or model.weights is None:
         raise UsageError(
@@ -115,14 +133,36 @@ def _checked(mission: Mission) -> tuple[Train, Callable[..., nn.Module], Path]:
             found="model.file, or no [train]",
             remedy="add them as `brakepoint init` shows, or convert the file that is there",
         )
-    if model.labels != SCENE_LABELS or model.decode.kind != "roadnet":
-        raise UsageError(
-            "generated scenes do not fit this mission",
-            expected=f"labels {list(SCENE_LABELS)} and decode.kind = 'roadnet'",
-            found=f"labels {list(model.labels)} and decode.kind = '{model.decode.kind}'",
-            remedy="use those labels and that decoder",
-        )
-    return settings, load_factory(model.factory), model.weights
+    load_factory(model.factory)
+    return settings, model.weights
+
+
+def task_of(mission: Mission, settings: Train) -> Task:
+    """The task that the mission's data and decoder make."""
+    kind, decoder = mission.data.kind, mission.model.decode.kind
+    if kind == "scenes":
+        return SceneTask(mission, settings)
+    if decoder == "classify":
+        return PictureTask(mission, settings)
+    raise UsageError(
+        f"{mission.name} has no data that fit its network",
+        expected="data.kind = 'scenes' for a detector; 'arrays' or 'images' for a classifier",
+        found=f"data.kind = '{kind}' and decode.kind = '{decoder}'",
+        remedy="train on generated scenes: --set data.kind=scenes; or bring trained weights",
+    )
+
+
+def with_watch(task: Task, partition: Partition, settings: Train) -> Partition:
+    """With early stop, a part of the training examples is taken out to be watched."""
+    if settings.patience is None:
+        return partition
+    raise NotImplementedError
+
+
+def make_network(mission: Mission) -> nn.Module:
+    """What the mission's factory makes."""
+    assert mission.model.factory is not None  # `trainable` has refused others
+    return load_factory(mission.model.factory)(*mission.model.head_sizes)
 
 
 def load_factory(name: str) -> Callable[..., nn.Module]:
@@ -143,103 +183,3 @@ def load_factory(name: str) -> Callable[..., nn.Module]:
         ) from error
     made: Callable[..., nn.Module] = found
     return made
-
-
-def _examples(mission: Mission, purpose: int, count: int, progress: Advance) -> list[Example]:
-    what = "draw training scenes" if purpose == TRAINING else "draw unseen scenes"
-    spec = mission.model.preprocess_spec
-
-    def draw(number: int) -> Example:
-        scene = still(seed_of(purpose, number))
-        fitted, placement = fit_image(scene.image, spec)
-        height, width = scene.image.shape[:2]
-        boxes = placement.to_network(scene.boxes)
-        return Example(fitted, boxes, scene.labels, placement, (width, height))
-
-    made: list[Example] = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
-        for example in workers.map(draw, range(count)):
-            made.append(example)
-            progress(what, len(made), count)
-    return made
-
-
-def _fit(
-    network: nn.Module,
-    mission: Mission,
-    settings: Train,
-    examples: Sequence[Example],
-    progress: Advance,
-) -> None:
-    """AdamW with a one-cycle learning rate (arXiv:1708.07120) over shuffled, augmented scenes."""
-    model = mission.model
-    size = (model.input.width_px, model.input.height_px)
-    grid = Grid.of(model.decode.strides, *size)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=settings.steps, pct_start=0.2
-    )
-    chance = random.Random(settings.seed)
-    order: list[int] = []
-    # Channels last is several times faster for small convolutions on a CPU.
-    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
-    for step in range(settings.steps):
-        while len(order) < settings.batch:
-            order += chance.sample(range(len(examples)), len(examples))
-        picked, order = order[: settings.batch], order[settings.batch :]
-        images, boxes, labels = _batch(mission, [examples[row] for row in picked], chance)
-        value = loss(network(images.to(memory_format=torch.channels_last)), grid, boxes, labels)
-        if not math.isfinite(float(value.detach())):
-            raise GateFailed(
-                f"training left the finite numbers at step {step}",
-                expected="a finite loss",
-                found=str(float(value.detach())),
-                remedy="lower train.learning_rate",
-            )
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-        nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimiser.step()
-        schedule.step()
-        progress("train", step + 1, settings.steps)
-
-
-def _batch(
-    mission: Mission, examples: Sequence[Example], chance: random.Random
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Pictures (B, 3, H, W), boxes and labels; half of them mirrored, all in another light."""
-    spec = mission.model.preprocess_spec
-    images, boxes, labels = [], [], []
-    for example in examples:
-        fitted, box = example.fitted, example.boxes
-        if chance.random() < 0.5:
-            fitted = np.ascontiguousarray(fitted[:, ::-1])
-            box = box.copy()
-            box[:, [0, 2]] = spec.width_px - box[:, [2, 0]]
-        light = chance.uniform(0.75, 1.25)
-        lit = np.clip(fitted.astype(np.float32) * light, 0.0, 255.0).astype(np.uint8)
-        images.append(torch.from_numpy(normalise(lit, spec)))
-        boxes.append(torch.from_numpy(box))
-        labels.append(torch.from_numpy(example.labels))
-    return torch.cat(images), boxes, labels
-
-
-def _judge(
-    network: nn.Module, mission: Mission, unseen: Sequence[Example], progress: Advance
-) -> dict[str, float | None]:
-    """AP50 of each label on scenes that were not trained on, in network pixels."""
-    model = mission.model
-    spec = with_threshold(model.network_spec, 0.05)
-    size = (model.input.width_px, model.input.height_px)
-    here = Placement(1.0, 1.0, 0.0, 0.0)
-    found: list[Detections] = []
-    with torch.inference_mode():
-        for number, example in enumerate(unseen, start=1):
-            image = torch.from_numpy(normalise(example.fitted, model.preprocess_spec))
-            raw = network(image).numpy()
-            seen = perceive([raw], spec, placement=here, input_size=size, frame_size=size)
-            found.append(seen.detections if isinstance(seen, Known) else Detections.empty())
-            progress("judge", number, len(unseen))
-    truths = [Truth(example.boxes, example.labels) for example in unseen]
-    values = average_precision_50(truths, found, classes=len(model.labels))
-    return dict(zip(model.labels, values, strict=True))

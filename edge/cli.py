@@ -31,7 +31,9 @@ class Verb:
 VERBS: dict[str, Verb] = {
     "init": Verb("edge.cli_mission:init", "write a first mission file, with comments"),
     "mission check": Verb("edge.cli_mission:check", "check a mission file, all mistakes at once"),
-    "train": Verb("converters.cli:train", "fit the mission's network on its data", "convert"),
+    "train": Verb(
+        "converters.training.cli:train", "fit the mission's network on its data", "convert"
+    ),
     "convert": Verb(
         "converters.cli:convert", "write float, INT8 and CPU graphs with proof", "convert"
     ),

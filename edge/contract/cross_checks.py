@@ -122,8 +122,8 @@ def _std_divides(raw: Raw) -> Iterator[Mistake]:
 def _data_complete(raw: Raw) -> Iterator[Mistake]:
     data = _section(raw, "data")
     kind, has_root = data.get("kind"), data.get("root") is not None
-    if kind == "images" and not has_root:
-        yield "data.root", "missing: kind = 'images' needs a folder"
+    if kind in ("images", "arrays") and not has_root:
+        yield "data.root", f"missing: kind = '{kind}' needs a folder"
     if kind == "scenes" and (has_root or data.get("table") is not None):
         yield "data", "kind = 'scenes' is generated: root and table go with kind = 'images'"
     if (data.get("table") is None) != (data.get("group") is None):
@@ -242,6 +242,15 @@ def _train_has_a_network(raw: Raw) -> Iterator[Mistake]:
         yield "train", "goes with model.factory, not with model.file"
 
 
+def _train_counts_scenes(raw: Raw) -> Iterator[Mistake]:
+    train, drawn = _section(raw, "train"), _section(raw, "data").get("kind") == "scenes"
+    for key in ("scenes", "validation_scenes") if train else ():
+        if drawn and train.get(key) is None:
+            yield f"train.{key}", "missing: data.kind = 'scenes' draws so many"
+        if not drawn and train.get(key) is not None:
+            yield f"train.{key}", "goes with data.kind = 'scenes'"
+
+
 CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _model_origin,
     _labels_differ,
@@ -260,6 +269,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _fallbacks_in_order,
     _command_outlives_its_turn,
     _train_has_a_network,
+    _train_counts_scenes,
 )
 
 

@@ -22,6 +22,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+Factory = Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
 Triple = tuple[float, float, float]
 
 MAX_VALID_FOR_MS = 300
@@ -89,7 +90,7 @@ class Model(Strict):
     """
 
     file: Path | None = None
-    factory: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")] | None = None
+    factory: Factory | None = None
     weights: Path | None = None
     labels: Annotated[tuple[Text, ...], Field(min_length=1)]
     input: Input
@@ -145,10 +146,11 @@ class Data(Strict):
 
     kind "images": the pictures under `root`; with `table` (a CSV in `root` whose first column is
     the file name) and `group` (one of its columns, for example drive) whole groups are held back.
-    kind "scenes": generated ones.
+    kind "scenes": generated ones. kind "arrays": the labelled pictures of `train.npz` and `val.npz`
+    in `root` (see docs/training.md).
     """
 
-    kind: Literal["images", "scenes"]
+    kind: Literal["images", "scenes", "arrays"]
     root: Path | None = None
     table: str | None = None
     group: str | None = None
@@ -237,14 +239,30 @@ class Target(Strict):
 
 
 class Train(Strict):
-    """How `brakepoint train` fits the factory's network on generated scenes."""
+    """How `brakepoint train` fits the factory's network (see docs/training.md).
+
+    scenes, validation_scenes: for generated scenes only; other data bring their own split.
+    augment: strength of what is done to training pictures, 0: nothing.
+    mirror: half of them mirrored; never where left and right differ in meaning, as on signs.
+    class_weights: "balanced" gives rare labels more say.
+    patience: stop after so many judgements without a better one, on training examples that are
+        held out for it; judged every `judge_every` steps.
+    search: factories that `--search` may choose from, beside the mission's own.
+    """
 
     steps: Positive
     batch: Positive
     learning_rate: PositiveFloat
-    scenes: Positive
-    validation_scenes: Positive
-    seed: int = 0
+    scenes: Positive | None = None
+    validation_scenes: Positive | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    augment: Share = 0.5
+    mirror: bool = False
+    class_weights: Literal["balanced", "none"] = "balanced"
+    checkpoint_every: Positive = 100
+    judge_every: Positive = 100
+    patience: Positive | None = None
+    search: tuple[Factory, ...] = ()
 
 
 class Mission(Strict):

@@ -1,0 +1,1 @@
+"""Fitting a network: what is learned, the loop, checkpoints, figures, records, folds, search."""

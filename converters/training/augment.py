@@ -1,0 +1,54 @@
+"""What is done to training pictures so that the network does not learn them by heart.
+
+Every function takes its chance from a generator, works on pictures of network size, and never
+changes what it was given.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.perception import BgrImage
+
+Boxes = NDArray[np.float32]
+
+
+def light(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
+    """Another exposure, contrast and tint: up to half at full strength."""
+    gain = 1.0 + strength * random.uniform(-0.5, 0.5)
+    tint = 1.0 + strength * random.uniform(-0.08, 0.08, 3)
+    lift = 255.0 * strength * random.uniform(-0.1, 0.1)
+    values = np.arange(256, dtype=np.float32)[:, None] * (gain * tint)[None, :] + lift
+    table = np.clip(values, 0.0, 255.0).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table[:, None, :]), np.uint8)
+
+
+def mirrored(image: BgrImage, boxes: Boxes) -> tuple[BgrImage, Boxes]:
+    """Left and right exchanged, boxes (N, 4) in pixels with them."""
+    flipped = boxes.copy()
+    flipped[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]]
+    return np.ascontiguousarray(image[:, ::-1]), flipped
+
+
+def moved(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
+    """Turned by up to 20 degrees, 30 % larger or smaller, shifted by 15 %, at full strength."""
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D(
+        (width / 2.0, height / 2.0),
+        strength * random.uniform(-20.0, 20.0),
+        1.0 + strength * random.uniform(-0.3, 0.3),
+    )
+    turn[:, 2] += strength * random.uniform(-0.15, 0.15, 2) * (width, height)
+    out = cv2.warpAffine(
+        image, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(out, np.uint8)
+
+
+def softened(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
+    """Sometimes blurred as by a little motion or focus."""
+    if random.random() >= strength * 0.5:
+        return image
+    return np.asarray(cv2.GaussianBlur(image, (3, 3), random.uniform(0.4, 1.2)), np.uint8)

@@ -1,0 +1,117 @@
+"""The state of a training between two steps, as one file that is always whole.
+
+Never runs code from the file, and never continues another recipe's training.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from converters.training.recipe import Recipe
+from edge.contract.artifact import write_atomic
+from firmware_bridge.errors import UsageError
+
+SCHEMA = "brakepoint.checkpoint/1"
+
+State = dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: steps done.
+        seconds: time spent on them, over all resumptions.
+        resumed_at: the steps at which it was taken up again.
+        curve: (steps done, mean loss since the last point, watched score or None).
+        best_score, best_step, best: the best watched state; `stale` judgements came since.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    resumed_at: list[int] = field(default_factory=list)
+    curve: list[tuple[int, float, float | None]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    best_score: float | None = None
+    best_step: int = 0
+    best: State | None = None
+    stale: int = 0
+
+
+def save(
+    path: Path, recipe: Recipe, progress: Progress, *, network: State, optimiser: dict[str, Any]
+) -> None:
+    """Replace the checkpoint at `path`, by the state as it is now.
+
+    The whole file is made in memory first: torch's own writer turns a full disk into an error that
+    does not say so.
+    """
+    document = {
+        "schema": SCHEMA,
+        "recipe": json.dumps(recipe.values),
+        "progress": progress.__dict__,
+        "network": network,
+        "optimiser": optimiser,
+        "random": torch.get_rng_state(),
+    }
+    write_atomic(path, to_bytes(document))
+
+
+def to_bytes(document: object) -> bytes:
+    """What torch.save writes, as bytes."""
+    stream = io.BytesIO()
+    torch.save(document, stream)
+    return stream.getvalue()
+
+
+def load(path: Path, recipe: Recipe) -> tuple[Progress, State, dict[str, Any]] | None:
+    """The progress, network and optimiser at `path`, or None where nothing is; sets torch's chance.
+
+    Raises:
+        UsageError: no whole checkpoint, or one of another recipe.
+    """
+    if not path.exists():
+        return None
+    try:
+        document: Any = torch.load(path, map_location="cpu", weights_only=True)
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']}")
+        written = json.loads(document["recipe"])
+        progress = Progress(**document["progress"])
+        network, optimiser, chance = (document[key] for key in ("network", "optimiser", "random"))
+    # torch.load raises whatever its unpickler, zip reader or legacy reader meets.
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OSError,
+    ) as error:
+        raise UsageError(
+            f"{path} is not a whole checkpoint",
+            expected=f"a file of schema {SCHEMA}",
+            found=(str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0],
+            remedy="start anew: brakepoint train MISSION --fresh",
+        ) from error
+    if different := recipe.differences(written):
+        raise UsageError(
+            f"{path} is the checkpoint of another training",
+            expected="the network, data and [train] that it was written by",
+            found="; ".join(different[:4]) + ("; ..." if len(different) > 4 else ""),
+            remedy="set them back to go on with it, or start anew: "
+            "brakepoint train MISSION --fresh",
+        )
+    torch.set_rng_state(chance)
+    progress.curve = [tuple(point) for point in progress.curve]
+    return progress, network, optimiser

@@ -1,0 +1,177 @@
+"""The loop: steps of AdamW over a task's batches, checkpoints, early stop, resumption.
+
+The same recipe gives the same weights bit for bit, whether it ran in one piece or was killed
+and taken up again. Never judges by examples it fits on, and never writes the final weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from converters.training import checkpoint
+from converters.training.checkpoint import Progress, State
+from converters.training.recipe import Recipe
+from converters.training.schedule import chance_of, learning_rate_of, rows_of
+from converters.training.task import Advance, Batch, Partition, Task
+from edge.contract.mission import Train
+from firmware_bridge.errors import GateFailed
+
+AHEAD = 4
+"""Batches that are made while earlier ones are fitted."""
+
+CURVE_POINTS = 40
+
+
+@contextlib.contextmanager
+def repeatable(*, seed: int, threads: int) -> Iterator[None]:
+    """Inside, torch gives the same numbers for the same seed; the caller's state comes back."""
+    former = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(former[0])
+            torch.use_deterministic_algorithms(former[1])
+
+
+def fit(
+    network: nn.Module,
+    task: Task,
+    partition: Partition,
+    settings: Train,
+    *,
+    recipe: Recipe,
+    file: Path,
+    progress: Advance,
+    what: str = "train",
+) -> Progress:
+    """Fit `network` in place, going on from the checkpoint at `file` where there is one.
+
+    At the end it is in evaluation mode and holds the last weights, or with `patience` the best
+    watched ones, and the checkpoint is at the last step.
+
+    Raises:
+        UsageError: the checkpoint is not whole, or of another recipe.
+        GateFailed: the loss left the finite numbers.
+    """
+    trainable = [values for values in network.parameters() if values.requires_grad]
+    optimiser = torch.optim.AdamW(trainable, lr=settings.learning_rate)
+    # Channels last is several times faster for small convolutions on a CPU.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
+    done = Progress()
+    if (loaded := checkpoint.load(file, recipe)) is not None:
+        done, weights, moments = loaded
+        network.load_state_dict(weights)
+        optimiser.load_state_dict(moments)
+        if done.step:
+            done.resumed_at.append(done.step)
+    began = time.monotonic() - done.seconds
+
+    def save() -> None:
+        done.seconds = time.monotonic() - began
+        checkpoint.save(
+            file, recipe, done, network=network.state_dict(), optimiser=optimiser.state_dict()
+        )
+
+    if loaded is None:
+        save()  # a disk without room is refused now, not after minutes
+    task.weigh(partition.training)
+    last = _last_step(done, settings)
+    point_every = max(1, settings.steps // CURVE_POINTS)
+    with contextlib.closing(_batches(task, partition.training, settings, done.step)) as batches:
+        while done.step < last:
+            network.train()
+            value = _step(network, optimiser, next(batches), settings, done.step)
+            done.step += 1
+            done.losses.append(value)
+            watched = None
+            if settings.patience is not None and (
+                done.step % settings.judge_every == 0 or done.step == settings.steps
+            ):
+                watched = _watch(network, task, partition, done, progress)
+                last = _last_step(done, settings)
+            if watched is not None or done.step % point_every == 0 or done.step == last:
+                done.curve.append((done.step, sum(done.losses) / len(done.losses), watched))
+                done.losses.clear()
+            if done.step % settings.checkpoint_every == 0 or done.step == last:
+                save()
+            progress(what, done.step, settings.steps)
+    if done.best is not None:
+        network.load_state_dict(done.best)
+    network.eval()
+    return done
+
+
+def _last_step(done: Progress, settings: Train) -> int:
+    """Where training ends: here, once patience is over."""
+    over = settings.patience is not None and done.stale >= settings.patience
+    return done.step if over else settings.steps
+
+
+def _step(
+    network: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, settings: Train, step: int
+) -> float:
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate_of(step, steps=settings.steps, peak=settings.learning_rate)
+    loss = batch.loss(network(batch.images.to(memory_format=torch.channels_last)))
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise GateFailed(
+            f"training left the finite numbers at step {step}",
+            expected="a finite loss",
+            found=str(value),
+            remedy="lower train.learning_rate, then start anew: brakepoint train MISSION --fresh",
+        )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+    nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+    optimiser.step()
+    return value
+
+
+def _watch(
+    network: nn.Module, task: Task, partition: Partition, done: Progress, progress: Advance
+) -> float:
+    """Judge on the watched rows and keep the best state."""
+    network.eval()
+    score = task.judge(network, partition.watched, progress).score
+    if done.best_score is None or score > done.best_score:
+        state: State = copy.deepcopy(network.state_dict())
+        done.best_score, done.best_step, done.best, done.stale = score, done.step, state, 0
+    else:
+        done.stale += 1
+    return score
+
+
+def _batches(task: Task, rows: Sequence[int], settings: Train, first: int) -> Iterator[Batch]:
+    """The batches from step `first` on, in order, made by threads a few steps ahead."""
+
+    def make(step: int) -> Batch:
+        picked = rows_of(step, rows, batch=settings.batch, seed=settings.seed)
+        return task.batch(picked, chance_of(step, seed=settings.seed))
+
+    workers = ThreadPoolExecutor(2, thread_name_prefix="batch")
+    waiting: deque[Future[Batch]] = deque()
+    try:
+        for step in range(first, settings.steps + AHEAD):
+            if step < settings.steps:
+                waiting.append(workers.submit(make, step))
+            if len(waiting) > AHEAD or step >= settings.steps:
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+    finally:
+        workers.shutdown(cancel_futures=True)

@@ -1,0 +1,88 @@
+"""Everything that decides what weights come out, as one JSON value with a digest.
+
+Two trainings of one recipe give the same weights on one machine; a checkpoint continues only the
+recipe it was written by. Never holds weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from converters.training.task import Partition, Task
+from edge.contract.artifact import digest_json
+from edge.contract.mission import Mission
+
+INDIFFERENT = {"checkpoint_every", "search"}
+"""Keys of `[train]` that do not change the weights."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as plain values."""
+
+    values: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """sha256, as hex."""
+        return digest_json(self.values)
+
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
+        """Dotted keys in which `other` differs, with both values where they are short."""
+        mine, theirs = dict(_flat(self.values)), dict(_flat(other))
+        keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+        return [
+            f"{key}: {_short(theirs.get(key))} there, {_short(mine.get(key))} here" for key in keys
+        ]
+
+
+def recipe_of(mission: Mission, task: Task, partition: Partition, network: nn.Module) -> Recipe:
+    """The recipe of fitting `network`, as its factory made it, on these rows of the task."""
+    model, settings = mission.model, mission.train
+    assert settings is not None  # the caller has refused a mission without [train]
+    contract = model.model_dump(mode="json", exclude={"file", "weights"})
+    return Recipe(
+        {
+            "model": contract,
+            "train": settings.model_dump(mode="json", exclude=INDIFFERENT),
+            "data": task.digest(),
+            "rows": digest_json([partition.training, partition.watched]),
+            "architecture": architecture_digest(network),
+            "start": _values_digest(network),
+            "threads": mission.target.threads,
+            "torch": torch.__version__,
+        }
+    )
+
+
+def architecture_digest(network: nn.Module) -> str:
+    """sha256 of the names and shapes of all tensors, as hex."""
+    return digest_json([[name, list(v.shape)] for name, v in network.state_dict().items()])
+
+
+def _values_digest(network: nn.Module) -> str:
+    sha = hashlib.sha256()
+    for values in network.state_dict().values():
+        sha.update(values.detach().contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value))
+    return rows
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."

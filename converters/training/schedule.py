@@ -1,0 +1,43 @@
+"""Which examples, which chance and which learning rate belong to a step: pure functions of it.
+
+Nothing here has a state, so a resumed training meets the very same steps as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+ORDER, CHANCE = 1, 2
+"""Streams of one seed: the order of an epoch and the augmentation of a batch never meet."""
+
+WARM_UP_SHARE = 0.2
+
+
+def rows_of(step: int, rows: Sequence[int], *, batch: int, seed: int) -> list[int]:
+    """The rows of a step: `batch` further ones of epochs that are each shuffled on their own."""
+    picked: list[int] = []
+    at = step * batch
+    while len(picked) < batch:
+        epoch, offset = divmod(at, len(rows))
+        order = np.random.default_rng([seed, ORDER, epoch]).permutation(len(rows))
+        taken = order[offset : offset + batch - len(picked)]
+        picked += [rows[row] for row in taken]
+        at += len(taken)
+    return picked
+
+
+def chance_of(step: int, *, seed: int) -> np.random.Generator:
+    """The random numbers of a step's augmentation."""
+    return np.random.default_rng([seed, CHANCE, step])
+
+
+def learning_rate_of(step: int, *, steps: int, peak: float) -> float:
+    """One cycle: up by a cosine over the first fifth, then down to nothing (arXiv:1708.07120)."""
+    rise = max(1.0, WARM_UP_SHARE * steps)
+    if step < rise:
+        start = peak / 25.0
+        return start + (peak - start) * (1.0 - math.cos(math.pi * step / rise)) / 2.0
+    return peak * (1.0 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise))) / 2.0

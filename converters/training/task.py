@@ -1,0 +1,139 @@
+"""What a training task is: examples in rows, a batch and its loss, and a judgement in figures.
+
+The loop knows tasks by these types and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from calibration.dataset.weights import class_weights
+from firmware_bridge.errors import UsageError
+
+Advance = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+Figures = Mapping[str, float | int | None]
+"""Named figures; None where there was nothing to measure."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures (B, 3, H, W) float32, and the loss (a scalar) of what the network puts out."""
+
+    images: Tensor
+    loss: Callable[[Tensor | tuple[Tensor, ...]], Tensor]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How good a network is on examples that it was not fitted on.
+
+    Attributes:
+        score: the one figure that early stop and search compare, 0..1.
+        figures: over all examples.
+        by_label, by_condition: the same for each label, and for each weather and light.
+        confusion: for classifiers, row = true label, column = answer.
+    """
+
+    score: float
+    figures: Figures
+    by_label: Mapping[str, Figures] = field(default_factory=dict)
+    by_condition: Mapping[str, Figures] = field(default_factory=dict)
+    confusion: tuple[tuple[int, ...], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The judgement as plain values."""
+        return {
+            "score": self.score,
+            "figures": dict(self.figures),
+            "by_label": {name: dict(values) for name, values in self.by_label.items()},
+            "by_condition": {name: dict(values) for name, values in self.by_condition.items()},
+            "confusion": [list(row) for row in self.confusion],
+        }
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rows fitted on, rows that early stop watches, rows that judge; no group is in two of them."""
+
+    training: tuple[int, ...]
+    validation: tuple[int, ...]
+    watched: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example as a split sees it.
+
+    Attributes:
+        name: its own.
+        group: examples of one group (a scene, a track) are never split.
+        stratum: what should be spread evenly: its label or condition.
+    """
+
+    name: str
+    group: str
+    stratum: str
+
+
+class Task(Protocol):
+    """Examples that are known by row; the same row is the same example on every run."""
+
+    partition: Partition
+    """The split that the data bring."""
+
+    def rows(self) -> Sequence[Row]:
+        """Every example, for splitting."""
+        ...
+
+    def digest(self) -> str:
+        """sha256 of what the examples are, as hex."""
+        ...
+
+    def weigh(self, rows: Sequence[int]) -> None:
+        """Set the weights of labels from these training rows. Refuses a label without examples."""
+        ...
+
+    def batch(self, rows: Sequence[int], random: np.random.Generator) -> Batch:
+        """These examples, augmented by `random` alone. Called from worker threads."""
+        ...
+
+    def judge(self, network: nn.Module, rows: Sequence[int], progress: Advance) -> Judgement:
+        """Judge a network in evaluation mode on these examples, not augmented."""
+        ...
+
+
+def balanced(
+    occurrences: Sequence[int], labels: Sequence[str], *, what: str, remedy: str
+) -> Tensor:
+    """A weight for each label, inverse to how often it occurs, between 1/4 and 4.
+
+    The bounds keep one odd label from owning the gradient.
+
+    Args:
+        occurrences: the number of a label, once for each time that it occurs.
+        labels: their names.
+        what, remedy: for the refusal.
+
+    Raises:
+        UsageError: a label never occurs.
+    """
+    weights = class_weights([str(number) for number in occurrences])
+    empty = [name for number, name in enumerate(labels) if str(number) not in weights]
+    if empty:
+        raise UsageError(
+            f"no training example of: {', '.join(empty[:6])}"
+            + (f" and {len(empty) - 6} others" if len(empty) > 6 else ""),
+            expected=f"an example of each of the {len(labels)} {what}",
+            found=f"{len(occurrences)} examples of {len(weights)} {what}",
+            remedy=remedy,
+        )
+    each = torch.tensor([weights[str(number)] for number in range(len(labels))])
+    return each.to(torch.float32).clamp(0.25, 4.0)
