@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from calibration.dataset.folds import parts
 from converters.training import checkpoint
 from converters.training.loop import fit, repeatable
 from converters.training.pictures import PictureTask
@@ -26,6 +27,9 @@ from converters.training.task import Advance, Judgement, Partition, Task
 from edge.contract.artifact import write_atomic, write_json
 from edge.contract.mission import Mission, Train
 from firmware_bridge.errors import UsageError
+
+WATCHED_SHARE = 0.1
+"""Of the training examples, held out to be watched by early stop."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,14 @@ def with_watch(task: Task, partition: Partition, settings: Train) -> Partition:
     """With early stop, a part of the training examples is taken out to be watched."""
     if settings.patience is None:
         return partition
-    raise NotImplementedError
+    rows = task.rows()
+    training = [rows[row] for row in partition.training]
+    shares = {"fit": 1.0 - WATCHED_SHARE, "watch": WATCHED_SHARE}
+    split = parts(training, shares, seed=settings.seed, strata=lambda row: (row.stratum,))
+    fitted, watched = (
+        tuple(partition.training[row] for row in split[name]) for name in ("fit", "watch")
+    )
+    return replace(partition, training=fitted, watched=watched)
 
 
 def make_network(mission: Mission) -> nn.Module:

@@ -1,4 +1,5 @@
-"""Networks of our own: RoadNet, a compact anchor-free detector for pedestrians, vehicles, signs.
+"""Networks of our own: RoadNet, a compact anchor-free detector for pedestrians, vehicles, signs,
+with a second head for the condition of the road.
 
 Defines shapes and arithmetic only; fitting is in `train.py`, decoding in `edge.contract.decode`.
 """
@@ -23,37 +24,47 @@ class ConvBnRelu(nn.Sequential):
 
 
 class RoadNet(nn.Module):
-    """Plain convolutions, three levels, one shared head; no channel count below 16 (rule R10).
+    """Plain convolutions, three levels, one shared detection head; no channel count below 16
+    (rule R10).
 
     Input (B, 3, H, W) float32, H and W multiples of 32, normalised as the mission says. Output
     (B, cells, 4 + classes): distances left, top, right, bottom of the cell's centre in strides
-    (never negative), then class logits; cells level by level, row by row.
+    (never negative), then class logits; cells level by level, row by row. With conditions, a pair:
+    that and (B, conditions) logits of what the whole picture is like.
+
+    Args:
+        classes: labels of objects.
+        conditions: labels of the whole picture; 0: no second head.
+        width: channels of the first stage; later ones follow in proportion.
+        depth: convolutions of a stage after the one that halves the size.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(
+        self, classes: int, conditions: int = 0, *, width: int = 24, depth: int = 1
+    ) -> None:
         super().__init__()
         self.classes = classes
+        levels = (2 * width, round(2.75 * width), 4 * width)
         self.stem = nn.Sequential(
-            ConvBnRelu(3, 16, stride=2), ConvBnRelu(16, 24, stride=2), ConvBnRelu(24, 24)
+            ConvBnRelu(3, 16, stride=2), ConvBnRelu(16, width, stride=2), ConvBnRelu(width, width)
         )
-        self.stage8 = nn.Sequential(ConvBnRelu(24, 48, stride=2), ConvBnRelu(48, 48))
-        self.stage16 = nn.Sequential(ConvBnRelu(48, 64, stride=2), ConvBnRelu(64, 64))
-        self.stage32 = nn.Sequential(ConvBnRelu(64, 96, stride=2), ConvBnRelu(96, 96))
-        width = 48
-        self.lateral = nn.ModuleList(
-            ConvBnRelu(channels, width, kernel=1) for channels in (48, 64, 96)
-        )
-        self.smooth = nn.ModuleList(ConvBnRelu(width, width) for _ in ROADNET_STRIDES)
-        self.head = ConvBnRelu(width, width)
-        self.distances = nn.Conv2d(width, 4, 1)
-        self.logits = nn.Conv2d(width, classes, 1)
+        self.stage8 = _stage(width, levels[0], depth)
+        self.stage16 = _stage(levels[0], levels[1], depth)
+        self.stage32 = _stage(levels[1], levels[2], depth)
+        neck = 2 * width
+        self.lateral = nn.ModuleList(ConvBnRelu(level, neck, kernel=1) for level in levels)
+        self.smooth = nn.ModuleList(ConvBnRelu(neck, neck) for _ in ROADNET_STRIDES)
+        self.head = ConvBnRelu(neck, neck)
+        self.distances = nn.Conv2d(neck, 4, 1)
+        self.logits = nn.Conv2d(neck, classes, 1)
         self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
         nn.init.constant_(self.distances.bias, 1.5)  # type: ignore[arg-type] # bias is not None here
         # Focal loss wants rare positives at the start: sigmoid(-4) = 0.02 (arXiv:1708.02002, 4.1).
         nn.init.constant_(self.logits.bias, -4.0)  # type: ignore[arg-type] # as above
+        self.condition = ConditionHead((levels[0], levels[2]), conditions) if conditions else None
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) to raw output (B, cells, 4 + classes)."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W) to raw output (B, cells, 4 + classes), and (B, conditions) logits."""
         level8 = self.stage8(self.stem(images))
         level16 = self.stage16(level8)
         level32 = self.stage32(level16)
@@ -65,9 +76,52 @@ class RoadNet(nn.Module):
             seen = self.head(smooth(level))
             values = torch.cat([torch.relu(self.distances(seen)), self.logits(seen)], dim=1)
             rows.append(values.flatten(2).transpose(1, 2))
-        return torch.cat(rows, dim=1)
+        raw = torch.cat(rows, dim=1)
+        return raw if self.condition is None else (raw, self.condition(level8, level32))
 
 
-def roadnet(classes: int) -> nn.Module:
-    """RoadNet for this many labels; the factory that missions name."""
-    return RoadNet(classes)
+class ConditionHead(nn.Module):
+    """Logits of the whole picture, from the means of a fine level (rain, snow) and the coarse one.
+
+    The means are of non-negative features, so their INT8 ranges are tight.
+    """
+
+    def __init__(self, channels: tuple[int, int], conditions: int) -> None:
+        super().__init__()
+        self.squeeze = nn.ModuleList(ConvBnRelu(count, 32, kernel=1) for count in channels)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.logits = nn.Conv2d(64, conditions, 1)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Features (B, C, h, w) of two levels to (B, conditions)."""
+        pooled = [
+            self.pool(squeeze(level))
+            for squeeze, level in zip(self.squeeze, (fine, coarse), strict=True)
+        ]
+        made: Tensor = self.logits(torch.cat(pooled, dim=1))
+        return made.flatten(1)
+
+
+def _stage(inputs: int, outputs: int, depth: int) -> nn.Sequential:
+    halving = ConvBnRelu(inputs, outputs, stride=2)
+    return nn.Sequential(halving, *(ConvBnRelu(outputs, outputs) for _ in range(depth)))
+
+
+def roadnet(classes: int, conditions: int = 0) -> nn.Module:
+    """RoadNet for this many labels and conditions; the factory that missions name."""
+    return RoadNet(classes, conditions)
+
+
+def roadnet_narrow(classes: int, conditions: int = 0) -> nn.Module:
+    """RoadNet with two thirds of the channels."""
+    return RoadNet(classes, conditions, width=16)
+
+
+def roadnet_deep(classes: int, conditions: int = 0) -> nn.Module:
+    """RoadNet with one more convolution in every stage."""
+    return RoadNet(classes, conditions, depth=2)
+
+
+def roadnet_wide(classes: int, conditions: int = 0) -> nn.Module:
+    """RoadNet with a third more channels."""
+    return RoadNet(classes, conditions, width=32)

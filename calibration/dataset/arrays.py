@@ -75,7 +75,7 @@ class ArrayFrame:
         """Pictures of one track of one label are never split; its own name without tracks."""
         if self.file.tracks is None:
             return self.name
-        return f"{self.part}-{self.label}-{int(self.file.tracks[self.row])}"
+        return f"{self.label}-{int(self.file.tracks[self.row])}"
 
     @property
     def conditions(self) -> Conditions:

@@ -76,9 +76,13 @@ def frames_of(mission: Mission) -> list[RoadFrame]:
                 labels=mission.model.labels,
             )
         )
+    assert data.root is not None  # the mission's own checks refuse these kinds without a root
+    if data.kind == "arrays":
+        from calibration.dataset.arrays import array_frames
+
+        return list(array_frames(data.root))
     from calibration.dataset.images import image_frames
 
-    assert data.root is not None  # the mission's own checks refuse images without a root
     return list(image_frames(data.root, table=data.table, group=data.group))
 
 

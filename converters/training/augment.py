@@ -40,7 +40,8 @@ def moved(image: BgrImage, random: np.random.Generator, *, strength: float) -> B
         strength * random.uniform(-20.0, 20.0),
         1.0 + strength * random.uniform(-0.3, 0.3),
     )
-    turn[:, 2] += strength * random.uniform(-0.15, 0.15, 2) * (width, height)
+    turn[0, 2] += width * strength * random.uniform(-0.15, 0.15)
+    turn[1, 2] += height * strength * random.uniform(-0.15, 0.15)
     out = cv2.warpAffine(
         image, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

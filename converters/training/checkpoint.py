@@ -113,5 +113,4 @@ def load(path: Path, recipe: Recipe) -> tuple[Progress, State, dict[str, Any]] |
             "brakepoint train MISSION --fresh",
         )
     torch.set_rng_state(chance)
-    progress.curve = [tuple(point) for point in progress.curve]
     return progress, network, optimiser

@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from converters.training import checkpoint
 from converters.training.checkpoint import Progress, State
 from converters.training.recipe import Recipe
 from converters.training.schedule import chance_of, learning_rate_of, rows_of
-from converters.training.task import Advance, Batch, Partition, Task
+from converters.training.task import Advance, Batch, Partition, Task, outputs_of
 from edge.contract.mission import Train
 from firmware_bridge.errors import GateFailed
 
@@ -126,7 +126,7 @@ def _step(
 ) -> float:
     for group in optimiser.param_groups:
         group["lr"] = learning_rate_of(step, steps=settings.steps, peak=settings.learning_rate)
-    loss = batch.loss(network(batch.images.to(memory_format=torch.channels_last)))
+    loss = batch.loss(outputs_of(network, batch.images.to(memory_format=torch.channels_last)))
     value = float(loss.detach())
     if not math.isfinite(value):
         raise GateFailed(
@@ -156,7 +156,7 @@ def _watch(
     return score
 
 
-def _batches(task: Task, rows: Sequence[int], settings: Train, first: int) -> Iterator[Batch]:
+def _batches(task: Task, rows: Sequence[int], settings: Train, first: int) -> Generator[Batch]:
     """The batches from step `first` on, in order, made by threads a few steps ahead."""
 
     def make(step: int) -> Batch:

@@ -21,7 +21,7 @@ from calibration.dataset.frames import RoadFrame, data_digest
 from calibration.dataset.images import image_frames
 from converters.training import augment
 from converters.training.figures import class_judgement
-from converters.training.task import Advance, Batch, Judgement, Partition, Row, balanced
+from converters.training.task import Advance, Batch, Judgement, Partition, Row, balanced, outputs_of
 from edge.contract.mission import Mission, Train
 from edge.contract.perception import BgrImage
 from edge.contract.preprocess import fit_image, normalise
@@ -56,7 +56,7 @@ class PictureTask:
             for part in PARTS
         }
         self.partition = Partition(rows["train"], rows["val"])
-        _refuse_shared_groups(root, self._pictures)
+        _refuse_shared(root, self._pictures)
 
     def digest(self) -> str:
         """sha256 of names, contents and labels, as hex."""
@@ -89,10 +89,9 @@ class PictureTask:
             images.append(torch.from_numpy(normalise(fitted, spec)))
         truth = torch.tensor([self._pictures[row].label for row in rows])
 
-        def of_outputs(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
-            logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+        def of_outputs(outputs: Sequence[Tensor]) -> Tensor:
             return F.cross_entropy(
-                logits, truth, weight=self._weights, label_smoothing=LABEL_SMOOTHING
+                outputs[0], truth, weight=self._weights, label_smoothing=LABEL_SMOOTHING
             )
 
         return Batch(torch.cat(images), of_outputs)
@@ -105,9 +104,10 @@ class PictureTask:
                 some = rows[len(answers) : len(answers) + JUDGED_AT_ONCE]
                 spec = self._model.preprocess_spec
                 images = [torch.from_numpy(normalise(self._picture(row), spec)) for row in some]
-                outputs = network(torch.cat(images).to(memory_format=torch.channels_last))
-                logits = outputs if isinstance(outputs, Tensor) else outputs[0]
-                answers += logits.argmax(dim=1).tolist()
+                outputs = outputs_of(
+                    network, torch.cat(images).to(memory_format=torch.channels_last)
+                )
+                answers += outputs[0].argmax(dim=1).tolist()
                 progress("judge", len(answers), len(rows))
         truth = np.array([self._pictures[row].label for row in rows], np.int64)
         return class_judgement(truth, np.array(answers, np.int64), labels=self._model.labels)
@@ -157,19 +157,28 @@ def _of_folders(root: Path, labels: Sequence[str]) -> list[Labelled]:
                     remedy="move the picture, or name the label in model.labels",
                 )
             track = rest.rpartition("/")[0]
-            group = f"{part}-{label}-{track or rest}"
+            group = f"{label}/{track}" if track else f"{part}/{frame.name}"
             found.append(Labelled(frame, labels.index(label), group, part))
     return found
 
 
-def _refuse_shared_groups(root: Path, pictures: Sequence[Labelled]) -> None:
-    """Pictures that are the same bytes in training and validation would judge by heart."""
-    seen = {one.frame.digest(): one for one in pictures if one.part == "train"}
-    for one in pictures:
-        if one.part == "val" and (twin := seen.get(one.frame.digest())) is not None:
-            raise UsageError(
-                f"{root}: a picture is in training and in validation",
-                expected="parts that share nothing",
-                found=f"{twin.frame.name} and {one.frame.name}",
-                remedy="take it out of one of them: a network knows what it was fitted on",
-            )
+def _refuse_shared(root: Path, pictures: Sequence[Labelled]) -> None:
+    """A track, or the same picture, in training and validation would be judged by heart."""
+    for what, key in (("track", _group), ("picture", _digest)):
+        fitted = {key(one): one for one in pictures if one.part == "train"}
+        for one in pictures:
+            if one.part == "val" and (twin := fitted.get(key(one))) is not None:
+                raise UsageError(
+                    f"{root}: a {what} is in training and in validation",
+                    expected="parts that share nothing",
+                    found=f"{twin.frame.name} and {one.frame.name}",
+                    remedy="take it out of one of them: a network knows what it was fitted on",
+                )
+
+
+def _group(one: Labelled) -> str:
+    return one.group
+
+
+def _digest(one: Labelled) -> str:
+    return one.frame.digest()

@@ -25,10 +25,10 @@ Figures = Mapping[str, float | int | None]
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures (B, 3, H, W) float32, and the loss (a scalar) of what the network puts out."""
+    """Pictures (B, 3, H, W) float32, and the loss (a scalar) of the network's outputs for them."""
 
     images: Tensor
-    loss: Callable[[Tensor | tuple[Tensor, ...]], Tensor]
+    loss: Callable[[Sequence[Tensor]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -137,3 +137,9 @@ def balanced(
         )
     each = torch.tensor([weights[str(number)] for number in range(len(labels))])
     return each.to(torch.float32).clamp(0.25, 4.0)
+
+
+def outputs_of(network: nn.Module, images: Tensor) -> Sequence[Tensor]:
+    """What a network puts out, main output first."""
+    made = network(images)
+    return (made,) if isinstance(made, Tensor) else made

@@ -12,7 +12,8 @@ import torch
 
 from converters.detection_loss import Grid, assign, giou, loss
 from converters.train import train
-from converters.zoo import ROADNET_STRIDES, roadnet
+from converters.training.records import SCHEMA
+from converters.zoo import ROADNET_STRIDES, roadnet, roadnet_deep, roadnet_narrow, roadnet_wide
 from edge.contract.artifact import read_json
 from edge.contract.decode import output_shapes
 from edge.contract.loading import load_mission
@@ -22,7 +23,7 @@ from firmware_bridge.errors import UsageError
 SMALL = (
     "train.steps=12",
     "train.batch=8",
-    "train.scenes=24",
+    "train.scenes=40",
     "train.validation_scenes=8",
     "model.input.width_px=160",
     "model.input.height_px=96",
@@ -89,15 +90,25 @@ def test_the_loss_is_small_for_the_right_answer() -> None:
     assert float(loss(right, grid, boxes, labels)) > 1.0
 
 
+def test_two_heads_and_few_parameters(mission: Mission) -> None:
+    with torch.inference_mode():
+        raw, condition = roadnet(3, 4).eval()(torch.randn(2, 3, 96, 160))
+    wanted = output_shapes(mission.model.network_spec, 160, 96)
+    assert tuple(raw.shape[1:]) == wanted["detections"][1:]
+    assert tuple(condition.shape[1:]) == wanted["condition"][1:]
+    for factory in (roadnet, roadnet_narrow, roadnet_deep, roadnet_wide):
+        assert sum(values.numel() for values in factory(3, 4).parameters()) < 1_000_000
+
+
 def test_training_is_deterministic_and_writes_weights_that_load(
     mission: Mission, tmp_path: Path
 ) -> None:
     first = train(mission, progress=silent)
     state = torch.load(first.weights, weights_only=True)
-    roadnet(3).load_state_dict(state)
-    assert read_json(tmp_path / "weights.json", "brakepoint.training/1")["seed"] == 0
+    roadnet(3, 4).load_state_dict(state)
+    assert read_json(tmp_path / "weights.json", SCHEMA)["recipe"]["train"]["seed"] == 0
     again = train(mission, progress=silent)
-    assert again.ap50_by_label == first.ap50_by_label
+    assert again.judgement == first.judgement
     for name, values in torch.load(again.weights, weights_only=True).items():
         assert torch.equal(values, state[name]), name
 
@@ -106,8 +117,10 @@ def test_training_learns(mission: Mission) -> None:
     """Forty small steps already find some vehicles; untrained weights find none."""
     none = train(mission.model_copy(update={"train": _steps(mission, 1)}), progress=silent)
     some = train(mission.model_copy(update={"train": _steps(mission, 40)}), progress=silent)
-    assert (none.ap50_by_label["vehicle"] or 0.0) < 0.02
-    assert (some.ap50_by_label["vehicle"] or 0.0) > 0.04
+    assert (none.judgement.by_label["vehicle"]["ap50"] or 0.0) < 0.02
+    assert (some.judgement.by_label["vehicle"]["ap50"] or 0.0) > 0.04
+    assert some.judgement.figures["condition_accuracy"] > 0.3
+    assert sum(row["frames"] for row in some.judgement.by_condition.values()) == 24
 
 
 def _steps(mission: Mission, steps: int) -> object:
@@ -133,7 +146,7 @@ def test_a_kill_in_the_middle_leaves_the_former_weights(root: Path, tmp_path: Pa
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert weights.read_bytes() == b"former"
-    assert list(tmp_path.iterdir()) == [weights]
+    assert {path.name for path in tmp_path.iterdir()} == {"weights.pt", "weights.checkpoint.pt"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ LABELS = ("pedestrian", "vehicle", "traffic sign")
 def tiny_mission(root: Path, **sections: Any) -> Mission:
     """The example's mission for the tiny network; `sections` replace keys, section by section."""
     raw = load_mission(root / "examples" / "roadnet" / "mission.toml").model_dump()
-    raw["model"] |= {"file": Path("tiny.onnx"), "factory": None, "weights": None}
+    raw["model"] |= {"file": Path("tiny.onnx"), "factory": None, "weights": None, "condition": None}
     raw["model"]["input"] = {"width_px": SIDE, "height_px": SIDE}
     raw["model"]["preprocess"] |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
     raw["model"]["decode"] |= {"strides": (CELL,)}
