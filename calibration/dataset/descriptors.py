@@ -1,0 +1,87 @@
+"""What can be measured in a picture where nobody wrote down its conditions.
+
+Pure functions of pixels. A measured word is a guess with a number behind it: it is kept apart from
+what metadata says and never overwrites it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge.contract.conditions import Conditions
+from edge.contract.perception import BgrImage
+
+SIDE_PX = 640
+"""Pictures are measured at most this large (longer side), so that cameras compare."""
+
+SMALLEST_PX = 160
+"""Below this longer side no word is guessed: a crop shows a thing, not its weather."""
+
+PATCH_PX = 15
+"""Patch of the dark channel. Source: He, Sun & Tang, "Single Image Haze Removal Using Dark Channel
+Prior", CVPR 2009, section 3."""
+
+FOG_HAZE = 0.35
+"""At this haze and above the guess is fog; below, none: clear air, clouds, rain and snow cannot be
+told apart by it. docs/data.md says how often it is right."""
+
+NIGHT_BRIGHTNESS = 45.0
+"""Below this mean luma the guess is night, else day; dusk, tunnel and glare are not guessed."""
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """Measured at SIDE_PX.
+
+    Attributes:
+        brightness: mean luma (BT.601), 0..255.
+        contrast: root mean square contrast, the standard deviation of luma, 0..127.5.
+        blur: variance of the Laplacian of luma; low is blurred (Pech-Pacheco et al. 2000).
+        haze: mean of the dark channel in the middle third of the rows, around the horizon, where
+            the air is deepest, 0..1; near 0 where it is clear (He et al. 2009).
+    """
+
+    brightness: float
+    contrast: float
+    blur: float
+    haze: float
+
+
+def describe(image: BgrImage) -> Descriptors:
+    """Descriptors of a picture, (H, W, 3) uint8 BGR, rounded so that they read well."""
+    small = shrunk(image, SIDE_PX)
+    luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    mean, deviation = cv2.meanStdDev(luma)
+    _, edges = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_64F))
+    patch = np.ones((min(PATCH_PX, *small.shape[:2]),) * 2, np.uint8)
+    dark = cv2.erode(small.min(axis=2), patch)
+    third = len(dark) // 3
+    return Descriptors(
+        brightness=round(float(mean[0, 0]), 1),
+        contrast=round(float(deviation[0, 0]), 1),
+        blur=round(float(edges[0, 0]) ** 2, 1),
+        haze=round(float(dark[third : len(dark) - third].mean()) / 255.0, 3),
+    )
+
+
+def shrunk(image: BgrImage, side_px: int) -> BgrImage:
+    """The picture with its longer side at most `side_px`; never enlarged."""
+    height, width = image.shape[:2]
+    if max(height, width) <= side_px:
+        return image
+    scale = side_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def guessed(measured: Descriptors, *, width_px: int, height_px: int) -> Conditions:
+    """The conditions that descriptors suggest; None on every axis that they do not."""
+    if max(width_px, height_px) < SMALLEST_PX:
+        return Conditions()
+    return Conditions(
+        weather="fog" if measured.haze >= FOG_HAZE else None,
+        light="night" if measured.brightness < NIGHT_BRIGHTNESS else "day",
+    )
