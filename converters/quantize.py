@@ -20,7 +20,15 @@ from calibration.ranges import Range
 from converters.graph import Array, Graph, rebuilt
 from converters.passes.shapes import infer_shapes
 from converters.placement import Placement
-from converters.rules import BIAS, DATA, WEIGHT, WEIGHTED, r1_scale, r2_weight_amax
+from converters.rules import (
+    BIAS,
+    DATA,
+    SMALLEST_SCALE,
+    WEIGHT,
+    WEIGHTED,
+    r1_scale,
+    r2_weight_amax,
+)
 
 Initializers = dict[str, Array]
 
@@ -91,14 +99,17 @@ def quantize_cpu(
         constant = graph.constant(node.input[WEIGHT])
         assert constant is not None  # R3
         weight = constant.astype(np.float32)
-        scale = r1_scale(r2_weight_amax(weight, axis))
+        amax = r2_weight_amax(weight, axis)
+        scale = r1_scale(amax)
         name = f"{node.name}/weight"
         bias = _int32_bias(graph, node, len(scale))
         if bias is not None:
             given, step = bias, scales[node.input[DATA]]
-            # A channel whose weights are next to nothing would need a bias beyond INT32.
-            scale = np.maximum(scale, np.abs(given) / (step * INT32_MAX * 0.5)).astype(np.float32)
-            product = scale.astype(np.float64) * step
+            # Weights of 0 fit any scale, and the bias is counted in steps of it: the finest. But a
+            # channel whose weights are next to nothing would need a bias beyond INT32.
+            finest = np.where(amax > 0.0, scale, SMALLEST_SCALE)
+            scale = np.maximum(finest, np.abs(given) / (step * INT32_MAX * 0.5)).astype(np.float32)
+            product = np.maximum(scale.astype(np.float64) * step, SMALLEST_SCALE)
             constants[f"{node.name}/bias/q"] = np.rint(given / product).astype(np.int32)
             constants[f"{node.name}/bias/scale"] = product.astype(np.float32)
             constants[f"{node.name}/bias/zero"] = np.zeros(scale.shape, np.int32)

@@ -41,8 +41,16 @@ def choose_model(folder: Path, mission: Mission, precision: Literal["float", "in
             remedy=f"convert again: brakepoint convert MISSION --out {folder}",
         )
     name = MODEL_FILES[mission.target.backend, precision]
-    _gates_passed(report, name, folder, precision)
-    _unchanged(report, name, folder)
+    try:
+        _gates_passed(report, name, folder, precision)
+        _unchanged(report, name, folder)
+    except (KeyError, TypeError) as error:
+        raise NotTrusted(
+            f"{folder / 'report.json'} is not whole",
+            expected=f"a report of schema {REPORT_SCHEMA} that judges {name}",
+            found=f"{type(error).__name__}: {error}",
+            remedy=f"convert again: brakepoint convert MISSION --out {folder}",
+        ) from error
     return folder / name
 
 

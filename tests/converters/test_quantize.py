@@ -245,14 +245,19 @@ class TestCpu:
                 np.testing.assert_allclose(values(model, f"{bias}/scale"), product, rtol=1e-6)
         assert not {"w1", "w2", "b1", "b2"} & set(initializers(model))
 
-    def test_a_bias_far_beyond_its_weights_keeps_its_value(self) -> None:
+    @pytest.mark.parametrize("weight", [0.0, 1e-30, 1e-12])
+    @pytest.mark.parametrize("kernels", ["as_written", "fused"])
+    def test_a_bias_keeps_its_value_whatever_its_weights(self, weight: float, kernels: Any) -> None:
+        """A pruned channel is nothing but its bias."""
         model = ready(
             [node("Conv", ["x", "w", "b"], ["c"]), node("Relu", ["c"], ["y"])],
-            {"w": np.full((2, 3, 1, 1), 1e-12, np.float32), "b": np.float32([3.0, -1.0])},
+            {"w": np.full((3, 3, 1, 1), weight, np.float32), "b": np.float32([3.0, 0.01, 0.0])},
         )
         plan = place(model)
-        found = run(quantize_cpu(model, plan, observed(model, plan)))
-        np.testing.assert_allclose(found, run(model), rtol=1e-3, atol=1e-3)
+        quantized = quantize_cpu(model, plan, observed(model, plan))
+        session = ModelSession(quantized.SerializeToString(), threads=1, kernels=kernels)
+        (found,) = session.run({"x": PICTURES[0]})
+        np.testing.assert_allclose(found, run(model, PICTURES[0]), rtol=1e-3, atol=1e-3)
 
     @given(
         st.floats(-1e6, 0.0, width=32, allow_subnormal=False),

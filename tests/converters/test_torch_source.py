@@ -26,11 +26,10 @@ SHAPE = (1, 3, SIDE, SIDE)
 
 
 @pytest.fixture
-def mission(root: Path, tmp_path: Path) -> Mission:
-    raw = load_mission(root / "examples" / "roadnet" / "mission.toml").model_dump()
-    raw["model"] |= {"factory": "tiny_torch:tiny", "weights": tmp_path / "weights.pt"}
-    raw["model"]["input"] = {"width_px": SIDE, "height_px": SIDE}
-    raw["model"]["decode"]["strides"] = (tiny_torch.CELL,)
+def mission(tiny_mission: Path, tmp_path: Path) -> Mission:
+    raw = load_mission(tiny_mission).model_dump()
+    origin = {"factory": "tiny_torch:tiny", "weights": tmp_path / "weights.pt", "file": None}
+    raw["model"] |= origin
     return Mission.model_validate(raw)
 
 

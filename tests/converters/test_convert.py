@@ -1,0 +1,298 @@
+"""`brakepoint convert` end to end on a tiny mission, and what `run` takes of it: the same bytes
+twice, a full disk and a kill at every moment, and no model that nobody vouches for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NoReturn
+
+import onnx
+import pytest
+
+from converters import chain
+from edge.contract.artifact import digest_file, read_json
+from edge.contract.conversion import choose_model
+from edge.contract.loading import load_mission
+from firmware_bridge.errors import NotTrusted
+
+FILES = ("float.onnx", "int8.onnx", "cpu.onnx", "ranges.json", "report.json")
+
+CONVERT = (sys.executable, "-m", "edge.cli", "convert")
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def converted(tiny_mission: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Converted once, in a process of its own."""
+    out = tmp_path_factory.mktemp("converted") / "new" / "out"
+    done = subprocess.run(
+        [*CONVERT, str(tiny_mission), "--out", str(out), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == read_json(out / "report.json", "brakepoint.report/1")
+    return out
+
+
+@pytest.fixture
+def copy(converted: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(converted, tmp_path / "copy"))
+
+
+def test_all_files_and_a_report_of_what_is_in_them(converted: Path) -> None:
+    assert sorted(path.name for path in converted.iterdir()) == sorted(FILES)
+    report = read_json(converted / "report.json", "brakepoint.report/1")
+    for name, artifact in report["artifacts"].items():
+        assert artifact["sha256"] == digest_file(converted / name)
+        assert artifact["size"] == (converted / name).stat().st_size
+    for name in FILES[:3]:
+        onnx.checker.check_model(onnx.load(converted / name), full_check=True)
+    assert report["passed"]
+    assert report["agreement"]["int8.onnx"]["of"] == 8
+    assert len(report["calibration"]["frames"]) == 8
+    assert not {*report["calibration"]["frames"]} & {*report["held_back"]["frames"]}
+    assert report["quantized"]["operators"] == {"Conv": 2}
+
+
+def without_times(path: Path) -> dict[str, Any]:
+    report = read_json(path / "report.json", "brakepoint.report/1")
+    return {
+        key: report[key] for key in report if key not in ("stages", "seconds", "peak_memory_mb")
+    }
+
+
+def test_twice_gives_the_same_bytes(
+    brakepoint: Command, tiny_mission: Path, converted: Path, tmp_path: Path
+) -> None:
+    code, out, _ = brakepoint("convert", tiny_mission, "--out", tmp_path / "again")
+    assert code == 0
+    assert "gates" in out
+    for name in FILES[:4]:
+        assert (tmp_path / "again" / name).read_bytes() == (converted / name).read_bytes()
+    assert without_times(tmp_path / "again") == without_times(converted)
+
+
+def test_other_frames_are_another_data_set_and_the_same_float(
+    brakepoint: Command, tiny_mission: Path, converted: Path, tmp_path: Path
+) -> None:
+    code, _, _ = brakepoint(
+        "convert", tiny_mission, "--out", tmp_path / "o", "--set", "data.seed=5"
+    )
+    assert code == 0
+    assert (tmp_path / "o" / "float.onnx").read_bytes() == (converted / "float.onnx").read_bytes()
+    one, two = (
+        read_json(folder / "ranges.json", "brakepoint.ranges/1")["taken_from"]
+        for folder in (converted, tmp_path / "o")
+    )
+    assert one.pop("data") != two.pop("data")
+    assert one == two
+
+
+def test_a_failed_gate_exits_1_with_every_file_written_and_run_refuses_it(
+    brakepoint: Command, tiny_mission: Path, tmp_path: Path
+) -> None:
+    """A range that leaves out the vivid cells, so that INT8 sees none of them."""
+    out = tmp_path / "out"
+    code, printed, err = brakepoint(
+        "convert", tiny_mission, "--out", out, "--set", "calibration.percentile=91"
+    )
+    assert code == 1
+    assert "failed" in printed
+    assert "gates failed" in err
+    assert "found_min int8 >= 0.9; found_min cpu >= 0.9" in err
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    code, _, err = brakepoint(*run(tiny_mission, out, "--precision", "int8"))
+    assert code == 1
+    assert "cpu.onnx failed its gates and is not run" in err
+    assert choose_model(out, load_mission(tiny_mission), "float") == out / "float.onnx"
+
+
+@pytest.mark.parametrize("precision", ["float", "int8"])
+def test_run_refuses_what_failed_its_gates(
+    brakepoint: Command, tiny_mission: Path, copy: Path, precision: str
+) -> None:
+    report = json.loads((copy / "report.json").read_text())
+    name = {"float": "float.onnx", "int8": "cpu.onnx"}[precision]
+    for gate in report["gates"]:
+        if gate["artifact"] == name:
+            gate["passed"] = False
+    (copy / "report.json").write_text(json.dumps(report))
+    code, _, err = brakepoint(*run(tiny_mission, copy, "--precision", precision))
+    assert code == 1
+    assert f"{name} failed its gates" in err
+
+
+def run(tiny_mission: Path, folder: Path, *more: str) -> tuple[str, ...]:
+    source = str(tiny_mission.parent / "road")
+    return ("run", str(tiny_mission), "--source", source, "--from", str(folder), *more)
+
+
+@pytest.mark.parametrize("name", ["float.onnx", "cpu.onnx"])
+def test_run_refuses_a_changed_model(
+    brakepoint: Command, tiny_mission: Path, copy: Path, name: str
+) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[-30] ^= 1
+    (copy / name).write_bytes(data)
+    precision = "float" if name == "float.onnx" else "int8"
+    code, _, err = brakepoint(*run(tiny_mission, copy, "--precision", precision))
+    assert code == 4
+    assert "is not the file that was judged" in err
+    assert "to mend" in err
+
+
+def test_run_refuses_another_missions_model(
+    brakepoint: Command, tiny_mission: Path, converted: Path
+) -> None:
+    other = ("--set", "model.preprocess.color=bgr")
+    code, _, err = brakepoint(*run(tiny_mission, converted, *other))
+    assert code == 4
+    assert "was not converted for this mission" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("gone", 3),
+        ("no json", 4),
+        ("another schema", 4),
+        ("no gates", 4),
+        ("no artifacts", 4),
+        ("gates are words", 4),
+        ("the model is gone", 3),
+    ],
+)
+def test_run_refuses_a_report_that_is_not_whole(
+    brakepoint: Command, tiny_mission: Path, copy: Path, change: str, code: int
+) -> None:
+    path = copy / "report.json"
+    report = json.loads(path.read_text())
+    if change == "gone":
+        path.unlink()
+    elif change == "no json":
+        path.write_bytes(path.read_bytes()[:100])
+    elif change == "the model is gone":
+        (copy / "float.onnx").unlink()
+    else:
+        report |= {
+            "another schema": {"schema": "brakepoint.report/0"},
+            "no gates": {"gates": None},
+            "no artifacts": {"artifacts": {}},
+            "gates are words": {"gates": ["passed"]},
+        }[change]
+        path.write_text(json.dumps(report))
+    found, _, err = brakepoint(*run(tiny_mission, copy))
+    assert found == code
+    assert "to mend" in err
+
+
+@pytest.mark.parametrize("where", ["a file", "below a file"])
+def test_an_out_that_is_a_file_is_refused_before_the_work(
+    brakepoint: Command, tiny_mission: Path, tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" if where == "a file" else tmp_path / "file" / "out"
+    # A model that is not there would be found first if work had begun.
+    code, _, err = brakepoint(
+        "convert", tiny_mission, "--out", out, "--set", "model.file=none.onnx"
+    )
+    assert code == 2
+    assert "cannot write to" in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write any folder")
+def test_an_out_that_is_not_writable_is_refused_before_the_work(
+    brakepoint: Command, tiny_mission: Path, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o500)
+    code, _, err = brakepoint("convert", tiny_mission, "--out", tmp_path / "out")
+    tmp_path.chmod(0o700)
+    assert (code, "not writable" in err) == (2, True)
+
+
+@pytest.mark.parametrize("former", [True, False])
+def test_a_full_disk_leaves_the_former_set_or_nothing(
+    tiny_mission: Path, converted: Path, tmp_path: Path, former: bool
+) -> None:
+    out = tmp_path / "out"
+    if former:
+        shutil.copytree(converted, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()} if former else {}
+    largest = max((converted / name).stat().st_size for name in FILES)
+    done = subprocess.run(
+        [*CONVERT, str(tiny_mission), "--out", str(out), "--set", "data.seed=5"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (largest - 200, largest - 200)
+        ),
+    )
+    assert done.returncode == 5, done.stderr
+    assert "nothing was left half-written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def in_a_child(work: Callable[[], None]) -> int:
+    """The status of a forked child that does `work`: it opens files and nothing else."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(9)
+    return os.waitpid(child, 0)[1]
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_killed_between_any_two_renames_no_report_vouches_for_other_files(
+    tiny_mission: Path, converted: Path, copy: Path, after: int
+) -> None:
+    """The former set is there; the new one has another report and other files."""
+    files = {name: (converted / name).read_bytes() + b"\n" for name in FILES[:4]}
+    report = json.loads((converted / "report.json").read_text())
+    for name, data in files.items():
+        report["artifacts"][name]["sha256"] = sha256(data).hexdigest()
+    files["report.json"] = json.dumps(report).encode()
+    renames = 0
+    rename = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        nonlocal renames
+        if renames == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        renames += 1
+        return rename(self, target)
+
+    def work() -> NoReturn:
+        Path.replace = killed  # type: ignore[method-assign, assignment] # in the child alone
+        chain._publish(copy, files)
+        os._exit(0)
+
+    status = in_a_child(work)
+    assert os.WIFSIGNALED(status) is (after < len(FILES))
+    loaded = load_mission(tiny_mission)
+    report = json.loads((copy / "report.json").read_text())
+    for precision in ("float", "int8"):
+        with contextlib.suppress(NotTrusted):
+            chosen = choose_model(copy, loaded, precision)  # type: ignore[arg-type] # one of two
+            assert digest_file(chosen) == report["artifacts"][chosen.name]["sha256"]
+    if after in (0, len(FILES)):
+        for name in FILES[:4]:
+            assert report["artifacts"][name]["sha256"] == digest_file(copy / name)
