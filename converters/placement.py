@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto
@@ -27,6 +28,10 @@ from converters.rules import (
 )
 
 
+MEASURED = "measured"
+"""Stands where a rule's id does, for operators left in float because measurement said so."""
+
+
 @dataclass(frozen=True)
 class QuantizedRead:
     """An input of a node that reads a tensor dequantized, and the rule that says so."""
@@ -39,7 +44,7 @@ class QuantizedRead:
 
 @dataclass(frozen=True)
 class LeftFloat:
-    """A weighted operator that stays in float, and why."""
+    """A weighted operator that stays in float, and why: by a rule, or MEASURED."""
 
     node: str
     rule: str
@@ -56,7 +61,8 @@ class Placement:
         weights: weight tensor -> axis of its scales; read quantized by every node in `reads`.
         shared: groups of pairs that take one scale; a pair alone is in no group.
         left_float: weighted operators that are not quantized.
-        macs, macs_int8: multiply-accumulates a picture, all and quantized.
+        macs_of: multiply-accumulates a picture of every quantized operator, in graph order.
+        macs: of all weighted operators.
     """
 
     pairs: tuple[str, ...]
@@ -65,8 +71,13 @@ class Placement:
     shared: tuple[tuple[str, ...], ...]
     left_float: tuple[LeftFloat, ...]
     quantized_ops: dict[str, int]
+    macs_of: dict[str, int]
     macs: int
-    macs_int8: int
+
+    @property
+    def macs_int8(self) -> int:
+        """Multiply-accumulates a picture that are quantized."""
+        return sum(self.macs_of.values())
 
     @property
     def reads_by_rule(self) -> dict[str, int]:
@@ -74,8 +85,13 @@ class Placement:
         return dict(sorted(Counter(read.rule for read in self.reads).items()))
 
 
-def place(model: ModelProto) -> Placement:
-    """The plan for a float graph whose shapes are static and whose constants are folded."""
+def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> Placement:
+    """The plan for a float graph whose shapes are static and whose constants are folded.
+
+    `kept_float` names operators that stay in float although the rules would quantize them, each
+    with the reason.
+    """
+    kept = kept_float or {}
     graph = Graph(model)
     left: list[LeftFloat] = []
     reads: dict[tuple[str, int], QuantizedRead] = {}
@@ -91,10 +107,13 @@ def place(model: ModelProto) -> Placement:
             left.append(LeftFloat(node.name, "R9", f"its input is {never}"))
         elif node.name not in wanted:
             left.append(LeftFloat(node.name, "R5", "its input is inside a fused activation"))
+        elif node.name in kept:
+            left.append(LeftFloat(node.name, MEASURED, kept[node.name]))
         else:
             quantized.append(node)
             _take(reads, Read(node, DATA), "R5")
-    for read in r6_skip_reads(graph):
+    integer = {node.name for node in quantized}
+    for read in r6_skip_reads(graph, integer):
         if r9_never(graph, read.node.input[read.slot]) is None:
             _take(reads, read, "R6")
     pairs = {read.tensor for read in reads.values()}
@@ -112,8 +131,8 @@ def place(model: ModelProto) -> Placement:
         shared=_groups(links),
         left_float=tuple(left),
         quantized_ops=dict(sorted(Counter(node.op_type for node in quantized).items())),
+        macs_of={node.name: macs(graph, node) for node in quantized},
         macs=total,
-        macs_int8=sum(macs(graph, node) for node in quantized),
     )
 
 

@@ -1,0 +1,83 @@
+"""How much each weighted operator costs the answer when it alone is quantized.
+
+One small session a layer, a few pictures each. Never chooses: `mixed_precision.py` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from calibration.ranges import Range
+from calibration.sessions import CannotRun, Floats, ModelSession
+from converters.damage import Damage, Measure
+from converters.passes.names import PICTURE
+from converters.placement import Placement, place
+from converters.quantize import quantize_int8
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """One weighted operator.
+
+    Attributes:
+        node: its name.
+        macs: multiply-accumulates a picture.
+        damage: mean damage an answer when it alone is quantized; see `damage.py`.
+    """
+
+    node: str
+    macs: int
+    damage: float
+
+
+class Judge:
+    """Compares candidates with float over the same pictures; float is run once.
+
+    Holds the pictures and float's answers, nothing that grows.
+    """
+
+    def __init__(
+        self, model: ModelProto, pictures: Sequence[Floats], measure: Measure, *, threads: int
+    ) -> None:
+        self._pictures = pictures
+        self._measure = measure
+        self._threads = threads
+        session = ModelSession(model.SerializeToString(), threads=threads)
+        self._answers = [session.run({PICTURE: picture})[0] for picture in pictures]
+
+    def damage(self, candidate: ModelProto) -> float:
+        """Mean damage an answer. A candidate that cannot run raises CannotRun."""
+        session = ModelSession(candidate.SerializeToString(), threads=self._threads)
+        seen = Damage(0.0, 0)
+        for picture, answer in zip(self._pictures, self._answers, strict=True):
+            seen += self._measure(answer, session.run({PICTURE: picture})[0])
+        return seen.mean
+
+
+def sensitivities(
+    model: ModelProto,
+    placement: Placement,
+    ranges: Mapping[str, Range],
+    judge: Judge,
+    *,
+    progress: Progress,
+) -> tuple[Sensitivity, ...]:
+    """Every quantized operator of `placement`, in graph order."""
+    found = []
+    names = tuple(placement.macs_of)
+    for row, name in enumerate(names, start=1):
+        others = dict.fromkeys((other for other in names if other != name), "not this one")
+        alone = place(model, kept_float=others)
+        candidate = quantize_int8(model, alone, ranges)
+        try:
+            damage = judge.damage(candidate)
+        except CannotRun as error:  # the float graph runs: a defect of ours, not the user's
+            raise AssertionError(f"{name} alone cannot run: {error}") from error
+        found.append(Sensitivity(name, placement.macs_of[name], damage))
+        progress("sensitivity", row, len(names))
+    return tuple(found)
