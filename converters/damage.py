@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.sessions import Floats
-from edge.contract.decode import DECODERS, cells
+from converters.parity import Outputs
+from edge.contract.classify import HeadSpec, shares
+from edge.contract.decode import DECODERS, DecodeSpec, cells
 from edge.contract.mission import Mission
 
 FOREGROUND = 0.1
@@ -39,54 +41,62 @@ class Damage:
         return Damage(self.total + other.total, self.weight + other.weight)
 
 
-Measure = Callable[[Floats, Floats], Damage]
-"""Raw main outputs of float and of the candidate for one picture -> the damage."""
+Measure = Callable[[Outputs, Outputs], Damage]
+"""What float and a candidate put out for one picture -> the damage."""
 
-
-def detector_damage(mission: Mission) -> Measure:
-    """For every cell where float's best score is above FOREGROUND: the change of that label's score
-    plus the score times (1 - IoU of the two boxes); for every other cell, what its best score has
-    risen above FOREGROUND. An answer that stays as it is costs 0, one that is lost up to 2.
-    """
-    model = mission.model
-    arithmetic = DECODERS[model.decode.kind].arithmetic
-    grid, stride = cells(model.decode.strides, model.input.width_px, model.input.height_px)
-
-    def measure(reference: Floats, candidate: Floats) -> Damage:
-        boxes, scores = arithmetic(reference[0], grid, stride)
-        with np.errstate(over="ignore", invalid="ignore"):
-            other_boxes, other_scores = arithmetic(candidate[0], grid, stride)
-        best = scores.max(axis=1)
-        front = np.flatnonzero(best > FOREGROUND)
-        label = scores[front].argmax(axis=1)
-        score, other = scores[front, label], other_scores[front, label]
-        with np.errstate(over="ignore", invalid="ignore"):
-            overlap = _iou_by_row(boxes[front], other_boxes[front])
-            lost = np.abs(other - score) + score * (1.0 - overlap)
-            risen = np.clip(other_scores.max(axis=1) - np.maximum(best, FOREGROUND), 0.0, None)
-        risen[front] = 0.0
-        total = _finite(lost).sum() + _finite(risen).sum()
-        return Damage(float(total), len(front))
-
-    return measure
-
-
-def classifier_damage() -> Measure:
-    """Half the sum of absolute differences of the softmax scores, 0..1: the share of belief that has
-    moved to other labels (total variation distance)."""
-
-    def measure(reference: Floats, candidate: Floats) -> Damage:
-        moved = 0.5 * np.abs(_softmax(reference) - _softmax(candidate)).sum(axis=-1)
-        return Damage(float(_finite(moved).sum()), int(moved.size))
-
-    return measure
+OfOne = Callable[[Floats, Floats], Damage]
 
 
 def damage_measure(mission: Mission) -> Measure:
-    """The measure for the mission's kind of answer."""
-    if mission.model.decode.kind in DECODERS:
-        return detector_damage(mission)
-    return classifier_damage()
+    """The measure for everything that the mission's network answers."""
+    model = mission.model
+    spec = model.network_spec
+    heads: list[OfOne] = []
+    if isinstance(spec.main, DecodeSpec):
+        heads.append(_detector(spec.main, model.input.width_px, model.input.height_px))
+    heads += [_classifier] * (isinstance(spec.main, HeadSpec) + (spec.condition is not None))
+
+    def measure(reference: Outputs, candidate: Outputs) -> Damage:
+        seen = Damage(0.0, 0)
+        for head, wanted, found in zip(heads, reference, candidate, strict=True):
+            seen += head(wanted, found)
+        return seen
+
+    return measure
+
+
+def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
+    """For every cell where float's best score is above FOREGROUND: the change of that label's score
+    plus the score times (1 - IoU of the two boxes); for every other cell, what its best score has
+    risen above FOREGROUND. An answer that stays as it is costs 0, one that is lost up to LOST.
+    """
+    arithmetic = DECODERS[spec.kind].arithmetic
+    grid, stride = cells(spec.strides, width_px, height_px)
+
+    def of_one(reference: Floats, candidate: Floats) -> Damage:
+        boxes, scores = arithmetic(reference[0], grid, stride)
+        best = scores.max(axis=1)
+        front = np.flatnonzero(best > FOREGROUND)
+        label = scores[front].argmax(axis=1)
+        score = scores[front, label]
+        with np.errstate(over="ignore", invalid="ignore"):
+            other_boxes, other_scores = arithmetic(candidate[0], grid, stride)
+            overlap = _iou_by_row(boxes[front], other_boxes[front])
+            lost = np.abs(other_scores[front, label] - score) + score * (1.0 - overlap)
+            risen = np.clip(other_scores.max(axis=1) - np.maximum(best, FOREGROUND), 0.0, None)
+        risen[front] = 0.0
+        return Damage(float(_bounded(lost).sum() + _bounded(risen).sum()), len(front))
+
+    return of_one
+
+
+def _classifier(reference: Floats, candidate: Floats) -> Damage:
+    """The share of belief that has moved to other labels, 0..1: half the sum of the absolute
+    differences of the softmax shares (total variation distance)."""
+    if not np.isfinite(candidate).all():
+        return Damage(LOST, 1)
+    moved = 0.5 * float(np.abs(shares(reference[0]) - shares(candidate[0])).sum())
+    return Damage(moved, 1)
 
 
 def _iou_by_row(a: Floats, b: Floats) -> Floats:
@@ -99,11 +109,6 @@ def _iou_by_row(a: Floats, b: Floats) -> Floats:
     return found
 
 
-def _softmax(logits: Floats) -> Floats:
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    found: Floats = raised / raised.sum(axis=-1, keepdims=True)
-    return found
-
-
-def _finite(values: Floats) -> Floats:
-    return np.where(np.isfinite(values), np.minimum(values, LOST), LOST)
+def _bounded(values: Floats) -> Floats:
+    """Values up to LOST; LOST for what is no number."""
+    return np.where(np.isfinite(values), np.minimum(values, LOST), np.float32(LOST))

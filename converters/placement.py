@@ -27,7 +27,6 @@ from converters.rules import (
     r9_never,
 )
 
-
 MEASURED = "measured"
 """Stands where a rule's id does, for operators left in float because measurement said so."""
 

@@ -110,10 +110,11 @@ def r5_inside_fusion(graph: Graph) -> set[str]:
 
 
 def r6_skip_reads(graph: Graph, quantized: Collection[str]) -> Iterator[Read]:
-    """For every Add that a quantized convolution ends in: its read of the other, skip branch.
+    """For every Add that a convolution of `quantized` (names) ends in: its read of the other, skip
+    branch.
 
-    `quantized` names the operators that are; a float one fuses with nothing. Where both branches
-    end in a quantized convolution the later one fuses, so the earlier is the skip.
+    Where both branches end in a convolution the later one fuses, so the earlier is the skip; where
+    that later one stays in float, nothing fuses and the skip needs no pair.
     """
     order = {id(node): row for row, node in enumerate(graph.nodes)}
     for node in graph.nodes:
@@ -122,12 +123,14 @@ def r6_skip_reads(graph: Graph, quantized: Collection[str]) -> Iterator[Read]:
         ends = [
             order[id(maker)]
             if (maker := graph.producer.get(name)) is not None
-            and maker.name in quantized
+            and maker.op_type in WEIGHTED
             and graph.sole_reader(name) is node
             else -1
             for name in node.input
         ]
-        if max(ends) >= 0 and graph.shape(node.input[0]) == graph.shape(node.input[1]):
+        if max(ends) < 0 or graph.nodes[max(ends)].name not in quantized:
+            continue
+        if graph.shape(node.input[0]) == graph.shape(node.input[1]):
             yield Read(node, 1 - int(np.argmax(ends)))
 
 

@@ -13,7 +13,7 @@ from onnx import ModelProto
 from calibration.ranges import Range
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.damage import Damage, Measure
-from converters.passes.names import PICTURE
+from converters.parity import running
 from converters.placement import Placement, place
 from converters.quantize import quantize_int8
 
@@ -47,15 +47,15 @@ class Judge:
         self._pictures = pictures
         self._measure = measure
         self._threads = threads
-        session = ModelSession(model.SerializeToString(), threads=threads)
-        self._answers = [session.run({PICTURE: picture})[0] for picture in pictures]
+        network = running(ModelSession(model.SerializeToString(), threads=threads))
+        self._answers = [network(picture) for picture in pictures]
 
     def damage(self, candidate: ModelProto) -> float:
         """Mean damage an answer. A candidate that cannot run raises CannotRun."""
-        session = ModelSession(candidate.SerializeToString(), threads=self._threads)
+        network = running(ModelSession(candidate.SerializeToString(), threads=self._threads))
         seen = Damage(0.0, 0)
         for picture, answer in zip(self._pictures, self._answers, strict=True):
-            seen += self._measure(answer, session.run({PICTURE: picture})[0])
+            seen += self._measure(answer, network(picture))
         return seen.mean
 
 

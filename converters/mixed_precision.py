@@ -1,0 +1,128 @@
+"""Chooses which layers stay in float: as few multiplications as the answer allows.
+
+Layers are left in float in the order of damage saved a multiplication, step by step, until the
+quantized network answers as float does; the caller says what that means. The same inputs give the
+same choice. Never asks for a layer's name, and never judges on frames that the result will be
+judged on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from calibration.ranges import Range
+from calibration.sessions import Floats
+from converters.bias_correction import correct_bias
+from converters.placement import Placement, place
+from converters.quantize import quantize_int8
+from converters.sensitivity import Judge, Progress, Sensitivity, sensitivities
+
+STEPS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.3, 0.5)
+"""Shares of the multiplications that may stay in float, tried in this order."""
+
+FREE = 0.001
+"""Share of the multiplications that is added to every layer's cost: a layer in float also costs two
+conversions, so that many tiny ones are not free."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One assignment that was tried, and what it gave on the search frames.
+
+    Attributes:
+        float_layers: how many layers stayed in float.
+        macs_int8_share: multiply-accumulates in INT8, 0..1.
+        damage: mean damage an answer, without bias correction and with it; see `damage.py`.
+    """
+
+    float_layers: int
+    macs_int8_share: float
+    damage: float
+    damage_corrected: float
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The chosen assignment.
+
+    Attributes:
+        model: the float graph to quantize: biases corrected where that helped.
+        placement: what is quantized; layers left in float carry the reason.
+        layers: what each layer costs when it alone is quantized, in graph order.
+        steps: what was tried, in order; the last is the chosen one.
+        bias_corrected: whether `model` differs from float.
+        reached: whether the damage allowed was reached within the multiplications allowed.
+    """
+
+    model: ModelProto
+    placement: Placement
+    layers: tuple[Sensitivity, ...]
+    steps: tuple[Step, ...]
+    bias_corrected: bool
+    reached: bool
+
+
+def choose(
+    model: ModelProto,
+    ranges: Mapping[str, Range],
+    judge: Judge,
+    pictures: Sequence[Floats],
+    *,
+    macs_int8_min: float,
+    damage_max: float,
+    threads: int,
+    progress: Progress,
+) -> Mixed:
+    """The cheapest assignment whose damage is at most `damage_max`, or else the least damage that
+    `macs_int8_min` (share of all multiplications, 0..1) allows.
+
+    `judge` holds the search frames; `pictures`, others, give the means for bias correction.
+    """
+    whole = place(model)
+    layers = sensitivities(model, whole, ranges, judge, progress=progress)
+    order = sorted(layers, key=lambda layer: -layer.damage / (layer.macs / whole.macs + FREE))
+    tried: list[tuple[Step, Placement, ModelProto]] = []
+    allowed = [share for share in STEPS if share < 1.0 - macs_int8_min] + [1.0 - macs_int8_min]
+    seen: set[int] = set()
+    for row, share in enumerate(allowed, start=1):
+        kept = _within(order, share * whole.macs)
+        progress("choose layers", row, len(allowed))
+        if len(kept) in seen:
+            continue
+        seen.add(len(kept))
+        placement = place(model, kept_float=kept)
+
+        def quantize(graph: ModelProto, placement: Placement = placement) -> ModelProto:
+            return quantize_int8(graph, placement, ranges)
+
+        corrected = correct_bias(model, placement, quantize, pictures, threads=threads)
+        damages = [judge.damage(quantize(graph)) for graph in (model, corrected)]
+        step = Step(len(kept), placement.macs_int8 / whole.macs, *damages)
+        tried.append((step, placement, corrected if damages[1] < damages[0] else model))
+        if min(damages) <= damage_max:
+            break
+    else:
+        # None was good enough: the least damage there is, to be judged as it is.
+        tried.append(min(tried, key=lambda one: min(one[0].damage, one[0].damage_corrected)))
+    step, placement, base = tried[-1]
+    return Mixed(
+        model=base,
+        placement=placement,
+        layers=layers,
+        steps=tuple(one[0] for one in tried),
+        bias_corrected=base is not model,
+        reached=min(step.damage, step.damage_corrected) <= damage_max,
+    )
+
+
+def _within(order: Sequence[Sensitivity], macs: float) -> dict[str, str]:
+    """Layers from the front of `order` that fit into `macs`, with the reason for each."""
+    kept: dict[str, str] = {}
+    for layer in order:
+        if layer.macs <= macs:
+            macs -= layer.macs
+            kept[layer.node] = f"damage {layer.damage:.4f} an answer when it alone is quantized"
+    return kept
