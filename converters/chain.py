@@ -20,19 +20,22 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.dataset.frames import data_digest, frames_of
-from calibration.dataset.splits import Split, split
+from calibration.dataset.splits import Split, split, spread
 from calibration.observe import observe
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.ranges import Ranges, preprocess_digest, range_of
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, judge
+from converters.damage import damage_measure
 from converters.export import export
 from converters.gates import Measured, judge_gates
+from converters.mixed_precision import Mixed, better_bias, choose
 from converters.parity import Parity, compare, network_of, running
 from converters.passes.chain import PassResult, passes, run_passes
 from converters.placement import Placement, place
 from converters.quantize import quantize_cpu, quantize_int8
 from converters.report import SCHEMA, Artifact, Report
+from converters.sensitivity import Judge
 from converters.sources import OnnxSource, Source, open_source, output_names, picture_shape
 from converters.stages import Stopwatch
 from edge.contract.artifact import replacing
@@ -72,12 +75,7 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         _demand_something(placement, mission)
         ranges = _ranges(mission, floating, placement, frames, progress)
     with watch.stage("quantize"):
-        progress("quantize", 0, 0)
-        models = {
-            FLOAT: floating,
-            INT8: quantize_int8(floating, placement, ranges.tensors),
-            CPU: quantize_cpu(floating, placement, ranges.tensors),
-        }
+        models, placement, mixed = _quantized(mission, floating, ranges, frames, progress)
         files = {name: model.SerializeToString() for name, model in models.items()}
         assert files[FLOAT] == float_bytes  # the ranges name its digest
         files[RANGES] = _json(RANGES_SCHEMA, ranges.to_json())
@@ -114,6 +112,7 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         },
         passes=tuple(steps),
         placement=placement,
+        mixed=mixed,
         method=ranges.method,
         percentile=ranges.percentile,
         data={"calibration": ranges.data, "held_back": held_back_digest},
@@ -194,6 +193,45 @@ def _ranges(
         percentile=asked.percentile if asked.method == "percentile" else None,
         frames=len(frames.calibration),
     )
+
+
+def _quantized(
+    mission: Mission, floating: ModelProto, ranges: Ranges, frames: Split, progress: Progress
+) -> tuple[dict[str, ModelProto], Placement, Mixed | None]:
+    """Every graph by name, where INT8 went, and how that was chosen where it was searched."""
+    asked, threads = mission.precision, mission.target.threads
+    if asked.search == "none":
+        placement = place(floating)
+        int8 = quantize_int8(floating, placement, ranges.tensors)
+        cpu = quantize_cpu(floating, placement, ranges.tensors)
+        return {FLOAT: floating, INT8: int8, CPU: cpu}, placement, None
+    searched = spread(frames.calibration, asked.search_frames)
+    others = [frame for frame in frames.calibration if frame not in searched] or searched
+    spec = mission.model.preprocess_spec
+    pictures = [
+        [preprocess(frame.read(), spec)[0] for frame in part]
+        for part in (searched, spread(others, asked.search_frames))
+    ]
+    judge = Judge(floating, pictures[0], damage_measure(mission), threads=threads)
+    mixed = choose(
+        floating,
+        ranges.tensors,
+        judge,
+        pictures[1],
+        macs_int8_min=asked.macs_int8_min,
+        damage_max=asked.damage_max,
+        threads=threads,
+        progress=progress,
+    )
+    cpu = better_bias(
+        floating,
+        lambda graph: quantize_cpu(graph, mixed.placement, ranges.tensors),
+        mixed.placement,
+        judge,
+        pictures[1],
+        threads=threads,
+    ).quantized
+    return {FLOAT: floating, INT8: mixed.quantized, CPU: cpu}, mixed.placement, mixed
 
 
 def _demand_something(placement: Placement, mission: Mission) -> None:

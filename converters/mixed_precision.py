@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from onnx import ModelProto
 
 from calibration.ranges import Range
 from calibration.sessions import Floats
-from converters.bias_correction import correct_bias
+from converters.bias_correction import Quantize, correct_bias
 from converters.placement import Placement, place
 from converters.quantize import quantize_int8
 from converters.sensitivity import Judge, Progress, Sensitivity, sensitivities
@@ -35,13 +36,19 @@ class Step:
     Attributes:
         float_layers: how many layers stayed in float.
         macs_int8_share: multiply-accumulates in INT8, 0..1.
-        damage: mean damage an answer, without bias correction and with it; see `damage.py`.
+        damage_plain, damage_corrected: mean damage an answer, without bias correction and with it;
+            see `damage.py`.
     """
 
     float_layers: int
     macs_int8_share: float
-    damage: float
+    damage_plain: float
     damage_corrected: float
+
+    @property
+    def damage(self) -> float:
+        """The less of the two."""
+        return min(self.damage_plain, self.damage_corrected)
 
 
 @dataclass(frozen=True)
@@ -49,15 +56,15 @@ class Mixed:
     """The chosen assignment.
 
     Attributes:
-        model: the float graph to quantize: biases corrected where that helped.
+        quantized: the INT8 graph, biases corrected where that helped.
         placement: what is quantized; layers left in float carry the reason.
         layers: what each layer costs when it alone is quantized, in graph order.
         steps: what was tried, in order; the last is the chosen one.
-        bias_corrected: whether `model` differs from float.
+        bias_corrected: whether its biases differ from float's.
         reached: whether the damage allowed was reached within the multiplications allowed.
     """
 
-    model: ModelProto
+    quantized: ModelProto
     placement: Placement
     layers: tuple[Sensitivity, ...]
     steps: tuple[Step, ...]
@@ -84,38 +91,72 @@ def choose(
     whole = place(model)
     layers = sensitivities(model, whole, ranges, judge, progress=progress)
     order = sorted(layers, key=lambda layer: -layer.damage / (layer.macs / whole.macs + FREE))
-    tried: list[tuple[Step, Placement, ModelProto]] = []
+    tried: list[tuple[Step, Placement, Better]] = []
     allowed = [share for share in STEPS if share < 1.0 - macs_int8_min] + [1.0 - macs_int8_min]
-    seen: set[int] = set()
+    seen: set[frozenset[str]] = set()
     for row, share in enumerate(allowed, start=1):
         kept = _within(order, share * whole.macs)
         progress("choose layers", row, len(allowed))
-        if len(kept) in seen:
+        if frozenset(kept) in seen:
             continue
-        seen.add(len(kept))
+        seen.add(frozenset(kept))
         placement = place(model, kept_float=kept)
 
-        def quantize(graph: ModelProto, placement: Placement = placement) -> ModelProto:
-            return quantize_int8(graph, placement, ranges)
-
-        corrected = correct_bias(model, placement, quantize, pictures, threads=threads)
-        damages = [judge.damage(quantize(graph)) for graph in (model, corrected)]
-        step = Step(len(kept), placement.macs_int8 / whole.macs, *damages)
-        tried.append((step, placement, corrected if damages[1] < damages[0] else model))
-        if min(damages) <= damage_max:
+        best = better_bias(
+            model,
+            partial(quantize_int8, placement=placement, ranges=ranges),
+            placement,
+            judge,
+            pictures,
+            threads=threads,
+        )
+        share_int8 = placement.macs_int8 / whole.macs
+        step = Step(len(kept), share_int8, best.damage_plain, best.damage_corrected)
+        tried.append((step, placement, best))
+        if step.damage <= damage_max:
             break
     else:
         # None was good enough: the least damage there is, to be judged as it is.
-        tried.append(min(tried, key=lambda one: min(one[0].damage, one[0].damage_corrected)))
-    step, placement, base = tried[-1]
+        tried.append(min(tried, key=lambda one: one[0].damage))
+    step, placement, best = tried[-1]
     return Mixed(
-        model=base,
+        quantized=best.quantized,
         placement=placement,
         layers=layers,
         steps=tuple(one[0] for one in tried),
-        bias_corrected=base is not model,
-        reached=min(step.damage, step.damage_corrected) <= damage_max,
+        bias_corrected=best.corrected,
+        reached=step.damage <= damage_max,
     )
+
+
+@dataclass(frozen=True)
+class Better:
+    """A quantized graph, with corrected biases where they did less damage on the search frames."""
+
+    quantized: ModelProto
+    damage_plain: float
+    damage_corrected: float
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the biases were corrected."""
+        return self.damage_corrected < self.damage_plain
+
+
+def better_bias(
+    model: ModelProto,
+    quantize: Quantize,
+    placement: Placement,
+    judge: Judge,
+    pictures: Sequence[Floats],
+    *,
+    threads: int,
+) -> Better:
+    """`quantize(model)`, or that of the graph with corrected biases if it does less damage."""
+    corrected = correct_bias(model, placement, quantize, pictures, threads=threads)
+    both = [quantize(model), quantize(corrected)]
+    plain, mended = (judge.damage(candidate) for candidate in both)
+    return Better(both[mended < plain], plain, mended)
 
 
 def _within(order: Sequence[Sensitivity], macs: float) -> dict[str, str]:

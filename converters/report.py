@@ -14,6 +14,7 @@ from typing import Any
 
 from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
 from converters.gates import GateResult
+from converters.mixed_precision import Mixed
 from converters.parity import Parity
 from converters.passes.chain import PassResult
 from converters.placement import Placement
@@ -54,6 +55,7 @@ class Report:
     artifacts: Mapping[str, Artifact]
     passes: tuple[PassResult, ...]
     placement: Placement
+    mixed: Mixed | None
     method: str
     percentile: float | None
     data: Mapping[str, str]
@@ -117,6 +119,7 @@ class Report:
                 "macs_int8": placed.macs_int8,
                 "macs_int8_share": placed.macs_int8 / placed.macs if placed.macs else None,
             },
+            "search": None if self.mixed is None else _search(self.mixed),
             "calibration": {
                 "method": self.method,
                 "percentile": self.percentile,
@@ -149,6 +152,15 @@ def _parity(parity: Parity) -> dict[str, Any]:
         "snr_db": parity.snr_db,
         "pictures": parity.pictures,
         "outputs": {name: asdict(output) for name, output in parity.outputs.items()},
+    }
+
+
+def _search(mixed: Mixed) -> dict[str, Any]:
+    return {
+        "reached": mixed.reached,
+        "bias_corrected": mixed.bias_corrected,
+        "steps": [{**asdict(step), "damage": step.damage} for step in mixed.steps],
+        "layers": [asdict(layer) for layer in mixed.layers],
     }
 
 

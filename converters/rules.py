@@ -78,12 +78,16 @@ def r2_weight_amax(weight: Array, axis: int) -> NDArray[np.float32]:
 
 
 def r3_weight_is_constant(graph: Graph, node: NodeProto) -> bool:
-    """Whether the weight is a float initializer of at least two axes: a Q/DQ pair can be put on it.
+    """Whether the weight is a float initializer with one axis of output channels: a matrix, or a
+    kernel of a convolution. A Q/DQ pair can be put on it.
 
-    A computed one (attention) is an activation.
+    A computed one (attention) is an activation; a stack of matrices has no such axis.
     """
     name = node.input[WEIGHT]
-    return name in graph.initializers and graph.is_float(name) and len(graph.shape(name) or ()) > 1
+    if name not in graph.initializers or not graph.is_float(name):
+        return False
+    axes = len(graph.shape(name) or ())
+    return axes == 2 if node.op_type in ("Gemm", "MatMul") else axes > 2
 
 
 def r4_slots(node: NodeProto) -> tuple[int, ...]:
@@ -124,6 +128,7 @@ def r6_skip_reads(graph: Graph, quantized: Collection[str]) -> Iterator[Read]:
             order[id(maker)]
             if (maker := graph.producer.get(name)) is not None
             and maker.op_type in WEIGHTED
+            and r3_weight_is_constant(graph, maker)  # a float one fuses with nothing
             and graph.sole_reader(name) is node
             else -1
             for name in node.input

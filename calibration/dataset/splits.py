@@ -88,3 +88,10 @@ def _in_turn(
             if queue and len(taken) < count:
                 taken.append(queue.pop())
     return tuple(sorted(taken, key=lambda frame: frame.name))
+
+
+def spread(frames: Sequence[RoadFrame], count: int) -> tuple[RoadFrame, ...]:
+    """At most `count` of `frames`, evenly over their order; all of them where there are fewer."""
+    if len(frames) <= count:
+        return tuple(frames)
+    return tuple(frames[row * len(frames) // count] for row in range(count))

@@ -172,9 +172,22 @@ class Calibration(Strict):
 
 
 class Precision(Strict):
-    """What the converter writes. Opset 18 unless the target is TensorRT 8.6 (17)."""
+    """What the converter writes.
+
+    opset: 18 unless the target is TensorRT 8.6 (17).
+    search: "mixed" leaves those layers in float that cost the answer most, as few multiplications
+        as it takes; "none" quantizes all that the rules allow.
+    damage_max: what the search aims at: mean change of an answer on the search frames, 0..2
+        (docs/conversion.md).
+    macs_int8_min: least share of the multiplications that the search must leave in INT8.
+    search_frames: calibration frames that it looks at.
+    """
 
     opset: Annotated[int, Field(ge=17, le=21)] = 18
+    search: Literal["mixed", "none"] = "mixed"
+    damage_max: Annotated[float, Field(gt=0.0, le=2.0)] = 0.04
+    macs_int8_min: Share = 0.85
+    search_frames: Annotated[int, Field(ge=4)] = 32
 
 
 class Gates(Strict):

@@ -1,0 +1,227 @@
+"""Which layers stay in float: the one that ruins the answer is found by itself and is enough."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from onnx import ModelProto
+from tiny_graphs import node, picture, ready, run, weights
+
+from calibration.histogram import Histogram
+from calibration.observe import with_outputs
+from calibration.ranges import Range, range_of
+from calibration.sessions import Floats, ModelSession
+from converters.bias_correction import correct_bias
+from converters.damage import LOST, Damage, damage_measure
+from converters.graph import Graph
+from converters.mixed_precision import Mixed, better_bias, choose
+from converters.parity import Outputs
+from converters.passes.names import PICTURE
+from converters.placement import MEASURED, place
+from converters.quantize import quantize_cpu, quantize_int8
+from converters.sensitivity import Judge, sensitivities
+from edge.contract.loading import load_mission
+
+FRAMES = [picture(seed) for seed in range(6)]
+
+
+def network() -> ModelProto:
+    """Three convolutions. The second reads a tensor of which one channel is a thousand times the
+    others, so that one scale for all of it leaves nothing of them: INT8 ruins it, and it alone.
+    """
+    loud = weights(16, 3, 3, 3)
+    loud[0] *= 1000.0
+    quiet = weights(16, 16, 3, 3, seed=1)
+    quiet[:, 0] = 0.0
+    return ready(
+        [
+            node("Conv", [PICTURE, "w0"], ["c0"], pads=[1, 1, 1, 1]),
+            node("Relu", ["c0"], ["r0"]),
+            node("Conv", ["r0", "w1", "b1"], ["c1"], pads=[1, 1, 1, 1]),
+            node("Relu", ["c1"], ["r1"]),
+            node("Conv", ["r1", "w2"], ["c2"]),
+            node("GlobalAveragePool", ["c2"], ["p"]),
+            node("Flatten", ["p"], ["y"]),
+        ],
+        {"w0": loud, "w1": quiet, "b1": weights(16, seed=3), "w2": weights(8, 16, 1, 1, seed=2)},
+        inputs={PICTURE: (1, 3, 8, 8)},
+    )
+
+
+def ranges_of(model: ModelProto) -> dict[str, Range]:
+    pairs = place(model).pairs
+    seen = {name: Histogram() for name in pairs}
+    inner = [name for name in pairs if name != PICTURE]
+    session = ModelSession(with_outputs(model, inner), threads=1)
+    for x in FRAMES:
+        for name, values in zip(inner, session.run({PICTURE: x}, inner), strict=True):
+            seen[name].add(values)
+        seen[PICTURE].add(x)
+    return {name: range_of(one, method="max", percentile=100.0) for name, one in seen.items()}
+
+
+def difference(reference: Outputs, candidate: Outputs) -> Damage:
+    apart = np.abs(reference[0] - candidate[0]).mean() / np.abs(reference[0]).mean()
+    return Damage(float(apart), 1)
+
+
+def chosen(model: ModelProto, *, damage_max: float, macs_int8_min: float = 0.1) -> Mixed:
+    judge = Judge(model, FRAMES, difference, threads=1)
+    return choose(
+        model,
+        ranges_of(model),
+        judge,
+        FRAMES,
+        macs_int8_min=macs_int8_min,
+        damage_max=damage_max,
+        threads=1,
+        progress=lambda *_: None,
+    )
+
+
+class TestSensitivity:
+    def test_the_layer_that_int8_ruins_is_the_worst_by_far(self) -> None:
+        model = network()
+        judge = Judge(model, FRAMES, difference, threads=1)
+        told: list[tuple[str, int, int]] = []
+        layers = sensitivities(
+            model,
+            place(model),
+            ranges_of(model),
+            judge,
+            progress=lambda *step: told.append(step),
+        )
+        assert [layer.node for layer in layers] == ["Conv_0", "Conv_1", "Conv_2"] or len(
+            layers
+        ) == 3
+        worst = max(layers, key=lambda layer: layer.damage)
+        rest = [layer.damage for layer in layers if layer is not worst]
+        assert worst.node == second(model)
+        assert worst.damage > 5.0 * max(rest)
+        assert told[-1] == ("sensitivity", 3, 3)
+
+
+def second(model: ModelProto) -> str:
+    return [one.name for one in model.graph.node if one.op_type == "Conv"][1]
+
+
+class TestChoice:
+    def test_it_leaves_that_layer_in_float_and_says_why(self) -> None:
+        model = network()
+        mixed = chosen(model, damage_max=0.05)
+        assert mixed.reached
+        left = {one.node: one for one in mixed.placement.left_float}
+        assert second(model) in left
+        assert left[second(model)].rule == MEASURED
+        assert "damage" in left[second(model)].why
+        assert 0 < len(mixed.placement.macs_of) < 3
+        assert mixed.steps[-1].damage <= 0.05 < mixed.steps[0].damage
+
+    def test_a_generous_aim_leaves_everything_in_int8(self) -> None:
+        mixed = chosen(network(), damage_max=2.0)
+        assert mixed.steps[-1].float_layers == 0
+        assert mixed.placement.macs_int8 == mixed.placement.macs
+
+    def test_an_aim_out_of_reach_is_said_and_the_least_damage_is_taken(self) -> None:
+        mixed = chosen(network(), damage_max=1e-9)
+        assert not mixed.reached
+        assert mixed.steps[-1].damage == min(step.damage for step in mixed.steps)
+
+    def test_the_share_in_int8_is_kept(self) -> None:
+        model = network()
+        whole = place(model)
+        share = 1.0 - whole.macs_of[second(model)] / whole.macs + 0.01
+        mixed = chosen(model, damage_max=0.05, macs_int8_min=share)
+        assert mixed.placement.macs_int8 >= share * whole.macs
+        assert not mixed.reached
+
+    def test_twice_the_same(self) -> None:
+        one, other = (chosen(network(), damage_max=0.05) for _ in range(2))
+        assert one.quantized.SerializeToString() == other.quantized.SerializeToString()
+        assert one.steps == other.steps
+
+
+class TestBiasCorrection:
+    @pytest.mark.parametrize("writer", [quantize_int8, quantize_cpu])
+    def test_the_mean_of_every_layer_is_that_of_float(self, writer) -> None:  # type: ignore[no-untyped-def] # a quantizer
+        """Ranges that clip shift every mean; corrected, the last layer's is back."""
+        model = network()
+        wide = ranges_of(model)
+        clipped = {
+            name: range_of_part(one, 0.5) if name == "r1" else one for name, one in wide.items()
+        }
+        placement = place(model)
+        quantize = partial(writer, placement=placement, ranges=clipped)
+        corrected = correct_bias(model, placement, quantize, FRAMES, threads=1)
+        means = [
+            np.mean([run(graph, x) for x in FRAMES], axis=0)
+            for graph in (model, quantize(model), quantize(corrected))
+        ]
+        before, after = (np.abs(mean - means[0]).mean() for mean in means[1:])
+        assert after < 0.7 * before
+
+    def test_float_stays_as_it_was(self) -> None:
+        model = network()
+        before = model.SerializeToString()
+        placement = place(model)
+        ranges = ranges_of(model)
+        changed = correct_bias(
+            model,
+            placement,
+            lambda graph: quantize_int8(graph, placement, ranges),
+            FRAMES,
+            threads=1,
+        )
+        assert model.SerializeToString() == before
+        names = {one.name for one in Graph(changed).nodes}
+        assert names == {one.name for one in Graph(model).nodes}
+
+    def test_it_is_not_used_where_it_does_harm(self) -> None:
+        model = network()
+        placement, ranges = place(model), ranges_of(model)
+        best = better_bias(
+            model,
+            lambda graph: quantize_int8(graph, placement, ranges),
+            placement,
+            Judge(model, FRAMES, difference, threads=1),
+            FRAMES,
+            threads=1,
+        )
+        assert best.corrected is (best.damage_corrected < best.damage_plain)
+
+
+def range_of_part(whole: Range, share: float) -> Range:
+    amax = whole.amax * share
+    return Range(amax, max(whole.low, -amax), min(whole.high, amax), whole.lowest, whole.highest, 1)
+
+
+class TestDamage:
+    @pytest.fixture
+    def measure(self, root):  # type: ignore[no-untyped-def] # a Measure
+        return damage_measure(load_mission(root / "examples" / "yolox_nano" / "mission.toml"))
+
+    @pytest.fixture
+    def answer(self) -> Floats:
+        """A car of certain place and score 0.72 in one cell, nothing elsewhere."""
+        raw = np.zeros((1, 3549, 85), np.float32)
+        raw[0, 1000, 2:4] = 1.0
+        raw[0, 1000, 4], raw[0, 1000, 5 + 2] = 0.9, 0.8
+        return raw
+
+    def test_the_same_answer_costs_nothing(self, measure, answer: Floats) -> None:  # type: ignore[no-untyped-def]
+        assert measure((answer,), (answer,)) == Damage(0.0, 1)
+
+    def test_a_lower_score_a_moved_box_and_a_ghost_cost(self, measure, answer: Floats) -> None:  # type: ignore[no-untyped-def]
+        lower, moved, ghost = answer.copy(), answer.copy(), answer.copy()
+        lower[0, 1000, 4] = 0.45
+        moved[0, 1000, 0] += 100.0
+        ghost[0, 5, 4], ghost[0, 5, 5] = 1.0, 0.6
+        assert measure((answer,), (lower,)).total == pytest.approx(0.36, abs=1e-6)
+        assert measure((answer,), (moved,)).total == pytest.approx(0.72, abs=1e-6)
+        assert measure((answer,), (ghost,)).total == pytest.approx(0.5, abs=1e-6)
+
+    def test_numbers_that_are_none_cost_most(self, measure, answer: Floats) -> None:  # type: ignore[no-untyped-def]
+        broken = np.full_like(answer, np.nan)
+        assert measure((answer,), (broken,)).total >= LOST
