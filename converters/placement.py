@@ -95,6 +95,7 @@ def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> 
     left: list[LeftFloat] = []
     reads: dict[tuple[str, int], QuantizedRead] = {}
     quantized: list[NodeProto] = []
+    weights: dict[str, int] = {}
     wanted = {read.node.name for read in r5_reads(graph)}
     for node in graph.nodes:
         if node.op_type not in WEIGHTED:
@@ -108,6 +109,8 @@ def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> 
             left.append(LeftFloat(node.name, "R5", "its input is inside a fused activation"))
         elif node.name in kept:
             left.append(LeftFloat(node.name, MEASURED, kept[node.name]))
+        elif weights.setdefault(node.input[WEIGHT], r2_weight_axis(node)) != r2_weight_axis(node):
+            left.append(LeftFloat(node.name, "R2", "its weight is quantized along another axis"))
         else:
             quantized.append(node)
             _take(reads, Read(node, DATA), "R5")
@@ -126,7 +129,7 @@ def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> 
     return Placement(
         pairs=tuple(sorted(pairs, key=lambda name: order[name])),
         reads=tuple(reads.values()),
-        weights={node.input[WEIGHT]: r2_weight_axis(node) for node in quantized},
+        weights=weights,
         shared=_groups(links),
         left_float=tuple(left),
         quantized_ops=dict(sorted(Counter(node.op_type for node in quantized).items())),

@@ -5,6 +5,7 @@ other, and that both compute what quantization means.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,12 @@ from calibration.observe import with_outputs
 from calibration.ranges import Range, range_of
 from calibration.sessions import Floats, ModelSession
 from converters.graph import Graph
+from converters.passes.chain import passes, run_passes
 from converters.patterns import ACTIVATIONS
 from converters.placement import Placement, place
 from converters.quantize import affine, quantize_cpu, quantize_int8, shared_ranges
 from converters.rules import WEIGHTED, r1_scale
+from edge.contract.decode import DETECTIONS
 
 PICTURES = [picture(seed) for seed in range(4)]
 
@@ -324,3 +327,32 @@ def test_int8_is_what_quantization_means_by_numpy() -> None:
         # A value on the edge between two steps may round either way after float32 sums.
         assert np.mean(np.abs(found - wanted) > 1e-5) < 0.01
         np.testing.assert_allclose(found, wanted, atol=2 * float(r1_scale(2.0)))
+
+
+@pytest.mark.parametrize(("name", "side"), [("yolox_nano", 416), ("FastestDet", 352)])
+def test_real_detectors_become_files_that_check_and_run(
+    name: str, side: int, shared_data: Path
+) -> None:
+    path = shared_data / "detectors" / f"{name}.onnx"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    shape = (1, 3, side, side)
+    x = picture(shape=shape)
+    model, _ = run_passes(onnx.load(path), passes(18, shape, [DETECTIONS]), [x])
+    plan = place(model)
+    convolutions = ops(model).count("Conv")
+    assert plan.quantized_ops == {"Conv": convolutions}
+    assert plan.left_float == ()
+    graph = Graph(model)
+    for tensor in plan.pairs:
+        maker = graph.producer.get(tensor)
+        assert maker is None or maker.op_type != "Softmax"
+        assert tensor not in graph.outputs
+    wide = Range(amax=8.0, low=-8.0, high=8.0, lowest=-8.0, highest=8.0, values=1)
+    ranges = dict.fromkeys(plan.pairs, wide)
+    for quantized, kernels in (
+        (quantize_int8(model, plan, ranges), "as_written"),
+        (quantize_cpu(model, plan, ranges), "fused"),
+    ):
+        session = ModelSession(quantized.SerializeToString(), threads=2, kernels=kernels)  # type: ignore[arg-type] # one of two
+        assert np.isfinite(session.run({session.inputs[0]: x})[0]).all()

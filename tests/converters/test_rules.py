@@ -74,6 +74,15 @@ class TestR2:
         assert found.tolist() == np.abs(weight).reshape(4, -1).max(axis=1).tolist()
         assert r2_weight_amax(weight, 1).shape == (3,)
 
+    def test_a_weight_is_quantized_along_one_axis_whoever_shares_it(self) -> None:
+        """An autoencoder with tied weights: the decoder reads them along the other axis."""
+        plan = placed(
+            conv("x", "c"), conv("c", "d"), node("ConvTranspose", ["d", "w"], ["y"], name="up")
+        )
+        assert plan.weights == {"w": 0}
+        assert plan.quantized_ops == {"Conv": 2}
+        assert [(left.node, left.rule) for left in plan.left_float] == [("up", "R2")]
+
 
 class TestR3:
     def test_a_constant_weight_is_quantized(self) -> None:
