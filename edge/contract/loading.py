@@ -14,8 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from edge.contract.cross_checks import Mistake, cross_mistakes
+from edge.contract.cross_checks import cross_mistakes
 from edge.contract.mission import Mission
+from edge.contract.plain import Mistake
 from firmware_bridge.errors import Missing, UsageError
 
 if sys.version_info >= (3, 11):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 
-from edge.contract.cross_checks import STOPS
+from edge.contract.policy_checks import STOPS
 from edge.runtime.facts import Decision, Facts
 from firmware_bridge.codec import Mode, Perception
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from edge.contract.cross_checks import STOPS
 from edge.contract.mission import Mission
+from edge.contract.policy_checks import STOPS
 from edge.contract.rules import Policy, Rule
 from edge.runtime.facts import Decision, Demand, Facts
 from edge.runtime.fault_counter import FaultCounter, FaultTime

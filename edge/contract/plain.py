@@ -1,0 +1,37 @@
+"""The mission as plain dictionaries, before its schema has seen it: what is missing or of the wrong
+type reads as nothing. Never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Raw = Mapping[str, Any]
+Mistake = tuple[str, str]
+"""Dotted key, and what is wrong there."""
+
+
+def section(raw: Raw, *keys: str) -> Raw:
+    """The section at these keys, or an empty one."""
+    for key in keys:
+        value = raw.get(key)
+        if not isinstance(value, Mapping):
+            return {}
+        raw = value
+    return raw
+
+
+def number(value: object) -> float | None:
+    """A number, or None for anything else; True and False are none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def rows(value: object) -> list[Any]:
+    """The rows of an array, or none."""
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def classifies(raw: Raw) -> bool:
+    """Whether the main output is a classifier's."""
+    return section(raw, "model", "decode").get("kind") == "classify"
