@@ -50,5 +50,7 @@ def check(mission: MissionArgument, *, set_: SetOption = None, as_json: JsonOpti
     typer.echo(f"{loaded.name}: ok")
     typer.echo(f"  model    {loaded.model.file or loaded.model.factory}")
     typer.echo(f"  labels   {len(loaded.model.labels)}")
+    if loaded.model.condition is not None:
+        typer.echo(f"  scenes   {', '.join(loaded.model.condition.labels)}")
     typer.echo(f"  budget   {loaded.budget.end_to_end_ms:g} ms from capture to command")
     typer.echo(f"  rules    {rules}")

@@ -29,6 +29,10 @@ def tiny_mission(root: Path, **sections: Any) -> Mission:
     raw["model"]["input"] = {"width_px": SIDE, "height_px": SIDE}
     raw["model"]["preprocess"] |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
     raw["model"]["decode"] |= {"strides": (CELL,)}
+    # The tiny network has no second head, so nothing is asked of one.
+    rules = [rule for rule in raw["policy"]["rules"] if rule["when"]["scene"] is None]
+    raw["policy"]["rules"] = rules
+    raw["gates"]["condition_agree_min"] = None
     raw["train"] = None
     raw["target"]["threads"] = 1
     for name, values in sections.items():
