@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import json
+import tokenize
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,21 @@ from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 SCHEMA = "brakepoint.observation/1"
 NAME = "observation.npz"
+
+
+# What numpy, its zip reader and its header parser raise for damaged bytes.
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -141,7 +158,7 @@ def unpacked(data: bytes, *, source: str) -> Observation:
             histograms[name] = Histogram(dense, lowest, highest)
         frames = {str(name): str(digest) for name, digest in header["frames"].items()}
         seen = dict(zip(sorted(frames), np.asarray(extremes, np.float32), strict=True))
-    except (ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise _not_whole(source, f"{type(error).__name__}: {error}") from error
     return Observation(subject, histograms, frames, seen)
 

@@ -1,0 +1,34 @@
+"""An observation whose bytes were damaged is not trusted, and never read as another one."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from calibration.observation import Observation, Subject, packed, unpacked
+from firmware_bridge.errors import NotTrusted
+
+
+def observed() -> Observation:
+    seen = Observation.of_nothing(Subject("a" * 64, "b" * 64, "cpu", ("x", "y")))
+    for histogram in seen.histograms.values():
+        histogram.add(np.random.default_rng(0).normal(size=300).astype(np.float32))
+    seen.frames["one"] = "c" * 64
+    seen.extremes["one"] = np.zeros((2, 2), np.float32)
+    return seen
+
+
+def test_damaged_bytes_are_refused_or_change_nothing() -> None:
+    whole = packed(observed())
+    chance = random.Random(0)
+    refused = 0
+    for _ in range(2000):
+        damaged = bytearray(whole)
+        for _ in range(chance.randrange(1, 4)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        try:
+            assert packed(unpacked(bytes(damaged), source="it")) == whole
+        except NotTrusted:
+            refused += 1
+    assert refused > 1800
