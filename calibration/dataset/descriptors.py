@@ -57,7 +57,8 @@ def describe(image: BgrImage) -> Descriptors:
     mean, deviation = cv2.meanStdDev(luma)
     _, edges = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_64F))
     patch = np.ones((min(PATCH_PX, *small.shape[:2]),) * 2, np.uint8)
-    dark = cv2.erode(small.min(axis=2), patch)
+    blue, green, red = cv2.split(small)
+    dark = np.asarray(cv2.erode(cv2.min(cv2.min(blue, green), red), patch), np.uint8)
     third = len(dark) // 3
     return Descriptors(
         brightness=round(float(mean[0, 0]), 1),

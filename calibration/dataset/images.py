@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from calibration.dataset.conditions import conditions_of, own_words
+from calibration.dataset.pictures import UnreadablePicture, decoded
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_file
 from edge.contract.conditions import Conditions
@@ -22,9 +20,6 @@ from edge.contract.perception import BgrImage
 from firmware_bridge.errors import Missing, UsageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-
-ENDS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
-"""What stands at the end of a whole file. Decoders fill the missing part of a cut one with grey."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +42,10 @@ class ImageFrame:
             data = self.path.read_bytes()
         except OSError as error:
             raise self._unreadable(error.strerror or str(error)) from error
-        end = ENDS.get(self.path.suffix.lower(), b"")
-        if not data:
-            raise self._unreadable("an empty file")
-        if end not in data[-4096:]:
-            raise self._unreadable(f"{len(data)} bytes that end in the middle of the picture")
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error as error:  # a header that claims more pixels than OpenCV decodes
-            raise self._unreadable(str(error).strip().splitlines()[0]) from error
-        if image is None:
-            raise self._unreadable(f"{len(data)} bytes that are no picture")
-        return np.asarray(image, np.uint8)
+            return decoded(data, self.path.name)
+        except UnreadablePicture as error:
+            raise self._unreadable(str(error)) from error
 
     def digest(self) -> str:
         """sha256 of the file, as hex."""

@@ -1,0 +1,124 @@
+"""Verbs `data lock` and `data diff` on the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from calibration.dataset.difference import (
+    Difference,
+    condition_counts,
+    difference,
+    label_counts,
+)
+from calibration.dataset.lock import Lock, lock_dataset, read_lock, write_lock
+from calibration.dataset.readers.table import READERS
+from edge.cli_mission import JsonOption
+from edge.progress import progress_bar
+from firmware_bridge.errors import UsageError
+
+FormatOption = Annotated[
+    str | None,
+    typer.Option("--format", help=f"one of: {', '.join(READERS)}; recognised when not given"),
+]
+FpsOption = Annotated[float, typer.Option("--fps", help="frames a second taken from videos")]
+LicenceOption = Annotated[
+    str | None, typer.Option("--licence", help="of the data; else what the data set says of it")
+]
+
+
+def data_lock(
+    root: Annotated[str, typer.Argument(help="folder, file or URL (s3://, memory://, file://)")],
+    *,
+    format_: FormatOption = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE")] = Path("dataset.lock.json"),
+    fps: FpsOption = 1.0,
+    licence: LicenceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write dataset.lock.json: every record with its digest; their digest is the data version."""
+    check_rate(fps)
+    with progress_bar() as advance:
+        lock = lock_dataset(root, format_name=format_, fps=fps, licence=licence, progress=advance)
+    write_lock(out, lock)
+    if as_json:
+        typer.echo(json.dumps({"lock": str(out), **summary(lock)}, indent=1))
+        return
+    facts = summary(lock)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{out}  {len(lock.records)} records, {facts['groups']} groups, {lock.format}")
+    console.print(f"version  {lock.version}")
+    if lock.licence is None:
+        console.print("licence  none stated: name it with --licence")
+
+
+def data_diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="a dataset.lock.json")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="another one")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what changed from lock A to lock B; exit 1 when they are not the same data."""
+    found = difference(read_lock(before), read_lock(after))
+    if as_json:
+        typer.echo(json.dumps({"same": found.same, **dataclasses.asdict(found)}, indent=1))
+    else:
+        _print_difference(found)
+    raise typer.Exit(0 if found.same else 1)
+
+
+def check_rate(fps: float) -> None:
+    """Refuses a rate at which nothing would be sampled."""
+    if not 0.0 < fps <= 1000.0:
+        raise UsageError(
+            f"--fps {fps:g} cannot be meant",
+            expected="more than 0 and at most 1000 frames a second",
+            found=f"{fps:g}",
+            remedy="for example --fps 5",
+        )
+
+
+def summary(lock: Lock) -> dict[str, object]:
+    """The facts of a lock that people ask for."""
+    return {
+        "version": lock.version,
+        "source": lock.source,
+        "format": lock.format,
+        "licence": lock.licence,
+        "records": len(lock.records),
+        "groups": len({record.group for record in lock.records}),
+        "bytes": sum(file.size_bytes for file in lock.files)
+        + sum(record.size_bytes for record in lock.records if record.row is None),
+        "labels": dict(sorted(label_counts(lock).items())),
+        "conditions": dict(sorted(condition_counts(lock).items())),
+    }
+
+
+def _print_difference(found: Difference) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if found.same:
+        console.print(f"the same data, version {found.before}")
+        return
+    console.print(f"from version {found.before}\nto version   {found.after}")
+    for word in ("added", "removed", "changed", "relabelled"):
+        names = getattr(found, word)
+        if names:
+            console.print(f"{word}: {len(names)}")
+            for name in names[:20]:
+                console.print(f"  {name}")
+            if len(names) > 20:
+                console.print(f"  and {len(names) - 20} more: --json lists all")
+    if found.licence[0] != found.licence[1]:
+        console.print(f"licence: {found.licence[0]} -> {found.licence[1]}")
+    rows = {**found.labels, **found.conditions}
+    if rows:
+        table = Table("label or condition", "before", "after")
+        for word, (old, new) in rows.items():
+            table.add_row(word, str(old), str(new))
+        console.print(table)

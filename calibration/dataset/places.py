@@ -1,0 +1,170 @@
+"""Where a data set lies: a folder, one file, or a bucket, all read alike through fsspec.
+
+Reads only. Never follows hidden files and never writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import fsspec
+
+from firmware_bridge.errors import Missing, UsageError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The root of a data set; `files` are relative to it, sorted, with their sizes in bytes."""
+
+    given: str
+    root: str
+    filesystem: Any
+    files: dict[str, int] = field(repr=False)
+
+    @property
+    def pictures(self) -> list[str]:
+        """Picture files, in order."""
+        return [name for name in self.files if suffix(name) in IMAGE_SUFFIXES]
+
+    def with_suffix(self, *suffixes: str) -> list[str]:
+        """Files with one of these suffixes (lower case, with the dot), in order."""
+        return [name for name in self.files if suffix(name) in suffixes]
+
+    def open(self, name: str) -> IO[bytes]:
+        """The file for reading. Raises Missing naming it."""
+        try:
+            opened: IO[bytes] = self.filesystem.open(self._full(name), "rb")
+        except OSError as error:
+            raise self._unreadable(name, error) from error
+        return opened
+
+    def read(self, name: str) -> bytes:
+        """All bytes of a file. Raises Missing naming it."""
+        try:
+            with self.open(name) as stream:
+                return stream.read()
+        except OSError as error:
+            raise self._unreadable(name, error) from error
+
+    def head(self, name: str, size: int = 4096) -> bytes:
+        """The first bytes of a file."""
+        try:
+            with self.open(name) as stream:
+                return stream.read(size)
+        except OSError as error:
+            raise self._unreadable(name, error) from error
+
+    def text(self, name: str) -> str:
+        """A label file as text (UTF-8, a byte order mark is skipped). Raises UsageError."""
+        try:
+            return self.read(name).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"{name} in {self.given} is not text",
+                expected="a label file in UTF-8",
+                found=str(error),
+                remedy="save it as UTF-8",
+            ) from error
+
+    @contextlib.contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        """A path for decoders that want one: the file itself, or a copy that is gone afterwards."""
+        if "file" in _protocols(self.filesystem):
+            yield Path(self._full(name))
+            return
+        with tempfile.TemporaryDirectory(prefix="brakepoint-") as folder:
+            copy = Path(folder) / PurePosixPath(name).name
+            with self.open(name) as stream, copy.open("wb") as out:
+                while block := stream.read(1 << 20):
+                    out.write(block)
+            yield copy
+
+    def _full(self, name: str) -> str:
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def _unreadable(self, name: str, error: OSError) -> Missing:
+        return Missing(
+            f"cannot read {name} in {self.given}",
+            expected="a readable file",
+            found=error.strerror or str(error) or type(error).__name__,
+            remedy="restore the file, or correct its permissions",
+        )
+
+
+def place_at(given: str) -> Place:
+    """The data set at a path or an fsspec URL (file://, s3://, gs://, memory://, zip://...).
+
+    Of a single file the place is its folder, holding that file and, beside it, class names and a
+    licence.
+
+    Raises:
+        Missing: nothing is there, it cannot be listed, or the URL needs a package.
+        UsageError: an unknown kind of URL.
+    """
+    try:
+        filesystem, root = fsspec.core.url_to_fs(given)
+    except ImportError as error:
+        raise Missing(
+            f"cannot open {given}",
+            expected="the package that reads this kind of URL",
+            found=str(error),
+            remedy="install it, or copy the data set into a folder",
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"cannot open {given}",
+            expected="a folder, a file, or a URL such as s3://BUCKET/FOLDER",
+            found=str(error),
+            remedy="correct it",
+        ) from error
+    try:
+        info = filesystem.info(root)
+        if info["type"] == "file":
+            root, name = root.rsplit("/", 1)
+            beside = filesystem.ls(root, detail=True)
+            found = {
+                path: size
+                for path, size in _relative(root, {item["name"]: item for item in beside}).items()
+                if path == name or _stands_beside(path)
+            }
+        else:
+            found = _relative(root, filesystem.find(root, detail=True))
+    except OSError as error:
+        raise Missing(
+            f"there is no data set at {given}",
+            expected="a folder, a file, or a bucket that can be listed",
+            found=error.strerror or str(error) or type(error).__name__,
+            remedy="correct the path or the URL",
+        ) from error
+    return Place(given, root, filesystem, dict(sorted(found.items())))
+
+
+def suffix(name: str) -> str:
+    """The suffix of a file name, lower case, with the dot."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def _stands_beside(name: str) -> bool:
+    return name.lower() == "class_names.csv" or name.upper().startswith(("LICENSE", "LICENCE"))
+
+
+def _relative(root: str, found: dict[str, Any]) -> dict[str, int]:
+    start = len(root.rstrip("/")) + 1
+    named = {path[start:]: info for path, info in found.items() if info["type"] == "file"}
+    return {
+        name: int(info["size"] or 0)
+        for name, info in named.items()
+        if name and not any(part.startswith(".") for part in name.split("/"))
+    }
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    given = filesystem.protocol
+    return (given,) if isinstance(given, str) else tuple(given)

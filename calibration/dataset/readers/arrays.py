@@ -1,0 +1,140 @@
+"""Numpy archives: `images` (N, H, W, 3) or (N, H, W) uint8, with `labels` and `tracks` beside.
+
+Rows are streamed: an archive of any size is read in bounded memory.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.dataset.places import Place
+from calibration.dataset.readers.gathering import Gathering, split_of, wrong_schema
+from calibration.dataset.readers.tables import BESIDE, rows_of
+from calibration.dataset.records import Entry, Reading
+
+IMAGES = "images"
+LABELS, GROUPS = ("labels", "label", "classes"), ("tracks", "track", "drives", "groups")
+_BAD = (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, zlib.error)
+
+
+def recognises(place: Place) -> bool:
+    """Whether there is a numpy archive."""
+    return bool(place.with_suffix(".npz"))
+
+
+def read(place: Place) -> Reading:
+    """Every row of every archive, named ARCHIVE/ROW; a track belongs to its class."""
+    gathering = Gathering(place)
+    files = place.with_suffix(".npz")
+    if not files:
+        raise wrong_schema(place, "the folder", expected="archives (*.npz)", found="no archive")
+    classes = _class_names(place, gathering)
+    for name in files:
+        count, size, labels, groups = _arrays(place, name)
+        stem = posixpath.splitext(name)[0]
+        for row in range(count):
+            label = None if labels is None else str(labels[row])
+            record = f"{stem}/{row:06d}"
+            track = record if groups is None else str(groups[row])
+            gathering.entry(
+                Entry(
+                    name=record,
+                    file=name,
+                    row=row,
+                    group=track if label is None or groups is None else f"{label}/{track}",
+                    label=None if label is None else classes.get(label, label),
+                    split=split_of(name),
+                    width_px=size[1],
+                    height_px=size[0],
+                )
+            )
+    return gathering.reading()
+
+
+def rows(stream: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
+    """The rows of `images`, one after the other. Raises ValueError where the archive is damaged."""
+    try:
+        with zipfile.ZipFile(stream) as archive, archive.open(f"{IMAGES}.npy") as member:
+            shape, dtype = _header(member)
+            size = int(np.prod(shape[1:])) * dtype.itemsize
+            for _ in range(shape[0]):
+                data = member.read(size)
+                if len(data) != size:
+                    raise ValueError("ends in the middle of a row")
+                yield np.frombuffer(data, dtype).reshape(shape[1:])
+    except _BAD as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def _arrays(
+    place: Place, name: str
+) -> tuple[int, tuple[int, int], NDArray[Any] | None, NDArray[Any] | None]:
+    """Rows, their height and width, labels and groups."""
+    try:
+        with place.open(name) as stream, zipfile.ZipFile(stream) as archive:
+            members = {posixpath.splitext(member)[0] for member in archive.namelist()}
+            if IMAGES not in members:
+                raise ValueError(f"arrays {', '.join(sorted(members)) or 'none'}")
+            with archive.open(f"{IMAGES}.npy") as member:
+                shape, dtype = _header(member)
+            found: list[NDArray[Any] | None] = []
+            for wanted in (LABELS, GROUPS):
+                key = next((word for word in wanted if word in members), None)
+                found.append(None if key is None else _one_a_row(archive, key, shape[0]))
+    except _BAD as error:
+        raise wrong_schema(
+            place,
+            name,
+            expected="`images` (N, H, W, 3) or (N, H, W) uint8, with `labels` and `tracks` (N,)",
+            found=str(error) or type(error).__name__,
+        ) from error
+    if dtype != np.uint8 or len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3):
+        raise wrong_schema(
+            place,
+            name,
+            expected="`images` (N, H, W, 3) or (N, H, W) uint8",
+            found=f"{dtype} {shape}",
+        )
+    return shape[0], (shape[1], shape[2]), found[0], found[1]
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(member)
+    reader = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if reader is None:
+        raise ValueError(f"numpy format {version}")
+    shape, fortran, dtype = reader(member)
+    if fortran and len(shape) > 1:
+        raise ValueError(f"{shape} in Fortran order: write it with numpy.ascontiguousarray")
+    return shape, dtype
+
+
+def _one_a_row(archive: zipfile.ZipFile, key: str, count: int) -> NDArray[Any]:
+    with archive.open(f"{key}.npy") as member:
+        values: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    if values.shape != (count,):
+        raise ValueError(f"`{key}` {values.shape} for {count} images")
+    return values
+
+
+def _class_names(place: Place, gathering: Gathering) -> dict[str, str]:
+    """Number -> name, from class_names.csv where there is one: number first, name second."""
+    found = {}
+    for name in place.with_suffix(".csv"):
+        if posixpath.basename(name).lower() in BESIDE:
+            gathering.label_file(name)
+            for _, row in rows_of(place, name):
+                number, title = (*list(row.values()), "", "")[:2]
+                if number.strip() and title.strip():
+                    found[number.strip()] = title.strip()
+    return found

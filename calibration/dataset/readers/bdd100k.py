@@ -1,0 +1,105 @@
+"""BDD100K: JSON frames with `name`, `attributes` and labels that hold `box2d`.
+
+Takes the list of frames, Scalabel's {"frames": [...]}, and the old form of one file a picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from calibration.dataset.places import Place
+from calibration.dataset.readers.gathering import (
+    Gathering,
+    boxed,
+    group_of,
+    json_of,
+    split_of,
+    wrong_schema,
+)
+from calibration.dataset.records import Box, Entry, Reading
+
+
+def recognises(place: Place) -> bool:
+    """Whether a JSON file begins as BDD100K's do."""
+    return bool(_files(place))
+
+
+def _files(place: Place) -> list[str]:
+    found = []
+    for name in place.with_suffix(".json"):
+        head = place.head(name).lstrip(b"\xef\xbb\xbf \t\r\n")
+        begins = head.startswith(b"[") or b'"frames"' in head or b'"frameIndex"' in head
+        if begins and b'"name"' in head:
+            found.append(name)
+    return found
+
+
+def read(place: Place) -> Reading:
+    """Every frame of every file."""
+    gathering = Gathering(place)
+    files = _files(place) or place.with_suffix(".json")
+    if not files:
+        raise wrong_schema(
+            place, "the folder", expected="a BDD100K file (*.json)", found="no JSON file"
+        )
+    for name in files:
+        document = json_of(place, name)
+        frames = document
+        if isinstance(document, dict):
+            frames = [document] if "name" in document else document.get("frames")
+        if not isinstance(frames, list) or not all(
+            isinstance(frame, dict) and "name" in frame for frame in frames
+        ):
+            raise wrong_schema(
+                place,
+                name,
+                expected="a list of frames, each with a name, attributes and labels",
+                found=type(document).__name__
+                + (f" with {', '.join(list(document)[:8])}" if isinstance(document, dict) else ""),
+            )
+        gathering.label_file(name)
+        for frame in frames:
+            _gather(gathering, name, frame)
+    gathering.unlabelled()
+    return gathering.reading()
+
+
+def _gather(gathering: Gathering, name: str, frame: dict[str, Any]) -> None:
+    where = f"{name}, frame {frame['name']}"
+    given = str(frame["name"])
+    file = gathering.picture(
+        given if "." in given else f"{given}.jpg", label_file=name, where=where
+    )
+    if file is None:
+        return
+    boxes: list[Box] = []
+    for number, label in enumerate(_labels(frame)):
+        box = label.get("box2d") if isinstance(label, dict) else None
+        if not isinstance(box, dict):
+            continue  # lanes and drivable areas carry poly2d
+        here = f"{where}, label {label.get('id', number)}"
+        corners = gathering.numbers(
+            [box.get(key) for key in ("x1", "y1", "x2", "y2")], 4, where=here
+        )
+        if corners is not None:
+            boxes.append(boxed(label.get("category"), corners))
+    attributes = frame.get("attributes")
+    gathering.entry(
+        Entry(
+            name=file,
+            file=file,
+            group=group_of(frame, file),
+            boxes=tuple(boxes),
+            conditions=gathering.conditions(attributes if isinstance(attributes, dict) else {}),
+            split=split_of(name) or split_of(file),
+        )
+    )
+
+
+def _labels(frame: dict[str, Any]) -> list[Any]:
+    """Labels of the frame; in the old form they are `objects` of its only frame."""
+    found = frame.get("labels")
+    if found is None and isinstance(frame.get("frames"), list) and frame["frames"]:
+        first = frame["frames"][0]
+        found = first.get("objects") if isinstance(first, dict) else None
+    return found if isinstance(found, list) else []

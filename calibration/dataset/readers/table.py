@@ -1,0 +1,74 @@
+"""The table of formats, and which of them a data set is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from calibration.dataset.places import Place
+from calibration.dataset.readers import arrays, bdd100k, coco, gtsrb, tables, videos, voc, yolo
+from calibration.dataset.records import Reading
+from firmware_bridge.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One row: a format, how it is recognised and read; videos take a rate, others none."""
+
+    what: str
+    recognises: Callable[[Place], bool]
+    read: Callable[[Place, float], Reading]
+
+
+def _rateless(read: Callable[[Place], Reading]) -> Callable[[Place, float], Reading]:
+    return lambda place, fps: read(place)
+
+
+READERS: dict[str, Reader] = {
+    "coco": Reader("COCO object detection (JSON)", coco.recognises, _rateless(coco.read)),
+    "voc": Reader("Pascal VOC (XML)", voc.recognises, _rateless(voc.read)),
+    "bdd100k": Reader("BDD100K (JSON)", bdd100k.recognises, _rateless(bdd100k.read)),
+    "gtsrb": Reader("GTSRB (CSV)", gtsrb.recognises, _rateless(gtsrb.read)),
+    "yolo": Reader("YOLO text", yolo.recognises, _rateless(yolo.read)),
+    "npz": Reader("numpy archives", arrays.recognises, _rateless(arrays.read)),
+    "video": Reader("videos at a frame rate", videos.recognises, videos.read_at),
+    "folder": Reader(
+        "pictures, with CSV tables or none", tables.recognises, _rateless(tables.read)
+    ),
+}
+
+ANY = "folder"
+"""What a folder with pictures is when no other format is there."""
+
+
+def format_of(place: Place, named: str | None) -> str:
+    """The format's name: the one given, or the only one recognised.
+
+    Raises:
+        UsageError: no such format, none recognised, or several.
+    """
+    if named is not None:
+        if named not in READERS:
+            raise UsageError(
+                f"no format '{named}'",
+                expected=", ".join(READERS),
+                found=named,
+                remedy="name one of them, or leave out --format",
+            )
+        return named
+    found = [name for name, reader in READERS.items() if name != ANY and reader.recognises(place)]
+    if len(found) > 1:
+        raise UsageError(
+            f"{place.given} could be {' or '.join(found)}",
+            expected="labels of one format",
+            found="; ".join(READERS[name].what for name in found),
+            remedy=f"say which: --format {found[0]}",
+        )
+    if not found and not READERS[ANY].recognises(place):
+        raise UsageError(
+            f"{place.given} is no data set that any reader knows",
+            expected="; ".join(reader.what for reader in READERS.values()),
+            found=f"{len(place.files)} files: {', '.join(list(place.files)[:5]) or 'none'}",
+            remedy="correct the path, or say which format it is: --format FORMAT",
+        )
+    return found[0] if found else ANY
