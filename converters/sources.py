@@ -17,8 +17,8 @@ import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 
+from converters.factory import load_factory
 from converters.onnx_file import Shape, read_onnx
-from converters.train import load_factory
 from edge.contract.artifact import digest_file
 from edge.contract.decode import CLASSES, CONDITION, output_shapes
 from edge.contract.mission import Mission

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -11,46 +12,77 @@ from rich.table import Table
 
 from converters.train import TrainReport
 from converters.train import train as train_mission
-from converters.training.task import Figures
+from converters.training.folds import FoldsReport, cross_validate
+from converters.training.search import LATENCY_WEIGHT, SearchReport, pareto
+from converters.training.search import search as search_candidates
+from converters.training.task import Figures, Judgement
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.progress import progress_bar
+from firmware_bridge.errors import UsageError
 
 FreshOption = Annotated[
     bool, typer.Option("--fresh", help="start anew, even where a training was cut off")
 ]
-MANY_LABELS = 12
+FoldsOption = Annotated[
+    int | None, typer.Option("--folds", metavar="K", help="cross-validate; writes no weights")
+]
+SearchOption = Annotated[
+    int | None,
+    typer.Option("--search", metavar="N", help="compare N candidates; writes no weights"),
+]
+MANY_ROWS = 12
 """With more labels, only the worst are shown."""
+SHOWN_BY_CONDITION = ("frames", "objects", "ap50", "recall", "condition_accuracy")
 
 
 def train(
     mission: MissionArgument,
     *,
+    folds: FoldsOption = None,
+    search: SearchOption = None,
     fresh: FreshOption = False,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the mission's network and judge it on examples it never saw; goes on where it was cut
-    off."""
+    """Fit the mission's network and judge it on examples it never saw.
+
+    Goes on where a training was cut off.
+    """
+    if folds is not None and search is not None:
+        raise UsageError(
+            "--folds and --search are two questions",
+            expected="one of them",
+            found="both",
+            remedy="search first, then cross-validate with the settings it names",
+        )
     loaded = load_mission(mission, set_ or [])
+    report: TrainReport | FoldsReport | SearchReport
     with progress_bar() as advance:
-        report = train_mission(loaded, progress=advance, fresh=fresh)
+        if folds is not None:
+            report = cross_validate(loaded, folds, progress=advance, fresh=fresh)
+        elif search is not None:
+            report = search_candidates(loaded, search, progress=advance, fresh=fresh)
+        else:
+            report = train_mission(loaded, progress=advance, fresh=fresh)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
         return
-    _print(report, loaded.name)
-
-
-def _print(report: TrainReport, name: str) -> None:
     console = Console(highlight=False)
+    if isinstance(report, FoldsReport):
+        _print_folds(console, report, loaded.name)
+    elif isinstance(report, SearchReport):
+        _print_search(console, report, loaded.name)
+    else:
+        _print(console, report, loaded.name)
+
+
+def _print(console: Console, report: TrainReport, name: str) -> None:
     judged = report.judgement
     figures = "   ".join(f"{key} {_shown(value)}" for key, value in judged.figures.items())
     console.print(f"[bold]{name}[/], examples it never saw: {figures}")
-    worst = sorted(judged.by_label, key=lambda label: _badness(judged.by_label[label]))
-    labels = worst[:MANY_LABELS] if len(worst) > MANY_LABELS else list(judged.by_label)
-    title = "labels" if len(labels) == len(worst) else f"the {MANY_LABELS} worst of {len(worst)}"
-    _table(console, title, {label: judged.by_label[label] for label in labels})
-    _table(console, "conditions", judged.by_condition)
+    _print_labels(console, judged)
+    _table(console, "condition", judged.by_condition, columns=SHOWN_BY_CONDITION)
     resumed = f", taken up again at {report.resumed_at}" if report.resumed_at else ""
     console.print(
         f"weights  {report.weights}   ({report.parameters} parameters, {report.steps} steps in "
@@ -58,17 +90,68 @@ def _print(report: TrainReport, name: str) -> None:
     )
 
 
-def _table(console: Console, title: str, rows: dict[str, Figures] | object) -> None:
-    if not isinstance(rows, dict) or not rows:
+def _print_labels(console: Console, judged: Judgement) -> None:
+    """A table for each kind of label: objects and road conditions have other figures."""
+    kinds: dict[tuple[str, ...], dict[str, Figures]] = {}
+    for label, figures in judged.by_label.items():
+        kinds.setdefault(tuple(figures), {})[label] = figures
+    for rows in kinds.values():
+        worst = sorted(rows, key=lambda label: _least(rows[label]))
+        many = len(worst) > MANY_ROWS
+        title = f"the {MANY_ROWS} worst of {len(worst)}" if many else "label"
+        shown = {label: rows[label] for label in (worst[:MANY_ROWS] if many else rows)}
+        _table(console, title, shown, columns=tuple(next(iter(rows.values()))))
+
+
+def _print_folds(console: Console, report: FoldsReport, name: str) -> None:
+    table = Table("figure", "mean", "deviation", *(f"{n + 1}" for n in range(len(report.sizes))))
+    for figure, spread in report.spread.items():
+        each = (_shown(value) for value in spread.each)
+        table.add_row(figure, _shown(spread.mean), _shown(spread.deviation), *each)
+    sizes = ", ".join(f"{judged}" for _, judged in report.sizes)
+    console.print(f"[bold]{name}[/], {len(report.sizes)} folds, judged on {sizes} examples")
+    console.print(table)
+    console.print(f"record   {report.record}   ({report.seconds:.0f} s of training)")
+
+
+def _print_search(console: Console, report: SearchReport, name: str) -> None:
+    console.print(
+        f"[bold]{name}[/], by accuracy - {LATENCY_WEIGHT} x latency / "
+        f"{report.chosen.budget_ms:g} ms"
+    )
+    table = Table("candidate", "parameters", "steps", "accuracy", "ms", "score", "front")
+    front = pareto(report.last)
+    for trial in report.last:
+        mark = "[green]chosen[/]" if trial == report.chosen else "*" if trial in front else ""
+        table.add_row(
+            trial.candidate.name,
+            str(trial.parameters),
+            str(trial.steps),
+            _shown(trial.accuracy),
+            f"{trial.latency_ms:.2f}",
+            _shown(trial.score),
+            mark,
+        )
+    console.print(table)
+    console.print("* no other candidate is as quick and more accurate (or the reverse)")
+    console.print(f"record   {report.record}   ({report.seconds:.0f} s)")
+    for setting in report.chosen.candidate.settings:
+        console.print(f"--set {setting}")
+
+
+def _table(
+    console: Console, title: str, rows: Mapping[str, Figures], *, columns: tuple[str, ...]
+) -> None:
+    if not rows:
         return
-    columns = list(next(iter(rows.values())))
-    table = Table(title, *columns, title_justify="left")
+    kept = [column for column in columns if any(column in figures for figures in rows.values())]
+    table = Table(title, *kept)
     for name, figures in rows.items():
-        table.add_row(name, *(_shown(figures.get(column)) for column in columns))
+        table.add_row(name, *(_shown(figures.get(column)) for column in kept))
     console.print(table)
 
 
-def _badness(figures: Figures) -> float:
+def _least(figures: Figures) -> float:
     known = [value for value in figures.values() if isinstance(value, float)]
     return min(known, default=1.0)
 
