@@ -127,4 +127,5 @@ def wilson_95(found: int, of: int) -> tuple[float, float]:
     share, spread = found / of, z * z / of
     middle = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # The ends are exact where nothing or everything was found.
+    return (middle - half if found else 0.0), (middle + half if found < of else 1.0)

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from calibration.dataset.frames import RoadFrame
 from calibration.metrics import found_share
 from calibration.sessions import Floats, Kernels
+from converters.evaluation import Answers, Evaluation
 from converters.parity import Comparison, Network, Parity
 from edge.contract.classify import HeadSpec, top
 from edge.contract.decode import output_shapes, perceive, with_threshold
 from edge.contract.mission import Mission
 from edge.contract.perception import Detections, Known, Perception
-from edge.contract.preprocess import preprocess
+from edge.contract.preprocess import Placement, preprocess
 
 SCORE_MIN = 0.3
 """Detections of float that count; the networks are decoded at the same score."""
 IOU_MIN = 0.5
+PRECISION_SCORE_MIN = 0.05
+"""Average precision ranks detections by score, so the unsure ones count too."""
 
 FLOAT, INT8, CPU = "float.onnx", "int8.onnx", "cpu.onnx"
 
@@ -58,12 +61,14 @@ class Judgement:
         found: by artifact, what it still sees in the main output.
         condition: by artifact, the same for the condition head; empty where there is none.
         differences: by (reference, candidate), raw outputs in numbers.
+        evaluations: by output, the same told apart by class, condition and frame.
         frames: how many were looked at.
     """
 
     found: dict[str, Found]
     condition: dict[str, Found]
     differences: dict[tuple[str, str], Parity]
+    evaluations: dict[str, Evaluation]
     frames: int
 
 
@@ -88,10 +93,7 @@ class DetectionCounts(_Counts):
 
     def add(self, seen: Mapping[str, Perception]) -> None:
         """What each network perceived in one frame; Unknown finds nothing."""
-        empty = Detections.empty()
-        known = {
-            name: one.detections if isinstance(one, Known) else empty for name, one in seen.items()
-        }
+        known = {name: _detections(one) for name, one in seen.items()}
         for name, detections in known.items():
             found, of = found_share(
                 [known[FLOAT]], [detections], iou_threshold=IOU_MIN, score_min=SCORE_MIN
@@ -133,6 +135,10 @@ def judge(
     spec = mission.model.network_spec
     names = list(output_shapes(spec, mission.model.input.width_px, mission.model.input.height_px))
     comparisons = {pair: Comparison(names) for pair in PAIRS}
+    labels = dict(zip(names, _labels(mission), strict=True))
+    evaluations = {
+        name: Evaluation(labels[name], list(networks), iou_min=IOU_MIN) for name in names
+    }
     detections, classes, conditions = (
         DetectionCounts(networks),
         TopCounts(networks),
@@ -144,27 +150,71 @@ def judge(
         raw = {name: network(x) for name, network in networks.items()}
         for (reference, candidate), comparison in comparisons.items():
             comparison.add(raw[reference], raw[candidate])
+        heads = {}
         if isinstance(spec.main, HeadSpec):
-            classes.add({name: outputs[0] for name, outputs in raw.items()}, spec.main)
+            heads[names[0]] = (spec.main, classes)
         else:
-            detections.add(
-                {
-                    name: perceive(
-                        outputs,
-                        with_threshold(spec, SCORE_MIN),
-                        placement=placement,
-                        input_size=(mission.model.input.width_px, mission.model.input.height_px),
-                        frame_size=(image.shape[1], image.shape[0]),
-                    )
-                    for name, outputs in raw.items()
-                }
-            )
+            frame_size = (image.shape[1], image.shape[0])
+            seen = _perceived(raw, mission, SCORE_MIN, placement, frame_size)
+            detections.add(seen)
+            known = {name: Answers.of(_detections(one)) for name, one in seen.items()}
+            evaluations[names[0]].add(frame, known)
+            if (truth := frame.truth()) is not None:
+                unsure = _perceived(raw, mission, PRECISION_SCORE_MIN, placement, frame_size)
+                evaluations[names[0]].add_truth(
+                    truth, {name: _detections(one) for name, one in unsure.items()}
+                )
         if spec.condition is not None:
-            conditions.add({name: outputs[1] for name, outputs in raw.items()}, spec.condition)
+            heads[names[-1]] = (spec.condition, conditions)
+        for output, (head, counts) in heads.items():
+            logits = {name: values[names.index(output)] for name, values in raw.items()}
+            counts.add(logits, head)
+            evaluations[output].add(
+                frame, {name: _answer(values, head) for name, values in logits.items()}
+            )
         progress("judge on held-back frames", row, len(frames))
     return Judgement(
         found=(classes if isinstance(spec.main, HeadSpec) else detections).result(),
         condition={} if spec.condition is None else conditions.result(),
         differences={pair: comparison.result() for pair, comparison in comparisons.items()},
+        evaluations=evaluations,
         frames=len(frames),
     )
+
+
+def _perceived(
+    raw: Mapping[str, Sequence[Floats]],
+    mission: Mission,
+    score_min: float,
+    placement: Placement,
+    frame_size: tuple[int, int],
+) -> dict[str, Perception]:
+    """What each network sees in one frame with at least this score."""
+    return {
+        name: perceive(
+            outputs,
+            with_threshold(mission.model.network_spec, score_min),
+            placement=placement,
+            input_size=(mission.model.input.width_px, mission.model.input.height_px),
+            frame_size=frame_size,
+        )
+        for name, outputs in raw.items()
+    }
+
+
+def _detections(seen: Perception) -> Detections:
+    return seen.detections if isinstance(seen, Known) else Detections.empty()
+
+
+def _answer(logits: Floats, head: HeadSpec) -> Answers:
+    """The likeliest label; none where the logits cannot be read."""
+    try:
+        return Answers.top(*top(logits, head))
+    except ValueError:
+        return Answers.top(None, 0.0)
+
+
+def _labels(mission: Mission) -> list[tuple[str, ...]]:
+    """The labels of every output, in order."""
+    condition = mission.model.condition
+    return [mission.model.labels, *([] if condition is None else [condition.labels])]

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 
@@ -26,9 +27,11 @@ from calibration.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.ranges import Ranges, preprocess_digest, range_of
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, judge
+from converters.context import context_of
 from converters.damage import damage_measure
 from converters.export import export
 from converters.gates import Measured, judge_gates
+from converters.latency import measure_latency
 from converters.mixed_precision import Mixed, better_bias, choose
 from converters.parity import Parity, compare, network_of, running
 from converters.passes.chain import PassResult, passes, run_passes
@@ -88,6 +91,13 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         }
         judgement = judge(networks, frames.held_back, mission, progress=progress)
         held_back_digest = data_digest(frames.held_back)
+    with watch.stage("time"):
+        latency = measure_latency(
+            {name: files[name] for name in (FLOAT, CPU)},
+            frames.held_back,
+            mission,
+            progress=progress,
+        )
     measured = Measured(
         parity_max_abs=parity.max_abs,
         found=judgement.found,
@@ -121,7 +131,10 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         source_to_float=parity,
         judgement=judgement,
         gates=judge_gates(mission.gates, measured),
+        latency=latency,
+        context=context_of(mission, frames),
         stages=tuple(watch.stages),
+        finished=datetime.now(timezone.utc),
     )
     _publish(out, {**files, REPORT: _json(SCHEMA, report.payload())})
     return report

@@ -9,11 +9,13 @@ import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from importlib import metadata
 from typing import Any
 
 from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
 from converters.gates import GateResult
+from converters.latency import Latency
 from converters.mixed_precision import Mixed
 from converters.parity import Parity
 from converters.passes.chain import PassResult
@@ -44,6 +46,9 @@ class Report:
         contract: see `edge.contract.model_digest.contract_digest`.
         source_to_float: parity of the source and float.onnx.
         judgement: the quantized networks on held-back frames.
+        latency: on the machine that converted.
+        context: see `converters.context`.
+        finished: when, UTC.
         stages: seconds and the process's peak memory up to the end of each.
     """
 
@@ -63,8 +68,11 @@ class Report:
     held_back_frames: tuple[str, ...]
     source_to_float: Parity
     judgement: Judgement
+    latency: Latency
+    context: Mapping[str, Any]
     gates: tuple[GateResult, ...]
     stages: tuple[Stage, ...]
+    finished: datetime
 
     @property
     def passed(self) -> bool:
@@ -77,11 +85,13 @@ class Report:
         plain = {
             "mission": self.mission,
             "passed": self.passed,
+            "finished": self.finished.isoformat(timespec="seconds"),
             "contract": self.contract,
             "source": _source(self.source),
             "opset": self.opset,
             "artifacts": {name: asdict(file) for name, file in self.artifacts.items()},
             "gates": [asdict(gate) for gate in self.gates],
+            **self.context,
             "agreement": {
                 "score_min": SCORE_MIN,
                 "iou_min": IOU_MIN,
@@ -95,6 +105,11 @@ class Report:
                 }
                 or None,
             },
+            "evaluation": {
+                output: evaluation.to_json()
+                for output, evaluation in self.judgement.evaluations.items()
+            },
+            "latency": asdict(self.latency),
             "parity": {
                 "source -> float.onnx": _parity(self.source_to_float),
                 **{
