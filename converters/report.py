@@ -26,6 +26,9 @@ from converters.stages import Stage
 
 SCHEMA = "brakepoint.report/1"
 
+TIMES = ("finished", "latency", "stages", "seconds", "peak_memory_mb")
+"""Keys of times and what they were taken with: all else is the same for the same inputs."""
+
 LIBRARIES = ("brakepoint", "numpy", "onnx", "onnxruntime", "torch")
 
 

@@ -21,6 +21,7 @@ import onnx
 import pytest
 
 from converters import chain
+from converters.report import TIMES
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.conversion import choose_model
 from edge.contract.loading import load_mission
@@ -70,9 +71,7 @@ def test_all_files_and_a_report_of_what_is_in_them(converted: Path) -> None:
 
 def without_times(path: Path) -> dict[str, Any]:
     report = read_json(path / "report.json", "brakepoint.report/1")
-    return {
-        key: report[key] for key in report if key not in ("stages", "seconds", "peak_memory_mb")
-    }
+    return {key: report[key] for key in report if key not in TIMES}
 
 
 def test_twice_gives_the_same_bytes(
