@@ -39,7 +39,14 @@ from converters.placement import Placement, place
 from converters.quantize import quantize_cpu, quantize_int8
 from converters.report import SCHEMA, Artifact, Report
 from converters.sensitivity import Judge
-from converters.sources import OnnxSource, Source, open_source, output_names, picture_shape
+from converters.sources import (
+    OnnxSource,
+    Source,
+    check_logits,
+    open_source,
+    output_names,
+    picture_shape,
+)
 from converters.stages import Stopwatch
 from edge.contract.artifact import replacing
 from edge.contract.mission import Mission
@@ -147,7 +154,8 @@ def to_float(
     shape, names = picture_shape(mission), output_names(mission)
     try:
         original = network_of(source, mission)
-        original(pictures[0])  # refuses another output before the long work
+        # Refuses other outputs before the long work.
+        check_logits([original(picture) for picture in pictures], mission)
         exported = (
             source.model if isinstance(source, OnnxSource) else export(source.network, shape, names)
         )

@@ -8,7 +8,7 @@ runs code from a weights file.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 
+from calibration.sessions import Floats
 from converters.factory import load_factory
 from converters.onnx_file import Shape, read_onnx
 from edge.contract.artifact import digest_file
@@ -94,6 +95,26 @@ def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
     for (name, shape), found in zip(wanted.items(), shapes, strict=True):
         if found != shape:
             raise _other_output(name, shape, found, mission)
+
+
+def check_logits(seen: Sequence[Sequence[Floats]], mission: Mission) -> None:
+    """Refuses a classification head that puts out shares already, as it did for every picture in
+    `seen`: a softmax of shares is so flat that every picture would be out of distribution."""
+    for row, name in enumerate(output_names(mission)):
+        values = [outputs[row] for outputs in seen]
+        if name in (CLASSES, CONDITION) and all(
+            (raw >= 0.0).all() and abs(float(raw.sum()) - 1.0) < SHARES_SUM_WITHIN for raw in values
+        ):
+            raise UsageError(
+                f"the model's output '{name}' holds shares, not logits",
+                expected="numbers before the softmax, which the device takes by itself",
+                found=f"numbers from 0 to 1 that add up to 1 on {len(values)} pictures",
+                remedy="take the softmax out of the network's end and export it again",
+            )
+
+
+SHARES_SUM_WITHIN = 1e-3
+"""How near to 1 shares add up in float32, or in float16."""
 
 
 def _other_output(

@@ -122,6 +122,8 @@ class SizeHistory:
             return None
         sizes = list(sizes)  # slices below
         rough = _resistant(sizes, now_s)
+        if rough is None:
+            return None
         usual = median(abs(rough.apart(sample)) for sample in sizes)
         limit = settings.outlier * max(usual, settings.jitter / 2.0)
         kept = [sample for sample in sizes if abs(rough.apart(sample)) <= limit]
@@ -132,11 +134,14 @@ ARRIVED = Rate(1e3, 1.0)
 """By its line the object is here already: a millisecond, beyond doubt."""
 
 
-def _resistant(sizes: Sequence[Sample], now_s: float) -> _Line:
+def _resistant(sizes: Sequence[Sample], now_s: float) -> _Line | None:
     """The line through the medians of the first and of the last third (Tukey's resistant line): a
-    wild size in each third bends it not at all."""
+    wild size in each third bends it not at all. None where both are of one moment, as frames with
+    the same stamp are."""
     third = max(1, len(sizes) // 3)
     (t1, q1), (t2, q2) = _middle(sizes[:third]), _middle(sizes[-third:])
+    if t2 <= t1:
+        return None
     slope = (q2 - q1) / (t2 - t1)
     now = median(1.0 / size - slope * (at_s - now_s) for at_s, size in sizes)
     return _Line(now_s, now, slope)
@@ -171,7 +176,7 @@ def _least_squares(sizes: Sequence[Sample], rough: _Line, settings: ClosingSetti
     rate = -line.slope / line.now
     # Of a quotient of two figures of one line, which err together (delta method).
     spreads = w - 2.0 * rate * wt + rate * rate * wtt
-    return Rate(rate, jitter * spreads / spread / line.now**2)
+    return Rate(rate, max(jitter * spreads / spread / line.now**2, 1e-12))
 
 
 def _joined(height: Rate | None, width: Rate | None) -> Rate | None:

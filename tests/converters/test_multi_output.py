@@ -14,6 +14,7 @@ import torch
 import two_heads
 
 from converters.chain import convert
+from converters.export import export
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
 from edge.contract.conversion import choose_model
@@ -132,8 +133,7 @@ def test_a_network_that_does_not_fit_says_which_output(
     root: Path, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     weights = tmp_path / "four.onnx"
-    network = two_heads.two_heads(3, 4).eval()
-    torch.onnx.export(network, (torch.zeros(1, 3, 64, 128),), weights, dynamo=True, verbose=False)
+    onnx.save(export(two_heads.two_heads(3, 4), (1, 3, 64, 128), ["first", "second"]), weights)
     made = mission(root, weights, "two_heads", **changes)
     origin = {"file": weights, "factory": None, "weights": None}
     made = made.model_copy(update={"model": made.model.model_copy(update=origin)})
@@ -148,3 +148,18 @@ def test_outputs_in_another_order_are_refused(root: Path, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="'detections'") as refused:
         convert(made, tmp_path / "out", progress=silent)
     assert "the main one first" in refused.value.remedy
+
+
+def test_a_classifier_that_puts_out_shares_is_refused(root: Path, tmp_path: Path) -> None:
+    """Softmax of shares is flat: every frame would be out of distribution."""
+    torch.save(two_heads.already_shares(3).state_dict(), tmp_path / "weights.pt")
+    made = mission(
+        root,
+        tmp_path / "weights.pt",
+        "already_shares",
+        labels=("city", "rural", "highway"),
+        decode={"kind": "classify", "score_threshold": 0.4},
+    )
+    with pytest.raises(UsageError, match="'classes' holds shares") as refused:
+        convert(made, tmp_path / "out", progress=silent)
+    assert "softmax" in refused.value.remedy

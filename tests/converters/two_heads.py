@@ -51,6 +51,11 @@ def classifier(classes: int) -> nn.Module:
     return Classifier(classes)
 
 
+def already_shares(classes: int) -> nn.Module:
+    """A classifier that ends with its softmax, as many exported ones do."""
+    return nn.Sequential(Classifier(classes), nn.Softmax(dim=1))
+
+
 def swapped(classes: int, conditions: int) -> nn.Module:
     """A network whose outputs come in the wrong order."""
 
