@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ import numpy as np
 import onnx
 
 from calibration.dataset.frames import RoadFrame
-from calibration.histogram import Counted, NotFinite, count
+from calibration.histogram import NotFinite, Tally, count
 from calibration.observation import (
     Observation,
     Subject,
@@ -123,7 +122,6 @@ class Observer:
             ]
         except CannotRun as error:
             raise _broken("cannot run", str(error)) from error
-        self._locks = [threading.Lock() for _ in subject.tensors]
 
     def look_at(
         self,
@@ -138,12 +136,13 @@ class Observer:
         `pause` is told after each frame how many are done; where it answers yes, `seen` is brought
         to whole frames and the caller has the turn.
         """
+        tallies = [Tally(histogram) for histogram in seen.histograms.values()]
         running: deque[Future[None]] = deque()
         done = 0
         with _one_opencv_thread(), ThreadPoolExecutor(threads) as pool:
             try:
                 for frame in frames:
-                    running.append(pool.submit(self._look, frame, seen))
+                    running.append(pool.submit(self._look, frame, seen, tallies))
                     if len(running) <= threads:
                         continue
                     running.popleft().result()
@@ -152,6 +151,7 @@ class Observer:
                         while running:
                             running.popleft().result()
                             done += 1
+                        _settle(tallies)
                         yield
                 while running:
                     running.popleft().result()
@@ -160,20 +160,19 @@ class Observer:
             finally:
                 for waiting in running:
                     waiting.cancel()
+        _settle(tallies)
 
-    def _look(self, frame: RoadFrame, seen: Observation) -> None:
+    def _look(self, frame: RoadFrame, seen: Observation, tallies: list[Tally]) -> None:
         x, _ = preprocess(frame.read(), self._spec)
-        histograms = list(seen.histograms.values())
-        extremes = np.zeros((len(histograms), 2), np.float32)
+        extremes = np.zeros((len(tallies), 2), np.float32)
 
         def add(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
             try:
-                counted: Counted = count(values)
+                counted = count(values)
             except NotFinite as error:
                 raise _broken(f"puts {error} into '{name}'", f"frame {frame.name}") from error
             row = self._rows[name]
-            with self._locks[row]:
-                histograms[row].add_counted(counted)
+            tallies[row].add(counted)
             extremes[row] = counted.lowest, counted.highest
 
         if self._picture in self._rows:
@@ -198,6 +197,11 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
     wider.graph.output.extend(known[name] for name in names)
     data: bytes = wider.SerializeToString()
     return data
+
+
+def _settle(tallies: Sequence[Tally]) -> None:
+    for tally in tallies:
+        tally.settle()
 
 
 def _kept(state: Path | None, subject: Subject, frames: Sequence[RoadFrame]) -> Observation:
