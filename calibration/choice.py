@@ -22,6 +22,7 @@ from calibration.sessions import ModelSession
 from edge.contract.preprocess import PreprocessSpec, preprocess
 
 LEVELS = 127
+ZERO = "choice/zero"
 
 Amax = Mapping[str, float]
 """Tensor -> the magnitude that INT8 covers."""
@@ -47,7 +48,8 @@ def choose(
     session = ModelSession(probe.SerializeToString(), threads=1)
     outputs = [value.name for value in probe.graph.output]
     scales = [
-        {_scale(tensor): _scale_of(candidates[name][tensor]) for tensor in tensors} for name in names
+        {_scale(tensor): _scale_of(candidates[name][tensor]) for tensor in tensors}
+        for name in names
     ]
 
     def errors(frame: RoadFrame) -> NDArray[np.float64]:
@@ -74,35 +76,36 @@ def _probe(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
         for name in dict.fromkeys(node.input):
             if name in readers:
                 readers[name].append(node)
-    zero = "choice/zero"
-    graph.initializer.append(numpy_helper.from_array(np.zeros((), np.int8), zero))
+    graph.initializer.append(numpy_helper.from_array(np.zeros((), np.int8), ZERO))
     del graph.output[:]
     for tensor in tensors:
         graph.input.append(helper.make_tensor_value_info(_scale(tensor), TensorProto.FLOAT, []))
-        parts = []
         step, back = f"{tensor}/choice/q", f"{tensor}/choice/dq"
-        graph.node.append(helper.make_node("QuantizeLinear", [tensor, _scale(tensor), zero], [step]))
-        graph.node.append(helper.make_node("DequantizeLinear", [step, _scale(tensor), zero], [back]))
+        _add(graph, "QuantizeLinear", [tensor, _scale(tensor), ZERO], step)
+        _add(graph, "DequantizeLinear", [step, _scale(tensor), ZERO], back)
+        parts = []
         for row, reader in enumerate(readers[tensor]):
+            prefix = f"{tensor}/choice/{row}"
             copy = NodeProto()
             copy.CopyFrom(reader)
-            prefix = f"{tensor}/choice/{row}"
             copy.name = prefix
             copy.input[:] = [back if name == tensor else name for name in reader.input]
             copy.output[:] = [f"{prefix}/{name}" if name else "" for name in reader.output]
             graph.node.append(copy)
-            for name in reader.output:
-                difference, part = f"{prefix}/{name}/difference", f"{prefix}/{name}/error"
-                inputs = [name, f"{prefix}/{name}"]
-                graph.node.append(helper.make_node("Sub", inputs, [difference]))
-                graph.node.append(
-                    helper.make_node("ReduceSumSquare", [difference], [part], keepdims=0)
-                )
-                parts.append(part)
+            for name in filter(None, reader.output):
+                _add(graph, "Sub", [name, f"{prefix}/{name}"], f"{prefix}/{name}/difference")
+                parts.append(f"{prefix}/{name}/error")
+                _add(graph, "ReduceSumSquare", [f"{prefix}/{name}/difference"], parts[-1])
+                graph.node[-1].attribute.append(helper.make_attribute("keepdims", 0))
         if parts:
-            graph.node.append(helper.make_node("Sum", parts, [_error(tensor)]))
-            graph.output.append(helper.make_tensor_value_info(_error(tensor), TensorProto.FLOAT, []))
+            _add(graph, "Sum", parts, _error(tensor))
+            made = helper.make_tensor_value_info(_error(tensor), TensorProto.FLOAT, [])
+            graph.output.append(made)
     return probe
+
+
+def _add(graph: onnx.GraphProto, kind: str, inputs: Sequence[str], output: str) -> None:
+    graph.node.append(helper.make_node(kind, list(inputs), [output], name=output))
 
 
 def _scale(tensor: str) -> str:

@@ -49,14 +49,27 @@ class Subject:
     Attributes:
         model: sha256 of the float graph, as hex.
         preprocess: see `calibration.ranges.preprocess_digest`.
-        device: "cpu" or "cuda": their sums differ in the last bits.
+        runner: what computes it, with its version: sums may differ in the last bits.
         tensors: names, in the order they were asked for.
     """
 
     model: str
     preprocess: str
-    device: str
+    runner: str
     tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where the ranges stood once these frames were in too.
+
+    Attributes:
+        names: of the frames that came in with this step.
+        amax: by tensor, in the order of the subject.
+    """
+
+    names: tuple[str, ...]
+    amax: tuple[float, ...]
 
 
 @dataclass
@@ -66,12 +79,16 @@ class Observation:
     Attributes:
         frames: name -> sha256 of the content of every frame that was looked at.
         extremes: name of the frame -> (tensors, 2) float32: lowest and highest value in it.
+        steps, judged_by: how the ranges moved on the way, and the method that told them, by
+            `calibration.sampling`.
     """
 
     subject: Subject
     histograms: dict[str, Histogram]
     frames: dict[str, str] = field(default_factory=dict)
     extremes: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    judged_by: str = ""
 
     @classmethod
     def of_nothing(cls, subject: Subject) -> Observation:
@@ -79,14 +96,14 @@ class Observation:
         return cls(subject, {name: Histogram() for name in subject.tensors})
 
     def merge(self, other: Observation) -> None:
-        """Adds what another observation of other frames saw.
+        """Adds what another observation of other frames saw; its steps are left out.
 
         Raises:
             UsageError: it is of another subject, or shares a frame.
         """
         if self.subject != other.subject:
             raise _not_to_be_joined(
-                "of the same model, preprocess, device and tensors",
+                "of the same model, preprocess, runner and tensors",
                 f"model {self.subject.model[:12]} and {other.subject.model[:12]}, "
                 f"{len(self.subject.tensors)} and {len(other.subject.tensors)} tensors",
             )
@@ -109,6 +126,8 @@ def packed(observation: Observation) -> bytes:
         "schema": SCHEMA,
         "subject": asdict(observation.subject),
         "frames": {name: observation.frames[name] for name in names},
+        "steps": [asdict(step) for step in observation.steps],
+        "judged_by": observation.judged_by,
     }
     tensors = len(observation.subject.tensors)
     arrays: dict[str, NDArray[Any]] = {
@@ -158,9 +177,10 @@ def unpacked(data: bytes, *, source: str) -> Observation:
             histograms[name] = Histogram(dense, lowest, highest)
         frames = {str(name): str(digest) for name, digest in header["frames"].items()}
         seen = dict(zip(sorted(frames), np.asarray(extremes, np.float32), strict=True))
+        steps = [Step(tuple(step["names"]), tuple(step["amax"])) for step in header["steps"]]
     except _DAMAGED as error:
         raise _not_whole(source, f"{type(error).__name__}: {error}") from error
-    return Observation(subject, histograms, frames, seen)
+    return Observation(subject, histograms, frames, seen, steps, header["judged_by"])
 
 
 def write_observation(path: Path, observation: Observation) -> str:

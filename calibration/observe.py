@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
-from pathlib import Path
+from importlib.metadata import version
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -22,25 +22,38 @@ import onnx
 
 from calibration.dataset.frames import RoadFrame
 from calibration.histogram import NotFinite, Tally, count
-from calibration.observation import (
-    Observation,
-    Subject,
-    read_observation,
-    write_observation,
-)
+from calibration.observation import Observation, Subject
 from calibration.ranges import preprocess_digest
 from calibration.sessions import CannotRun, ModelSession
 from edge.contract.preprocess import PreprocessSpec, preprocess
-from firmware_bridge.errors import Missing, NotTrusted, UsageError
+from firmware_bridge.errors import UsageError
 
 SLICE_BYTES = 256 << 20
 """Observed tensors of all inferences at work may take so much; more are looked at in turn."""
 
-SAVE_EVERY_S = 2.0
-"""What a killed process loses at most, of work that is told where to keep its state."""
-
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+
+
+class Looker(Protocol):
+    """Whatever looks at frames: this process, or many machines (`calibration.cluster`)."""
+
+    def look_at(
+        self,
+        frames: Sequence[RoadFrame],
+        seen: Observation,
+        *,
+        ahead: Sequence[RoadFrame],
+        pause: Callable[[int], bool],
+    ) -> Iterator[None]:
+        """Adds `frames` to `seen`.
+
+        Args:
+            ahead: frames that will probably be asked for next.
+            pause: told how many are done, now and then; where it answers yes, `seen` is brought to
+                whole frames and the caller has the turn.
+        """
+        ...
 
 
 def observe(
@@ -51,51 +64,42 @@ def observe(
     preprocess_spec: PreprocessSpec,
     threads: int,
     progress: Progress,
-    state: Path | None = None,
     slice_bytes: int = SLICE_BYTES,
 ) -> Observation:
     """What `tensors` (names of float32 values of the graph) hold over all `frames`.
 
-    The model takes one picture and carries static shapes for the tensors. With `state`, what is
-    done is kept in that file every few seconds and at the end; frames that it already holds, of
-    this model, preprocess and content, are not looked at again.
+    The model takes one picture and carries static shapes for the tensors.
 
     Raises:
         UsageError: the model puts NaN or infinity into a tensor, or cannot run.
         Missing: a frame cannot be read.
     """
-    subject = subject_of(model, tensors, preprocess_spec)
-    seen = _kept(state, subject, frames)
-    left = [frame for frame in frames if frame.name not in seen.frames]
-    if not left:
-        return seen
+    seen = Observation.of_nothing(subject_of(model, tensors, preprocess_spec))
     observer = Observer(
-        model, subject, preprocess_spec=preprocess_spec, slice_bytes=slice_bytes // threads
+        model,
+        seen.subject,
+        preprocess_spec=preprocess_spec,
+        threads=threads,
+        slice_bytes=slice_bytes,
     )
-    offset = len(frames) - len(left)
-    saved = time.monotonic()
 
-    def done(row: int) -> bool:
-        progress("observe", offset + row, len(frames))
-        return state is not None and time.monotonic() - saved > SAVE_EVERY_S
+    def told(done: int) -> bool:
+        progress("observe", done, len(frames))
+        return False
 
-    for _ in observer.look_at(left, seen, threads=threads, pause=done):
-        if state is not None:
-            write_observation(state, seen)
-            saved = time.monotonic()
-    if state is not None:
-        write_observation(state, seen)
+    for _ in observer.look_at(frames, seen, ahead=(), pause=told):
+        pass
     return seen
 
 
 def subject_of(
     model: onnx.ModelProto, tensors: Sequence[str], preprocess_spec: PreprocessSpec
 ) -> Subject:
-    """What an observation of this model is bound to."""
+    """What an observation of this model by this process is bound to."""
     return Subject(
         model=sha256(model.SerializeToString()).hexdigest(),
         preprocess=preprocess_digest(preprocess_spec),
-        device="cpu",
+        runner=f"onnxruntime {version('onnxruntime')} on the CPU",
         tensors=tuple(tensors),
     )
 
@@ -109,8 +113,10 @@ class Observer:
         subject: Subject,
         *,
         preprocess_spec: PreprocessSpec,
+        threads: int,
         slice_bytes: int = SLICE_BYTES,
     ) -> None:
+        self._threads = threads
         (self._picture,) = (value.name for value in model.graph.input)
         self._spec = preprocess_spec
         self._rows = {name: row for row, name in enumerate(subject.tensors)}
@@ -118,7 +124,7 @@ class Observer:
         try:
             self._sessions = [
                 (names, ModelSession(with_outputs(model, names), threads=1))
-                for names in _slices(model, inner, slice_bytes)
+                for names in _slices(model, inner, slice_bytes // threads)
             ]
         except CannotRun as error:
             raise _broken("cannot run", str(error)) from error
@@ -128,22 +134,18 @@ class Observer:
         frames: Sequence[RoadFrame],
         seen: Observation,
         *,
-        threads: int,
+        ahead: Sequence[RoadFrame],
         pause: Callable[[int], bool],
     ) -> Iterator[None]:
-        """Adds `frames` to `seen`, several at once.
-
-        `pause` is told after each frame how many are done; where it answers yes, `seen` is brought
-        to whole frames and the caller has the turn.
-        """
+        """See `Looker`: several at once, each on one thread; `ahead` is not used."""
         tallies = [Tally(histogram) for histogram in seen.histograms.values()]
         running: deque[Future[None]] = deque()
         done = 0
-        with _one_opencv_thread(), ThreadPoolExecutor(threads) as pool:
+        with _one_opencv_thread(), ThreadPoolExecutor(self._threads) as pool:
             try:
                 for frame in frames:
                     running.append(pool.submit(self._look, frame, seen, tallies))
-                    if len(running) <= threads:
+                    if len(running) <= self._threads:
                         continue
                     running.popleft().result()
                     done += 1
@@ -202,22 +204,6 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
 def _settle(tallies: Sequence[Tally]) -> None:
     for tally in tallies:
         tally.settle()
-
-
-def _kept(state: Path | None, subject: Subject, frames: Sequence[RoadFrame]) -> Observation:
-    """What a former run left in `state` of this very work; otherwise nothing."""
-    nothing = Observation.of_nothing(subject)
-    if state is None:
-        return nothing
-    try:
-        former = read_observation(state)
-    except (Missing, NotTrusted):
-        return nothing
-    asked = {frame.name: frame for frame in frames}
-    same = former.subject == subject and all(
-        name in asked and asked[name].digest() == digest for name, digest in former.frames.items()
-    )
-    return former if same else nothing
 
 
 def _slices(

@@ -7,7 +7,7 @@ model is refused. Never decides which tensors matter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from edge.contract.preprocess import PreprocessSpec
 from firmware_bridge.errors import NotTrusted
 
 SCHEMA = "brakepoint.ranges/1"
+NAME = "ranges.json"
+AGAIN = "take the ranges again: brakepoint calibrate MISSION --out DIR"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,15 @@ class Range:
 
 @dataclass(frozen=True)
 class Ranges:
-    """Ranges by tensor name, and the digests of what they were taken from."""
+    """Ranges by tensor name, and the digests of what they were taken from.
+
+    Attributes:
+        model, data, preprocess: sha256 as hex: of the float graph, of the frames' names and
+            contents, of how they become inputs.
+        method: one of METHODS, or "auto": then `chosen` says the method of each tensor.
+        percentile: where the method looks at one.
+        frames: names of the frames, sorted.
+    """
 
     tensors: Mapping[str, Range]
     model: str
@@ -52,7 +62,8 @@ class Ranges:
     preprocess: str
     method: str
     percentile: float | None
-    frames: int
+    frames: tuple[str, ...]
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Canonical: tensors by name, no times, no paths."""
@@ -61,9 +72,13 @@ class Ranges:
                 "model_sha256": self.model,
                 "data": self.data,
                 "preprocess": self.preprocess,
-                "frames": self.frames,
+                "frames": list(self.frames),
             },
-            "method": {"name": self.method, "percentile": self.percentile},
+            "method": {
+                "name": self.method,
+                "percentile": self.percentile,
+                "chosen": dict(sorted(self.chosen.items())),
+            },
             "tensors": {name: asdict(self.tensors[name]) for name in sorted(self.tensors)},
         }
 
@@ -105,20 +120,40 @@ def read_ranges(path: Path, *, model: str) -> Ranges:
             preprocess=source["preprocess"],
             method=how["name"],
             percentile=how["percentile"],
-            frames=source["frames"],
+            frames=tuple(source["frames"]),
+            chosen=how["chosen"],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise NotTrusted(
             f"{path} is not whole",
             expected=f"a file of schema {SCHEMA}",
             found=f"{type(error).__name__}: {error}",
-            remedy="take the ranges again: brakepoint convert MISSION --out DIR",
+            remedy=AGAIN,
         ) from error
     if ranges.model != model:
         raise NotTrusted(
             f"{path} belongs to another model",
             expected=f"ranges of the model with sha256 {model}",
             found=f"ranges of the model with sha256 {ranges.model}",
-            remedy="take the ranges again: brakepoint convert MISSION --out DIR",
+            remedy=AGAIN,
         )
     return ranges
+
+
+def demand_fresh(ranges: Ranges, asked: Ranges, *, source: str) -> None:
+    """Refuses ranges that were taken from something else than what `asked` names.
+
+    Compared are model, preprocess, data, method and percentile: all that they follow from.
+
+    Raises:
+        NotTrusted: they differ, naming every difference.
+    """
+    names = ("model", "preprocess", "data", "method", "percentile")
+    stale = [name for name in names if getattr(ranges, name) != getattr(asked, name)]
+    if stale:
+        raise NotTrusted(
+            f"{source} is stale",
+            expected="; ".join(f"{name} {getattr(asked, name)}" for name in stale),
+            found="; ".join(f"{name} {getattr(ranges, name)}" for name in stale),
+            remedy=AGAIN,
+        )

@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
+from calibration.calibrate import calibrate
 from calibration.dataset.frames import data_digest, frames_of
 from calibration.dataset.splits import Split, split, spread
-from calibration.observe import observe
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
-from calibration.ranges import Ranges, preprocess_digest, range_of
+from calibration.ranges import Ranges
+from calibration.sampling import in_quotas
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, judge
 from converters.context import context_of
@@ -74,7 +75,7 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
     with watch.stage("read"):
         progress("read", 0, 0)
         source = open_source(mission)
-        frames = _split(mission)
+        frames = frames_to_split(mission)
     with watch.stage("float"):
         progress("float.onnx", 0, 0)
         pictures = _probes(mission, frames)
@@ -83,7 +84,10 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
     with watch.stage("observe"):
         placement = place(floating)
         _demand_something(placement, mission)
-        ranges = _ranges(mission, floating, placement, frames, progress)
+        calibrated = calibrate(
+            floating, placement.pairs, frames.calibration, mission, progress=progress
+        )
+        ranges = calibrated.ranges
     with watch.stage("quantize"):
         models, placement, mixed = _quantized(mission, floating, ranges, frames, progress)
         files = {name: model.SerializeToString() for name, model in models.items()}
@@ -133,7 +137,8 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         method=ranges.method,
         percentile=ranges.percentile,
         data={"calibration": ranges.data, "held_back": held_back_digest},
-        calibration_frames=tuple(frame.name for frame in frames.calibration),
+        calibration_frames=ranges.frames,
+        sampling={**calibrated.sampling.to_json(), "left_out": calibrated.left_out},
         held_back_frames=tuple(frame.name for frame in frames.held_back),
         source_to_float=parity,
         judgement=judgement,
@@ -171,13 +176,19 @@ def to_float(
         ) from error
 
 
-def _split(mission: Mission) -> Split:
-    return split(
-        frames_of(mission),
-        calibrate=mission.calibration.frames,
-        hold_back=mission.calibration.held_back,
-        seed=mission.data.seed,
+def frames_to_split(mission: Mission) -> Split:
+    """Frames held back, and those that may be calibrated on, by quotas of conditions; both sorted
+    by name, and no group is in both.
+    """
+    everything = frames_of(mission)
+    asked = mission.calibration
+    parts = split(
+        everything, calibrate=asked.frames, hold_back=asked.held_back, seed=mission.data.seed
     )
+    held_back = {frame.group for frame in parts.held_back}
+    rest = [frame for frame in everything if frame.group not in held_back]
+    offered = in_quotas(rest, seed=mission.data.seed)[: asked.frames]
+    return Split(tuple(sorted(offered, key=lambda frame: frame.name)), parts.held_back)
 
 
 def _probes(mission: Mission, frames: Split) -> list[Floats]:
@@ -188,32 +199,6 @@ def _probes(mission: Mission, frames: Split) -> list[Floats]:
     )
     images = [frames.calibration[0].read(), frames.held_back[0].read(), noise]
     return [preprocess(image, mission.model.preprocess_spec)[0] for image in images]
-
-
-def _ranges(
-    mission: Mission, model: ModelProto, placement: Placement, frames: Split, progress: Progress
-) -> Ranges:
-    asked = mission.calibration
-    seen = observe(
-        model,
-        placement.pairs,
-        frames.calibration,
-        preprocess_spec=mission.model.preprocess_spec,
-        threads=mission.target.threads,
-        progress=progress,
-    )
-    return Ranges(
-        tensors={
-            name: range_of(histogram, method=asked.method, percentile=asked.percentile)
-            for name, histogram in seen.histograms.items()
-        },
-        model=sha256(model.SerializeToString()).hexdigest(),
-        data=data_digest(frames.calibration),
-        preprocess=preprocess_digest(mission.model.preprocess_spec),
-        method=asked.method,
-        percentile=asked.percentile if asked.method == "percentile" else None,
-        frames=len(frames.calibration),
-    )
 
 
 def _quantized(

@@ -68,6 +68,7 @@ class Report:
     percentile: float | None
     data: Mapping[str, str]
     calibration_frames: tuple[str, ...]
+    sampling: Mapping[str, Any]
     held_back_frames: tuple[str, ...]
     source_to_float: Parity
     judgement: Judgement
@@ -143,6 +144,7 @@ class Report:
                 "percentile": self.percentile,
                 "data": self.data["calibration"],
                 "frames": list(self.calibration_frames),
+                "sampling": self.sampling,
             },
             "held_back": {
                 "data": self.data["held_back"],

@@ -158,16 +158,16 @@ class Data(Strict):
 
 
 class Calibration(Strict):
-    """How ranges are taken: frames looked at, frames held back to judge INT8, the method.
+    """How ranges are taken: the most frames looked at, frames held back to judge INT8, the method.
 
     `method` "max" takes the largest magnitude seen; "percentile" the smallest that covers
     `percentile` percent of the values; "entropy" loses the least information; "mse" has the least
-    mean square error.
+    mean square error; "auto" takes for each tensor the one of these that measures best.
     """
 
     frames: Annotated[int, Field(ge=8)] = 64
     held_back: Annotated[int, Field(ge=4)] = 32
-    method: Literal["max", "percentile", "entropy", "mse"] = "percentile"
+    method: Literal["max", "percentile", "entropy", "mse", "auto"] = "percentile"
     percentile: Annotated[float, Field(gt=90.0, le=100.0)] = 99.99
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.metrics import Truth
 from edge.contract.conditions import Conditions
+from edge.contract.loading import load_mission
+from edge.contract.mission import Mission
 from edge.contract.perception import BgrImage
 from edge.contract.preprocess import PreprocessSpec
 
@@ -26,6 +30,7 @@ SPEC = PreprocessSpec(
     mean=(127.5, 127.5, 127.5),
     std=(64.0, 64.0, 64.0),
 )
+"""As `small_mission` has it."""
 
 UNKNOWN = Conditions()
 
@@ -85,6 +90,19 @@ class PaintedFrame:
 
     def digest(self) -> str:
         return hashlib.sha256(self.read().tobytes()).hexdigest()
+
+
+def small_mission(folder: Path, *settings: str) -> Mission:
+    """The template's mission with the small network's picture and few frames."""
+    path = folder / "mission.toml"
+    path.write_text(resources.files("edge.contract").joinpath("mission_template.toml").read_text())
+    own = (
+        f"model.input.width_px={SIDE}",
+        f"model.input.height_px={SIDE}",
+        'model.preprocess.fit="stretch"',
+        'model.preprocess.color="bgr"',
+    )
+    return load_mission(path, [*own, *settings])
 
 
 def painted(count: int) -> list[PaintedFrame]:

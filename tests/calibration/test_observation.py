@@ -10,17 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from small_network import SPEC, TENSORS, PaintedFrame, painted, small_network
 
-from calibration import observe as module
 from calibration.observation import (
     Observation,
     packed,
     read_observation,
     unpacked,
-    write_observation,
 )
 from calibration.observe import observe, subject_of, with_outputs
 from calibration.sessions import ModelSession
-from edge.contract.perception import BgrImage
 from edge.contract.preprocess import preprocess
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
@@ -29,7 +26,7 @@ def quiet(what: str, done: int, total: int) -> None:
     pass
 
 
-def seen_by(threads: int, frames: list[PaintedFrame], **more: object) -> Observation:
+def seen_by(threads: int, frames: list[PaintedFrame], **more: int) -> Observation:
     return observe(
         small_network(),
         TENSORS,
@@ -37,7 +34,7 @@ def seen_by(threads: int, frames: list[PaintedFrame], **more: object) -> Observa
         preprocess_spec=SPEC,
         threads=threads,
         progress=quiet,
-        **more,  # type: ignore[arg-type] # state and slice_bytes, as the tests give them
+        **more,
     )
 
 
@@ -99,69 +96,6 @@ def test_what_does_not_belong_together_is_not_merged() -> None:
     other = Observation.of_nothing(dataclasses.replace(seen.subject, model="0" * 64))
     with pytest.raises(UsageError, match="cannot be joined"):
         seen.merge(other)
-
-
-class Stopped(Exception):
-    pass
-
-
-def test_work_that_stopped_goes_on_to_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
-    state = tmp_path / "observation.npz"
-    read: list[str] = []
-
-    @dataclasses.dataclass(frozen=True)
-    class Noted(PaintedFrame):
-        def read(self) -> BgrImage:
-            read.append(self.name)
-            return super().read()
-
-        def digest(self) -> str:
-            return f"{self.seed:064}"
-
-    def stop(what: str, done: int, total: int) -> None:
-        if done >= 5:
-            raise Stopped
-
-    frames = [Noted(seed) for seed in range(12)]
-    with pytest.raises(Stopped):
-        observe(
-            small_network(),
-            TENSORS,
-            frames,
-            preprocess_spec=SPEC,
-            threads=2,
-            progress=stop,
-            state=state,
-        )
-    kept = set(read_observation(state).frames)
-    assert 3 <= len(kept) < 12
-    read.clear()
-    resumed = seen_by(2, frames, state=state)  # type: ignore[arg-type] # frames of a subclass
-    assert kept.isdisjoint(read)
-    assert packed(resumed) == packed(seen_by(1, frames))  # type: ignore[arg-type] # the same
-    assert packed(read_observation(state)) == packed(resumed)
-    read.clear()
-    seen_by(2, frames, state=state)  # type: ignore[arg-type] # the same
-    assert not read
-
-
-@pytest.mark.parametrize("other", ["frames", "content", "model", "damaged"])
-def test_state_of_other_work_is_not_used(tmp_path: Path, other: str) -> None:
-    state = tmp_path / "observation.npz"
-    frames = painted(4)
-    seen_by(1, painted(6) if other == "frames" else frames, state=state)
-    if other == "content":
-        frames[1] = PaintedFrame(1, brightness=0.5)
-    elif other == "model":
-        former = read_observation(state)
-        former.subject = dataclasses.replace(former.subject, model="0" * 64)
-        write_observation(state, former)
-    elif other == "damaged":
-        state.write_bytes(state.read_bytes()[:-100])
-    assert packed(seen_by(1, frames, state=state)) == packed(seen_by(1, frames))
 
 
 def test_a_model_that_makes_nan_is_named_with_tensor_and_frame() -> None:

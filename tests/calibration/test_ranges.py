@@ -26,7 +26,7 @@ def ranges(**tensors: Range) -> Ranges:
         preprocess=preprocess_digest(SPEC),
         method="percentile",
         percentile=99.99,
-        frames=8,
+        frames=("a.jpg", "b.jpg"),
     )
 
 

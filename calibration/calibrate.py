@@ -1,0 +1,162 @@
+"""The calibration stage: frames chosen, observed, and made into ranges. Used by `convert` and
+`calibrate` alike.
+
+Which tensors, the quantization rules decide. Writes nothing but its own state, where it is told to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from calibration.choice import choose
+from calibration.dataset.frames import RoadFrame
+from calibration.frame_checks import fit_frames
+from calibration.histogram import Histogram
+from calibration.methods import METHODS
+from calibration.observation import Observation, Subject, read_observation, write_observation
+from calibration.observe import Looker, Observer, Progress, subject_of
+from calibration.ranges import Ranges, range_of
+from calibration.sampling import Sampling, continues, in_quotas, sample
+from edge.contract.artifact import digest_json
+from edge.contract.mission import Mission
+from firmware_bridge.errors import Missing, NotTrusted
+
+AUTO = "auto"
+
+CHOICE_FRAMES = 8
+"""Frames on which `auto` compares methods, the first by quotas. On four the choices are nearly the
+same; on more they do not change what it is worth."""
+
+LEAST_FRAMES = 8
+
+SAVE_EVERY_S = 2.0
+"""What a killed process loses at most."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Ranges, and how they came about.
+
+    Attributes:
+        left_out: frames that were not fit, and why.
+    """
+
+    ranges: Ranges
+    sampling: Sampling
+    left_out: dict[str, str]
+    observation: Observation
+
+
+def calibrate(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    frames: Sequence[RoadFrame],
+    mission: Mission,
+    *,
+    progress: Progress,
+    looker: Looker | None = None,
+    state: Path | None = None,
+) -> Calibrated:
+    """Ranges of `tensors` by the mission's method.
+
+    Args:
+        frames: to be taken by quotas of conditions, as many as it needs.
+        looker: what looks at them; this process where it is not given.
+        state: a file that keeps what was observed, so that interrupted work goes on, and work that
+            is done is not done again. What it holds of other work is dropped.
+
+    Raises:
+        UsageError: the frames are not fit, or the model cannot be observed.
+        Missing: a frame cannot be read.
+    """
+    asked, spec, threads = (
+        mission.calibration,
+        mission.model.preprocess_spec,
+        mission.target.threads,
+    )
+    order = in_quotas(frames, seed=mission.data.seed)
+    fit = fit_frames(order, least=LEAST_FRAMES, threads=threads, progress=progress)
+    method = asked.method if asked.method in ("max", "percentile") else "percentile"
+    judged_by = f"{method} {asked.percentile}" if method == "percentile" else method
+    subject = subject_of(model, tensors, spec)
+    seen = _kept(state, subject, fit.frames, judged_by)
+    kept_at = time.monotonic()
+
+    def told(seen: Histogram) -> float:
+        return METHODS[method](seen, asked.percentile)
+
+    def pause() -> bool:
+        return state is not None and time.monotonic() - kept_at > SAVE_EVERY_S
+
+    def save() -> None:
+        nonlocal kept_at
+        if state is not None:
+            write_observation(state, seen)
+            kept_at = time.monotonic()
+
+    sampling = sample(
+        fit.frames,
+        looker or Observer(model, subject, preprocess_spec=spec, threads=threads),
+        seen,
+        range_=told,
+        progress=progress,
+        pause=pause,
+        save=save,
+    )
+    save()
+    chosen: dict[str, str] = {}
+    if asked.method == AUTO:
+        candidates = {
+            name: {
+                tensor: METHODS[name](histogram, asked.percentile)
+                for tensor, histogram in seen.histograms.items()
+            }
+            for name in METHODS
+        }
+        few = fit.frames[: min(CHOICE_FRAMES, len(sampling.taken))]
+        chosen = choose(
+            model, candidates, few, preprocess_spec=spec, threads=threads, progress=progress
+        )
+    return Calibrated(
+        ranges=Ranges(
+            tensors={
+                tensor: range_of(
+                    histogram,
+                    method=chosen.get(tensor, asked.method),
+                    percentile=asked.percentile,
+                )
+                for tensor, histogram in seen.histograms.items()
+            },
+            model=subject.model,
+            data=digest_json([[name, seen.frames[name]] for name in sorted(seen.frames)]),
+            preprocess=subject.preprocess,
+            method=asked.method,
+            percentile=asked.percentile if asked.method in ("percentile", AUTO) else None,
+            frames=tuple(sorted(seen.frames)),
+            chosen=chosen,
+        ),
+        sampling=sampling,
+        left_out=fit.left_out,
+        observation=seen,
+    )
+
+
+def _kept(
+    state: Path | None, subject: Subject, frames: Sequence[RoadFrame], judged_by: str
+) -> Observation:
+    """What a former run left in `state` of this very work; otherwise nothing."""
+    nothing = Observation.of_nothing(subject)
+    nothing.judged_by = judged_by
+    if state is None:
+        return nothing
+    try:
+        former = read_observation(state)
+    except (Missing, NotTrusted):
+        return nothing
+    same = (former.subject, former.judged_by) == (subject, judged_by)
+    return former if same and continues(former, frames) else nothing
