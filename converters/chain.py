@@ -70,7 +70,7 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         Missing: the model, the weights, frames or a package are not there.
         UsageError: what is there does not fit the mission, or cannot be converted.
     """
-    _check_out(out)
+    check_out(out)
     watch = Stopwatch()
     with watch.stage("read"):
         progress("read", 0, 0)
@@ -78,12 +78,12 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         frames = frames_to_split(mission)
     with watch.stage("float"):
         progress("float.onnx", 0, 0)
-        pictures = _probes(mission, frames)
+        pictures = probes(mission, frames)
         floating, steps, parity = to_float(source, mission, pictures)
     float_bytes = floating.SerializeToString()
     with watch.stage("observe"):
         placement = place(floating)
-        _demand_something(placement, mission)
+        demand_something(placement, mission)
         calibrated = calibrate(
             floating, placement.pairs, frames.calibration, mission, progress=progress
         )
@@ -191,7 +191,7 @@ def frames_to_split(mission: Mission) -> Split:
     return Split(tuple(sorted(offered, key=lambda frame: frame.name)), parts.held_back)
 
 
-def _probes(mission: Mission, frames: Split) -> list[Floats]:
+def probes(mission: Mission, frames: Split) -> list[Floats]:
     """Pictures on which passes and parity are proved: two road frames and one of noise."""
     camera = mission.camera
     noise = np.random.default_rng(0).integers(
@@ -240,7 +240,7 @@ def _quantized(
     return {FLOAT: floating, INT8: mixed.quantized, CPU: cpu}, mixed.placement, mixed
 
 
-def _demand_something(placement: Placement, mission: Mission) -> None:
+def demand_something(placement: Placement, mission: Mission) -> None:
     if not placement.pairs:
         why = "; ".join(f"{left.node}: {left.why}" for left in placement.left_float[:3])
         raise UsageError(
@@ -251,7 +251,7 @@ def _demand_something(placement: Placement, mission: Mission) -> None:
         )
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuses a folder that cannot be written, before the long work."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

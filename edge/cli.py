@@ -36,6 +36,9 @@ VERBS: dict[str, Verb] = {
     "train": Verb(
         "converters.training.cli:train", "fit the mission's network on its data", "convert"
     ),
+    "calibrate": Verb(
+        "converters.cli_calibrate:calibrate", "take INT8 ranges from road frames", "convert"
+    ),
     "convert": Verb(
         "converters.cli:convert", "write float, INT8 and CPU graphs with proof", "convert"
     ),

@@ -98,6 +98,7 @@ def test_other_frames_are_another_data_set_and_the_same_float(
         for folder in (converted, tmp_path / "o")
     )
     assert one.pop("data") != two.pop("data")
+    assert one.pop("frames") != two.pop("frames")
     assert one == two
 
 

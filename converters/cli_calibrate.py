@@ -1,0 +1,66 @@
+"""Verb `calibrate` on the command line: progress on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from converters.calibration import Record, calibrate_mission
+from edge.cli_mission import JsonOption, MissionArgument, SetOption
+from edge.contract.loading import load_mission
+from edge.progress import progress_bar
+
+SHOWN = 8
+"""Rows of the table of what moved."""
+
+
+def calibrate(
+    mission: MissionArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder for ranges.json")],
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take INT8 ranges from road frames; goes on where an interrupted run stopped."""
+    loaded = load_mission(mission, set_ or [])
+    with progress_bar() as advance:
+        record = calibrate_mission(loaded, out, progress=advance)
+    if as_json:
+        typer.echo(json.dumps(record.to_json(), indent=1))
+    else:
+        _print(record, out)
+
+
+def _print(record: Record, out: Path) -> None:
+    """Which frames, how the ranges came to rest, and what moved them last."""
+    console = Console(highlight=False)
+    sampling = record.calibrated.sampling
+    quotas = Table("condition", "taken", "offered", title="frames", title_justify="left")
+    for name, (taken, offered) in sorted(sampling.quotas.items()):
+        quotas.add_row(name, str(taken), str(offered))
+    console.print(quotas)
+    for name, why in record.calibrated.left_out.items():
+        console.print(f"left out: {name}: {why}")
+    curve = Table(
+        "frames", "largest move", "ranges that moved", title="ranges", title_justify="left"
+    )
+    for frames, move, tensors in sampling.curve:
+        moved = "" if move is None else f"{100 * move:.1f} %"
+        curve.add_row(str(frames), moved, "" if move is None else str(tensors))
+    console.print(curve)
+    last = [one for step in sampling.moved[-1:] for one in step][:SHOWN]
+    if last and not sampling.settled:
+        table = Table("range", "moved", "by frame", title="in the last step", title_justify="left")
+        for one in last:
+            table.add_row(one.tensor, f"{100 * one.by:.1f} %", one.frame)
+        console.print(table)
+    rest = "stand still" if sampling.settled else "were still moving when the frames ran out"
+    console.print(
+        f"{len(record.calibrated.ranges.tensors)} ranges from {len(sampling.taken)} frames in "
+        f"{out / 'ranges.json'}; they {rest}"
+    )
