@@ -67,11 +67,32 @@ def _pedestrian_steps_out(time_s: float) -> Moment:
     return Moment((person, replace(parked, id=1), replace(plate, id=2)), travelled)
 
 
+CRUISE_MPS = 14.0
+LEAD_BRAKES_AT_S, LEAD_BRAKES_MPS2 = 2.0, 5.0
+DRIVER_BRAKES_AT_S, DRIVER_BRAKES_MPS2 = 3.2, 6.0
+
+
+def _driven_m(time_s: float, brakes_at_s: float, brakes_mps2: float) -> float:
+    """Metres from CRUISE_MPS to a stop, when the brakes are put on at that time."""
+    braked_s = min(max(0.0, time_s - brakes_at_s), CRUISE_MPS / brakes_mps2)
+    free_s = min(time_s, brakes_at_s)
+    return CRUISE_MPS * (free_s + braked_s) - 0.5 * brakes_mps2 * braked_s**2
+
+
+def _vehicle_brakes(time_s: float) -> Moment:
+    """The vehicle 20 m ahead brakes to a stop; the camera's driver brakes later, and harder."""
+    travelled = _driven_m(time_s, DRIVER_BRAKES_AT_S, DRIVER_BRAKES_MPS2)
+    gap = 20.0 + _driven_m(time_s, LEAD_BRAKES_AT_S, LEAD_BRAKES_MPS2) - travelled
+    other = replace(vehicle(-3.5, gap + 25.0, look=18), id=1)
+    return Moment((vehicle(0.1, gap, look=5), other), travelled)
+
+
 STORIES: dict[str, Story] = {
     "clear_road": Story("an open road behind a far vehicle", 8.0, _clear_road),
     "pedestrian_steps_out": Story(
         "a pedestrian steps from the right kerb and crosses", 13.0, _pedestrian_steps_out
     ),
+    "vehicle_brakes": Story("the vehicle ahead brakes to a stop", 7.0, _vehicle_brakes),
 }
 
 

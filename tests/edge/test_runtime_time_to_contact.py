@@ -92,6 +92,18 @@ def test_the_median_error_inside_three_seconds_is_under_a_fifth() -> None:
     assert np.median(errors) < 0.20
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_vehicle_that_brakes_ahead_is_told_in_time(seed: int) -> None:
+    """The truth is below 2.5 s for one second only; speeds change all the while."""
+    told = np.array(list(of_story("vehicle_brakes", seed)))
+    near = told[:, 0] < 3.0
+    errors = np.abs(told[near, 1] - told[near, 0]) / told[near, 0]
+    assert np.median(errors) < 0.20
+    assert np.mean(told[told[:, 0] < 2.5, 1] < 2.5) > 0.9
+    # What does not come closer is not called near, but for a moment after both have stopped.
+    assert np.mean(told[told[:, 0] > 10.0, 1] < 2.5) < 0.02
+
+
 @pytest.mark.parametrize("speed_mps", [5.0, 10.0, 20.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_steady_approach_is_told_well(speed_mps: float, seed: int) -> None:
