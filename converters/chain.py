@@ -44,6 +44,7 @@ from converters.sources import (
     OnnxSource,
     Source,
     check_logits,
+    name_of,
     open_source,
     output_names,
     picture_shape,
@@ -169,7 +170,7 @@ def to_float(
         return model, steps, compare(original, running(session), pictures, names)
     except CannotRun as error:
         raise UsageError(
-            f"{source.path} cannot run on the mission's picture",
+            f"{name_of(source)} cannot run on the mission's picture",
             expected=f"a network for pictures {list(shape)}",
             found=str(error),
             remedy="correct model.input in the mission, or export the network again",

@@ -196,4 +196,9 @@ def _finite(value: Any) -> Any:
 def _source(source: Source) -> dict[str, Any]:
     kind = "onnx" if isinstance(source, OnnxSource) else "torch"
     factory = None if isinstance(source, OnnxSource) else source.factory
-    return {"kind": kind, "file": source.path.name, "factory": factory, "sha256": source.sha256}
+    return {
+        "kind": kind,
+        "file": source.path.name if source.path is not None else None,
+        "factory": factory,
+        "sha256": source.sha256,
+    }

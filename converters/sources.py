@@ -18,12 +18,12 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from calibration.sessions import Floats
-from converters.factory import load_factory
+from converters.factory import load_factory, values_digest
 from converters.onnx_file import Shape, read_onnx
 from edge.contract.artifact import digest_file
 from edge.contract.decode import CLASSES, CONDITION, output_shapes
 from edge.contract.mission import Mission
-from firmware_bridge.errors import Missing, UsageError
+from firmware_bridge.errors import Missing, Refusal, UsageError
 
 NESTED = ("state_dict", "model_state_dict", "model")
 """Where training scripts keep the weights inside a checkpoint."""
@@ -40,15 +40,23 @@ class OnnxSource:
 
 @dataclass(frozen=True)
 class TorchSource:
-    """A network from a factory, with its weights, in evaluation mode."""
+    """A network from a factory, in evaluation mode, with weights from a file or, where `path` is
+    None, its own; `sha256` is of the file, or of its values."""
 
     network: nn.Module
     factory: str
-    path: Path
+    path: Path | None
     sha256: str
 
 
 Source = OnnxSource | TorchSource
+
+
+def name_of(source: Source) -> str:
+    """The file that it came from, or the factory that brought its own weights."""
+    if isinstance(source, TorchSource) and source.path is None:
+        return source.factory
+    return str(source.path)
 
 
 def picture_shape(mission: Mission) -> Shape:
@@ -74,7 +82,6 @@ def open_source(mission: Mission) -> Source:
         network, digest = read_onnx(model.file, picture_shape(mission))
         return OnnxSource(network, model.file, digest)
     assert model.factory is not None  # the mission's own checks refuse neither, and one
-    assert model.weights is not None  # without the other
     return _torch_source(model.factory, model.weights, mission)
 
 
@@ -145,9 +152,12 @@ def _other_output(
     )
 
 
-def _torch_source(factory: str, weights: Path, mission: Mission) -> TorchSource:
-    make = load_factory(factory)
+def _torch_source(factory: str, weights: Path | None, mission: Mission) -> TorchSource:
     sizes = mission.model.head_sizes
+    if weights is None:
+        network = _made(factory, sizes)
+        return TorchSource(network.eval(), factory, None, values_digest(network))
+    load_factory(factory)
     if not weights.is_file():
         raise Missing(
             f"no weights at {weights}",
@@ -158,8 +168,17 @@ def _torch_source(factory: str, weights: Path, mission: Mission) -> TorchSource:
         )
     digest = digest_file(weights)
     state = _read_weights(weights)
+    network = _made(factory, sizes)
+    _load(network, state, factory=factory, weights=weights, sizes=sizes)
+    return TorchSource(network.eval(), factory, weights, digest)
+
+
+def _made(factory: str, sizes: tuple[int, ...]) -> nn.Module:
+    make = load_factory(factory)
     try:
         network = make(*sizes)
+    except Refusal:
+        raise  # it knows better than we do what is missing
     # A factory is the user's code: whatever it raises is theirs to read.
     except Exception as error:
         raise UsageError(
@@ -175,8 +194,7 @@ def _torch_source(factory: str, weights: Path, mission: Mission) -> TorchSource:
             found=type(network).__name__,
             remedy="return the module",
         )
-    _load(network, state, factory=factory, weights=weights, sizes=sizes)
-    return TorchSource(network.eval(), factory, weights, digest)
+    return network
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

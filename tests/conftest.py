@@ -9,6 +9,20 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--long` runs what takes minutes: full trainings behind measured figures."""
+    parser.addoption("--long", action="store_true", help="run tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips long tests, counted and with a reason, unless they are asked for."""
+    if not config.getoption("--long"):
+        skipped = pytest.mark.skip(reason="takes minutes: --long")
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(skipped)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository root."""

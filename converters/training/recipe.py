@@ -6,7 +6,6 @@ recipe it was written by. Never holds weights.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from converters.factory import values_digest
 from converters.training.task import Partition, Task
 from edge.contract.artifact import digest_json
 from edge.contract.mission import Mission
@@ -54,7 +54,7 @@ def recipe_of(mission: Mission, task: Task, partition: Partition, network: nn.Mo
             "data": task.digest(),
             "rows": digest_json([partition.training, partition.watched]),
             "architecture": architecture_digest(network),
-            "start": _values_digest(network),
+            "start": values_digest(network),
             "threads": mission.target.threads,
             "torch": torch.__version__,
         }
@@ -64,13 +64,6 @@ def recipe_of(mission: Mission, task: Task, partition: Partition, network: nn.Mo
 def architecture_digest(network: nn.Module) -> str:
     """sha256 of the names and shapes of all tensors, as hex."""
     return digest_json([[name, list(v.shape)] for name, v in network.state_dict().items()])
-
-
-def _values_digest(network: nn.Module) -> str:
-    sha = hashlib.sha256()
-    for values in network.state_dict().values():
-        sha.update(values.detach().contiguous().numpy().tobytes())
-    return sha.hexdigest()
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

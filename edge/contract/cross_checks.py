@@ -20,8 +20,8 @@ def _model_origin(raw: Raw) -> Iterator[Mistake]:
     has = {key: model.get(key) is not None for key in ("file", "factory", "weights")}
     if model and has["file"] == has["factory"]:
         yield "model", "give either file (an ONNX file) or factory (module:function)"
-    if has["factory"] != has["weights"]:
-        yield "model", "weights go with factory, and factory needs weights"
+    if has["weights"] and not has["factory"]:
+        yield "model", "weights go with factory"
 
 
 def _labels_differ(raw: Raw) -> Iterator[Mistake]:
@@ -124,6 +124,8 @@ def _command_outlives_its_turn(raw: Raw) -> Iterator[Mistake]:
 def _train_has_a_network(raw: Raw) -> Iterator[Mistake]:
     if raw.get("train") is not None and section(raw, "model").get("file") is not None:
         yield "train", "goes with model.factory, not with model.file"
+    elif raw.get("train") is not None and section(raw, "model").get("weights") is None:
+        yield "model.weights", "missing: [train] says how they are fitted, this where they lie"
 
 
 def _train_counts_scenes(raw: Raw) -> Iterator[Mistake]:

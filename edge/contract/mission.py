@@ -85,8 +85,8 @@ class Model(Strict):
     """Where the network comes from and what its numbers mean.
 
     Either `file` (ONNX) or `factory` ("module:function", called with the number of labels, and with
-    the number of conditions where there is a second head) with `weights`. `labels` is a list, or
-    the name of a text file with one label a line.
+    the number of conditions where there is a second head) with `weights`, or without
+    where it brings its own. `labels` is a list, or the name of a text file with one label a line.
     """
 
     file: Path | None = None

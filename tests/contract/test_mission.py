@@ -72,7 +72,7 @@ def test_five_mistakes_are_listed_at_once(tmp_path: Path) -> None:
 
 CROSS = {
     "origin": (("factory =", 'file = "a.onnx"\nfactory ='), "model", "either file"),
-    "weights": (('weights = "weights.pt"', ""), "model", "needs weights"),
+    "weights": (('weights = "weights.pt"', ""), "model.weights", "missing: [train]"),
     "labels": (('["pedestrian",', '["vehicle", "pedestrian",'), "model.labels", "more than once"),
     "conditions": (
         ("[data]", '[model.condition]\nlabels = ["wet", "wet"]\nscore_threshold = 0.6\n[data]'),
