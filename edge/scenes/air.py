@@ -46,7 +46,7 @@ LIGHT_TABLE: dict[str, Light] = {
     "dusk": Light(
         (0.56, 0.45, 0.46), (120, 78, 66), (95, 150, 235), (128, 122, 132), 0.35, lamps=True
     ),
-    "night": Light((0.15, 0.11, 0.10), (26, 15, 11), (48, 34, 28), (50, 45, 42), 0.95, lamps=True),
+    "night": Light((0.15, 0.11, 0.10), (26, 15, 11), (48, 34, 28), (50, 45, 42), 1.5, lamps=True),
     "tunnel": Light((0.26, 0.36, 0.40), (40, 50, 55), (60, 80, 90), (66, 88, 98), 0.3, lamps=True),
     "glare": Light(
         (0.66, 0.74, 0.80), (190, 160, 130), (205, 240, 255), (200, 228, 240), exposure=(0.9, 1.2)
@@ -107,7 +107,7 @@ class Air:
         """Our headlights on a thing: a cone that opens with distance and fades."""
         if not self.beam:
             return 0.0
-        spread = 1.6 + 0.16 * z_m
+        spread = 1.9 + 0.2 * z_m
         return self.beam * math.exp(-z_m / 30.0 - (x_m / spread) ** 2)
 
     def seen(self, colour: Colour, x_m: float, z_m: float, *, returns: float = 1.0) -> Colour:

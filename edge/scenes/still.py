@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage
-from edge.scenes import paint
 from edge.scenes.air import CLEAR_DAY, Air, air_of, drawn_conditions, plain
-from edge.scenes.world import SCENE_LABELS, Camera, Thing, random_things
+from edge.scenes.brush import Brush
+from edge.scenes.ground import light_ground, mirror_surroundings, paint_ground, paint_sky
+from edge.scenes.optics import expose, glare_of, paint_sun, precipitation
+from edge.scenes.people import paint_pedestrian
+from edge.scenes.placing import random_things
+from edge.scenes.shadows import paint_reflection, paint_shadow
+from edge.scenes.signs import paint_sign
+from edge.scenes.surroundings import lamp_places_m, paint_surroundings
+from edge.scenes.truth import Witness
+from edge.scenes.vehicles import paint_vehicle
+from edge.scenes.world import SCENE_LABELS, Camera, Thing
 
-MIN_HEIGHT_SHARE = 0.05
-"""Objects less tall than this share of the picture carry no label: nobody could tell them."""
-MIN_CLEAR = 0.05
-"""Objects of whose own colour fog leaves less than this carry no label."""
-MIN_VISIBLE = 0.4
-"""Objects of which less than this share is visible carry no label."""
+PAINTERS: dict[str, Callable[[Brush, Thing], None]] = {
+    "pedestrian": paint_pedestrian,
+    "vehicle": paint_vehicle,
+    "traffic sign": paint_sign,
+}
+"""One row for each of SCENE_LABELS."""
 
 WIDTH_PX, HEIGHT_PX = 640, 384
 
@@ -82,13 +90,12 @@ def still(
     random = _random(seed)
     conditions = drawn_conditions(random, conditions)
     camera = Camera(width_px, height_px, round(height_px * float(random.uniform(0.40, 0.50))))
-    things = random_things(random)
     return render(
         camera,
-        [replace(thing, id=number) for number, thing in enumerate(things)],
+        random_things(random, conditions),
         conditions=conditions,
         look_seed=int(random.integers(0, 1 << 31)),
-        travelled_m=random.uniform(0, 9),
+        travelled_m=float(random.uniform(0.0, 500.0)),
     )
 
 
@@ -108,64 +115,53 @@ def render(
     """
     look = np.random.default_rng(look_seed)
     air = air_of(plain(conditions), look)
-    image = np.zeros((camera.height_px, camera.width_px, 3), np.uint8)
-    paint.road(image, camera, air, look=look, travelled_m=travelled_m)
-    far_first = sorted(things, key=lambda thing: -thing.z_m)
-    owner = np.zeros((camera.height_px, camera.width_px), np.uint8)
-    for number, thing in enumerate(far_first, start=1):
-        paint.shadow(image, camera, air, thing)
-        paint.PAINTERS[thing.kind](image, camera, air, thing)
-        x1, y1, x2, y2 = np.round(thing.box_px(camera)).astype(int)
-        cv2.rectangle(owner, (x1, y1), (x2 - 1, y2 - 1), number, -1)
-    noise = np.random.default_rng([look_seed, noise_seed])
-    paint.weather(image, air, noise)
-    paint.glare(image, air, look)
-    image = _expose(image, air.exposure, noise)
-    return _label(image, camera, air, far_first, owner=owner, closing_mps=closing_mps or {})
+    street, soft = int(look.integers(0, 1 << 31)), bool(look.random() < 0.3)
+    size = (camera.width_px, camera.height_px)
+    glare = glare_of(air, look=look, width=size[0], height=size[1])
+    image: BgrImage = np.zeros((camera.height_px, camera.width_px, 3), np.uint8)
+    paint_sky(image, camera, air, look=look)
+    paint_sun(image, camera, air, glare)
+    paint_ground(image, camera, air, look=look, travelled_m=travelled_m)
+    light_ground(image, camera, air, pools_m=lamp_places_m(air, travelled_m))
+    paint_surroundings(image, camera, air, street=street, travelled_m=travelled_m)
+    if air.road_condition == "wet":
+        mirror_surroundings(image, camera)
+    witness = Witness(camera)
+    for thing in sorted(things, key=lambda thing: -thing.z_m):
+        _paint(image, camera, air, thing, witness)
+    random = np.random.default_rng([look_seed, noise_seed])
+    precipitation(image, air, random=random)
+    image = expose(image, air, soft=soft, glare=glare, random=random)
+    return _labelled(image, air, witness.visible(glare.veil if glare else None), closing_mps or {})
 
 
-def _expose(image: BgrImage, light: float, random: np.random.Generator) -> BgrImage:
-    lit = cv2.convertScaleAbs(image, alpha=light, beta=0.0)
-    grain = random.integers(0, 9, image.shape, dtype=np.uint8)
-    grainy = cv2.subtract(cv2.add(lit, grain), np.full_like(grain, 4))
-    return np.asarray(grainy, np.uint8)
+def _paint(image: BgrImage, camera: Camera, air: Air, thing: Thing, witness: Witness) -> None:
+    brush = Brush(image, camera, air, x_m=thing.x_m, z_m=thing.z_m)
+    paint_shadow(brush, thing)
+    before = image.copy()
+    PAINTERS[thing.kind](brush, thing)
+    witness.saw(thing, brush.reach, before=before, after=image, gain=air.exposure)
+    if air.road_condition == "wet" and thing.lift_m == 0.0:
+        paint_reflection(brush)
 
 
-def _label(
+def _labelled(
     image: BgrImage,
-    camera: Camera,
     air: Air,
-    things: Sequence[Thing],
-    *,
-    owner: NDArray[np.uint8],
+    seen: Sequence[tuple[Thing, NDArray[np.float32]]],
     closing_mps: Mapping[int, float],
 ) -> LabelledScene:
-    kept: list[tuple[NDArray[np.float32], Thing]] = []
-    limit = np.array([camera.width_px, camera.height_px] * 2, np.float32)
-    for number, thing in enumerate(things, start=1):
-        box = thing.box_px(camera)
-        clipped = np.clip(box, 0.0, limit)
-        whole = float(np.prod(box[2:] - box[:2]))
-        x1, y1, x2, y2 = np.round(clipped).astype(int)
-        seen = int(np.count_nonzero(owner[y1:y2, x1:x2] == number))
-        tall = float(clipped[3] - clipped[1]) >= MIN_HEIGHT_SHARE * camera.height_px
-        through = air.clear_share(thing.z_m) >= MIN_CLEAR
-        if tall and through and seen >= MIN_VISIBLE * whole:
-            kept.append((clipped, thing))
-    speeds = [closing_mps.get(thing.id, 0.0) for _, thing in kept]
+    times = [
+        thing.z_m / speed if (speed := closing_mps.get(thing.id, 0.0)) > 1e-6 else np.inf
+        for thing, _ in seen
+    ]
     return LabelledScene(
         image=image,
-        boxes=np.array([box for box, _ in kept], np.float32).reshape(-1, 4),
-        labels=np.array([SCENE_LABELS.index(thing.kind) for _, thing in kept], np.int64),
-        distance_m=np.array([thing.z_m for _, thing in kept], np.float32),
-        time_to_contact_s=np.array(
-            [
-                thing.z_m / speed if speed > 1e-6 else np.inf
-                for (_, thing), speed in zip(kept, speeds, strict=True)
-            ],
-            np.float32,
-        ),
-        ids=np.array([thing.id for _, thing in kept], np.int64),
+        boxes=np.array([box for _, box in seen], np.float32).reshape(-1, 4),
+        labels=np.array([SCENE_LABELS.index(thing.kind) for thing, _ in seen], np.int64),
+        distance_m=np.array([thing.z_m for thing, _ in seen], np.float32),
+        time_to_contact_s=np.array(times, np.float32),
+        ids=np.array([thing.id for thing, _ in seen], np.int64),
         conditions=air.conditions,
         road_condition=air.road_condition,
     )

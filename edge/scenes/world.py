@@ -1,6 +1,6 @@
 """What stands on a generated road and where it lands in the picture: a pinhole camera over a plane.
 
-Numbers only; drawing is in `paint.py`. Metres: x to the right of the lane's middle, z ahead.
+Numbers only; painters stand beside it. Metres: x to the right of the lane's middle, z ahead.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ SCENE_LABELS = ("pedestrian", "vehicle", "traffic sign")
 """The labels of every generated scene, in the order of their indices."""
 
 CAMERA_HEIGHT_M = 1.3
-LANE_HALF_WIDTH_M = 1.75
-ROAD_LEFT_M = -1.75 - 3.5
-ROAD_RIGHT_M = 1.75 + 0.5
 
 
 @dataclass(frozen=True)
@@ -47,15 +44,81 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class Road:
+    """One row: a kind of road, seen from the lane that the camera drives in.
+
+    Attributes:
+        left_m, right_m: edges of the paved road.
+        ours_m, oncoming_m: middles of the lanes of either direction.
+        edges_m: where edge lines run.
+        dashes_m: where dashed lines run.
+        dash_m, gap_m: their pattern.
+        beside_m: middles of what vehicles park or stand on beside the lanes.
+        walls_m: how far a tunnel's walls stand from the middle of our lane.
+    """
+
+    left_m: float
+    right_m: float
+    ours_m: tuple[float, ...]
+    oncoming_m: tuple[float, ...]
+    edges_m: tuple[float, ...]
+    dashes_m: tuple[float, ...]
+    dash_m: float
+    gap_m: float
+    beside_m: tuple[float, ...]
+    walls_m: tuple[float, float]
+
+
+ROAD_TABLE: dict[str, Road] = {
+    "city": Road(
+        -5.25, 2.25, (0.0,), (-3.5,), (-5.1, 2.0), (-1.75,), 3.0, 4.0, (4.3, -7.3), (-8.9, 5.9)
+    ),
+    "rural": Road(
+        -5.1, 1.95, (0.0,), (-3.3,), (-4.95, 1.75), (-1.65,), 4.0, 8.0, (), (-7.4, 4.4)
+    ),
+    "highway": Road(
+        -5.9, 8.6, (0.0, -3.75, 3.75), (), (-5.65, 5.65), (-1.88, 1.88), 6.0, 12.0, (7.2,),
+        (-7.6, 10.4),
+    ),
+}  # fmt: skip
+"""One row for each of ROADS. In the city the camera drives beside a pavement, on a highway in the
+middle of three lanes with a hard shoulder."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """One row: a kind of vehicle. Sizes in metres."""
+
+    width_m: float
+    height_m: float
+    length_m: float
+
+
+BODY_TABLE: dict[str, Body] = {
+    "hatchback": Body(1.78, 1.48, 3.9),
+    "saloon": Body(1.82, 1.43, 4.6),
+    "estate": Body(1.92, 1.70, 4.6),
+    "van": Body(2.05, 2.55, 5.3),
+    "lorry": Body(2.45, 3.35, 9.0),
+    "bus": Body(2.5, 3.05, 11.0),
+}
+
+TOWARDS, AWAY, LEFTWARDS, RIGHTWARDS = "towards", "away", "leftwards", "rightwards"
+
+
+@dataclass(frozen=True)
 class Thing:
     """An object on the road.
 
     Attributes:
         kind: one of SCENE_LABELS.
-        x_m, z_m: place of its foot.
-        width_m, height_m: size of the labelled part.
+        x_m, z_m: place of its foot: the middle of the side that is nearest.
+        width_m, height_m: size of the labelled part, seen from the camera.
         lift_m: height of the labelled part's lower edge (a sign's plate stands on a pole).
         look: number that chooses colours and details.
+        model: a key of BODY_TABLE, a face of a sign, or empty.
+        facing: where it heads: TOWARDS us, AWAY, LEFTWARDS or RIGHTWARDS.
+        braking: whether its brake lamps shine.
         stride: -1..1, how far the legs are apart.
         id: the same in every frame of a clip; unique among the things of a frame.
     """
@@ -67,11 +130,14 @@ class Thing:
     height_m: float
     lift_m: float
     look: int
+    model: str = ""
+    facing: str = AWAY
+    braking: bool = False
     stride: float = 0.0
     id: int = 0
 
     def box_px(self, camera: Camera) -> NDArray[np.float32]:
-        """x1 y1 x2 y2 in the picture, not clipped."""
+        """x1 y1 x2 y2 of the nearest side in the picture, not clipped."""
         return np.array(
             [
                 camera.column_px(self.x_m - self.width_m / 2.0, self.z_m),
@@ -83,42 +149,46 @@ class Thing:
         )
 
 
-def pedestrian(x_m: float, z_m: float, *, look: int, stride: float = 0.0) -> Thing:
-    """A person of 1.55 to 1.9 m."""
-    return Thing("pedestrian", x_m, z_m, 0.62, 1.55 + 0.05 * (look % 8), 0.0, look, stride)
+def pedestrian(
+    x_m: float, z_m: float, *, look: int, stride: float = 0.0, facing: str = TOWARDS
+) -> Thing:
+    """A person of 1.55 to 1.9 m; every ninth look is a child."""
+    height = 1.15 + 0.03 * (look % 8) if look % 9 == 8 else 1.55 + 0.05 * (look % 8)
+    return Thing("pedestrian", x_m, z_m, 0.62, height, 0.0, look, facing=facing, stride=stride)
 
 
-def vehicle(x_m: float, z_m: float, *, look: int) -> Thing:
-    """A car, or for every fourth look a van or lorry, seen from behind or in front."""
-    if look % 4 == 3:
-        return Thing("vehicle", x_m, z_m, 2.2, 2.6 + 0.1 * (look % 5), 0.0, look)
-    return Thing("vehicle", x_m, z_m, 1.8, 1.4 + 0.05 * (look % 5), 0.0, look)
+_CARS, _LARGE = ("hatchback", "saloon", "estate"), ("van", "lorry", "bus")
 
 
-def sign(x_m: float, z_m: float, *, look: int) -> Thing:
-    """A plate of 0.75 m on a pole."""
-    return Thing("traffic sign", x_m, z_m, 0.75, 0.75, 1.7, look)
+def vehicle(
+    x_m: float,
+    z_m: float,
+    *,
+    look: int,
+    facing: str = AWAY,
+    braking: bool = False,
+    model: str | None = None,
+) -> Thing:
+    """A car, or for every fourth look a van, lorry or bus."""
+    models = _LARGE if look % 4 == 3 else _CARS
+    model = model or models[look // 4 % 3]
+    body = BODY_TABLE[model]
+    across = facing in (LEFTWARDS, RIGHTWARDS)
+    width = body.length_m if across else body.width_m
+    height = body.height_m * (1.0 + 0.01 * (look % 5))
+    return Thing(
+        "vehicle", x_m, z_m, width, height, 0.0, look,
+        model=model, facing=facing, braking=braking,
+    )  # fmt: skip
 
 
-def random_things(random: np.random.Generator) -> list[Thing]:
-    """A road with up to four vehicles, three pedestrians and two signs, sometimes none at all."""
-    things: list[Thing] = []
+SIGN_FACES = (
+    "stop", "yield", "limit 30", "limit 50", "limit 80", "limit 120", "no entry", "warning",
+    "curve", "keep right", "straight on", "priority road", "crossing", "no overtaking",
+)  # fmt: skip
 
-    def look() -> int:
-        return int(random.integers(0, 1 << 16))
 
-    for _ in range(int(random.integers(0, 5))):
-        lane = float(random.choice([-3.5, 0.0, 0.0, 4.2]))
-        x, z = lane + random.normal(0.0, 0.3), 6.0 * np.exp(random.uniform(0.0, 1.9))
-        things.append(vehicle(float(x), float(z), look=look()))
-    for _ in range(int(random.integers(0, 4))):
-        z = 5.0 * np.exp(random.uniform(0.0, 1.65))
-        stride = float(random.uniform(-1.0, 1.0))
-        things.append(
-            pedestrian(float(random.uniform(-6.5, 6.5)), float(z), look=look(), stride=stride)
-        )
-    for _ in range(int(random.integers(0, 3))):
-        z = 6.0 * np.exp(random.uniform(0.0, 1.1))
-        side = float(random.choice([-6.0, 3.4])) + float(random.normal(0.0, 0.4))
-        things.append(sign(side, float(z), look=look()))
-    return things
+def sign(x_m: float, z_m: float, *, look: int, face: str | None = None) -> Thing:
+    """A plate of 0.75 m on a pole; on look depends the face where none is given."""
+    face = face or SIGN_FACES[look % len(SIGN_FACES)]
+    return Thing("traffic sign", x_m, z_m, 0.75, 0.75, 1.75, look, model=face)
