@@ -1,0 +1,89 @@
+"""Renders the page from a report and pictures: one file, no network, the same for the same input.
+
+Every text that comes from outside (labels, names, the canvas) is escaped by the template engine;
+nothing is marked safe but this project's own style sheet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from converters.page.advice import verdict_of
+from converters.page.pictures import Picture
+from converters.page.tables import (
+    NAMES,
+    OUTPUTS,
+    confusion,
+    coverage,
+    frames_side_by_side,
+    latency_rows,
+    matrix,
+    worst_first,
+)
+
+FOLDER = Path(__file__).parent
+
+
+def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> bytes:
+    """The page of a report.json, with the pictures of its worst frames by name."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent, number=number, megabytes=megabytes, ms=milliseconds, short=short
+    )
+    page = environment.get_template("page.html.jinja").render(
+        report=document,
+        css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        verdict=verdict_of(document),
+        outputs=OUTPUTS,
+        names=NAMES,
+        limits={gate["name"]: gate["limit"] for gate in document["gates"]},
+        evaluations={
+            output: {
+                **evaluation,
+                "confusion": confusion(evaluation),
+                "by_class": worst_first(evaluation["by_class"]),
+                "frames_shown": frames_side_by_side(evaluation, pictures),
+            }
+            for output, evaluation in document["evaluation"].items()
+        },
+        latency=latency_rows(document),
+        matrix=matrix(document),
+        coverage=coverage(document),
+    )
+    return page.encode("utf-8")
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.8108 -> "81.1 %"; a dash where there is no share."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def megabytes(size: float) -> str:
+    """Bytes -> "3.68 MB"."""
+    return f"{size / 1e6:.2f} MB"
+
+
+def milliseconds(value: float) -> str:
+    """Milliseconds with as many digits as are worth reading."""
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def short(digest: str) -> str:
+    """The first twelve digits of a sha256."""
+    return digest[:12]

@@ -1,0 +1,191 @@
+"""The report's figures in the shapes that the page draws. Chooses and orders; measures nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from converters.latency import STAGES
+from converters.page.pictures import Picture
+from edge.contract.conditions import LIGHTS, WEATHERS
+
+NAMES = {"float.onnx": "float", "int8.onnx": "INT8", "cpu.onnx": "INT8 on CPU"}
+"""Artifact -> its name on the page."""
+
+OUTPUTS = {
+    "detections": ("Detections", "detections", "finds again"),
+    "classes": ("Label of the frame", "frames", "names the same"),
+    "condition": ("Condition of the road", "frames", "names the same"),
+}
+"""Output -> title, what is counted, what a quantized network does with it."""
+
+MOST_CLASSES = 12
+MOST_CONFUSED = 6
+FLOAT = "float.onnx"
+
+
+def worst_first(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Classes that float sees most, and the rest, which the page folds away."""
+
+    def weight(row: Mapping[str, Any]) -> tuple[int, int]:
+        networks = row["networks"].values()
+        most = max((one["of"] for one in networks), default=0)
+        return (-max(most, row["objects"] or 0), -sum(one["added"] for one in networks))
+
+    ordered = sorted(rows, key=weight)
+    return {"shown": ordered[:MOST_CLASSES], "folded": ordered[MOST_CLASSES:]}
+
+
+def confusion(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Network -> labels most frequent with float, and a square of frames; others left out and
+    counted."""
+    shown = {}
+    for name, pairs in evaluation["confusions"].items():
+        often: Counter[str] = Counter()
+        for pair in pairs:
+            often[pair["float"]] += pair["frames"]
+            often[pair["said"]] += 0 if pair["float"] == pair["said"] else pair["frames"]
+        labels = [label for label, _ in sorted(often.items(), key=lambda row: (-row[1], row[0]))]
+        labels = labels[:MOST_CONFUSED]
+        cells = {(pair["float"], pair["said"]): pair["frames"] for pair in pairs}
+        square = [[cells.get((row, column), 0) for column in labels] for row in labels]
+        inside = sum(map(sum, square))
+        shown[name] = {
+            "labels": labels,
+            "square": square,
+            "most": max((max(row) for row in square), default=0),
+            "outside": sum(pair["frames"] for pair in pairs) - inside,
+        }
+    return shown
+
+
+@dataclass(frozen=True)
+class Box:
+    """One answer on a picture. `fate` is "kept", "lost", "missing" or "added"."""
+
+    label: str
+    score: float
+    box: Sequence[float] | None
+    fate: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One network's view of a frame."""
+
+    name: str
+    boxes: Sequence[Box]
+    lost: int
+    added: int
+
+
+def frames_side_by_side(
+    evaluation: Mapping[str, Any], pictures: Mapping[str, Picture]
+) -> list[dict[str, Any]]:
+    """The worst frames with a picture: float, INT8, and INT8 on CPU where that loses too."""
+    shown = []
+    for frame in evaluation["worst_frames"]:
+        picture = pictures.get(frame["name"])
+        if picture is None:
+            continue
+        networks = dict(frame["networks"])
+        wanted = networks.pop(FLOAT)
+        panels = [_float_panel(wanted)]
+        panels += [
+            _panel(name, wanted, answers)
+            for name, answers in networks.items()
+            if name == "int8.onnx" or any(name in one["lost_by"] for one in wanted)
+        ]
+        shown.append({"name": frame["name"], "picture": picture, "panels": panels})
+    return shown
+
+
+def _float_panel(wanted: Sequence[Mapping[str, Any]]) -> Panel:
+    boxes = [
+        Box(one["label"], one["score"], one["box"], "lost" if one["lost_by"] else "kept")
+        for one in wanted
+    ]
+    return Panel(FLOAT, boxes, 0, 0)
+
+
+def _panel(name: str, wanted: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) -> Panel:
+    boxes = [
+        Box(one["label"], one["score"], one["box"], "added" if one["added"] else "kept")
+        for one in own
+    ]
+    gone = [
+        Box(one["label"], one["score"], one["box"], "missing")
+        for one in wanted
+        if name in one["lost_by"]
+    ]
+    added = sum(box.fate == "added" for box in boxes)
+    return Panel(name, [*boxes, *gone], len(gone), added)
+
+
+def latency_rows(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Stages of each file with where their part of the bar begins and how wide it is, percent."""
+    stages = document["latency"]["stages"]
+    longest = max((sum(row[s]["median_ms"] for s in STAGES) for row in stages.values()), default=1)
+    rows = []
+    for name, row in stages.items():
+        begin, parts = 0.0, []
+        for stage in STAGES:
+            wide = 100.0 * row[stage]["median_ms"] / longest
+            parts.append({"stage": stage, "begin": begin, "wide": wide, **row[stage]})
+            begin += wide
+        rows.append({"name": name, "parts": parts, "all": row["all"]})
+    return {"rows": rows, "stages": STAGES, "budget_ms": document["budget_ms"]}
+
+
+def matrix(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Weather x light: frames calibrated on and held back; words that occur, not known last."""
+    cells: dict[str, Counter[tuple[str | None, str | None]]] = {}
+    for side in ("calibration", "held_back"):
+        cells[side] = Counter()
+        for row in document["data"][side]["conditions"]:
+            cells[side][row["weather"], row["light"]] += row["frames"]
+    met = {key for side in cells.values() for key in side}
+    weathers = [*WEATHERS, *([None] if any(w is None for w, _ in met) else [])]
+    lights = [*LIGHTS, *([None] if any(light is None for _, light in met) else [])]
+    return {
+        "lights": lights,
+        "rows": [
+            {
+                "weather": weather,
+                "cells": [
+                    {side: cells[side][weather, light] for side in cells} for light in lights
+                ],
+            }
+            for weather in weathers
+        ],
+        "known": any(weather or light for weather, light in met),
+    }
+
+
+def coverage(document: Mapping[str, Any]) -> list[str]:
+    """Sentences on what the frames do not show."""
+    lines = []
+    for kind, words in (("weather", WEATHERS), ("light", LIGHTS)):
+        calibrated, judged = (
+            {row[kind] for row in document["data"][side]["conditions"]}
+            for side in ("calibration", "held_back")
+        )
+        never = [word for word in words if word not in calibrated | judged]
+        unjudged = [word for word in words if word in calibrated - judged]
+        uncalibrated = [word for word in words if word in judged - calibrated]
+        if len(never) == len(words):
+            lines.append(f"The {kind} of no frame is known.")
+            continue
+        if never:
+            lines.append(f"No frame shows {kind} {_or(never)}: nothing is known there.")
+        if unjudged:
+            lines.append(f"Calibrated on, but never judged in {kind} {_or(unjudged)}.")
+        if uncalibrated:
+            lines.append(f"Judged, but never calibrated on in {kind} {_or(uncalibrated)}.")
+    return lines
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
