@@ -1,5 +1,5 @@
 """The chain behind `brakepoint convert`: a network in, float.onnx, int8.onnx, cpu.onnx,
-ranges.json and report.json out.
+ranges.json, report.html and report.json out.
 
 Nothing is written before everything is made and judged; then all files are replaced, report.json
 last. A reader trusts only the digests in report.json, so a kill at any moment leaves either the
@@ -34,6 +34,9 @@ from converters.export import export
 from converters.gates import Measured, judge_gates
 from converters.latency import measure_latency
 from converters.mixed_precision import Mixed, better_bias, choose
+from converters.page.pictures import pictures_of
+from converters.page.render import render
+from converters.page.tables import worst_names
 from converters.parity import Parity, compare, network_of, running
 from converters.passes.chain import PassResult, passes, run_passes
 from converters.placement import Placement, place
@@ -59,7 +62,7 @@ from firmware_bridge.errors import UsageError
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
 
-RANGES, REPORT = "ranges.json", "report.json"
+RANGES, PAGE, REPORT = "ranges.json", "report.html", "report.json"
 
 
 def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
@@ -149,7 +152,9 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         stages=tuple(watch.stages),
         finished=datetime.now(timezone.utc),
     )
-    _publish(out, {**files, REPORT: _json(SCHEMA, report.payload())})
+    document = report.to_json()
+    page = render(document, pictures_of(frames.held_back, worst_names(document)))
+    _publish(out, {**files, PAGE: page, REPORT: _json(SCHEMA, report.payload())})
     return report
 
 

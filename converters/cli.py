@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from converters.chain import PAGE
 from converters.chain import convert as convert_mission
 from converters.report import Report
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
@@ -38,7 +39,7 @@ def convert(
             f"{loaded.name}: {len(failed)} of {len(report.gates)} gates failed",
             expected="; ".join(f"{gate.name} {gate.limit_text}" for gate in failed),
             found="; ".join(gate.sentence for gate in failed),
-            remedy=f"see {out / 'report.json'}: all files are written, and `brakepoint run` "
+            remedy=f"see {out / PAGE}: all files are written, and `brakepoint run` "
             "refuses a model whose gates failed",
         )
 
@@ -59,3 +60,4 @@ def _print(report: Report, out: Path) -> None:
     share = f"{100 * macs.macs_int8 / macs.macs:.1f} %" if macs.macs else "none"
     seconds = sum(stage.seconds for stage in report.stages)
     console.print(f"multiplications in INT8: {share}; opset {report.opset}; {seconds:.0f} s")
+    console.print(f"the page  {out / PAGE}", soft_wrap=True)

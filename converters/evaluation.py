@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.dataset.frames import RoadFrame
 from calibration.metrics import Truth, average_precision_50, matched
-from converters.tally import Tally
+from converters.tally import Tally, words_of
 from edge.contract.perception import Detections
 
 WORST_FRAMES = 6
@@ -64,6 +64,7 @@ class _Looked:
     """One frame: what each network said, and which of it stands for each answer of float."""
 
     name: str
+    words: Mapping[str, str | None]
     said: Mapping[str, Answers]
     partner: Mapping[str, NDArray[np.int64]]
     lost: int
@@ -103,7 +104,7 @@ class Evaluation:
         lost = sum(len(scores) for scores in gone)
         if lost:
             score = float(sum(scores.sum() for scores in gone))
-            self._worst.append(_Looked(frame.name, said, partner, lost, score))
+            self._worst.append(_Looked(frame.name, words_of(frame), said, partner, lost, score))
             self._worst.sort(key=lambda row: (-row.lost, -row.lost_score, row.name))
             del self._worst[WORST_FRAMES:]
 
@@ -159,7 +160,11 @@ class Evaluation:
             ]
             for name, rows in row.partner.items()
         }
-        return {"name": row.name, "networks": {self._floating: told, **others}}
+        return {
+            "name": row.name,
+            "conditions": dict(row.words),
+            "networks": {self._floating: told, **others},
+        }
 
     def _answers(self, said: Answers) -> list[dict[str, Any]]:
         boxes = [None] * len(said.labels) if said.boxes is None else said.boxes.tolist()

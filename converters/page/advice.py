@@ -6,15 +6,27 @@ Reads the report's own figures; measures nothing and promises no figure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from calibration.metrics import wilson_95
+
 Document = Mapping[str, Any]
 
-MAIN_OUTPUTS = ("detections", "classes")
+Gate = Mapping[str, Any]
+
+CONDITION = "condition"
 FEW = 100
 """Fewer answers than this leave an interval of about ten percent on either side."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to do, and the command or setting that does it."""
+
+    text: str
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class Verdict:
     passed: bool
     title: str
     failures: tuple[str, ...]
-    advice: tuple[str, ...]
+    advice: tuple[Advice, ...]
     cautions: tuple[str, ...]
 
 
@@ -46,121 +58,149 @@ def verdict_of(document: Document) -> Verdict:
         files = "No file" if _float_failed(failed) else _listed(gate["artifact"] for gate in failed)
         use = "may be used." if files == "No file" else "must not be used; float.onnx may."
         title = f"Failed: {len(failed)} of {len(judged)} gates. {files} {use}"
-    advice: dict[str, None] = {}  # the same advice once, in the order met
+    by_kind: dict[str, list[Gate]] = {}
     for gate in failed:
-        for line in ADVICE.get(gate["name"].split(" ")[0], _any)(document, gate):
-            advice.setdefault(line)
+        by_kind.setdefault(gate["name"].split(" ")[0], []).append(gate)
+    advice: dict[Advice, None] = {}  # the same advice once, in the order met
+    for kind, gates in by_kind.items():
+        advice.update(dict.fromkeys(ADVICE.get(kind, _any)(document, gates)))
     return Verdict(
         passed=not failed,
         title=title,
-        failures=tuple(f"{gate['sentence']}; the gate asks for {gate['limit_text']}."
-                       for gate in failed),
+        failures=tuple(
+            f"{gate['sentence']}; the gate asks for {gate['limit_text']}." for gate in failed
+        ),
         advice=tuple(advice),
         cautions=tuple(_cautions(document)),
     )
 
 
-def _kept(document: Document, gate: Mapping[str, Any]) -> list[str]:
-    """Advice where a quantized network loses too many of float's answers."""
+def _kept(document: Document, gates: Sequence[Gate]) -> list[Advice]:
+    """Where quantized networks lose too many of float's answers."""
     lines = []
     if not _float_failed([one for one in document["gates"] if one["passed"] is False]):
         lines.append(
-            "Run the float network meanwhile: brakepoint run MISSION --from DIR --precision float."
+            Advice(
+                "Run the float network meanwhile.",
+                "brakepoint run MISSION --from DIR --precision float",
+            )
         )
-    condition = gate["name"].startswith("condition")
-    output = next(
-        (name for name in document["evaluation"] if (name in MAIN_OUTPUTS) != condition), None
-    )
-    name = gate["artifact"]
-    if output is not None:
-        evaluation = document["evaluation"][output]
-        lines += _few(evaluation, name, gate["limit"])
-        lines += _where(evaluation, name)
-    lines += _layers(document)
-    lines += _unseen_conditions(document)
-    return lines
+    condition = gates[0]["name"].startswith("condition")
+    for output, evaluation in document["evaluation"].items():
+        if (output == CONDITION) == condition:
+            lines += _few(evaluation, gates[0])
+            lines += _where(evaluation, [gate["artifact"] for gate in gates])
+    return lines + _layers(document) + _unseen_conditions(document)
 
 
-def _few(evaluation: Mapping[str, Any], name: str, limit: float) -> list[str]:
-    rows = evaluation["by_condition"]["weather"]
-    found = sum(row["networks"][name]["found"] for row in rows)
-    of = sum(row["networks"][name]["of"] for row in rows)
+def _few(evaluation: Mapping[str, Any], gate: Gate) -> list[Advice]:
+    found, of = _answers(evaluation, gate["artifact"])
     if not of:
         return [
-            "Hold back frames in which float finds something: without any, nothing is known "
-            "(--set calibration.held_back=N, or other data)."
+            Advice(
+                "Hold back frames in which float finds something: without any, nothing is known.",
+                "--set calibration.held_back=N",
+            )
         ]
-    if of < FEW and abs(found / of - limit) < 1 / of**0.5:
+    low, high = wilson_95(found, of)
+    if of < FEW and low <= gate["limit"] <= high:
         return [
-            f"Hold back more frames: {of} answers of float are few, so one or two decide this "
-            "gate (--set calibration.held_back=N)."
+            Advice(
+                f"Hold back more frames: with {of} answers of float the limit of "
+                f"{gate['limit']:g} lies inside the 95 % interval, so chance decides.",
+                "--set calibration.held_back=N",
+            )
         ]
     return []
 
 
-def _where(evaluation: Mapping[str, Any], name: str) -> list[str]:
+def _where(evaluation: Mapping[str, Any], files: Sequence[str]) -> list[Advice]:
     """The class and the weather that lose most, where there is more than one."""
     lines = []
     for rows, key, what in (
         (evaluation["by_class"], "label", "class"),
         (evaluation["by_condition"]["weather"], "word", "weather"),
     ):
-        lost = {
-            row[key]: (row["networks"][name]["of"] - row["networks"][name]["found"], row)
-            for row in rows
-            if row[key] is not None
-        }
-        if len(lost) < 2 or not any(count for count, _ in lost.values()):
+        known = [row for row in rows if row[key] is not None]
+        losses = [[_lost(row["networks"][name]) for name in files] for row in known]
+        if len(known) < 2 or not any(map(any, losses)):
             continue
-        word, (count, row) = max(lost.items(), key=lambda item: item[1][0])
-        lines.append(
-            f"Look first at {what} '{word}': {name} loses {count} of "
-            f"{row['networks'][name]['of']} there."
+        lost, row = max(zip(losses, known, strict=True), key=lambda pair: sum(pair[0]))
+        told = _listed(
+            f"{name} loses {count} of {row['networks'][name]['of']}"
+            for name, count in zip(files, lost, strict=True)
         )
+        lines.append(Advice(f"Look first at {what} '{row[key]}': {told}."))
     return lines
 
 
-def _layers(document: Document) -> list[str]:
-    search, share = document.get("search"), document["quantized"]["macs_int8_share"]
+def _lost(kept: Mapping[str, Any]) -> int:
+    lost: int = kept["of"] - kept["found"]
+    return lost
+
+
+def _answers(evaluation: Mapping[str, Any], name: str) -> tuple[int, int]:
+    """Found and of over all frames, for one network."""
+    rows = [row["networks"][name] for row in evaluation["by_condition"]["weather"]]
+    return sum(row["found"] for row in rows), sum(row["of"] for row in rows)
+
+
+def _layers(document: Document) -> list[Advice]:
+    search, share = document["search"], document["quantized"]["macs_int8_share"]
     if search is None:
         return [
-            "Let convert find the layers that INT8 ruins and leave them in float: "
-            "--set precision.search=mixed."
+            Advice(
+                "Let convert find the layers that INT8 ruins and leave them in float.",
+                "--set precision.search=mixed",
+            )
         ]
     if share is None:
         return []
     return [
-        f"{100 * share:.1f} % of the multiplications run in INT8: allow more float "
-        "(--set precision.macs_int8_min=SHARE, and a smaller precision.damage_max)."
+        Advice(
+            f"{100 * share:.1f} % of the multiplications run in INT8: leave more in float.",
+            "--set precision.damage_max=LESS --set precision.macs_int8_min=LESS",
+        )
     ]
 
 
-def _unseen_conditions(document: Document) -> list[str]:
-    missing = _only_held_back(document)
+def _unseen_conditions(document: Document) -> list[Advice]:
+    data = document["data"]
+    missing = [
+        word
+        for kind in ("weather", "light")
+        for word in dict.fromkeys(row[kind] for row in data["held_back"]["conditions"])
+        if word is not None and word not in {row[kind] for row in data["calibration"]["conditions"]}
+    ]
     if not missing:
         return []
-    return [f"Calibrate on {_listed(missing)} too: frames in it are judged but none is calibrated on."]
+    return [Advice(f"Calibrate on {_listed(missing)} too: it is judged but not calibrated on.")]
 
 
-def _parity(_document: Document, _gate: Mapping[str, Any]) -> list[str]:
+def _parity(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
     return [
-        "Use none of these files: float.onnx does not compute what its source does.",
-        "Check that forward does not depend on training mode or on random numbers, and export again.",
+        Advice("Use none of these files: float.onnx does not compute what its source does."),
+        Advice(
+            "Check that forward depends on no training mode and no random number; export again."
+        ),
     ]
 
 
-def _size(_document: Document, _gate: Mapping[str, Any]) -> list[str]:
+def _size(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
     return [
-        "Take a smaller network, or raise gates.size_max_mb where the device has the room. "
-        "int8.onnx still holds its weights in float; the engine that a device builds is smaller.",
+        Advice(
+            "Take a smaller network; or raise the limit where the device has the room: int8.onnx "
+            "holds its weights in float, and the engine built from it is smaller.",
+            "--set gates.size_max_mb=MORE",
+        )
     ]
 
 
-def _any(_document: Document, _gate: Mapping[str, Any]) -> list[str]:
-    return ["Mend the model or the calibration, and convert again."]
+def _any(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
+    return [Advice("Mend the model or the calibration, and convert again.")]
 
 
-ADVICE: Mapping[str, Callable[[Document, Mapping[str, Any]], list[str]]] = {
+ADVICE: Mapping[str, Callable[[Document, Sequence[Gate]], list[Advice]]] = {
     "parity_max_abs": _parity,
     "found_min": _kept,
     "condition_agree_min": _kept,
@@ -173,36 +213,22 @@ def _cautions(document: Document) -> list[str]:
     lines = []
     ungated = [gate["name"] for gate in document["gates"] if gate["passed"] is None]
     if ungated:
-        lines.append(f"Not gated: {_listed(ungated)}. Nothing fails there, whatever is measured.")
+        lines.append(f"Not gated: {_listed(ungated)}; whatever is measured there, nothing fails.")
     for output, evaluation in document["evaluation"].items():
-        answers = sum(
-            next(iter(row["networks"].values()))["of"]
-            for row in evaluation["by_condition"]["weather"]
-        )
-        if answers < FEW:
+        _, of = _answers(evaluation, "int8.onnx")
+        if of < FEW:
             lines.append(
-                f"{answers} answers of float ({output}) in {evaluation['frames']} held-back frames "
-                "are few: the intervals are wide."
+                f"{of} answers of float ({output}) in {evaluation['frames']} held-back frames are "
+                "few: mind the intervals."
             )
     return lines
 
 
-def _only_held_back(document: Document) -> list[str]:
-    """Weathers and lights that are judged and not calibrated on."""
-    data = document["data"]
-    return [
-        word
-        for kind in ("weather", "light")
-        for word in dict.fromkeys(row[kind] for row in data["held_back"]["conditions"])
-        if word is not None and word not in {row[kind] for row in data["calibration"]["conditions"]}
-    ]
-
-
-def _float_failed(failed: list[Mapping[str, Any]]) -> bool:
+def _float_failed(failed: Sequence[Gate]) -> bool:
     return any(gate["artifact"] == "float.onnx" for gate in failed)
 
 
-def _listed(words: Any) -> str:
-    """"a", "a and b", "a, b and c", each once."""
+def _listed(words: Iterable[str]) -> str:
+    """ "a", "a and b", "a, b and c", each once."""
     once = list(dict.fromkeys(words))
     return " and ".join([", ".join(once[:-1]), once[-1]] if len(once) > 1 else once)

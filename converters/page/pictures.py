@@ -12,8 +12,10 @@ import numpy as np
 from calibration.dataset.frames import RoadFrame
 from edge.contract.perception import BgrImage
 
-WIDEST_PX = 800
-QUALITY = 82
+SIZES = ((800, 82), (800, 65), (640, 50), (480, 40), (320, 30))
+"""Widest in pixels and JPEG quality, tried in turn until the picture is small enough."""
+MOST_BYTES = 120_000
+"""Twelve pictures of this size keep the page well under 3 MB, whatever the road looks like."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,15 @@ def pictures_of(frames: Iterable[RoadFrame], names: set[str]) -> Mapping[str, Pi
 
 
 def small(image: BgrImage) -> Picture:
-    """A frame (H, W, 3) uint8 BGR at most WIDEST_PX wide."""
+    """A frame (H, W, 3) uint8 BGR as a JPEG of at most MOST_BYTES, or the smallest of SIZES."""
     height, width = image.shape[:2]
-    scale = min(1.0, WIDEST_PX / width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", shrunk, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return Picture(base64.b64encode(np.asarray(data).tobytes()).decode("ascii"), width, height)
+    data = b""
+    for widest_px, quality in SIZES:
+        scale = min(1.0, widest_px / width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        _, coded = cv2.imencode(".jpg", shrunk, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        data = np.asarray(coded).tobytes()
+        if len(data) <= MOST_BYTES:
+            break
+    return Picture(base64.b64encode(data).decode("ascii"), width, height)

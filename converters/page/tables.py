@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from converters.latency import STAGES
@@ -23,6 +23,7 @@ OUTPUTS = {
 
 MOST_CLASSES = 12
 MOST_CONFUSED = 6
+MOST_TOLD = 3
 FLOAT = "float.onnx"
 
 
@@ -63,12 +64,18 @@ def confusion(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Box:
-    """One answer on a picture. `fate` is "kept", "lost", "missing" or "added"."""
+    """One answer on a picture.
+
+    Attributes:
+        fate: "kept", "lost" (on float's picture), "missing" (on another's) or "added".
+        told: its label is written beside it; kept ones are told only where there are few.
+    """
 
     label: str
     score: float
     box: Sequence[float] | None
     fate: str
+    told: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,17 @@ def frames_side_by_side(
             for name, answers in networks.items()
             if name == "int8.onnx" or any(name in one["lost_by"] for one in wanted)
         ]
-        shown.append({"name": frame["name"], "picture": picture, "panels": panels})
+        shown.append({**frame, "picture": picture, "panels": panels})
     return shown
+
+
+def worst_names(document: Mapping[str, Any]) -> set[str]:
+    """Names of every frame that the page shows."""
+    return {
+        frame["name"]
+        for evaluation in document["evaluation"].values()
+        for frame in evaluation["worst_frames"]
+    }
 
 
 def _float_panel(wanted: Sequence[Mapping[str, Any]]) -> Panel:
@@ -107,10 +123,12 @@ def _float_panel(wanted: Sequence[Mapping[str, Any]]) -> Panel:
         Box(one["label"], one["score"], one["box"], "lost" if one["lost_by"] else "kept")
         for one in wanted
     ]
-    return Panel(FLOAT, boxes, 0, 0)
+    return Panel(FLOAT, _legible(boxes), 0, 0)
 
 
-def _panel(name: str, wanted: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) -> Panel:
+def _panel(
+    name: str, wanted: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]
+) -> Panel:
     boxes = [
         Box(one["label"], one["score"], one["box"], "added" if one["added"] else "kept")
         for one in own
@@ -121,7 +139,14 @@ def _panel(name: str, wanted: Sequence[Mapping[str, Any]], own: Sequence[Mapping
         if name in one["lost_by"]
     ]
     added = sum(box.fate == "added" for box in boxes)
-    return Panel(name, [*boxes, *gone], len(gone), added)
+    return Panel(name, _legible([*boxes, *gone]), len(gone), added)
+
+
+def _legible(boxes: Sequence[Box]) -> list[Box]:
+    """Kept ones first, so that what was lost is drawn over them."""
+    crowded = len(boxes) > MOST_TOLD
+    told = [replace(box, told=not crowded or box.fate != "kept") for box in boxes]
+    return sorted(told, key=lambda box: box.fate != "kept")
 
 
 def latency_rows(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,24 +191,24 @@ def matrix(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def coverage(document: Mapping[str, Any]) -> list[str]:
     """Sentences on what the frames do not show."""
-    lines = []
+    lines, never, unjudged, uncalibrated = [], [], [], []
     for kind, words in (("weather", WEATHERS), ("light", LIGHTS)):
         calibrated, judged = (
             {row[kind] for row in document["data"][side]["conditions"]}
             for side in ("calibration", "held_back")
         )
-        never = [word for word in words if word not in calibrated | judged]
-        unjudged = [word for word in words if word in calibrated - judged]
-        uncalibrated = [word for word in words if word in judged - calibrated]
-        if len(never) == len(words):
-            lines.append(f"The {kind} of no frame is known.")
+        if not (calibrated | judged) & set(words):
+            lines.append(f"The data does not tell the {kind} of any frame.")
             continue
-        if never:
-            lines.append(f"No frame shows {kind} {_or(never)}: nothing is known there.")
-        if unjudged:
-            lines.append(f"Calibrated on, but never judged in {kind} {_or(unjudged)}.")
-        if uncalibrated:
-            lines.append(f"Judged, but never calibrated on in {kind} {_or(uncalibrated)}.")
+        never += [word for word in words if word not in calibrated | judged]
+        unjudged += [word for word in words if word in calibrated - judged]
+        uncalibrated += [word for word in words if word in judged - calibrated]
+    if never:
+        lines.append(f"No frame shows {_or(never)}: nothing is known there.")
+    if unjudged:
+        lines.append(f"Calibrated on but never judged: {_or(unjudged)}.")
+    if uncalibrated:
+        lines.append(f"Judged but never calibrated on: {_or(uncalibrated)}.")
     return lines
 
 

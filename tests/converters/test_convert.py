@@ -27,7 +27,7 @@ from edge.contract.conversion import choose_model
 from edge.contract.loading import load_mission
 from firmware_bridge.errors import NotTrusted
 
-FILES = ("float.onnx", "int8.onnx", "cpu.onnx", "ranges.json", "report.json")
+FILES = ("float.onnx", "int8.onnx", "cpu.onnx", "ranges.json", "report.html", "report.json")
 
 CONVERT = (sys.executable, "-m", "edge.cli", "convert")
 
@@ -259,7 +259,7 @@ def in_a_child(work: Callable[[], None]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-@pytest.mark.parametrize("after", range(6))
+@pytest.mark.parametrize("after", range(7))
 def test_killed_between_any_two_renames_no_report_vouches_for_other_files(
     tiny_mission: Path, converted: Path, copy: Path, after: int
 ) -> None:
@@ -268,6 +268,7 @@ def test_killed_between_any_two_renames_no_report_vouches_for_other_files(
     report = json.loads((converted / "report.json").read_text())
     for name, data in files.items():
         report["artifacts"][name]["sha256"] = sha256(data).hexdigest()
+    files["report.html"] = b"<!doctype html>"
     files["report.json"] = json.dumps(report).encode()
     renames = 0
     rename = Path.replace

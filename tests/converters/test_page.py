@@ -1,0 +1,211 @@
+"""The page for people: whole, alone, honest where nothing is known, and deaf to hostile text."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from tiny_mission import MISSION, SIDE, write_mission
+
+from calibration.dataset.images import image_frames
+from converters.chain import convert
+from converters.evaluation import Answers, Evaluation
+from converters.page.pictures import MOST_BYTES, pictures_of, small
+from converters.page.render import render
+from converters.report import TIMES
+from edge.contract.conditions import Conditions
+from edge.contract.loading import load_mission
+
+Document = dict[str, Any]
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> & 'pedestrian'"
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text of a page; fails where a tag is not closed in its turn."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(page.decode("utf-8"))
+        self.close()
+        assert self._open == []
+        self.text = " ".join(self.text.split())
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open, f"</{tag}> closes nothing"
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self._open or self._open[-1] != "style":
+            self.text += data
+
+
+def silent(_what: str, _done: int, _of: int) -> None:
+    """Progress nobody looks at."""
+
+
+def converted(folder: Path, out: Path) -> tuple[Document, bytes]:
+    """The report and the page of a mission in `folder`."""
+    convert(load_mission(folder / "mission.toml"), out, progress=silent)
+    return json.loads((out / "report.json").read_text()), (out / "report.html").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_mission: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Document, bytes]:
+    return converted(tiny_mission.parent, tmp_path_factory.mktemp("page") / "out")
+
+
+def test_the_page_is_whole_and_needs_nothing_else(tiny: tuple[Document, bytes]) -> None:
+    document, raw = tiny
+    page = Page(raw)
+    assert page.tags.count("html") == page.tags.count("main") == 1
+    assert "script" not in page.tags
+    assert not {"link", "iframe", "img"} & set(page.tags)
+    for name, value in page.attributes:
+        if name in ("href", "src", "srcset", "action", "data"):
+            assert value.startswith(("#", "data:")), value
+    assert not re.search(rb"https?://|@import|url\(", raw)
+    assert b"prefers-color-scheme: dark" in raw
+    assert b"@media print" in raw
+    assert page.text.startswith("tiny: passed")
+    for gate in document["gates"]:
+        assert gate["sentence"] in page.text
+    for text in document["purpose"].values():
+        assert text in page.text
+    for artifact in document["artifacts"].values():
+        assert artifact["sha256"] in page.text
+
+
+def test_the_same_inputs_give_the_same_page_apart_from_times(
+    tiny: tuple[Document, bytes], tiny_mission: Path, tmp_path: Path
+) -> None:
+    document, page = tiny
+    again, _ = converted(tiny_mission.parent, tmp_path / "out")
+    again |= {key: document[key] for key in TIMES}
+    frames = image_frames(tiny_mission.parent / "road", table=None, group=None)
+    names = {row["name"] for row in again["evaluation"]["detections"]["worst_frames"]}
+    assert render(again, pictures_of(frames, names)) == page
+
+
+def test_nothing_found_and_nothing_told_is_said_and_not_passed(tmp_path: Path) -> None:
+    write_mission(tmp_path)
+    for row, path in enumerate(sorted((tmp_path / "road").iterdir())):
+        slope = np.linspace(60 + row, 120, SIDE, dtype=np.float32)
+        grey = np.repeat((slope[:, None] + slope[None, :]) / 2, 3).reshape(SIDE, SIDE, 3)
+        cv2.imwrite(str(path), grey.astype(np.uint8))
+    document, raw = converted(tmp_path, tmp_path / "out")
+    page = Page(raw)
+    assert not document["passed"]
+    assert "Failed: 2 of 3 gates" in page.text
+    assert "nothing is known" in page.text
+    assert "The data does not say what its frames were taken in" in page.text
+    assert "No true boxes are known" not in page.text  # it would stand below a table
+    assert "Run the float network meanwhile" in page.text
+
+
+def lossy(document: Document, label: str, folder: Path) -> tuple[Document, bytes]:
+    """The same report with one frame whose `label` INT8 lost, and the page of it."""
+    worse = copy.deepcopy(document)
+    evaluation = worse["evaluation"]["detections"]
+    name = worse["held_back"]["frames"][0]
+    box = {"label": label, "score": 0.91, "box": [3.0, 4.0, 20.0, 30.0]}
+    evaluation["worst_frames"] = [
+        {
+            "name": name,
+            "conditions": {"weather": "fog", "light": None, "road": None, "as labelled": label},
+            "networks": {
+                "float.onnx": [{**box, "lost_by": ["int8.onnx"]}],
+                "int8.onnx": [{**box, "label": "new", "added": True}],
+                "cpu.onnx": [{**box, "added": False}],
+            },
+        }
+    ]
+    evaluation["by_class"][0]["label"] = label
+    pictures = pictures_of(image_frames(folder, table=None, group=None), {name})
+    return worse, render(worse, pictures)
+
+
+def test_a_lost_detection_is_drawn_on_both_pictures(
+    tiny: tuple[Document, bytes], tiny_mission: Path
+) -> None:
+    page = Page(lossy(tiny[0], "lorry", tiny_mission.parent / "road")[1])
+    assert page.text.count("lorry 0.91: lost") == 1
+    assert page.text.count("lorry 0.91: missing") == 1
+    assert page.text.count("new 0.91: added") == 1
+    # One picture serves every panel; cpu.onnx lost nothing and has none.
+    assert page.tags.count("image") == 1
+    assert page.tags.count("use") == 1
+    assert "INT8 · 1 lost, 1 new" in page.text
+
+
+def test_hostile_labels_names_and_canvas_stay_text(tmp_path: Path) -> None:
+    write_mission(tmp_path)
+    text = MISSION.replace("pedestrian", HOSTILE).replace("find cells", HOSTILE)
+    (tmp_path / "mission.toml").write_text(text)
+    document, raw = converted(tmp_path, tmp_path / "out")
+    for page in (Page(raw), Page(lossy(document, HOSTILE, tmp_path / "road")[1])):
+        assert not {"script", "img"} & set(page.tags)
+        assert "onerror" not in dict(page.attributes)
+        assert HOSTILE in page.text
+
+
+@dataclass(frozen=True)
+class Rainy:
+    """A frame that tells its name and that it rained."""
+
+    name: str
+    conditions: Conditions = field(default_factory=lambda: Conditions("rain"))
+    words: str = "drizzle"
+
+
+def test_classifiers_and_condition_heads_have_their_figures(tiny: tuple[Document, bytes]) -> None:
+    document = copy.deepcopy(tiny[0])
+    names = ("float.onnx", "int8.onnx", "cpu.onnx")
+    judged = Evaluation(("dry", "wet", "ice"), names, iou_min=0.5)
+    for number, tops in enumerate([(0, 1, 0), (0, 0, 0), (1, 2, 1), (1, 1, 1)]):
+        said = {name: Answers.top(top, 0.8) for name, top in zip(names, tops, strict=True)}
+        judged.add(Rainy(f"frame {number}"), said)  # type: ignore[arg-type] # read for its words
+    document["evaluation"] = {"classes": judged.to_json(), "condition": judged.to_json()}
+    page = Page(render(document, {"frame 0": small(np.zeros((40, 60, 3), np.uint8))}))
+    assert "Label of the frame: float against INT8" in page.text
+    assert "Condition of the road: float against INT8" in page.text
+    assert page.text.count("What INT8 takes float's labels for") == 2
+    assert page.text.count("drizzle") >= 2
+    assert "50.0 %" in page.text
+
+
+def test_a_picture_is_small_whatever_it_shows() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
+    picture = small(noise)
+    assert len(picture.jpeg) <= MOST_BYTES * 4 / 3 + 4
+    assert (picture.width_px, picture.height_px) == (1920, 1080)
+
+
+def test_the_command_line_says_where_the_page_lies(
+    brakepoint: Any, tiny_mission: Path, tmp_path: Path
+) -> None:
+    code, out, _ = brakepoint("convert", tiny_mission, "--out", tmp_path / "o")
+    assert code == 0
+    assert str(tmp_path / "o" / "report.html") in out
