@@ -1,4 +1,4 @@
-"""Verbs `data lock` and `data diff` on the command line."""
+"""Verbs `data lock`, `data check` and `data diff` on the command line."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from calibration.dataset.check_page import page_of
+from calibration.dataset.checks import CHECKS, Finding, findings
 from calibration.dataset.difference import (
     Difference,
     condition_counts,
     difference,
     label_counts,
 )
+from calibration.dataset.examined import counted, examine
 from calibration.dataset.lock import Lock, lock_dataset, read_lock, write_lock
 from calibration.dataset.readers.table import READERS
 from edge.cli_mission import JsonOption
+from edge.contract.artifact import write_atomic
 from edge.progress import progress_bar
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import GateFailed, UsageError
 
 FormatOption = Annotated[
     str | None,
@@ -56,6 +60,39 @@ def data_lock(
     console.print(f"version  {lock.version}")
     if lock.licence is None:
         console.print("licence  none stated: name it with --licence")
+
+
+def data_check(
+    data: Annotated[str, typer.Argument(help="folder, file or URL; or a dataset.lock.json")],
+    *,
+    format_: FormatOption = None,
+    fps: FpsOption = 1.0,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="write a page with pictures")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at every picture and label; exit 1 when one of the findings is an error."""
+    check_rate(fps)
+    with progress_bar() as advance:
+        examined = examine(data, format_name=format_, fps=fps, progress=advance)
+        found = findings(examined)
+    if html is not None:
+        write_atomic(html, page_of(examined, found).encode("utf-8", "replace"))
+    if as_json:
+        rows = [dataclasses.asdict(finding) for finding in found]
+        typer.echo(json.dumps({"records": len(examined.records), "findings": rows}, indent=1))
+    else:
+        _print_findings(found, records=len(examined.records))
+        if html is not None:
+            typer.echo(str(html))
+    if errors := [finding for finding in found if finding.severity == "error"]:
+        raise GateFailed(
+            f"{data} has {counted(len(errors), 'error')}",
+            expected="a data set without any",
+            found="; ".join(finding.sentence for finding in errors),
+            remedy="; ".join(dict.fromkeys(finding.remedy for finding in errors)),
+        )
 
 
 def data_diff(
@@ -122,3 +159,16 @@ def _print_difference(found: Difference) -> None:
         for word, (old, new) in rows.items():
             table.add_row(word, str(old), str(new))
         console.print(table)
+
+
+def _print_findings(found: list[Finding], *, records: int) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    colours = {"error": "bold red", "warning": "yellow", "note": "dim"}
+    for finding in found:
+        console.print(finding.severity, style=colours[finding.severity], end="")
+        console.print(f"  {finding.check}: {finding.sentence}")
+        for line in finding.about[:3]:
+            console.print(f"    {line}")
+        if len(finding.about) > 3:
+            console.print(f"    and {len(finding.about) - 3} more: --json lists all")
+    console.print(f"{records} records, {len(CHECKS)} checks, {len(found)} findings")

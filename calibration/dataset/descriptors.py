@@ -24,7 +24,7 @@ PATCH_PX = 15
 """Patch of the dark channel. Source: He, Sun & Tang, "Single Image Haze Removal Using Dark Channel
 Prior", CVPR 2009, section 3."""
 
-FOG_HAZE = 0.35
+FOG_HAZE = 0.38
 """At this haze and above the guess is fog; below, none: clear air, clouds, rain and snow cannot be
 told apart by it. docs/data.md says how often it is right."""
 

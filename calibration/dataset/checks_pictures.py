@@ -1,0 +1,139 @@
+"""Checks of the pictures themselves: readable, of one size, told apart, and of something.
+
+Each takes the examined data set and yields what it found; none of them reads a file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+from calibration.dataset.examined import Examined, Said, Severity, counted
+from calibration.dataset.likeness import alike
+from calibration.dataset.records import Record
+
+SMALLEST_PX = 16
+CONSTANT_SPREAD = 3
+"""Largest difference of luma in a picture of nothing; compression alone makes 1 or 2."""
+NOISE_NEIGHBOURS = 0.2
+"""Correlation of neighbouring pixels below which a picture is noise; real 32-pixel crops of signs
+have at least 0.35, road frames at least 0.97."""
+SIZE_TOLERANCE_PX = 2
+
+
+def unreadable(data: Examined) -> Iterator[Said]:
+    """Files that are no whole picture."""
+    lines = tuple(f"{one.entry.name}: {one.fault}" for one in data.seen if one.look is None)
+    if lines:
+        yield Said("error", f"{counted(len(lines), 'picture')} cannot be read", lines)
+
+
+def size(data: Examined) -> Iterator[Said]:
+    """Sizes that differ from what labels say, from each other, or are too small."""
+    other, near = [], []
+    for one in data.seen:
+        if one.look is None or not one.entry.width_px or not one.entry.height_px:
+            continue
+        off = max(
+            abs(one.look.width_px - one.entry.width_px),
+            abs(one.look.height_px - one.entry.height_px),
+        )
+        if off > SIZE_TOLERANCE_PX:
+            other.append(one.entry.name)
+        elif off:
+            near.append(one.entry.name)
+    if other:
+        what = f"{counted(len(other), 'picture')} not of the size that the labels were made for"
+        yield Said("error", what, tuple(other))
+    if near:
+        yield Said(
+            "warning",
+            f"{counted(len(near), 'picture')} a pixel or two off the size in the labels",
+            tuple(near),
+        )
+    small = [
+        record.name
+        for record in data.records
+        if min(record.width_px, record.height_px) < SMALLEST_PX
+    ]
+    if small:
+        yield Said(
+            "warning", f"{counted(len(small), 'picture')} under {SMALLEST_PX} pixels", tuple(small)
+        )
+    sizes = Counter(f"{record.width_px}x{record.height_px}" for record in data.records)
+    if len(sizes) > 1:
+        common = ", ".join(f"{name} ({count})" for name, count in sizes.most_common(3))
+        yield Said("note", f"{len(sizes)} sizes; most often {common}")
+
+
+def duplicates(data: Examined) -> Iterator[Said]:
+    """Records with the very same bytes."""
+    same: dict[str, list[Record]] = defaultdict(list)
+    for record in data.records:
+        same[record.sha256].append(record)
+    clusters = [records for records in same.values() if len(records) > 1]
+    yield from _told(clusters, "the same picture", within="warning")
+    differing = [
+        records for records in clusters if len({(one.label, one.boxes) for one in records}) > 1
+    ]
+    if differing:
+        yield Said(
+            "error",
+            f"{counted(len(differing), 'picture')} more than once, with other labels",
+            tuple(" = ".join(_of_each(records)) for records in differing),
+        )
+
+
+def near_duplicates(data: Examined) -> Iterator[Said]:
+    """Records that look the same: recompressed, resized, or frames of a standing camera."""
+    clusters = [[data.records[row] for row in rows] for rows in alike(data.looks)]
+    apart = [rows for rows in clusters if len({record.sha256 for record in rows}) > 1]
+    yield from _told(apart, "nearly the same picture", within="note")
+
+
+def constant(data: Examined) -> Iterator[Said]:
+    """Pictures of one colour."""
+    names = [
+        record.name
+        for record, look in zip(data.records, data.looks, strict=True)
+        if look.spread <= CONSTANT_SPREAD
+    ]
+    if names:
+        yield Said("error", f"{counted(len(names), 'picture')} of one colour", tuple(names))
+
+
+def random(data: Examined) -> Iterator[Said]:
+    """Pictures of noise."""
+    names = [
+        record.name
+        for record, look in zip(data.records, data.looks, strict=True)
+        if look.neighbours < NOISE_NEIGHBOURS
+    ]
+    if names:
+        yield Said("error", f"{counted(len(names), 'picture')} of noise", tuple(names))
+
+
+def _told(clusters: Sequence[Sequence[Record]], what: str, *, within: Severity) -> Iterator[Said]:
+    """Across parts an error; across drives a warning; within one drive `within`."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for records in clusters:
+        parts = {record.split for record in records if record.split}
+        groups = {record.group for record in records}
+        kind = "parts" if len(parts) > 1 else "drives or tracks" if len(groups) > 1 else ""
+        shown = _of_each(records)
+        rest = len(records) - len(shown)
+        found[kind].append(" = ".join(shown) + (f" = {rest} more" if rest else ""))
+    severities: dict[str, Severity] = {"parts": "error", "drives or tracks": "warning", "": within}
+    for kind, severity in severities.items():
+        if names := found[kind]:
+            where = f"in several {kind}" if kind else "within one drive or track"
+            yield Said(severity, f"{what} {where}: {counted(len(names), 'time')}", tuple(names))
+
+
+def _of_each(records: Sequence[Record]) -> list[str]:
+    """Up to four names, one of each part and group first, so that a leak shows in them."""
+    first: dict[tuple[str | None, str], str] = {}
+    for record in records:
+        first.setdefault((record.split, record.group), record.name)
+    order = [*first.values(), *(one.name for one in records if one.name not in first.values())]
+    return order[:4]
