@@ -1,4 +1,4 @@
-"""A mission's factory and what it made: found by name, known by its values. Never calls it."""
+"""A mission's factory and what it makes: found by name, called, known by its values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import Refusal, UsageError
 
 
 def load_factory(name: str) -> Callable[..., nn.Module]:
@@ -29,6 +29,41 @@ def load_factory(name: str) -> Callable[..., nn.Module]:
         ) from error
     made: Callable[..., nn.Module] = found
     return made
+
+
+def make_network(factory: str, sizes: tuple[int, ...]) -> nn.Module:
+    """What the factory makes for so many labels (and conditions).
+
+    Raises:
+        Refusal: the factory's own.
+        UsageError: there is no such factory, it failed, or it makes no network.
+    """
+    make = load_factory(factory)
+    try:
+        network = make(*sizes)
+    except Refusal:
+        raise  # it knows better than we do what is missing
+    # A factory is the user's code: whatever it raises is theirs to read.
+    except Exception as error:
+        raise UsageError(
+            f"the factory {factory} failed",
+            expected=f"a torch.nn.Module for {told(sizes)}",
+            found=f"{type(error).__name__}: {error}",
+            remedy="correct the factory, or model.labels and model.condition in the mission",
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(
+            f"the factory {factory} makes no network",
+            expected="a torch.nn.Module",
+            found=type(network).__name__,
+            remedy="return the module",
+        )
+    return network
+
+
+def told(sizes: tuple[int, ...]) -> str:
+    """Sizes of the heads in words."""
+    return f"{sizes[0]} labels" + (f" and {sizes[1]} conditions" if len(sizes) > 1 else "")
 
 
 def values_digest(network: nn.Module) -> str:

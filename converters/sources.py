@@ -18,12 +18,12 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from calibration.sessions import Floats
-from converters.factory import load_factory, values_digest
+from converters.factory import load_factory, make_network, told, values_digest
 from converters.onnx_file import Shape, read_onnx
 from edge.contract.artifact import digest_file
 from edge.contract.decode import CLASSES, CONDITION, output_shapes
 from edge.contract.mission import Mission
-from firmware_bridge.errors import Missing, Refusal, UsageError
+from firmware_bridge.errors import Missing, UsageError
 
 NESTED = ("state_dict", "model_state_dict", "model")
 """Where training scripts keep the weights inside a checkpoint."""
@@ -155,7 +155,7 @@ def _other_output(
 def _torch_source(factory: str, weights: Path | None, mission: Mission) -> TorchSource:
     sizes = mission.model.head_sizes
     if weights is None:
-        network = _made(factory, sizes)
+        network = make_network(factory, sizes)
         return TorchSource(network.eval(), factory, None, values_digest(network))
     load_factory(factory)
     if not weights.is_file():
@@ -168,33 +168,9 @@ def _torch_source(factory: str, weights: Path | None, mission: Mission) -> Torch
         )
     digest = digest_file(weights)
     state = _read_weights(weights)
-    network = _made(factory, sizes)
+    network = make_network(factory, sizes)
     _load(network, state, factory=factory, weights=weights, sizes=sizes)
     return TorchSource(network.eval(), factory, weights, digest)
-
-
-def _made(factory: str, sizes: tuple[int, ...]) -> nn.Module:
-    make = load_factory(factory)
-    try:
-        network = make(*sizes)
-    except Refusal:
-        raise  # it knows better than we do what is missing
-    # A factory is the user's code: whatever it raises is theirs to read.
-    except Exception as error:
-        raise UsageError(
-            f"the factory {factory} failed",
-            expected=f"a torch.nn.Module for {_told(sizes)}",
-            found=f"{type(error).__name__}: {error}",
-            remedy="correct the factory, or model.labels and model.condition in the mission",
-        ) from error
-    if not isinstance(network, nn.Module):
-        raise UsageError(
-            f"the factory {factory} makes no network",
-            expected="a torch.nn.Module",
-            found=type(network).__name__,
-            remedy="return the module",
-        )
-    return network
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -240,10 +216,10 @@ def _load(
     ]
     if mistakes:
         only_sizes = other_sizes and not missing and not foreign
-        hint = f"; were they trained for other than {_told(sizes)}?"
+        hint = f"; were they trained for other than {told(sizes)}?"
         raise UsageError(
             f"{weights} holds the weights of another network",
-            expected=f"every tensor of {factory} for {_told(sizes)}",
+            expected=f"every tensor of {factory} for {told(sizes)}",
             found="; ".join(mistakes) + (hint if only_sizes else ""),
             remedy="train again: brakepoint train MISSION; or correct model.factory, model.labels, "
             "model.condition or model.weights",
@@ -264,10 +240,6 @@ def _no_weights(path: Path, found: str) -> UsageError:
 def _first_sentence(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0].split(". ")[0]
-
-
-def _told(sizes: tuple[int, ...]) -> str:
-    return f"{sizes[0]} labels" + (f" and {sizes[1]} conditions" if len(sizes) > 1 else "")
 
 
 def _short(names: Any) -> str:

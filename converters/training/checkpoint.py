@@ -74,7 +74,8 @@ def to_bytes(document: object) -> bytes:
 
 
 def load(path: Path, recipe: Recipe) -> tuple[Progress, State, dict[str, Any]] | None:
-    """The progress, network and optimiser at `path`, or None where nothing is; sets torch's chance.
+    """The progress, network and optimiser at `path`, or None where nothing was
+    done; sets torch's chance.
 
     Raises:
         UsageError: no whole checkpoint, or one of another recipe.
@@ -104,6 +105,8 @@ def load(path: Path, recipe: Recipe) -> tuple[Progress, State, dict[str, Any]] |
             found=(str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0],
             remedy="start anew: brakepoint train MISSION --fresh",
         ) from error
+    if not progress.step:
+        return None  # nothing was fitted yet, so nothing can be lost
     if different := recipe.differences(written):
         raise UsageError(
             f"{path} is the checkpoint of another training",

@@ -8,16 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from calibration.dataset.folds import parts
-from converters.factory import load_factory
+from converters.factory import load_factory, make_network
+from converters.sources import check_output, picture_shape
 from converters.training.checkpoint import Progress
 from converters.training.loop import fit, repeatable
 from converters.training.pictures import PictureTask
 from converters.training.recipe import Recipe, recipe_of
 from converters.training.scenes import SceneTask
-from converters.training.task import Advance, Judgement, Partition, Task
+from converters.training.task import Advance, Judgement, Partition, Task, outputs_of
 from edge.contract.mission import Mission, Train
 from firmware_bridge.errors import UsageError
 
@@ -65,10 +67,30 @@ def task_of(mission: Mission, settings: Train) -> Task:
     )
 
 
-def make_network(mission: Mission) -> nn.Module:
-    """What the mission's factory makes."""
-    assert mission.model.factory is not None  # `trainable` has refused others
-    return load_factory(mission.model.factory)(*mission.model.head_sizes)
+def network_for(mission: Mission) -> nn.Module:
+    """What the mission's factory makes, known to put out what the mission reads.
+
+    Raises:
+        UsageError: the factory fails, or its network does not take the mission's picture or puts
+            out something else.
+    """
+    model = mission.model
+    assert model.factory is not None  # `trainable` has refused others
+    network = make_network(model.factory, model.head_sizes)
+    picture = torch.zeros(picture_shape(mission))
+    try:
+        with torch.inference_mode():
+            outputs = outputs_of(network.eval(), picture)
+    # A network is the user's code as its factory is, and a picture may be of a size it never met.
+    except Exception as error:
+        raise UsageError(
+            f"the network of {model.factory} cannot run on the mission's picture",
+            expected=f"a network for pictures {list(picture.shape)}",
+            found=f"{type(error).__name__}: {error}",
+            remedy="correct model.input in the mission, or the network",
+        ) from error
+    check_output([tuple(values.shape) for values in outputs], mission)
+    return network
 
 
 def checkpoint_file(weights: Path, part: str = "") -> Path:
@@ -96,7 +118,7 @@ def fit_and_judge(
     if settings.patience is not None:
         partition = held_out(task, partition, WATCHED_SHARE, seed=settings.seed)
     with repeatable(seed=settings.seed, threads=mission.target.threads):
-        network = make_network(mission)
+        network = network_for(mission)
         recipe = recipe_of(mission, task, partition, network)
         done = fit(
             network,

@@ -82,8 +82,7 @@ def fit(
         done, weights, moments = loaded
         network.load_state_dict(weights)
         optimiser.load_state_dict(moments)
-        if done.step:
-            done.resumed_at.append(done.step)
+        done.resumed_at.append(done.step)
     began = time.monotonic() - done.seconds
 
     def save() -> None:
@@ -92,9 +91,9 @@ def fit(
             file, recipe, done, network=network.state_dict(), optimiser=optimiser.state_dict()
         )
 
+    task.weigh(partition.training)
     if loaded is None:
         save()  # a disk without room is refused now, not after minutes
-    task.weigh(partition.training)
     last = _last_step(done, settings)
     point_every = max(1, settings.steps // CURVE_POINTS)
     with contextlib.closing(_batches(task, partition.training, settings, done.step)) as batches:

@@ -25,7 +25,7 @@ from converters.training.fitting import (
     checkpoint_file,
     fit_and_judge,
     held_out,
-    make_network,
+    network_for,
     task_of,
     trainable,
 )
@@ -185,7 +185,7 @@ def latency_ms(mission: Mission) -> float:
     shape = (1, 3, size.height_px, size.width_px)
     names = list(output_shapes(mission.model.network_spec, size.width_px, size.height_px))
     with torch.random.fork_rng(devices=[]):
-        model = export(make_network(mission), shape, names)
+        model = export(network_for(mission), shape, names)
     session = ModelSession(
         model.SerializeToString(), threads=mission.target.threads, kernels="fused"
     )
@@ -259,7 +259,7 @@ def search(
 
 def _parameters(mission: Mission) -> int:
     with torch.random.fork_rng(devices=[]):
-        return sum(values.numel() for values in make_network(mission).parameters())
+        return sum(values.numel() for values in network_for(mission).parameters())
 
 
 def with_candidate(mission: Mission, candidate: Candidate, *, steps: int) -> Mission:

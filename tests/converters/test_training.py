@@ -303,6 +303,33 @@ def test_pictures_that_are_none_are_refused(folder: Path) -> None:
     assert "(96, 24, 24)" in refused(folder).found
 
 
+@pytest.mark.parametrize(
+    ("factory", "found"),
+    [
+        ("tiny_pictures:fails", "RuntimeError: no such weights"),
+        ("tiny_pictures:no_network", "int"),
+        ("tiny_pictures:one_label_more", "5 labels"),
+        ("tiny_pictures:for_larger_pictures", "RuntimeError"),
+    ],
+)
+def test_a_factory_or_network_that_does_not_fit(folder: Path, factory: str, found: str) -> None:
+    assert found in refused(folder, f"model.factory={factory}").found
+    assert not (folder / "out").exists()
+
+
+def test_a_refused_training_leaves_nothing_that_blocks_the_next_one(folder: Path) -> None:
+    write_pictures(folder, **pictures(0, seed=1, first_track=0, counts=(9, 9, 0, 9)))
+    refused(folder)
+    write_pictures(folder)
+    assert train(picture_mission(folder), progress=silent).resumed_at == ()
+
+
+def test_a_checkpoint_before_the_first_step_loses_nothing(folder: Path) -> None:
+    interrupted(folder, step=2)
+    other = picture_mission(folder, "train.learning_rate=0.02")
+    assert train(other, progress=silent).resumed_at == ()
+
+
 def test_a_loss_that_leaves_the_numbers_is_refused(folder: Path) -> None:
     with pytest.raises(GateFailed, match="finite"):
         train(picture_mission(folder, "train.learning_rate=1e30"), progress=silent)

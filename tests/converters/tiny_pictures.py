@@ -42,6 +42,28 @@ def other_classifier(labels: int) -> nn.Module:
     )  # fmt: skip
 
 
+def fails(_labels: int) -> nn.Module:
+    """A factory that cannot."""
+    raise RuntimeError("no such weights")
+
+
+def no_network(labels: int) -> int:
+    """A factory that makes something else."""
+    return labels
+
+
+def one_label_more(labels: int) -> nn.Module:
+    """A network that does not fit the mission's labels."""
+    return classifier(labels + 1)
+
+
+def for_larger_pictures(labels: int) -> nn.Module:
+    """A network that cannot run on small pictures."""
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 65), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, labels)
+    )
+
+
 def pictures(
     count: int, *, seed: int, first_track: int, counts: tuple[int, ...] | None = None
 ) -> dict[str, NDArray[Any]]:
