@@ -26,6 +26,7 @@ RULES: dict[str, str] = {
     "R7": "a Concat shares one scale with its quantized inputs",
     "R8": "operators that move values get no pair of their own: one shared pair a tensor",
     "R9": "never: Softmax, LayerNorm, box decode, graph outputs, shape arithmetic",
+    "R10": "few channels, depthwise with few, matrix times vector: float unless measured otherwise",
 }
 """Every rule that is applied, by id."""
 
@@ -202,4 +203,27 @@ def r9_never(graph: Graph, name: str) -> str | None:
         node = graph.producer.get(node.input[0])
     if node is not None and node.op_type in HIGH_PRECISION:
         return f"made by {node.op_type}"
+    return None
+
+
+FEW_CHANNELS = 16
+
+
+def r10_prefers_float(graph: Graph, node: NodeProto) -> str | None:
+    """Why a weighted operator is likely better left in float, or None. A first guess: INT8 kernels
+    work on blocks of 16 channels, and few channels average little of the rounding out.
+    """
+    weight, made = graph.shape(node.input[WEIGHT]), graph.shape(node.output[0])
+    read = graph.shape(node.input[DATA])
+    if weight is None or made is None or read is None:
+        return None
+    if node.op_type == "MatMul" and 1 in made[-2:]:
+        return "matrix times vector"
+    if node.op_type not in ("Conv", "ConvTranspose"):
+        return None
+    group = attributes(node).get("group", 1)
+    if isinstance(group, int) and group > 1 and group == read[1]:
+        return f"depthwise, {group} channels" if group < 4 * FEW_CHANNELS else None
+    if min(read[1], made[1]) < FEW_CHANNELS:
+        return f"{read[1]} input and {made[1]} output channels"
     return None
