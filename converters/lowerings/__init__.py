@@ -1,0 +1,3 @@
+"""One calibration, three lowerings: Q/DQ on a float graph (`converters.quantize`), strongly typed
+FP16 with Q/DQ (`strong`), and ranges without Q/DQ (`region`); `proof` compares them on a CPU.
+"""

@@ -1,0 +1,185 @@
+"""Lowering 3: no Q/DQ in the graph, a range for every tensor beside it; for calibration caches.
+
+Implicit INT8 and DLA take a scale from every tensor they touch, not only from those that carry a
+Q/DQ pair. The ranges of the pairs are kept; the rest were observed; operators that must see one
+scale on both sides get one, the largest. Never invents a range: a tensor without one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper
+
+from calibration.ranges import Range
+from converters.graph import Array, Graph, rebuilt, renamed
+from converters.passes.shapes import infer_shapes
+from converters.patterns import GATES
+from converters.placement import Placement
+from converters.quantize import shared_ranges
+from converters.rules import (
+    DATA,
+    HIGH_PRECISION,
+    LEVELS,
+    WEIGHT,
+    WEIGHTED,
+    moves_values,
+    r1_scale,
+    r2_weight_amax,
+    r5_inside_fusion,
+)
+from edge.engine.calibration_cache import CalibrationCache
+from edge.engine.releases import Release
+from firmware_bridge.errors import UsageError
+
+POOLING = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
+"""DLA: the ranges of input and output are equal."""
+
+ELEMENT_WISE = frozenset({"Add", "Sub", "Mul", "Max", "Min", "Sum"})
+"""DLA: the ranges of all inputs are equal, the larger. The output has its own."""
+
+
+def region(model: ModelProto) -> tuple[str, ...]:
+    """Every tensor that needs a range, in graph order: float32, and not made by what stays in float
+    for its numbers (rule R9)."""
+    graph = Graph(model)
+    made = [
+        name
+        for node in graph.nodes
+        if node.op_type not in HIGH_PRECISION
+        for name in node.output
+        if name
+    ]
+    return tuple(name for name in (*graph.inputs, *made) if graph.is_float(name))
+
+
+def to_observe(model: ModelProto) -> tuple[str, ...]:
+    """The tensors of the region whose range does not follow from another's."""
+    graph = Graph(model)
+    moved = {name for node in graph.nodes if moves_values(node) for name in node.output}
+    return tuple(name for name in region(model) if name not in moved)
+
+
+def region_amax(
+    model: ModelProto, placement: Placement, ranges: Mapping[str, Range]
+) -> dict[str, float]:
+    """The magnitude that INT8 covers in every tensor of the region.
+
+    Raises:
+        UsageError: a tensor has no range and none follows from its neighbours.
+    """
+    graph = Graph(model)
+    known = {name: seen.amax for name, seen in ranges.items()}
+    known |= {name: seen.amax for name, seen in shared_ranges(placement, ranges).items()}
+    members = region(model)
+    group = {name: {name} for name in members}
+    for names in _equal(graph):
+        joined = set().union(*(group[name] for name in names if name in group))
+        for name in joined:
+            group[name] = joined
+    found: dict[str, float] = {}
+    for name in members:
+        seen = [known[other] for other in group[name] if other in known]
+        if not seen:
+            raise UsageError(
+                f"tensor '{name}' has no range",
+                expected="a range for every tensor of the INT8 region, observed or following from "
+                "a neighbour",
+                found=f"ranges of {len(known)} tensors, not of this one",
+                remedy="take the ranges again: brakepoint convert MISSION --out DIR",
+            )
+        found[name] = max(seen)
+    return found
+
+
+def to_cache(amax: Mapping[str, float], release: Release) -> CalibrationCache:
+    """The calibration cache of the region for one release."""
+    return CalibrationCache(release, {name: float(r1_scale(seen)) for name, seen in amax.items()})
+
+
+def fake_quantized(
+    model: ModelProto, placement: Placement, scales: Mapping[str, float]
+) -> ModelProto:
+    """The float graph with every tensor of `scales` rounded to its INT8 steps, in plain arithmetic.
+
+    What implicit INT8 computes: tensors inside a fusion are never stored, and the graph's outputs
+    are float, so neither is rounded. Weights of the operators that the placement quantizes are
+    rounded by channel.
+    """
+    graph = Graph(model)
+    spared = {*r5_inside_fusion(graph), *graph.outputs}
+    constants: dict[str, Array] = {
+        "int8/low": np.asarray(-LEVELS - 1, np.float32),
+        "int8/high": np.asarray(LEVELS, np.float32),
+    }
+    constants |= _rounded_weights(graph, placement)
+    rounded: dict[str, str] = {}
+    nodes: list[NodeProto] = []
+
+    def add(names: Iterator[str]) -> None:
+        for name in names:
+            if name in scales and name not in spared:
+                constants[f"{name}/scale"] = np.asarray(scales[name], np.float32)
+                nodes.extend(_round(name))
+                rounded[name] = f"{name}/rounded"
+
+    add(iter(graph.inputs))
+    for node in graph.nodes:
+        nodes.append(renamed(node, {name: rounded.get(name, name) for name in node.input}))
+        add(iter(node.output))
+    return infer_shapes(rebuilt(model, nodes=nodes, initializers=constants))
+
+
+def _equal(graph: Graph) -> Iterator[list[str]]:
+    """Tensors that must have one range."""
+    for node in graph.nodes:
+        floats = [name for name in node.input if graph.is_float(name)]
+        taken = [name for name in floats if name not in graph.initializers]
+        if moves_values(node):
+            yield [node.input[0], *node.output]
+        elif node.op_type in POOLING or node.op_type == "Concat":
+            yield [*taken, *node.output]
+        elif node.op_type in ELEMENT_WISE and not _is_gate(graph, node):
+            yield taken
+
+
+def _is_gate(graph: Graph, node: NodeProto) -> bool:
+    """x * sigmoid(x) is one fused activation: 0..1 as wide as x would leave the gate few steps."""
+    makers = [graph.producer.get(name) for name in node.input]
+    return node.op_type == "Mul" and any(
+        maker is not None and maker.op_type in GATES for maker in makers
+    )
+
+
+def _rounded_weights(graph: Graph, placement: Placement) -> dict[str, Array]:
+    quantized = {read.node for read in placement.reads if read.slot == DATA}
+    found: dict[str, Array] = {}
+    for node in graph.nodes:
+        if node.op_type not in WEIGHTED or node.name not in quantized:
+            continue
+        name = node.input[WEIGHT]
+        constant, axis = graph.constant(name), placement.weights[name]
+        assert constant is not None  # R3
+        weight = constant.astype(np.float32)
+        shape = [1] * weight.ndim
+        shape[axis] = -1
+        scale = r1_scale(r2_weight_amax(weight, axis)).reshape(shape)
+        steps = np.clip(np.rint(weight / scale), -LEVELS - 1, LEVELS)
+        found[name] = (steps * scale).astype(np.float32)
+    return found
+
+
+def _round(name: str) -> list[NodeProto]:
+    scale = f"{name}/scale"
+    return [
+        helper.make_node("Div", [name, scale], [f"{name}/steps"], name=f"{name}/Div"),
+        helper.make_node("Round", [f"{name}/steps"], [f"{name}/near"], name=f"{name}/Round"),
+        helper.make_node(
+            "Clip",
+            [f"{name}/near", "int8/low", "int8/high"],
+            [f"{name}/held"],
+            name=f"{name}/Clip",
+        ),
+        helper.make_node("Mul", [f"{name}/held", scale], [f"{name}/rounded"], name=f"{name}/Mul"),
+    ]

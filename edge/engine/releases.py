@@ -1,0 +1,136 @@
+"""Which TensorRT release wants what: the one table of version facts. Everything else asks it.
+
+Sources: what the releases export (`tests/engine/tensorrt_api`) and NVIDIA's release notes. A
+release outside the table is refused, never guessed at. Imports no TensorRT.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from firmware_bridge.errors import UsageError
+
+Backend = Literal["tensorrt", "rtx"]
+
+Lowering = Literal["qdq", "strong", "ranges"]
+
+LOWERINGS: dict[Lowering, str] = {
+    "qdq": "Q/DQ on a float graph, INT8 and FP16 by builder flags",
+    "strong": "strongly typed: Q/DQ and FP16 written into the graph",
+    "ranges": "a float graph and a range for every tensor, from a calibration cache",
+}
+
+MODULES: dict[Backend, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
+"""Backend -> Python module."""
+
+
+class Release(NamedTuple):
+    """A TensorRT release; orders as releases do."""
+
+    major: int
+    minor: int
+    patch: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True)
+class BuilderRow:
+    """What a range of releases wants of a builder.
+
+    Attributes:
+        since, before: first release of the row, and the first that is not in it.
+        network_flags: members of NetworkDefinitionCreationFlag.
+        precision_flags: members of BuilderFlag that ask for INT8 and FP16.
+        lowering: the form of the network that is built for the GPU.
+        dla_lowering: the form that DLA takes; None where the release has no DLA.
+        monitor: whether IProgressMonitor exists.
+        timing_cache: whether a timing cache does anything.
+        compute_capabilities: whether the target GPUs are named (else it is the GPU that is there).
+    """
+
+    backend: Backend
+    since: Release
+    before: Release
+    network_flags: tuple[str, ...]
+    precision_flags: tuple[str, ...]
+    lowering: Lowering
+    dla_lowering: Lowering | None
+    monitor: bool = True
+    timing_cache: bool = True
+    compute_capabilities: bool = False
+
+
+WEAK, TYPED = ("INT8", "FP16"), ("STRONGLY_TYPED",)
+
+BUILDERS: tuple[BuilderRow, ...] = (
+    BuilderRow(
+        "tensorrt",
+        Release(8, 6, 0),
+        Release(9, 0, 0),
+        network_flags=("EXPLICIT_BATCH",),
+        precision_flags=WEAK,
+        lowering="qdq",
+        dla_lowering="ranges",
+        monitor=False,
+    ),
+    # EXPLICIT_BATCH is still exported, but means nothing from 10 on.
+    BuilderRow("tensorrt", Release(10, 0, 0), Release(10, 8, 0), (), WEAK, "qdq", "ranges"),
+    BuilderRow("tensorrt", Release(10, 8, 0), Release(10, 12, 0), (), WEAK, "qdq", None),
+    BuilderRow("tensorrt", Release(10, 12, 0), Release(11, 4, 1), TYPED, (), "strong", None),
+    BuilderRow("tensorrt", Release(11, 4, 1), Release(12, 0, 0), TYPED, (), "strong", "strong"),
+    BuilderRow(
+        "rtx",
+        Release(1, 4, 0),
+        Release(2, 0, 0),
+        network_flags=TYPED,
+        precision_flags=(),
+        lowering="strong",
+        dla_lowering=None,
+        timing_cache=False,
+        compute_capabilities=True,
+    ),
+)
+
+CACHE_RELEASES = (Release(8, 6, 1), Release(10, 3, 0))
+"""Releases that a conversion writes calibration caches for. Another release calibrates again at the
+sight of their header."""
+
+
+def parse_release(text: str) -> Release:
+    """The release in a version text such as "10.3.0" or "1.7.1.116".
+
+    Raises:
+        UsageError: it is not one.
+    """
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    if found is None:
+        raise UsageError(
+            f"'{text}' is no TensorRT release",
+            expected="major.minor.patch, such as 10.3.0",
+            found=text,
+            remedy="correct the release",
+        )
+    return Release(int(found[1]), int(found[2]), int(found[3] or 0))
+
+
+def builder_row(backend: Backend, release: Release) -> BuilderRow:
+    """The row of a release.
+
+    Raises:
+        UsageError: no row; nothing is known of that release.
+    """
+    for row in BUILDERS:
+        if row.backend == backend and row.since <= release < row.before:
+            return row
+    rows = [row for row in BUILDERS if row.backend == backend]
+    known = ", ".join(f"{row.since} to before {row.before}" for row in rows)
+    raise UsageError(
+        f"{MODULES[backend]} {release} is not known to this version of brakepoint",
+        expected=f"a release in: {known}",
+        found=str(release),
+        remedy="install a known release, or a brakepoint that knows this one",
+    )
