@@ -39,14 +39,14 @@ def average_precision_50(
     if len(truths) != len(found):
         raise ValueError(f"{len(truths)} frames of truth, {len(found)} of detections")
     annotations = [
-        {"image_id": frame, "category_id": int(label), **_coco_box(box), "iscrowd": 0}
+        {"image_id": frame, "category_id": int(label), **coco_box(box), "iscrowd": 0}
         for frame, truth in enumerate(truths)
         for box, label in zip(truth.boxes, truth.labels, strict=True)
     ]
     for number, row in enumerate(annotations, start=1):
         row["id"] = number
     results = [
-        {"image_id": frame, "category_id": int(label), "score": float(score), **_coco_box(box)}
+        {"image_id": frame, "category_id": int(label), "score": float(score), **coco_box(box)}
         for frame, seen in enumerate(found)
         for box, label, score in zip(seen.boxes, seen.labels, seen.scores, strict=True)
     ]
@@ -73,7 +73,8 @@ def average_precision_50(
     ]
 
 
-def _coco_box(box: NDArray[np.float32]) -> dict[str, object]:
+def coco_box(box: NDArray[np.float32]) -> dict[str, object]:
+    """A box x1 y1 x2 y2 as pycocotools wants it."""
     x1, y1, x2, y2 = (float(value) for value in box)
     return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
 
@@ -116,10 +117,11 @@ def matched(wanted: Detections, offered: Detections, *, iou_threshold: float) ->
     return partner
 
 
-def wilson_95(found: int, of: int) -> tuple[float, float]:
+def wilson_95(found: float, of: float) -> tuple[float, float]:
     """The 95 % interval of a share found / of, 0..1; (0, 1) where `of` is 0.
 
-    Source: Wilson's score interval (1927), which stays inside 0..1 for small counts.
+    Source: Wilson's score interval (1927), which stays inside 0..1 for small counts. Counts need
+    not be whole: an effective count may be given.
     """
     if not of:
         return 0.0, 1.0

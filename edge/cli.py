@@ -43,6 +43,11 @@ VERBS: dict[str, Verb] = {
     "convert": Verb(
         "converters.cli:convert", "write float, INT8 and CPU graphs with proof", "convert"
     ),
+    "evaluate": Verb(
+        "calibration.evaluation.verb:evaluate",
+        "judge a network on labelled frames, with intervals",
+        "convert",
+    ),
     "lint": Verb("converters.cli_lint:lint", "check anyone's INT8 file by the rules", "convert"),
     "run": Verb("edge.cli_run:run", "camera frames to safety actions, under budgets", "cpu,camera"),
     "scenes": Verb("edge.cli_scenes:scenes", "write a generated road clip", "camera"),

@@ -71,6 +71,42 @@ def pictures(place: Place, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Bg
             continue
 
 
+def whole_pictures(place: Place, entries: Sequence[Entry]) -> Iterator[tuple[Entry, BgrImage, str]]:
+    """(entry, picture, sha256 as a lock has it) of every entry, files first, one at a time.
+
+    Raises:
+        Missing: naming the first record that cannot be read.
+    """
+    for entry in entries:
+        if entry.row is None:
+            data = place.read(entry.file)
+            try:
+                image = decoded(data, entry.file)
+            except UnreadablePicture as error:
+                raise _no_picture(place, entry.name, str(error)) from error
+            yield entry, image, hashlib.sha256(data).hexdigest()
+    for file, rows in _by_container(entries).items():
+        left = dict(rows)
+        fault = "the file ends before this frame"
+        try:
+            for entry, image, row in _unpacked(place, file, rows):
+                del left[entry.row if entry.row is not None else -1]
+                yield entry, image, hashlib.sha256(row).hexdigest()
+        except ValueError as error:
+            fault = str(error)
+        for entry in left.values():
+            raise _no_picture(place, entry.name, fault)
+
+
+def _no_picture(place: Place, name: str, fault: str) -> Missing:
+    return Missing(
+        f"{name} in {place.given} cannot be read",
+        expected="a whole picture",
+        found=fault,
+        remedy="restore or remove it; all findings: brakepoint data check " + place.given,
+    )
+
+
 def digests(place: Place, names: Iterable[str], *, progress: Advance) -> list[LockedFile]:
     """The files, whole, in the given order. Raises Missing where one cannot be read."""
     wanted = list(names)

@@ -5,6 +5,8 @@ There is no fallback to another precision or file: it says what is missing and w
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +33,25 @@ def choose_model(folder: Path, mission: Mission, precision: Literal["float", "in
         NotTrusted: made for another mission, or changed since it was judged.
         GateFailed: its gates failed.
     """
+    name = MODEL_FILES[mission.target.backend, precision]
+    report = _report(folder, mission)
+    with _whole(folder, name):
+        _gates_passed(report, name, folder, precision)
+    return judged_file(folder, mission, name)
+
+
+def judged_file(folder: Path, mission: Mission, name: str) -> Path:
+    """An artifact in `folder`, for looking at: whatever its gates said, but the one they judged.
+
+    Raises Missing and NotTrusted as `choose_model` does.
+    """
+    report = _report(folder, mission)
+    with _whole(folder, name):
+        _unchanged(report, name, folder)
+    return folder / name
+
+
+def _report(folder: Path, mission: Mission) -> dict[str, Any]:
     report = read_json(folder / "report.json", REPORT_SCHEMA)
     wanted = contract_digest(mission)
     if report.get("contract") != wanted:
@@ -40,10 +61,14 @@ def choose_model(folder: Path, mission: Mission, precision: Literal["float", "in
             found=f"those of {report.get('mission')} ({str(report.get('contract'))[:12]})",
             remedy=f"convert again: brakepoint convert MISSION --out {folder}",
         )
-    name = MODEL_FILES[mission.target.backend, precision]
+    return report
+
+
+@contextlib.contextmanager
+def _whole(folder: Path, name: str) -> Iterator[None]:
+    """Turns what a damaged report breaks into one message."""
     try:
-        _gates_passed(report, name, folder, precision)
-        _unchanged(report, name, folder)
+        yield
     except (KeyError, TypeError) as error:
         raise NotTrusted(
             f"{folder / 'report.json'} is not whole",
@@ -51,7 +76,6 @@ def choose_model(folder: Path, mission: Mission, precision: Literal["float", "in
             found=f"{type(error).__name__}: {error}",
             remedy=f"convert again: brakepoint convert MISSION --out {folder}",
         ) from error
-    return folder / name
 
 
 def _gates_passed(report: dict[str, Any], name: str, folder: Path, precision: str) -> None:

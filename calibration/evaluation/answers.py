@@ -1,0 +1,239 @@
+"""What networks say of each frame, beside what is true: the one thing that evaluation adds up.
+
+An `Answer` hangs on its frame alone, so frames may be looked at in any order, in any process, and
+put together again. Pictures are gone once they were looked at. Never adds anything up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.evaluation.examples import Picture, Source
+from calibration.metrics import Truth
+from calibration.sessions import CannotRun, Kernels, ModelSession
+from edge.contract.classify import HeadSpec, top
+from edge.contract.decode import NetworkSpec, output_shapes, perceive, with_threshold
+from edge.contract.mission import Model
+from edge.contract.perception import BgrImage, Detections, Known
+from edge.contract.preprocess import PreprocessSpec, preprocess
+from firmware_bridge.errors import UsageError
+
+SCORE_MIN = 0.01
+"""Detections are decoded from this score on: AP needs the unsure ones too."""
+
+Change = Callable[[BgrImage, str], BgrImage]
+"""What is done to a picture, given the name of its frame, before it is looked at."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model in memory, and how it is run.
+
+    Attributes:
+        name: for people: its file.
+        model: the ONNX file's bytes.
+        kernels: see `calibration.sessions`.
+        precision: "float", "int8" or "as given".
+    """
+
+    name: str
+    model: bytes
+    kernels: Kernels
+    precision: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a mission's networks are fed and read, as plain values that travel."""
+
+    spec: NetworkSpec
+    preprocess: PreprocessSpec
+    threads: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the input in pixels."""
+        return self.preprocess.width_px, self.preprocess.height_px
+
+    @property
+    def classifies(self) -> bool:
+        """The main output names the whole picture."""
+        return isinstance(self.spec.main, HeadSpec)
+
+
+def reading_of(model: Model, *, threads: int) -> Reading:
+    """How the mission's model is fed and read."""
+    return Reading(model.network_spec, model.preprocess_spec, threads)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One frame as one network sees it.
+
+    Attributes:
+        name, group, conditions, sha256: see `Picture`.
+        truth: objects that are there; None where pictures are classified whole.
+        found: detections with a score of SCORE_MIN; none where the output cannot be right.
+        label, said, share: row of the true label, of the likeliest one (-1: the output cannot be
+            right) and its softmax share.
+        road, said_road: the same rows of the condition head; None where there is no truth or head.
+        fault: why the output cannot be right; "" where it can.
+    """
+
+    name: str
+    group: str
+    conditions: tuple[str, ...]
+    sha256: str
+    truth: Truth | None
+    found: Detections | None
+    label: int | None
+    said: int | None
+    share: float
+    road: int | None
+    said_road: int | None
+    fault: str
+
+
+Answers = dict[str, list[Answer]]
+"""Name of a network -> its answers."""
+
+
+def answers(
+    networks: Mapping[str, Network],
+    reading: Reading,
+    source: Source,
+    *,
+    change: Change | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Answers:
+    """What every network says of every frame of `source`; each picture is read once.
+
+    Raises:
+        UsageError: a model that cannot run, or puts out other shapes than the mission's.
+        Missing, NotTrusted: a frame that cannot be read, or is not the one that was locked.
+    """
+    sessions = {name: opened(network, reading) for name, network in networks.items()}
+    found: Answers = {name: [] for name in networks}
+    for done, picture in enumerate(source.pictures(), start=1):
+        image = picture.image if change is None else change(picture.image, picture.name)
+        x, placement = preprocess(image, reading.preprocess)
+        for name, session in sessions.items():
+            try:
+                outputs = [
+                    np.asarray(raw, np.float32) for raw in session.run({session.inputs[0]: x})
+                ]
+            except CannotRun as error:
+                raise _cannot_run(networks[name], str(error)) from error
+            if reading.classifies:
+                found[name].append(_named(picture, outputs, reading))
+                continue
+            seen = perceive(
+                outputs,
+                with_threshold(reading.spec, SCORE_MIN),
+                placement=placement,
+                input_size=reading.size,
+                frame_size=(image.shape[1], image.shape[0]),
+            )
+            found[name].append(
+                _answer(
+                    picture,
+                    outputs,
+                    reading,
+                    found=seen.detections if isinstance(seen, Known) else Detections.empty(),
+                    fault="" if isinstance(seen, Known) else seen.reason,
+                )
+            )
+        advance(done)
+    return found
+
+
+def _named(picture: Picture, outputs: list[NDArray[np.float32]], reading: Reading) -> Answer:
+    assert isinstance(reading.spec.main, HeadSpec)
+    try:
+        said, share = top(outputs[0], reading.spec.main)
+    except ValueError as error:
+        return _answer(picture, outputs, reading, said=-1, fault=str(error))
+    return _answer(picture, outputs, reading, said=said, share=share)
+
+
+def _answer(
+    picture: Picture,
+    outputs: list[NDArray[np.float32]],
+    reading: Reading,
+    *,
+    found: Detections | None = None,
+    said: int | None = None,
+    share: float = 0.0,
+    fault: str = "",
+) -> Answer:
+    said_road = None
+    if reading.spec.condition is not None and picture.road is not None:
+        try:
+            said_road = top(outputs[1], reading.spec.condition)[0]
+        except ValueError:
+            said_road = -1
+    return Answer(
+        name=picture.name,
+        group=picture.group,
+        conditions=picture.conditions,
+        sha256=picture.sha256,
+        truth=picture.truth,
+        found=found,
+        label=picture.label,
+        said=said,
+        share=share,
+        road=None if said_road is None else picture.road,
+        said_road=said_road,
+        fault=fault,
+    )
+
+
+def opened(network: Network, reading: Reading) -> ModelSession:
+    """The session of a network; one is kept in each process, since shards come one by one.
+
+    Raises:
+        UsageError: it cannot run, or does not fit the mission.
+    """
+    return _opened(network, reading)
+
+
+@lru_cache(maxsize=4)
+def _opened(network: Network, reading: Reading) -> ModelSession:
+    width_px, height_px = reading.size
+    wanted = list(output_shapes(reading.spec, width_px, height_px).values())
+    try:
+        session = ModelSession(network.model, threads=reading.threads, kernels=network.kernels)
+        if len(session.inputs) != 1:
+            raise _cannot_run(network, f"{len(session.inputs)} inputs")
+        blank = np.zeros((1, 3, height_px, width_px), np.float32)
+        shapes = [np.shape(raw) for raw in session.run({session.inputs[0]: blank})]
+    except CannotRun as error:
+        raise _cannot_run(network, str(error)) from error
+    if shapes != wanted:
+        main = reading.spec.main
+        labels = len(main.labels) if isinstance(main, HeadSpec) else main.classes
+        raise UsageError(
+            f"{network.name} does not fit the mission",
+            expected=f"outputs {_listed(wanted)}, for {labels} labels",
+            found=f"outputs {_listed(shapes)}",
+            remedy="correct model.labels and model.decode, or give the model of this mission",
+        )
+    return session
+
+
+def _cannot_run(network: Network, found: str) -> UsageError:
+    return UsageError(
+        f"{network.name} cannot run on the mission's picture",
+        expected="a whole ONNX file with one picture as input, of the mission's size",
+        found=found,
+        remedy="correct model.input in the mission, or convert again",
+    )
+
+
+def _listed(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join(str(list(shape)) for shape in shapes)

@@ -1,0 +1,206 @@
+"""Which frames an evaluation looks at: of a locked data set, of one that is read now, or generated.
+
+Refuses a set without labels, and a split that is not there; tells what it leaves out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.dataset.lock import SCHEMA as LOCK_SCHEMA
+from calibration.dataset.lock import read_lock
+from calibration.dataset.places import Place, place_at
+from calibration.dataset.readers.table import READERS, format_of
+from calibration.dataset.records import Entry
+from calibration.evaluation.examples import PlaceSource, Source, scenes
+from calibration.evaluation.naming import Naming, named
+from edge.contract.mission import Mission
+from edge.scenes.world import SCENE_LABELS
+from firmware_bridge.errors import Missing, UsageError
+
+FITTED = "train"
+"""The split that networks are fitted on: left out where there are others, unless asked for."""
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The frames, and what a reader of the figures must know of them.
+
+    Attributes:
+        given: name of the folder, file or lock, never where it lies; a URL; "generated scenes".
+        version: data version of the lock; None without one.
+        split: which part.
+        left_out: word -> how many labels (of objects or pictures) the model has no name for.
+        unlabelled: records that say nothing of what is to be judged.
+    """
+
+    source: Source
+    naming: Naming
+    given: str
+    version: str | None
+    split: str
+    left_out: dict[str, int]
+    unlabelled: int
+
+
+def choose(
+    mission: Mission,
+    *,
+    data: str | None,
+    split: str | None,
+    scene_count: int,
+    only: Sequence[str] = (),
+) -> Chosen:
+    """Frames with labels that the mission's model has names for.
+
+    `data` is a data set or a lock of one; without it the mission's own data are taken. `only` are
+    labels of the model to judge, all by default.
+
+    Raises:
+        Missing: no data set, or no such file.
+        UsageError: no labels, none that the model knows, or no such split.
+        NotTrusted: a damaged lock.
+    """
+    if data is None and mission.data.kind == "scenes":
+        return _scenes(mission, scene_count, split, only)
+    given = data if data is not None else str(mission.data.root)
+    place, entries, version, digests = _read(given)
+    part, entries = _part(given, entries, split)
+    classifies = mission.model.decode.kind == "classify"
+    labelled = [e for e in entries if (e.label if classifies else e.boxes) is not None]
+    words = Counter(word for entry in labelled for word in _words(entry, classifies))
+    if not words:
+        raise UsageError(
+            f"{given} cannot judge {mission.name}",
+            expected="a label for every picture" if classifies else "boxes with labels",
+            found=f"{len(entries)} records without any",
+            remedy="choose a labelled data set: --data ROOT",
+        )
+    naming = _only(named(words, mission.model.labels), mission.model.labels, only)
+    if classifies:
+        labelled = [entry for entry in labelled if entry.label in naming.rows]
+    return Chosen(
+        source=PlaceSource(place, tuple(labelled), naming, digests),
+        naming=naming,
+        given=given if "://" in given else Path(given).name,
+        version=version,
+        split=part,
+        left_out={word: words[word] for word in naming.left_out},
+        unlabelled=sum((e.label if classifies else e.boxes) is None for e in entries),
+    )
+
+
+def _words(entry: Entry, classifies: bool) -> Iterable[str]:
+    if classifies:
+        return () if entry.label is None else (entry.label,)
+    return [box.label for box in entry.boxes or ()]
+
+
+def _read(given: str) -> tuple[Place, Sequence[Entry], str | None, dict[str, str]]:
+    """Place, records, data version and vouched digests."""
+    if _is_lock(given):
+        lock = read_lock(Path(given))
+        entries = [
+            Entry(
+                name=record.name,
+                file=record.file,
+                group=record.group,
+                row=record.row,
+                label=record.label,
+                boxes=record.boxes,
+                conditions=record.conditions,
+                split=record.split,
+            )
+            for record in lock.records
+        ]
+        digests = {record.name: record.sha256 for record in lock.records}
+        return place_at(lock.source), entries, lock.version, digests
+    place = place_at(given)
+    reading = READERS[format_of(place, None)].read(place, 1.0)
+    if reading.problems:
+        first = reading.problems[0]
+        raise UsageError(
+            f"{given} has {len(reading.problems)} labels that cannot be meant",
+            expected="labels as its format has them, each with its picture",
+            found=f"{first.where}: {first.what}",
+            remedy=f"correct them; all findings: brakepoint data check {given}",
+        )
+    return place, reading.entries, None, {}
+
+
+def _is_lock(given: str) -> bool:
+    path = Path(given)
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return LOCK_SCHEMA.encode() in stream.read(200) or path.name.endswith(".lock.json")
+
+
+def _part(given: str, entries: Sequence[Entry], split: str | None) -> tuple[str, list[Entry]]:
+    """Name of the part, and its records."""
+    found = Counter(entry.split for entry in entries if entry.split is not None)
+    if split is None:
+        others = [entry for entry in entries if entry.split != FITTED]
+        if found[FITTED] and others:
+            return f"all but {FITTED}", others
+        return ALL, list(entries)
+    if split == ALL:
+        return ALL, list(entries)
+    if split not in found:
+        raise UsageError(
+            f"{given} has no split '{split}'",
+            expected=", ".join((*sorted(found), ALL)),
+            found=split,
+            remedy="name one of them, or leave out --split",
+        )
+    return split, [entry for entry in entries if entry.split == split]
+
+
+def _only(naming: Naming, labels: Sequence[str], only: Sequence[str]) -> Naming:
+    """The naming with the labels asked for alone."""
+    there = {labels[row] for row in naming.judged}
+    if missing := [label for label in only if label not in there]:
+        raise UsageError(
+            f"'{missing[0]}' cannot be judged",
+            expected=f"labels that the data set and the model have: {', '.join(sorted(there))}",
+            found=missing[0],
+            remedy="correct --labels",
+        )
+    if not only:
+        return naming
+    rows = {word: row for word, row in naming.rows.items() if labels[row] in only}
+    return Naming(rows, naming.left_out)
+
+
+def _scenes(mission: Mission, count: int, split: str | None, only: Sequence[str]) -> Chosen:
+    if split is not None:
+        raise UsageError(
+            "generated scenes have no splits",
+            expected="no --split: all of them are unseen",
+            found=split,
+            remedy="leave out --split, or choose a data set: --data ROOT",
+        )
+    if count < 1:
+        raise Missing(
+            "there is nothing to evaluate on",
+            expected="one scene or more",
+            found=str(count),
+            remedy="for example --scenes 200",
+        )
+    labels = mission.model.labels
+    naming = _only(named(SCENE_LABELS, labels), labels, only)
+    camera = mission.camera
+    return Chosen(
+        source=scenes(count, width_px=camera.width_px, height_px=camera.height_px, naming=naming),
+        naming=naming,
+        given="generated scenes",
+        version=None,
+        split=ALL,
+        left_out=dict.fromkeys(naming.left_out, 0),
+        unlabelled=0,
+    )

@@ -1,0 +1,166 @@
+"""Puts answers together and makes of them all that is told of a network.
+
+The same answers give the same bytes, in whatever order and from however many processes they came.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from calibration.dataset.folds import folds
+from calibration.evaluation.answers import SCORE_MIN, Answer, Network, Reading
+from calibration.evaluation.classification import classification_tables, condition_head
+from calibration.evaluation.data import Chosen
+from calibration.evaluation.detection import IOU_MIN, detected, detection_tables
+from calibration.evaluation.grouping import Groups
+from calibration.evaluation.values import Row, Spread, Tables, plain_tables
+from calibration.intervals import REPLICATES, SEED
+from edge.contract.artifact import digest_json
+from edge.contract.classify import HeadSpec
+from edge.contract.mission import Mission
+from edge.contract.model_digest import contract_digest
+
+SCHEMA = "brakepoint.evaluation/1"
+
+SOURCES = {
+    "AP": "COCO, 101 recall points, 100 detections a frame and label; pycocotools",
+    "shares": "Wilson 1927 on the effective count (Kish 1965): frames of one group are alike",
+    "others": f"cluster bootstrap by group, {REPLICATES} resamples, seed {SEED}",
+    "level": "95 %",
+}
+"""Where figures and intervals come from."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One network on one set of frames."""
+
+    mission: Mission
+    network: Network
+    chosen: Chosen
+    tables: Tables
+    data_digest: str
+
+    def payload(self) -> dict[str, Any]:
+        """The evaluation as plain values, without its schema."""
+        model = self.mission.model
+        return {
+            "mission": self.mission.name,
+            "contract": contract_digest(self.mission),
+            "task": "classification" if model.decode.kind == "classify" else "detection",
+            "model": {
+                "file": self.network.name,
+                "sha256": hashlib.sha256(self.network.model).hexdigest(),
+                "precision": self.network.precision,
+                "kernels": self.network.kernels,
+            },
+            "data": {
+                "given": self.chosen.given,
+                "version": self.chosen.version,
+                "digest": self.data_digest,
+                "split": self.chosen.split,
+                "frames": len(self.tables.frames),
+                "groups": len({frame.group for frame in self.tables.frames}),
+                "left_out": self.chosen.left_out,
+                "unlabelled": self.chosen.unlabelled,
+            },
+            "labels": list(model.labels),
+            "judged": list(self.chosen.naming.judged),
+            "score_min": {"mission": model.decode.score_threshold, "AP": SCORE_MIN},
+            "iou_min": IOU_MIN,
+            "sources": SOURCES,
+            **plain_tables(self.tables),
+        }
+
+
+def written(evaluation: Evaluation) -> bytes:
+    """The evaluation as its file has it: schema first, one frame a line, so that it reads well."""
+    payload = {"schema": SCHEMA, **evaluation.payload()}
+    frames = payload.pop("frames")
+    head = json.dumps(payload, indent=1, allow_nan=False).removesuffix("\n}")
+    lines = ",\n".join(json.dumps(frame, allow_nan=False) for frame in frames)
+    return f'{head},\n "frames": [\n{lines}\n ]\n}}\n'.encode()
+
+
+def in_order(chosen: Chosen, answers: Sequence[Answer]) -> list[Answer]:
+    """Answers in the order of the source's frames, whichever order they came in.
+
+    Raises:
+        ValueError: a frame is missing, or was answered twice: a defect of whoever parted the work.
+    """
+    by_name = {answer.name: answer for answer in answers}
+    wanted = [example.name for example in chosen.source.examples]
+    if len(answers) != len(wanted) or set(by_name) != set(wanted):
+        raise ValueError(f"{len(answers)} answers for {len(wanted)} frames")
+    return [by_name[name] for name in wanted]
+
+
+def digest_of(answers: Sequence[Answer]) -> str:
+    """One digest of the pictures and of what is true in them, as hex."""
+    return digest_json(
+        [
+            [
+                answer.name,
+                answer.sha256,
+                answer.label,
+                None
+                if answer.truth is None
+                else [answer.truth.boxes.tolist(), answer.truth.labels.tolist()],
+            ]
+            for answer in answers
+        ]
+    )
+
+
+def tables_of(
+    reading: Reading, labels: Sequence[str], *, chosen: Chosen, answers: Sequence[Answer]
+) -> Tables:
+    """Every figure of answers in order."""
+    groups = Groups.named(answers)
+    threshold = reading.spec.main.score_threshold
+    if isinstance(reading.spec.main, HeadSpec):
+        return classification_tables(answers, labels, groups, score_min=threshold)
+    seen = detected(answers, labels, chosen.naming.judged, score_min=threshold)
+    tables = detection_tables(answers, seen, groups)
+    return dataclasses.replace(tables, condition_head=condition_head(answers, groups))
+
+
+def with_folds(
+    tables: Tables,
+    reading: Reading,
+    labels: Sequence[str],
+    *,
+    chosen: Chosen,
+    answers: Sequence[Answer],
+    k: int,
+) -> Tables:
+    """The same tables with the spread of every overall figure over `k` folds by whole groups.
+
+    The network is not fitted again: this tells how much its figures hang on the frames. Raises
+    UsageError where there are fewer groups than folds.
+    """
+    strata = {
+        answer.name: [*answer.conditions, *([] if answer.label is None else [str(answer.label)])]
+        for answer in answers
+    }
+    rows: list[Row] = []
+    for fold in folds(answers, k, seed=0, strata=lambda answer: strata[answer.name]):
+        part = [answers[row] for row in fold.judge]
+        rows.append(tables_of(reading, labels, chosen=chosen, answers=part).overall)
+    spreads: dict[str, Spread] = {}
+    for name in tables.overall.figures:
+        each = tuple(row.figures[name].value for row in rows)
+        known = [value for value in each if value is not None]
+        spreads[name] = Spread(
+            each,
+            float(np.mean(known)) if known else None,
+            float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        )
+    return dataclasses.replace(tables, folds=spreads)

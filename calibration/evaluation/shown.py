@@ -1,0 +1,66 @@
+"""An evaluation as tables on a terminal. Prints; never computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from calibration.evaluation.evaluate import Evaluation
+from calibration.evaluation.values import Figure, Row
+
+
+def show(console: Console, evaluation: Evaluation) -> None:
+    """What was evaluated on what, and its tables."""
+    tables, chosen = evaluation.tables, evaluation.chosen
+    groups = len({frame.group for frame in tables.frames})
+    console.print(
+        f"{evaluation.network.name} ({evaluation.network.precision}) on {chosen.given}, "
+        f"{chosen.split}: {len(tables.frames)} frames in {groups} groups",
+        markup=False,
+    )
+    for word, count in chosen.left_out.items():
+        console.print(f"  left out: {word} ({count}), the model has no such label", markup=False)
+    if chosen.unlabelled:
+        console.print(f"  left out: {chosen.unlabelled} records without labels")
+    if tables.faults:
+        console.print(f"  [bold red]{tables.faults} frames whose output cannot be right[/]")
+    console.print(table_of("overall and by class", [tables.overall, *tables.by_class]))
+    if tables.by_condition:
+        console.print(table_of("by condition", tables.by_condition))
+    if tables.condition_head is not None:
+        console.print(table_of("second head", [tables.condition_head]))
+    if tables.folds:
+        k = len(next(iter(tables.folds.values())).each)
+        spread = Table("figure", "mean", "deviation", title=f"{k} folds", title_justify="left")
+        for name, one in tables.folds.items():
+            spread.add_row(name, number(one.mean), number(one.deviation))
+        console.print(spread)
+
+
+def table_of(title: str, rows: Sequence[Row]) -> Table:
+    """Rows of figures, each with its interval."""
+    names = list(dict.fromkeys(name for row in rows for name in row.figures))
+    table = Table("", title=title, title_justify="left")
+    for column in ("frames", "count", *names):
+        table.add_column(column, justify="right")
+    for row in rows:
+        cells = [told(row.figures[name]) if name in row.figures else "" for name in names]
+        table.add_row(row.name, str(row.frames), str(row.count), *cells)
+    return table
+
+
+def told(figure: Figure) -> str:
+    """0.295 with 0.21-0.38 below it, or a dash."""
+    if figure.value is None:
+        return "-"
+    if figure.interval is None:
+        return number(figure.value)
+    low, high = figure.interval
+    return f"{figure.value:.3f}\n[dim]{low:.2f}-{high:.2f}[/]"
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash."""
+    return "-" if value is None else f"{value:.3f}"

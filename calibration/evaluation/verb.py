@@ -1,0 +1,166 @@
+"""Verb `evaluate`: a network on labelled frames, with counts and intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from calibration.evaluation.answers import Answer, Network, Reading, answers, reading_of
+from calibration.evaluation.data import Chosen, choose
+from calibration.evaluation.evaluate import (
+    SCHEMA,
+    Evaluation,
+    digest_of,
+    in_order,
+    tables_of,
+    with_folds,
+    written,
+)
+from calibration.evaluation.shown import show
+from calibration.sessions import Kernels
+from edge.cli_mission import JsonOption, MissionArgument, SetOption
+from edge.contract.artifact import write_atomic
+from edge.contract.conversion import judged_file
+from edge.contract.loading import load_mission
+from edge.contract.mission import Mission
+from edge.progress import progress_bar
+from firmware_bridge.errors import Missing, UsageError
+
+Precision = Literal["float", "int8", "tensorrt", "both"]
+
+ARTIFACTS: dict[str, tuple[str, Kernels]] = {
+    "float": ("float.onnx", "as_written"),
+    "int8": ("cpu.onnx", "fused"),
+    "tensorrt": ("int8.onnx", "as_written"),
+}
+"""Precision -> file of a conversion and how it runs: as the device's CPU runs it, or step by step
+as the numeric reference of TensorRT."""
+
+GIVEN = "as given"
+
+
+def evaluate(
+    mission: MissionArgument,
+    *,
+    converted: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="folder that `convert` wrote")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="FILE", help="an ONNX file instead")
+    ] = None,
+    precision: Annotated[
+        Precision,
+        typer.Option(help="int8: cpu.onnx; tensorrt: int8.onnx, its reference; both: float, int8"),
+    ] = "float",
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="ROOT_OR_LOCK", help="labelled data set; default: the mission's"),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="part of it, or all; default: all but train")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="A,B", help="judge these labels alone")
+    ] = None,
+    scenes: Annotated[int, typer.Option(metavar="N", help="how many generated scenes")] = 200,
+    folds: Annotated[
+        int | None, typer.Option(metavar="K", help="spread of the figures over K parts")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="write JSON and a page there")
+    ] = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate a network on labelled frames: overall, by class, by condition, with intervals."""
+    loaded = load_mission(mission, set_ or [])
+    networks = _networks(loaded, converted, model, precision)
+    reading = reading_of(loaded.model, threads=loaded.target.threads)
+    chosen = choose(
+        loaded,
+        data=data,
+        split=split,
+        scene_count=scenes,
+        only=[one.strip() for one in labels.split(",")] if labels else (),
+    )
+    with progress_bar() as advance:
+        total = len(chosen.source.examples)
+        found = answers(
+            networks,
+            reading,
+            chosen.source,
+            advance=lambda done: advance("evaluate", done, total),
+        )
+        advance("figures", 0, 0)
+        evaluations = {
+            name: _judged(
+                loaded, network, reading=reading, chosen=chosen, found=found[name], folds=folds
+            )
+            for name, network in networks.items()
+        }
+    if out is not None:
+        for name, evaluation in evaluations.items():
+            write_atomic(out / f"evaluation-{name}.json", written(evaluation))
+    if as_json:
+        told = {name: {"schema": SCHEMA, **one.payload()} for name, one in evaluations.items()}
+        typer.echo(json.dumps(told, indent=1))
+        return
+    console = Console(highlight=False, width=max(110, Console().width))
+    for evaluation in evaluations.values():
+        show(console, evaluation)
+
+
+def _judged(
+    mission: Mission,
+    network: Network,
+    *,
+    reading: Reading,
+    chosen: Chosen,
+    found: list[Answer],
+    folds: int | None,
+) -> Evaluation:
+    ordered = in_order(chosen, found)
+    labels = mission.model.labels
+    tables = tables_of(reading, labels, chosen=chosen, answers=ordered)
+    if folds is not None:
+        tables = with_folds(tables, reading, labels, chosen=chosen, answers=ordered, k=folds)
+    return Evaluation(mission, network, chosen, tables, digest_of(ordered))
+
+
+def _networks(
+    mission: Mission, converted: Path | None, model: Path | None, precision: Precision
+) -> Mapping[str, Network]:
+    """Name -> network, from a conversion or from one file."""
+    if (converted is None) == (model is None):
+        raise UsageError(
+            "say which network to evaluate",
+            expected="either --from DIR, which `convert` wrote, or --model FILE",
+            found="neither" if model is None else "both",
+            remedy="for example --from out --precision int8",
+        )
+    if converted is not None:
+        found = {}
+        for name in ("float", "int8") if precision == "both" else (precision,):
+            file, kernels = ARTIFACTS[name]
+            path = judged_file(converted, mission, file)
+            found[name] = Network(file, _bytes(path), kernels, name)
+        return found
+    assert model is not None
+    return {"model": Network(model.name, _bytes(model), "as_written", GIVEN)}
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Missing(
+            f"no model at {path}",
+            expected="an ONNX file",
+            found=error.strerror or str(error),
+            remedy="correct the path, or write it first: brakepoint convert MISSION --out DIR",
+        ) from error

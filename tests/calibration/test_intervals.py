@@ -1,0 +1,57 @@
+"""Intervals hold the truth about as often as they say, also where frames come in drives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration.intervals import percentile_95, resamples, share_95
+from calibration.metrics import wilson_95
+
+
+def test_lone_frames_have_wilsons_interval() -> None:
+    hit = np.array([1, 0, 1, 1, 0, 1, 1, 1])
+    assert share_95(hit, np.ones(8, np.int64), np.arange(8)) == pytest.approx(wilson_95(6, 8))
+
+
+def test_frames_of_one_drive_count_little() -> None:
+    drives = np.repeat(np.arange(8), 50)
+    hit = np.repeat([1, 0, 1, 1, 0, 1, 1, 1], 50)
+    wide = share_95(hit, np.ones(400, np.int64), drives)
+    narrow = wilson_95(300, 400)
+    assert wide is not None
+    assert wide[0] < narrow[0] - 0.2
+
+
+def test_a_single_drive_tells_nothing_of_others() -> None:
+    assert share_95(np.array([1, 0]), np.array([1, 1]), np.array([0, 0])) is None
+    assert percentile_95([0.1, 0.2], 1) is None
+
+
+def test_all_right_is_not_sure() -> None:
+    interval = share_95(np.ones(90, np.int64), np.ones(90, np.int64), np.repeat(np.arange(3), 30))
+    assert interval is not None
+    assert interval[0] == pytest.approx(wilson_95(3, 3)[0])
+    assert interval[0] < 0.5
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    random = np.random.default_rng(0)
+    drives = np.repeat(np.arange(30), 20)
+    held = 0
+    for _ in range(300):
+        rates = random.beta(6, 2, 30)  # drives differ: their mean is 0.75
+        hit = (random.random(600) < rates[drives]).astype(np.int64)
+        interval = share_95(hit, np.ones(600, np.int64), drives)
+        assert interval is not None
+        held += interval[0] <= 0.75 <= interval[1]
+    assert 0.91 <= held / 300 <= 0.99
+
+
+def test_resamples_draw_whole_groups_and_are_the_same_each_time() -> None:
+    groups = np.array([0, 0, 1, 2, 2, 2])
+    drawn = resamples(groups)
+    assert np.array_equal(drawn, resamples(groups))
+    assert np.array_equal(drawn[:, 0], drawn[:, 1])
+    assert np.array_equal(drawn[:, 3], drawn[:, 5])
+    assert set(drawn[:, [0, 2, 3]].sum(axis=1)) == {3.0}

@@ -1,0 +1,32 @@
+"""Words of data sets in a model's labels."""
+
+from __future__ import annotations
+
+import pytest
+
+from calibration.evaluation.naming import named
+from firmware_bridge.errors import UsageError
+
+
+def test_synonyms_and_broader_words() -> None:
+    found = named(["person", "car", "bus", "hovercraft"], ["pedestrian", "vehicle"])
+    assert found.rows == {"person": 0, "car": 1, "bus": 1}
+    assert found.left_out == ("hovercraft",)
+    assert found.judged == (0, 1)
+
+
+def test_the_models_own_word_wins_over_a_broader_one() -> None:
+    assert named(["car", "Motorbike"], ["vehicle", "car", "motorcycle"]).rows == {
+        "car": 1,
+        "Motorbike": 2,
+    }
+
+
+def test_numbers_are_rows_only_where_no_label_is_one() -> None:
+    assert named(["1"], ["stop", "yield"]).rows == {"1": 1}
+    assert named(["30"], ["20", "30"]).rows == {"30": 1}
+
+
+def test_nothing_in_common_is_refused() -> None:
+    with pytest.raises(UsageError, match="no label in common"):
+        named(["cow"], ["pedestrian"])

@@ -1,0 +1,179 @@
+"""`brakepoint evaluate` end to end: known figures, and one message for bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labelled_road import FRAMES, write_labelled_road
+from tiny_mission import write_mission
+
+from edge.cli import main
+
+
+def call(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *map(str, arguments)])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def mission(tmp_path: Path) -> Path:
+    return write_mission(tmp_path / "mission")
+
+
+@pytest.fixture
+def road(tmp_path: Path) -> Path:
+    return write_labelled_road(tmp_path / "labelled")
+
+
+def told(out: Path, name: str = "model") -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((out / f"evaluation-{name}.json").read_text())
+    return document
+
+
+def test_a_detector_that_finds_everything_is_told_so(
+    mission: Path, road: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    given = ("--model", mission.parent / "tiny.onnx", "--data", road)
+    assert call(mission, *given, "--folds", 2, "--out", out) == 0
+    found = told(out)
+    assert found["schema"] == "brakepoint.evaluation/1"
+    assert found["overall"]["AP50"]["value"] == pytest.approx(1.0)
+    assert found["overall"]["recall"]["value"] == 1.0
+    assert 0.0 < found["overall"]["recall"]["low"] < 1.0
+    assert found["overall"]["count"] == 2 * FRAMES
+    by_class = {row["name"]: row for row in found["by_class"]}
+    assert set(by_class) == {"pedestrian", "vehicle"}  # nobody marked traffic signs
+    conditions = {row["name"]: row["frames"] for row in found["by_condition"]}
+    assert conditions["weather clear"] == conditions["weather rain"] == FRAMES // 2
+    assert found["confusion"]["counts"][0][0] == FRAMES
+    assert len(found["folds"]["AP50"]["each"]) == 2
+    assert found["data"]["groups"] == 4
+
+
+def test_what_is_not_found_is_counted_against_it(mission: Path, road: Path, tmp_path: Path) -> None:
+    table = road / "labels.csv"
+    lines = table.read_text().splitlines()
+    first = lines[1].split(",")
+    table.write_text("\n".join([*lines, ",".join([*first[:3], "vehicle", "30", "2", "40", "9"])]))
+    out = tmp_path / "out"
+    assert call(mission, "--model", mission.parent / "tiny.onnx", "--data", road, "--out", out) == 0
+    found = told(out)
+    assert found["overall"]["recall"]["value"] == pytest.approx(24 / 25)
+    assert found["frames"][0]["missed"] == 1
+    assert found["confusion"]["counts"][1] == [0, FRAMES, 1]
+
+
+def test_a_label_the_model_does_not_know_is_left_out_and_told(
+    mission: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    road = write_labelled_road(tmp_path / "strange", strange=True)
+    assert call(mission, "--model", mission.parent / "tiny.onnx", "--data", road) == 0
+    assert "left out: hovercraft (1)" in capsys.readouterr().out
+
+
+def test_a_conversion_is_judged_in_float_and_int8_at_once(
+    mission: Path, road: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(mission), "--out", str(tmp_path / "c")])
+    assert not ended.value.code
+    out = tmp_path / "out"
+    given = ("--from", tmp_path / "c", "--precision", "both", "--data", road)
+    assert call(mission, *given, "--out", out) == 0
+    assert told(out, "float")["model"]["file"] == "float.onnx"
+    assert told(out, "int8")["model"]["file"] == "cpu.onnx"
+    assert told(out, "int8")["data"]["digest"] == told(out, "float")["data"]["digest"]
+    (tmp_path / "c" / "cpu.onnx").write_bytes(b"another")
+    assert call(mission, *given) == 4
+
+
+def test_a_lock_vouches_for_the_pictures(
+    mission: Path, road: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = tmp_path / "road.lock.json"
+    with pytest.raises(SystemExit):
+        main(["data", "lock", str(road), "--out", str(lock)])
+    given = ("--model", mission.parent / "tiny.onnx", "--data", lock)
+    out = tmp_path / "out"
+    assert call(mission, *given, "--out", out) == 0
+    assert told(out)["data"]["version"] == json.loads(lock.read_text())["version"]
+    (road / "003.png").write_bytes((road / "004.png").read_bytes())
+    assert call(mission, *given) == 4
+    assert "003.png" in capsys.readouterr().err
+
+
+def test_the_second_head_is_judged_on_generated_scenes(root: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    from converters.export import export
+    from converters.zoo import roadnet
+
+    names = ["detections", "condition"]
+    model = export(roadnet(3, 4).eval(), (1, 3, 192, 320), names)
+    onnx.save(model, tmp_path / "roadnet.onnx")
+    out = tmp_path / "out"
+    mission = root / "examples" / "roadnet" / "mission.toml"
+    given = ("--model", tmp_path / "roadnet.onnx", "--scenes", 6)
+    assert call(mission, *given, "--out", out) == 0
+    found = told(out)
+    assert found["condition_head"]["count"] == 6
+    assert {row["name"].split()[0] for row in found["by_condition"]} == {"weather", "light", "road"}
+
+
+BAD: dict[str, tuple[list[str], int, str]] = {
+    "no network": ([], 2, "say which network"),
+    "no such model": (["--model", "none.onnx"], 3, "none.onnx"),
+    "not a model": (["--model", "{road}/labels.csv", "--data", "{road}"], 2, "cannot run"),
+    "no such data": (["--model", "{model}", "--data", "{road}/none"], 3, "no data set"),
+    "no such split": (["--model", "{model}", "--data", "{road}", "--split", "night"], 2, "night"),
+    "no labels": (["--model", "{model}", "--data", "{bare}"], 2, "without any"),
+    "no such label": (["--model", "{model}", "--data", "{road}", "--labels", "cow"], 2, "cow"),
+    "folds": (["--model", "{model}", "--data", "{road}", "--folds", "5"], 2, "5 parts need"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_message(
+    case: str, mission: Path, road: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, code, words = BAD[case]
+    places = {"model": mission.parent / "tiny.onnx", "road": road, "bare": mission.parent / "road"}
+    assert call(mission, *[one.format(**places) for one in arguments]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_a_cut_picture_is_named(
+    mission: Path, road: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (road / "005.png").read_bytes()
+    (road / "005.png").write_bytes(whole[: len(whole) // 2])
+    assert call(mission, "--model", mission.parent / "tiny.onnx", "--data", road) == 3
+    assert "005.png" in capsys.readouterr().err
+
+
+def test_a_model_of_other_labels_is_refused(
+    mission: Path, road: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = mission.read_text().replace('"vehicle", "traffic sign"', '"vehicle"')
+    mission.write_text(text)
+    assert call(mission, "--model", mission.parent / "tiny.onnx", "--data", road) == 2
+    assert "for 2 labels" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_yolox_nano_in_fog_has_the_known_figure(
+    root: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    mission = root / "examples" / "yolox_nano" / "mission.toml"
+    model = shared_data / "detectors" / "yolox_nano.onnx"
+    given = ("--data", shared_data / "fog_traffic", "--labels", "car,person,bus,truck")
+    assert call(mission, "--model", model, *given, "--out", tmp_path) == 0
+    found = told(tmp_path)
+    assert found["overall"]["AP50"]["value"] == pytest.approx(0.295, abs=0.002)
+    assert found["overall"]["AP50"]["low"] < 0.27
+    assert found["overall"]["AP50"]["high"] > 0.32
+    assert found["overall"]["frames"] == 80
