@@ -50,7 +50,11 @@ VERBS: dict[str, Verb] = {
     ),
     "lint": Verb("converters.cli_lint:lint", "check anyone's INT8 file by the rules", "convert"),
     "run": Verb("edge.cli_run:run", "camera frames to safety actions, under budgets", "cpu,camera"),
-    "scenes": Verb("edge.cli_scenes:scenes", "write a generated road clip", "camera"),
+    "scenes": Verb(
+        "edge.cli_scenes:scenes",
+        "write generated road scenes: a clip, or stills as a data set",
+        "camera",
+    ),
     "firmware": Verb("edge.cli_firmware:firmware", "run the microcontroller firmware on a pty"),
 }
 

@@ -31,7 +31,10 @@ def run(
     mission: MissionArgument,
     *,
     source: Annotated[
-        str, typer.Option("--source", help="a clip, a folder of pictures, /dev/videoN or camera:N")
+        str,
+        typer.Option(
+            "--source", help="a clip, a folder of pictures, /dev/videoN, camera:N or scenes:STORY"
+        ),
     ],
     converted: Annotated[
         Path, typer.Option("--from", metavar="DIR", help="folder that `convert` wrote")

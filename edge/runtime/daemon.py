@@ -56,7 +56,7 @@ def run(
     """Run until the source ends, `until` is set, or SIGINT or SIGTERM arrives.
 
     Args:
-        source: a video file, a folder of pictures, /dev/videoN or camera:N.
+        source: a video file, a folder of pictures, /dev/videoN, camera:N or scenes:STORY.
         model_path: the ONNX file to run; `precision` only goes into the report.
         link: started and established; the caller keeps and closes it.
         on_event: called on a thread of its own, in order; may print.

@@ -1,4 +1,5 @@
-"""Where frames come from: a video file, a folder of pictures or a camera, behind one contract.
+"""Where frames come from: a video file, a folder of pictures, a camera or
+generated scenes, behind one contract.
 
 Files are paced in real time, as a camera would deliver them. Never decides what a missing frame
 means: it says what happened, and the loop decides.
@@ -52,7 +53,7 @@ class SourceInfo:
 
     Attributes:
         given: as the user wrote it.
-        kind: "video", "folder" or "camera".
+        kind: "video", "folder", "camera" or "scenes".
         fps: frames a second that it delivers.
         frames: how many it holds, None for a camera.
     """
@@ -82,6 +83,7 @@ def open_source(given: str, camera: Camera, clock: Clock) -> Source:
 
     Raises:
         Missing: no such file or folder, or one that cannot be read.
+        UsageError: no such generated scenes.
         DeviceFault: no such camera, or one that delivers nothing.
     """
     device = re.fullmatch(r"(?:camera:|/dev/video)(\d+)", given)
@@ -89,6 +91,10 @@ def open_source(given: str, camera: Camera, clock: Clock) -> Source:
         from edge.runtime.source_camera import CameraSource
 
         return CameraSource(given, int(device.group(1)), fps=camera.fps, clock=clock)
+    if given.startswith("scenes:"):
+        from edge.runtime.source_scenes import ScenesSource
+
+        return ScenesSource(given, camera=camera, clock=clock)
     path = Path(given).expanduser()
     if path.is_dir():
         from edge.runtime.source_folder import FolderSource
@@ -97,7 +103,7 @@ def open_source(given: str, camera: Camera, clock: Clock) -> Source:
     if not path.exists():
         raise Missing(
             f"no source at {given}",
-            expected="a video file, a folder of pictures, /dev/videoN or camera:N",
+            expected="a video file, a folder of pictures, /dev/videoN, camera:N or scenes:STORY",
             found="no such file or folder",
             remedy="correct --source",
         )

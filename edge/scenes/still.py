@@ -58,7 +58,7 @@ class LabelledScene:
     road_condition: str
 
 
-TRAINING, CALIBRATION, UNSEEN = 0, 1, 2
+TRAINING, CALIBRATION, UNSEEN, DATA_SET = 0, 1, 2, 3
 """Purposes of stills: the same number gives another scene for each, so that unseen is unseen."""
 
 

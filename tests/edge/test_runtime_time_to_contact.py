@@ -15,7 +15,8 @@ from edge.contract.boxes import iou_matrix
 from edge.contract.perception import Detections
 from edge.runtime.time_to_contact import SizeHistory
 from edge.runtime.tracker import Tracker
-from edge.scenes.stories import FPS, STORIES, clip
+from edge.scenes.clips import clip
+from edge.scenes.stories import FPS, STORIES
 from edge.scenes.world import Camera, Thing, vehicle
 
 MS = 1_000_000

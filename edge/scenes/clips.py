@@ -1,0 +1,164 @@
+"""Frames of a story with their truth, and the files made of them: a clip, and its truth as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge.contract.artifact import replacing, write_json
+from edge.contract.conditions import Conditions
+from edge.contract.perception import BgrImage
+from edge.scenes.air import CLEAR_DAY, plain
+from edge.scenes.still import HEIGHT_PX, WIDTH_PX, LabelledScene, render
+from edge.scenes.stories import FPS, STORIES
+from edge.scenes.world import SCENE_LABELS, Camera
+from firmware_bridge.errors import DeviceFault
+
+TRUTH_SCHEMA = "brakepoint.scene_truth/1"
+
+
+def frame_count(story: str) -> int:
+    """How many frames a story has."""
+    return round(STORIES[story].seconds * FPS)
+
+
+def clip_frame(
+    story: str,
+    index: int,
+    *,
+    seed: int = 0,
+    conditions: Conditions = CLEAR_DAY,
+    width_px: int = WIDTH_PX,
+    height_px: int = HEIGHT_PX,
+) -> LabelledScene:
+    """Frame `index` of a story at FPS; `seed` fixes who is in it, colours, light and clutter.
+
+    Time to contact is distance over closing speed, from the story's own motion.
+
+    Raises:
+        KeyError: no such story in STORIES.
+    """
+    told, time_s, cast = STORIES[story], index / FPS, seed * 7919
+    moment = told.at(time_s, cast)
+    return render(
+        Camera(width_px, height_px, height_px * 0.45),
+        moment.things,
+        conditions=conditions,
+        closing_mps=told.closing_mps(time_s, cast),
+        look_seed=seed,
+        travelled_m=moment.travelled_m,
+        noise_seed=index,
+    )
+
+
+def clip(
+    story: str,
+    *,
+    seed: int = 0,
+    conditions: Conditions = CLEAR_DAY,
+    width_px: int = WIDTH_PX,
+    height_px: int = HEIGHT_PX,
+) -> Iterator[LabelledScene]:
+    """All frames of a story. See `clip_frame`."""
+    for index in range(frame_count(story)):
+        yield clip_frame(
+            story,
+            index,
+            seed=seed,
+            conditions=conditions,
+            width_px=width_px,
+            height_px=height_px,
+        )
+
+
+def write_clip(
+    path: Path,
+    story: str,
+    *,
+    seed: int = 0,
+    conditions: Conditions = CLEAR_DAY,
+    truth: Path | None = None,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+) -> int:
+    """Write a story as an MPEG-4 file, atomically, and its truth where asked; returns its frames.
+
+    Raises:
+        DeviceFault: the encoder does not open or the file cannot be written.
+    """
+    total = frame_count(story)
+    rows: list[dict[str, Any]] = []
+    with replacing(path) as temporary:
+        writer = cv2.VideoWriter(
+            str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH_PX, HEIGHT_PX)
+        )
+        if not writer.isOpened():
+            raise DeviceFault(
+                f"cannot write the clip {path}",
+                expected="a path ending in .mp4 that OpenCV's MPEG-4 encoder can open",
+                found="the encoder did not open",
+                remedy="choose a name ending in .mp4 in a folder that can be written",
+            )
+        last: BgrImage | None = None
+        for scene in clip(story, seed=seed, conditions=conditions):
+            writer.write(scene.image)
+            rows.append({"index": len(rows), "time_s": len(rows) / FPS, "objects": _objects(scene)})
+            last = scene.image
+            progress("draw", len(rows), total)
+        writer.release()
+        _proved(temporary, path, total=total, last=last)
+    if truth is not None:
+        whole = plain(conditions)
+        write_json(
+            truth,
+            TRUTH_SCHEMA,
+            {
+                "clip": path.name,
+                "story": story,
+                "seed": seed,
+                "fps": FPS,
+                "width_px": WIDTH_PX,
+                "height_px": HEIGHT_PX,
+                "conditions": dict(whole.__dict__),
+                "road_condition": scene.road_condition,
+                "frames": rows,
+            },
+        )
+    return total
+
+
+def _objects(scene: LabelledScene) -> list[dict[str, Any]]:
+    """The objects of a frame as plain values; time to contact is null where nothing closes in."""
+    return [
+        {
+            "id": int(scene.ids[row]),
+            "label": SCENE_LABELS[int(scene.labels[row])],
+            "box": [round(float(value), 2) for value in scene.boxes[row]],
+            "distance_m": round(float(scene.distance_m[row]), 4),
+            "time_to_contact_s": round(time_s, 4) if math.isfinite(time_s) else None,
+        }
+        for row in range(len(scene.ids))
+        for time_s in (float(scene.time_to_contact_s[row]),)
+    ]
+
+
+def _proved(written: Path, path: Path, *, total: int, last: BgrImage | None) -> None:
+    """The encoder tells of no failure, a full disk included: read back what it wrote."""
+    reader = cv2.VideoCapture(str(written), cv2.CAP_FFMPEG)
+    count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
+    reader.set(cv2.CAP_PROP_POS_FRAMES, total - 1)
+    good, image = reader.read()
+    reader.release()
+    # Only the last frame's rough brightness: coding is lossy.
+    same = good and last is not None and abs(float(np.mean(image)) - float(np.mean(last))) < 12.0
+    if count != total or not same:
+        raise DeviceFault(
+            f"the clip {path} was not written whole",
+            expected=f"{total} frames that can be read back",
+            found=f"{count} frames, {written.stat().st_size if written.exists() else 0} bytes",
+            remedy="free space in that folder, or choose another one",
+        )

@@ -1,0 +1,181 @@
+"""Generated stills as a data set on disk: pictures, COCO annotations, and a table of conditions.
+
+The folder appears whole or not at all. A folder with anything else in it is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from edge.contract.conditions import Conditions
+from edge.scenes.still import DATA_SET, HEIGHT_PX, WIDTH_PX, LabelledScene, seed_of, still
+from edge.scenes.world import SCENE_LABELS
+from firmware_bridge.errors import UsageError
+
+SCHEMA = "brakepoint.scenes/1"
+ANNOTATIONS, TABLE, IMAGES = "annotations.json", "labels.csv", "images"
+COLUMNS = ("file", "weather", "light", "road", "road_condition", "group")
+ROOM = 100_000
+"""Stills of one seed: with a thousand seeds they fill the range of this purpose."""
+FORMATS = ("png", "jpg")
+
+
+def write_dataset(
+    folder: Path,
+    count: int,
+    *,
+    seed: int = 0,
+    conditions: Conditions | None = None,
+    suffix: str = "png",
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+) -> dict[str, int]:
+    """Write `count` stills; returns how many objects of each label they hold.
+
+    `images/` with the pictures, `annotations.json` in COCO's form (distance with each annotation,
+    conditions with each image), `labels.csv` with COLUMNS; a group is never to be split.
+
+    Raises:
+        UsageError: the folder holds something that is not such a data set.
+    """
+    pictures: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
+    with _whole_folder(folder) as staging:
+        (staging / IMAGES).mkdir()
+        for number in range(count):
+            scene_seed = seed_of(DATA_SET, seed % 1000 * ROOM + number)
+            scene = still(scene_seed, conditions=conditions)
+            name = f"{IMAGES}/{number:06d}.{suffix}"
+            _, data = cv2.imencode(f".{suffix}", scene.image)
+            (staging / name).write_bytes(data.tobytes())
+            pictures.append(_picture(scene, number=number, name=name, seed=scene_seed))
+            objects += _annotations(scene, image_id=number + 1, first_id=len(objects) + 1)
+            progress("draw", number + 1, count)
+        document = {
+            "info": {"description": "generated road scenes", "schema": SCHEMA, "seed": seed},
+            "images": pictures,
+            "annotations": objects,
+            "categories": [
+                {"id": row, "name": name, "supercategory": "road"}
+                for row, name in enumerate(SCENE_LABELS, start=1)
+            ],
+        }
+        text = json.dumps(document, indent=1, allow_nan=False)
+        (staging / ANNOTATIONS).write_text(text + "\n", encoding="utf-8")
+        (staging / TABLE).write_text(_table(pictures), encoding="utf-8")
+    named = [SCENE_LABELS[row["category_id"] - 1] for row in objects]
+    return {label: named.count(label) for label in SCENE_LABELS}
+
+
+def _picture(scene: LabelledScene, *, number: int, name: str, seed: int) -> dict[str, Any]:
+    told = scene.conditions
+    return {
+        "id": number + 1,
+        "file_name": name,
+        "width": WIDTH_PX,
+        "height": HEIGHT_PX,
+        "weather": told.weather,
+        "light": told.light,
+        "road": told.road,
+        "road_condition": scene.road_condition,
+        "group": f"scene-{seed}",
+    }
+
+
+def _annotations(scene: LabelledScene, *, image_id: int, first_id: int) -> list[dict[str, Any]]:
+    rows = []
+    for row, (x1, y1, x2, y2) in enumerate(scene.boxes.astype(float).tolist()):
+        rows.append(
+            {
+                "id": first_id + row,
+                "image_id": image_id,
+                "category_id": int(scene.labels[row]) + 1,
+                "bbox": [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)],
+                "area": round((x2 - x1) * (y2 - y1), 2),
+                "iscrowd": 0,
+                "distance_m": round(float(scene.distance_m[row]), 3),
+            }
+        )
+    return rows
+
+
+def _table(pictures: list[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for picture in pictures:
+        writer.writerow([picture["file_name"], *(picture[column] for column in COLUMNS[1:])])
+    return stream.getvalue()
+
+
+@contextlib.contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A staging folder beside `folder`, renamed to it on success and removed on failure."""
+    _refuse_foreign(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mark = secrets.token_hex(4)
+    staging = folder.with_name(f".{folder.name}.{mark}")
+    former = folder.with_name(f".{folder.name}.{mark}.former")
+    staging.mkdir()
+    try:
+        yield staging
+        for path in (staging, *staging.rglob("*")):
+            _sync(path)
+        _refuse_foreign(folder)
+        if folder.exists():
+            folder.rename(former)
+        staging.rename(folder)
+        _sync(folder.parent)
+    except BaseException:
+        if former.exists() and not folder.exists():
+            former.rename(folder)
+        raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raises UsageError unless `folder` is absent, empty, or a data set written here."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    found = "a file"
+    if folder.is_dir() and not folder.is_symlink():
+        inside = sorted(path.name for path in folder.iterdir())
+        if not inside or _ours(folder, inside):
+            return
+        found = f"{len(inside)} entries such as {inside[0]}"
+    raise UsageError(
+        f"{folder} is not a folder for generated scenes",
+        expected="a new or empty folder, or generated scenes to replace",
+        found=found,
+        remedy="choose another folder",
+    )
+
+
+def _ours(folder: Path, inside: list[str]) -> bool:
+    if set(inside) != {ANNOTATIONS, TABLE, IMAGES}:
+        return False
+    try:
+        info = json.loads((folder / ANNOTATIONS).read_text(encoding="utf-8"))["info"]
+        return bool(info["schema"] == SCHEMA)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
