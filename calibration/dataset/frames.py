@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from calibration.dataset.trust import trust
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_json
 from edge.contract.conditions import Conditions
@@ -60,8 +61,10 @@ def frames_of(mission: Mission) -> list[RoadFrame]:
     Raises:
         Missing: the folder, its table or every picture is not there.
         UsageError: the table lacks the group's column or names no picture.
+        NotTrusted: the data is not what the mission's lock vouches for.
     """
     data = mission.data
+    trust(data)
     if data.kind == "scenes":
         from calibration.dataset.scenes import scene_frames
 

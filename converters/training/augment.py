@@ -6,10 +6,13 @@ changes what it was given.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.corruptions import corrupt
 from edge.contract.perception import BgrImage
 
 Boxes = NDArray[np.float32]
@@ -53,3 +56,16 @@ def softened(image: BgrImage, random: np.random.Generator, *, strength: float) -
     if random.random() >= strength * 0.5:
         return image
     return np.asarray(cv2.GaussianBlur(image, (3, 3), random.uniform(0.4, 1.2)), np.uint8)
+
+
+CORRUPTED_MOST = 3
+"""The worst severity in training; 4 and 5 are for judging."""
+
+
+def corrupted(image: BgrImage, random: np.random.Generator, *, names: Sequence[str]) -> BgrImage:
+    """Half of the time one of the corruptions named, of severity 1 to CORRUPTED_MOST."""
+    if not names or random.random() >= 0.5:
+        return image
+    name = names[int(random.integers(len(names)))]
+    severity = int(random.integers(1, CORRUPTED_MOST + 1))
+    return corrupt(image, name, severity, seed=int(random.integers(1 << 31)))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from calibration.dataset.arrays import PARTS, array_frames
 from calibration.dataset.frames import RoadFrame, data_digest
 from calibration.dataset.images import image_frames
+from calibration.dataset.trust import trust
 from converters.training import augment
 from converters.training.figures import class_judgement
 from converters.training.task import Advance, Batch, Judgement, Partition, Row, balanced, outputs_of
@@ -44,6 +45,7 @@ class PictureTask:
     """See `Task`."""
 
     def __init__(self, mission: Mission, settings: Train) -> None:
+        trust(mission.data)
         self._model, self._settings = mission.model, settings
         root, kind = mission.data.root, mission.data.kind
         assert root is not None  # the mission's own checks refuse these kinds without a root
@@ -86,6 +88,7 @@ class PictureTask:
                 fitted = np.ascontiguousarray(fitted[:, ::-1])
             fitted = augment.softened(fitted, random, strength=settings.augment)
             fitted = augment.light(fitted, random, strength=settings.augment)
+            fitted = augment.corrupted(fitted, random, names=settings.corruptions)
             images.append(torch.from_numpy(normalise(fitted, spec)))
         truth = torch.tensor([self._pictures[row].label for row in rows])
 

@@ -137,6 +137,7 @@ class SceneTask:
             if settings.mirror and random.random() < 0.5:
                 fitted, box = augment.mirrored(fitted, box)
             fitted = augment.light(fitted, random, strength=settings.augment)
+            fitted = augment.corrupted(fitted, random, names=settings.corruptions)
             images.append(torch.from_numpy(normalise(fitted, spec)))
             boxes.append(torch.from_numpy(box))
         labels = [torch.from_numpy(example.labels) for example in examples]

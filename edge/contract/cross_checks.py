@@ -92,6 +92,8 @@ def _data_complete(raw: Raw) -> Iterator[Mistake]:
         yield "data.root", f"missing: kind = '{kind}' needs a folder"
     if kind == "scenes" and (has_root or data.get("table") is not None):
         yield "data", "kind = 'scenes' is generated: root and table go with kind = 'images'"
+    if kind == "scenes" and data.get("lock") is not None:
+        yield "data.lock", "kind = 'scenes' is generated: there is nothing to lock"
     if (data.get("table") is None) != (data.get("group") is None):
         yield "data", "table and group go together"
 
@@ -137,6 +139,19 @@ def _train_counts_scenes(raw: Raw) -> Iterator[Mistake]:
             yield f"train.{key}", "goes with data.kind = 'scenes'"
 
 
+WEATHER = ("fog", "rain", "snow")
+
+
+def _corruptions_keep_truth(raw: Raw) -> Iterator[Mistake]:
+    given = section(raw, "train").get("corruptions") or ()
+    painted = [name for name in WEATHER if isinstance(given, list | tuple) and name in given]
+    if painted and section(raw, "model").get("condition") is not None:
+        yield (
+            "train.corruptions",
+            f"{', '.join(painted)} would make the road condition of a picture untrue",
+        )
+
+
 CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _model_origin,
     _labels_differ,
@@ -152,6 +167,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _command_outlives_its_turn,
     _train_has_a_network,
     _train_counts_scenes,
+    _corruptions_keep_truth,
 )
 
 

@@ -25,6 +25,19 @@ PositiveFloat = Annotated[float, Field(gt=0.0)]
 Factory = Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
 Triple = tuple[float, float, float]
 
+Corruption = Literal[
+    "fog",
+    "rain",
+    "snow",
+    "dark",
+    "glare",
+    "gaussian_noise",
+    "motion_blur",
+    "defocus",
+    "jpeg",
+    "low_contrast",
+]
+
 MAX_VALID_FOR_MS = 300
 """The longest time-to-live a command may ask for; the microcontroller clips to the same."""
 
@@ -147,13 +160,14 @@ class Data(Strict):
     kind "images": the pictures under `root`; with `table` (a CSV in `root` whose first column is
     the file name) and `group` (one of its columns, for example drive) whole groups are held back.
     kind "scenes": generated ones. kind "arrays": the labelled pictures of `train.npz` and `val.npz`
-    in `root` (see docs/training.md).
+    in `root` (see docs/training.md). `lock` is the dataset.lock.json that `root` must agree with.
     """
 
     kind: Literal["images", "scenes", "arrays"]
     root: Path | None = None
     table: str | None = None
     group: str | None = None
+    lock: Path | None = None
     seed: int = 0
 
 
@@ -256,6 +270,7 @@ class Train(Strict):
 
     scenes, validation_scenes: for generated scenes only; other data bring their own split.
     augment: strength of what is done to training pictures, 0: nothing.
+    corruptions: half of them meet one of these, slight to medium (see docs/data.md).
     mirror: half of them mirrored; never where left and right differ in meaning, as on signs.
     class_weights: "balanced" gives rare labels more say.
     patience: stop after so many judgements without a better one, on training examples that are
@@ -270,6 +285,7 @@ class Train(Strict):
     validation_scenes: Positive | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     augment: Share = 0.5
+    corruptions: tuple[Corruption, ...] = ()
     mirror: bool = False
     class_weights: Literal["balanced", "none"] = "balanced"
     checkpoint_every: Positive = 100
