@@ -148,7 +148,7 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         judgement=judgement,
         gates=judge_gates(mission.gates, measured),
         latency=latency,
-        context=context_of(mission, frames),
+        context=context_of(mission, source, frames, calibrated_on=set(ranges.frames)),
         stages=tuple(watch.stages),
         finished=datetime.now(timezone.utc),
     )

@@ -1,20 +1,39 @@
 """What a report says of the mission and its data beside what was measured: the canvas, the rules,
-the budget, and what the frames were taken in. Reads no picture and judges nothing.
+the budget, what the frames were taken in, and how the weights were trained. Reads no picture and
+judges nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from calibration.dataset.frames import RoadFrame
 from calibration.dataset.splits import Split
+from converters.sources import Source, TorchSource
+from converters.training.records import SCHEMA as TRAINING_SCHEMA
+from edge.contract.artifact import read_json
 from edge.contract.mission import Mission
+from firmware_bridge.errors import Missing, NotTrusted
+
+TOLD = (
+    "parameters",
+    "examples",
+    "validation_examples",
+    "steps",
+    "best_step",
+    "seconds",
+    "judgement",
+)
+"""Of a record of training, what a report repeats."""
 
 
-def context_of(mission: Mission, frames: Split) -> dict[str, Any]:
-    """Plain values for report.json."""
+def context_of(
+    mission: Mission, source: Source, frames: Split, *, calibrated_on: Container[str]
+) -> dict[str, Any]:
+    """Plain values for report.json; `calibrated_on` names the frames whose ranges were taken."""
+    calibration = [frame for frame in frames.calibration if frame.name in calibrated_on]
     return {
         "purpose": mission.purpose.model_dump(),
         "rules": [
@@ -29,10 +48,24 @@ def context_of(mission: Mission, frames: Split) -> dict[str, Any]:
             # The folder's name alone: where it lies is nobody's business but this machine's.
             "root": None if mission.data.root is None else mission.data.root.name,
             "group": mission.data.group,
-            "calibration": _side(frames.calibration),
+            "calibration": _side(calibration),
             "held_back": _side(frames.held_back),
         },
+        "training": _training(source),
     }
+
+
+def _training(source: Source) -> dict[str, Any] | None:
+    """The record beside the weights, where it is of these very weights."""
+    if not isinstance(source, TorchSource) or source.path is None:
+        return None
+    try:
+        record = read_json(source.path.with_suffix(".json"), TRAINING_SCHEMA)
+    except (Missing, NotTrusted):
+        return None
+    if record.get("weights_sha256") != source.sha256:
+        return None
+    return {key: record[key] for key in TOLD if key in record}
 
 
 def _side(frames: Sequence[RoadFrame]) -> dict[str, Any]:

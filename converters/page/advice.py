@@ -103,7 +103,7 @@ def _few(evaluation: Mapping[str, Any], gate: Gate) -> list[Advice]:
             )
         ]
     low, high = wilson_95(found, of)
-    if of < FEW and low <= gate["limit"] <= high:
+    if low <= gate["limit"] <= high:
         return [
             Advice(
                 f"Hold back more frames: with {of} answers of float the limit of "

@@ -23,6 +23,7 @@ from converters.page.tables import (
     frames_side_by_side,
     latency_rows,
     matrix,
+    training_rows,
     worst_first,
 )
 
@@ -39,7 +40,12 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> byte
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=percent, number=number, megabytes=megabytes, ms=milliseconds, short=short
+        percent=percent,
+        number=number,
+        figure=figure,
+        megabytes=megabytes,
+        ms=milliseconds,
+        short=short,
     )
     page = environment.get_template("page.html.jinja").render(
         report=document,
@@ -59,6 +65,7 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> byte
         },
         latency=latency_rows(document),
         matrix=matrix(document),
+        training=training_rows(document),
         coverage=coverage(document),
     )
     return page.encode("utf-8")
@@ -72,6 +79,13 @@ def percent(share: float | None, digits: int = 1) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """A plain number; a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def figure(value: float | int | None) -> str:
+    """A count as it is, a share with three digits; nothing where there is none."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 def megabytes(size: float) -> str:

@@ -164,6 +164,24 @@ def latency_rows(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"rows": rows, "stages": STAGES, "budget_ms": document["budget_ms"]}
 
 
+def training_rows(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the weights were judged by when they were trained: figures of all, by label and by
+    condition, with the columns that any of them has."""
+    training = document["training"]
+    judged = (training or {}).get("judgement")
+    if not isinstance(judged, Mapping):
+        return None
+    tables = []
+    for title, rows in (
+        ("label", judged.get("by_label") or {}),
+        ("condition", judged.get("by_condition") or {}),
+    ):
+        columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+        if columns:
+            tables.append({"title": title, "columns": columns, "rows": rows})
+    return {"facts": training, "figures": judged.get("figures") or {}, "tables": tables}
+
+
 def matrix(document: Mapping[str, Any]) -> dict[str, Any]:
     """Weather x light: frames calibrated on and held back; words that occur, not known last."""
     cells: dict[str, Counter[tuple[str | None, str | None]]] = {}

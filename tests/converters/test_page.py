@@ -14,13 +14,19 @@ import cv2
 import numpy as np
 import pytest
 from tiny_mission import MISSION, SIDE, write_mission
+from torch import nn
 
 from calibration.dataset.images import image_frames
+from calibration.dataset.splits import Split
 from converters.chain import convert
+from converters.context import context_of
 from converters.evaluation import Answers, Evaluation
 from converters.page.pictures import MOST_BYTES, pictures_of, small
 from converters.page.render import render
 from converters.report import TIMES
+from converters.sources import TorchSource
+from converters.training.records import SCHEMA
+from edge.contract.artifact import digest_file, write_json
 from edge.contract.conditions import Conditions
 from edge.contract.loading import load_mission
 
@@ -194,6 +200,44 @@ def test_classifiers_and_condition_heads_have_their_figures(tiny: tuple[Document
     assert page.text.count("What INT8 takes float's labels for") == 2
     assert page.text.count("drizzle") >= 2
     assert "50.0 %" in page.text
+
+
+def test_the_record_of_training_is_told_where_it_is_of_these_weights(
+    tiny: tuple[Document, bytes], root: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "w.pt"
+    weights.write_bytes(b"weights")
+    source = TorchSource(nn.Identity(), "m:f", weights, digest_file(weights))
+    facts = {
+        "parameters": 12,
+        "examples": 30,
+        "validation_examples": 9,
+        "steps": 5,
+        "seconds": 1.5,
+        "weights_sha256": source.sha256,
+        "judgement": {
+            "figures": {"frames": 9, "ap50": 0.625},
+            "by_label": {"<b>lorry</b>": {"ap50": None, "recall": 0.5}},
+            "by_condition": {"fog day": {"frames": 9, "ap50": 0.625}},
+        },
+    }
+    mission = load_mission(root / "examples" / "roadnet")
+    frames = Split((), ())
+
+    def told() -> Any:
+        return context_of(mission, source, frames, calibrated_on=())["training"]
+
+    assert told() is None
+    write_json(tmp_path / "w.json", SCHEMA, {**facts, "weights_sha256": "others"})
+    assert told() is None
+    (tmp_path / "w.json").write_text("{")
+    assert told() is None
+    write_json(tmp_path / "w.json", SCHEMA, facts)
+    document = {**tiny[0], "training": told()}
+    page = Page(render(document, {}))
+    assert "How the network was trained" in page.text
+    assert "0.625" in page.text
+    assert "<b>lorry</b>" in page.text
 
 
 def test_a_picture_is_small_whatever_it_shows() -> None:
