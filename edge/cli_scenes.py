@@ -10,6 +10,7 @@ import typer
 
 from edge.contract.conditions import LIGHTS, ROADS, WEATHERS, Conditions
 from edge.progress import progress_bar
+from edge.runtime.sources import quiet_opencv
 from edge.scenes.air import plain
 from edge.scenes.clips import write_clip
 from edge.scenes.dataset import FORMATS, write_dataset
@@ -45,6 +46,7 @@ def scenes(
 
     Conditions that are not given: a clip takes clear, day, city; stills draw them from the seed.
     """
+    quiet_opencv()
     given = Conditions(
         _one_of(weather, WEATHERS, "--weather"),
         _one_of(light, LIGHTS, "--light"),

@@ -121,6 +121,7 @@ def _table(pictures: list[dict[str, Any]]) -> str:
 @contextlib.contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
     """A staging folder beside `folder`, renamed to it on success and removed on failure."""
+    folder = folder.absolute()
     _refuse_foreign(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     mark = secrets.token_hex(4)

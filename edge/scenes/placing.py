@@ -23,8 +23,12 @@ from edge.scenes.world import (
     vehicle,
 )
 
-_PEOPLE = {"city": (0.25, 0.3, 0.25, 0.2), "rural": (0.5, 0.3, 0.2), "highway": (0.8, 0.2)}
-"""How likely no, one, two, three people are."""
+_PEOPLE = {
+    "city": (0.15, 0.25, 0.30, 0.30),
+    "rural": (0.25, 0.35, 0.25, 0.15),
+    "highway": (0.55, 0.25, 0.20),
+}
+"""How likely no, one, two, three people are: more than on a real road, since they matter most."""
 _FAST_FACES = ("limit 80", "limit 120", "no overtaking", "warning", "limit 120", "curve")
 
 
@@ -65,7 +69,7 @@ def _vehicles(random: np.random.Generator, name: str, *, tunnel: bool) -> list[T
 def _people(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Thing]:
     road = ROAD_TABLE[name]
     made: list[Thing] = []
-    odds = (0.7, 0.3) if tunnel else _PEOPLE[name]
+    odds = (0.5, 0.3, 0.2) if tunnel else _PEOPLE[name]
     for _ in range(int(random.choice(len(odds), p=odds))):
         z = 5.0 * float(np.exp(random.uniform(0.0, 1.65)))
         crossing = bool(random.random() < (0.55 if name != "highway" else 0.25))

@@ -67,6 +67,26 @@ def network(tmp_path: Path) -> Path:
     return write_network(tmp_path / "tiny.onnx")
 
 
+def test_a_generated_story_runs_as_a_camera_does(
+    mission: Mission, network: Path, link: LinkDriver
+) -> None:
+    report = run(
+        mission,
+        source="scenes:oncoming?weather=rain&light=night&road=highway&seed=2",
+        model_path=network,
+        precision="float",
+        link=link,
+        on_event=lambda _event: None,
+    )
+    assert report.ended == "source ended"
+    assert report.exit_code == 0, report.faults
+    frames = report.frames
+    # A busy machine may draw late: a frame whose time has passed is skipped.
+    assert 40 < frames.captured <= 138
+    assert frames.captured == frames.inferred + frames.dropped
+    assert frames.unknown == 0
+
+
 def test_a_pedestrian_steps_out_and_the_vehicle_stops_and_is_released(
     mission: Mission, network: Path, link: LinkDriver, tmp_path: Path
 ) -> None:
