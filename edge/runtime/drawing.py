@@ -6,6 +6,7 @@ Pictures only; opens and writes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,10 @@ TRACK_COLORS: Sequence[Color] = (
 )
 
 
+LEGIBLE_PX = 960
+"""Width below which a frame is enlarged before text is drawn on it."""
+
+
 class Painter:
     """Draws turns of one mission. Sizes follow the frame's height, so that text stays legible."""
 
@@ -58,16 +63,21 @@ class Painter:
         self._mission = mission
 
     def draw(self, turn: Turn) -> BgrImage:
-        """A new picture (H, W, 3) uint8 of the turn's frame; `turn.result` must be there."""
+        """A new picture (H, W, 3) uint8 of the turn's frame; `turn.result` must be there.
+
+        Small frames are enlarged by a whole factor to LEGIBLE_PX at least: text must be legible.
+        """
         assert turn.result is not None
-        image = turn.result.frame.image.copy()
-        unit = max(0.45, image.shape[0] / 720.0)
+        frame = turn.result.frame.image
+        factor = max(1, math.ceil(LEGIBLE_PX / frame.shape[1]))
+        image = np.repeat(np.repeat(frame, factor, axis=0), factor, axis=1)
+        unit = max(0.6, image.shape[0] / 720.0)
         active = {demand.name for demand in turn.decision.demands}
         self._zones(image, active, unit)
         struck = self._struck(turn, active)
         for track in turn.result.tracks:
             if track.missed_frames == 0:
-                self._track(image, track, struck.get(track.id), unit)
+                self._track(image, track, struck.get(track.id), unit, factor)
         self._top_bar(image, turn, unit)
         perception = turn.result.perception
         if isinstance(perception, Known):
@@ -110,12 +120,14 @@ class Painter:
             x, y = (int(v) for v in points[int(np.argmax(points[:, 1] - points[:, 0]))])
             self._text(image, name, (x + round(8 * unit), y - round(8 * unit)), color, 0.5 * unit)
 
-    def _track(self, image: BgrImage, track: Track, rule: Rule | None, unit: float) -> None:
+    def _track(
+        self, image: BgrImage, track: Track, rule: Rule | None, unit: float, factor: int
+    ) -> None:
         cv2 = self._cv2
         color = TRACK_COLORS[track.id % len(TRACK_COLORS)]
         if rule is not None:
             color = ACTION_COLORS[Action[rule.action]]
-        x1, y1, x2, y2 = (round(v) for v in track.box)
+        x1, y1, x2, y2 = (round(v * factor) for v in track.box)
         thickness = max(1, round((3 if rule is not None else 2) * unit))
         cv2.rectangle(image, (x1, y1), (x2, y2), color, thickness, cv2.LINE_AA)
         label = self._mission.model.labels[track.label]
