@@ -154,7 +154,7 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
     )
     document = report.to_json()
     page = render(document, pictures_of(frames.held_back, worst_names(document)))
-    _publish(out, {**files, PAGE: page, REPORT: _json(SCHEMA, report.payload())})
+    _publish(out, {**files, PAGE: page, REPORT: _json(SCHEMA, document)})
     return report
 
 

@@ -17,6 +17,9 @@ Document = Mapping[str, Any]
 Gate = Mapping[str, Any]
 
 CONDITION = "condition"
+KEEPING = ("found_min", "condition_agree_min")
+"""Gates on what a quantized network keeps of float."""
+NETWORKS = ("float.onnx", "int8.onnx", "cpu.onnx")
 FEW = 100
 """Fewer answers than this leave an interval of about ten percent on either side."""
 
@@ -36,6 +39,7 @@ class Verdict:
     Attributes:
         passed: no gate failed.
         title: one sentence.
+        summary: what a pass means; empty when it failed.
         failures: what each failed gate found, and its limit.
         advice: what to do, most useful first.
         cautions: what the figures cannot say.
@@ -43,6 +47,7 @@ class Verdict:
 
     passed: bool
     title: str
+    summary: str
     failures: tuple[str, ...]
     advice: tuple[Advice, ...]
     cautions: tuple[str, ...]
@@ -52,12 +57,20 @@ def verdict_of(document: Document) -> Verdict:
     """The verdict of a report."""
     judged = [gate for gate in document["gates"] if gate["passed"] is not None]
     failed = [gate for gate in judged if not gate["passed"]]
-    if not failed:
-        title = f"Passed: all {len(judged)} gates hold."
+    asked = [gate for gate in judged if gate["name"].split(" ")[0] in KEEPING]
+    title, summary = f"Passed: {len(judged)} of {len(judged)} gates hold.", ""
+    if failed:
+        title = f"Failed: {len(failed)} of {len(judged)} gates. {_usable(failed)}"
+    elif asked:
+        summary = (
+            "INT8 keeps what this mission asks it to keep of the float network, on "
+            f"{document['data']['held_back']['frames']} frames it was not calibrated on."
+        )
     else:
-        files = "No file" if _float_failed(failed) else _listed(gate["artifact"] for gate in failed)
-        use = "may be used." if files == "No file" else "must not be used; float.onnx may."
-        title = f"Failed: {len(failed)} of {len(judged)} gates. {files} {use}"
+        summary = (
+            "No gate of this mission asks INT8 to keep what float sees (gates.found_min), so this "
+            "says little about INT8."
+        )
     by_kind: dict[str, list[Gate]] = {}
     for gate in failed:
         by_kind.setdefault(gate["name"].split(" ")[0], []).append(gate)
@@ -67,6 +80,7 @@ def verdict_of(document: Document) -> Verdict:
     return Verdict(
         passed=not failed,
         title=title,
+        summary=summary,
         failures=tuple(
             f"{gate['sentence']}; the gate asks for {gate['limit_text']}." for gate in failed
         ),
@@ -222,6 +236,15 @@ def _cautions(document: Document) -> list[str]:
                 "few: mind the intervals."
             )
     return lines
+
+
+def _usable(failed: Sequence[Gate]) -> str:
+    """Which files must not be used, and which may."""
+    if _float_failed(failed):
+        return "No file may be used."
+    refused = [name for name in NETWORKS if any(gate["artifact"] == name for gate in failed)]
+    others = [name for name in NETWORKS if name not in refused]
+    return f"{_listed(refused)} must not be used; {_listed(others)} may."
 
 
 def _float_failed(failed: Sequence[Gate]) -> bool:

@@ -68,7 +68,8 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> byte
         training=training_rows(document),
         coverage=coverage(document),
     )
-    return page.encode("utf-8")
+    # A file name may hold bytes that are no text.
+    return page.encode("utf-8", errors="replace")
 
 
 def percent(share: float | None, digits: int = 1) -> str:

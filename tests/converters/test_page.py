@@ -104,6 +104,38 @@ def test_the_page_is_whole_and_needs_nothing_else(tiny: tuple[Document, bytes]) 
         assert artifact["sha256"] in page.text
 
 
+def verdict(document: Document, **passed: bool | None) -> str:
+    """The page's text where these gates (by the file's short name) passed or not."""
+    worse = copy.deepcopy(document)
+    for gate in worse["gates"]:
+        known = gate["artifact"].removesuffix(".onnx")
+        if known in passed and gate["name"] != "size_max_mb":
+            gate["passed"] = passed[known]
+    return Page(render(worse, {})).text
+
+
+def test_the_verdict_says_which_files_may_be_used(tiny: tuple[Document, bytes]) -> None:
+    assert "Passed: 3 of 3 gates hold. INT8 keeps what" in verdict(tiny[0])
+    told = verdict(tiny[0], int8=False)
+    assert "Failed: 1 of 3 gates. int8.onnx must not be used; float.onnx and cpu.onnx may." in told
+    assert "Run the float network meanwhile" in told
+    told = verdict(tiny[0], float=False)
+    assert "No file may be used." in told
+    assert "Run the float network meanwhile" not in told
+    told = verdict(tiny[0], int8=None, cpu=None)
+    assert "says little about INT8" in told
+    assert "Not gated: found_min int8, found_min cpu and size_max_mb" in told
+
+
+def test_a_name_that_is_no_text_is_shown_somehow(
+    tiny: tuple[Document, bytes], tiny_mission: Path
+) -> None:
+    _, page = lossy(
+        tiny[0], b"lorry \xff".decode("utf-8", "surrogateescape"), tiny_mission.parent / "road"
+    )
+    assert "lorry ? 0.91" in Page(page).text
+
+
 def test_the_same_inputs_give_the_same_page_apart_from_times(
     tiny: tuple[Document, bytes], tiny_mission: Path, tmp_path: Path
 ) -> None:
