@@ -106,7 +106,7 @@ def place_at(given: str) -> Place:
 
     Raises:
         Missing: nothing is there, it cannot be listed, or the URL needs a package.
-        UsageError: an unknown kind of URL.
+        UsageError: an unknown kind of URL, or file names that are no text.
     """
     try:
         filesystem, root = fsspec.core.url_to_fs(given)
@@ -143,6 +143,13 @@ def place_at(given: str) -> Place:
             found=error.strerror or str(error) or type(error).__name__,
             remedy="correct the path or the URL",
         ) from error
+    if strange := [name for name in found if not name.isprintable()]:
+        raise UsageError(
+            f"{given} holds {len(strange)} file names that cannot be written down",
+            expected="names in UTF-8 without control characters, the same on every machine",
+            found=", ".join(ascii(name) for name in sorted(strange)[:5]),
+            remedy="rename these files (convmv mends names of another encoding)",
+        )
     return Place(given, root, filesystem, dict(sorted(found.items())))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -173,7 +175,7 @@ def test_several_rows_of_a_picture_are_its_boxes(tmp_path: Path) -> None:
     assert second.boxes == ()
 
 
-def _break_coco(change: Callable[[dict[str, object]], None]) -> Callable[[Path], None]:
+def _break_coco(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
     def broken(root: Path) -> None:
         path = root / "annotations" / "instances_val2017.json"
         document = json.loads(path.read_text())
@@ -209,6 +211,7 @@ WRONG: list[tuple[str, Callable[[Path], None], str]] = [
     ("npz", _write("train.npz", "PK nothing"), "train.npz"),
     ("npz", lambda root: np.savez(root / "val.npz", pictures=np.zeros(3)), "arrays pictures"),
     ("npz", lambda root: np.savez(root / "val.npz", images=np.zeros((2, 8, 8, 3))), "float64"),
+    ("npz", lambda root: np.savez(root / "val.npz", images=np.zeros((2, 0, 8, 3), "u1")), "(2, 0"),
     (
         "npz",
         lambda root: np.savez(
@@ -265,6 +268,19 @@ def test_numbers_that_are_none_are_problems(tmp_path: Path) -> None:
     assert "not XML" in found["Annotations/haze-001.xml"]
 
 
+def test_ids_that_are_none_or_twice_are_problems(tmp_path: Path) -> None:
+    def spoil(document: dict[str, Any]) -> None:
+        document["images"][0]["id"] = [1]
+        document["images"][2]["id"] = 1
+        document["annotations"][0]["category_id"] = {}
+
+    root = MAKERS["coco"](tmp_path)
+    _break_coco(spoil)(root)
+    said = [problem.what for problem in read(root).problems]
+    assert said[:2] == ["has no id: [1]", "has the id 1, which an earlier row has"]
+    assert "names image 0, which is not listed" in said
+
+
 def test_a_name_that_two_pictures_have_is_not_guessed(tmp_path: Path) -> None:
     put(tmp_path / "day" / "1.png", 1)
     put(tmp_path / "night" / "1.png", 2)
@@ -306,6 +322,15 @@ def test_an_empty_folder_and_one_of_other_files(tmp_path: Path) -> None:
         read(tmp_path)
     assert cv2.imwrite(str(tmp_path / "a.png"), picture(1))
     assert [entry.name for entry in read(tmp_path).entries] == ["a.png"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png"])
+def test_a_file_name_that_is_no_text_is_refused(name: bytes, tmp_path: Path) -> None:
+    put(tmp_path / "a.png", 1)
+    (tmp_path / "a.png").rename(tmp_path / os.fsdecode(name))
+    with pytest.raises(UsageError, match="cannot be written down") as refused:
+        place_at(str(tmp_path))
+    assert str(refused.value).isascii()
 
 
 def test_hidden_files_and_loops_of_links_are_passed_over(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ def _arrays(
             expected="`images` (N, H, W, 3) or (N, H, W) uint8, with `labels` and `tracks` (N,)",
             found=str(error) or type(error).__name__,
         ) from error
-    if dtype != np.uint8 or len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3):
+    of_pictures = len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
+    if dtype != np.uint8 or not of_pictures or 0 in shape[1:]:
         raise wrong_schema(
             place,
             name,

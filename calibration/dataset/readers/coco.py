@@ -68,14 +68,16 @@ def _listed(document: dict[str, Any], key: str) -> bool:
 
 
 def _gather(gathering: Gathering, name: str, document: dict[str, Any]) -> None:
-    classes = {row.get("id"): str(row.get("name")) for row in document["categories"]}
-    images = {row.get("id"): row for row in document["images"]}
+    classes = {
+        key: str(row.get("name")) for key, row in _by_id(gathering, name, document, "categories")
+    }
+    images = dict(_by_id(gathering, name, document, "images"))
     boxes: dict[Any, list[Box]] = defaultdict(list)
     for number, row in enumerate(document["annotations"]):
         where = f"{name}, annotation {row.get('id', number)}"
-        if row.get("image_id") not in images:
+        if _known(row.get("image_id"), images) is None:
             gathering.problem(where, f"names image {row.get('image_id')!r}, which is not listed")
-        elif row.get("category_id") not in classes:
+        elif _known(row.get("category_id"), classes) is None:
             gathering.problem(where, f"names category {row.get('category_id')!r}, not listed")
         elif not row.get("iscrowd"):
             corners = gathering.numbers(row.get("bbox"), 4, where=where)
@@ -102,6 +104,26 @@ def _gather(gathering: Gathering, name: str, document: dict[str, Any]) -> None:
                 height_px=_size(row.get("height")),
             )
         )
+
+
+def _by_id(
+    gathering: Gathering, name: str, document: dict[str, Any], key: str
+) -> list[tuple[int | str, dict[str, Any]]]:
+    """Rows with their ids; an id that is none, or that an earlier row has, is a problem."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for number, row in enumerate(document[key]):
+        where, given = f"{name}, {key} row {number + 1}", row.get("id")
+        if not isinstance(given, int | str):
+            gathering.problem(where, f"has no id: {str(given)[:40]}")
+        elif given in found:
+            gathering.problem(where, f"has the id {given}, which an earlier row has")
+        else:
+            found[given] = row
+    return list(found.items())
+
+
+def _known(given: object, rows: dict[int | str, Any]) -> int | str | None:
+    return given if isinstance(given, int | str) and given in rows else None
 
 
 def _size(value: object) -> int | None:
