@@ -1,4 +1,4 @@
-"""Paints what stands beside a road: houses, trees, lamps, rails, hills, or a tunnel's walls.
+"""Paints what stands beside a road: houses, lamps, hedges, rails, hills.
 
 Nothing here carries a label. What stands where depends on the place along the road, so that it
 stays there while the camera passes.
@@ -13,15 +13,15 @@ import numpy as np
 from edge.contract.perception import BgrImage
 from edge.scenes.air import Air, Colour
 from edge.scenes.brush import Brush, Point, mix, shade
+from edge.scenes.plants import LEAVES, SNOWY, paint_tree, pick
+from edge.scenes.tunnel import paint_tunnel
 from edge.scenes.world import ROAD_TABLE, Camera
 
 _WALLS: tuple[Colour, ...] = (
     (150, 172, 190), (118, 138, 160), (96, 112, 150), (170, 180, 182), (120, 150, 180),
     (90, 92, 96),    (140, 120, 110), (160, 190, 205),
 )  # fmt: skip
-_LEAVES: tuple[Colour, ...] = ((38, 92, 52), (44, 108, 74), (34, 76, 50), (52, 112, 96))
 _LIT_WINDOW: Colour = (105, 190, 240)
-_SNOWY: Colour = (232, 228, 224)
 _LAMP: Colour = (150, 215, 250)
 _LAMP_HALO: Colour = (70, 130, 165)
 BLOCK_M = 13.0
@@ -50,7 +50,7 @@ def paint_surroundings(
 ) -> None:
     """Everything beside the road, far ones first; `street` chooses which street it is."""
     if air.conditions.light == "tunnel":
-        _tunnel(image, camera, air, travelled_m=travelled_m)
+        paint_tunnel(image, camera, air, travelled_m=travelled_m)
         return
     road = air.conditions.road or "city"
     if road != "city":
@@ -71,10 +71,6 @@ def _draws(street: int, row: int, side: int) -> tuple[float, ...]:
     return tuple(float(value) for value in random.random(24))
 
 
-def _pick(colours: tuple[Colour, ...], share: float) -> Colour:
-    return colours[int(share * len(colours))]
-
-
 def _city(
     image: BgrImage, camera: Camera, air: Air, *, street: int, row: int, side: int, z: float
 ) -> None:
@@ -84,9 +80,9 @@ def _city(
         x = kerb + side * (3.6 + 1.2 * draw[1])
         _house(Brush(image, camera, air, x_m=x, z_m=z), draw, side=side)
     else:
-        _tree(image, camera, air, x=kerb + side * 5.0, z=z + 6.0, draw=draw)
+        paint_tree(image, camera, air, x=kerb + side * 5.0, z=z + 6.0, draw=draw)
     if draw[2] < 0.35:
-        _tree(image, camera, air, x=kerb + side * 2.6, z=z + 4.0, draw=draw, size=0.6)
+        paint_tree(image, camera, air, x=kerb + side * 2.6, z=z + 4.0, draw=draw, size=0.6)
     if row % 2 == 0:
         _lamp(image, camera, air, x=kerb + side * 0.8, z=z, side=side, height=6.5)
 
@@ -94,7 +90,7 @@ def _city(
 def _house(brush: Brush, draw: tuple[float, ...], *, side: int) -> None:
     """A block: its gable across the road, its front along it with rows of windows."""
     air = brush.air
-    wall = _pick(_WALLS, draw[3])
+    wall = pick(_WALLS, draw[3])
     floors, storey = 2 + int(draw[4] * 3.99), 3.0
     length, height = BLOCK_M - 0.6, 0.6 + storey * (2 + int(draw[4] * 3.99))
     deep = side * 9.0
@@ -128,44 +124,8 @@ def _house(brush: Brush, draw: tuple[float, ...], *, side: int) -> None:
             here = int(draw[8 + pane] * 97 + floor * 31) % 10
             bright = lit and here < 4
             quad(low, low + 1.5, (near, near + 1.3), _LIT_WINDOW if bright else glass)
-    cap = _SNOWY if air.road_condition == "snow" else shade(wall, 0.55)
+    cap = SNOWY if air.road_condition == "snow" else shade(wall, 0.55)
     quad(height, height + 0.35, (start, length), cap)
-
-
-def _tree(
-    image: BgrImage, camera: Camera, air: Air, *, x: float, z: float, draw: tuple[float, ...],
-    size: float = 1.0,
-) -> None:  # fmt: skip
-    if z < 3.0:
-        return
-    brush = Brush(image, camera, air, x_m=x, z_m=z)
-    tall = (4.2 + 3.0 * draw[5]) * size
-    brush.shape(((-0.16, 0), (0.16, 0), (0.09, 0.6 * tall), (-0.09, 0.6 * tall)), (44, 62, 82))
-    leaf = _pick(_LEAVES, draw[6])
-    snowy = air.road_condition == "snow"
-    if draw[7] < 0.35:  # a fir
-        for tier in range(3):
-            low, wide = tall * (0.18 + 0.25 * tier), tall * (0.26 - 0.06 * tier)
-            brush.shape(
-                ((-wide, low), (wide, low), (0, low + 0.42 * tall)), shade(leaf, 0.62 + 0.12 * tier)
-            )
-            if snowy:
-                brush.shape(
-                    (
-                        (-0.5 * wide, low + 0.2 * tall),
-                        (0.5 * wide, low + 0.2 * tall),
-                        (0, low + 0.42 * tall),
-                    ),
-                    _SNOWY,
-                )
-        return
-    for blob in range(5):
-        u = (draw[8 + blob] - 0.5) * 0.42 * tall
-        h = tall * (0.58 + 0.30 * draw[13 + blob])
-        radius = tall * (0.15 + 0.08 * draw[18])
-        brush.disc(u, h, radius, shade(leaf, 0.6 + 0.08 * blob))
-        brush.disc(u - 0.3 * radius, h + 0.3 * radius, 0.6 * radius,
-                   _SNOWY if snowy else shade(leaf, 0.78 + 0.1 * blob))  # fmt: skip
 
 
 def _lamp(
@@ -197,7 +157,7 @@ def _rural(
     draw, road = _draws(street, row, side), ROAD_TABLE["rural"]
     verge = road.left_m if side < 0 else road.right_m
     if draw[0] < 0.75:
-        _tree(
+        paint_tree(
             image,
             camera,
             air,
@@ -207,7 +167,7 @@ def _rural(
             size=1.3,
         )
     if draw[3] < 0.5:
-        _tree(
+        paint_tree(
             image,
             camera,
             air,
@@ -218,7 +178,7 @@ def _rural(
         )
     if z > 3.0 and draw[19] < 0.4:  # a hedge
         brush = Brush(image, camera, air, x_m=verge + side * 2.9, z_m=z)
-        leaf = mix(_pick(_LEAVES, draw[6]), _SNOWY, 0.5 if air.road_condition == "snow" else 0.0)
+        leaf = mix(pick(LEAVES, draw[6]), SNOWY, 0.5 if air.road_condition == "snow" else 0.0)
         brush.shape(((0, 0), (0, 1.1), (0, 1.1, 9.0), (0, 0, 9.0)), shade(leaf, 0.75))
         brush.shape(((0, 0), (0, 1.1), (side * 1.2, 1.1), (side * 1.2, 0)), shade(leaf, 0.9))
     if z > 3.0 and row % 2 == 0:  # a marker post: white, with a reflector
@@ -237,7 +197,7 @@ def _highway(
     draw, road = _draws(street, row, side), ROAD_TABLE["highway"]
     edge = road.left_m if side < 0 else road.right_m
     if draw[0] < 0.6:
-        _tree(
+        paint_tree(
             image,
             camera,
             air,
@@ -282,7 +242,7 @@ def _hills(image: BgrImage, camera: Camera, air: Air, *, street: int) -> None:
         wide = 0.62 * distance
         steps = np.linspace(-wide, wide, 15)
         tops = tall * (0.35 + 0.65 * random.random(15))
-        seen = brush.lit(mix(colour, _SNOWY, white))
+        seen = brush.lit(mix(colour, SNOWY, white))
         for part in range(14):
             a, b = float(steps[part]), float(steps[part + 1])
             brush.fill(
@@ -292,48 +252,6 @@ def _hills(image: BgrImage, camera: Camera, air: Air, *, street: int) -> None:
                 ],
                 seen,
             )
-
-
-def _tunnel(image: BgrImage, camera: Camera, air: Air, *, travelled_m: float) -> None:
-    """Walls with a bright band, a ceiling, and two rows of lamps that light what is under them."""
-    left, right = ROAD_TABLE[air.conditions.road or "city"].walls_m
-    top, step = 5.4, 4.5
-    image[: round(camera.horizon_px) + 1] = air.shining((30, 34, 36), 60.0)
-    for row in range(22, -1, -1):
-        z = step * row - travelled_m % (2.0 * step)
-        near, ahead = max(z, 1.3), 0.0
-        ahead = z + step - near
-        if ahead <= 0.0:
-            continue
-        bright = 1.12 if row % 2 else 0.9
-        brush = Brush(image, camera, air, x_m=0.0, z_m=near)
-        for x, share in ((left, 0.92), (right, 1.0)):
-            for low, high, wall in (
-                (0.0, 3.2, (172, 184, 188)), (3.2, top, (120, 126, 128)),
-                (0.0, 0.9, (96, 100, 102)),
-            ):  # fmt: skip
-                brush.shape(
-                    ((x, low), (x, high), (x, high, ahead), (x, low, ahead)),
-                    shade(wall, share * bright),
-                )
-        brush.shape(
-            ((left, top), (right, top), (right, top, ahead), (left, top, ahead)),
-            shade((92, 96, 98), bright),
-        )
-        if row % 2 == 1:
-            middle = (left + right) / 2.0
-            for x in (middle - 2.4, middle + 2.4):
-                brush.lamp(
-                    (
-                        (x - 0.2, top - 0.05),
-                        (x + 0.2, top - 0.05),
-                        (x + 0.2, top - 0.05, 1.8),
-                        (x - 0.2, top - 0.05, 1.8),
-                    ),
-                    (175, 228, 252),
-                )
-                if z > 3.0:
-                    brush.glow(x, top - 0.1, 0.9, (60, 95, 115))
 
 
 _ROADSIDES = {"city": _city, "rural": _rural, "highway": _highway}
