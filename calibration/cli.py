@@ -1,4 +1,4 @@
-"""Verbs `data lock`, `data check` and `data diff` on the command line."""
+"""Verbs `data lock`, `data check`, `data diff` and `data split` on the command line."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from calibration.dataset.difference import (
     difference,
     label_counts,
 )
+from calibration.dataset.division import STRATA, Division, divide, write_division
 from calibration.dataset.examined import counted, examine
 from calibration.dataset.lock import Lock, lock_dataset, read_lock, write_lock
 from calibration.dataset.readers.table import READERS
@@ -110,6 +111,63 @@ def data_diff(
     raise typer.Exit(0 if found.same else 1)
 
 
+def data_split(
+    lock: Annotated[Path, typer.Argument(metavar="LOCK", help="a dataset.lock.json")],
+    *,
+    parts: Annotated[
+        str, typer.Option("--parts", help="names and shares")
+    ] = "train=70,val=15,test=15",
+    folds: Annotated[int | None, typer.Option("--folds", help="equal folds instead")] = None,
+    by: Annotated[
+        str, typer.Option("--by", help=f"spread evenly: some of {', '.join(STRATA)}")
+    ] = "label,weather",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="another seed, another split")] = 0,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE")] = Path("dataset.split.json"),
+    as_json: JsonOption = False,
+) -> None:
+    """Part a locked data set by whole drives or tracks, classes and conditions spread evenly."""
+    shares = _shares(parts) if folds is None else _folds(folds)
+    named = [word.strip() for word in by.split(",") if word.strip()]
+    division = divide(read_lock(lock), shares, seed=seed, by=named)
+    write_division(out, division)
+    if as_json:
+        typer.echo(json.dumps({"split": str(out), **dataclasses.asdict(division)}, indent=1))
+    else:
+        _print_division(division)
+        typer.echo(str(out))
+
+
+def _shares(text: str) -> dict[str, float]:
+    """ "train=70,val=30" as shares."""
+    found: dict[str, float] = {}
+    for word in text.split(","):
+        name, _, share = word.partition("=")
+        try:
+            found[name.strip()] = float(share)
+        except ValueError:
+            found = {}
+            break
+    if not found or len(found) < len(text.split(",")) or "" in found:
+        raise UsageError(
+            f"--parts {text} cannot be meant",
+            expected="names with shares, for example train=70,val=15,test=15",
+            found=text,
+            remedy="correct it",
+        )
+    return found
+
+
+def _folds(count: int) -> dict[str, float]:
+    if count < 2:
+        raise UsageError(
+            f"{count} folds cannot be made",
+            expected="2 or more",
+            found=str(count),
+            remedy="ask for 2 or more folds",
+        )
+    return {f"fold {number}": 1.0 for number in range(1, count + 1)}
+
+
 def check_rate(fps: float) -> None:
     """Refuses a rate at which nothing would be sampled."""
     if not 0.0 < fps <= 1000.0:
@@ -172,3 +230,18 @@ def _print_findings(found: list[Finding], *, records: int) -> None:
         if len(finding.about) > 3:
             console.print(f"    and {len(finding.about) - 3} more: --json lists all")
     console.print(f"{records} records, {len(CHECKS)} checks, {len(found)} findings")
+
+
+def _print_division(division: Division) -> None:
+    table = Table("part", "records", "groups", "share", "asked", "furthest off")
+    for name, part in division.parts.items():
+        worst = "" if part.worst is None else f"{part.worst[0]}: {100 * part.worst[1]:.0f} %"
+        table.add_row(
+            name,
+            str(len(part.records)),
+            str(part.groups),
+            f"{100 * part.share:.1f} %",
+            f"{100 * part.wanted:.1f} %",
+            worst,
+        )
+    Console(highlight=False, markup=False).print(table)

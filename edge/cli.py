@@ -33,6 +33,7 @@ VERBS: dict[str, Verb] = {
     "mission check": Verb("edge.cli_mission:check", "check a mission file, all mistakes at once"),
     "data lock": Verb("calibration.cli:data_lock", "write down what a data set holds", "convert"),
     "data check": Verb("calibration.cli:data_check", "look for faults in a data set", "convert"),
+    "data split": Verb("calibration.cli:data_split", "part a data set by whole drives", "convert"),
     "data diff": Verb("calibration.cli:data_diff", "what changed between two locks", "convert"),
     "train": Verb(
         "converters.training.cli:train", "fit the mission's network on its data", "convert"

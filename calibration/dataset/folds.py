@@ -6,6 +6,7 @@ records come in. Never splits a group. Splitting frames for calibration is `spli
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def parts(
     Raises:
         UsageError: fewer groups than parts, or a share that is not positive.
     """
-    if not shares or min(shares.values()) <= 0.0:
+    if not shares or not all(0.0 < share < math.inf for share in shares.values()):
         raise UsageError(
             "the parts asked for cannot be made",
             expected="a positive share for every part",

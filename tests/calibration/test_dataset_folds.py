@@ -89,6 +89,8 @@ def test_folds_that_cannot_be_made(k: int, words: str) -> None:
 def test_a_share_of_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="parts"):
         parts(signs(), {"train": 1.0, "val": 0.0}, seed=0)
+    with pytest.raises(UsageError, match="parts"):
+        parts(signs(), {"train": 1.0, "val": float("nan")}, seed=0)
 
 
 def test_class_weights_balance_the_classes() -> None:

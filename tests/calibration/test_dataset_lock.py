@@ -173,6 +173,34 @@ def test_what_the_labels_say_of_size_does_not_matter_but_shares_become_pixels(
     assert (first.x1, first.y1, first.x2, first.y2) == (24.0, 12.0, 40.0, 36.0)
 
 
+def test_a_locked_set_is_parted_by_whole_drives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock, out = str(tmp_path / "lock.json"), tmp_path / "split.json"
+    root = folder(tmp_path / "data")
+    assert run(capsys, "data", "lock", str(root), "--out", lock)[0] == 0
+    split = ("data", "split", lock, "--out", str(out))
+    code, shown, _ = run(capsys, *split, "--parts", "train=2,val=1", "--json")
+    assert code == 0
+    written = json.loads(out.read_text())
+    assert written["version"] == read_lock(Path(lock)).version
+    assert json.loads(shown)["parts"]["train"]["share"] == pytest.approx(2 / 3)
+    drives = {
+        part: {record.group for record in read_lock(Path(lock)).records if record.name in names}
+        for part, names in written["parts"].items()
+    }
+    assert len(drives["train"] | drives["val"]) == 3
+    assert not drives["train"] & drives["val"]
+    assert run(capsys, *split, "--folds", "3")[0] == 0
+    assert list(json.loads(out.read_text())["parts"]) == ["fold 1", "fold 2", "fold 3"]
+    whole = out.read_bytes()
+    for wrong in (("--folds", "4"), ("--folds", "1"), ("--parts", "a=1,a=2"), ("--by", "mood")):
+        code, _, err = run(capsys, *split, *wrong)
+        assert code == 2
+        assert "Traceback" not in err
+    assert out.read_bytes() == whole
+
+
 def test_a_licence_beside_the_data_is_taken(tmp_path: Path) -> None:
     assert cv2.imwrite(str(tmp_path / "a.png"), picture(1))
     (tmp_path / "LICENSE").write_text("\nMIT License\n\nCopyright\n")
