@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import typer
@@ -80,6 +80,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         typer.echo(f"brakepoint {version('brakepoint')}")
         raise SystemExit(0)
+    if arguments[0] in {name.split()[0] for name in VERBS} - set(VERBS) and (
+        len(arguments) == 1 or arguments[1] in ("-h", "--help")
+    ):
+        _verbs_of(arguments[0])
+        raise SystemExit(0 if len(arguments) > 1 else 2)
     try:
         _call(arguments)
     except Refusal as refusal:
@@ -143,15 +148,26 @@ def _system_fault(error: OSError) -> DeviceFault:
     )
 
 
+def _verbs_of(first: str) -> None:
+    """What may follow the first word of a verb of two."""
+    console = Console(highlight=False)
+    console.print(f"usage: brakepoint {first} VERB [OPTIONS]\n", markup=False)
+    console.print(_table({n: verb for n, verb in VERBS.items() if n.split()[0] == first}))
+
+
+def _table(verbs: Mapping[str, Verb]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, verb in verbs.items():
+        needs = Text(f"[{verb.extra}]" if verb.extra else "", style="dim")
+        table.add_row(Text(name, style="bold", no_wrap=True), verb.help, needs)
+    return table
+
+
 def _overview() -> None:
     console = Console(highlight=False)
     console.print("[bold]brakepoint[/] takes a perception model to a safety action on a vehicle.\n")
     console.print("usage: brakepoint VERB [OPTIONS]      brakepoint VERB --help\n")
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, verb in VERBS.items():
-        needs = Text(f"[{verb.extra}]" if verb.extra else "", style="dim")
-        table.add_row(Text(name, style="bold", no_wrap=True), verb.help, needs)
-    console.print(table)
+    console.print(_table(VERBS))
     console.print(
         "\n[EXTRA] is needed beside the base: pip install 'brakepoint[EXTRA]'", markup=False
     )

@@ -38,6 +38,14 @@ def test_exit_codes(arguments: list[str], code: int, words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_first_word_of_two_tells_what_may_follow() -> None:
+    done = brakepoint("data", "--help")
+    assert done.returncode == 0
+    assert "data lock" in done.stdout
+    assert "mission check" not in done.stdout
+    assert brakepoint("data").returncode == 2
+
+
 def test_init_writes_a_mission_that_checks_and_never_overwrites(tmp_path: Path) -> None:
     assert brakepoint("init", cwd=tmp_path).returncode == 0
     text = (tmp_path / "mission.toml").read_text()
