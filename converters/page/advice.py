@@ -100,11 +100,17 @@ def _kept(document: Document, gates: Sequence[Gate]) -> list[Advice]:
             )
         )
     condition = gates[0]["name"].startswith("condition")
-    for output, evaluation in document["evaluation"].items():
-        if (output == CONDITION) == condition:
-            lines += _few(evaluation, gates[0])
-            lines += _where(evaluation, [gate["artifact"] for gate in gates])
-    return lines + _layers(document) + _unseen_conditions(document)
+    judged = [
+        evaluation
+        for output, evaluation in document["evaluation"].items()
+        if (output == CONDITION) == condition
+    ]
+    for evaluation in judged:
+        lines += _few(evaluation, gates[0])
+    lines += _layers(document) + _unseen_conditions(document)
+    for evaluation in judged:
+        lines += _where(evaluation, [gate["artifact"] for gate in gates])
+    return lines
 
 
 def _few(evaluation: Mapping[str, Any], gate: Gate) -> list[Advice]:
