@@ -38,8 +38,8 @@ def scenes(
         Path | None, typer.Option("--truth", help="with a clip: its boxes and distances as JSON")
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", help=f"of stills: {', '.join(FORMATS)}")
-    ] = "png",
+        str | None, typer.Option("--format", help=f"of stills: {', '.join(FORMATS)}; png if none")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print facts as JSON")] = False,
 ) -> None:
     """Write a generated clip, or with --stills a data set (COCO and CSV): same seed, same pixels.
@@ -71,6 +71,20 @@ def scenes(
         found = ", ".join(f"{count} x {label}" for label, count in objects.items())
         typer.echo(json.dumps(facts) if as_json else f"{path}  {stills} stills, {found}")
         return
+    if format_ is not None:
+        raise UsageError(
+            "--format is of stills",
+            expected="--stills N with it",
+            found="a clip",
+            remedy="leave it out: a clip is MPEG-4",
+        )
+    if truth is not None and truth.absolute() == path.absolute():
+        raise UsageError(
+            "the clip and its truth have one name",
+            expected="two files",
+            found=str(path),
+            remedy="name the truth .json",
+        )
     name = _one_of(story, tuple(STORIES), "--story") or "pedestrian_steps_out"
     with progress_bar() as advance:
         frames = write_clip(

@@ -7,6 +7,7 @@ import csv
 import io
 import itertools
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -178,13 +179,15 @@ def test_a_written_clip_can_be_read_back(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def brakepoint(*arguments: str) -> subprocess.CompletedProcess[str]:
+def brakepoint(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "edge.cli", *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
 
 
@@ -363,10 +366,12 @@ def test_a_clip_comes_with_its_truth(tmp_path: Path) -> None:
         ("--weather", "hail"),
         ("--stills", "2", "--story", "leaving"),
         ("--stills", "2", "--format", "gif"),
+        ("--format", "jpg"),
+        ("--truth", "out.mp4"),
     ],
 )
 def test_a_wrong_option_is_one_message(tmp_path: Path, options: tuple[str, ...]) -> None:
-    done = brakepoint("scenes", str(tmp_path / "out.mp4"), *options)
+    done = brakepoint("scenes", str(tmp_path / "out.mp4"), *options, cwd=tmp_path)
     assert done.returncode == 2
     assert "expected:" in done.stderr
     assert "Traceback" not in done.stderr
