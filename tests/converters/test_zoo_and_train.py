@@ -123,6 +123,17 @@ def test_training_learns(mission: Mission) -> None:
     assert sum(row["frames"] for row in some.judgement.by_condition.values()) == 24
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_example_finds_objects_and_tells_the_road(root: Path, tmp_path: Path) -> None:
+    """The bar that docs/benchmarks.md stands behind; time is not asserted."""
+    weights = f"model.weights={tmp_path / 'weights.pt'}"
+    report = train(load_mission(root / "examples" / "roadnet", [weights]), progress=silent)
+    assert report.parameters < 1_000_000
+    assert report.judgement.figures["ap50"] >= 0.70
+    assert report.judgement.figures["condition_accuracy"] >= 0.90
+
+
 def _steps(mission: Mission, steps: int) -> object:
     assert mission.train is not None
     changes = {"steps": steps, "scenes": 96, "validation_scenes": 24, "learning_rate": 0.004}
