@@ -105,7 +105,8 @@ class Observation:
             raise _not_to_be_joined(
                 "of the same model, preprocess, runner and tensors",
                 f"model {self.subject.model[:12]} and {other.subject.model[:12]}, "
-                f"{len(self.subject.tensors)} and {len(other.subject.tensors)} tensors",
+                f"{len(self.subject.tensors)} and {len(other.subject.tensors)} tensors, "
+                f"{self.subject.runner} and {other.subject.runner}",
             )
         if twice := sorted(self.frames.keys() & other.frames.keys()):
             raise _not_to_be_joined(

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from onnx import ModelProto
 from rich.console import Console
 from rich.table import Table
 
-from converters.calibration import Record, calibrate_mission
+from calibration.cluster import connected
+from calibration.observation import Subject
+from calibration.observe import Looker
+from calibration.observe_cluster import ClusterLooker
+from converters.calibration import Lookers, Record, calibrate_mission
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
+from edge.contract.preprocess import PreprocessSpec
 from edge.progress import progress_bar
 
 SHOWN = 8
@@ -23,17 +31,38 @@ def calibrate(
     mission: MissionArgument,
     *,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder for ranges.json")],
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="observe on this Dask cluster"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="observe in N processes of this machine"),
+    ] = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take INT8 ranges from road frames; goes on where an interrupted run stopped."""
     loaded = load_mission(mission, set_ or [])
+    if scheduler is None and workers is None:
+        lookers = None
+    else:
+        lookers = _on_cluster(scheduler, workers, loaded.model.preprocess_spec)
     with progress_bar() as advance:
-        record = calibrate_mission(loaded, out, progress=advance)
+        record = calibrate_mission(loaded, out, progress=advance, lookers=lookers)
     if as_json:
         typer.echo(json.dumps(record.to_json(), indent=1))
     else:
         _print(record, out)
+
+
+def _on_cluster(scheduler: str | None, workers: int | None, spec: PreprocessSpec) -> Lookers:
+    @contextlib.contextmanager
+    def opened(model: ModelProto, subject: Subject) -> Iterator[Looker]:
+        with connected(scheduler, workers) as client:
+            yield ClusterLooker(client, model, subject, spec)
+
+    return opened
 
 
 def _print(record: Record, out: Path) -> None:

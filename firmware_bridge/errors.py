@@ -26,11 +26,19 @@ class Refusal(Exception):
         self.found = found
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Whole after a journey to another process: by default only `what` would travel."""
+        return _again, (type(self), self.what, self.expected, self.found, self.remedy)
+
     def __str__(self) -> str:
         return (
             f"{self.what}\n  expected: {self.expected}\n  found:    {self.found}\n"
             f"  to mend:  {self.remedy}"
         )
+
+
+def _again(kind: type[Refusal], what: str, expected: str, found: str, remedy: str) -> Refusal:
+    return kind(what, expected=expected, found=found, remedy=remedy)
 
 
 class GateFailed(Refusal):
