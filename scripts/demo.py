@@ -1,7 +1,8 @@
 """The demo: from nothing to a safety action, then a daemon that dies.
 
-Trains RoadNet, converts it, runs a generated clip in which a pedestrian steps out, and prints what
-happened when; then kills the daemon and shows the microcontroller stop the vehicle by itself.
+Trains RoadNet, converts it, runs a generated clip, rain at dusk, in which a pedestrian steps out,
+and prints what happened when; then kills the daemon and shows the microcontroller stop the
+vehicle by itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MISSION = ROOT / "examples" / "roadnet" / "mission.toml"
 SPEED_MPS = 8.0
 STEPS_OUT, OPEN_ROAD = "pedestrian_steps_out.mp4", "clear_road.mp4"
+RAIN_AT_DUSK = ("--weather", "rain", "--light", "dusk", "--road", "city", "--seed", "1")
 console = Console(highlight=False)
 
 
@@ -127,11 +129,12 @@ def main() -> None:
     step("1  train", "train", str(MISSION), "--set", weights)
     step("2  convert", "convert", str(MISSION), "--set", weights, "--out", str(out / "model"))
     for clip in (STEPS_OUT, OPEN_ROAD):
-        step("3  draw a clip", "scenes", str(out / clip), "--story", Path(clip).stem)
+        story = ("--story", Path(clip).stem)
+        step("3  draw a clip, rain at dusk", "scenes", str(out / clip), *story, *RAIN_AT_DUSK)
     act(weights, out)
     die(weights, out)
     console.rule(align="left")
-    console.print(f"report          {out / 'model' / 'report.json'}")
+    console.print(f"report          {out / 'model' / 'report.html'}")
     console.print(f"annotated clip  {out / 'annotated.mp4'}")
     console.print(f"run             {out / 'run.json'}")
     console.print(f"{time.monotonic() - began:.0f} s in all")

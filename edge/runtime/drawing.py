@@ -215,7 +215,7 @@ class Painter:
             image, (x, y), (x + width + 2 * pad, y + height + pad + pad // 2), color, -1
         )
         place = (x + pad, y + height + pad - pad // 4)
-        self._text(image, text, place, DARK, 0.62 * unit, bold=True)
+        self._text(image, text, place, _ink(color), 0.62 * unit, bold=True)
 
     def _tag(
         self, image: BgrImage, text: str, corner: tuple[int, int], color: Color, unit: float
@@ -226,7 +226,7 @@ class Painter:
         x = max(0, min(corner[0], image.shape[1] - width - 2 * pad))
         y = max(height + 2 * pad, corner[1])
         self._cv2.rectangle(image, (x, y - height - 2 * pad), (x + width + 2 * pad, y), color, -1)
-        self._text(image, text, (x + pad, y - pad), DARK, 0.48 * unit)
+        self._text(image, text, (x + pad, y - pad), _ink(color), 0.48 * unit)
 
     def _text(
         self,
@@ -248,6 +248,12 @@ class Painter:
         cv2 = self._cv2
         font = cv2.FONT_HERSHEY_DUPLEX if bold else cv2.FONT_HERSHEY_SIMPLEX
         return cv2.getTextSize(text, font, scale, 1)
+
+
+def _ink(ground: Color) -> Color:
+    """Text that stands out on a colour (weights of ITU-R BT.601 luma)."""
+    blue, green, red = ground
+    return DARK if 0.114 * blue + 0.587 * green + 0.299 * red > 110 else WHITE
 
 
 def _shade(area: BgrImage) -> None:
