@@ -6,6 +6,7 @@ model is refused. Never decides which tensors matter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -103,8 +104,8 @@ def range_of(seen: Histogram, *, method: str, percentile: float) -> Range:
     )
 
 
-def read_ranges(path: Path, *, model: str) -> Ranges:
-    """The ranges in a file, for the model with this sha256.
+def read_ranges(path: Path, *, model: str | None) -> Ranges:
+    """The ranges in a file, for the model with this sha256; None takes any model's.
 
     Raises:
         Missing: no such file.
@@ -130,7 +131,7 @@ def read_ranges(path: Path, *, model: str) -> Ranges:
             found=f"{type(error).__name__}: {error}",
             remedy=AGAIN,
         ) from error
-    if ranges.model != model:
+    if model is not None and ranges.model != model:
         raise NotTrusted(
             f"{path} belongs to another model",
             expected=f"ranges of the model with sha256 {model}",
@@ -157,3 +158,36 @@ def demand_fresh(ranges: Ranges, asked: Ranges, *, source: str) -> None:
             found="; ".join(f"{name} {getattr(ranges, name)}" for name in stale),
             remedy=AGAIN,
         )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One tensor's amax in two files; None where a file does not have it."""
+
+    tensor: str
+    one: float | None
+    other: float | None
+
+    @property
+    def change(self) -> float | None:
+        """(other - one) / one; None where there is nothing to compare with."""
+        if self.one is None or self.other is None or self.one <= 0.0:
+            return None
+        return (self.other - self.one) / self.one
+
+
+def differences(one: Ranges, other: Ranges) -> list[Difference]:
+    """Tensors whose amax differs, the largest change first, those in one file only before all."""
+    names = sorted(one.tensors.keys() | other.tensors.keys())
+    rows = [
+        Difference(
+            name,
+            one.tensors[name].amax if name in one.tensors else None,
+            other.tensors[name].amax if name in other.tensors else None,
+        )
+        for name in names
+    ]
+    return sorted(
+        (row for row in rows if row.one != row.other),
+        key=lambda row: -abs(row.change) if row.change is not None else -math.inf,
+    )

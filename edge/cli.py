@@ -41,6 +41,7 @@ VERBS: dict[str, Verb] = {
     "calibrate": Verb(
         "converters.cli_calibrate:calibrate", "take INT8 ranges from road frames", "convert"
     ),
+    "ranges diff": Verb("calibration.cli_ranges:diff", "what two ranges.json differ in", "convert"),
     "convert": Verb(
         "converters.cli:convert", "write float, INT8 and CPU graphs with proof", "convert"
     ),

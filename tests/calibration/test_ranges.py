@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from road import SPEC
 
-from calibration.ranges import SCHEMA, Range, Ranges, preprocess_digest, read_ranges
+from calibration.ranges import (
+    SCHEMA,
+    Range,
+    Ranges,
+    differences,
+    preprocess_digest,
+    read_ranges,
+)
+from edge.cli import main
 from edge.contract.artifact import write_json
 from firmware_bridge.errors import Missing, NotTrusted
 
@@ -83,3 +91,28 @@ def test_missing_and_of_another_schema(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"mean": (0.0, 0.0, 0.0)}, {"color": "rgb"}, {"width_px": 16}])
 def test_another_preprocess_has_another_digest(change: dict[str, Any]) -> None:
     assert preprocess_digest(replace(SPEC, **change)) != preprocess_digest(SPEC)
+
+
+def test_differences_name_every_range_that_moved_the_most_first() -> None:
+    one = ranges(a=ONE, b=ONE, c=ONE, d=ONE)
+    other = ranges(a=ONE, b=replace(ONE, amax=1.6), c=replace(ONE, amax=0.3), e=ONE)
+    rows = differences(one, other)
+    assert [row.tensor for row in rows] == ["d", "e", "c", "b"]
+    assert [row.change for row in rows[:2]] == [None, None]
+    assert rows[2].change == pytest.approx(-0.8)
+    assert differences(one, one) == []
+
+
+def test_diff_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [tmp_path / "one.json", tmp_path / "two.json"]
+    write_json(paths[0], SCHEMA, ranges(x=ONE).to_json())
+    write_json(paths[1], SCHEMA, replace(ranges(x=replace(ONE, amax=3.0)), method="max").to_json())
+    with pytest.raises(SystemExit) as ended:
+        main(["ranges", "diff", *map(str, paths), "--json"])
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["taken_from"] == {"method": ["percentile", "max"]}
+    assert told["tensors"] == [{"tensor": "x", "one": 1.5, "other": 3.0, "change": 1.0}]
+    with pytest.raises(SystemExit) as ended:
+        main(["ranges", "diff", str(paths[0]), str(tmp_path / "none.json")])
+    assert ended.value.code == 3

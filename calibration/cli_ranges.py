@@ -1,0 +1,48 @@
+"""Verb `ranges diff` on the command line: the result on stdout."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from calibration.ranges import differences, read_ranges
+from edge.cli_mission import JsonOption
+
+SOURCES = ("model", "data", "preprocess", "method", "percentile")
+
+
+def diff(
+    one: Annotated[Path, typer.Argument(metavar="A", help="a ranges.json")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="another")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what two ranges.json were taken from, and every range that differs."""
+    former, latter = read_ranges(one, model=None), read_ranges(other, model=None)
+    sources = {
+        name: [getattr(former, name), getattr(latter, name)]
+        for name in SOURCES
+        if getattr(former, name) != getattr(latter, name)
+    }
+    rows = differences(former, latter)
+    if as_json:
+        tensors = [{**asdict(row), "change": row.change} for row in rows]
+        typer.echo(json.dumps({"taken_from": sources, "tensors": tensors}, indent=1))
+        return
+    console = Console(highlight=False)
+    for name, (before, after) in sources.items():
+        console.print(f"{name}: {before} -> {after}")
+    table = Table("range", "A", "B", "change", title_justify="left")
+    for row in rows:
+        values = ["-" if value is None else f"{value:.5g}" for value in (row.one, row.other)]
+        change = "" if row.change is None else f"{100 * row.change:+.1f} %"
+        table.add_row(row.tensor, *values, change)
+    if rows:
+        console.print(table)
+    console.print(f"{len(rows)} of {len(former.tensors)} ranges differ")
