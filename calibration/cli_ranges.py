@@ -1,4 +1,4 @@
-"""Verb `ranges diff` on the command line: the result on stdout."""
+"""Verbs `ranges diff` and `ranges plot` on the command line: the result on stdout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from calibration.observation import NAME as OBSERVATION
+from calibration.observation import read_observation
+from calibration.ranges import NAME as RANGES
 from calibration.ranges import differences, read_ranges
+from calibration.ranges_plot import plot as draw
 from edge.cli_mission import JsonOption
 
 SOURCES = ("model", "data", "preprocess", "method", "percentile")
@@ -46,3 +50,14 @@ def diff(
     if rows:
         console.print(table)
     console.print(f"{len(rows)} of {len(former.tensors)} ranges differ")
+
+
+def plot(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="what `calibrate` wrote")],
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="an .svg or .png")],
+) -> None:
+    """Draw every range over the values it was taken from."""
+    ranges = read_ranges(folder / RANGES, model=None)
+    draw(ranges, read_observation(folder / OBSERVATION), out)
+    typer.echo(f"wrote {out}", err=True)

@@ -16,6 +16,7 @@ from calibration.methods import METHODS
 from calibration.observation import packed, read_observation, write_observation
 from calibration.observe import observe
 from calibration.ranges import demand_fresh
+from calibration.ranges_plot import plot
 from calibration.sampling import SETTLED, STEP_FRAMES, in_quotas, stratum
 from calibration.sessions import ModelSession
 from edge.contract.artifact import canonical_json
@@ -255,3 +256,18 @@ def test_auto_says_what_it_took(tmp_path: Path) -> None:
     for tensor, name in chosen.items():
         amax = METHODS[name](found.observation.histograms[tensor], 99.99)
         assert found.ranges.tensors[tensor].amax == float(np.float32(amax))
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_a_plot_of_the_same_ranges_is_the_same_file(tmp_path: Path, suffix: str) -> None:
+    found = calibrated(tmp_path, painted(16))
+    paths = [tmp_path / f"{name}.{suffix}" for name in ("one", "two")]
+    for path in paths:
+        plot(found.ranges, found.observation, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert paths[0].stat().st_size > 5_000
+    other = calibrated(tmp_path, painted(17))
+    with pytest.raises(UsageError, match="were not taken from this observation"):
+        plot(found.ranges, other.observation, paths[0])
+    with pytest.raises(UsageError, match="cannot draw"):
+        plot(found.ranges, found.observation, tmp_path / "ranges.gif")
