@@ -56,7 +56,7 @@ class Peer:
     environment: str | None
 
 
-OURS = Peer("brakepoint", "mse", None)
+OURS = Peer("brakepoint", "auto", None)
 FLOOR = Peer("bare", "", None)
 PEERS = {
     "onnxruntime percentile": Peer("onnxruntime", "percentile", "onnxruntime"),
@@ -188,7 +188,7 @@ def measured(
                 errors[name] = error_of(network, work / "ranges.json", pictures.held_back)
     counts = (4, 8) if arguments.short else (FEW, MANY)
     peaks = {
-        count: calibrated(network, OURS, pictures.everything[:count], work)["peak_mb"]
+        count: calibrated(network, OURS, _evenly(pictures.everything, count), work)["peak_mb"]
         for count in counts
     }
     faster = {name: runs[name]["seconds"] / runs["brakepoint"]["seconds"] for name in peers}

@@ -23,6 +23,9 @@ import numpy as np
 
 from edge.contract.preprocess import PreprocessSpec, preprocess
 
+PERCENTILE = 99.99
+"""The mission's default."""
+
 Job = dict[str, Any]
 """model, tensors, pictures, preprocess, threads, kind, method, out."""
 
@@ -85,7 +88,10 @@ def brakepoint(job: Job) -> Callable[[], None]:
     """This project, as `brakepoint calibrate` does it."""
     import onnx
 
+    from calibration.calibrate import AUTO, CHOICE_FRAMES
+    from calibration.choice import choose
     from calibration.dataset.images import ImageFrame
+    from calibration.methods import METHODS
     from calibration.observe import observe
     from calibration.ranges import SCHEMA, range_of
     from edge.contract.artifact import write_json
@@ -94,17 +100,37 @@ def brakepoint(job: Job) -> Callable[[], None]:
     def run() -> None:
         model = onnx.load(job["model"])
         frames = [ImageFrame(path, path, Path(path), Conditions(), "") for path in job["pictures"]]
+        spec = PreprocessSpec(**job["preprocess"])
+
+        def quiet(what: str, done: int, total: int) -> None:
+            pass
+
         seen = observe(
             model,
             job["tensors"],
             frames,
-            preprocess_spec=PreprocessSpec(**job["preprocess"]),
+            preprocess_spec=spec,
             threads=job["threads"],
-            progress=lambda what, done, total: None,
-        )
+            progress=quiet,
+        ).histograms
+        chosen: dict[str, str] = {}
+        if job["method"] == AUTO:
+            candidates = {
+                method: {name: of(one, PERCENTILE) for name, one in seen.items()}
+                for method, of in METHODS.items()
+            }
+            few = frames[:: max(1, len(frames) // CHOICE_FRAMES)][:CHOICE_FRAMES]
+            chosen = choose(
+                model,
+                candidates,
+                few,
+                preprocess_spec=spec,
+                threads=job["threads"],
+                progress=quiet,
+            )
         ranges = {
-            name: range_of(histogram, method=job["method"], percentile=99.99)
-            for name, histogram in seen.histograms.items()
+            name: range_of(one, method=chosen.get(name, job["method"]), percentile=PERCENTILE)
+            for name, one in seen.items()
         }
         write_json(
             Path(job["out"]),
