@@ -51,6 +51,11 @@ VERBS: dict[str, Verb] = {
         "judge a network on labelled frames, with intervals",
         "convert",
     ),
+    "compare": Verb(
+        "calibration.evaluation.verb_compare:compare_verb",
+        "what one network loses against another, frame by frame",
+        "convert",
+    ),
     "lint": Verb("converters.cli_lint:lint", "check anyone's INT8 file by the rules", "convert"),
     "run": Verb("edge.cli_run:run", "camera frames to safety actions, under budgets", "cpu,camera"),
     "scenes": Verb(

@@ -83,7 +83,7 @@ def detected(
                     for label, hit in zip(truth.labels, is_found, strict=True)
                 ),
                 detections=tuple(
-                    (int(label), float(f"{score:.9g}"), int(hit.sum()))
+                    (int(label), float(f"{score:.9g}"), int(hit[0]))
                     for label, score, hit in zip(seen.labels, seen.scores, hits[frame], strict=True)
                 ),
                 fault=answer.fault,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from calibration.evaluation.evaluate import Evaluation
@@ -47,7 +48,7 @@ def table_of(title: str, rows: Sequence[Row]) -> Table:
         table.add_column(column, justify="right")
     for row in rows:
         cells = [told(row.figures[name]) if name in row.figures else "" for name in names]
-        table.add_row(row.name, str(row.frames), str(row.count), *cells)
+        table.add_row(escape(row.name), str(row.frames), str(row.count), *cells)
     return table
 
 

@@ -52,8 +52,8 @@ class FrameRow:
         missed: objects not found, or 1 where it was not.
         false: detections of nothing; 0 for a classifier.
         objects: of each true object in order: row of its label, and 1 where it was found.
-        detections: of each detection with a judged label: row of the label, score, and the number
-            of COCO's ten overlaps at which it is right.
+        detections: of each detection with a judged label: row of the label, score, and 1 where
+            COCO's matching at overlap 0.5 calls it right.
     """
 
     name: str
