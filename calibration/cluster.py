@@ -10,12 +10,21 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from calibration.dataset.frames import RoadFrame
 from firmware_bridge.errors import DeviceFault, Missing, UsageError
 
 R = TypeVar("R")
+
+
+class Named(Protocol):
+    """A frame, or what stands for one: its name is unique in the work."""
+
+    @property
+    def name(self) -> str: ...
+
+
+F = TypeVar("F", bound=Named)
 
 SHARD_FRAMES = 4
 """So many frames a task: seconds of work at most, some milliseconds of talk."""
@@ -30,16 +39,14 @@ class Cluster(Generic[R]):
     bytes. Results come in the order they are done.
     """
 
-    def __init__(
-        self, client: Any, work: Callable[[Any, Sequence[RoadFrame]], R], setup: Any
-    ) -> None:
+    def __init__(self, client: Any, work: Callable[[Any, Sequence[Any]], R], setup: Any) -> None:
         self._client = client
         self._work = work
         # As a task and not scattered: data that was scattered is gone with the worker that held it.
         self._setup = client.submit(_itself, setup, pure=False)
         self._begun: dict[tuple[str, ...], Any] = {}
 
-    def begin(self, shards: Iterable[Sequence[RoadFrame]]) -> None:
+    def begin(self, shards: Iterable[Sequence[Named]]) -> None:
         """Starts shards that will be asked for, without waiting."""
         for shard in shards:
             key = _key(shard)
@@ -48,7 +55,7 @@ class Cluster(Generic[R]):
                     self._work, self._setup, tuple(shard), pure=False
                 )
 
-    def done(self, shards: Sequence[Sequence[RoadFrame]]) -> Iterator[R]:
+    def done(self, shards: Sequence[Sequence[Named]]) -> Iterator[R]:
         """Results of these shards.
 
         Raises:
@@ -70,11 +77,11 @@ class Cluster(Generic[R]):
                 f"{SHARD_FRAMES} frames",
                 found=f"{type(error).__name__}: {error}",
                 remedy="look at the workers' logs (memory is the usual reason), then run the same "
-                "command again: it goes on from what was saved",
+                "command again",
             ) from error
 
 
-def shards_of(frames: Sequence[RoadFrame]) -> list[Sequence[RoadFrame]]:
+def shards_of(frames: Sequence[F]) -> list[Sequence[F]]:
     """`frames` in order, SHARD_FRAMES at a time."""
     return [frames[row : row + SHARD_FRAMES] for row in range(0, len(frames), SHARD_FRAMES)]
 
@@ -130,7 +137,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         yield client
 
 
-def _key(shard: Sequence[RoadFrame]) -> tuple[str, ...]:
+def _key(shard: Sequence[Named]) -> tuple[str, ...]:
     return tuple(frame.name for frame in shard)
 
 

@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from calibration.evaluation.answers import Answer, Network, Reading, answers, reading_of
+from calibration.cluster import connected
+from calibration.evaluation.answers import Answer, Answers, Network, Reading, answers, reading_of
+from calibration.evaluation.cluster import cluster_answers
 from calibration.evaluation.data import Chosen, choose
 from calibration.evaluation.evaluate import (
     SCHEMA,
@@ -71,8 +73,14 @@ def evaluate(
     folds: Annotated[
         int | None, typer.Option(metavar="K", help="spread of the figures over K parts")
     ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="evaluate on this Dask cluster")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="evaluate in N processes of this machine")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="write JSON and a page there")
+        Path | None, typer.Option("--out", metavar="DIR", help="write evaluation-NAME.json there")
     ] = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
@@ -90,12 +98,16 @@ def evaluate(
     )
     with progress_bar() as advance:
         total = len(chosen.source.examples)
-        found = answers(
-            networks,
-            reading,
-            chosen.source,
-            advance=lambda done: advance("evaluate", done, total),
-        )
+
+        def looked_at(done: int) -> None:
+            advance("evaluate", done, total)
+
+        found: Answers
+        if scheduler is None and workers is None:
+            found = answers(networks, reading, chosen.source, advance=looked_at)
+        else:
+            with connected(scheduler, workers) as client:
+                found = cluster_answers(client, networks, reading, chosen.source, advance=looked_at)
         advance("figures", 0, 0)
         evaluations = {
             name: _judged(
