@@ -33,11 +33,13 @@ from converters.damage import damage_measure
 from converters.export import export
 from converters.gates import Measured, judge_gates
 from converters.latency import measure_latency
+from converters.lowerings.proof import Agreement, agreements
+from converters.lowerings.strong import STRONG, to_strong
 from converters.mixed_precision import Mixed, better_bias, choose
 from converters.page.pictures import pictures_of
 from converters.page.render import render
 from converters.page.tables import worst_names
-from converters.parity import Parity, compare, network_of, running
+from converters.parity import Network, Parity, compare, network_of, running
 from converters.passes.chain import PassResult, passes, run_passes
 from converters.placement import Placement, place
 from converters.quantize import quantize_cpu, quantize_int8
@@ -105,6 +107,9 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
             for name, kernels in KERNELS.items()
         }
         judgement = judge(networks, frames.held_back, mission, progress=progress)
+        strong, agreement = _strong(mission, models[INT8], ranges, networks, pictures)
+        if agreement.agrees:
+            models[STRONG], files[STRONG] = strong, strong.SerializeToString()
         held_back_digest = data_digest(frames.held_back)
     with watch.stage("time"):
         latency = measure_latency(
@@ -146,6 +151,7 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
         held_back_frames=tuple(frame.name for frame in frames.held_back),
         source_to_float=parity,
         judgement=judgement,
+        lowerings=(agreement,),
         gates=judge_gates(mission.gates, measured),
         latency=latency,
         context=context_of(mission, source, frames, calibrated_on=set(ranges.frames)),
@@ -244,6 +250,21 @@ def _quantized(
         threads=threads,
     ).quantized
     return {FLOAT: floating, INT8: mixed.quantized, CPU: cpu}, mixed.placement, mixed
+
+
+def _strong(
+    mission: Mission,
+    int8: ModelProto,
+    ranges: Ranges,
+    networks: Mapping[str, Network],
+    pictures: list[Floats],
+) -> tuple[ModelProto, Agreement]:
+    """The strongly typed form of int8.onnx, and whether it computes the same."""
+    strong = to_strong(int8, magnitudes={name: one.amax for name, one in ranges.tensors.items()})
+    session = ModelSession(strong.SerializeToString(), threads=mission.target.threads)
+    lowered = {"strong": running(session)}
+    (agreement,) = agreements(networks, lowered, pictures, output_names(mission))
+    return strong, agreement
 
 
 def demand_something(placement: Placement, mission: Mission) -> None:

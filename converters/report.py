@@ -16,6 +16,7 @@ from typing import Any
 from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
 from converters.gates import GateResult
 from converters.latency import Latency
+from converters.lowerings.proof import Agreement
 from converters.mixed_precision import Mixed
 from converters.parity import Parity
 from converters.passes.chain import PassResult
@@ -49,6 +50,7 @@ class Report:
         contract: see `edge.contract.model_digest.contract_digest`.
         source_to_float: parity of the source and float.onnx.
         judgement: the quantized networks on held-back frames.
+        lowerings: further forms of int8.onnx; one that does not agree is not written.
         latency: on the machine that converted.
         context: see `converters.context`.
         finished: when, UTC.
@@ -72,6 +74,7 @@ class Report:
     held_back_frames: tuple[str, ...]
     source_to_float: Parity
     judgement: Judgement
+    lowerings: tuple[Agreement, ...]
     latency: Latency
     context: Mapping[str, Any]
     gates: tuple[GateResult, ...]
@@ -124,6 +127,9 @@ class Report:
             "nodes": {
                 "source": self.source_nodes,
                 **{name: file.nodes for name, file in self.artifacts.items() if file.nodes},
+            },
+            "lowerings": {
+                one.lowering: {**asdict(one), "agrees": one.agrees} for one in self.lowerings
             },
             "passes": [asdict(step) for step in self.passes],
             "quantized": {

@@ -57,6 +57,8 @@ VERBS: dict[str, Verb] = {
         "convert",
     ),
     "lint": Verb("converters.cli_lint:lint", "check anyone's INT8 file by the rules", "convert"),
+    "engine build": Verb("edge.cli_engine:build", "build a TensorRT engine with its facts", "rtx"),
+    "engine inspect": Verb("edge.cli_engine:inspect", "what an engine is, and what it computes in"),
     "run": Verb("edge.cli_run:run", "camera frames to safety actions, under budgets", "cpu,camera"),
     "scenes": Verb(
         "edge.cli_scenes:scenes",

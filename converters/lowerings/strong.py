@@ -19,6 +19,8 @@ from converters.graph import Array, Graph, attributes, rebuilt, subgraphs
 from converters.passes.dead_code import drop_dead_code
 from converters.passes.shapes import infer_shapes
 
+STRONG = "strong.onnx"
+
 HALF_MAX = float(np.finfo(np.float16).max)
 
 STAYS_FLOAT = frozenset(

@@ -27,7 +27,10 @@ from edge.contract.conversion import choose_model
 from edge.contract.loading import load_mission
 from firmware_bridge.errors import NotTrusted
 
-FILES = ("float.onnx", "int8.onnx", "cpu.onnx", "ranges.json", "report.html", "report.json")
+FILES = (
+    *("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx"),
+    *("ranges.json", "report.html", "report.json"),
+)
 
 CONVERT = (sys.executable, "-m", "edge.cli", "convert")
 
@@ -60,7 +63,7 @@ def test_all_files_and_a_report_of_what_is_in_them(converted: Path) -> None:
     for name, artifact in report["artifacts"].items():
         assert artifact["sha256"] == digest_file(converted / name)
         assert artifact["size"] == (converted / name).stat().st_size
-    for name in FILES[:3]:
+    for name in FILES[:4]:
         onnx.checker.check_model(onnx.load(converted / name), full_check=True)
     assert report["passed"]
     assert report["agreement"]["int8.onnx"]["of"] == 8
@@ -259,12 +262,12 @@ def in_a_child(work: Callable[[], None]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-@pytest.mark.parametrize("after", range(7))
+@pytest.mark.parametrize("after", range(len(FILES) + 1))
 def test_killed_between_any_two_renames_no_report_vouches_for_other_files(
     tiny_mission: Path, converted: Path, copy: Path, after: int
 ) -> None:
     """The former set is there; the new one has another report and other files."""
-    files = {name: (converted / name).read_bytes() + b"\n" for name in FILES[:4]}
+    files = {name: (converted / name).read_bytes() + b"\n" for name in FILES[:-2]}
     report = json.loads((converted / "report.json").read_text())
     for name, data in files.items():
         report["artifacts"][name]["sha256"] = sha256(data).hexdigest()
@@ -294,5 +297,5 @@ def test_killed_between_any_two_renames_no_report_vouches_for_other_files(
             chosen = choose_model(copy, loaded, precision)  # type: ignore[arg-type] # one of two
             assert digest_file(chosen) == report["artifacts"][chosen.name]["sha256"]
     if after in (0, len(FILES)):
-        for name in FILES[:4]:
+        for name in FILES[:-2]:
             assert report["artifacts"][name]["sha256"] == digest_file(copy / name)

@@ -1,0 +1,128 @@
+"""What a parsed network will compute in INT8, read from the network itself before it is built.
+
+A build that was asked for INT8 and got a float graph ends here. What the built engine really does,
+only its inspector says (`inspector.py`). Changes nothing but dynamic ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from edge.engine.calibration_cache import CalibrationCache
+from edge.engine.probe import Probe
+from firmware_bridge.errors import UsageError
+
+WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
+CARRIERS = ("CAST", "SHUFFLE", "IDENTITY")
+"""Layers that hand a value on; a Dequantize counts through them."""
+SAME_RANGE = (*CARRIERS, "SLICE", "GATHER", "RESIZE", "POOLING")
+"""Layers that a parser may add, whose output has the range of their input."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Weighted layers of a network, how many of them read INT8, and which do not."""
+
+    weighted: int
+    int8: int
+    quantize_layers: int
+    in_float: tuple[str, ...]
+
+
+def layers_of(network: Any) -> Iterator[Any]:
+    """Every layer in order."""
+    for row in range(network.num_layers):
+        yield network.get_layer(row)
+
+
+def read_precision(probe: Probe, network: Any) -> Precision:
+    """Explicit INT8 in a network: data and weight both come from a Dequantize layer."""
+    kinds = {name: probe.member("LayerType", name) for name in (*WEIGHTED, *CARRIERS)}
+    dequantize = probe.member("LayerType", "DEQUANTIZE")
+    quantize = probe.member("LayerType", "QUANTIZE")
+    carriers = [kinds[name] for name in CARRIERS]
+    weighted_kinds = [kinds[name] for name in WEIGHTED]
+    makers = {
+        layer.get_output(slot).name: layer
+        for layer in layers_of(network)
+        for slot in range(layer.num_outputs)
+    }
+
+    def dequantized(tensor: Any) -> bool:
+        layer = makers.get(tensor.name) if tensor is not None else None
+        while layer is not None and layer.type in carriers:
+            tensor = layer.get_input(0)
+            layer = makers.get(tensor.name) if tensor is not None else None
+        return layer is not None and layer.type == dequantize
+
+    weighted = [layer for layer in layers_of(network) if layer.type in weighted_kinds]
+    floats = tuple(
+        layer.name
+        for layer in weighted
+        if layer.num_inputs < 2 or not all(dequantized(layer.get_input(slot)) for slot in (0, 1))
+    )
+    return Precision(
+        weighted=len(weighted),
+        int8=len(weighted) - len(floats),
+        quantize_layers=sum(layer.type == quantize for layer in layers_of(network)),
+        in_float=floats,
+    )
+
+
+def demand_int8(found: Precision, *, model: str, expected: str) -> None:
+    """Refuses a network in which nothing is INT8.
+
+    Raises:
+        UsageError: no weighted layer reads INT8.
+    """
+    if not found.int8:
+        raise UsageError(
+            f"{model} would be built in float",
+            expected=expected,
+            found=f"{found.weighted} convolutions and the like, none reads INT8; "
+            f"{found.quantize_layers} Quantize layers",
+            remedy="give the folder of a conversion: brakepoint engine build DIR --out FILE",
+        )
+
+
+def set_ranges(probe: Probe, network: Any, cache: CalibrationCache) -> Precision:
+    """Gives every tensor of a network its range from a cache (implicit INT8).
+
+    A tensor that the parser added takes the range of what it hands on; constants need none.
+
+    Raises:
+        UsageError: a tensor has no range; the release has no dynamic ranges.
+    """
+    same = [probe.member("LayerType", name) for name in SAME_RANGE]
+    constant = probe.member("LayerType", "CONSTANT")
+    weighted = [probe.member("LayerType", name) for name in WEIGHTED]
+    floats = [probe.member("DataType", name) for name in ("FLOAT", "HALF")]
+    amax = {name: cache.amax(name) for name in cache.scales}
+    tensors = [network.get_input(slot) for slot in range(network.num_inputs)]
+    counted = 0
+    for layer in layers_of(network):
+        counted += layer.type in weighted
+        if layer.type == constant:
+            continue
+        for slot in range(layer.num_outputs):
+            tensor = layer.get_output(slot)
+            source = layer.get_input(0) if layer.num_inputs else None
+            known = None if source is None else amax.get(source.name)
+            if known is not None and layer.type in same:
+                amax.setdefault(tensor.name, known)
+            tensors.append(tensor)
+    missing = [t.name for t in tensors if t.dtype in floats and t.name not in amax]
+    if missing:
+        raise UsageError(
+            "the calibration cache does not cover the network",
+            expected="a range for every tensor: without one the layer falls back to float",
+            found=f"none for {len(missing)} of {len(tensors)} tensors: {', '.join(missing[:5])}",
+            remedy="give the folder of a conversion, whose cache belongs to its float.onnx",
+        )
+    for tensor in tensors:
+        if tensor.name in amax:
+            probe.attribute(tensor, "dynamic_range", of="ITensor")
+            tensor.dynamic_range = (-amax[tensor.name], amax[tensor.name])
+    return Precision(weighted=counted, int8=counted, quantize_layers=0, in_float=())

@@ -1,0 +1,115 @@
+"""Which file of a conversion a build takes: by the release and the lowering that it wants.
+
+A folder is vouched for by its report; a file given by itself is the user's word. No fallback to
+another lowering: what is missing is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.contract.artifact import digest_file, read_json
+from edge.contract.conversion import REPORT_SCHEMA
+from edge.engine.releases import Lowering, Release
+from firmware_bridge.errors import GateFailed, Missing, NotTrusted, UsageError
+
+FILES: dict[Lowering, str] = {"qdq": "int8.onnx", "strong": "strong.onnx", "ranges": "float.onnx"}
+"""Lowering -> artifact of a conversion."""
+
+CONVERT = "convert again: brakepoint convert MISSION --out DIR"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The network to build, and the calibration cache beside it where the lowering is `ranges`."""
+
+    model: Path
+    cache: Path | None
+
+
+def cache_name(release: Release) -> str:
+    """The calibration cache of a conversion for one release."""
+    return f"calibration-{release}.cache"
+
+
+def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSource:
+    """The files in `source` (a conversion's folder, or an ONNX file) for one lowering.
+
+    Raises:
+        Missing: the folder has no report or not the file; no such file.
+        NotTrusted: a file is not the one that was judged.
+        GateFailed: the INT8 gates of the conversion failed.
+        UsageError: a file by itself, where ranges are needed beside it.
+    """
+    if not source.is_dir():
+        if not source.is_file():
+            raise Missing(
+                f"no model at {source}",
+                expected="an ONNX file, or the folder of a conversion",
+                found="no such file",
+                remedy="correct the path, or write it first: brakepoint convert MISSION --out DIR",
+            )
+        if lowering == "ranges":
+            raise UsageError(
+                f"{source} alone is not enough for DLA",
+                expected="the folder of a conversion, which holds float.onnx and "
+                f"{cache_name(release)}",
+                found="a file",
+                remedy="brakepoint engine build DIR --dla --out FILE",
+            )
+        return ModelSource(source, None)
+    report = read_json(source / "report.json", REPORT_SCHEMA)
+    try:
+        _gates(report, source)
+        model = _vouched(report, source, FILES[lowering])
+        cache = _vouched(report, source, cache_name(release)) if lowering == "ranges" else None
+    except (KeyError, TypeError) as error:
+        raise NotTrusted(
+            f"{source / 'report.json'} is not whole",
+            expected=f"a report of schema {REPORT_SCHEMA}",
+            found=f"{type(error).__name__}: {error}",
+            remedy=CONVERT,
+        ) from error
+    return ModelSource(model, cache)
+
+
+def _gates(report: dict[str, Any], folder: Path) -> None:
+    # float.onnx stands for all: the others are made from it.
+    failed = [
+        gate
+        for gate in report["gates"]
+        if gate["passed"] is False and gate["artifact"] in ("int8.onnx", "float.onnx")
+    ]
+    if failed:
+        raise GateFailed(
+            f"the INT8 network in {folder} failed its gates and is not built",
+            expected="; ".join(f"{gate['name']} {gate['limit_text']}" for gate in failed),
+            found="; ".join(gate["sentence"] for gate in failed),
+            remedy="mend the model or the calibration and convert again; details in "
+            f"{folder / 'report.json'}",
+        )
+
+
+def _vouched(report: dict[str, Any], folder: Path, name: str) -> Path:
+    artifacts = report["artifacts"]
+    if name not in artifacts:
+        raise Missing(
+            f"the conversion in {folder} has no {name}",
+            expected=f"{name}, which this TensorRT wants",
+            found=", ".join(artifacts),
+            remedy="build for the GPU, without --dla: convert does not write calibration caches yet"
+            if name.endswith(".cache")
+            else f"see lowerings in {folder / 'report.json'}: a form that does not compute what "
+            "int8.onnx computes is not written",
+        )
+    found = digest_file(folder / name)
+    if found != artifacts[name]["sha256"]:
+        raise NotTrusted(
+            f"{folder / name} is not the file that was judged",
+            expected=f"sha256 {artifacts[name]['sha256']}",
+            found=f"sha256 {found}",
+            remedy=CONVERT,
+        )
+    return folder / name

@@ -1,0 +1,331 @@
+"""A stand-in for TensorRT's Python module, made from what a release exports (`tensorrt_api/`).
+
+Strict: what the release does not export raises AttributeError, on the module and on every object,
+reading and writing. Objects record what they are told in `calls`. It parses real ONNX into layers
+and "builds" a plan with the release's header; it proves calls, never kernels.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import signal
+import types
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+API = Path(__file__).parent / "tensorrt_api"
+RELEASES = ("tensorrt-8.6.1", "tensorrt-10.3.0", "tensorrt-10.13.2", "tensorrt-11.4.0")
+RTX = "tensorrt_rtx-1.7.1"
+
+LAYERS = {
+    "Conv": "CONVOLUTION",
+    "ConvTranspose": "DECONVOLUTION",
+    "Gemm": "MATRIX_MULTIPLY",
+    "MatMul": "MATRIX_MULTIPLY",
+    "QuantizeLinear": "QUANTIZE",
+    "DequantizeLinear": "DEQUANTIZE",
+    "Cast": "CAST",
+    "Concat": "CONCATENATION",
+    "Resize": "RESIZE",
+    "Reshape": "SHUFFLE",
+    "Transpose": "SHUFFLE",
+    "Flatten": "SHUFFLE",
+    "Slice": "SLICE",
+    "MaxPool": "POOLING",
+    "Relu": "ACTIVATION",
+    "Sigmoid": "ACTIVATION",
+    "Clip": "ACTIVATION",
+}
+NOT_ON_DLA = ("SHUFFLE", "RESIZE")
+
+
+class Strict:
+    """Has the attributes that its release exports, and no other."""
+
+    _exports: frozenset[str] = frozenset()
+    _trt: StandIn
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("_") and name not in type(self)._exports:
+            raise AttributeError(f"{type(self).__name__} of this release has no {name}")
+        return super().__getattribute__(name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_") and name not in type(self)._exports:
+            raise AttributeError(f"{type(self).__name__} of this release has no {name}")
+        if not name.startswith("_"):
+            self._trt.calls.append((type(self).__name__, name, value))
+        super().__setattr__(name, value)
+
+    def _told(self, what: str, *values: object) -> None:
+        self._trt.calls.append((type(self).__name__, what, *values))
+
+
+class ILogger(Strict):
+    def __init__(self) -> None:
+        pass
+
+
+class IProgressMonitor(Strict):
+    def __init__(self) -> None:
+        pass
+
+
+class ITensor(Strict):
+    def __init__(self, name: str, shape: tuple[int, ...], dtype: Any) -> None:
+        for key, value in (("name", name), ("shape", shape), ("dtype", dtype)):
+            object.__setattr__(self, key, value)
+        object.__setattr__(self, "dynamic_range", None)
+
+
+class ILayer(Strict):
+    def __init__(self, name: str, kind: Any, inputs: list[ITensor], outputs: list[ITensor]) -> None:
+        values = {
+            "name": name,
+            "type": kind,
+            "num_inputs": len(inputs),
+            "num_outputs": len(outputs),
+            "_inputs": inputs,
+            "_outputs": outputs,
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    def get_input(self, slot: int) -> ITensor:
+        return self._inputs[slot]
+
+    def get_output(self, slot: int) -> ITensor:
+        return self._outputs[slot]
+
+
+class INetworkDefinition(Strict):
+    def __init__(self) -> None:
+        self._layers: list[ILayer] = []
+        self._inputs: list[ITensor] = []
+
+    @property
+    def num_layers(self) -> int:
+        return len(self._layers)
+
+    @property
+    def num_inputs(self) -> int:
+        return len(self._inputs)
+
+    def get_layer(self, row: int) -> ILayer:
+        return self._layers[row]
+
+    def get_input(self, row: int) -> ITensor:
+        return self._inputs[row]
+
+
+class ParserError(Strict):
+    def desc(self) -> str:
+        return "no ONNX model"
+
+
+class OnnxParser(Strict):
+    def __init__(self, network: INetworkDefinition, logger: ILogger) -> None:
+        self._network = network
+        self._failed = False
+
+    @property
+    def num_errors(self) -> int:
+        return int(self._failed)
+
+    def get_error(self, row: int) -> ParserError:
+        return self._trt.ParserError()
+
+    def parse(self, data: bytes) -> bool:
+        try:
+            model = onnx.load_from_string(data)
+        except Exception:  # noqa: BLE001 # whatever protobuf raises on garbage
+            self._failed = True
+            return False
+        trt, kinds = self._trt, self._trt.LayerType
+        floats = {
+            value.name: value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+            for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
+        }
+
+        def tensor(name: str, shape: tuple[int, ...] = ()) -> ITensor:
+            kind = trt.DataType.FLOAT if floats.get(name) else trt.DataType.HALF
+            made: ITensor = trt.ITensor(name, shape, kind)
+            return made
+
+        tensors: dict[str, ITensor] = {}
+        for value in model.graph.input:
+            sizes = value.type.tensor_type.shape.dim
+            shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in sizes)
+            tensors[value.name] = tensor(value.name, shape)
+            self._network._inputs.append(tensors[value.name])
+        held = {constant.name for constant in model.graph.initializer}
+        for node in model.graph.node:
+            reads = []
+            for name in node.input:
+                if name in held and node.op_type == "QuantizeLinear" and name == node.input[0]:
+                    weights = tensors.setdefault(name, tensor(name))
+                    kind = kinds.CONSTANT
+                    self._network._layers.append(trt.ILayer(name, kind, [], [weights]))
+                    reads.append(weights)
+                elif name in tensors:
+                    reads.append(tensors[name])
+            made = []
+            for name in node.output:
+                tensors[name] = tensor(name)
+                made.append(tensors[name])
+            kind = kinds[LAYERS.get(node.op_type, "ELEMENTWISE")]
+            self._network._layers.append(trt.ILayer(node.name, kind, reads, made))
+        return True
+
+
+class IOptimizationProfile(Strict):
+    def set_shape(self, *values: object) -> None:
+        self._told("set_shape", *values)
+
+
+class ITimingCache(Strict):
+    def serialize(self) -> bytes:
+        return b"timings of " + self._trt.release.encode()
+
+
+class IHostMemory(Strict):
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __bytes__(self) -> bytes:
+        return self._data
+
+
+class IBuilderConfig(Strict):
+    num_compute_capabilities = 0
+    progress_monitor = None
+
+    def set_flag(self, flag: Any) -> None:
+        self._told("set_flag", flag.name)
+
+    def set_memory_pool_limit(self, pool: Any, size: int) -> None:
+        self._told("set_memory_pool_limit", pool.name, size)
+
+    def set_compute_capability(self, capability: Any, row: int) -> bool:
+        self._told("set_compute_capability", capability.name)
+        return row < self.num_compute_capabilities
+
+    def add_optimization_profile(self, profile: IOptimizationProfile) -> int:
+        self._told("add_optimization_profile")
+        return 0
+
+    def create_timing_cache(self, data: bytes) -> ITimingCache | None:
+        fits = not data or data == self._trt.ITimingCache().serialize()
+        return self._trt.ITimingCache() if fits else None
+
+    def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
+        self._told("set_timing_cache", ignore_mismatch)
+        return True
+
+    def get_timing_cache(self) -> ITimingCache:
+        return self._trt.ITimingCache()
+
+    def can_run_on_DLA(self, layer: ILayer) -> bool:  # noqa: N802 # TensorRT's own name
+        return layer.type.name not in NOT_ON_DLA
+
+
+class Builder(Strict):
+    platform_has_fast_int8 = True
+
+    def __init__(self, logger: ILogger) -> None:
+        if self._trt.fails == "no GPU":
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    @property
+    def num_DLA_cores(self) -> int:  # noqa: N802 # TensorRT's own name
+        return self._trt.dla_cores
+
+    def create_network(self, flags: int) -> INetworkDefinition:
+        self._told("create_network", flags)
+        made: INetworkDefinition = self._trt.INetworkDefinition()
+        return made
+
+    def create_builder_config(self) -> IBuilderConfig:
+        made: IBuilderConfig = self._trt.IBuilderConfig()
+        return made
+
+    def create_optimization_profile(self) -> IOptimizationProfile:
+        made: IOptimizationProfile = self._trt.IOptimizationProfile()
+        return made
+
+    def build_serialized_network(
+        self, network: INetworkDefinition, config: IBuilderConfig
+    ) -> IHostMemory | None:
+        self._told("build_serialized_network")
+        if self._trt.fails in ("SIGSEGV", "SIGKILL"):
+            os.kill(os.getpid(), signal.Signals[self._trt.fails])
+        if self._trt.fails == "refuses":
+            return None
+        if "progress_monitor" in type(config)._exports and config.progress_monitor:
+            config.progress_monitor.phase_start("Building", None, 2)
+            assert config.progress_monitor.step_complete("Building", 0)
+            config.progress_monitor.phase_finish("Building")
+        plan: IHostMemory = self._trt.IHostMemory(plan_bytes(self._trt))
+        return plan
+
+
+BEHAVIOUR: tuple[type[Strict], ...] = (
+    Builder,
+    IBuilderConfig,
+    IHostMemory,
+    ILayer,
+    ILogger,
+    INetworkDefinition,
+    IOptimizationProfile,
+    IProgressMonitor,
+    ITensor,
+    ITimingCache,
+    OnnxParser,
+    ParserError,
+)
+
+
+class StandIn(types.ModuleType):
+    """The module of one release, such as "tensorrt-10.3.0".
+
+    Args:
+        version: another version text over the same exports, for releases that nobody recorded.
+        fails: "no GPU", "refuses", "SIGSEGV" or "SIGKILL": when it comes to building.
+    """
+
+    def __init__(
+        self, name: str, *, version: str | None = None, dla_cores: int = 0, fails: str = ""
+    ) -> None:
+        module, recorded = name.split("-")
+        super().__init__(module)
+        self.release = version or recorded
+        self.__version__ = f"{self.release}.116" if name == RTX else self.release
+        self.calls: list[tuple[object, ...]] = []
+        self.dla_cores, self.fails = dla_cores, fails
+        api: dict[str, Any] = json.loads((API / f"{name}.json").read_text())
+        for key, value in api.items():
+            if "enum" in value:
+                setattr(self, key, enum.IntEnum(key, value["enum"]))
+        for behaviour in BEHAVIOUR:
+            exported = api.get(behaviour.__name__)
+            if exported is not None:
+                attributes = {"_exports": frozenset(exported["class"]), "_trt": self}
+                setattr(
+                    self, behaviour.__name__, type(behaviour.__name__, (behaviour,), attributes)
+                )
+
+    def told(self, what: str) -> list[tuple[object, ...]]:
+        """The values of every call or assignment of this name, in order."""
+        return [call[2:] for call in self.calls if call[1] == what]
+
+
+def plan_bytes(trt: StandIn) -> bytes:
+    """A plan's header and nothing behind it."""
+    numbers = [int(part) for part in trt.release.split(".")]
+    magic, mask = (b"vtrt", 0b1100) if trt.__name__ == "tensorrt_rtx" else (b"ftrt", 0)
+    head = magic + bytes(20) + bytes([*numbers, 116]) + bytes(4) + mask.to_bytes(4, "little")
+    return head + bytes(64 - len(head))

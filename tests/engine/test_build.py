@@ -1,0 +1,280 @@
+"""`brakepoint engine build` and `inspect` through the command line: real engines of TensorRT-RTX,
+and a stand-in of TensorRT for what needs a device or a builder that dies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lowered_networks import NETWORKS, Lowered
+from stand_in import StandIn, plan_bytes
+
+from converters.lowerings.region import region_amax, to_cache
+from edge.engine.calibration_cache import write_cache
+from edge.engine.plan_header import read_header
+from edge.engine.releases import parse_release
+from edge.engine.sidecar import read_sidecar
+
+needs_rtx = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None,
+    reason="tensorrt-rtx is not installed: extra [rtx], or no wheel for this Python",
+)
+
+
+def engine(
+    *arguments: str | Path, path: Path | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The verb in a process; `path` goes first on its module path."""
+    root = Path(__file__).resolve().parents[2]
+    paths = [str(part) for part in (path, root) if part is not None]
+    return subprocess.run(
+        [sys.executable, "-m", "edge.cli", "engine", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert words in " ".join(done.stderr.split())
+    assert "to mend:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a folder whose `tensorrt` is a stand-in; returns it for the module path."""
+
+    def make(name: str, **options: object) -> Path:
+        package = tmp_path / "site" / "tensorrt"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").write_text(
+            f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            "from stand_in import StandIn\n"
+            f"sys.modules[__name__] = StandIn({name!r}, **{options!r})\n"
+        )
+        return tmp_path / "site"
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path: Path, road_lowered: Lowered) -> Path:
+    """A conversion's folder: three lowerings, one cache, and the report that vouches for them."""
+    out = tmp_path / "out"
+    out.mkdir()
+    amax = region_amax(road_lowered.floating, road_lowered.placement, road_lowered.ranges)
+    files = {
+        "float.onnx": road_lowered.floating.SerializeToString(),
+        "int8.onnx": road_lowered.int8.SerializeToString(),
+        "strong.onnx": road_lowered.strong.SerializeToString(),
+        "calibration-10.3.0.cache": write_cache(to_cache(amax, parse_release("10.3.0"))),
+    }
+    for name, data in files.items():
+        (out / name).write_bytes(data)
+    report = {
+        "schema": "brakepoint.report/1",
+        "gates": [],
+        "artifacts": {
+            name: {"sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+        },
+    }
+    (out / "report.json").write_text(json.dumps(report))
+    return out
+
+
+@needs_rtx
+@pytest.mark.parametrize("name", NETWORKS)
+def test_real_engines_without_a_gpu_for_two_gpus(
+    name: str, lowered_by_name: Callable[[str], Lowered], tmp_path: Path
+) -> None:
+    net = lowered_by_name(name)
+    model, plan = tmp_path / "strong.onnx", tmp_path / "road.plan"
+    model.write_bytes(net.strong.SerializeToString())
+    wanted = ("86", "89", "86,89") if name == "road" else ("86", "89")
+    for sm in wanted:
+        built = engine("build", model, "--out", plan, "--backend", "rtx", "--sm", sm, "--json")
+        assert built.returncode == 0, built.stderr
+        facts = json.loads(built.stdout)
+        gpus = [int(part) for part in sm.split(",")]
+        assert facts["sm"] == gpus == list(read_header(plan).sm)
+        precision = facts["precision"]
+        assert (
+            precision["int8"] == precision["weighted"] == sum(net.placement.quantized_ops.values())
+        )
+        assert facts["model"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+        assert read_sidecar(plan).document == {
+            key: value for key, value in facts.items() if key != "inspector"
+        }
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "strong.onnx",
+        "road.plan",
+        "road.plan.json",
+    }
+    shown = engine("inspect", plan)
+    assert shown.returncode == 0, shown.stderr
+    assert "SM 89" in shown.stdout
+
+
+@needs_rtx
+def test_real_refusals_of_rtx(tmp_path: Path, road_lowered: Lowered) -> None:
+    plan = tmp_path / "road.plan"
+    garbage, floating = tmp_path / "garbage.onnx", tmp_path / "float.onnx"
+    garbage.write_bytes(b"\xff\xfe no model")
+    floating.write_bytes(road_lowered.floating.SerializeToString())
+    rtx = ("--out", plan, "--backend", "rtx", "--sm")
+    refused(engine("build", garbage, *rtx, "86"), 2, "TensorRT cannot read")
+    refused(engine("build", floating, *rtx, "86"), 2, "would be built in float")
+    refused(engine("build", floating, *rtx, "53"), 2, "SM53")
+    refused(engine("build", tmp_path / "none.onnx", *rtx, "86"), 3, "no such file")
+    refused(engine("build", floating, *rtx, "86,86"), 2, "each once")
+    assert {path.name for path in tmp_path.iterdir()} == {"garbage.onnx", "float.onnx"}
+
+
+def test_a_folder_gives_each_release_its_lowering(
+    folder: Path, stand_in: Callable[..., Path]
+) -> None:
+    plan = folder / "road.plan"
+    for name, wanted in (("tensorrt-10.3.0", "int8.onnx"), ("tensorrt-11.4.0", "strong.onnx")):
+        done = engine("build", folder, "--out", plan, "--json", path=stand_in(name))
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["model"]["file"] == wanted
+    site = stand_in("tensorrt-10.3.0", dla_cores=2)
+    done = engine("build", folder, "--out", plan, "--dla", "--json", path=site)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["calibration_cache"]["file"] == "calibration-10.3.0.cache"
+    assert facts["dla"]["fallback"]
+    shown = engine("inspect", plan)
+    assert "DLA fallback" in shown.stdout
+    site = stand_in("tensorrt-8.6.1", dla_cores=2)
+    refused(engine("build", folder, "--out", plan, "--dla", path=site), 3, "calibration-8.6.1")
+    assert json.loads(engine("inspect", plan, "--json").stdout)["release"] == "10.3.0", "as it was"
+
+
+def test_a_folder_is_believed_only_as_far_as_its_report(
+    folder: Path, stand_in: Callable[..., Path]
+) -> None:
+    site, plan = stand_in("tensorrt-10.3.0"), folder / "road.plan"
+    gate = {
+        "name": "int8_found",
+        "artifact": "int8.onnx",
+        "passed": False,
+        "limit_text": ">= 0.9",
+        "sentence": "finds 3 of 9",
+    }
+    report = json.loads((folder / "report.json").read_text())
+    (folder / "report.json").write_text(json.dumps({**report, "gates": [gate]}))
+    refused(engine("build", folder, "--out", plan, path=site), 1, "finds 3 of 9")
+    (folder / "report.json").write_text(json.dumps(report))
+    (folder / "int8.onnx").write_bytes(b"changed")
+    refused(engine("build", folder, "--out", plan, path=site), 4, "not the file that was judged")
+    (folder / "report.json").write_text(json.dumps({"schema": "brakepoint.report/1"}))
+    refused(engine("build", folder, "--out", plan, path=site), 4, "is not whole")
+    (folder / "report.json").unlink()
+    refused(engine("build", folder, "--out", plan, path=site), 3, "report.json")
+    assert not plan.exists()
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "words"),
+    [
+        ("SIGKILL", 5, "was killed, as the system does when memory runs out"),
+        ("SIGSEGV", 5, "crashed"),
+        ("refuses", 1, "TensorRT refused to build"),
+        ("no GPU", 5, "cannot start its builder"),
+    ],
+)
+def test_a_builder_that_dies_is_one_message_and_leaves_what_was_there(
+    fails: str, code: int, words: str, folder: Path, stand_in: Callable[..., Path]
+) -> None:
+    plan = folder / "road.plan"
+    assert engine("build", folder, "--out", plan, path=stand_in("tensorrt-10.3.0")).returncode == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    site = stand_in("tensorrt-10.3.0", fails=fails)
+    refused(engine("build", folder, "--out", plan, path=site), code, words)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_timing_cache_is_written_and_read(folder: Path, stand_in: Callable[..., Path]) -> None:
+    plan, timings = folder / "road.plan", folder / "timings"
+    arguments = ("build", folder, "--out", plan, "--timing-cache", timings)
+    assert engine(*arguments, path=stand_in("tensorrt-10.3.0")).returncode == 0
+    assert timings.read_bytes() == b"timings of 10.3.0"
+    refused(engine(*arguments, path=stand_in("tensorrt-8.6.1")), 2, "does not fit")
+    assert timings.read_bytes() == b"timings of 10.3.0"
+
+
+def test_tensorrt_that_is_not_installed(folder: Path) -> None:
+    if importlib.util.find_spec("tensorrt") is not None:
+        pytest.skip("TensorRT is installed here")
+    refused(engine("build", folder, "--out", folder / "road.plan"), 3, "is not installed")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--backend", "trt"),
+        ("--sm", "8.6"),
+        ("--profile", "images=1x3"),
+        ("--workspace-mb", "0"),
+    ],
+)
+def test_usage(arguments: tuple[str, ...], folder: Path) -> None:
+    done = engine("build", folder, "--out", folder / "road.plan", *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert not (folder / "road.plan").exists()
+
+
+def test_an_engine_that_is_not_its_sidecars_is_refused(
+    folder: Path, stand_in: Callable[..., Path]
+) -> None:
+    plan = folder / "road.plan"
+    assert engine("build", folder, "--out", plan, path=stand_in("tensorrt-10.3.0")).returncode == 0
+    plan.write_bytes(plan_bytes(StandIn("tensorrt-8.6.1")))
+    refused(engine("inspect", plan), 4, "is not the engine that its sidecar describes")
+    plan.write_bytes(b"ftrt")
+    refused(engine("inspect", plan), 4, "is not a TensorRT engine")
+    plan.unlink()
+    refused(engine("inspect", plan), 3, "cannot read")
+
+
+def test_out_of_space_leaves_nothing(folder: Path, stand_in: Callable[..., Path]) -> None:
+    """A file size limit of the process stands for a full disk."""
+    script = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16));"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "runpy.run_module('edge.cli', run_name='__main__')"
+    )
+    before = {path.name for path in folder.iterdir()}
+    root = Path(__file__).resolve().parents[2]
+    site = stand_in("tensorrt-10.3.0")
+    done = subprocess.run(
+        [sys.executable, "-c", script, "engine", "build", folder, "--out", folder / "x.plan"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{root}"},
+    )
+    assert done.returncode == 5, done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in folder.iterdir()} == before
+
+
+def document_of(plan: Path) -> dict[str, Any]:
+    return read_sidecar(plan).document

@@ -1,0 +1,282 @@
+"""The builder against what five releases really export: which flags, pools and calls each saw, and
+that nothing asked for is skipped. Kernels are proved by none of this.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lowered_networks import Lowered
+from stand_in import RELEASES, RTX, StandIn
+
+from converters.lowerings.region import region_amax, to_cache
+from edge.engine.builder import Built, build_plan, lowering_for
+from edge.engine.calibration_cache import CalibrationCache
+from edge.engine.plan_header import parse_header
+from edge.engine.probe import Probe
+from edge.engine.releases import BUILDERS, LOWERINGS, BuilderRow, builder_row, parse_release
+from edge.engine.request import BuildRequest
+from edge.engine.source_file import FILES
+from firmware_bridge.errors import DeviceFault, GateFailed, Refusal, UsageError
+
+WORKSPACE = 512 << 20
+REQUEST = BuildRequest(source="model.onnx", plan="out.plan", backend="tensorrt")
+RTX_REQUEST = replace(REQUEST, backend="rtx", sm=(86, 89))
+GONE_IN_11 = {"int8_calibrator", "set_dynamic_range", "precision", "set_quantization_flag"}
+
+
+def build(
+    trt: StandIn,
+    net: Lowered,
+    request: BuildRequest = REQUEST,
+    *,
+    cache: CalibrationCache | None = None,
+    model: bytes | None = None,
+    timing: bytes | None = None,
+) -> Built:
+    row = row_of(trt, request)
+    graphs = {"qdq": net.int8, "strong": net.strong, "ranges": net.floating}
+    lowering = lowering_for(row, request)
+    return build_plan(
+        Probe(trt, request.backend, parse_release(trt.__version__)),
+        row,
+        request,
+        model=graphs[lowering].SerializeToString() if model is None else model,
+        cache=cache,
+        timing=timing,
+        workspace_bytes=WORKSPACE,
+        tell=lambda *_: None,
+    )
+
+
+def row_of(trt: StandIn, request: BuildRequest = REQUEST) -> BuilderRow:
+    return builder_row(request.backend, parse_release(trt.__version__))
+
+
+def cache_of(net: Lowered, release: str) -> CalibrationCache:
+    amax = region_amax(net.floating, net.placement, net.ranges)
+    return to_cache(amax, parse_release(release))
+
+
+SEEN: dict[str, dict[str, Any]] = {
+    "tensorrt-8.6.1": {"network": "EXPLICIT_BATCH", "flags": ["INT8", "FP16"], "lowering": "qdq"},
+    "tensorrt-10.3.0": {"network": "", "flags": ["INT8", "FP16"], "lowering": "qdq"},
+    "tensorrt-10.13.2": {"network": "STRONGLY_TYPED", "flags": [], "lowering": "strong"},
+    "tensorrt-11.4.0": {"network": "STRONGLY_TYPED", "flags": [], "lowering": "strong"},
+}
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_every_release_sees_the_flags_and_pools_it_wants(name: str, road_lowered: Lowered) -> None:
+    trt, wanted = StandIn(name), SEEN[name]
+    built = build(trt, road_lowered)
+    flag = wanted["network"]
+    mask = 1 << int(trt.NetworkDefinitionCreationFlag[flag]) if flag else 0
+    assert trt.told("create_network") == [(mask,)]
+    assert [call[0] for call in trt.told("set_flag")] == wanted["flags"]
+    assert trt.told("set_memory_pool_limit") == [
+        ("WORKSPACE", WORKSPACE),
+        ("TACTIC_DRAM", WORKSPACE),
+    ]
+    assert bool(trt.told("progress_monitor")) == (name != "tensorrt-8.6.1")
+    assert not {call[1] for call in trt.calls} & GONE_IN_11, "no calibrators, no dynamic ranges"
+    assert built.facts["lowering"] == wanted["lowering"]
+    assert built.facts["builder_flags"] == wanted["flags"]
+    precision = built.facts["precision"]
+    assert precision["int8"] == precision["weighted"] == 24
+    assert precision["in_float"] == ()
+    assert str(parse_header(built.plan, name="plan").release) == name.split("-")[1]
+
+
+def test_rtx_names_its_gpus_before_it_sets_them(road_lowered: Lowered) -> None:
+    trt = StandIn(RTX)
+    built = build(trt, road_lowered, RTX_REQUEST)
+    told = [call[1:] for call in trt.calls]
+    at = told.index(("num_compute_capabilities", 2))
+    assert told[at + 1 : at + 3] == [
+        ("set_compute_capability", "SM86"),
+        ("set_compute_capability", "SM89"),
+    ]
+    assert not trt.told("set_memory_pool_limit"), "what is free here says nothing about that GPU"
+    assert built.facts["sm"] == [86, 89]
+
+
+@pytest.mark.parametrize("release", ["8.6.1", "10.3.0"])
+def test_dla_gets_a_range_for_every_tensor_and_reports_its_fallback(
+    release: str, road_lowered: Lowered
+) -> None:
+    trt = StandIn(f"tensorrt-{release}", dla_cores=2)
+    request = replace(REQUEST, dla_core=1)
+    built = build(trt, road_lowered, request, cache=cache_of(road_lowered, release))
+    assert built.facts["lowering"] == "ranges"
+    assert [call[0] for call in trt.told("set_flag")] == ["INT8", "FP16", "GPU_FALLBACK"]
+    assert trt.told("default_device_type") == [(trt.DeviceType.DLA,)]
+    assert trt.told("DLA_core") == [(1,)]
+    ranged = [call[0] for call in trt.told("dynamic_range")]
+    region = region_amax(road_lowered.floating, road_lowered.placement, road_lowered.ranges)
+    assert len(ranged) == len(region)
+    assert all(low == -high < 0.0 for low, high in ranged)
+    dla = built.facts["dla"]
+    assert {row["type"] for row in dla["fallback"]} == {"SHUFFLE", "RESIZE"}
+    assert 0 < len(dla["fallback"]) < dla["layers"]
+
+
+def test_a_tensor_without_a_range_is_refused_by_name(road_lowered: Lowered) -> None:
+    whole = cache_of(road_lowered, "10.3.0")
+    lost = road_lowered.placement.pairs[5]
+    fewer = {name: scale for name, scale in whole.scales.items() if name != lost}
+    trt = StandIn("tensorrt-10.3.0", dla_cores=1)
+    cache = CalibrationCache(whole.release, fewer)
+    with pytest.raises(UsageError, match="does not cover the network") as caught:
+        build(trt, road_lowered, replace(REQUEST, dla_core=0), cache=cache)
+    assert lost in caught.value.found
+
+
+@pytest.mark.parametrize("name", ["tensorrt-10.13.2", "tensorrt-11.4.0"])
+def test_a_release_without_dla_says_so(name: str, road_lowered: Lowered) -> None:
+    with pytest.raises(UsageError, match="has no DLA") as caught:
+        build(StandIn(name, dla_cores=2), road_lowered, replace(REQUEST, dla_core=0))
+    assert "10.3" in caught.value.remedy
+
+
+def test_dla_is_back_in_11_4_1_from_the_strongly_typed_graph(road_lowered: Lowered) -> None:
+    trt = StandIn("tensorrt-11.4.0", version="11.4.1", dla_cores=2)
+    built = build(trt, road_lowered, replace(REQUEST, dla_core=0))
+    assert built.facts["lowering"] == "strong"
+    assert [call[0] for call in trt.told("set_flag")] == ["GPU_FALLBACK"]
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_a_device_without_dla_cores_is_named(name: str, road_lowered: Lowered) -> None:
+    trt = StandIn(name, dla_cores=0)
+    with pytest.raises(Refusal, match="DLA"):
+        build(
+            trt,
+            road_lowered,
+            replace(REQUEST, dla_core=0),
+            cache=cache_of(road_lowered, name.split("-")[1]) if "10.1" not in name else None,
+        )
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_a_float_network_is_never_built_as_int8(name: str, road_lowered: Lowered) -> None:
+    trt = StandIn(name)
+    with pytest.raises(UsageError, match="would be built in float"):
+        build(trt, road_lowered, model=road_lowered.floating.SerializeToString())
+    assert not trt.told("build_serialized_network")
+
+
+@pytest.mark.parametrize(
+    ("name", "enum", "member"),
+    [
+        ("tensorrt-10.3.0", "BuilderFlag", "INT8"),
+        ("tensorrt-11.4.0", "NetworkDefinitionCreationFlag", "STRONGLY_TYPED"),
+        ("tensorrt-8.6.1", "MemoryPoolType", "TACTIC_DRAM"),
+    ],
+)
+def test_a_flag_that_is_not_exported_stops_the_build(
+    name: str, enum: str, member: str, road_lowered: Lowered
+) -> None:
+    import enum as enums
+
+    trt = StandIn(name)
+    fewer = {key: int(value) for key, value in trt.__dict__[enum].__members__.items()}
+    del fewer[member]
+    setattr(trt, enum, enums.IntEnum(enum, fewer))
+    with pytest.raises(UsageError, match="cannot do what was asked") as caught:
+        build(trt, road_lowered)
+    assert member in caught.value.expected
+    assert not trt.told("build_serialized_network")
+
+
+def test_timing_caches_are_kept_and_foreign_ones_refused(road_lowered: Lowered) -> None:
+    request = replace(REQUEST, timing_cache="timings")
+    first = build(StandIn("tensorrt-10.3.0"), road_lowered, request, timing=b"")
+    assert first.timing_cache
+    again = StandIn("tensorrt-10.3.0")
+    build(again, road_lowered, request, timing=first.timing_cache)
+    assert again.told("set_timing_cache") == [(False,)]
+    with pytest.raises(UsageError, match="does not fit"):
+        build(StandIn("tensorrt-8.6.1"), road_lowered, request, timing=first.timing_cache)
+    with pytest.raises(UsageError, match="has no timing cache"):
+        build(StandIn(RTX), road_lowered, replace(RTX_REQUEST, timing_cache="t"), timing=b"")
+
+
+def test_refusals_of_the_builder(road_lowered: Lowered) -> None:
+    with pytest.raises(DeviceFault, match="cannot start its builder") as caught:
+        build(StandIn("tensorrt-10.3.0", fails="no GPU"), road_lowered)
+    assert "--backend rtx" in caught.value.remedy
+    with pytest.raises(GateFailed, match="refused to build"):
+        build(StandIn("tensorrt-11.4.0", fails="refuses"), road_lowered)
+    with pytest.raises(UsageError, match="cannot read"):
+        build(StandIn("tensorrt-11.4.0"), road_lowered, model=b"\xff garbage")
+    with pytest.raises(UsageError, match="no target GPU"):
+        build(StandIn(RTX), road_lowered, replace(RTX_REQUEST, sm=()))
+    with pytest.raises(UsageError, match="for the GPU that is there"):
+        build(StandIn("tensorrt-10.3.0"), road_lowered, replace(REQUEST, sm=(86,)))
+    with pytest.raises(UsageError, match="cannot do what was asked") as unknown:
+        build(StandIn(RTX), road_lowered, replace(RTX_REQUEST, sm=(53,)))
+    assert "SM53" in unknown.value.expected
+
+
+def open_sizes(net: Lowered) -> bytes:
+    model = type(net.strong)()
+    model.CopyFrom(net.strong)
+    for axis in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"open{axis}"
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def test_open_sizes_want_a_profile(road_lowered: Lowered) -> None:
+    model = open_sizes(road_lowered)
+    shapes = ((1, 3, 96, 160), (1, 3, 96, 160), (1, 3, 192, 320))
+    trt = StandIn("tensorrt-11.4.0")
+    build(trt, road_lowered, replace(REQUEST, profiles={"images": shapes}), model=model)
+    assert trt.told("set_shape") == [("images", *shapes)]
+    assert trt.told("add_optimization_profile")
+    with pytest.raises(UsageError, match="has open sizes"):
+        build(StandIn("tensorrt-11.4.0"), road_lowered, model=model)
+    misfit = {"images": (shapes[0], shapes[0], (2, 3, 96, 160))}
+    with pytest.raises(UsageError, match="has open sizes"):
+        build(trt, road_lowered, replace(REQUEST, profiles=misfit), model=model)
+    with pytest.raises(UsageError, match="no input of open size"):
+        build(trt, road_lowered, replace(REQUEST, profiles={"images": shapes}))
+
+
+def test_the_stand_in_is_strict() -> None:
+    trt = StandIn("tensorrt-11.4.0")
+    assert not hasattr(trt.BuilderFlag, "INT8")
+    assert not hasattr(trt, "IInt8EntropyCalibrator2")
+    config = trt.Builder(trt.ILogger()).create_builder_config()
+    with pytest.raises(AttributeError):
+        config.int8_calibrator = None
+    with pytest.raises(AttributeError):
+        _ = config.num_compute_capabilities
+
+
+@pytest.mark.parametrize("release", ["8.5.3", "9.2.0", "12.0.0"])
+def test_a_release_outside_the_table_is_refused(release: str) -> None:
+    with pytest.raises(UsageError, match="is not known"):
+        builder_row("tensorrt", parse_release(release))
+
+
+def test_the_table_is_complete() -> None:
+    """No hole and no overlap from 10.0 to 12.0, and every lowering has its file."""
+    rows = [row for row in BUILDERS if row.backend == "tensorrt" and row.since.major >= 10]
+    assert all(one.before == next_.since for one, next_ in itertools.pairwise(rows))
+    assert set(FILES) == set(LOWERINGS)
+    assert {row.lowering for row in BUILDERS} <= set(FILES)
+
+
+def test_a_request_survives_the_pipe() -> None:
+    shapes = ((1, 3, 8, 8), (1, 3, 8, 8), (1, 3, 16, 16))
+    request = replace(RTX_REQUEST, profiles={"a=b": shapes}, workspace_bytes=1 << 30)
+    line = io.StringIO(request.to_json() + "\n").readline()
+    assert BuildRequest.from_json(line) == request
+    assert Path(request.source).name == "model.onnx"
