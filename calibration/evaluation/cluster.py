@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from calibration.cluster import Cluster, shards_of
-from calibration.evaluation.answers import Answers, Network, Reading, answers
+from calibration.evaluation.answers import Answers, Change, Network, Reading, answers
 from calibration.evaluation.examples import Source
 
 
@@ -23,6 +23,7 @@ class Setup:
     networks: Mapping[str, Network]
     reading: Reading
     source: Source
+    change: Change | None
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def cluster_answers(
     reading: Reading,
     source: Source,
     *,
+    change: Change | None = None,
     advance: Callable[[int], None],
 ) -> Answers:
     """As `answers`, on the workers of a Dask cluster; in any order.
@@ -46,7 +48,9 @@ def cluster_answers(
     Raises what `answers` does, and DeviceFault where workers die again and again.
     """
     places = [Numbered(one.name, row) for row, one in enumerate(source.examples)]
-    cluster: Cluster[Answers] = Cluster(client, answer_shard, Setup(networks, reading, source))
+    cluster: Cluster[Answers] = Cluster(
+        client, answer_shard, Setup(networks, reading, source, change)
+    )
     found: Answers = {name: [] for name in networks}
     for part in cluster.done(shards_of(places)):
         for name, some in part.items():
@@ -57,4 +61,5 @@ def cluster_answers(
 
 def answer_shard(setup: Setup, shard: Sequence[Numbered]) -> Answers:
     """What a worker does: the answers of a few frames."""
-    return answers(setup.networks, setup.reading, setup.source.only([one.row for one in shard]))
+    source = setup.source.only([one.row for one in shard])
+    return answers(setup.networks, setup.reading, source, change=setup.change)

@@ -32,6 +32,16 @@ def show(console: Console, evaluation: Evaluation) -> None:
         console.print(table_of("by condition", tables.by_condition))
     if tables.condition_head is not None:
         console.print(table_of("second head", [tables.condition_head]))
+    if tables.robustness:
+        worse = Table("corruption", title=f"{tables.score}, by severity", title_justify="left")
+        rows: dict[str, list[str]] = {}
+        for fall in tables.robustness:
+            rows.setdefault(fall.corruption, []).append(number(fall.score))
+        for severity in range(1, 1 + max(len(row) for row in rows.values())):
+            worse.add_column(str(severity), justify="right")
+        for name, cells in rows.items():
+            worse.add_row(name, *cells)
+        console.print(worse)
     if tables.folds:
         k = len(next(iter(tables.folds.values())).each)
         spread = Table("figure", "mean", "deviation", title=f"{k} folds", title_justify="left")

@@ -76,6 +76,16 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Fall:
+    """The score under one corruption, and how far below the clean one; None: not known."""
+
+    corruption: str
+    severity: int
+    score: float | None
+    drop: float | None
+
+
+@dataclass(frozen=True)
 class Tables:
     """All figures of one network over one set of frames.
 
@@ -94,6 +104,7 @@ class Tables:
     faults: int
     frames: tuple[FrameRow, ...]
     folds: dict[str, Spread] = field(default_factory=dict)
+    robustness: tuple[Fall, ...] = ()
 
 
 def plain_row(row: Row) -> dict[str, Any]:
@@ -124,6 +135,7 @@ def plain_tables(tables: Tables) -> dict[str, Any]:
         "condition_head": None if head is None else plain_row(head),
         "confusion": asdict(tables.confusion),
         "folds": {name: asdict(one) for name, one in tables.folds.items()},
+        "robustness": [asdict(one) for one in tables.robustness],
         "faults": tables.faults,
         "frames": [asdict(frame) for frame in tables.frames],
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +25,7 @@ from calibration.evaluation.evaluate import (
     with_folds,
     written,
 )
+from calibration.evaluation.robustness import Corrupted, corruptions, fall, score_of
 from calibration.evaluation.shown import show
 from calibration.sessions import Kernels
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
@@ -73,6 +76,10 @@ def evaluate(
     folds: Annotated[
         int | None, typer.Option(metavar="K", help="spread of the figures over K parts")
     ] = None,
+    asked: Annotated[
+        str | None,
+        typer.Option("--corruptions", metavar="A,B", help="the score's fall under these, or all"),
+    ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="evaluate on this Dask cluster")
     ] = None,
@@ -96,18 +103,26 @@ def evaluate(
         scene_count=scenes,
         only=[one.strip() for one in labels.split(",")] if labels else (),
     )
-    with progress_bar() as advance:
+    changes = [] if asked is None else corruptions(asked)
+    with progress_bar() as advance, contextlib.ExitStack() as opened:
+        client = None
+        if scheduler is not None or workers is not None:
+            client = opened.enter_context(connected(scheduler, workers))
         total = len(chosen.source.examples)
 
-        def looked_at(done: int) -> None:
-            advance("evaluate", done, total)
+        def looked_at(change: Corrupted | None) -> Answers:
+            what = "evaluate" if change is None else f"{change.name} {change.severity}"
 
-        found: Answers
-        if scheduler is None and workers is None:
-            found = answers(networks, reading, chosen.source, advance=looked_at)
-        else:
-            with connected(scheduler, workers) as client:
-                found = cluster_answers(client, networks, reading, chosen.source, advance=looked_at)
+            def done(count: int) -> None:
+                advance(what, count, total)
+
+            if client is None:
+                return answers(networks, reading, chosen.source, change=change, advance=done)
+            return cluster_answers(
+                client, networks, reading, chosen.source, change=change, advance=done
+            )
+
+        found = looked_at(None)
         advance("figures", 0, 0)
         evaluations = {
             name: _judged(
@@ -115,6 +130,12 @@ def evaluate(
             )
             for name, network in networks.items()
         }
+        for change in changes:
+            worse = looked_at(change)
+            evaluations = {
+                name: _with_fall(one, change, reading, worse[name])
+                for name, one in evaluations.items()
+            }
     if out is not None:
         for name, evaluation in evaluations.items():
             write_atomic(out / f"evaluation-{name}.json", written(evaluation))
@@ -142,6 +163,17 @@ def _judged(
     if folds is not None:
         tables = with_folds(tables, reading, labels, chosen=chosen, answers=ordered, k=folds)
     return Evaluation(mission, network, chosen, tables, digest_of(ordered))
+
+
+def _with_fall(
+    evaluation: Evaluation, change: Corrupted, reading: Reading, found: list[Answer]
+) -> Evaluation:
+    """The same evaluation with one more row of robustness."""
+    tables, chosen = evaluation.tables, evaluation.chosen
+    labels = evaluation.mission.model.labels
+    score = score_of(reading, labels, chosen=chosen, answers=in_order(chosen, found))
+    row = fall(change, score, tables.overall.figures[tables.score].value)
+    return replace(evaluation, tables=replace(tables, robustness=(*tables.robustness, row)))
 
 
 def _networks(

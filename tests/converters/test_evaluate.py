@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from labelled_road import FRAMES, write_labelled_road
-from tiny_mission import write_mission
+from tiny_graphs import node, tiny
+from tiny_mission import SIDE, write_mission
 
 from edge.cli import main
 
@@ -177,3 +179,57 @@ def test_yolox_nano_in_fog_has_the_known_figure(
     assert found["overall"]["AP50"]["low"] < 0.27
     assert found["overall"]["AP50"]["high"] > 0.32
     assert found["overall"]["frames"] == 80
+
+
+def test_the_score_under_corruptions_is_told(
+    mission: Path, road: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--model", mission.parent / "tiny.onnx", "--data", road)
+    out = tmp_path / "out"
+    assert call(mission, *given, "--corruptions", "dark,jpeg", "--out", out) == 0
+    rows = told(out)["robustness"]
+    assert [(row["corruption"], row["severity"]) for row in rows][:6] == [
+        *(("dark", severity) for severity in range(1, 6)),
+        ("jpeg", 1),
+    ]
+    clean = told(out)["overall"]["AP50"]["value"]
+    assert all(row["drop"] == pytest.approx(clean - row["score"]) for row in rows)
+    assert rows[4]["score"] < 0.5 * clean  # in the dark no cell is red any more
+    assert call(mission, *given, "--corruptions", "locusts") == 2
+    assert "locusts" in capsys.readouterr().err
+
+
+def test_a_classifier_is_judged_by_its_likeliest_label(mission: Path, tmp_path: Path) -> None:
+    reds, blues = np.zeros((2, 8, 8, 8, 3), np.uint8)
+    reds[..., 0] = blues[..., 2] = 200
+    (tmp_path / "set").mkdir()
+    labels = np.array([0] * 8 + [1] * 7 + [0])  # the last is blue and called the first label
+    tracks = np.arange(16) // 2
+    images = np.concatenate([reds, blues])
+    np.savez(tmp_path / "set" / "val.npz", images=images, labels=labels, tracks=tracks)
+    weight = np.float32([[1, 0, -1], [-1, 0, 1], [-9, -9, -9]])[:, :, None, None] / 40
+    model = tiny(
+        [
+            node("GlobalAveragePool", ["x"], ["mean"]),
+            node("Conv", ["mean", "weight"], ["map"]),
+            node("Flatten", ["map"], ["y"]),
+        ],
+        {"weight": weight},
+        inputs={"x": (1, 3, SIDE, SIDE)},
+    )
+    (tmp_path / "colour.onnx").write_bytes(model.SerializeToString())
+    text = mission.read_text().replace("strides = [16]\n", "").replace("iou_threshold = 0.5\n", "")
+    text = text.replace('kind = "roadnet"', 'kind = "classify"')
+    text = text.replace(
+        'when = { label = "pedestrian", confidence = 0.6, zone = "corridor", height_min = 0.05 }',
+        'when = { scene = "pedestrian", confidence = 0.6 }',
+    )
+    mission.write_text(text)
+    out = tmp_path / "out"
+    given = ("--model", tmp_path / "colour.onnx", "--data", tmp_path / "set")
+    assert call(mission, *given, "--out", out) == 0
+    found = told(out)
+    assert found["task"] == "classification"
+    assert found["overall"]["accuracy"]["value"] == pytest.approx(15 / 16)
+    assert found["confusion"]["counts"] == [[8, 1], [0, 7]]
+    assert [frame["name"] for frame in found["frames"] if frame["missed"]] == ["val/000015"]
