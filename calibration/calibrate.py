@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 
-from calibration.choice import choose
+from calibration.choice import CHOICE_FRAMES, candidates, choose
 from calibration.dataset.frames import RoadFrame
 from calibration.frame_checks import fit_frames
 from calibration.histogram import Histogram
@@ -27,10 +27,6 @@ from edge.contract.mission import Mission
 from firmware_bridge.errors import Missing, NotTrusted
 
 AUTO = "auto"
-
-CHOICE_FRAMES = 4
-"""Frames on which `auto` compares methods, the first by quotas. INT8 error of YOLOX-nano and
-EfficientNet-Lite0 with 2, 4 and 8: 0.232, 0.229, 0.226 and 0.0230, 0.0238, 0.0232."""
 
 LEAST_FRAMES = 8
 
@@ -111,16 +107,10 @@ def calibrate(
     save()
     chosen: dict[str, str] = {}
     if asked.method == AUTO:
-        candidates = {
-            name: {
-                tensor: METHODS[name](histogram, asked.percentile)
-                for tensor, histogram in seen.histograms.items()
-            }
-            for name in METHODS
-        }
+        offered = candidates(seen.histograms, percentile=asked.percentile, threads=threads)
         few = fit.frames[: min(CHOICE_FRAMES, len(sampling.taken))]
         chosen = choose(
-            model, candidates, few, preprocess_spec=spec, threads=threads, progress=progress
+            model, offered, few, preprocess_spec=spec, threads=threads, progress=progress
         )
     return Calibrated(
         ranges=Ranges(

@@ -2,7 +2,8 @@
 
 Which tensors, the quantization rules decide. One pass: each thread takes a frame from the file to
 its counts, with an inference on that thread alone, so that no core waits and results do not depend
-on how many there are. Memory does not depend on the number of frames. Never chooses a range.
+on how many there are. Tensors land in arrays that are used again, and memory does not depend on the
+number of frames. Never chooses a range.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from calibration.dataset.frames import RoadFrame
 from calibration.histogram import NotFinite, Tally, count
 from calibration.observation import Observation, Subject
 from calibration.ranges import preprocess_digest
-from calibration.sessions import CannotRun, ModelSession
+from calibration.sessions import CannotRun, Floats, ModelSession
 from edge.contract.preprocess import PreprocessSpec, preprocess
 from firmware_bridge.errors import UsageError
 
@@ -121,10 +122,14 @@ class Observer:
         self._spec = preprocess_spec
         self._rows = {name: row for row, name in enumerate(subject.tensors)}
         inner = [name for name in subject.tensors if name != self._picture]
+        slices = list(_slices(model, inner, slice_bytes // threads))
+        self._shapes = _shapes(model)
+        sizes = [sum(math.prod(self._shapes[name]) for name in names) for names in slices]
+        self._room = max(sizes, default=0)
+        self._spare: list[Floats] = []
         try:
             self._sessions = [
-                (names, ModelSession(with_outputs(model, names), threads=1))
-                for names in _slices(model, inner, slice_bytes // threads)
+                (names, ModelSession(with_outputs(model, names), threads=1)) for names in slices
             ]
         except CannotRun as error:
             raise _broken("cannot run", str(error)) from error
@@ -168,7 +173,7 @@ class Observer:
         x, _ = preprocess(frame.read(), self._spec)
         extremes = np.zeros((len(tallies), 2), np.float32)
 
-        def add(name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
+        def add(name: str, values: Floats) -> None:
             try:
                 counted = count(values)
             except NotFinite as error:
@@ -179,15 +184,37 @@ class Observer:
 
         if self._picture in self._rows:
             add(self._picture, x)
-        for names, session in self._sessions:
-            try:
-                found = session.run({self._picture: x}, names)
-            except CannotRun as error:
-                raise _broken(f"fails on {frame.name}", str(error)) from error
-            for name in names:
-                add(name, found.pop(0))
+        with self._lent() as room:
+            for names, session in self._sessions:
+                found = self._laid_out(names, room)
+                try:
+                    session.run_into({self._picture: x}, found)
+                except CannotRun as error:
+                    raise _broken(f"fails on {frame.name}", str(error)) from error
+                for name, values in found.items():
+                    add(name, values)
         seen.extremes[frame.name] = extremes
         seen.frames[frame.name] = frame.digest()
+
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[Floats]:
+        """Memory for one inference's tensors, for as many at a time as there are threads."""
+        try:
+            room = self._spare.pop()
+        except IndexError:
+            room = np.empty(self._room, np.float32)
+        try:
+            yield room
+        finally:
+            self._spare.append(room)
+
+    def _laid_out(self, names: Sequence[str], room: Floats) -> dict[str, Floats]:
+        found, start = {}, 0
+        for name in names:
+            end = start + math.prod(self._shapes[name])
+            found[name] = room[start:end].reshape(self._shapes[name])
+            start = end
+        return found
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
@@ -206,16 +233,23 @@ def _settle(tallies: Sequence[Tally]) -> None:
         tally.settle()
 
 
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Shape of every value that the graph tells one of."""
+    return {
+        value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+        for value in (*model.graph.value_info, *model.graph.output)
+    }
+
+
 def _slices(
     model: onnx.ModelProto, tensors: Sequence[str], slice_bytes: int
 ) -> Iterator[list[str]]:
     """`tensors` in order, cut so that one inference's values fit into `slice_bytes`."""
-    known = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
+    shapes = _shapes(model)
     taken: list[str] = []
     room = slice_bytes
     for name in tensors:
-        shape = [size.dim_value for size in known[name].type.tensor_type.shape.dim]
-        needed = math.prod(shape) * np.dtype(np.float32).itemsize
+        needed = math.prod(shapes[name]) * np.dtype(np.float32).itemsize
         if taken and needed > room:
             yield taken
             taken, room = [], slice_bytes

@@ -88,10 +88,9 @@ def brakepoint(job: Job) -> Callable[[], None]:
     """This project, as `brakepoint calibrate` does it."""
     import onnx
 
-    from calibration.calibrate import AUTO, CHOICE_FRAMES
-    from calibration.choice import choose
+    from calibration.calibrate import AUTO
+    from calibration.choice import CHOICE_FRAMES, candidates, choose
     from calibration.dataset.images import ImageFrame
-    from calibration.methods import METHODS
     from calibration.observe import observe
     from calibration.ranges import SCHEMA, range_of
     from edge.contract.artifact import write_json
@@ -115,14 +114,11 @@ def brakepoint(job: Job) -> Callable[[], None]:
         ).histograms
         chosen: dict[str, str] = {}
         if job["method"] == AUTO:
-            candidates = {
-                method: {name: of(one, PERCENTILE) for name, one in seen.items()}
-                for method, of in METHODS.items()
-            }
+            offered = candidates(seen, percentile=PERCENTILE, threads=job["threads"])
             few = frames[:: max(1, len(frames) // CHOICE_FRAMES)][:CHOICE_FRAMES]
             chosen = choose(
                 model,
-                candidates,
+                offered,
                 few,
                 preprocess_spec=spec,
                 threads=job["threads"],
