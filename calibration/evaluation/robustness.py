@@ -34,13 +34,13 @@ class Corrupted:
         return corrupt(image, self.name, self.severity, seed=zlib.crc32(frame.encode()))
 
 
-def corruptions(asked: str) -> list[Corrupted]:
-    """Every severity of the corruptions named ("fog,rain", or "all").
+def corruptions(asked: str, severities: str) -> list[Corrupted]:
+    """The corruptions named ("fog,rain", or "all"), each in these severities ("1,3,5").
 
     Raises:
-        UsageError: no such corruption.
+        UsageError: no such corruption or severity.
     """
-    names = list(CORRUPTIONS) if asked == "all" else [one.strip() for one in asked.split(",")]
+    names = list(CORRUPTIONS) if asked == "all" else _listed(asked)
     if strange := [name for name in names if name not in CORRUPTIONS]:
         raise UsageError(
             f"no corruption '{strange[0]}'",
@@ -48,7 +48,20 @@ def corruptions(asked: str) -> list[Corrupted]:
             found=asked,
             remedy="correct --corruptions",
         )
-    return [Corrupted(name, severity) for name in names for severity in SEVERITIES]
+    wanted = _listed(severities)
+    if strange := [one for one in wanted if one not in map(str, SEVERITIES)]:
+        raise UsageError(
+            f"no severity '{strange[0]}'",
+            expected=f"some of {','.join(map(str, SEVERITIES))}",
+            found=severities,
+            remedy="correct --severities",
+        )
+    return [Corrupted(name, severity) for name in names for severity in sorted(map(int, wanted))]
+
+
+def _listed(text: str) -> list[str]:
+    """Words between commas, each once."""
+    return list(dict.fromkeys(one.strip() for one in text.split(",")))
 
 
 def score_of(

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from calibration.cluster import connected
+from calibration.corruptions import SEVERITIES
 from calibration.evaluation.answers import Answer, Answers, Network, Reading, answers, reading_of
 from calibration.evaluation.cluster import cluster_answers
 from calibration.evaluation.data import Chosen, choose
@@ -47,6 +48,7 @@ ARTIFACTS: dict[str, tuple[str, Kernels]] = {
 as the numeric reference of TensorRT."""
 
 GIVEN = "as given"
+EVERY_SEVERITY = ",".join(map(str, SEVERITIES))
 
 
 def evaluate(
@@ -80,6 +82,9 @@ def evaluate(
         str | None,
         typer.Option("--corruptions", metavar="A,B", help="the score's fall under these, or all"),
     ] = None,
+    severities: Annotated[
+        str, typer.Option(metavar="1,3,5", help="how badly; with --corruptions")
+    ] = EVERY_SEVERITY,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="evaluate on this Dask cluster")
     ] = None,
@@ -103,7 +108,7 @@ def evaluate(
         scene_count=scenes,
         only=[one.strip() for one in labels.split(",")] if labels else (),
     )
-    changes = [] if asked is None else corruptions(asked)
+    changes = _changes(asked, severities)
     with progress_bar() as advance, contextlib.ExitStack() as opened:
         client = None
         if scheduler is not None or workers is not None:
@@ -146,6 +151,19 @@ def evaluate(
     console = Console(highlight=False, width=max(110, Console().width))
     for evaluation in evaluations.values():
         show(console, evaluation)
+
+
+def _changes(asked: str | None, severities: str) -> list[Corrupted]:
+    if asked is not None:
+        return corruptions(asked, severities)
+    if severities != EVERY_SEVERITY:
+        raise UsageError(
+            "it is not clear what shall be so severe",
+            expected="--severities together with --corruptions",
+            found=f"--severities {severities} alone",
+            remedy="add --corruptions all, or name some",
+        )
+    return []
 
 
 def _judged(

@@ -199,6 +199,22 @@ def test_the_score_under_corruptions_is_told(
     assert "locusts" in capsys.readouterr().err
 
 
+def test_some_severities_are_enough(
+    mission: Path, road: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--model", mission.parent / "tiny.onnx", "--data", road)
+    out = tmp_path / "out"
+    dark = ("--corruptions", "dark,dark")
+    assert call(mission, *given, *dark, "--severities", "5, 1", "--out", out) == 0
+    rows = told(out)["robustness"]
+    assert [(row["corruption"], row["severity"]) for row in rows] == [("dark", 1), ("dark", 5)]
+    capsys.readouterr()
+    assert call(mission, *given, *dark, "--severities", "1,6") == 2
+    assert "no severity '6'" in capsys.readouterr().err
+    assert call(mission, *given, "--severities", "1") == 2
+    assert "together with --corruptions" in capsys.readouterr().err
+
+
 def test_a_classifier_is_judged_by_its_likeliest_label(mission: Path, tmp_path: Path) -> None:
     reds, blues = np.zeros((2, 8, 8, 8, 3), np.uint8)
     reds[..., 0] = blues[..., 2] = 200
