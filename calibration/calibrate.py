@@ -15,6 +15,7 @@ import onnx
 
 from calibration.choice import CHOICE_FRAMES, candidates, choose
 from calibration.dataset.frames import RoadFrame
+from calibration.devices import CPU, Device
 from calibration.frame_checks import fit_frames
 from calibration.histogram import Histogram
 from calibration.methods import METHODS
@@ -57,12 +58,13 @@ def calibrate(
     progress: Progress,
     looker: Looker | None = None,
     state: Path | None = None,
+    device: Device = CPU,
 ) -> Calibrated:
     """Ranges of `tensors` by the mission's method.
 
     Args:
         frames: to be taken by quotas of conditions, as many as it needs.
-        looker: what looks at them; this process where it is not given.
+        looker: what looks at them; this process where it is not given, its inferences on `device`.
         state: a file that keeps what was observed, so that interrupted work goes on, and work that
             is done is not done again. What it holds of other work is dropped.
 
@@ -79,7 +81,7 @@ def calibrate(
     fit = fit_frames(order, least=LEAST_FRAMES, threads=threads, progress=progress)
     method = asked.method if asked.method in ("max", "percentile") else "percentile"
     judged_by = f"{method} {asked.percentile}" if method == "percentile" else method
-    subject = subject_of(model, tensors, spec)
+    subject = subject_of(model, tensors, spec, device=device)
     seen = _kept(state, subject, fit.frames, judged_by)
     kept_at = time.monotonic()
 
@@ -97,7 +99,7 @@ def calibrate(
 
     sampling = sample(
         fit.frames,
-        looker or Observer(model, subject, preprocess_spec=spec, threads=threads),
+        looker or Observer(model, subject, preprocess_spec=spec, threads=threads, device=device),
         seen,
         range_=told,
         progress=progress,

@@ -1,9 +1,9 @@
 """One look at the float graph over road frames: a histogram for every tensor that is asked for.
 
 Which tensors, the quantization rules decide. One pass: each thread takes a frame from the file to
-its counts, with an inference on that thread alone, so that no core waits and results do not depend
-on how many there are. Tensors land in arrays that are used again, and memory does not depend on the
-number of frames. Never chooses a range.
+its counts, with an inference for that thread alone, so that no core waits and results do not depend
+on how many there are; counting is on the CPU, whatever runs the network. Tensors land in arrays
+that are used again, and memory does not depend on the number of frames. Never chooses a range.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
-from importlib.metadata import version
 from typing import Protocol
 
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 
 from calibration.dataset.frames import RoadFrame
+from calibration.devices import CPU, Device
 from calibration.histogram import NotFinite, Tally, count
 from calibration.observation import Observation, Subject
 from calibration.ranges import preprocess_digest
@@ -94,13 +95,17 @@ def observe(
 
 
 def subject_of(
-    model: onnx.ModelProto, tensors: Sequence[str], preprocess_spec: PreprocessSpec
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    preprocess_spec: PreprocessSpec,
+    *,
+    device: Device = CPU,
 ) -> Subject:
     """What an observation of this model by this process is bound to."""
     return Subject(
         model=sha256(model.SerializeToString()).hexdigest(),
         preprocess=preprocess_digest(preprocess_spec),
-        runner=f"onnxruntime {version('onnxruntime')} on the CPU",
+        runner=f"onnxruntime {onnxruntime.__version__} on {device.words}",
         tensors=tuple(tensors),
     )
 
@@ -116,6 +121,7 @@ class Observer:
         preprocess_spec: PreprocessSpec,
         threads: int,
         slice_bytes: int = SLICE_BYTES,
+        device: Device = CPU,
     ) -> None:
         self._threads = threads
         (self._picture,) = (value.name for value in model.graph.input)
@@ -129,7 +135,8 @@ class Observer:
         self._spare: list[Floats] = []
         try:
             self._sessions = [
-                (names, ModelSession(with_outputs(model, names), threads=1)) for names in slices
+                (names, ModelSession(with_outputs(model, names), threads=1, device=device))
+                for names in slices
             ]
         except CannotRun as error:
             raise _broken("cannot run", str(error)) from error

@@ -1,7 +1,7 @@
 """onnxruntime sessions for the workshop: models in memory, no chatter.
 
 Unlike the device's backend these run models that are not files yet. Never falls back: a model that
-onnxruntime cannot run is the caller's refusal to word.
+onnxruntime cannot run on the device that was asked for is the caller's refusal to word.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+from calibration.devices import CPU, Device, demand
 
 Floats = NDArray[np.float32]
 
@@ -43,19 +45,34 @@ _FAILURES = (
 class ModelSession:
     """A model in memory, ready to run. Holds no frames."""
 
-    def __init__(self, model: bytes, *, threads: int, kernels: Kernels = "as_written") -> None:
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        threads: int,
+        kernels: Kernels = "as_written",
+        device: Device = CPU,
+    ) -> None:
+        demand(device, onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         written = "1" if kernels == "as_written" else "0"
         options.add_session_config_entry("session.disable_quant_qdq", written)
+        for key, value in device.config.items():
+            options.add_session_config_entry(key, value)
         try:
             self._session = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
+                model,
+                options,
+                providers=[(device.provider, dict(device.options))],
+                enable_fallback=0,
             )
         except _FAILURES as error:
             raise CannotRun(_first_line(error)) from error
+        # Where the driver or a library is missing, onnxruntime drops the provider and goes on.
+        demand(device, self._session.get_providers())
 
     @property
     def inputs(self) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from onnx import ModelProto
 
 from calibration.calibrate import Calibrated, calibrate
+from calibration.devices import CPU, Device
 from calibration.observation import NAME as OBSERVATION
 from calibration.observation import Subject
 from calibration.observe import Looker, subject_of
@@ -66,6 +67,7 @@ class Record:
                     for name in sorted(set(ranges.chosen.values()))
                 },
             },
+            "runner": self.calibrated.observation.subject.runner,
             "tensors": len(ranges.tensors),
             "sampling": self.calibrated.sampling.to_json(),
             "left_out": self.calibrated.left_out,
@@ -75,7 +77,12 @@ class Record:
 
 
 def calibrate_mission(
-    mission: Mission, out: Path, *, progress: Progress, lookers: Lookers | None = None
+    mission: Mission,
+    out: Path,
+    *,
+    progress: Progress,
+    lookers: Lookers | None = None,
+    device: Device = CPU,
 ) -> Record:
     """Takes the ranges of a mission's network into `out`.
 
@@ -106,6 +113,7 @@ def calibrate_mission(
                 progress=progress,
                 looker=looker,
                 state=out / OBSERVATION,
+                device=device,
             )
 
         if lookers is None:

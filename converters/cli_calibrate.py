@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration.cluster import connected
+from calibration.devices import CPU, DEVICES, device_named
 from calibration.observation import Subject
 from calibration.observe import Looker
 from calibration.observe_cluster import ClusterLooker
@@ -22,6 +23,7 @@ from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.contract.preprocess import PreprocessSpec
 from edge.progress import progress_bar
+from firmware_bridge.errors import UsageError
 
 SHOWN = 8
 """Rows of the table of what moved."""
@@ -39,17 +41,28 @@ def calibrate(
         int | None,
         typer.Option("--workers", metavar="N", help="observe in N processes of this machine"),
     ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="|".join(DEVICES), help="what runs the network")
+    ] = CPU.name,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take INT8 ranges from road frames; goes on where an interrupted run stopped."""
+    chosen = device_named(device)
     loaded = load_mission(mission, set_ or [])
+    if chosen != CPU and not (scheduler is None and workers is None):
+        raise UsageError(
+            f"a cluster does not observe on {chosen.words}",
+            expected="--device, or one of --scheduler and --workers",
+            found=f"--device {device} with a cluster",
+            remedy="leave one of them out",
+        )
     if scheduler is None and workers is None:
         lookers = None
     else:
         lookers = _on_cluster(scheduler, workers, loaded.model.preprocess_spec)
     with progress_bar() as advance:
-        record = calibrate_mission(loaded, out, progress=advance, lookers=lookers)
+        record = calibrate_mission(loaded, out, progress=advance, lookers=lookers, device=chosen)
     if as_json:
         typer.echo(json.dumps(record.to_json(), indent=1))
     else:
