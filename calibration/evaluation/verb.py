@@ -28,6 +28,7 @@ from calibration.evaluation.evaluate import (
 )
 from calibration.evaluation.robustness import Corrupted, corruptions, fall, score_of
 from calibration.evaluation.shown import show
+from calibration.evaluation.worst import page_of
 from calibration.sessions import Kernels
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.artifact import write_atomic
@@ -92,7 +93,8 @@ def evaluate(
         int | None, typer.Option(metavar="N", help="evaluate in N processes of this machine")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="write evaluation-NAME.json there")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="write JSON and the worst frames there"),
     ] = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
@@ -141,9 +143,13 @@ def evaluate(
                 name: _with_fall(one, change, reading, worse[name])
                 for name, one in evaluations.items()
             }
+        if out is not None:
+            advance("worst frames", 0, 0)
+            page = page_of([*evaluations.values()], [found[name] for name in evaluations])
     if out is not None:
         for name, evaluation in evaluations.items():
             write_atomic(out / f"evaluation-{name}.json", written(evaluation))
+        write_atomic(out / "worst.html", page)
     if as_json:
         told = {name: {"schema": SCHEMA, **one.payload()} for name, one in evaluations.items()}
         typer.echo(json.dumps(told, indent=1))

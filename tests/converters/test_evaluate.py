@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,32 @@ def test_what_is_not_found_is_counted_against_it(mission: Path, road: Path, tmp_
     assert found["overall"]["recall"]["value"] == pytest.approx(24 / 25)
     assert found["frames"][0]["missed"] == 1
     assert found["confusion"]["counts"][1] == [0, FRAMES, 1]
+
+
+def test_the_worst_frames_can_be_looked_at(mission: Path, road: Path, tmp_path: Path) -> None:
+    (road / "000.png").rename(road / "a<b>.png")
+    table = road / "labels.csv"
+    table.write_text(table.read_text().replace("000.png", "a<b>.png"))
+    out = tmp_path / "out"
+    given = ("--model", mission.parent / "tiny.onnx", "--data", road, "--out", out)
+    assert call(mission, *given) == 0
+    assert "No mistakes." in (out / "worst.html").read_text()
+    lines = table.read_text().splitlines()
+    first, second = (line.split(",") for line in (lines[1], lines[3]))
+    more = [",".join([*first[:3], "vehicle", "30", f"{y}", "40", f"{y + 7}"]) for y in (2, 12)]
+    lines[3] = ",".join([*second[:3], "vehicle", *second[4:]])  # red, and called a vehicle
+    lines.append(",".join([*second[:3], "person", "1", "1", "2", "2"]))
+    table.write_text("\n".join([*lines, *more]))
+    assert call(mission, *given) == 0
+    page = (out / "worst.html").read_text()
+    assert "2 of 12 frames with a mistake" in page
+    assert page.index("001.png") < page.index("a&lt;b&gt;.png")
+    assert "tiny.onnx (as given): 2 missed, 1 made up" in page
+    assert "tiny.onnx (as given): 2 missed, 0 made up" in page
+    assert (page.count('<rect class="missed"'), page.count('<rect class="made-up"')) == (5, 2)
+    assert page.count("data:image/jpeg") == 2  # each picture once, however often it is shown
+    assert "a<b>" not in page
+    assert not re.search(r"https?://|<script|url\(", page)
 
 
 def test_a_label_the_model_does_not_know_is_left_out_and_told(
@@ -249,3 +276,7 @@ def test_a_classifier_is_judged_by_its_likeliest_label(mission: Path, tmp_path: 
     assert found["overall"]["accuracy"]["value"] == pytest.approx(15 / 16)
     assert found["confusion"]["counts"] == [[8, 1], [0, 7]]
     assert [frame["name"] for frame in found["frames"] if frame["missed"]] == ["val/000015"]
+    page = (out / "worst.html").read_text()
+    assert "1 of 16 frames with a mistake" in page
+    assert "truth: pedestrian" in page
+    assert "colour.onnx (as given): vehicle " in page
