@@ -7,7 +7,7 @@ Which tensors, the quantization rules decide. Writes nothing but its own state, 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ SAVE_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class Taken:
     """Ranges, and how they came about.
 
     Attributes:
@@ -46,6 +46,12 @@ class Calibrated:
     ranges: Ranges
     sampling: Sampling
     left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Calibrated(Taken):
+    """The same, with all that was seen for it."""
+
     observation: Observation
 
 
@@ -125,10 +131,10 @@ def calibrate(
                 for tensor, histogram in seen.histograms.items()
             },
             model=subject.model,
-            data=digest_json([[name, seen.frames[name]] for name in sorted(seen.frames)]),
+            data=taken_digest(seen.frames),
             preprocess=subject.preprocess,
             method=asked.method,
-            percentile=asked.percentile if asked.method in ("percentile", AUTO) else None,
+            percentile=asked_percentile(asked.method, asked.percentile),
             frames=tuple(sorted(seen.frames)),
             chosen=chosen,
         ),
@@ -136,6 +142,16 @@ def calibrate(
         left_out=fit.left_out,
         observation=seen,
     )
+
+
+def taken_digest(frames: Mapping[str, str]) -> str:
+    """One digest for frames in any order, by name and the digest of their content."""
+    return digest_json([[name, frames[name]] for name in sorted(frames)])
+
+
+def asked_percentile(method: str, percentile: float) -> float | None:
+    """The percentile, where ranges by this method follow from it."""
+    return percentile if method in ("percentile", AUTO) else None
 
 
 def _kept(

@@ -159,6 +159,20 @@ def sample(
     )
 
 
+def without_curve(taken: Sequence[RoadFrame], offered: Sequence[RoadFrame]) -> Sampling:
+    """What is known of frames that were looked at another time: fewer of them than there are to
+    take were enough then.
+    """
+    return Sampling(
+        offered=len(offered),
+        taken=tuple(frame.name for frame in taken),
+        quotas=_quotas(taken, offered),
+        curve=(),
+        moved=(),
+        settled=len(taken) < len(offered),
+    )
+
+
 def continues(former: Observation, frames: Sequence[RoadFrame]) -> bool:
     """Whether `former` is what `sample` of these frames leaves on its way."""
     names = [frame.name for frame in frames]

@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import Taken, calibrate
 from calibration.dataset.frames import data_digest, frames_of
 from calibration.dataset.splits import Split, split, spread
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.ranges import Ranges
+from calibration.reuse import reuse
 from calibration.sampling import in_quotas
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, judge
@@ -67,12 +68,18 @@ Progress = Callable[[str, int, int], None]
 RANGES, PAGE, REPORT = "ranges.json", "report.html", "report.json"
 
 
-def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
+def convert(
+    mission: Mission, out: Path, *, progress: Progress, ranges_file: Path | None = None
+) -> Report:
     """Converts the mission's network into `out`, replacing what a former run wrote there.
 
     Every file is written even where a gate fails; the report says so.
 
+    Args:
+        ranges_file: ranges to use again, from `calibrate`; taken anew where it is not given.
+
     Raises:
+        NotTrusted: the ranges are stale.
         Missing: the model, the weights, frames or a package are not there.
         UsageError: what is there does not fit the mission, or cannot be converted.
     """
@@ -90,9 +97,20 @@ def convert(mission: Mission, out: Path, *, progress: Progress) -> Report:
     with watch.stage("observe"):
         placement = place(floating)
         demand_something(placement, mission)
-        calibrated = calibrate(
-            floating, placement.pairs, frames.calibration, mission, progress=progress
-        )
+        calibrated: Taken
+        if ranges_file is None:
+            calibrated = calibrate(
+                floating, placement.pairs, frames.calibration, mission, progress=progress
+            )
+        else:
+            calibrated = reuse(
+                ranges_file,
+                floating,
+                placement.pairs,
+                frames.calibration,
+                mission,
+                progress=progress,
+            )
         ranges = calibrated.ranges
     with watch.stage("quantize"):
         models, placement, mixed = _quantized(mission, floating, ranges, frames, progress)

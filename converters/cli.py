@@ -23,13 +23,17 @@ def convert(
     mission: MissionArgument,
     *,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder for the artifacts")],
+    ranges: Annotated[
+        Path | None,
+        typer.Option("--ranges", metavar="FILE", help="use these of `calibrate`, unless stale"),
+    ] = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write float, INT8 and CPU graphs with ranges and report; exit 1 when a gate fails."""
     loaded = load_mission(mission, set_ or [])
     with progress_bar() as advance:
-        report = convert_mission(loaded, out, progress=advance)
+        report = convert_mission(loaded, out, progress=advance, ranges_file=ranges)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
     else:
