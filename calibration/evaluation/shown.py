@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from calibration.evaluation.evaluate import Evaluation
-from calibration.evaluation.values import Figure, Row
+from calibration.evaluation.values import Figure, Row, Tables
 
 
 def show(console: Console, evaluation: Evaluation) -> None:
@@ -33,21 +33,27 @@ def show(console: Console, evaluation: Evaluation) -> None:
     if tables.condition_head is not None:
         console.print(table_of("second head", [tables.condition_head]))
     if tables.robustness:
-        worse = Table("corruption", title=f"{tables.score}, by severity", title_justify="left")
-        rows: dict[str, list[str]] = {}
-        for fall in tables.robustness:
-            rows.setdefault(fall.corruption, []).append(number(fall.score))
-        for severity in range(1, 1 + max(len(row) for row in rows.values())):
-            worse.add_column(str(severity), justify="right")
-        for name, cells in rows.items():
-            worse.add_row(name, *cells)
-        console.print(worse)
+        console.print(_robustness(tables))
     if tables.folds:
         k = len(next(iter(tables.folds.values())).each)
         spread = Table("figure", "mean", "deviation", title=f"{k} folds", title_justify="left")
         for name, one in tables.folds.items():
             spread.add_row(name, number(one.mean), number(one.deviation))
         console.print(spread)
+
+
+def _robustness(tables: Tables) -> Table:
+    """Corruption by severity: the score, and below it how far it fell from the clean one."""
+    title = f"{tables.score} by severity, and its fall from the clean frames"
+    table = Table("corruption", title=title, title_justify="left")
+    severities = sorted({fall.severity for fall in tables.robustness})
+    for severity in severities:
+        table.add_column(str(severity), justify="right")
+    cells = {(fall.corruption, fall.severity): fall for fall in tables.robustness}
+    for name in dict.fromkeys(fall.corruption for fall in tables.robustness):
+        row = [cells[name, severity] for severity in severities]
+        table.add_row(name, *(f"{number(one.score)}\n[dim]{number(one.drop)}[/]" for one in row))
+    return table
 
 
 def table_of(title: str, rows: Sequence[Row]) -> Table:

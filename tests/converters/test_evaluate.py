@@ -235,7 +235,11 @@ def test_some_severities_are_enough(
     assert call(mission, *given, *dark, "--severities", "5, 1", "--out", out) == 0
     rows = told(out)["robustness"]
     assert [(row["corruption"], row["severity"]) for row in rows] == [("dark", 1), ("dark", 5)]
-    capsys.readouterr()
+    shown = capsys.readouterr().out
+    head = next(line for line in shown.splitlines() if "corruption" in line)
+    assert [word for word in head.split() if word.isdecimal()] == ["1", "5"]
+    assert f"{rows[1]['score']:.3f}" in shown
+    assert f"{rows[1]['drop']:.3f}" in shown
     assert call(mission, *given, *dark, "--severities", "1,6") == 2
     assert "no severity '6'" in capsys.readouterr().err
     assert call(mission, *given, "--severities", "1") == 2
