@@ -1,4 +1,4 @@
-"""Rules R1 to R9, each on a graph that shows it and on one that must not be touched by it."""
+"""Rules R1 to R10, each on a graph that shows it and on one that must not be touched by it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from tiny_graphs import node, ready, weights
 from converters import rules
 from converters.graph import Graph
 from converters.placement import Placement, macs, place
-from converters.rules import RULES, r1_scale, r2_weight_amax, r2_weight_axis, r9_never
+from converters.rules import (
+    RULES,
+    r1_scale,
+    r2_weight_amax,
+    r2_weight_axis,
+    r9_never,
+    r10_prefers_float,
+)
 
 SQUARE = {"w": weights(3, 3, 1, 1), "w2": weights(3, 3, 1, 1, seed=1), "b": weights(3, seed=2)}
 
@@ -289,6 +296,30 @@ class TestR9:
         assert r9_never(graph, "y") == "a graph output"
         assert r9_never(graph, "where") == "not float32: shape arithmetic"
         assert r9_never(graph, "x") is None
+
+
+class TestR10:
+    @staticmethod
+    def says(weight: tuple[int, ...], group: int = 1) -> str | None:
+        channels = weight[1] * group
+        one = node("Conv", ["x", "wide"], ["y"], group=group, name="conv")
+        shape = {"x": (1, channels, 8, 8)}
+        graph = Graph(ready([one], {"wide": weights(*weight)}, inputs=shape))
+        return r10_prefers_float(graph, graph.nodes[0])
+
+    def test_few_channels_and_few_depthwise_ones_are_better_left_in_float(self) -> None:
+        assert self.says((32, 12, 3, 3)) == "12 input and 32 output channels"
+        assert self.says((8, 32, 1, 1)) == "32 input and 8 output channels"
+        assert self.says((32, 1, 3, 3), group=32) == "depthwise, 32 channels"
+
+    def test_many_channels_are_not(self) -> None:
+        assert self.says((16, 16, 3, 3)) is None
+        assert self.says((64, 1, 3, 3), group=64) is None
+
+    def test_a_matrix_times_a_vector_is(self) -> None:
+        one = node("MatMul", ["x", "m"], ["y"], name="product")
+        graph = Graph(ready([one], {"m": weights(64, 32)}, inputs={"x": (1, 64)}))
+        assert r10_prefers_float(graph, graph.nodes[0]) == "matrix times vector"
 
 
 def network() -> ModelProto:
