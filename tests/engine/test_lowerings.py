@@ -158,7 +158,7 @@ def test_a_tensor_without_a_range_is_refused_by_name(road_lowered: Lowered) -> N
 
 @pytest.mark.parametrize(
     ("to_reference", "to_float", "agrees"),
-    [(30.0, 0.0, True), (23.0, 19.0, True), (22.0, 20.0, False), (25.0, 17.0, False)],
+    [(30.0, 0.0, True), (17.0, 19.0, True), (16.9, 20.0, False), (25.0, 18.9, False)],
 )
 def test_the_limits_of_agreement(to_reference: float, to_float: float, agrees: bool) -> None:
     found = Agreement("strong", to_reference, to_float, reference_to_float_db=20.0)
