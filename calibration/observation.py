@@ -33,7 +33,7 @@ _DAMAGED = (
     EOFError,
     IndexError,
     KeyError,
-    NotImplementedError,
+    NotImplementedError,  # zipfile's word for a compression it does not know
     TypeError,
     ValueError,
     tokenize.TokenError,

@@ -87,7 +87,7 @@ def read_cache(data: bytes) -> CalibrationCache:
     for row, line in enumerate(lines, start=2):
         found = LINE.fullmatch(line)
         if found is None:
-            raise _not_a_cache("NAME: XXXXXXXX", f"line {row}: {line[:80]!r}")
+            raise _not_a_cache("NAME: and eight hex digits", f"line {row}: {line[:80]!r}")
         name, scale = found[1], struct.unpack(">f", bytes.fromhex(found[2]))[0]
         if name in scales:
             raise _not_a_cache("each tensor once", f"line {row}: '{name}' again")
