@@ -85,10 +85,14 @@ class Sampling:
 
 
 def stratum(frame: RoadFrame) -> str:
-    """What a frame counts for: its conditions, or its group where they are not known."""
+    """What a frame counts for: its conditions, or its group where they are not known. Frames of
+    which nothing is known are one stratum, so that many of them do not crowd out the others.
+    """
     there = frame.conditions
     words = [word for word in (there.weather, there.light, there.road) if word]
-    return ", ".join(words) if words else f"group {frame.group}"
+    if words:
+        return ", ".join(words)
+    return "nothing known" if frame.group == frame.name else f"group {frame.group}"
 
 
 def in_quotas(frames: Sequence[RoadFrame], *, seed: int) -> list[RoadFrame]:

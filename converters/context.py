@@ -48,6 +48,7 @@ def context_of(
             # The folder's name alone: where it lies is nobody's business but this machine's.
             "root": None if mission.data.root is None else mission.data.root.name,
             "group": mission.data.group,
+            "also": [further.name for further in mission.data.also],
             "calibration": _side(calibration),
             "held_back": _side(frames.held_back),
         },

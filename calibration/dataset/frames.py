@@ -60,7 +60,8 @@ def frames_of(mission: Mission) -> list[RoadFrame]:
 
     Raises:
         Missing: the folder, its table or every picture is not there.
-        UsageError: the table lacks the group's column or names no picture.
+        UsageError: the table lacks the group's column or names no picture, or two folders hold
+            frames of one name.
         NotTrusted: the data is not what the mission's lock vouches for.
     """
     data = mission.data
@@ -85,8 +86,9 @@ def frames_of(mission: Mission) -> list[RoadFrame]:
 
         return list(array_frames(data.root))
     from calibration.dataset.images import image_frames
+    from calibration.dataset.united import united
 
-    return list(image_frames(data.root, table=data.table, group=data.group))
+    return united(image_frames(data.root, table=data.table, group=data.group), data.also)
 
 
 def data_digest(frames: Sequence[RoadFrame]) -> str:

@@ -20,16 +20,16 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def trust(data: Data, *, progress: Advance = _silent) -> None:
-    """Holds the data's root against its lock; nothing to do where the mission names none.
+    """Holds every root of the data against its lock; nothing to do where the mission names none.
 
     Raises:
         Missing: the lock or the root cannot be read.
         NotTrusted: the lock was edited, or a file was changed, is gone or is not in it.
     """
-    if data.lock is None:
-        return
-    assert data.root is not None  # the mission's own checks refuse a lock without a root
-    hold(read_lock(data.lock), data.root, named=data.lock, progress=progress)
+    for root, lock in ((data.root, data.lock), *((one.root, one.lock) for one in data.also)):
+        if lock is not None:
+            assert root is not None  # the mission's own checks refuse a lock without a root
+            hold(read_lock(lock), root, named=lock, progress=progress)
 
 
 def hold(lock: Lock, root: Path, *, named: Path, progress: Advance) -> None:

@@ -6,7 +6,7 @@ that they report beside the schema's own findings instead of after them. Never r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from edge.contract.plain import Mistake, Raw, classifies, number, rows, section
 from edge.contract.policy_checks import POLICY_CHECKS
@@ -98,6 +98,22 @@ def _data_complete(raw: Raw) -> Iterator[Mistake]:
         yield "data", "table and group go together"
 
 
+def _further_data(raw: Raw) -> Iterator[Mistake]:
+    data = section(raw, "data")
+    further = [row for row in rows(data.get("also")) if isinstance(row, Mapping)]
+    if further and data.get("kind") != "images":
+        yield "data.also", "further folders go with kind = 'images'"
+    names = [str(row.get("name")) for row in further]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield "data.also", f"two folders have the name '{name}'"
+    roots = [str(row.get("root")) for row in (data, *further) if row.get("root") is not None]
+    for root in sorted({root for root in roots if roots.count(root) > 1}):
+        yield "data.also", f"{root} is given more than once"
+    for place, row in enumerate(further):
+        if (row.get("table") is None) != (row.get("group") is None):
+            yield f"data.also[{place}]", "table and group go together"
+
+
 def _budget_fits(raw: Raw) -> Iterator[Mistake]:
     budget = section(raw, "budget")
     limit = number(budget.get("end_to_end_ms"))
@@ -161,6 +177,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _input_fits_strides,
     _std_divides,
     _data_complete,
+    _further_data,
     _budget_fits,
     _gates_have_a_subject,
     *POLICY_CHECKS,

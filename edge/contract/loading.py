@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from edge.contract.cross_checks import cross_mistakes
 from edge.contract.mission import Mission
-from edge.contract.plain import Mistake
+from edge.contract.plain import Mistake, rows
 from firmware_bridge.errors import Missing, UsageError
 
 if sys.version_info >= (3, 11):
@@ -111,6 +111,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     if key.strip() in PATH_KEYS and isinstance(value, str):
         value = str(Path(value).expanduser().resolve())
     section[parts[-1]] = value
+    if key.strip() == "data.also":
+        _resolve_further(raw, Path.cwd())
 
 
 def _resolve_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -119,7 +121,17 @@ def _resolve_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
         section = raw.get(section_name)
         if isinstance(section, dict) and isinstance(section.get(name), str):
             section[name] = str((folder / Path(section[name]).expanduser()).resolve())
+    _resolve_further(raw, folder)
     return raw
+
+
+def _resolve_further(raw: dict[str, Any], folder: Path) -> None:
+    """The paths of `data.also`, a list of tables."""
+    data = raw.get("data")
+    for row in rows(data.get("also")) if isinstance(data, dict) else ():
+        for name in ("root", "lock"):
+            if isinstance(row, dict) and isinstance(row.get(name), str):
+                row[name] = str((folder / Path(row[name]).expanduser()).resolve())
 
 
 def _read_labels(raw: dict[str, Any]) -> None:

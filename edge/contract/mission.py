@@ -154,6 +154,24 @@ class Model(Strict):
         )
 
 
+class FurtherFrames(Strict):
+    """One more folder of pictures, beside `data.root`.
+
+    `name` stands before the names of its frames and groups, so that folders may hold the same ones.
+    `weather`, `light` and `road` are of every frame that its table says nothing else of; the rest
+    is as in `Data`.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    root: Path
+    table: str | None = None
+    group: str | None = None
+    lock: Path | None = None
+    weather: Literal["clear", "cloudy", "rain", "fog", "snow"] | None = None
+    light: Literal["day", "dusk", "night", "tunnel", "glare"] | None = None
+    road: Literal["city", "rural", "highway"] | None = None
+
+
 class Data(Strict):
     """Road frames for calibration and for the held-back judgement.
 
@@ -161,6 +179,7 @@ class Data(Strict):
     the file name) and `group` (one of its columns, for example drive) whole groups are held back.
     kind "scenes": generated ones. kind "arrays": the labelled pictures of `train.npz` and `val.npz`
     in `root` (see docs/training.md). `lock` is the dataset.lock.json that `root` must agree with.
+    `also` are further folders of "images": a network that is to work in fog must see fog.
     """
 
     kind: Literal["images", "scenes", "arrays"]
@@ -168,6 +187,7 @@ class Data(Strict):
     table: str | None = None
     group: str | None = None
     lock: Path | None = None
+    also: tuple[FurtherFrames, ...] = ()
     seed: int = 0
 
 

@@ -11,6 +11,9 @@ from road import write_pictures
 
 from calibration.dataset.frames import data_digest
 from calibration.dataset.images import SUFFIXES, image_frames
+from calibration.dataset.united import united
+from calibration.sampling import in_quotas
+from edge.contract.mission import FurtherFrames
 from firmware_bridge.errors import Missing, UsageError
 
 
@@ -137,3 +140,42 @@ class TestTable:
                 (tmp_path / "labels.csv").write_bytes(content)
             with pytest.raises(Missing, match="cannot read the table"):
                 image_frames(tmp_path, table="labels.csv", group="drive")
+
+
+def test_folders_are_united_without_mixing_names_groups_or_conditions(tmp_path: Path) -> None:
+    road, other = tmp_path / "road", tmp_path / "other"
+    write_pictures(road, ["a.png", "b.png"])
+    write_pictures(other, ["a.png", "c.png"])
+    for folder, weather in ((road, "sunny"), (other, "rainy")):
+        (folder / "t.csv").write_text(f"file,drive,weather\na.png,1,{weather}\n")
+    (other / "t.csv").write_text("file,drive,weather\na.png,1,rainy\nc.png,1,unknown\n")
+    first = image_frames(road, table="t.csv", group="drive")
+    fog = FurtherFrames(name="fog", root=other, table="t.csv", group="drive", weather="fog")
+    found = united(first, [fog])
+    assert [(one.name, one.group) for one in found] == [
+        ("a.png", "1"),
+        ("fog/a.png", "fog/1"),
+        ("fog/c.png", "fog/1"),
+    ]
+    # A frame's own table outranks what is said of the whole folder.
+    assert [one.conditions.weather for one in found] == ["clear", "rain", "fog"]
+    assert found[1].digest() == image_frames(other, table=None, group=None)[0].digest()
+    assert found[1].read().shape == (16, 16, 3)
+
+
+def test_a_further_folder_whose_names_are_taken_is_refused(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "road", ["fog/a.png"])
+    write_pictures(tmp_path / "other", ["a.png"])
+    first = image_frames(tmp_path / "road", table=None, group=None)
+    with pytest.raises(UsageError, match="frames of one name") as refused:
+        united(first, [FurtherFrames(name="fog", root=tmp_path / "other")])
+    assert refused.value.found == "fog/a.png"
+
+
+def test_many_frames_of_which_nothing_is_known_do_not_crowd_out_the_others(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "road", [f"{row}.png" for row in range(6)])
+    write_pictures(tmp_path / "fog", [f"{row}.png" for row in range(3)])
+    first = image_frames(tmp_path / "road", table=None, group=None)
+    fog = FurtherFrames(name="fog", root=tmp_path / "fog", weather="fog")
+    order = in_quotas(united(first, [fog]), seed=0)
+    assert sum(one.name.startswith("fog/") for one in order[:6]) == 3

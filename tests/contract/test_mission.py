@@ -255,3 +255,50 @@ def test_a_condition_that_a_classifier_has_too_is_ambiguous(tmp_path: Path) -> N
     condition = '[model.condition]\nlabels = ["dry", "vehicle"]\nscore_threshold = 0.6\n\n[data]'
     found = mistakes(written(tmp_path, CLASSIFIER, ("[data]", condition)))
     assert "also in model.labels" in found["model.condition.labels"]
+
+
+FURTHER = """
+[[data.also]]
+name = "fog"
+root = "misty"
+weather = "fog"
+"""
+
+
+def test_further_folders_resolve_as_other_paths_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = ('kind = "scenes"', 'kind = "images"\nroot = "road"')
+    of_scenes = [(text, "") for text in ("scenes = 1800", "validation_scenes = 300")]
+    path = written(tmp_path, images, *of_scenes, ("[calibration]", f"{FURTHER}\n[calibration]"))
+    (first,) = load_mission(path).data.also
+    assert (first.root, first.weather, first.light) == (tmp_path / "misty", "fog", None)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    given = 'data.also=[{name = "a", root = "x", lock = "x.json"}, {name = "b", root = "y"}]'
+    also = load_mission(path, [given]).data.also
+    assert [one.root for one in also] == [tmp_path / "elsewhere" / name for name in "xy"]
+    assert also[0].lock == tmp_path / "elsewhere" / "x.json"
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "words"),
+    [
+        ('{name = "a", root = "x"}, {name = "a", root = "y"}', "data.also", "name 'a'"),
+        ('{name = "a", root = "x"}, {name = "b", root = "x"}', "data.also", "more than once"),
+        ('{name = "a", root = "x", table = "t.csv"}', "data.also[0]", "go together"),
+        ('{name = "a", root = "x", weather = "foggy"}', "data.also[0].weather", "foggy"),
+        ('{name = "a", roof = "x"}', "data.also[0].roof", "did you mean 'root'"),
+        ("3", "data.also[0]", "3"),
+    ],
+)
+def test_further_folders_that_cannot_be_meant(
+    given: str, key: str, words: str, tmp_path: Path
+) -> None:
+    images = ('kind = "scenes"', 'kind = "images"\nroot = "road"')
+    assert words in mistakes(written(tmp_path, images), f"data.also=[{given}]")[key]
+
+
+def test_generated_scenes_have_no_further_folders(tmp_path: Path) -> None:
+    path = written(tmp_path, ("[calibration]", f"{FURTHER}\n[calibration]"))
+    assert "kind = 'images'" in mistakes(path)["data.also"]
