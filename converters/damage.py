@@ -15,7 +15,7 @@ import numpy as np
 from calibration.sessions import Floats
 from converters.parity import Outputs
 from edge.contract.classify import HeadSpec, shares
-from edge.contract.decode import DECODERS, DecodeSpec, cells
+from edge.contract.decode import DecodeSpec, boxes_and_scores
 from edge.contract.mission import Mission
 
 FOREGROUND = 0.1
@@ -70,17 +70,15 @@ def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
     plus the score times (1 - IoU of the two boxes); for every other cell, what its best score has
     risen above FOREGROUND. An answer that stays as it is costs 0, one that is lost up to LOST.
     """
-    arithmetic = DECODERS[spec.kind].arithmetic
-    grid, stride = cells(spec.strides, width_px, height_px)
 
     def of_one(reference: Floats, candidate: Floats) -> Damage:
-        boxes, scores = arithmetic(reference[0], grid, stride)
+        boxes, scores = boxes_and_scores(reference, spec, width_px, height_px)
         best = scores.max(axis=1)
         front = np.flatnonzero(best > FOREGROUND)
         label = scores[front].argmax(axis=1)
         score = scores[front, label]
         with np.errstate(over="ignore", invalid="ignore"):
-            other_boxes, other_scores = arithmetic(candidate[0], grid, stride)
+            other_boxes, other_scores = boxes_and_scores(candidate, spec, width_px, height_px)
             overlap = _iou_by_row(boxes[front], other_boxes[front])
             lost = np.abs(other_scores[front, label] - score) + score * (1.0 - overlap)
             risen = np.clip(other_scores.max(axis=1) - np.maximum(best, FOREGROUND), 0.0, None)

@@ -48,10 +48,17 @@ def _decoder_complete(raw: Raw) -> Iterator[Mistake]:
         ("strides", bool(rows(decode.get("strides")))),
         ("iou_threshold", decode.get("iou_threshold") is not None),
     ):
-        if kind in ("yolox", "roadnet") and not there and not decode.get(key):
+        if kind in ("yolox", "roadnet", "fastestdet") and not there and not decode.get(key):
             yield f"model.decode.{key}", f"missing: decoder '{kind}' needs it"
         if kind == "classify" and there:
             yield f"model.decode.{key}", "goes with a detector, not with kind = 'classify'"
+
+
+def _one_level(raw: Raw) -> Iterator[Mistake]:
+    decode = section(raw, "model", "decode")
+    strides = rows(decode.get("strides"))
+    if decode.get("kind") == "fastestdet" and len(strides) > 1:
+        yield "model.decode.strides", f"'fastestdet' has one output level, found {len(strides)}"
 
 
 def _thresholds_say_something(raw: Raw) -> Iterator[Mistake]:
@@ -173,6 +180,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _labels_differ,
     _conditions_differ,
     _decoder_complete,
+    _one_level,
     _thresholds_say_something,
     _input_fits_strides,
     _std_divides,

@@ -41,7 +41,7 @@ class DecodeSpec:
         max_detections: at most this many, best first.
     """
 
-    kind: Literal["yolox", "roadnet"]
+    kind: Literal["yolox", "roadnet", "fastestdet"]
     strides: tuple[int, ...]
     classes: int
     score_threshold: float
@@ -96,21 +96,64 @@ def _roadnet(raw: Floats, grid: Floats, stride: Floats) -> tuple[Boxes, Floats]:
     return boxes, scores
 
 
+def _fastestdet(raw: Floats, grid: Floats, stride: Floats) -> tuple[Boxes, Floats]:
+    """Raw (N, 5+C): objectness already sigmoid, x, y, w, h before tanh and sigmoid, class shares
+    already softmax. The size is a share of the whole input; one stride.
+
+    Source: FastestDet (dog-qiuqiu, BSD-3), its ONNX export and example.
+    """
+    centre = (grid + np.tanh(raw[:, 1:3])) * stride
+    whole = (grid.max(axis=0) + np.float32(1.0)) * stride
+    half = whole / (np.float32(1.0) + np.exp(-raw[:, 3:5])) / np.float32(2.0)
+    with np.errstate(invalid="ignore"):
+        scores: Floats = raw[:, :1] ** np.float32(0.6) * raw[:, 5:] ** np.float32(0.4)
+    return np.concatenate([centre - half, centre + half], axis=1), scores
+
+
 @dataclass(frozen=True)
 class Decoder:
-    """One row of the table: the arithmetic and the values a cell holds beside its classes."""
+    """One row of the table.
+
+    Attributes:
+        arithmetic: values of all cells (N, V), their grid and stride, to boxes and scores.
+        box_values: what a cell holds beside its classes.
+        layout: "rows" (1, cells, values), of all levels; "map" (1, values, height, width), of one.
+    """
 
     arithmetic: Callable[[Floats, Floats, Floats], tuple[Boxes, Floats]]
     box_values: int
+    layout: Literal["rows", "map"] = "rows"
 
 
-DECODERS: dict[str, Decoder] = {"yolox": Decoder(_yolox, 5), "roadnet": Decoder(_roadnet, 4)}
+DECODERS: dict[str, Decoder] = {
+    "yolox": Decoder(_yolox, 5),
+    "roadnet": Decoder(_roadnet, 4),
+    "fastestdet": Decoder(_fastestdet, 5, "map"),
+}
 
 
-def output_shape(spec: DecodeSpec, width_px: int, height_px: int) -> tuple[int, int, int]:
-    """The shape (1, cells, values) that a network with this decoder must put out."""
+def output_shape(spec: DecodeSpec, width_px: int, height_px: int) -> tuple[int, ...]:
+    """The shape that a network with this decoder must put out, by the layout of its row."""
+    decoder = DECODERS[spec.kind]
+    values = decoder.box_values + spec.classes
+    if decoder.layout == "map":
+        (stride,) = spec.strides  # the mission's own checks refuse more than one
+        return (1, values, height_px // stride, width_px // stride)
     grid, _ = cells(spec.strides, width_px, height_px)
-    return (1, len(grid), DECODERS[spec.kind].box_values + spec.classes)
+    return (1, len(grid), values)
+
+
+def boxes_and_scores(
+    raw: Floats, spec: DecodeSpec, width_px: int, height_px: int
+) -> tuple[Boxes, Floats]:
+    """Every cell's box (N, 4) in network pixels and scores (N, C), of raw output in its layout.
+
+    What cannot be right is not refused here: it comes out as NaN, Inf or inverted boxes.
+    """
+    decoder = DECODERS[spec.kind]
+    values = raw[0] if decoder.layout == "rows" else raw[0].reshape(raw.shape[1], -1).T
+    grid, stride = cells(spec.strides, width_px, height_px)
+    return decoder.arithmetic(values, grid, stride)
 
 
 def output_shapes(spec: NetworkSpec, width_px: int, height_px: int) -> dict[str, tuple[int, ...]]:
@@ -128,7 +171,7 @@ def output_shapes(spec: NetworkSpec, width_px: int, height_px: int) -> dict[str,
 def decode(
     raw: Floats, spec: DecodeSpec, width_px: int, height_px: int
 ) -> tuple[Boxes, Floats, NDArray[np.int64]]:
-    """Raw output (1, N, V) to boxes (K, 4) in network pixels, scores (K,), labels (K,), best first.
+    """Raw output to boxes (K, 4) in network pixels, scores (K,), labels (K,), best first.
 
     Raises:
         ValueError: the output is of another shape, or holds NaN, Inf or impossible boxes.
@@ -138,11 +181,12 @@ def decode(
         raise ValueError(f"output has shape {raw.shape}, the {spec.kind} decoder needs {wanted}")
     if not np.isfinite(raw).all():
         raise ValueError("output holds NaN or Inf")
-    grid, stride = cells(spec.strides, width_px, height_px)
     with np.errstate(over="ignore"):
-        boxes, scores = DECODERS[spec.kind].arithmetic(raw[0], grid, stride)
+        boxes, scores = boxes_and_scores(raw, spec, width_px, height_px)
     labels = scores.argmax(axis=1)
     best = scores[np.arange(len(scores)), labels]
+    if np.isnan(best).any():  # of a share below 0; no threshold would pick it
+        raise ValueError("output decodes to scores that are no numbers")
     picked = np.flatnonzero(best >= spec.score_threshold)
     # Enough candidates for any road, few enough that the N x N overlap stays small.
     picked = picked[np.argsort(-best[picked], kind="stable")][: 10 * spec.max_detections]

@@ -73,11 +73,12 @@ class Preprocess(Strict):
 class Decode(Strict):
     """How the main output is read (see `edge.contract.decode`).
 
-    "yolox" and "roadnet" are detectors and need strides and iou_threshold; "classify" reads logits,
-    takes neither, and a highest softmax share below score_threshold is Unknown.
+    "yolox", "roadnet" and "fastestdet" are detectors and need strides (the last exactly one) and
+    iou_threshold; "classify" reads logits, takes neither, and a highest softmax share below
+    score_threshold is Unknown.
     """
 
-    kind: Literal["yolox", "roadnet", "classify"]
+    kind: Literal["yolox", "roadnet", "fastestdet", "classify"]
     strides: tuple[Positive, ...] = ()
     score_threshold: Share
     iou_threshold: Share | None = None

@@ -63,7 +63,7 @@ def test_five_mistakes_are_listed_at_once(tmp_path: Path) -> None:
     )
     found = mistakes(path)
     assert found["budget.infer_ms"].endswith("found -3")
-    assert "'yolox', 'roadnet' or 'classify'" in found["model.decode.kind"]
+    assert "'yolox', 'roadnet', 'fastestdet' or 'classify'" in found["model.decode.kind"]
     assert found["camera.fps"] == "missing"
     assert "did you mean 'fps'" in found["camera.fsp"]
     assert "'road'" in found["policy.rules[0].when.zone"]
@@ -80,6 +80,11 @@ CROSS = {
         "more than once",
     ),
     "decoder": (("strides = [8, 16, 32] ", "#"), "model.decode.strides", "'roadnet' needs it"),
+    "one level": (
+        ('kind = "roadnet"', 'kind = "fastestdet"'),
+        "model.decode.strides",
+        "one output level, found 3",
+    ),
     "threshold": (
         ("[data]", '[model.condition]\nlabels = ["dry", "wet"]\nscore_threshold = 0.5\n[data]'),
         "model.condition.score_threshold",

@@ -81,7 +81,7 @@ def test_any_frame_fits(width: int, height: int) -> None:
 def decoder(kind: str = "roadnet", **changes: object) -> DecodeSpec:
     values: dict[str, object] = {
         "kind": kind,
-        "strides": (8, 16),
+        "strides": (16,) if kind == "fastestdet" else (8, 16),
         "classes": 3,
         "score_threshold": 0.3,
         "iou_threshold": 0.5,
@@ -126,6 +126,24 @@ def test_yolox_cell_decodes_by_offset_and_log_size() -> None:
     np.testing.assert_allclose(boxes, [[24 - 16, 20 - 8, 24 + 16, 20 + 8]], rtol=1e-6)
     np.testing.assert_allclose(scores, [0.72], rtol=1e-6)
     assert labels.tolist() == [2]
+
+
+def test_fastestdet_cell_decodes_by_offset_and_share_of_the_input() -> None:
+    raw = quiet(decoder("fastestdet"))
+    assert raw.shape == (1, 5 + 3, 2, 4)
+    raw[0, :, 1, 2] = (0.9, np.arctanh(0.5), np.arctanh(-0.25), 0.0, np.log(3.0), 0.1, 0.7, 0.2)
+    boxes, scores, labels = decode(raw, decoder("fastestdet"), 64, 32)
+    # Half of 64 wide and three quarters of 32 high, about 2.5 and 0.75 cells of 16.
+    np.testing.assert_allclose(boxes, [[40 - 16, 12 - 12, 40 + 16, 12 + 12]], rtol=1e-5)
+    np.testing.assert_allclose(scores, [0.9**0.6 * 0.7**0.4], rtol=1e-5)
+    assert labels.tolist() == [1]
+
+
+def test_a_share_below_nothing_is_unknown_not_clear() -> None:
+    raw = quiet(decoder("fastestdet"))
+    raw[0, 0, 0, 0] = -0.1
+    with pytest.raises(ValueError, match="no numbers"):
+        decode(raw, decoder("fastestdet"), 64, 32)
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])

@@ -1,0 +1,160 @@
+"""The networks that `bench_int8.py` quantizes, fold by fold, and what is asked of them: one table.
+
+A fold is a mission (what is calibrated and searched on) and a source of frames that it never saw.
+Quantizes nothing itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.evaluation.data import choose
+from calibration.evaluation.examples import Source
+from edge.contract.loading import load_mission
+from edge.scenes.world import SCENE_LABELS
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+
+SHORT_TRAINING = ("train.steps=60", "train.scenes=64")
+
+ROAD_USERS = ("car", "person", "bus", "truck")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where data lie, where work may be kept, and whether a few frames are enough."""
+
+    data: Path
+    work: Path
+    short: bool
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One way to part the frames: the mission that quantizes, and the frames that judge."""
+
+    mission: Path
+    overrides: tuple[str, ...]
+    source: Source
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is asked of int8.onnx; None where nothing is.
+
+    Attributes:
+        loss_max: AP50 (mean of the case's labels) or accuracy below float's, 0..1.
+        found_min: share of float's detections, or of frames with float's likeliest label.
+        macs_int8_min: share of the multiplications.
+        seconds_max, peak_mb_max: of the whole `convert`.
+    """
+
+    loss_max: float | None
+    found_min: float | None
+    macs_int8_min: float
+    seconds_max: float | None = None
+    peak_mb_max: float | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the table; `labels` are those whose AP50 counts, none for a classifier."""
+
+    name: str
+    labels: tuple[str, ...]
+    folds: Callable[[Settings], list[Fold]]
+    limits: Limits
+
+
+def half_of_fog(settings: Settings, half: int) -> Path:
+    """A folder with every second picture of `fog_traffic`, the first or the second of each two."""
+    folder = settings.work / f"fog-half{half}"
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = sorted((settings.data / "fog_traffic" / "images").iterdir())
+    for path in pictures[half::2]:
+        if not (folder / path.name).exists():
+            shutil.copyfile(path, folder / path.name)
+    return folder
+
+
+def in_fog(settings: Settings, own: tuple[str, ...]) -> list[Fold]:
+    """Calibrated and searched on `road_scenes` and one half of `fog_traffic`, judged on the other;
+    both ways round."""
+    mission = EXAMPLES / "yolox_nano" / "mission.toml"
+    folds = []
+    for half in (0, 1):
+        also = f'{{name="fog", root="{half_of_fog(settings, half)}", weather="fog"}}'
+        overrides = (
+            *own,
+            f"data.root={settings.data / 'road_scenes'}",
+            f"data.also=[{also}]",
+            f"calibration.frames={24 if settings.short else 96}",
+            f"calibration.held_back={4 if settings.short else 8}",
+            *(("precision.search_frames=6",) if settings.short else ()),
+        )
+        judged_by = load_mission(mission, overrides)
+        fog = str(settings.data / "fog_traffic")
+        source = choose(judged_by, data=fog, split=None, scene_count=0, only=ROAD_USERS).source
+        others = sorted(source.examples, key=lambda one: one.name)[1 - half :: 2]
+        rows = [source.examples.index(one) for one in others]
+        folds.append(Fold(mission, overrides, source.only(rows[:12] if settings.short else rows)))
+    return folds[:1] if settings.short else folds
+
+
+def yolox_nano(settings: Settings) -> list[Fold]:
+    """The example's own mission on real fog."""
+    return in_fog(settings, (f"model.file={settings.data / 'detectors' / 'yolox_nano.onnx'}",))
+
+
+def fastestdet(settings: Settings) -> list[Fold]:
+    """Another detector under the same mission: 352 x 352, one level, stretched, pixels / 255."""
+    return in_fog(
+        settings,
+        (
+            f"model.file={settings.data / 'detectors' / 'FastestDet.onnx'}",
+            "model.input={width_px=352, height_px=352}",
+            'model.preprocess={fit="stretch", color="bgr", std=[255.0, 255.0, 255.0]}',
+            "model.decode.kind=fastestdet",
+            "model.decode.strides=[16]",
+        ),
+    )
+
+
+def roadnet(settings: Settings) -> list[Fold]:
+    """The detector that this project trains (here, where no weights are kept), on generated scenes
+    that neither training nor calibration draws."""
+    mission = EXAMPLES / "roadnet" / "mission.toml"
+    weights = settings.work / "roadnet" / "weights.pt"
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    overrides = (f"model.weights={weights}", *SHORT_TRAINING[: 2 if settings.short else 0])
+    if not weights.exists():
+        train = [sys.executable, "-m", "edge.cli", "train", str(mission)]
+        sets = [part for one in overrides for part in ("--set", one)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run([*train, *sets], check=True, env=environment, stdout=sys.stderr)
+    judged_by = load_mission(mission, overrides)
+    count = 24 if settings.short else 300
+    source = choose(judged_by, data=None, split=None, scene_count=count).source
+    return [Fold(mission, overrides, source)]
+
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        Case(
+            "yolox_nano",
+            ROAD_USERS,
+            yolox_nano,
+            Limits(0.010, 0.95, 0.85, seconds_max=360.0, peak_mb_max=1500.0),
+        ),
+        Case("fastestdet", ROAD_USERS, fastestdet, Limits(0.010, None, 0.85)),
+        Case("roadnet", SCENE_LABELS, roadnet, Limits(0.010, None, 0.85)),
+    )
+}
