@@ -21,7 +21,7 @@ from calibration.histogram import Histogram
 from calibration.methods import METHODS
 from calibration.observation import Observation, Subject, read_observation, write_observation
 from calibration.observe import Looker, Observer, Progress, subject_of
-from calibration.ranges import Ranges, range_of
+from calibration.ranges import Ranges, range_up_to
 from calibration.sampling import Sampling, continues, in_quotas, sample
 from edge.contract.artifact import digest_json
 from edge.contract.mission import Mission
@@ -114,8 +114,9 @@ def calibrate(
     )
     save()
     chosen: dict[str, str] = {}
+    names = METHODS if asked.method == AUTO else (asked.method,)
+    offered = candidates(seen.histograms, names, percentile=asked.percentile, threads=threads)
     if asked.method == AUTO:
-        offered = candidates(seen.histograms, percentile=asked.percentile, threads=threads)
         few = fit.frames[: min(CHOICE_FRAMES, len(sampling.taken))]
         chosen = choose(
             model, offered, few, preprocess_spec=spec, threads=threads, progress=progress
@@ -123,11 +124,7 @@ def calibrate(
     return Calibrated(
         ranges=Ranges(
             tensors={
-                tensor: range_of(
-                    histogram,
-                    method=chosen.get(tensor, asked.method),
-                    percentile=asked.percentile,
-                )
+                tensor: range_up_to(offered[chosen.get(tensor, asked.method)][tensor], histogram)
                 for tensor, histogram in seen.histograms.items()
             },
             model=subject.model,

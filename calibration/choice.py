@@ -8,7 +8,7 @@ one candidate for every tensor. Never looks at a whole quantized network: that i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -36,13 +36,13 @@ and 8: 0.232, 0.229, 0.226 and 0.0230, 0.0238, 0.0232."""
 
 
 def candidates(
-    seen: Mapping[str, Histogram], *, percentile: float, threads: int
+    seen: Mapping[str, Histogram], methods: Iterable[str], *, percentile: float, threads: int
 ) -> dict[str, Amax]:
-    """Method -> the ranges of all tensors by it."""
+    """Method -> the ranges of all tensors by it, for `methods` of METHODS."""
     with ThreadPoolExecutor(threads) as pool:
         found = {
-            name: pool.map(lambda one, of=method: of(one, percentile), seen.values())
-            for name, method in METHODS.items()
+            name: pool.map(lambda one, of=METHODS[name]: of(one, percentile), seen.values())
+            for name in methods
         }
         return {name: dict(zip(seen, ranges, strict=True)) for name, ranges in found.items()}
 

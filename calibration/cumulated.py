@@ -27,10 +27,15 @@ EDGES = _edges()
 
 
 class Cumulated:
-    """Count, sum and sum of squares of the magnitudes below x, for arrays of x."""
+    """Count and sum of the magnitudes below x, for arrays of x.
+
+    Attributes:
+        last: the last occupied bucket.
+        total, squares: how many magnitudes there are, and the sum of their squares.
+    """
 
     def __init__(self, seen: Histogram) -> None:
-        counts = seen.magnitudes()[:FIRST_NOT_FINITE].astype(np.float64)
+        counts = seen.counts[:FIRST_NOT_FINITE].astype(np.float64)
         counts[0] = 0.0
         occupied = np.flatnonzero(counts)
         self.last = int(occupied[-1]) if occupied.size else 0
@@ -40,8 +45,9 @@ class Cumulated:
         self._density = counts / (high - low)
         self._below = [
             np.concatenate(([0.0], np.cumsum(counts * moment)))
-            for moment in (1.0, (low + high) / 2.0, (low**2 + low * high + high**2) / 3.0)
+            for moment in (1.0, (low + high) / 2.0)
         ]
+        self.squares = float((counts * ((low**2 + low * high + high**2) / 3.0)).sum())
 
     def count(self, x: Floats) -> Floats:
         """How many nonzero magnitudes lie below x (finite, at least 0)."""
@@ -49,15 +55,11 @@ class Cumulated:
         found: Floats = self._below[0][bucket] + self._density[bucket] * (end - low)
         return found
 
-    def moments(self, x: Floats) -> tuple[Floats, Floats, Floats]:
-        """Count, sum and sum of squares of the magnitudes below x (finite, at least 0)."""
+    def moments(self, x: Floats) -> tuple[Floats, Floats]:
+        """Count and sum of the magnitudes below x (finite, at least 0)."""
         bucket, low, end = self._split(x)
         mass = self._density[bucket] * (end - low)
-        return (
-            self._below[0][bucket] + mass,
-            self._below[1][bucket] + mass * (low + end) / 2.0,
-            self._below[2][bucket] + mass * (low * (low + end) + end * end) / 3.0,
-        )
+        return self._below[0][bucket] + mass, self._below[1][bucket] + mass * (low + end) / 2.0
 
     def _split(self, x: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
         """Bucket of each x (the last occupied one beyond it), its lower edge, and x within it."""

@@ -18,8 +18,23 @@ LEVELS = 128
 THRESHOLDS = np.arange(LEVELS, BINS + 1)
 """In bins: every threshold from one bin a level to the whole range."""
 
-BOUNDARIES: NDArray[np.intp] = -(-THRESHOLDS[:, None] * np.arange(LEVELS + 1)[None, :] // LEVELS)
-"""(thresholds, 129): the first bin of each level, and the threshold."""
+WIDEST = BINS // LEVELS
+"""Bins of the widest level there is."""
+
+
+def _levels() -> NDArray[np.intp]:
+    """(thresholds, 128): which of all spans of bins each level is, by first bin and width."""
+    bounds = -(-THRESHOLDS[:, None] * np.arange(LEVELS + 1)[None, :] // LEVELS)
+    found: NDArray[np.intp] = bounds[:, :-1] * WIDEST + np.diff(bounds, axis=1) - 1
+    return found
+
+
+SPANS = _levels()
+"""Levels of neighbouring thresholds share spans: 32,768 logarithms do for 245,888 levels."""
+
+SPAN_END: NDArray[np.intp] = np.minimum(
+    np.arange(BINS)[:, None] + np.arange(1, WIDEST + 1)[None, :], BINS
+)
 
 
 def least_divergence(seen: Histogram, percentile: float) -> float:
@@ -52,11 +67,12 @@ def divergences(bins: Floats) -> Floats:
     last = bins[THRESHOLDS - 1]
     of_reference = information[THRESHOLDS] - _x_log_x(last) + _x_log_x(last + clipped)
 
-    mass = np.diff(below[BOUNDARIES], axis=1)
-    width = np.diff(filled_below[BOUNDARIES], axis=1)
+    mass = below[SPAN_END] - below[:-1, None]
+    width = filled_below[SPAN_END] - filled_below[:-1, None]
     height = np.zeros_like(mass)
     np.log(np.divide(mass, width, where=width > 0, out=np.ones_like(mass)), out=height)
-    of_levels = (mass * height).sum(axis=1) + clipped * height[:, -1]
+    of_levels = np.take(mass * height, SPANS).sum(axis=1)
+    of_levels += clipped * np.take(height, SPANS[:, -1])
 
     with np.errstate(divide="ignore"):
         found: Floats = (of_reference - of_levels) / total - np.log(total) + np.log(inside)

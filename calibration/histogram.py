@@ -1,8 +1,8 @@
 """A histogram of float32 magnitudes that needs no range in advance, and that merges.
 
-The upper half of a float32 (sign, exponent, 7 bits of mantissa) is the number of a bucket whose
-width is between 2^-8 and 2^-7 of its value: 65,536 buckets hold every float32 there is. Memory is
-fixed, whatever is added. Never chooses a range: that is `methods.py`.
+The upper half of a float32 without its sign (exponent, 7 bits of mantissa) is the number of a
+bucket whose width is between 2^-8 and 2^-7 of its value: 32,768 buckets hold every magnitude there
+is. Memory is fixed, whatever is added. Never chooses a range: that is `methods.py`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-BUCKETS = 1 << 16
-MAGNITUDES = 1 << 15
+BUCKETS = 1 << 15
 FIRST_NOT_FINITE = 0x7F80
-"""Magnitude bucket of infinity; NaNs lie at and above it."""
+"""Bucket of infinity; NaNs lie at and above it."""
 
 BLOCK = 1 << 22
 """Values counted a call."""
@@ -27,40 +26,64 @@ BLOCK = 1 << 22
 EXACT = 1 << 24
 """So many counts add up exactly in float32, the type that calcHist counts in."""
 
-CHUNK = 1 << 16
+CHUNK = 1 << 17
 """Values looked at in one go while they lie in the cache."""
 
-FEW = 1 << 15
-"""Up to so many values `bincount` is faster than the fixed cost of calcHist's many buckets."""
+WINDOW = 1 << 12
+"""Buckets counted below the largest magnitude: 32 octaves, and 16 kB that stay in the first cache.
+calcHist takes four times as long a value over all buckets."""
+
+ZEROS = 16
+"""Buckets that zeros are spread over: counting them all in one waits for each count before."""
+
+MANY_ZEROS = 16
+"""Zeros are spread where more than one value in so many is 0: it takes a copy."""
 
 
 class NotFinite(ValueError):
     """A value was NaN or infinite."""
 
 
+class Block(NamedTuple):
+    """Counts of at most BLOCK values.
+
+    Attributes:
+        first: bucket of the first count.
+        counts: (buckets,) float32, bucket by bucket.
+        zeros: counts of bucket 0 beside those.
+    """
+
+    first: int
+    counts: NDArray[np.float32]
+    zeros: int
+
+
 class Counted(NamedTuple):
     """One array, counted.
 
     Attributes:
-        blocks: (buckets,) float32 for each BLOCK of it, up to the last bucket it can occupy.
+        blocks: counts of each BLOCK of it.
         lowest, highest: exact extremes; inf and -inf of an empty array.
         values: how many there were.
     """
 
-    blocks: tuple[NDArray[np.float32], ...]
+    blocks: tuple[Block, ...]
     lowest: float
     highest: float
     values: int
 
 
-def count(values: NDArray[np.float32]) -> Counted:
+def count(values: NDArray[np.float32], room: NDArray[np.uint16] | None = None) -> Counted:
     """Counts every value of a float32 array of any shape. Threads may call it side by side.
+
+    Args:
+        room: memory for as many values, to be used again; it holds anything afterwards.
 
     Raises:
         NotFinite: it holds NaN or infinity.
     """
     flat = np.ascontiguousarray(values, "<f4").reshape(-1)
-    upper = np.empty(flat.size, np.uint16)
+    buckets = np.empty(flat.size, np.uint16) if room is None else room[: flat.size]
     lowest, highest = float("inf"), float("-inf")
     for start in range(0, flat.size, CHUNK):
         chunk = flat[start : start + CHUNK]
@@ -68,28 +91,62 @@ def count(values: NDArray[np.float32]) -> Counted:
         if not (math.isfinite(low) and math.isfinite(high)):
             raise NotFinite("NaN or infinity")
         lowest, highest = min(lowest, low), max(highest, high)
-        into = upper[start : start + CHUNK]
+        into = buckets[start : start + CHUNK]
         into[:] = chunk.view("<u2")[1::2]
+        into &= np.uint16(BUCKETS - 1)
     if not flat.size:
         return Counted((), lowest, highest, 0)
-    # -0.0 is no less than 0.0, so a bucket beyond the extremes' own may hold negative zeros.
-    buckets = 1 + max(_bucket(lowest), _bucket(highest), MAGNITUDES if lowest <= 0.0 else 0)
+    end = 1 + _bucket(max(abs(lowest), abs(highest)))
     blocks = tuple(
-        _counts(upper[start : start + BLOCK], buckets) for start in range(0, flat.size, BLOCK)
+        _block(buckets[start : start + BLOCK], end) for start in range(0, flat.size, BLOCK)
     )
     return Counted(blocks, lowest, highest, flat.size)
 
 
-def _counts(upper: NDArray[np.uint16], buckets: int) -> NDArray[np.float32]:
-    if upper.size <= FEW:
-        return np.bincount(upper, minlength=buckets).astype(np.float32)
+def _block(buckets: NDArray[np.uint16], end: int) -> Block:
+    """Counts of numbers below `end`. All but zeros nearly always lie in the WINDOW below it."""
+    first = max(end - WINDOW, ZEROS)
+    zeros = buckets.size - int(np.count_nonzero(buckets))
+    if zeros == buckets.size:
+        return Block(0, np.zeros(0, np.float32), zeros)
+    if end <= first:
+        return _all_counts(buckets)
+    if zeros * MANY_ZEROS <= buckets.size:
+        counts = _counts(buckets, first, end)
+    else:
+        counts = _counts(_spread(buckets, first - ZEROS), first - ZEROS, end)[ZEROS:]
+    if int(counts.sum()) + zeros == buckets.size:
+        return Block(first, counts, zeros)
+    return _all_counts(buckets)
+
+
+_TURNS: NDArray[np.uint16] = np.resize(np.arange(ZEROS, dtype=np.uint16), CHUNK)
+
+
+def _spread(buckets: NDArray[np.uint16], lowest: int) -> NDArray[np.uint16]:
+    """What is below moved to `lowest` and the ZEROS - 1 after it, each in its turn."""
+    floor = _TURNS[: buckets.size] + np.uint16(lowest)
+    found = np.empty_like(buckets)
+    for start in range(0, buckets.size, CHUNK):
+        chunk = buckets[start : start + CHUNK]
+        np.maximum(chunk, floor[: chunk.size], out=found[start : start + CHUNK])
+    return found
+
+
+def _all_counts(buckets: NDArray[np.uint16]) -> Block:
+    return Block(0, np.bincount(buckets).astype(np.float32), 0)
+
+
+def _counts(buckets: NDArray[np.uint16], first: int, end: int) -> NDArray[np.float32]:
+    """Counts of the numbers from `first` to below `end`; others are left out."""
     # As one row: calcHist is four times slower on a column.
-    found = cv2.calcHist([upper.reshape(1, -1)], [0], None, [buckets], [0, buckets])
+    row = buckets.reshape(1, -1)
+    found = cv2.calcHist([row], [0], None, [end - first], [first, end])
     return np.asarray(found, np.float32).reshape(-1)
 
 
-def _bucket(value: float) -> int:
-    return int(np.float32(value).view(np.uint32)) >> 16
+def _bucket(magnitude: float) -> int:
+    return int(np.float32(magnitude).view(np.uint32)) >> 16
 
 
 def _no_counts() -> NDArray[np.int64]:
@@ -101,7 +158,7 @@ class Histogram:
     """Counts by bucket, with exact extremes beside them.
 
     Attributes:
-        counts: (65536,) int64, by the upper 16 bits of the value; the upper half is negative.
+        counts: (32768,) int64, by bucket: of |value|, ascending.
         lowest, highest: exact extremes; inf and -inf while nothing was added.
     """
 
@@ -127,7 +184,8 @@ class Histogram:
         """
         counted = count(values)
         for block in counted.blocks:
-            self.counts[: block.size] += block.astype(np.int64)
+            self.counts[block.first :][: block.counts.size] += block.counts.astype(np.int64)
+            self.counts[0] += block.zeros
         self.lowest = min(self.lowest, counted.lowest)
         self.highest = max(self.highest, counted.highest)
 
@@ -136,10 +194,6 @@ class Histogram:
         self.counts += other.counts
         self.lowest = min(self.lowest, other.lowest)
         self.highest = max(self.highest, other.highest)
-
-    def magnitudes(self) -> NDArray[np.int64]:
-        """(32768,) int64: counts of |value|, ascending."""
-        return self.counts[:MAGNITUDES] + self.counts[MAGNITUDES:]
 
 
 class Tally:
@@ -159,7 +213,8 @@ class Tally:
             for block in counted.blocks:
                 if self._values + BLOCK > EXACT:
                     self._settle()
-                self._recent[: block.size] += block
+                self._recent[block.first :][: block.counts.size] += block.counts
+                self._recent[0] += block.zeros
                 self._values += min(counted.values, BLOCK)
             seen = self._histogram
             seen.lowest = min(seen.lowest, counted.lowest)
@@ -178,6 +233,6 @@ class Tally:
 
 
 def upper_edge(bucket: int) -> float:
-    """The least magnitude above every value of a magnitude bucket."""
+    """The least magnitude above every value of a bucket."""
     edge = np.array([(bucket + 1) << 16], np.uint32).view(np.float32)
     return float(edge[0])

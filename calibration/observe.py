@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 
 from calibration.dataset.frames import RoadFrame
 from calibration.devices import CPU, Device
@@ -110,6 +111,13 @@ def subject_of(
     )
 
 
+class Room(NamedTuple):
+    """Memory for one frame on its way: its tensors one after the other, and for counting one."""
+
+    tensors: Floats
+    counting: NDArray[np.uint16]
+
+
 class Observer:
     """A model with its tensors as outputs, ready to look at frames. Holds no frames."""
 
@@ -132,7 +140,8 @@ class Observer:
         self._shapes = _shapes(model)
         sizes = [sum(math.prod(self._shapes[name]) for name in names) for names in slices]
         self._room = max(sizes, default=0)
-        self._spare: list[Floats] = []
+        self._counting = max((math.prod(self._shapes[name]) for name in subject.tensors), default=0)
+        self._spare: list[Room] = []
         try:
             self._sessions = [
                 (names, ModelSession(with_outputs(model, names), threads=1, device=device))
@@ -182,18 +191,18 @@ class Observer:
 
         def add(name: str, values: Floats) -> None:
             try:
-                counted = count(values)
+                counted = count(values, room.counting)
             except NotFinite as error:
                 raise _broken(f"puts {error} into '{name}'", f"frame {frame.name}") from error
             row = self._rows[name]
             tallies[row].add(counted)
             extremes[row] = counted.lowest, counted.highest
 
-        if self._picture in self._rows:
-            add(self._picture, x)
         with self._lent() as room:
+            if self._picture in self._rows:
+                add(self._picture, x)
             for names, session in self._sessions:
-                found = self._laid_out(names, room)
+                found = self._laid_out(names, room.tensors)
                 try:
                     session.run_into({self._picture: x}, found)
                 except CannotRun as error:
@@ -204,12 +213,12 @@ class Observer:
         seen.frames[frame.name] = frame.digest()
 
     @contextlib.contextmanager
-    def _lent(self) -> Iterator[Floats]:
-        """Memory for one inference's tensors, for as many at a time as there are threads."""
+    def _lent(self) -> Iterator[Room]:
+        """Memory for one inference, for as many at a time as there are threads."""
         try:
             room = self._spare.pop()
         except IndexError:
-            room = np.empty(self._room, np.float32)
+            room = Room(np.empty(self._room, np.float32), np.empty(self._counting, np.uint16))
         try:
             yield room
         finally:
@@ -244,7 +253,7 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Shape of every value that the graph tells one of."""
     return {
         value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
-        for value in (*model.graph.value_info, *model.graph.output)
+        for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
     }
 
 

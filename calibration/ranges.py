@@ -90,8 +90,13 @@ def preprocess_digest(spec: PreprocessSpec) -> str:
 
 
 def range_of(seen: Histogram, *, method: str, percentile: float) -> Range:
-    """The range of one tensor by one of METHODS, rounded to float32."""
-    amax = float(np.float32(METHODS[method](seen, percentile)))
+    """The range of one tensor by one of METHODS."""
+    return range_up_to(METHODS[method](seen, percentile), seen)
+
+
+def range_up_to(amax: float, seen: Histogram) -> Range:
+    """The range of one tensor whose `amax` is known, rounded to float32."""
+    amax = float(np.float32(amax))
     if not seen.total:
         return Range(amax=0.0, low=0.0, high=0.0, lowest=0.0, highest=0.0, values=0)
     return Range(

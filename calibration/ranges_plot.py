@@ -75,7 +75,7 @@ def plot(ranges: Ranges, seen: Observation, path: Path) -> None:
 
 def _by_octave(seen: Observation, name: str, octaves: np.ndarray) -> np.ndarray:
     """Share of the tensor's nonzero magnitudes in each octave, to the power 1/2 to show the few."""
-    counts = seen.histograms[name].magnitudes()[: EDGES.size - 1].astype(np.float64)
+    counts = seen.histograms[name].counts[: EDGES.size - 1].astype(np.float64)
     counts[0] = 0.0
     found: np.ndarray = np.histogram(
         np.log2(np.maximum(EDGES[:-1], 1e-45)), np.append(octaves, octaves[-1] + 1), weights=counts

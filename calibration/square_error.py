@@ -2,8 +2,8 @@
 
 Source: the error of a symmetric uniform quantizer, sum over levels of the integral of (x - level)^2
 over its cell plus that of (x - amax)^2 above, minimised over the clipping point; see Choukroun et
-al., "Low-bit Quantization of Neural Networks for Efficient Inference", ICCVW 2019. The cell sums
-come from prefix sums of 1, x and x^2.
+al., "Low-bit Quantization of Neural Networks for Efficient Inference", ICCVW 2019. The sums
+come from prefix sums of 1 and x.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ def least_square_error(seen: Histogram, percentile: float) -> float:
 
 def square_errors(cumulated: Cumulated, thresholds: Floats) -> Floats:
     """Sum of (x - quantized x)^2 for each amax in `thresholds`, (N,), above 0."""
-    scale = thresholds[:, None] / LEVELS
-    # Cells: [0, 1/2), [1/2, 3/2), ... and from 126 1/2 on everything, clipped to level 127.
-    bounds = np.concatenate(([0.0], np.arange(LEVELS) + 0.5))
-    end = EDGES[cumulated.last + 1]
-    cells = np.concatenate((scale * bounds, np.full((thresholds.size, 1), end)), axis=1)
-    below = cumulated.moments(np.minimum(cells, end))
-    count, total, squares = (np.maximum(np.diff(sums, axis=1), 0.0) for sums in below)
-    levels = scale * np.arange(LEVELS + 1)
-    found: Floats = (squares - 2.0 * levels * total + levels**2 * count).sum(axis=1)
+    scale = thresholds / LEVELS
+    levels = np.arange(1, LEVELS + 1)
+    # A value is one level higher for every cell's lower bound that it lies above. So with the
+    # count C and sum T of what lies below each bound, the sum of x * level is sum (T_all - T), and
+    # the sum of level^2 is sum (2 level - 1) (C_all - C).
+    count, total = cumulated.moments(scale[:, None] * (levels - 0.5))
+    every_count, every_total = cumulated.moments(EDGES[[cumulated.last + 1]])
+    products = (every_total - total).sum(axis=1)
+    squares = ((every_count - count) * (2 * levels - 1)).sum(axis=1)
+    found: Floats = cumulated.squares - 2.0 * scale * products + scale**2 * squares
     return found

@@ -91,8 +91,9 @@ def brakepoint(job: Job) -> Callable[[], None]:
     from calibration.calibrate import AUTO
     from calibration.choice import CHOICE_FRAMES, candidates, choose
     from calibration.dataset.images import ImageFrame
+    from calibration.methods import METHODS
     from calibration.observe import observe
-    from calibration.ranges import SCHEMA, range_of
+    from calibration.ranges import SCHEMA, range_up_to
     from edge.contract.artifact import write_json
     from edge.contract.conditions import Conditions
 
@@ -113,8 +114,9 @@ def brakepoint(job: Job) -> Callable[[], None]:
             progress=quiet,
         ).histograms
         chosen: dict[str, str] = {}
+        names = METHODS if job["method"] == AUTO else (job["method"],)
+        offered = candidates(seen, names, percentile=PERCENTILE, threads=job["threads"])
         if job["method"] == AUTO:
-            offered = candidates(seen, percentile=PERCENTILE, threads=job["threads"])
             few = frames[:: max(1, len(frames) // CHOICE_FRAMES)][:CHOICE_FRAMES]
             chosen = choose(
                 model,
@@ -125,7 +127,7 @@ def brakepoint(job: Job) -> Callable[[], None]:
                 progress=quiet,
             )
         ranges = {
-            name: range_of(one, method=chosen.get(name, job["method"]), percentile=PERCENTILE)
+            name: range_up_to(offered[chosen.get(name, job["method"])][name], one)
             for name, one in seen.items()
         }
         write_json(

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from calibration import histogram as module
-from calibration.histogram import BUCKETS, Histogram, NotFinite, upper_edge
+from calibration.histogram import BUCKETS, Histogram, NotFinite, Tally, upper_edge
 from calibration.methods import METHODS, covering, largest
 from calibration.ranges import range_of
 
@@ -32,7 +32,7 @@ def counted(*parts: NDArray[np.float32]) -> Histogram:
 
 
 def by_numpy(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    buckets = values.view(np.uint32) >> 16
+    buckets = np.abs(values).view(np.uint32) >> 16
     return np.bincount(buckets, minlength=BUCKETS).astype(np.int64)
 
 
@@ -47,16 +47,16 @@ def test_merging_is_adding_everything(one: NDArray[np.float32], other: NDArray[n
 
 
 @given(FINITE.filter(lambda values: values.size > 0))
-def test_extremes_are_exact_and_magnitudes_lose_nobody(values: NDArray[np.float32]) -> None:
+def test_extremes_are_exact_and_nobody_is_lost(values: NDArray[np.float32]) -> None:
     seen = counted(values)
     assert (seen.lowest, seen.highest) == (values.min(), values.max())
     assert seen.amax == np.abs(values).max()
-    assert seen.magnitudes().sum() == values.size
+    assert seen.counts.sum() == values.size
 
 
 @given(st.floats(width=32, min_value=0.0, max_value=2.0**127))
 def test_a_bucket_ends_less_than_a_hundredth_above_its_values(value: float) -> None:
-    bucket = int(np.flatnonzero(counted(np.float32([value])).magnitudes())[0])
+    bucket = int(np.flatnonzero(counted(np.float32([value])).counts)[0])
     edge = upper_edge(bucket)
     assert value < edge
     if value >= np.finfo(np.float32).tiny:
@@ -77,6 +77,27 @@ def test_counts_stay_exact_beyond_one_block(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "BLOCK", 7)
     values = np.random.default_rng(0).normal(size=(5, 11)).astype(np.float32)
     assert np.array_equal(counted(values).counts, by_numpy(values.reshape(-1)))
+
+
+WIDE = np.float32([0.0, -0.0, 1e-45, -1e-42, 3e-38, 2.0**-30, -1.0, 5.5, 6.0, -3e38])
+
+
+@pytest.mark.parametrize("largest_seen", WIDE)
+@pytest.mark.parametrize("share_of_zeros", [0.0, 0.01, 0.4, 0.999, 1.0])
+def test_what_lies_far_below_the_largest_is_counted_too(
+    largest_seen: np.float32, share_of_zeros: float
+) -> None:
+    random = np.random.default_rng(5)
+    values = random.choice(WIDE[np.abs(WIDE) <= np.abs(largest_seen)], size=module.CHUNK + 999)
+    values[random.random(values.size) < share_of_zeros] = 0.0
+    room = np.full(values.size + 5, 7, np.uint16)
+    for found in (module.count(values), module.count(values, room)):
+        seen = Histogram()
+        tally = Tally(seen)
+        tally.add(found)
+        tally.settle()
+        assert np.array_equal(seen.counts, by_numpy(values))
+    assert np.array_equal(counted(values).counts, by_numpy(values))
 
 
 def test_any_layout_is_counted() -> None:
