@@ -116,26 +116,7 @@ def read_ranges(path: Path, *, model: str | None) -> Ranges:
         Missing: no such file.
         NotTrusted: not such a file, or taken from another model.
     """
-    document = read_json(path, SCHEMA)
-    try:
-        source, how = document["taken_from"], document["method"]
-        ranges = Ranges(
-            tensors={name: Range(**values) for name, values in document["tensors"].items()},
-            model=source["model_sha256"],
-            data=source["data"],
-            preprocess=source["preprocess"],
-            method=how["name"],
-            percentile=how["percentile"],
-            frames=tuple(source["frames"]),
-            chosen=how["chosen"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise NotTrusted(
-            f"{path} is not whole",
-            expected=f"a file of schema {SCHEMA}",
-            found=f"{type(error).__name__}: {error}",
-            remedy=AGAIN,
-        ) from error
+    ranges = ranges_of(read_json(path, SCHEMA), source=str(path))
     if model is not None and ranges.model != model:
         raise NotTrusted(
             f"{path} belongs to another model",
@@ -144,6 +125,33 @@ def read_ranges(path: Path, *, model: str | None) -> Ranges:
             remedy=AGAIN,
         )
     return ranges
+
+
+def ranges_of(document: Mapping[str, Any], *, source: str) -> Ranges:
+    """The ranges in the plain values of a file; `source` names it in messages.
+
+    Raises:
+        NotTrusted: they are not whole.
+    """
+    try:
+        taken, how = document["taken_from"], document["method"]
+        return Ranges(
+            tensors={name: Range(**values) for name, values in document["tensors"].items()},
+            model=taken["model_sha256"],
+            data=taken["data"],
+            preprocess=taken["preprocess"],
+            method=how["name"],
+            percentile=how["percentile"],
+            frames=tuple(taken["frames"]),
+            chosen=how["chosen"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NotTrusted(
+            f"{source} is not whole",
+            expected=f"a file of schema {SCHEMA}",
+            found=f"{type(error).__name__}: {error}",
+            remedy=AGAIN,
+        ) from error
 
 
 def demand_fresh(ranges: Ranges, asked: Ranges, *, source: str) -> None:

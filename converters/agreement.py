@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from calibration.dataset.frames import RoadFrame
 from calibration.metrics import found_share
@@ -60,15 +61,15 @@ class Judgement:
     Attributes:
         found: by artifact, what it still sees in the main output.
         condition: by artifact, the same for the condition head; empty where there is none.
-        differences: by (reference, candidate), raw outputs in numbers.
-        evaluations: by output, the same told apart by class, condition and frame.
+        differences: by "reference -> candidate", raw outputs in numbers.
+        evaluations: by output, the same told apart by class, condition and frame, as plain values.
         frames: how many were looked at.
     """
 
     found: dict[str, Found]
     condition: dict[str, Found]
-    differences: dict[tuple[str, str], Parity]
-    evaluations: dict[str, Evaluation]
+    differences: dict[str, Parity]
+    evaluations: dict[str, dict[str, Any]]
     frames: int
 
 
@@ -176,8 +177,11 @@ def judge(
     return Judgement(
         found=(classes if isinstance(spec.main, HeadSpec) else detections).result(),
         condition={} if spec.condition is None else conditions.result(),
-        differences={pair: comparison.result() for pair, comparison in comparisons.items()},
-        evaluations=evaluations,
+        differences={
+            f"{reference} -> {candidate}": comparison.result()
+            for (reference, candidate), comparison in comparisons.items()
+        },
+        evaluations={name: evaluation.to_json() for name, evaluation in evaluations.items()},
         frames=len(frames),
     )
 

@@ -22,14 +22,9 @@ from calibration.observation import Subject
 from calibration.observe import Looker, subject_of
 from calibration.ranges import NAME as RANGES
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
-from converters.chain import (
-    Progress,
-    check_out,
-    demand_something,
-    frames_to_split,
-    probes,
-    to_float,
-)
+from converters.chain import Progress, check_out
+from converters.floating import demand_something, probes, to_float
+from converters.frames import frames_to_split
 from converters.placement import place
 from converters.sources import open_source
 from converters.stages import Stopwatch
@@ -99,7 +94,7 @@ def calibrate_mission(
         source, frames = open_source(mission), frames_to_split(mission)
     with watch.stage("float"):
         progress("float.onnx", 0, 0)
-        floating, _, _ = to_float(source, mission, probes(mission, frames))
+        floating, _ = to_float(source, mission, probes(mission, frames))
     with watch.stage("observe"):
         placement = place(floating)
         demand_something(placement, mission)

@@ -1,10 +1,11 @@
 """The chain behind `brakepoint convert`: a network in, float.onnx, int8.onnx, cpu.onnx,
 ranges.json, report.html and report.json out.
 
-Nothing is written before everything is made and judged; then all files are replaced, report.json
-last. A reader trusts only the digests in report.json, so a kill at any moment leaves either the
-former set or the new one, or files that its reader refuses. Never decides what a failed gate means
-to the shell.
+A chain of stages, each stored under the key of what it follows from, so that only what changed is
+made again, and a run goes on where a former one was killed. Nothing is written beside the store
+before everything is made and judged; then all files are replaced, report.json last. A reader trusts
+only the digests in report.json, so a kill at any moment leaves either the former set or the new
+one, or files that its reader refuses. Never decides what a failed gate means to the shell.
 """
 
 from __future__ import annotations
@@ -13,63 +14,68 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from onnx import ModelProto
 
 from calibration.calibrate import Taken, calibrate
-from calibration.dataset.frames import data_digest, frames_of
-from calibration.dataset.splits import Split, split, spread
+from calibration.dataset.frames import data_digest
+from calibration.dataset.splits import Split
+from calibration.observation import NAME as OBSERVATION
+from calibration.ranges import NAME as RANGES
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
-from calibration.ranges import Ranges
+from calibration.ranges import Ranges, ranges_of
 from calibration.reuse import reuse
-from calibration.sampling import in_quotas
-from calibration.sessions import CannotRun, Floats, ModelSession
-from converters.agreement import CPU, FLOAT, INT8, KERNELS, judge
+from calibration.sessions import ModelSession
+from converters.agreement import CPU, FLOAT, INT8, KERNELS, Judgement, judge
 from converters.context import context_of
-from converters.damage import damage_measure
-from converters.export import export
+from converters.floating import Floating, demand_something, probes, to_float
+from converters.frames import frames_to_split
 from converters.gates import Measured, judge_gates
-from converters.latency import measure_latency
-from converters.lowerings.proof import Agreement, agreements
-from converters.lowerings.strong import STRONG, to_strong
-from converters.mixed_precision import Mixed, better_bias, choose
+from converters.inputs import (
+    code_digest,
+    frame_facts,
+    section_facts,
+    source_facts,
+    tool_versions,
+)
+from converters.latency import Latency, machine, measure_latency
+from converters.lowerings.proof import Agreement
+from converters.lowerings.strong import STRONG
 from converters.page.pictures import pictures_of
 from converters.page.render import render
 from converters.page.tables import worst_names
-from converters.parity import Network, Parity, compare, network_of, running
-from converters.passes.chain import PassResult, passes, run_passes
-from converters.placement import Placement, place
-from converters.quantize import quantize_cpu, quantize_int8
-from converters.report import SCHEMA, Artifact, Report
-from converters.sensitivity import Judge
-from converters.sources import (
-    OnnxSource,
-    Source,
-    check_logits,
-    name_of,
-    open_source,
-    output_names,
-    picture_shape,
-)
-from converters.stages import Stopwatch
-from edge.contract.artifact import replacing
+from converters.parity import running
+from converters.placement import place
+from converters.quantized import Quantized, quantize, strongly_typed
+from converters.report import SCHEMA, TIMES, Artifact, Report
+from converters.sources import Source, open_source
+from converters.stages import Made, Stage, Stages
+from converters.store import Note, opened
+from edge.contract.artifact import digest_file, replacing
 from edge.contract.mission import Mission
 from edge.contract.model_digest import contract_digest
-from edge.contract.preprocess import preprocess
 from firmware_bridge.errors import UsageError
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
 
-RANGES, PAGE, REPORT = "ranges.json", "report.html", "report.json"
+PAGE, REPORT = "report.html", "report.json"
+STORE = ".stages"
 
 
 def convert(
-    mission: Mission, out: Path, *, progress: Progress, ranges_file: Path | None = None
+    mission: Mission,
+    out: Path,
+    *,
+    progress: Progress,
+    ranges_file: Path | None = None,
+    fresh: bool = False,
+    note: Note = lambda line: None,
 ) -> Report:
     """Converts the mission's network into `out`, replacing what a former run wrote there.
 
@@ -77,223 +83,277 @@ def convert(
 
     Args:
         ranges_file: ranges to use again, from `calibrate`; taken anew where it is not given.
+        fresh: take nothing from former runs in `out`.
+        note: told which stages are unchanged, and what of the store is not taken.
 
     Raises:
         NotTrusted: the ranges are stale.
         Missing: the model, the weights, frames or a package are not there.
-        UsageError: what is there does not fit the mission, or cannot be converted.
+        UsageError: what is there does not fit the mission, or cannot be converted; or another
+            conversion is at work in `out`.
     """
     check_out(out)
-    watch = Stopwatch()
-    with watch.stage("read"):
-        progress("read", 0, 0)
-        source = open_source(mission)
-        frames = frames_to_split(mission)
-    with watch.stage("float"):
-        progress("float.onnx", 0, 0)
-        pictures = probes(mission, frames)
-        floating, steps, parity = to_float(source, mission, pictures)
-    float_bytes = floating.SerializeToString()
-    with watch.stage("observe"):
-        placement = place(floating)
-        demand_something(placement, mission)
-        calibrated: Taken
-        if ranges_file is None:
-            calibrated = calibrate(
-                floating, placement.pairs, frames.calibration, mission, progress=progress
-            )
-        else:
-            calibrated = reuse(
-                ranges_file,
-                floating,
-                placement.pairs,
-                frames.calibration,
-                mission,
-                progress=progress,
-            )
-        ranges = calibrated.ranges
-    with watch.stage("quantize"):
-        models, placement, mixed = _quantized(mission, floating, ranges, frames, progress)
-        files = {name: model.SerializeToString() for name, model in models.items()}
-        assert files[FLOAT] == float_bytes  # the ranges name its digest
-        files[RANGES] = _json(RANGES_SCHEMA, ranges.to_json())
-    with watch.stage("judge"):
-        networks = {
-            name: running(
-                ModelSession(files[name], threads=mission.target.threads, kernels=kernels)
-            )
-            for name, kernels in KERNELS.items()
-        }
-        judgement = judge(networks, frames.held_back, mission, progress=progress)
-        strong, agreement = _strong(mission, models[INT8], ranges, networks, pictures)
-        if agreement.agrees:
-            models[STRONG], files[STRONG] = strong, strong.SerializeToString()
-        held_back_digest = data_digest(frames.held_back)
-    with watch.stage("time"):
-        latency = measure_latency(
-            {name: files[name] for name in (FLOAT, CPU)},
-            frames.held_back,
-            mission,
-            progress=progress,
-        )
-    measured = Measured(
-        parity_max_abs=parity.max_abs,
-        found=judgement.found,
-        condition=judgement.condition,
-        classifies=mission.model.decode.kind == "classify",
-        size_mb=len(files[INT8]) / 1e6,
-        held_back=judgement.frames,
-    )
-    report = Report(
-        mission=mission.name,
-        contract=contract_digest(mission),
-        source=source,
-        source_nodes=len(source.model.graph.node) if isinstance(source, OnnxSource) else None,
-        opset=mission.precision.opset,
-        artifacts={
-            name: Artifact(
-                sha256=sha256(data).hexdigest(),
-                size=len(data),
-                nodes=len(models[name].graph.node) if name in models else None,
-            )
-            for name, data in files.items()
-        },
-        passes=tuple(steps),
-        placement=placement,
-        mixed=mixed,
-        method=ranges.method,
-        percentile=ranges.percentile,
-        data={"calibration": ranges.data, "held_back": held_back_digest},
-        calibration_frames=ranges.frames,
-        sampling={**calibrated.sampling.to_json(), "left_out": calibrated.left_out},
-        held_back_frames=tuple(frame.name for frame in frames.held_back),
-        source_to_float=parity,
-        judgement=judgement,
-        lowerings=(agreement,),
-        gates=judge_gates(mission.gates, measured),
-        latency=latency,
-        context=context_of(mission, source, frames, calibrated_on=set(ranges.frames)),
-        stages=tuple(watch.stages),
-        finished=datetime.now(timezone.utc),
-    )
-    document = report.to_json()
-    page = render(document, pictures_of(frames.held_back, worst_names(document)))
-    _publish(out, {**files, PAGE: page, REPORT: _json(SCHEMA, document)})
+    with opened(out / STORE, fresh=fresh, note=note) as store:
+        common = {"code": code_digest(), "tools": tool_versions()}
+        chain = _Chain(mission, Stages(store, common=common, note=note), progress)
+        report, files = chain.run(ranges_file)
+        _publish(out, files)
+        store.prune()
     return report
 
 
-def to_float(
-    source: Source, mission: Mission, pictures: list[Floats]
-) -> tuple[ModelProto, list[PassResult], Parity]:
-    """float.onnx of a source, what each pass did, and its parity with the source."""
-    shape, names = picture_shape(mission), output_names(mission)
-    try:
-        original = network_of(source, mission)
-        # Refuses other outputs before the long work.
-        check_logits([original(picture) for picture in pictures], mission)
-        exported = (
-            source.model if isinstance(source, OnnxSource) else export(source.network, shape, names)
+@dataclass(frozen=True)
+class _Calibrated:
+    """How the ranges came about, beside ranges.json itself."""
+
+    sampling: dict[str, Any]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """Further forms of int8.onnx."""
+
+    agreements: tuple[Agreement, ...]
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """When a page was made, and the stages up to then."""
+
+    finished: str
+    stages: tuple[Stage, ...]
+
+
+class _Chain:
+    """One conversion. Every stage names all that its result follows from: what is not named and
+    changes would not be noticed."""
+
+    def __init__(self, mission: Mission, stages: Stages, progress: Progress) -> None:
+        self._mission = mission
+        self._stages = stages
+        self._progress = progress
+        self._threads = mission.target.threads
+        self._contract = contract_digest(mission)
+
+    def run(self, ranges_file: Path | None) -> tuple[Report, dict[str, bytes]]:
+        """The report, and every file by name, the report last."""
+        mission = self._mission
+        with self._stages.watch.stage("read"):
+            self._progress("read", 0, 0)
+            source, frames = open_source(mission), frames_to_split(mission)
+            self._calibration = frame_facts(frames.calibration)
+            self._held_back = frame_facts(frames.held_back, truth=True)
+            held_back_data = data_digest(frames.held_back)
+        floated = self._float(source, frames)
+        floating = ModelProto.FromString(floated.files[FLOAT])
+        observed = self._observe(floating, floated, frames, ranges_file)
+        ranges = ranges_of(json.loads(observed.files[RANGES]), source=RANGES)
+        quantized = self._quantize(floating, floated, ranges, observed, frames)
+        files = {FLOAT: floated.files[FLOAT], **quantized.files, RANGES: observed.files[RANGES]}
+        lowered = self._lower(files, ranges, frames)
+        judged = self._judge(files, frames)
+        timed = self._time(files, frames)
+        files = {**files, **lowered.files}
+        judgement = judged.facts
+        measured = Measured(
+            parity_max_abs=floated.facts.parity.max_abs,
+            found=judgement.found,
+            condition=judgement.condition,
+            classifies=mission.model.decode.kind == "classify",
+            size_mb=len(files[INT8]) / 1e6,
+            held_back=judgement.frames,
         )
-        model, steps = run_passes(exported, passes(mission.precision.opset, shape, names), pictures)
-        session = ModelSession(model.SerializeToString(), threads=mission.target.threads)
-        return model, steps, compare(original, running(session), pictures, names)
-    except CannotRun as error:
-        raise UsageError(
-            f"{name_of(source)} cannot run on the mission's picture",
-            expected=f"a network for pictures {list(shape)}",
-            found=str(error),
-            remedy="correct model.input in the mission, or export the network again",
-        ) from error
+        report = Report(
+            mission=mission.name,
+            contract=self._contract,
+            source=source,
+            source_nodes=floated.facts.source_nodes,
+            opset=mission.precision.opset,
+            artifacts={name: _artifact(name, data) for name, data in files.items()},
+            passes=floated.facts.steps,
+            placement=quantized.facts.placement,
+            search=quantized.facts.search,
+            method=ranges.method,
+            percentile=ranges.percentile,
+            data={"calibration": ranges.data, "held_back": held_back_data},
+            calibration_frames=ranges.frames,
+            sampling={**observed.facts.sampling, "left_out": observed.facts.left_out},
+            held_back_frames=tuple(frame.name for frame in frames.held_back),
+            source_to_float=floated.facts.parity,
+            judgement=judgement,
+            lowerings=lowered.facts.agreements,
+            gates=judge_gates(mission.gates, measured),
+            latency=timed.facts,
+            context=context_of(mission, source, frames, calibrated_on=set(ranges.frames)),
+            stages=tuple(self._stages.watch.stages),
+            finished=datetime.now(timezone.utc),
+        )
+        return self._report(report, files, frames)
 
+    def _float(self, source: Source, frames: Split) -> Made[Floating]:
+        mission = self._mission
 
-def frames_to_split(mission: Mission) -> Split:
-    """Frames held back, and those that may be calibrated on, by quotas of conditions; both sorted
-    by name, and no group is in both.
-    """
-    everything = frames_of(mission)
-    asked = mission.calibration
-    parts = split(
-        everything, calibrate=asked.frames, hold_back=asked.held_back, seed=mission.data.seed
-    )
-    held_back = {frame.group for frame in parts.held_back}
-    rest = [frame for frame in everything if frame.group not in held_back]
-    offered = in_quotas(rest, seed=mission.data.seed)[: asked.frames]
-    return Split(tuple(sorted(offered, key=lambda frame: frame.name)), parts.held_back)
+        def work(_: Path) -> tuple[Floating, dict[str, bytes]]:
+            self._progress("float.onnx", 0, 0)
+            model, facts = to_float(source, mission, probes(mission, frames))
+            return facts, {FLOAT: model.SerializeToString()}
 
+        uses = {
+            "source": source_facts(source),
+            "contract": self._contract,
+            "opset": mission.precision.opset,
+            "threads": self._threads,
+            "probes": self._probes(frames),
+        }
+        return self._stages.run("float", Floating, uses, work)
 
-def probes(mission: Mission, frames: Split) -> list[Floats]:
-    """Pictures on which passes and parity are proved: two road frames and one of noise."""
-    camera = mission.camera
-    noise = np.random.default_rng(0).integers(
-        0, 256, (camera.height_px, camera.width_px, 3), dtype=np.uint8
-    )
-    images = [frames.calibration[0].read(), frames.held_back[0].read(), noise]
-    return [preprocess(image, mission.model.preprocess_spec)[0] for image in images]
-
-
-def _quantized(
-    mission: Mission, floating: ModelProto, ranges: Ranges, frames: Split, progress: Progress
-) -> tuple[dict[str, ModelProto], Placement, Mixed | None]:
-    """Every graph by name, where INT8 went, and how that was chosen where it was searched."""
-    asked, threads = mission.precision, mission.target.threads
-    if asked.search == "none":
+    def _observe(
+        self,
+        floating: ModelProto,
+        floated: Made[Floating],
+        frames: Split,
+        ranges_file: Path | None,
+    ) -> Made[_Calibrated]:
+        mission = self._mission
         placement = place(floating)
-        int8 = quantize_int8(floating, placement, ranges.tensors)
-        cpu = quantize_cpu(floating, placement, ranges.tensors)
-        return {FLOAT: floating, INT8: int8, CPU: cpu}, placement, None
-    searched = spread(frames.calibration, asked.search_frames)
-    others = [frame for frame in frames.calibration if frame not in searched] or searched
-    spec = mission.model.preprocess_spec
-    pictures = [
-        [preprocess(frame.read(), spec)[0] for frame in part]
-        for part in (searched, spread(others, asked.search_frames))
-    ]
-    judge = Judge(floating, pictures[0], damage_measure(mission), threads=threads)
-    mixed = choose(
-        floating,
-        ranges.tensors,
-        judge,
-        pictures[1],
-        macs_int8_min=asked.macs_int8_min,
-        damage_max=asked.damage_max,
-        threads=threads,
-        progress=progress,
-    )
-    cpu = better_bias(
-        floating,
-        lambda graph: quantize_cpu(graph, mixed.placement, ranges.tensors),
-        mixed.placement,
-        judge,
-        pictures[1],
-        threads=threads,
-    ).quantized
-    return {FLOAT: floating, INT8: mixed.quantized, CPU: cpu}, mixed.placement, mixed
+        demand_something(placement, mission)
 
+        def work(begun: Path) -> tuple[_Calibrated, dict[str, bytes]]:
+            taken: Taken
+            given = (floating, placement.pairs, frames.calibration, mission)
+            if ranges_file is None:
+                state = begun / OBSERVATION
+                taken = calibrate(*given, progress=self._progress, state=state)
+            else:
+                taken = reuse(ranges_file, *given, progress=self._progress)
+            facts = _Calibrated(taken.sampling.to_json(), taken.left_out)
+            return facts, {RANGES: _json(RANGES_SCHEMA, taken.ranges.to_json())}
 
-def _strong(
-    mission: Mission,
-    int8: ModelProto,
-    ranges: Ranges,
-    networks: Mapping[str, Network],
-    pictures: list[Floats],
-) -> tuple[ModelProto, Agreement]:
-    """The strongly typed form of int8.onnx, and whether it computes the same."""
-    strong = to_strong(int8, magnitudes={name: one.amax for name, one in ranges.tensors.items()})
-    session = ModelSession(strong.SerializeToString(), threads=mission.target.threads)
-    lowered = {"strong": running(session)}
-    (agreement,) = agreements(networks, lowered, pictures, output_names(mission))
-    return strong, agreement
+        uses = {
+            "float": _digests(floated.files),
+            "frames": self._calibration,
+            "asked": section_facts(mission, "calibration"),
+            "seed": mission.data.seed,
+            "contract": self._contract,
+            "threads": self._threads,
+            "ranges": None if ranges_file is None else digest_file(ranges_file),
+        }
+        return self._stages.run("observe", _Calibrated, uses, work)
 
+    def _quantize(
+        self,
+        floating: ModelProto,
+        floated: Made[Floating],
+        ranges: Ranges,
+        observed: Made[_Calibrated],
+        frames: Split,
+    ) -> Made[Quantized]:
+        mission = self._mission
 
-def demand_something(placement: Placement, mission: Mission) -> None:
-    if not placement.pairs:
-        why = "; ".join(f"{left.node}: {left.why}" for left in placement.left_float[:3])
-        raise UsageError(
-            f"nothing in the network of {mission.name} can be quantized",
-            expected="at least one Conv, ConvTranspose, Gemm or MatMul with a constant weight",
-            found=why or "no such operator",
-            remedy="give a network with convolutions, or run it in float",
+        def work(_: Path) -> tuple[Quantized, dict[str, bytes]]:
+            models, facts = quantize(
+                mission, floating, ranges.tensors, frames.calibration, progress=self._progress
+            )
+            return facts, {name: model.SerializeToString() for name, model in models.items()}
+
+        uses = {
+            "files": _digests({**floated.files, **observed.files}),
+            "frames": self._calibration,
+            "asked": section_facts(mission, "precision", "model"),
+            "threads": self._threads,
+        }
+        return self._stages.run("quantize", Quantized, uses, work)
+
+    def _lower(self, files: Mapping[str, bytes], ranges: Ranges, frames: Split) -> Made[_Lowered]:
+        mission = self._mission
+
+        def work(_: Path) -> tuple[_Lowered, dict[str, bytes]]:
+            self._progress("lowerings", 0, 0)
+            strong, agreement = strongly_typed(
+                mission, files, ranges.tensors, probes(mission, frames)
+            )
+            kept = {STRONG: strong.SerializeToString()} if agreement.agrees else {}
+            return _Lowered((agreement,)), kept
+
+        uses = {
+            "files": _digests(files),
+            "contract": self._contract,
+            "threads": self._threads,
+            "probes": self._probes(frames),
+        }
+        return self._stages.run("lower", _Lowered, uses, work)
+
+    def _judge(self, files: Mapping[str, bytes], frames: Split) -> Made[Judgement]:
+        mission = self._mission
+
+        def work(_: Path) -> tuple[Judgement, dict[str, bytes]]:
+            networks = {
+                name: running(ModelSession(files[name], threads=self._threads, kernels=kernels))
+                for name, kernels in KERNELS.items()
+            }
+            return judge(networks, frames.held_back, mission, progress=self._progress), {}
+
+        return self._stages.run("judge", Judgement, self._on_held_back(files), work)
+
+    def _time(self, files: Mapping[str, bytes], frames: Split) -> Made[Latency]:
+        mission = self._mission
+        timed = {name: files[name] for name in (FLOAT, CPU)}
+
+        def work(_: Path) -> tuple[Latency, dict[str, bytes]]:
+            found = measure_latency(timed, frames.held_back, mission, progress=self._progress)
+            return found, {}
+
+        uses = {**self._on_held_back(timed), "machine": machine()}
+        return self._stages.run("time", Latency, uses, work)
+
+    def _report(
+        self, report: Report, files: Mapping[str, bytes], frames: Split
+    ) -> tuple[Report, dict[str, bytes]]:
+        """The report as it was first made of these very facts, its page, and all files."""
+
+        def work(_: Path) -> tuple[_Rendered, dict[str, bytes]]:
+            self._progress("report.html", 0, 0)
+            document = report.to_json()
+            page = render(document, pictures_of(frames.held_back, worst_names(document)))
+            finished = report.finished.isoformat()
+            return _Rendered(finished, report.stages), {PAGE: page}
+
+        says = report.payload()
+        timeless = {key: says[key] for key in says if key not in TIMES}
+        uses = {"says": timeless, "latency": says["latency"]}
+        rendered = self._stages.run("report", _Rendered, uses, work)
+        first = replace(
+            report,
+            finished=datetime.fromisoformat(rendered.facts.finished),
+            stages=rendered.facts.stages,
         )
+        return first, {**files, **rendered.files, REPORT: _json(SCHEMA, first.payload())}
+
+    def _probes(self, frames: Split) -> dict[str, Any]:
+        """What `probes` makes its pictures of."""
+        camera = self._mission.camera
+        return {
+            "frames": frame_facts([frames.calibration[0], frames.held_back[0]]),
+            "noise_px": [camera.width_px, camera.height_px],
+        }
+
+    def _on_held_back(self, files: Mapping[str, bytes]) -> dict[str, Any]:
+        return {
+            "files": _digests(files),
+            "frames": self._held_back,
+            "asked": section_facts(self._mission, "model"),
+            "threads": self._threads,
+        }
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: sha256(data).hexdigest() for name, data in files.items()}
+
+
+def _artifact(name: str, data: bytes) -> Artifact:
+    nodes = len(ModelProto.FromString(data).graph.node) if name.endswith(".onnx") else None
+    return Artifact(sha256=sha256(data).hexdigest(), size=len(data), nodes=nodes)
 
 
 def check_out(out: Path) -> None:

@@ -27,13 +27,26 @@ def convert(
         Path | None,
         typer.Option("--ranges", metavar="FILE", help="use these of `calibrate`, unless stale"),
     ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="take nothing from former runs in the folder")
+    ] = False,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write float, INT8 and CPU graphs with ranges and report; exit 1 when a gate fails."""
+    """Write float, INT8 and CPU graphs with ranges and report; exit 1 when a gate fails.
+
+    Goes on where a killed run stopped, and makes only what changed.
+    """
     loaded = load_mission(mission, set_ or [])
     with progress_bar() as advance:
-        report = convert_mission(loaded, out, progress=advance, ranges_file=ranges)
+        report = convert_mission(
+            loaded,
+            out,
+            progress=advance,
+            ranges_file=ranges,
+            fresh=fresh,
+            note=lambda line: typer.echo(line, err=True),
+        )
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
     else:

@@ -52,24 +52,35 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """The chosen assignment.
+class Search:
+    """How an assignment was chosen.
 
     Attributes:
-        quantized: the INT8 graph, biases corrected where that helped.
-        placement: what is quantized; layers left in float carry the reason.
         layers: what each layer costs when it alone is quantized, in graph order.
         steps: what was tried, in order; the last is the chosen one.
         bias_corrected: whether its biases differ from float's.
         reached: whether the damage allowed was reached within the multiplications allowed.
     """
 
-    quantized: ModelProto
-    placement: Placement
     layers: tuple[Sensitivity, ...]
     steps: tuple[Step, ...]
     bias_corrected: bool
     reached: bool
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The chosen assignment.
+
+    Attributes:
+        quantized: the INT8 graph, biases corrected where that helped.
+        placement: what is quantized; layers left in float carry the reason.
+        search: how it was chosen.
+    """
+
+    quantized: ModelProto
+    placement: Placement
+    search: Search
 
 
 def choose(
@@ -122,10 +133,12 @@ def choose(
     return Mixed(
         quantized=best.quantized,
         placement=placement,
-        layers=layers,
-        steps=tuple(one[0] for one in tried),
-        bias_corrected=best.corrected,
-        reached=step.damage <= damage_max,
+        search=Search(
+            layers=layers,
+            steps=tuple(one[0] for one in tried),
+            bias_corrected=best.corrected,
+            reached=step.damage <= damage_max,
+        ),
     )
 
 

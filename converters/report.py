@@ -17,7 +17,7 @@ from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
 from converters.gates import GateResult
 from converters.latency import Latency
 from converters.lowerings.proof import Agreement
-from converters.mixed_precision import Mixed
+from converters.mixed_precision import Search
 from converters.parity import Parity
 from converters.passes.chain import PassResult
 from converters.placement import Placement
@@ -65,7 +65,7 @@ class Report:
     artifacts: Mapping[str, Artifact]
     passes: tuple[PassResult, ...]
     placement: Placement
-    mixed: Mixed | None
+    search: Search | None
     method: str
     percentile: float | None
     data: Mapping[str, str]
@@ -112,17 +112,11 @@ class Report:
                 }
                 or None,
             },
-            "evaluation": {
-                output: evaluation.to_json()
-                for output, evaluation in self.judgement.evaluations.items()
-            },
+            "evaluation": self.judgement.evaluations,
             "latency": asdict(self.latency),
             "parity": {
                 "source -> float.onnx": _parity(self.source_to_float),
-                **{
-                    f"{reference} -> {candidate}": _parity(parity)
-                    for (reference, candidate), parity in self.judgement.differences.items()
-                },
+                **{pair: _parity(parity) for pair, parity in self.judgement.differences.items()},
             },
             "nodes": {
                 "source": self.source_nodes,
@@ -144,7 +138,7 @@ class Report:
                 "macs_int8": placed.macs_int8,
                 "macs_int8_share": placed.macs_int8 / placed.macs if placed.macs else None,
             },
-            "search": None if self.mixed is None else _search(self.mixed),
+            "search": None if self.search is None else _search(self.search),
             "calibration": {
                 "method": self.method,
                 "percentile": self.percentile,
@@ -181,12 +175,12 @@ def _parity(parity: Parity) -> dict[str, Any]:
     }
 
 
-def _search(mixed: Mixed) -> dict[str, Any]:
+def _search(search: Search) -> dict[str, Any]:
     return {
-        "reached": mixed.reached,
-        "bias_corrected": mixed.bias_corrected,
-        "steps": [{**asdict(step), "damage": step.damage} for step in mixed.steps],
-        "layers": [asdict(layer) for layer in mixed.layers],
+        "reached": search.reached,
+        "bias_corrected": search.bias_corrected,
+        "steps": [{**asdict(step), "damage": step.damage} for step in search.steps],
+        "layers": [asdict(layer) for layer in search.layers],
     }
 
 

@@ -111,23 +111,23 @@ class TestChoice:
     def test_it_leaves_that_layer_in_float_and_says_why(self) -> None:
         model = network()
         mixed = chosen(model, damage_max=0.05)
-        assert mixed.reached
+        assert mixed.search.reached
         left = {one.node: one for one in mixed.placement.left_float}
         assert second(model) in left
         assert left[second(model)].rule == MEASURED
         assert "damage" in left[second(model)].why
         assert 0 < len(mixed.placement.macs_of) < 3
-        assert mixed.steps[-1].damage <= 0.05 < mixed.steps[0].damage
+        assert mixed.search.steps[-1].damage <= 0.05 < mixed.search.steps[0].damage
 
     def test_a_generous_aim_leaves_everything_in_int8(self) -> None:
         mixed = chosen(network(), damage_max=2.0)
-        assert mixed.steps[-1].float_layers == 0
+        assert mixed.search.steps[-1].float_layers == 0
         assert mixed.placement.macs_int8 == mixed.placement.macs
 
     def test_an_aim_out_of_reach_is_said_and_the_least_damage_is_taken(self) -> None:
         mixed = chosen(network(), damage_max=1e-9)
-        assert not mixed.reached
-        assert mixed.steps[-1].damage == min(step.damage for step in mixed.steps)
+        assert not mixed.search.reached
+        assert mixed.search.steps[-1].damage == min(step.damage for step in mixed.search.steps)
 
     def test_the_share_in_int8_is_kept(self) -> None:
         model = network()
@@ -135,7 +135,7 @@ class TestChoice:
         share = 1.0 - whole.macs_of[second(model)] / whole.macs + 0.01
         mixed = chosen(model, damage_max=0.05, macs_int8_min=share)
         assert mixed.placement.macs_int8 >= share * whole.macs
-        assert not mixed.reached
+        assert not mixed.search.reached
 
     def test_twice_the_same(self) -> None:
         one, other = (chosen(network(), damage_max=0.05) for _ in range(2))

@@ -1,0 +1,133 @@
+"""What a conversion's results follow from, as digests and plain values: the mission's facts, the
+network, the frames, this program's code and its tools.
+
+Paths are left out everywhere: where a file lies changes nothing, what is in it does. Reads; never
+decides whether something is stale.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, fields
+from hashlib import sha256
+from importlib import import_module, metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+from torch import nn
+
+from calibration.dataset.frames import RoadFrame
+from converters.sources import Source, TorchSource
+from edge.contract.artifact import digest_json
+from edge.contract.loading import PATH_KEYS
+from edge.contract.mission import Mission
+
+PACKAGES = ("calibration", "converters", "edge", "firmware_bridge")
+CODE = (".py", ".jinja", ".css", ".html")
+
+TOOLS = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "scikit-learn", "torch")
+"""Distributions whose version may change a number or a file."""
+
+
+def mission_facts(mission: Mission) -> dict[str, Any]:
+    """Every value of a mission by its dotted key, paths left out."""
+    flat = dict(_flat(mission.model_dump(mode="json"), ""))
+    # Labels are read into the mission, whatever file they come from.
+    return {key: flat[key] for key in flat if key not in PATH_KEYS or key == "model.labels"}
+
+
+def section_facts(mission: Mission, *sections: str) -> dict[str, Any]:
+    """Those of some sections, such as "calibration"."""
+    facts = mission_facts(mission)
+    return {key: value for key, value in facts.items() if key.split(".")[0] in sections}
+
+
+def _flat(values: Mapping[str, Any], before: str) -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value
+
+
+def source_facts(source: Source) -> dict[str, Any]:
+    """The network: digest of its file or values and, where code makes it, of that code."""
+    facts: dict[str, Any] = {"sha256": source.sha256}
+    if isinstance(source, TorchSource):
+        facts |= {"factory": source.factory, "code": network_code(source.factory, source.network)}
+    return facts
+
+
+def network_code(factory: str, network: nn.Module) -> str:
+    """sha256 of the source files that a network's classes and its factory come from: every loaded
+    module of their packages. torch and this program have a version and a digest of their own."""
+    names = {type(module).__module__ for module in network.modules()} | {
+        factory.split(":", maxsplit=1)[0]
+    }
+    packages = {name.split(".")[0] for name in names} - {"torch", *PACKAGES}
+    modules = [
+        (name, module)
+        for name, module in sorted(sys.modules.items())
+        if name.split(".")[0] in packages and isinstance(module, ModuleType)
+    ]
+    sha = sha256()
+    for name, module in modules:
+        file = getattr(module, "__file__", None)
+        if file is not None and Path(file).is_file():
+            sha.update(f"{name} {sha256(Path(file).read_bytes()).hexdigest()}\n".encode())
+    return sha.hexdigest()
+
+
+def frame_facts(frames: Iterable[RoadFrame], *, truth: bool = False) -> str:
+    """One digest of frames in their order: names, contents and conditions, and what is really in
+    them where `truth` is asked for."""
+    return digest_json(
+        [
+            [
+                frame.name,
+                frame.digest(),
+                frame.group,
+                list(astuple(frame.conditions)),
+                frame.words,
+                _truth(frame) if truth else None,
+            ]
+            for frame in frames
+        ]
+    )
+
+
+def _truth(frame: RoadFrame) -> list[str] | None:
+    truth = frame.truth()
+    if truth is None:
+        return None
+    values = [getattr(truth, field.name) for field in fields(truth)]
+    return [sha256(value.tobytes()).hexdigest() for value in values]
+
+
+@functools.cache
+def code_digest() -> str:
+    """sha256 of this program's own code, as hex: whatever changes in it, results are made anew."""
+    sha = sha256()
+    for package in PACKAGES:
+        (folder,) = import_module(package).__path__
+        for path in sorted(Path(folder).rglob("*")):
+            if path.suffix in CODE:
+                name = f"{package}/{path.relative_to(folder).as_posix()}"
+                sha.update(f"{name} {sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return sha.hexdigest()
+
+
+@functools.cache
+def tool_versions() -> dict[str, str]:
+    """Versions of what computes, by name."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "opencv": cv2.__version__,
+        **{name: metadata.version(name) for name in TOOLS},
+    }

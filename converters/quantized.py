@@ -1,0 +1,97 @@
+"""The stages that make int8.onnx and cpu.onnx of float.onnx and ranges, and strong.onnx of
+int8.onnx. Never judges them on held-back frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from calibration.dataset.frames import RoadFrame
+from calibration.dataset.splits import spread
+from calibration.ranges import Range
+from calibration.sessions import Floats, ModelSession
+from converters.agreement import CPU, FLOAT, INT8
+from converters.damage import damage_measure
+from converters.lowerings.proof import Agreement, agreements
+from converters.lowerings.strong import to_strong
+from converters.mixed_precision import Search, better_bias, choose
+from converters.parity import running
+from converters.placement import Placement, place
+from converters.quantize import quantize_cpu, quantize_int8
+from converters.sensitivity import Judge, Progress
+from converters.sources import output_names
+from edge.contract.mission import Mission
+from edge.contract.preprocess import preprocess
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Where INT8 went, and how that was chosen where it was searched."""
+
+    placement: Placement
+    search: Search | None
+
+
+def quantize(
+    mission: Mission,
+    floating: ModelProto,
+    ranges: Mapping[str, Range],
+    calibration: Sequence[RoadFrame],
+    *,
+    progress: Progress,
+) -> tuple[dict[str, ModelProto], Quantized]:
+    """int8.onnx and cpu.onnx by name, the search done on frames of `calibration` alone."""
+    asked, threads = mission.precision, mission.target.threads
+    if asked.search == "none":
+        placement = place(floating)
+        int8 = quantize_int8(floating, placement, ranges)
+        cpu = quantize_cpu(floating, placement, ranges)
+        return {INT8: int8, CPU: cpu}, Quantized(placement, None)
+    searched = spread(calibration, asked.search_frames)
+    others = [frame for frame in calibration if frame not in searched] or searched
+    spec = mission.model.preprocess_spec
+    pictures = [
+        [preprocess(frame.read(), spec)[0] for frame in part]
+        for part in (searched, spread(others, asked.search_frames))
+    ]
+    judge = Judge(floating, pictures[0], damage_measure(mission), threads=threads)
+    mixed = choose(
+        floating,
+        ranges,
+        judge,
+        pictures[1],
+        macs_int8_min=asked.macs_int8_min,
+        damage_max=asked.damage_max,
+        threads=threads,
+        progress=progress,
+    )
+    cpu = better_bias(
+        floating,
+        lambda graph: quantize_cpu(graph, mixed.placement, ranges),
+        mixed.placement,
+        judge,
+        pictures[1],
+        threads=threads,
+    ).quantized
+    return {INT8: mixed.quantized, CPU: cpu}, Quantized(mixed.placement, mixed.search)
+
+
+def strongly_typed(
+    mission: Mission,
+    files: Mapping[str, bytes],
+    ranges: Mapping[str, Range],
+    pictures: Sequence[Floats],
+) -> tuple[ModelProto, Agreement]:
+    """The strongly typed form of int8.onnx, and whether it computes the same on `pictures`."""
+    strong = to_strong(
+        ModelProto.FromString(files[INT8]),
+        magnitudes={name: one.amax for name, one in ranges.items()},
+    )
+    threads = mission.target.threads
+    networks = {name: running(ModelSession(files[name], threads=threads)) for name in (FLOAT, INT8)}
+    lowered = running(ModelSession(strong.SerializeToString(), threads=threads))
+    (agreement,) = agreements(networks, {"strong": lowered}, list(pictures), output_names(mission))
+    return strong, agreement

@@ -1,0 +1,181 @@
+"""Where results of stages are kept between runs: one file a result, under the key of its inputs.
+
+A file is whole or it is not taken: its first line holds the sha256 of all that follows. What is
+damaged, or of another form, is told and made anew. Holds a lock while it is open, so that no two
+conversions write to one folder. Never decides what a key is made of, and never runs code that a
+file brings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from edge.contract.artifact import write_atomic
+from firmware_bridge.errors import UsageError
+
+SCHEMA = "brakepoint.stage/1"
+
+KEPT_BYTES = 512 << 20
+"""Results of former runs, beside those of the last one: the oldest go first."""
+
+Note = Callable[[str], None]
+"""Called with a line for people, once for each thing that they should know."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one stage made.
+
+    Attributes:
+        facts: plain values.
+        files: by name, their bytes.
+        seconds, peak_memory_mb: what it took when it was made.
+    """
+
+    facts: Any
+    files: Mapping[str, bytes]
+    seconds: float
+    peak_memory_mb: float
+
+    @property
+    def digest(self) -> str:
+        """sha256 of facts and files, as hex; the same whenever it was made, however long it took.
+
+        NaN and infinity are written as Python writes them: they are facts too.
+        """
+        named = {name: sha256(data).hexdigest() for name, data in self.files.items()}
+        return sha256(json.dumps([self.facts, named], sort_keys=True).encode()).hexdigest()
+
+
+class Store:
+    """Results in one folder. Use `opened`."""
+
+    def __init__(self, folder: Path, *, fresh: bool, note: Note) -> None:
+        self._folder = folder
+        self._fresh = fresh
+        self._note = note
+        self._used: set[Path] = set()
+
+    def get(self, stage: str, key: str) -> Result | None:
+        """The stored result, if it is there and whole."""
+        path = self._path(stage, key)
+        self._used.add(path)
+        if self._fresh or not path.exists():
+            return None
+        try:
+            result = _unpacked(path.read_bytes(), key)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.distrust(stage, str(error))
+            return None
+        os.utime(path)
+        return result
+
+    def distrust(self, stage: str, why: str) -> None:
+        """Tells that a stored result is not taken."""
+        self._note(f"{stage}: the stored result is damaged ({why}); it is made anew")
+
+    def put(self, stage: str, key: str, result: Result) -> None:
+        """Stores a result whole; what its stage had begun is dropped."""
+        write_atomic(self._path(stage, key), _packed(key, result))
+        shutil.rmtree(self.begun(stage, key), ignore_errors=True)
+
+    def begun(self, stage: str, key: str) -> Path:
+        """A folder, perhaps not there yet, for the state of a stage that is at work, so that
+        interrupted work goes on. What is in it is the stage's to distrust."""
+        path = self._path(stage, key)
+        path = path.with_name(f"{path.name}.begun")
+        self._used.add(path)
+        return path
+
+    def clear(self, stage: str, key: str) -> None:
+        """Drops what a stage had begun, where nothing shall be taken from former runs."""
+        if self._fresh:
+            shutil.rmtree(self.begun(stage, key), ignore_errors=True)
+
+    def prune(self, kept_bytes: int = KEPT_BYTES) -> None:
+        """Drops the results that were longest not used, until those that this run did not use take
+        at most `kept_bytes`."""
+        others = [path for path in self._folder.iterdir() if path not in self._used]
+        others = [path for path in others if path.name != LOCK]
+        for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+            kept_bytes -= _size(path)
+            if kept_bytes < 0:
+                _remove(path)
+
+    def _path(self, stage: str, key: str) -> Path:
+        return self._folder / f"{stage}-{key[:32]}"
+
+
+LOCK = "lock"
+
+
+@contextlib.contextmanager
+def opened(folder: Path, *, fresh: bool, note: Note) -> Iterator[Store]:
+    """The store in `folder`, for this process alone; `fresh` takes nothing from former runs.
+
+    Raises:
+        UsageError: another process works in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another conversion is at work in {folder.parent}",
+                expected="one conversion at a time in a folder",
+                found=f"{folder / LOCK} is held",
+                remedy="wait for it, or choose another folder: --out DIR",
+            ) from error
+        for left in folder.glob(".*"):  # what a killed run was about to rename
+            _remove(left)
+        yield Store(folder, fresh=fresh, note=note)
+
+
+def _packed(key: str, result: Result) -> bytes:
+    head = {
+        "key": key,
+        "facts": result.facts,
+        "files": {name: len(data) for name, data in result.files.items()},
+        "seconds": result.seconds,
+        "peak_memory_mb": result.peak_memory_mb,
+    }
+    body = b"".join([json.dumps(head).encode(), b"\n", *result.files.values()])
+    return f"{SCHEMA} {sha256(body).hexdigest()}\n".encode() + body
+
+
+def _unpacked(data: bytes, key: str) -> Result:
+    """The result in a file. Raises ValueError, KeyError or TypeError where it is none."""
+    first, _, body = data.partition(b"\n")
+    if first != f"{SCHEMA} {sha256(body).hexdigest()}".encode():
+        told = first.split(b" ")[0][:40].decode(errors="replace")
+        raise ValueError("its digest is another" if told == SCHEMA else f"schema {told!r}")
+    line, _, rest = body.partition(b"\n")
+    head = json.loads(line)
+    if head["key"] != key:
+        raise ValueError("it is another stage's")
+    files: dict[str, bytes] = {}
+    for name, size in head["files"].items():
+        files[name], rest = rest[:size], rest[size:]
+    return Result(head["facts"], files, head["seconds"], head["peak_memory_mb"])
+
+
+def _size(path: Path) -> int:
+    parts = path.iterdir() if path.is_dir() else [path]
+    return sum(part.stat().st_size for part in parts)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
