@@ -54,7 +54,7 @@ from converters.placement import place
 from converters.quantized import Quantized, quantize, strongly_typed
 from converters.report import SCHEMA, TIMES, Artifact, Report
 from converters.sources import Source, open_source
-from converters.stages import Made, Stage, Stages
+from converters.stages import Made, Stage, Stages, Stopwatch
 from converters.store import Note, opened
 from edge.contract.artifact import digest_file, replacing
 from edge.contract.mission import Mission
@@ -93,13 +93,45 @@ def convert(
             conversion is at work in `out`.
     """
     check_out(out)
+    watch = Stopwatch()
+    with watch.stage("read"):
+        progress("read", 0, 0)
+        read = _Read.of(mission)
+    common = {"code": code_digest(), "tools": tool_versions()}
     with opened(out / STORE, fresh=fresh, note=note) as store:
-        common = {"code": code_digest(), "tools": tool_versions()}
-        chain = _Chain(mission, Stages(store, common=common, note=note), progress)
-        report, files = chain.run(ranges_file)
+        stages = Stages(store, watch, common=common, note=note)
+        report, files = _Chain(mission, read, stages, progress).run(ranges_file)
         _publish(out, files)
         store.prune()
     return report
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a conversion begins with: the network, the frames, and digests of all that is in them.
+
+    Attributes:
+        calibration, held_back: of the frames with all that a stage may look at.
+        held_back_data: of the pictures alone, for the report.
+    """
+
+    source: Source
+    frames: Split
+    calibration: str
+    held_back: str
+    held_back_data: str
+
+    @classmethod
+    def of(cls, mission: Mission) -> _Read:
+        """Reads everything once."""
+        source, frames = open_source(mission), frames_to_split(mission)
+        return cls(
+            source,
+            frames,
+            calibration=frame_facts(frames.calibration),
+            held_back=frame_facts(frames.held_back, truth=True),
+            held_back_data=data_digest(frames.held_back),
+        )
 
 
 @dataclass(frozen=True)
@@ -129,8 +161,9 @@ class _Chain:
     """One conversion. Every stage names all that its result follows from: what is not named and
     changes would not be noticed."""
 
-    def __init__(self, mission: Mission, stages: Stages, progress: Progress) -> None:
+    def __init__(self, mission: Mission, read: _Read, stages: Stages, progress: Progress) -> None:
         self._mission = mission
+        self._read = read
         self._stages = stages
         self._progress = progress
         self._threads = mission.target.threads
@@ -139,21 +172,16 @@ class _Chain:
     def run(self, ranges_file: Path | None) -> tuple[Report, dict[str, bytes]]:
         """The report, and every file by name, the report last."""
         mission = self._mission
-        with self._stages.watch.stage("read"):
-            self._progress("read", 0, 0)
-            source, frames = open_source(mission), frames_to_split(mission)
-            self._calibration = frame_facts(frames.calibration)
-            self._held_back = frame_facts(frames.held_back, truth=True)
-            held_back_data = data_digest(frames.held_back)
-        floated = self._float(source, frames)
+        source, frames = self._read.source, self._read.frames
+        floated = self._float()
         floating = ModelProto.FromString(floated.files[FLOAT])
-        observed = self._observe(floating, floated, frames, ranges_file)
+        observed = self._observe(floating, floated, ranges_file)
         ranges = ranges_of(json.loads(observed.files[RANGES]), source=RANGES)
-        quantized = self._quantize(floating, floated, ranges, observed, frames)
+        quantized = self._quantize(floating, floated, ranges, observed)
         files = {FLOAT: floated.files[FLOAT], **quantized.files, RANGES: observed.files[RANGES]}
-        lowered = self._lower(files, ranges, frames)
-        judged = self._judge(files, frames)
-        timed = self._time(files, frames)
+        lowered = self._lower(files, ranges)
+        judged = self._judge(files)
+        timed = self._time(files)
         files = {**files, **lowered.files}
         judgement = judged.facts
         measured = Measured(
@@ -176,7 +204,7 @@ class _Chain:
             search=quantized.facts.search,
             method=ranges.method,
             percentile=ranges.percentile,
-            data={"calibration": ranges.data, "held_back": held_back_data},
+            data={"calibration": ranges.data, "held_back": self._read.held_back_data},
             calibration_frames=ranges.frames,
             sampling={**observed.facts.sampling, "left_out": observed.facts.left_out},
             held_back_frames=tuple(frame.name for frame in frames.held_back),
@@ -189,14 +217,15 @@ class _Chain:
             stages=tuple(self._stages.watch.stages),
             finished=datetime.now(timezone.utc),
         )
-        return self._report(report, files, frames)
+        return self._report(report, files)
 
-    def _float(self, source: Source, frames: Split) -> Made[Floating]:
-        mission = self._mission
+    def _float(self) -> Made[Floating]:
+        mission, source, frames = self._mission, self._read.source, self._read.frames
 
         def work(_: Path) -> tuple[Floating, dict[str, bytes]]:
             self._progress("float.onnx", 0, 0)
             model, facts = to_float(source, mission, probes(mission, frames))
+            demand_something(place(model), mission)
             return facts, {FLOAT: model.SerializeToString()}
 
         uses = {
@@ -204,7 +233,7 @@ class _Chain:
             "contract": self._contract,
             "opset": mission.precision.opset,
             "threads": self._threads,
-            "probes": self._probes(frames),
+            "probes": self._probes(),
         }
         return self._stages.run("float", Floating, uses, work)
 
@@ -212,16 +241,14 @@ class _Chain:
         self,
         floating: ModelProto,
         floated: Made[Floating],
-        frames: Split,
         ranges_file: Path | None,
     ) -> Made[_Calibrated]:
         mission = self._mission
         placement = place(floating)
-        demand_something(placement, mission)
 
         def work(begun: Path) -> tuple[_Calibrated, dict[str, bytes]]:
             taken: Taken
-            given = (floating, placement.pairs, frames.calibration, mission)
+            given = (floating, placement.pairs, self._read.frames.calibration, mission)
             if ranges_file is None:
                 state = begun / OBSERVATION
                 taken = calibrate(*given, progress=self._progress, state=state)
@@ -232,7 +259,7 @@ class _Chain:
 
         uses = {
             "float": _digests(floated.files),
-            "frames": self._calibration,
+            "frames": self._read.calibration,
             "asked": section_facts(mission, "calibration"),
             "seed": mission.data.seed,
             "contract": self._contract,
@@ -247,31 +274,34 @@ class _Chain:
         floated: Made[Floating],
         ranges: Ranges,
         observed: Made[_Calibrated],
-        frames: Split,
     ) -> Made[Quantized]:
         mission = self._mission
 
         def work(_: Path) -> tuple[Quantized, dict[str, bytes]]:
             models, facts = quantize(
-                mission, floating, ranges.tensors, frames.calibration, progress=self._progress
+                mission,
+                floating,
+                ranges.tensors,
+                self._read.frames.calibration,
+                progress=self._progress,
             )
             return facts, {name: model.SerializeToString() for name, model in models.items()}
 
         uses = {
             "files": _digests({**floated.files, **observed.files}),
-            "frames": self._calibration,
+            "frames": self._read.calibration,
             "asked": section_facts(mission, "precision", "model"),
             "threads": self._threads,
         }
         return self._stages.run("quantize", Quantized, uses, work)
 
-    def _lower(self, files: Mapping[str, bytes], ranges: Ranges, frames: Split) -> Made[_Lowered]:
+    def _lower(self, files: Mapping[str, bytes], ranges: Ranges) -> Made[_Lowered]:
         mission = self._mission
 
         def work(_: Path) -> tuple[_Lowered, dict[str, bytes]]:
             self._progress("lowerings", 0, 0)
             strong, agreement = strongly_typed(
-                mission, files, ranges.tensors, probes(mission, frames)
+                mission, files, ranges.tensors, probes(mission, self._read.frames)
             )
             kept = {STRONG: strong.SerializeToString()} if agreement.agrees else {}
             return _Lowered((agreement,)), kept
@@ -280,11 +310,11 @@ class _Chain:
             "files": _digests(files),
             "contract": self._contract,
             "threads": self._threads,
-            "probes": self._probes(frames),
+            "probes": self._probes(),
         }
         return self._stages.run("lower", _Lowered, uses, work)
 
-    def _judge(self, files: Mapping[str, bytes], frames: Split) -> Made[Judgement]:
+    def _judge(self, files: Mapping[str, bytes]) -> Made[Judgement]:
         mission = self._mission
 
         def work(_: Path) -> tuple[Judgement, dict[str, bytes]]:
@@ -292,30 +322,34 @@ class _Chain:
                 name: running(ModelSession(files[name], threads=self._threads, kernels=kernels))
                 for name, kernels in KERNELS.items()
             }
-            return judge(networks, frames.held_back, mission, progress=self._progress), {}
+            return judge(
+                networks, self._read.frames.held_back, mission, progress=self._progress
+            ), {}
 
         return self._stages.run("judge", Judgement, self._on_held_back(files), work)
 
-    def _time(self, files: Mapping[str, bytes], frames: Split) -> Made[Latency]:
+    def _time(self, files: Mapping[str, bytes]) -> Made[Latency]:
         mission = self._mission
         timed = {name: files[name] for name in (FLOAT, CPU)}
 
         def work(_: Path) -> tuple[Latency, dict[str, bytes]]:
-            found = measure_latency(timed, frames.held_back, mission, progress=self._progress)
+            found = measure_latency(
+                timed, self._read.frames.held_back, mission, progress=self._progress
+            )
             return found, {}
 
         uses = {**self._on_held_back(timed), "machine": machine()}
         return self._stages.run("time", Latency, uses, work)
 
     def _report(
-        self, report: Report, files: Mapping[str, bytes], frames: Split
+        self, report: Report, files: Mapping[str, bytes]
     ) -> tuple[Report, dict[str, bytes]]:
         """The report as it was first made of these very facts, its page, and all files."""
 
         def work(_: Path) -> tuple[_Rendered, dict[str, bytes]]:
             self._progress("report.html", 0, 0)
             document = report.to_json()
-            page = render(document, pictures_of(frames.held_back, worst_names(document)))
+            page = render(document, pictures_of(self._read.frames.held_back, worst_names(document)))
             finished = report.finished.isoformat()
             return _Rendered(finished, report.stages), {PAGE: page}
 
@@ -330,18 +364,20 @@ class _Chain:
         )
         return first, {**files, **rendered.files, REPORT: _json(SCHEMA, first.payload())}
 
-    def _probes(self, frames: Split) -> dict[str, Any]:
+    def _probes(self) -> dict[str, Any]:
         """What `probes` makes its pictures of."""
         camera = self._mission.camera
         return {
-            "frames": frame_facts([frames.calibration[0], frames.held_back[0]]),
+            "frames": frame_facts(
+                [self._read.frames.calibration[0], self._read.frames.held_back[0]]
+            ),
             "noise_px": [camera.width_px, camera.height_px],
         }
 
     def _on_held_back(self, files: Mapping[str, bytes]) -> dict[str, Any]:
         return {
             "files": _digests(files),
-            "frames": self._held_back,
+            "frames": self._read.held_back,
             "asked": section_facts(self._mission, "model"),
             "threads": self._threads,
         }

@@ -60,8 +60,10 @@ class Made(Generic[Facts]):
 class Stages:
     """The stages of one conversion over one store."""
 
-    def __init__(self, store: Store, *, common: Mapping[str, Any], note: Note) -> None:
-        self.watch = Stopwatch()
+    def __init__(
+        self, store: Store, watch: Stopwatch, *, common: Mapping[str, Any], note: Note
+    ) -> None:
+        self.watch = watch
         self._store = store
         self._common = common
         self._note = note

@@ -105,7 +105,6 @@ class Store:
         """Drops the results that were longest not used, until those that this run did not use take
         at most `kept_bytes`."""
         others = [path for path in self._folder.iterdir() if path not in self._used]
-        others = [path for path in others if path.name != LOCK]
         for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
             kept_bytes -= _size(path)
             if kept_bytes < 0:
@@ -115,30 +114,41 @@ class Store:
         return self._folder / f"{stage}-{key[:32]}"
 
 
-LOCK = "lock"
-
-
 @contextlib.contextmanager
 def opened(folder: Path, *, fresh: bool, note: Note) -> Iterator[Store]:
-    """The store in `folder`, for this process alone; `fresh` takes nothing from former runs.
+    """The store in `folder`, for this process alone; `fresh` takes nothing from former runs. A
+    folder in which nothing came to be stored is not left behind.
 
     Raises:
         UsageError: another process works in it.
     """
+    new = not folder.parent.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"another conversion is at work in {folder.parent}",
-                expected="one conversion at a time in a folder",
-                found=f"{folder / LOCK} is held",
-                remedy="wait for it, or choose another folder: --out DIR",
-            ) from error
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(descriptor, folder)
         for left in folder.glob(".*"):  # what a killed run was about to rename
             _remove(left)
         yield Store(folder, fresh=fresh, note=note)
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
+            if new:
+                folder.parent.rmdir()
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    """Ends with the process, however it ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(
+            f"another conversion is at work in {folder.parent}",
+            expected="one conversion at a time in a folder",
+            found=f"{folder} is locked",
+            remedy="wait for it, or choose another folder: --out DIR",
+        ) from error
 
 
 def _packed(key: str, result: Result) -> bytes:

@@ -140,7 +140,7 @@ class TestChoice:
     def test_twice_the_same(self) -> None:
         one, other = (chosen(network(), damage_max=0.05) for _ in range(2))
         assert one.quantized.SerializeToString() == other.quantized.SerializeToString()
-        assert one.steps == other.steps
+        assert one.search.steps == other.search.steps
 
 
 class TestBiasCorrection:
