@@ -44,6 +44,15 @@ from converters.inputs import (
     tool_versions,
 )
 from converters.latency import Latency, machine, measure_latency
+from converters.locked import NAME as LOCK
+from converters.locked import SCHEMA as LOCK_SCHEMA
+from converters.locked import (
+    Lock,
+    demand_inputs,
+    demand_outputs,
+    inputs_of,
+    read_convert_lock,
+)
 from converters.lowerings.proof import Agreement
 from converters.lowerings.strong import STRONG
 from converters.page.pictures import pictures_of
@@ -59,7 +68,7 @@ from converters.store import Note, opened
 from edge.contract.artifact import digest_file, replacing
 from edge.contract.mission import Mission
 from edge.contract.model_digest import contract_digest
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
@@ -74,6 +83,7 @@ def convert(
     *,
     progress: Progress,
     ranges_file: Path | None = None,
+    locked: Path | None = None,
     fresh: bool = False,
     note: Note = lambda line: None,
 ) -> Report:
@@ -83,11 +93,12 @@ def convert(
 
     Args:
         ranges_file: ranges to use again, from `calibrate`; taken anew where it is not given.
+        locked: a lock that inputs and files must agree with.
         fresh: take nothing from former runs in `out`.
         note: told which stages are unchanged, and what of the store is not taken.
 
     Raises:
-        NotTrusted: the ranges are stale.
+        NotTrusted: the ranges are stale, or the lock says otherwise.
         Missing: the model, the weights, frames or a package are not there.
         UsageError: what is there does not fit the mission, or cannot be converted; or another
             conversion is at work in `out`.
@@ -97,11 +108,27 @@ def convert(
     with watch.stage("read"):
         progress("read", 0, 0)
         read = _Read.of(mission)
+        inputs = inputs_of(
+            mission,
+            read.source,
+            calibration=read.calibration,
+            held_back=read.held_back,
+            ranges_file=ranges_file,
+        )
+    lock = None if locked is None else read_convert_lock(locked)
+    if locked is not None and lock is not None:
+        demand_inputs(locked, lock, inputs)
     common = {"code": code_digest(), "tools": tool_versions()}
     with opened(out / STORE, fresh=fresh, note=note) as store:
         stages = Stages(store, watch, common=common, note=note)
         report, files = _Chain(mission, read, stages, progress).run(ranges_file)
-        _publish(out, files)
+        made = Lock(inputs, {name: file.sha256 for name, file in report.artifacts.items()})
+        if locked is not None and lock is not None:
+            demand_outputs(locked, lock, made.outputs)
+        former = _former_files(out)
+        _publish(out, {LOCK: _json(LOCK_SCHEMA, made.to_json()), **files})
+        for name in former - set(files):  # nothing vouches for them any more
+            (out / name).unlink(missing_ok=True)
         store.prune()
     return report
 
@@ -415,3 +442,11 @@ def _publish(out: Path, files: Mapping[str, bytes]) -> None:
         # The stack unwinds backwards, so what is to move last is entered first.
         for name, data in reversed(list(files.items())):
             moves.enter_context(replacing(out / name)).write_bytes(data)
+
+
+def _former_files(out: Path) -> set[str]:
+    """Names of the files that a former run made in `out`, as far as its lock tells."""
+    try:
+        return {name for name in read_convert_lock(out / LOCK).outputs if Path(name).name == name}
+    except (Missing, NotTrusted):
+        return set()

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from converters.chain import PAGE
 from converters.chain import convert as convert_mission
+from converters.locked import NAME as LOCK
 from converters.report import Report
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
@@ -26,6 +27,13 @@ def convert(
     ranges: Annotated[
         Path | None,
         typer.Option("--ranges", metavar="FILE", help="use these of `calibrate`, unless stale"),
+    ] = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="refuse other inputs or files than the lock names")
+    ] = False,
+    lock: Annotated[
+        Path | None,
+        typer.Option("--lock", metavar="FILE", help="that lock, if not DIR/convert.lock.json"),
     ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="take nothing from former runs in the folder")
@@ -44,6 +52,7 @@ def convert(
             out,
             progress=advance,
             ranges_file=ranges,
+            locked=(lock or out / LOCK) if locked or lock is not None else None,
             fresh=fresh,
             note=lambda line: typer.echo(line, err=True),
         )

@@ -29,7 +29,7 @@ from firmware_bridge.errors import NotTrusted
 
 FILES = (
     *("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx"),
-    *("ranges.json", "report.html", "report.json"),
+    *("ranges.json", "convert.lock.json", "report.html", "report.json"),
 )
 
 CONVERT = (sys.executable, "-m", "edge.cli", "convert")
@@ -272,10 +272,11 @@ def test_killed_between_any_two_renames_no_report_vouches_for_other_files(
     tiny_mission: Path, converted: Path, copy: Path, after: int
 ) -> None:
     """The former set is there; the new one has another report and other files."""
-    files = {name: (converted / name).read_bytes() + b"\n" for name in FILES[:-2]}
+    files = {name: (converted / name).read_bytes() + b"\n" for name in FILES[:-3]}
     report = json.loads((converted / "report.json").read_text())
     for name, data in files.items():
         report["artifacts"][name]["sha256"] = sha256(data).hexdigest()
+    files["convert.lock.json"] = b"{}"
     files["report.html"] = b"<!doctype html>"
     files["report.json"] = json.dumps(report).encode()
     renames = 0
@@ -302,5 +303,5 @@ def test_killed_between_any_two_renames_no_report_vouches_for_other_files(
             chosen = choose_model(copy, loaded, precision)  # type: ignore[arg-type] # one of two
             assert digest_file(chosen) == report["artifacts"][chosen.name]["sha256"]
     if after in (0, len(FILES)):
-        for name in FILES[:-2]:
+        for name in FILES[:-3]:
             assert report["artifacts"][name]["sha256"] == digest_file(copy / name)
