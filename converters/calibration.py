@@ -22,7 +22,8 @@ from calibration.observation import Subject
 from calibration.observe import Looker, subject_of
 from calibration.ranges import NAME as RANGES
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
-from converters.chain import Progress, check_out
+from converters.chain import check_out
+from converters.conversion import Progress
 from converters.floating import demand_something, probes, to_float
 from converters.frames import frames_to_split
 from converters.placement import place

@@ -11,39 +11,16 @@ one, or files that its reader refuses. Never decides what a failed gate means to
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from hashlib import sha256
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from onnx import ModelProto
-
-from calibration.calibrate import Taken, calibrate
-from calibration.dataset.frames import data_digest
-from calibration.dataset.splits import Split
-from calibration.observation import NAME as OBSERVATION
-from calibration.ranges import NAME as RANGES
-from calibration.ranges import SCHEMA as RANGES_SCHEMA
-from calibration.ranges import Ranges, ranges_of
-from calibration.reuse import reuse
-from calibration.sessions import ModelSession
-from converters.agreement import CPU, FLOAT, INT8, KERNELS, Judgement, judge
-from converters.context import context_of
-from converters.floating import Floating, demand_something, probes, to_float
-from converters.frames import frames_to_split
-from converters.gates import Measured, judge_gates
+from converters.conversion import Conversion, Progress
 from converters.inputs import (
+    Inputs,
     code_digest,
-    frame_facts,
-    section_facts,
-    source_facts,
     tool_versions,
 )
-from converters.latency import Latency, machine, measure_latency
 from converters.locked import NAME as LOCK
 from converters.locked import SCHEMA as LOCK_SCHEMA
 from converters.locked import (
@@ -53,27 +30,13 @@ from converters.locked import (
     inputs_of,
     read_convert_lock,
 )
-from converters.lowerings.proof import Agreement
-from converters.lowerings.strong import STRONG
-from converters.page.pictures import pictures_of
-from converters.page.render import render
-from converters.page.tables import worst_names
-from converters.parity import running
-from converters.placement import place
-from converters.quantized import Quantized, quantize, strongly_typed
-from converters.report import SCHEMA, TIMES, Artifact, Report
-from converters.sources import Source, open_source
-from converters.stages import Made, Stage, Stages, Stopwatch
+from converters.report import Report
+from converters.stages import Stages, Stopwatch
 from converters.store import Note, opened
-from edge.contract.artifact import digest_file, replacing
+from edge.contract.artifact import json_file, replacing
 from edge.contract.mission import Mission
-from edge.contract.model_digest import contract_digest
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
-
-PAGE, REPORT = "report.html", "report.json"
 STORE = ".stages"
 
 
@@ -107,316 +70,24 @@ def convert(
     watch = Stopwatch()
     with watch.stage("read"):
         progress("read", 0, 0)
-        read = _Read.of(mission)
-        inputs = inputs_of(
-            mission,
-            read.source,
-            calibration=read.calibration,
-            held_back=read.held_back,
-            ranges_file=ranges_file,
-        )
+        read = Inputs.of(mission)
+        inputs = inputs_of(mission, read, ranges_file=ranges_file)
     lock = None if locked is None else read_convert_lock(locked)
     if locked is not None and lock is not None:
         demand_inputs(locked, lock, inputs)
     common = {"code": code_digest(), "tools": tool_versions()}
     with opened(out / STORE, fresh=fresh, note=note) as store:
         stages = Stages(store, watch, common=common, note=note)
-        report, files = _Chain(mission, read, stages, progress).run(ranges_file)
+        report, files = Conversion(mission, read, stages, progress).run(ranges_file)
         made = Lock(inputs, {name: file.sha256 for name, file in report.artifacts.items()})
         if locked is not None and lock is not None:
             demand_outputs(locked, lock, made.outputs)
         former = _former_files(out)
-        _publish(out, {LOCK: _json(LOCK_SCHEMA, made.to_json()), **files})
+        _publish(out, {LOCK: json_file(LOCK_SCHEMA, made.to_json()), **files})
         for name in former - set(files):  # nothing vouches for them any more
             (out / name).unlink(missing_ok=True)
         store.prune()
     return report
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What a conversion begins with: the network, the frames, and digests of all that is in them.
-
-    Attributes:
-        calibration, held_back: of the frames with all that a stage may look at.
-        held_back_data: of the pictures alone, for the report.
-    """
-
-    source: Source
-    frames: Split
-    calibration: str
-    held_back: str
-    held_back_data: str
-
-    @classmethod
-    def of(cls, mission: Mission) -> _Read:
-        """Reads everything once."""
-        source, frames = open_source(mission), frames_to_split(mission)
-        return cls(
-            source,
-            frames,
-            calibration=frame_facts(frames.calibration),
-            held_back=frame_facts(frames.held_back, truth=True),
-            held_back_data=data_digest(frames.held_back),
-        )
-
-
-@dataclass(frozen=True)
-class _Calibrated:
-    """How the ranges came about, beside ranges.json itself."""
-
-    sampling: dict[str, Any]
-    left_out: dict[str, str]
-
-
-@dataclass(frozen=True)
-class _Lowered:
-    """Further forms of int8.onnx."""
-
-    agreements: tuple[Agreement, ...]
-
-
-@dataclass(frozen=True)
-class _Rendered:
-    """When a page was made, and the stages up to then."""
-
-    finished: str
-    stages: tuple[Stage, ...]
-
-
-class _Chain:
-    """One conversion. Every stage names all that its result follows from: what is not named and
-    changes would not be noticed."""
-
-    def __init__(self, mission: Mission, read: _Read, stages: Stages, progress: Progress) -> None:
-        self._mission = mission
-        self._read = read
-        self._stages = stages
-        self._progress = progress
-        self._threads = mission.target.threads
-        self._contract = contract_digest(mission)
-
-    def run(self, ranges_file: Path | None) -> tuple[Report, dict[str, bytes]]:
-        """The report, and every file by name, the report last."""
-        mission = self._mission
-        source, frames = self._read.source, self._read.frames
-        floated = self._float()
-        floating = ModelProto.FromString(floated.files[FLOAT])
-        observed = self._observe(floating, floated, ranges_file)
-        ranges = ranges_of(json.loads(observed.files[RANGES]), source=RANGES)
-        quantized = self._quantize(floating, floated, ranges, observed)
-        files = {FLOAT: floated.files[FLOAT], **quantized.files, RANGES: observed.files[RANGES]}
-        lowered = self._lower(files, ranges)
-        judged = self._judge(files)
-        timed = self._time(files)
-        files = {**files, **lowered.files}
-        judgement = judged.facts
-        measured = Measured(
-            parity_max_abs=floated.facts.parity.max_abs,
-            found=judgement.found,
-            condition=judgement.condition,
-            classifies=mission.model.decode.kind == "classify",
-            size_mb=len(files[INT8]) / 1e6,
-            held_back=judgement.frames,
-        )
-        report = Report(
-            mission=mission.name,
-            contract=self._contract,
-            source=source,
-            source_nodes=floated.facts.source_nodes,
-            opset=mission.precision.opset,
-            artifacts={name: _artifact(name, data) for name, data in files.items()},
-            passes=floated.facts.steps,
-            placement=quantized.facts.placement,
-            search=quantized.facts.search,
-            method=ranges.method,
-            percentile=ranges.percentile,
-            data={"calibration": ranges.data, "held_back": self._read.held_back_data},
-            calibration_frames=ranges.frames,
-            sampling={**observed.facts.sampling, "left_out": observed.facts.left_out},
-            held_back_frames=tuple(frame.name for frame in frames.held_back),
-            source_to_float=floated.facts.parity,
-            judgement=judgement,
-            lowerings=lowered.facts.agreements,
-            gates=judge_gates(mission.gates, measured),
-            latency=timed.facts,
-            context=context_of(mission, source, frames, calibrated_on=set(ranges.frames)),
-            stages=tuple(self._stages.watch.stages),
-            finished=datetime.now(timezone.utc),
-        )
-        return self._report(report, files)
-
-    def _float(self) -> Made[Floating]:
-        mission, source, frames = self._mission, self._read.source, self._read.frames
-
-        def work(_: Path) -> tuple[Floating, dict[str, bytes]]:
-            self._progress("float.onnx", 0, 0)
-            model, facts = to_float(source, mission, probes(mission, frames))
-            demand_something(place(model), mission)
-            return facts, {FLOAT: model.SerializeToString()}
-
-        uses = {
-            "source": source_facts(source),
-            "contract": self._contract,
-            "opset": mission.precision.opset,
-            "threads": self._threads,
-            "probes": self._probes(),
-        }
-        return self._stages.run("float", Floating, uses, work)
-
-    def _observe(
-        self,
-        floating: ModelProto,
-        floated: Made[Floating],
-        ranges_file: Path | None,
-    ) -> Made[_Calibrated]:
-        mission = self._mission
-        placement = place(floating)
-
-        def work(begun: Path) -> tuple[_Calibrated, dict[str, bytes]]:
-            taken: Taken
-            given = (floating, placement.pairs, self._read.frames.calibration, mission)
-            if ranges_file is None:
-                state = begun / OBSERVATION
-                taken = calibrate(*given, progress=self._progress, state=state)
-            else:
-                taken = reuse(ranges_file, *given, progress=self._progress)
-            facts = _Calibrated(taken.sampling.to_json(), taken.left_out)
-            return facts, {RANGES: _json(RANGES_SCHEMA, taken.ranges.to_json())}
-
-        uses = {
-            "float": _digests(floated.files),
-            "frames": self._read.calibration,
-            "asked": section_facts(mission, "calibration"),
-            "seed": mission.data.seed,
-            "contract": self._contract,
-            "threads": self._threads,
-            "ranges": None if ranges_file is None else digest_file(ranges_file),
-        }
-        return self._stages.run("observe", _Calibrated, uses, work)
-
-    def _quantize(
-        self,
-        floating: ModelProto,
-        floated: Made[Floating],
-        ranges: Ranges,
-        observed: Made[_Calibrated],
-    ) -> Made[Quantized]:
-        mission = self._mission
-
-        def work(_: Path) -> tuple[Quantized, dict[str, bytes]]:
-            models, facts = quantize(
-                mission,
-                floating,
-                ranges.tensors,
-                self._read.frames.calibration,
-                progress=self._progress,
-            )
-            return facts, {name: model.SerializeToString() for name, model in models.items()}
-
-        uses = {
-            "files": _digests({**floated.files, **observed.files}),
-            "frames": self._read.calibration,
-            "asked": section_facts(mission, "precision", "model"),
-            "threads": self._threads,
-        }
-        return self._stages.run("quantize", Quantized, uses, work)
-
-    def _lower(self, files: Mapping[str, bytes], ranges: Ranges) -> Made[_Lowered]:
-        mission = self._mission
-
-        def work(_: Path) -> tuple[_Lowered, dict[str, bytes]]:
-            self._progress("lowerings", 0, 0)
-            strong, agreement = strongly_typed(
-                mission, files, ranges.tensors, probes(mission, self._read.frames)
-            )
-            kept = {STRONG: strong.SerializeToString()} if agreement.agrees else {}
-            return _Lowered((agreement,)), kept
-
-        uses = {
-            "files": _digests(files),
-            "contract": self._contract,
-            "threads": self._threads,
-            "probes": self._probes(),
-        }
-        return self._stages.run("lower", _Lowered, uses, work)
-
-    def _judge(self, files: Mapping[str, bytes]) -> Made[Judgement]:
-        mission = self._mission
-
-        def work(_: Path) -> tuple[Judgement, dict[str, bytes]]:
-            networks = {
-                name: running(ModelSession(files[name], threads=self._threads, kernels=kernels))
-                for name, kernels in KERNELS.items()
-            }
-            return judge(
-                networks, self._read.frames.held_back, mission, progress=self._progress
-            ), {}
-
-        return self._stages.run("judge", Judgement, self._on_held_back(files), work)
-
-    def _time(self, files: Mapping[str, bytes]) -> Made[Latency]:
-        mission = self._mission
-        timed = {name: files[name] for name in (FLOAT, CPU)}
-
-        def work(_: Path) -> tuple[Latency, dict[str, bytes]]:
-            found = measure_latency(
-                timed, self._read.frames.held_back, mission, progress=self._progress
-            )
-            return found, {}
-
-        uses = {**self._on_held_back(timed), "machine": machine()}
-        return self._stages.run("time", Latency, uses, work)
-
-    def _report(
-        self, report: Report, files: Mapping[str, bytes]
-    ) -> tuple[Report, dict[str, bytes]]:
-        """The report as it was first made of these very facts, its page, and all files."""
-
-        def work(_: Path) -> tuple[_Rendered, dict[str, bytes]]:
-            self._progress("report.html", 0, 0)
-            document = report.to_json()
-            page = render(document, pictures_of(self._read.frames.held_back, worst_names(document)))
-            finished = report.finished.isoformat()
-            return _Rendered(finished, report.stages), {PAGE: page}
-
-        says = report.payload()
-        timeless = {key: says[key] for key in says if key not in TIMES}
-        uses = {"says": timeless, "latency": says["latency"]}
-        rendered = self._stages.run("report", _Rendered, uses, work)
-        first = replace(
-            report,
-            finished=datetime.fromisoformat(rendered.facts.finished),
-            stages=rendered.facts.stages,
-        )
-        return first, {**files, **rendered.files, REPORT: _json(SCHEMA, first.payload())}
-
-    def _probes(self) -> dict[str, Any]:
-        """What `probes` makes its pictures of."""
-        camera = self._mission.camera
-        return {
-            "frames": frame_facts(
-                [self._read.frames.calibration[0], self._read.frames.held_back[0]]
-            ),
-            "noise_px": [camera.width_px, camera.height_px],
-        }
-
-    def _on_held_back(self, files: Mapping[str, bytes]) -> dict[str, Any]:
-        return {
-            "files": _digests(files),
-            "frames": self._read.held_back,
-            "asked": section_facts(self._mission, "model"),
-            "threads": self._threads,
-        }
-
-
-def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: sha256(data).hexdigest() for name, data in files.items()}
-
-
-def _artifact(name: str, data: bytes) -> Artifact:
-    nodes = len(ModelProto.FromString(data).graph.node) if name.endswith(".onnx") else None
-    return Artifact(sha256=sha256(data).hexdigest(), size=len(data), nodes=nodes)
 
 
 def check_out(out: Path) -> None:
@@ -429,11 +100,6 @@ def check_out(out: Path) -> None:
             found=f"{there} is {'not writable' if there.is_dir() else 'a file'}",
             remedy="choose another folder: --out DIR",
         )
-
-
-def _json(schema: str, payload: Mapping[str, object]) -> bytes:
-    text = json.dumps({"schema": schema, **payload}, indent=1, allow_nan=False)
-    return (text + "\n").encode()
 
 
 def _publish(out: Path, files: Mapping[str, bytes]) -> None:

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from converters.chain import PAGE
 from converters.chain import convert as convert_mission
+from converters.conversion import PAGE
 from converters.locked import NAME as LOCK
 from converters.report import Report
 from edge.cli_mission import JsonOption, MissionArgument, SetOption

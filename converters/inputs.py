@@ -11,7 +11,7 @@ import functools
 import platform
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, fields
+from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
 from importlib import import_module, metadata
 from pathlib import Path
@@ -21,8 +21,10 @@ from typing import Any
 import cv2
 from torch import nn
 
-from calibration.dataset.frames import RoadFrame
-from converters.sources import Source, TorchSource
+from calibration.dataset.frames import RoadFrame, data_digest
+from calibration.dataset.splits import Split
+from converters.frames import frames_to_split
+from converters.sources import Source, TorchSource, open_source
 from edge.contract.artifact import digest_json
 from edge.contract.loading import PATH_KEYS
 from edge.contract.mission import Mission
@@ -32,6 +34,34 @@ CODE = (".py", ".jinja", ".css", ".html")
 
 TOOLS = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "scikit-learn", "torch")
 """Distributions whose version may change a number or a file."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a conversion begins with: the network, the frames, and digests of all that is in them.
+
+    Attributes:
+        calibration, held_back: of the frames with all that a stage may look at.
+        held_back_data: of the pictures alone, for the report.
+    """
+
+    source: Source
+    frames: Split
+    calibration: str
+    held_back: str
+    held_back_data: str
+
+    @classmethod
+    def of(cls, mission: Mission) -> Inputs:
+        """Reads everything once."""
+        source, frames = open_source(mission), frames_to_split(mission)
+        return cls(
+            source,
+            frames,
+            calibration=frame_facts(frames.calibration),
+            held_back=frame_facts(frames.held_back, truth=True),
+            held_back_data=data_digest(frames.held_back),
+        )
 
 
 def mission_facts(mission: Mission) -> dict[str, Any]:

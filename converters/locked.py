@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.dataset.lock import read_lock
-from converters.inputs import code_digest, mission_facts, source_facts, tool_versions
-from converters.sources import Source
+from converters.inputs import Inputs, code_digest, mission_facts, source_facts, tool_versions
 from edge.contract.artifact import digest_file, digest_json, read_json
 from edge.contract.mission import Mission
 from firmware_bridge.errors import NotTrusted
@@ -54,22 +53,17 @@ class Lock:
 
 
 def inputs_of(
-    mission: Mission,
-    source: Source,
-    *,
-    calibration: str,
-    held_back: str,
-    ranges_file: Path | None,
+    mission: Mission, inputs: Inputs, *, ranges_file: Path | None
 ) -> dict[str, dict[str, Any]]:
-    """What a conversion is made of; `calibration` and `held_back` are digests of frames."""
+    """What a conversion is made of, as plain values."""
     lock = mission.data.lock
     return {
         "mission": mission_facts(mission),
-        "source": source_facts(source),
+        "source": source_facts(inputs.source),
         "data": {
             "version": None if lock is None else read_lock(lock).version,
-            "calibration": calibration,
-            "held_back": held_back,
+            "calibration": inputs.calibration,
+            "held_back": inputs.held_back,
         },
         "ranges": {"sha256": None if ranges_file is None else digest_file(ranges_file)},
         "code": {"sha256": code_digest()},

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,13 @@ def digest_file(path: Path) -> str:
 
 def write_json(path: Path, schema: str, payload: dict[str, Any]) -> str:
     """Write `payload` with its `schema` name and version, readable; returns the file's sha256."""
-    document = {"schema": schema, **payload}
-    text = json.dumps(document, indent=1, sort_keys=False, allow_nan=False)
-    return write_atomic(path, (text + "\n").encode())
+    return write_atomic(path, json_file(schema, payload))
+
+
+def json_file(schema: str, payload: Mapping[str, Any]) -> bytes:
+    """The bytes of such a file: the schema first, keys in their order."""
+    text = json.dumps({"schema": schema, **payload}, indent=1, allow_nan=False)
+    return (text + "\n").encode()
 
 
 def read_json(path: Path, schema: str) -> dict[str, Any]:
