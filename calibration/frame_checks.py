@@ -10,28 +10,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
+from calibration.dataset.emptiness import emptiness
 from calibration.dataset.frames import RoadFrame
 from calibration.observe import Progress
 from firmware_bridge.errors import UsageError
 
-EVERY = 8
-"""Lines looked at: one of so many. Neighbours along a line are true neighbours."""
-
-CONSTANT_BELOW = 2.0
-"""Standard deviation of luma, 0..255, below which a picture shows nothing."""
-
-RANDOM_BELOW = 0.3
-"""Correlation of neighbouring pixels below which a picture is noise. The least of 314 real
-road pictures, in clear air and in fog, is 0.946."""
-
 UNFIT_MAX = 0.1
 """A set with a larger share of unfit frames is refused: then it is the source that is wrong."""
 
-SAME, CONSTANT, RANDOM = "the same picture as", "constant", "random"
+SAME = "the same picture as"
 
 
 @dataclass(frozen=True)
@@ -81,24 +68,7 @@ def fit_frames(frames: Sequence[RoadFrame], *, least: int, threads: int, progres
     return Fit(fit, left_out)
 
 
-def neighbour_correlation(luma: NDArray[np.uint8]) -> float:
-    """Correlation of neighbours across and down, on every EVERY-th line; 1 where all is equal."""
-    values = luma.astype(np.float32) - np.float32(luma.mean())
-    rows, columns = values[::EVERY], values[:, ::EVERY].T
-    found = []
-    for lines in (rows, columns):
-        variance = float((lines**2).mean())
-        product = float((lines[:, 1:] * lines[:, :-1]).mean()) if lines.shape[1] > 1 else variance
-        found.append(product / variance if variance > 0.0 else 1.0)
-    return sum(found) / len(found)
-
-
 def _look(frame: RoadFrame) -> tuple[str, str | None]:
     """What tells a picture from others, and why it is unfit, if it is."""
-    image = frame.read()
-    luma = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    if float(luma[::EVERY].std()) < CONSTANT_BELOW:
-        return "", CONSTANT
-    if neighbour_correlation(luma) < RANDOM_BELOW:
-        return "", RANDOM
-    return frame.digest(), None
+    unfit = emptiness(frame.read())
+    return ("", unfit) if unfit else (frame.digest(), None)

@@ -1,22 +1,22 @@
 """Labelled pictures in numpy files, as classification sets are often given: `train.npz`, `val.npz`.
 
-Each holds `images` (N, H, W, 3) uint8 RGB, `labels` (N,) and, where pictures come in tracks,
-`tracks` (N,). Every mistake in a file is refused by name; no picture is skipped in silence.
+Each holds what `readers/arrays.py` reads, with a whole number for every picture's label. Read
+whole, for work that takes pictures in any order. Every mistake in a file is refused by name; no
+picture is skipped in silence.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.dataset.places import place_at
+from calibration.dataset.readers.arrays import Archive, as_bgr, described, rows
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_file
 from edge.contract.conditions import Conditions
@@ -32,15 +32,15 @@ class ArrayFile:
 
     Attributes:
         path: the file.
-        images: (N, H, W, 3) uint8, RGB as in the file.
+        archive: what it says of itself.
+        images: (N, H, W, 3) uint8 RGB or (N, H, W) uint8 grey, as in the file.
         labels: (N,) int64.
-        tracks: (N,) int64, or None.
     """
 
     path: Path
+    archive: Archive
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    tracks: NDArray[np.int64] | None
 
     @cached_property
     def sha256(self) -> str:
@@ -58,12 +58,12 @@ class ArrayFrame:
     @property
     def part(self) -> str:
         """train or val."""
-        return self.file.path.stem
+        return self.file.archive.stem
 
     @property
     def name(self) -> str:
-        """Part and row."""
-        return f"{self.part}-{self.row:06d}"
+        """Part and row, as in a lock."""
+        return self.file.archive.name(self.row)
 
     @property
     def label(self) -> int:
@@ -73,9 +73,7 @@ class ArrayFrame:
     @property
     def group(self) -> str:
         """Pictures of one track of one label are never split; its own name without tracks."""
-        if self.file.tracks is None:
-            return self.name
-        return f"{self.label}-{int(self.file.tracks[self.row])}"
+        return self.file.archive.group(self.row)
 
     @property
     def conditions(self) -> Conditions:
@@ -89,7 +87,7 @@ class ArrayFrame:
 
     def read(self) -> BgrImage:
         """The picture, (H, W, 3) uint8 BGR."""
-        return np.ascontiguousarray(self.file.images[self.row, :, :, ::-1])
+        return as_bgr(self.file.images[self.row])
 
     def truth(self) -> Truth | None:
         """None: the label is of the whole picture, no boxes are known."""
@@ -116,42 +114,30 @@ def array_frames(root: Path) -> list[ArrayFrame]:
 
 def read_arrays(path: Path) -> ArrayFile:
     """One part, checked. Raises as `array_frames` does."""
-    arrays = _arrays(path)
-    for key in ("images", "labels"):
-        if key not in arrays:
-            raise _wrong(path, f"no array '{key}', only: {', '.join(sorted(arrays)) or 'none'}")
-    images, labels, tracks = arrays["images"], arrays["labels"], arrays.get("tracks")
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not images.size:
-        raise _wrong(path, f"images {images.dtype} {images.shape}")
-    for name, values in (("labels", labels), ("tracks", tracks)):
-        if values is not None and (
-            values.shape != (len(images),) or not np.issubdtype(values.dtype, np.integer)
-        ):
-            raise _wrong(path, f"{len(images)} images and {name} {values.dtype} {values.shape}")
-    return ArrayFile(
-        path,
-        images,
-        labels.astype(np.int64),
-        None if tracks is None else tracks.astype(np.int64),
-    )
-
-
-def _arrays(path: Path) -> Mapping[str, NDArray[Any]]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise _wrong(path, "a single array")
-        with loaded as file:
-            return {key: file[key] for key in file.files}
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise Missing(
             f"no pictures at {path}",
             expected=f"the files {' and '.join(f'{part}.npz' for part in PARTS)}",
             found="no such file",
             remedy="put them there, or choose another folder: --set data.root=FOLDER",
-        ) from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise _wrong(path, str(error) or type(error).__name__) from error
+        )
+    place = place_at(str(path))
+    archive = described(place, path.name)
+    labels = archive.labels
+    if not archive.pictures or labels is None or not np.issubdtype(labels.dtype, np.integer):
+        kind = "none" if labels is None else str(labels.dtype)
+        raise _wrong(path, f"{archive.pictures} images, labels: {kind}")
+    try:
+        with place.open(path.name) as stream:
+            pixels = rows(stream)
+            first = next(pixels)
+            images = np.empty((archive.pictures, *first.shape), np.uint8)
+            images[0] = first
+            for row, picture in enumerate(pixels, start=1):
+                images[row] = picture
+    except ValueError as error:
+        raise _wrong(path, str(error)) from error
+    return ArrayFile(path, archive, images, labels.astype(np.int64))
 
 
 def _wrong(path: Path, found: str) -> UsageError:

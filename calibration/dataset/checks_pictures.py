@@ -13,11 +13,6 @@ from calibration.dataset.likeness import alike
 from calibration.dataset.records import Record
 
 SMALLEST_PX = 16
-CONSTANT_SPREAD = 3
-"""Largest difference of luma in a picture of nothing; compression alone makes 1 or 2."""
-NOISE_NEIGHBOURS = 0.2
-"""Correlation of neighbouring pixels below which a picture is noise; real 32-pixel crops of signs
-have at least 0.35, road frames at least 0.97."""
 SIZE_TOLERANCE_PX = 2
 
 
@@ -96,7 +91,7 @@ def constant(data: Examined) -> Iterator[Said]:
     names = [
         record.name
         for record, look in zip(data.records, data.looks, strict=True)
-        if look.spread <= CONSTANT_SPREAD
+        if look.empty == "constant"
     ]
     if names:
         yield Said("error", f"{counted(len(names), 'picture')} of one colour", tuple(names))
@@ -107,7 +102,7 @@ def random(data: Examined) -> Iterator[Said]:
     names = [
         record.name
         for record, look in zip(data.records, data.looks, strict=True)
-        if look.neighbours < NOISE_NEIGHBOURS
+        if look.empty == "random"
     ]
     if names:
         yield Said("error", f"{counted(len(names), 'picture')} of noise", tuple(names))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.dataset.descriptors import Descriptors, describe
+from calibration.dataset.emptiness import Emptiness, emptiness
 from edge.contract.perception import BgrImage
 
 THUMB_PX = 16
@@ -25,8 +25,7 @@ class Look:
     gradient_hash: 64 bits, whether luma rises from each cell of a 9 x 8 grid to its right
         neighbour ("dHash", N. Krawetz, "Kind of Like That", 2013).
     thumb: THUMB_PX x THUMB_PX luma, to confirm what the hash proposes.
-    spread: largest minus smallest luma; 0 for a constant picture.
-    neighbours: correlation of luma between neighbouring pixels, -1..1; near 0 for noise.
+    empty: why it shows nothing; None where it shows something.
     """
 
     width_px: int
@@ -34,8 +33,7 @@ class Look:
     measured: Descriptors
     gradient_hash: int
     thumb: bytes
-    spread: int
-    neighbours: float
+    empty: Emptiness | None
 
 
 def look_at(image: BgrImage) -> Look:
@@ -49,16 +47,5 @@ def look_at(image: BgrImage) -> Look:
         measured=describe(image),
         gradient_hash=int.from_bytes(rises.tobytes(), "big"),
         thumb=cv2.resize(luma, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA).tobytes(),
-        spread=int(luma.max()) - int(luma.min()),
-        neighbours=_neighbours(np.asarray(luma, np.uint8)),
+        empty=emptiness(image),
     )
-
-
-def _neighbours(luma: NDArray[np.uint8]) -> float:
-    """Correlation of every second row's pixels with those to their right; 1 where all is flat."""
-    rows = luma[::2].astype(np.float32)
-    left, right = rows[:, :-1].ravel(), rows[:, 1:].ravel()
-    if left.size < 2 or left.std() == 0.0 or right.std() == 0.0:
-        return 1.0
-    left, right = left - left.mean(), right - right.mean()
-    return float((left * right).mean() / np.sqrt((left**2).mean() * (right**2).mean()))

@@ -13,10 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from calibration.dataset.look import Look, look_at
 from calibration.dataset.pictures import UnreadablePicture, decoded
 from calibration.dataset.places import Place, suffix
@@ -195,12 +191,6 @@ def _unpacked(
     with place.open(file) as stream:
         for number, row in enumerate(arrays.rows(stream)):
             if number in rows:
-                yield rows[number], _bgr(row), row.tobytes()
+                yield rows[number], arrays.as_bgr(row), row.tobytes()
             if number >= last:
                 return
-
-
-def _bgr(row: NDArray[np.uint8]) -> BgrImage:
-    """A row of an array as a picture; three channels are red, green, blue."""
-    code = cv2.COLOR_GRAY2BGR if row.ndim == 2 else cv2.COLOR_RGB2BGR
-    return np.asarray(cv2.cvtColor(row, code), np.uint8)

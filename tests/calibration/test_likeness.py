@@ -42,7 +42,7 @@ def test_a_changed_copy_is_found_and_different_pictures_are_not(change: object) 
 def synthetic(hashes: list[int], thumbs: list[bytes]) -> list[Look]:
     measured = look_at(picture(0)).measured
     return [
-        Look(64, 48, measured, gradient_hash, thumb, 255, 1.0)
+        Look(64, 48, measured, gradient_hash, thumb, None)
         for gradient_hash, thumb in zip(hashes, thumbs, strict=True)
     ]
 

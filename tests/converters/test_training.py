@@ -299,8 +299,14 @@ def test_pictures_of_another_size_are_brought_to_the_networks(folder: Path) -> N
 
 
 def test_pictures_that_are_none_are_refused(folder: Path) -> None:
-    write_pictures(folder, images=np.zeros((96, 24, 24), np.uint8))
-    assert "(96, 24, 24)" in refused(folder).found
+    write_pictures(folder, images=np.zeros((96, 24, 24, 4), np.uint8))
+    assert "(96, 24, 24, 4)" in refused(folder).found
+
+
+def test_grey_pictures_are_pictures(folder: Path) -> None:
+    grey = np.load(folder / "train.npz")["images"][:, :, :, 0]
+    write_pictures(folder, images=grey)
+    assert train(picture_mission(folder, "train.steps=2"), progress=silent).steps == 2
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import posixpath
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ from calibration.dataset.places import Place
 from calibration.dataset.readers.gathering import Gathering, split_of, wrong_schema
 from calibration.dataset.readers.tables import BESIDE, rows_of
 from calibration.dataset.records import Entry, Reading
+from edge.contract.perception import BgrImage
 
 IMAGES = "images"
 LABELS, GROUPS = ("labels", "label", "classes"), ("tracks", "track", "drives", "groups")
@@ -29,33 +31,65 @@ def recognises(place: Place) -> bool:
     return bool(place.with_suffix(".npz"))
 
 
+class Archive(NamedTuple):
+    """What an archive holds beside the pixels.
+
+    Attributes:
+        stem: its name without the suffix.
+        pictures: how many.
+        width_px, height_px: of each.
+        labels, groups: (pictures,), or None where there are none.
+    """
+
+    stem: str
+    pictures: int
+    width_px: int
+    height_px: int
+    labels: NDArray[Any] | None
+    groups: NDArray[Any] | None
+
+    def name(self, row: int) -> str:
+        """Of a picture: the archive and the row."""
+        return f"{self.stem}/{row:06d}"
+
+    def group(self, row: int) -> str:
+        """The track of a picture; it belongs to its class. Its name without tracks."""
+        if self.groups is None:
+            return self.name(row)
+        track = str(self.groups[row])
+        return track if self.labels is None else f"{self.labels[row]}/{track}"
+
+
 def read(place: Place) -> Reading:
-    """Every row of every archive, named ARCHIVE/ROW; a track belongs to its class."""
+    """Every row of every archive."""
     gathering = Gathering(place)
     files = place.with_suffix(".npz")
     if not files:
         raise wrong_schema(place, "the folder", expected="archives (*.npz)", found="no archive")
     classes = _class_names(place, gathering)
     for name in files:
-        count, size, labels, groups = _arrays(place, name)
-        stem = posixpath.splitext(name)[0]
-        for row in range(count):
-            label = None if labels is None else str(labels[row])
-            record = f"{stem}/{row:06d}"
-            track = record if groups is None else str(groups[row])
+        archive = described(place, name)
+        for row in range(archive.pictures):
+            label = None if archive.labels is None else str(archive.labels[row])
             gathering.entry(
                 Entry(
-                    name=record,
+                    name=archive.name(row),
                     file=name,
                     row=row,
-                    group=track if label is None or groups is None else f"{label}/{track}",
+                    group=archive.group(row),
                     label=None if label is None else classes.get(label, label),
                     split=split_of(name),
-                    width_px=size[1],
-                    height_px=size[0],
+                    width_px=archive.width_px,
+                    height_px=archive.height_px,
                 )
             )
     return gathering.reading()
+
+
+def as_bgr(row: NDArray[np.uint8]) -> BgrImage:
+    """A row as a picture; three channels are red, green, blue."""
+    code = cv2.COLOR_GRAY2BGR if row.ndim == 2 else cv2.COLOR_RGB2BGR
+    return np.asarray(cv2.cvtColor(row, code), np.uint8)
 
 
 def rows(stream: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
@@ -73,10 +107,8 @@ def rows(stream: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def _arrays(
-    place: Place, name: str
-) -> tuple[int, tuple[int, int], NDArray[Any] | None, NDArray[Any] | None]:
-    """Rows, their height and width, labels and groups."""
+def described(place: Place, name: str) -> Archive:
+    """What an archive holds. Raises UsageError where it is none, Missing where it is not there."""
     try:
         with place.open(name) as stream, zipfile.ZipFile(stream) as archive:
             members = {posixpath.splitext(member)[0] for member in archive.namelist()}
@@ -103,7 +135,7 @@ def _arrays(
             expected="`images` (N, H, W, 3) or (N, H, W) uint8",
             found=f"{dtype} {shape}",
         )
-    return shape[0], (shape[1], shape[2]), found[0], found[1]
+    return Archive(posixpath.splitext(name)[0], shape[0], shape[2], shape[1], *found)
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
