@@ -16,7 +16,7 @@ import onnx
 from calibration.choice import CHOICE_FRAMES, candidates, choose
 from calibration.dataset.frames import RoadFrame
 from calibration.devices import CPU, Device
-from calibration.frame_checks import fit_frames
+from calibration.frame_checks import Fit, fit_frames
 from calibration.histogram import Histogram
 from calibration.methods import METHODS
 from calibration.observation import Observation, Subject, read_observation, write_observation
@@ -83,8 +83,7 @@ def calibrate(
         mission.model.preprocess_spec,
         mission.target.threads,
     )
-    order = in_quotas(frames, seed=mission.data.seed)
-    fit = fit_frames(order, least=LEAST_FRAMES, threads=threads, progress=progress)
+    fit = fit_in_quotas(frames, mission, progress=progress)
     method = asked.method if asked.method in ("max", "percentile") else "percentile"
     judged_by = f"{method} {asked.percentile}" if method == "percentile" else method
     subject = subject_of(model, tensors, spec, device=device)
@@ -139,6 +138,17 @@ def calibrate(
         left_out=fit.left_out,
         observation=seen,
     )
+
+
+def fit_in_quotas(frames: Sequence[RoadFrame], mission: Mission, *, progress: Progress) -> Fit:
+    """Those of `frames` that are fit to calibrate on, in the order in which they are taken.
+
+    Raises:
+        UsageError: too few are fit.
+        Missing: a frame cannot be read.
+    """
+    order = in_quotas(frames, seed=mission.data.seed)
+    return fit_frames(order, least=LEAST_FRAMES, threads=mission.target.threads, progress=progress)
 
 
 def taken_digest(frames: Mapping[str, str]) -> str:

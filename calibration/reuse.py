@@ -14,12 +14,11 @@ from pathlib import Path
 
 import onnx
 
-from calibration.calibrate import LEAST_FRAMES, Taken, asked_percentile, taken_digest
+from calibration.calibrate import Taken, asked_percentile, fit_in_quotas, taken_digest
 from calibration.dataset.frames import RoadFrame
-from calibration.frame_checks import fit_frames
 from calibration.observe import Progress
 from calibration.ranges import AGAIN, Ranges, demand_fresh, preprocess_digest, read_ranges
-from calibration.sampling import in_quotas, without_curve
+from calibration.sampling import without_curve
 from edge.contract.mission import Mission
 from firmware_bridge.errors import NotTrusted
 
@@ -45,8 +44,7 @@ def reuse(
     found = read_ranges(path, model=None)
     _demand_whole(found, tensors, path)
     spec, asked = mission.model.preprocess_spec, mission.calibration
-    order = in_quotas(frames, seed=mission.data.seed)
-    fit = fit_frames(order, least=LEAST_FRAMES, threads=mission.target.threads, progress=progress)
+    fit = fit_in_quotas(frames, mission, progress=progress)
     taken = fit.frames[: len(found.frames)]
     now = Ranges(
         tensors={},

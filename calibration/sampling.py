@@ -119,6 +119,11 @@ def _in_turn(queues: Sequence[Sequence[RoadFrame]]) -> list[RoadFrame]:
     return [queue[row] for row in range(longest) for queue in queues if row < len(queue)]
 
 
+def steps_of(frames: Sequence[RoadFrame]) -> list[Sequence[RoadFrame]]:
+    """`frames` in order, STEP_FRAMES at a time."""
+    return [frames[row : row + STEP_FRAMES] for row in range(0, len(frames), STEP_FRAMES)]
+
+
 def sample(
     frames: Sequence[RoadFrame],
     looker: Looker,
@@ -137,9 +142,9 @@ def sample(
         pause: whether it is time to keep what is done.
         save: keeps it: `seen` is whole.
     """
-    while not _settled(seen.steps) and len(seen.steps) * STEP_FRAMES < len(frames):
-        start = len(seen.steps) * STEP_FRAMES
-        batch = frames[start : start + STEP_FRAMES]
+    steps = steps_of(frames)
+    while not _settled(seen.steps) and len(seen.steps) < len(steps):
+        start, batch = len(seen.steps) * STEP_FRAMES, steps[len(seen.steps)]
         left = [frame for frame in batch if frame.name not in seen.frames]
         offset = start + len(batch) - len(left)
 
@@ -179,8 +184,7 @@ def without_curve(taken: Sequence[RoadFrame], offered: Sequence[RoadFrame]) -> S
 
 def continues(former: Observation, frames: Sequence[RoadFrame]) -> bool:
     """Whether `former` is what `sample` of these frames leaves on its way."""
-    names = [frame.name for frame in frames]
-    steps = [tuple(names[row : row + STEP_FRAMES]) for row in range(0, len(names), STEP_FRAMES)]
+    steps = [tuple(frame.name for frame in step) for step in steps_of(frames)]
     whole = len(former.steps)
     done = {name for step in steps[:whole] for name in step}
     begun = set(steps[whole]) if whole < len(steps) else set()

@@ -7,21 +7,23 @@ ranges without looking at a frame). Never quantizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto
 
-from calibration.calibrate import Calibrated, calibrate
+from calibration.calibrate import Calibrated, calibrate, fit_in_quotas
+from calibration.dataset.frames import RoadFrame
 from calibration.devices import CPU, Device
 from calibration.observation import NAME as OBSERVATION
-from calibration.observation import Subject
-from calibration.observe import Looker, subject_of
+from calibration.observation import Subject, write_observation
+from calibration.observe import Looker, Observer, subject_of
 from calibration.ranges import NAME as RANGES
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
+from calibration.shards import PartsLooker, Shard, observe_shard
 from converters.chain import check_out
 from converters.conversion import Progress
 from converters.floating import demand_something, probes, to_float
@@ -72,6 +74,33 @@ class Record:
         }
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A mission's float graph, the tensors to observe, and the frames."""
+
+    floating: ModelProto
+    tensors: tuple[str, ...]
+    frames: tuple[RoadFrame, ...]
+
+    @classmethod
+    def of(cls, mission: Mission, watch: Stopwatch, *, progress: Progress) -> _Begun:
+        """Reads and exports."""
+        with watch.stage("read"):
+            progress("read", 0, 0)
+            source, frames = open_source(mission), frames_to_split(mission)
+        with watch.stage("float"):
+            progress("float.onnx", 0, 0)
+            floating, _ = to_float(source, mission, probes(mission, frames))
+        placement = place(floating)
+        demand_something(placement, mission)
+        return cls(floating, tuple(placement.pairs), frames.calibration)
+
+    def subject(self, mission: Mission, device: Device = CPU) -> Subject:
+        """What is looked at."""
+        spec = mission.model.preprocess_spec
+        return subject_of(self.floating, self.tensors, spec, device=device)
+
+
 def calibrate_mission(
     mission: Mission,
     out: Path,
@@ -79,10 +108,12 @@ def calibrate_mission(
     progress: Progress,
     lookers: Lookers | None = None,
     device: Device = CPU,
+    resume: bool = True,
 ) -> Record:
     """Takes the ranges of a mission's network into `out`.
 
-    Interrupted work goes on from `out`/observation.npz.
+    Args:
+        resume: go on from what an interrupted run left in `out`/observation.npz.
 
     Raises:
         Missing: the model, the weights, frames or a package are not there.
@@ -90,35 +121,65 @@ def calibrate_mission(
     """
     check_out(out)
     watch = Stopwatch()
-    with watch.stage("read"):
-        progress("read", 0, 0)
-        source, frames = open_source(mission), frames_to_split(mission)
-    with watch.stage("float"):
-        progress("float.onnx", 0, 0)
-        floating, _ = to_float(source, mission, probes(mission, frames))
-    with watch.stage("observe"):
-        placement = place(floating)
-        demand_something(placement, mission)
-
-        def run(looker: Looker | None) -> Calibrated:
-            return calibrate(
-                floating,
-                placement.pairs,
-                frames.calibration,
-                mission,
-                progress=progress,
-                looker=looker,
-                state=out / OBSERVATION,
-                device=device,
-            )
-
-        if lookers is None:
-            calibrated = run(None)
-        else:
-            subject = subject_of(floating, placement.pairs, mission.model.preprocess_spec)
-            with lookers(floating, subject) as looker:
-                calibrated = run(looker)
+    begun = _Begun.of(mission, watch, progress=progress)
+    opened = lookers(begun.floating, begun.subject(mission)) if lookers else nullcontext()
+    with watch.stage("observe"), opened as looker:
+        calibrated = calibrate(
+            begun.floating,
+            begun.tensors,
+            begun.frames,
+            mission,
+            progress=progress,
+            looker=looker,
+            state=out / OBSERVATION if resume else None,
+            device=device,
+        )
     record = Record(mission.name, calibrated, watch)
+    if not resume:
+        write_observation(out / OBSERVATION, calibrated.observation)
     write_json(out / RECORD, SCHEMA, record.to_json())
     write_json(out / RANGES, RANGES_SCHEMA, calibrated.ranges.to_json())
     return record
+
+
+def calibrate_shard(
+    mission: Mission, shard: Shard, out: Path, *, progress: Progress, device: Device = CPU
+) -> int:
+    """Observes one shard of a mission's frames into `out`, for `merge_shards`. Returns how many
+    frames it has. Raises as `calibrate_mission`.
+    """
+    check_out(out)
+    begun = _Begun.of(mission, Stopwatch(), progress=progress)
+    subject = begun.subject(mission, device)
+    spec, threads = mission.model.preprocess_spec, mission.target.threads
+    observer = Observer(
+        begun.floating, subject, preprocess_spec=spec, threads=threads, device=device
+    )
+    fit = fit_in_quotas(begun.frames, mission, progress=progress)
+    return observe_shard(shard, fit.frames, observer, subject, out, progress=progress)
+
+
+def merge_shards(
+    mission: Mission,
+    shards: Sequence[Path],
+    out: Path,
+    *,
+    progress: Progress,
+    device: Device = CPU,
+) -> Record:
+    """The same as `calibrate_mission`, from what `calibrate_shard` wrote.
+
+    Raises:
+        Missing: a folder holds no shard.
+        UsageError: a shard is missing, or there twice, or is of another model.
+        NotTrusted: a part is damaged, or of other frames.
+    """
+    looker = PartsLooker(shards)
+    return calibrate_mission(
+        mission,
+        out,
+        progress=progress,
+        lookers=lambda *_: nullcontext(looker),
+        device=device,
+        resume=False,
+    )

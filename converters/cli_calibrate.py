@@ -18,7 +18,8 @@ from calibration.devices import CPU, DEVICES, device_named
 from calibration.observation import Subject
 from calibration.observe import Looker
 from calibration.observe_cluster import ClusterLooker
-from converters.calibration import Lookers, Record, calibrate_mission
+from calibration.shards import Shard, shard_named
+from converters.calibration import Lookers, Record, calibrate_mission, calibrate_shard, merge_shards
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.contract.preprocess import PreprocessSpec
@@ -44,12 +45,24 @@ def calibrate(
     device: Annotated[
         str, typer.Option("--device", metavar="|".join(DEVICES), help="what runs the network")
     ] = CPU.name,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="K/N", help="look at a part alone, for `ranges merge`"),
+    ] = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take INT8 ranges from road frames; goes on where an interrupted run stopped."""
     chosen = device_named(device)
+    one = None if shard is None else shard_named(shard)
     loaded = load_mission(mission, set_ or [])
+    if one is not None and not (scheduler is None and workers is None):
+        raise UsageError(
+            "a cluster shares the frames out by itself",
+            expected="--shard, or one of --scheduler and --workers",
+            found=f"--shard {shard} with a cluster",
+            remedy="leave one of them out",
+        )
     if chosen != CPU and not (scheduler is None and workers is None):
         raise UsageError(
             f"a cluster does not observe on {chosen.words}",
@@ -61,12 +74,51 @@ def calibrate(
         lookers = None
     else:
         lookers = _on_cluster(scheduler, workers, loaded.model.preprocess_spec)
+    if one is not None:
+        with progress_bar() as advance:
+            looked_at = calibrate_shard(loaded, one, out, progress=advance, device=chosen)
+        _tell_shard(one, looked_at, out, as_json=as_json)
+        return
     with progress_bar() as advance:
         record = calibrate_mission(loaded, out, progress=advance, lookers=lookers, device=chosen)
     if as_json:
         typer.echo(json.dumps(record.to_json(), indent=1))
     else:
         _print(record, out)
+
+
+def merge(
+    mission: MissionArgument,
+    shards: Annotated[
+        list[Path], typer.Argument(metavar="SHARD...", help="folders of `calibrate --shard K/N`")
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder for ranges.json")],
+    device: Annotated[
+        str, typer.Option("--device", metavar="|".join(DEVICES), help="what the shards ran on")
+    ] = CPU.name,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Join all shards of a mission's frames to the ranges that one process would take."""
+    chosen = device_named(device)
+    loaded = load_mission(mission, set_ or [])
+    with progress_bar() as advance:
+        record = merge_shards(loaded, shards, out, progress=advance, device=chosen)
+    if as_json:
+        typer.echo(json.dumps(record.to_json(), indent=1))
+    else:
+        _print(record, out)
+
+
+def _tell_shard(shard: Shard, frames: int, out: Path, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"shard": [shard.number, shard.of], "frames": frames}))
+        return
+    typer.echo(
+        f"shard {shard.number} of {shard.of}: {frames} frames in {out}; when all are there: "
+        "brakepoint ranges merge MISSION SHARD... --out DIR"
+    )
 
 
 def _on_cluster(scheduler: str | None, workers: int | None, spec: PreprocessSpec) -> Lookers:

@@ -42,6 +42,9 @@ VERBS: dict[str, Verb] = {
         "converters.cli_calibrate:calibrate", "take INT8 ranges from road frames", "convert"
     ),
     "ranges diff": Verb("calibration.cli_ranges:diff", "what two ranges.json differ in", "convert"),
+    "ranges merge": Verb(
+        "converters.cli_calibrate:merge", "join shards of a calibration", "convert"
+    ),
     "ranges plot": Verb("calibration.cli_ranges:plot", "draw ranges over the values", "convert"),
     "convert": Verb(
         "converters.cli:convert", "write float, INT8 and CPU graphs with proof", "convert"
