@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,11 +86,11 @@ def _shifts(
 ) -> list[NDArray[np.float64]]:
     """Mean of float's output minus the quantized operator's on the same input, (channels,)."""
     beside = _side_by_side(model, quantized, names)
-    session = ModelSession(beside.SerializeToString(), threads=threads)
+    session = ModelSession(beside.SerializeToString(), threads=1)
     sums = [np.zeros(1)] * (2 * len(names))
-    for picture in pictures:
-        found = session.run({PICTURE: picture})
-        sums = [total + mean.reshape(-1) for total, mean in zip(sums, found, strict=True)]
+    with ThreadPoolExecutor(threads) as pool:
+        for found in pool.map(lambda picture: session.run({PICTURE: picture}), pictures):
+            sums = [total + mean.reshape(-1) for total, mean in zip(sums, found, strict=True)]
     return [(sums[row] - sums[row + 1]) / len(pictures) for row in range(0, len(sums), 2)]
 
 

@@ -1,7 +1,8 @@
 """Chooses which layers stay in float: as few multiplications as the answer allows.
 
-Layers are left in float in the order of damage saved a multiplication, step by step, until the
-quantized network answers as float does; the caller says what that means. The same inputs give the
+Layers are left in float in the order of squared damage saved a multiplication (the noise of layers
+adds up in squares), step by step, until the quantized network answers as float does; the caller
+says what that means. The same inputs give the
 same choice. Never asks for a layer's name, and never judges on frames that the result will be
 judged on.
 """
@@ -101,7 +102,7 @@ def choose(
     """
     whole = place(model)
     layers = sensitivities(model, whole, ranges, judge, progress=progress)
-    order = sorted(layers, key=lambda layer: -layer.damage / (layer.macs / whole.macs + FREE))
+    order = sorted(layers, key=lambda layer: -(layer.damage**2) / (layer.macs / whole.macs + FREE))
     tried: list[tuple[Step, Placement, Better]] = []
     allowed = [share for share in STEPS if share < 1.0 - macs_int8_min] + [1.0 - macs_int8_min]
     seen: set[frozenset[str]] = set()

@@ -6,6 +6,7 @@ One small session a layer, a few pictures each. Never chooses: `mixed_precision.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from onnx import ModelProto
@@ -13,7 +14,7 @@ from onnx import ModelProto
 from calibration.ranges import Range
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.damage import Damage, Measure
-from converters.parity import running
+from converters.parity import Outputs, running
 from converters.placement import Placement, place
 from converters.quantize import quantize_int8
 
@@ -38,7 +39,8 @@ class Sensitivity:
 class Judge:
     """Compares candidates with float over the same pictures; float is run once.
 
-    Holds the pictures and float's answers, nothing that grows.
+    Each picture has one thread, and as many are looked at at a time as there are threads: the
+    figures are the same by any number of them. Holds the pictures and float's answers.
     """
 
     def __init__(
@@ -47,16 +49,19 @@ class Judge:
         self._pictures = pictures
         self._measure = measure
         self._threads = threads
-        network = running(ModelSession(model.SerializeToString(), threads=threads))
-        self._answers = [network(picture) for picture in pictures]
+        network = running(ModelSession(model.SerializeToString(), threads=1))
+        with ThreadPoolExecutor(threads) as pool:
+            self._answers = list(pool.map(network, pictures))
 
     def damage(self, candidate: ModelProto) -> float:
         """Mean damage an answer. A candidate that cannot run raises CannotRun."""
-        network = running(ModelSession(candidate.SerializeToString(), threads=self._threads))
-        seen = Damage(0.0, 0)
-        for picture, answer in zip(self._pictures, self._answers, strict=True):
-            seen += self._measure(answer, network(picture))
-        return seen.mean
+        network = running(ModelSession(candidate.SerializeToString(), threads=1))
+
+        def of_one(answer: Outputs, picture: Floats) -> Damage:
+            return self._measure(answer, network(picture))
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            return sum(pool.map(of_one, self._answers, self._pictures), Damage(0.0, 0)).mean
 
 
 def sensitivities(
