@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from converters.conversion import Conversion, Progress
+from converters.finetuning.tuned import Tuned
 from converters.inputs import (
     Inputs,
     code_digest,
@@ -46,6 +47,7 @@ def convert(
     *,
     progress: Progress,
     ranges_file: Path | None = None,
+    tuned: Tuned | None = None,
     locked: Path | None = None,
     fresh: bool = False,
     note: Note = lambda line: None,
@@ -56,6 +58,7 @@ def convert(
 
     Args:
         ranges_file: ranges to use again, from `calibrate`; taken anew where it is not given.
+        tuned: weights and places of a fine-tuning; places are searched where it is not given.
         locked: a lock that inputs and files must agree with.
         fresh: take nothing from former runs in `out`.
         note: told which stages are unchanged, and what of the store is not taken.
@@ -72,13 +75,15 @@ def convert(
         progress("read", 0, 0)
         read = Inputs.of(mission)
         inputs = inputs_of(mission, read, ranges_file=ranges_file)
+        if tuned is not None:
+            inputs["tuned"] = tuned.digests
     lock = None if locked is None else read_convert_lock(locked)
     if locked is not None and lock is not None:
         demand_inputs(locked, lock, inputs)
     common = {"code": code_digest(), "tools": tool_versions()}
     with opened(out / STORE, fresh=fresh, note=note) as store:
         stages = Stages(store, watch, common=common, note=note)
-        report, files = Conversion(mission, read, stages, progress).run(ranges_file)
+        report, files = Conversion(mission, read, stages, progress).run(ranges_file, tuned)
         made = Lock(inputs, {name: file.sha256 for name, file in report.artifacts.items()})
         if locked is not None and lock is not None:
             demand_outputs(locked, lock, made.outputs)

@@ -25,6 +25,7 @@ from calibration.reuse import reuse
 from calibration.sessions import ModelSession
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, Judgement, judge
 from converters.context import context_of
+from converters.finetuning.tuned import Tuned
 from converters.floating import Floating, demand_something, probes, to_float
 from converters.gates import Measured, judge_gates
 from converters.inputs import (
@@ -91,7 +92,7 @@ class Conversion:
         self._threads = mission.target.threads
         self._contract = contract_digest(mission)
 
-    def run(self, ranges_file: Path | None) -> tuple[Report, dict[str, bytes]]:
+    def run(self, ranges_file: Path | None, tuned: Tuned | None) -> tuple[Report, dict[str, bytes]]:
         """The report, and every file by name, the report last."""
         mission = self._mission
         source, frames = self._inputs.source, self._inputs.frames
@@ -99,7 +100,7 @@ class Conversion:
         floating = ModelProto.FromString(floated.files[FLOAT])
         observed = self._observe(floating, floated, ranges_file)
         ranges = ranges_of(json.loads(observed.files[RANGES]), source=RANGES)
-        quantized = self._quantize(floating, floated, ranges, observed)
+        quantized = self._quantize(floating, floated, ranges, observed, tuned=tuned)
         files = {FLOAT: floated.files[FLOAT], **quantized.files, RANGES: observed.files[RANGES]}
         lowered = self._lower(files, ranges)
         judged = self._judge(files)
@@ -135,7 +136,10 @@ class Conversion:
             lowerings=lowered.facts.agreements,
             gates=judge_gates(mission.gates, measured),
             latency=timed.facts,
-            context=context_of(mission, source, frames, calibrated_on=set(ranges.frames)),
+            context={
+                **context_of(mission, source, frames, calibrated_on=set(ranges.frames)),
+                "finetuning": None if tuned is None else dict(tuned.facts),
+            },
             stages=tuple(self._stages.watch.stages),
             finished=datetime.now(timezone.utc),
         )
@@ -196,6 +200,8 @@ class Conversion:
         floated: Made[Floating],
         ranges: Ranges,
         observed: Made[_Calibrated],
+        *,
+        tuned: Tuned | None,
     ) -> Made[Quantized]:
         mission = self._mission
 
@@ -206,6 +212,7 @@ class Conversion:
                 ranges.tensors,
                 self._inputs.frames.calibration,
                 progress=self._progress,
+                tuned=tuned,
             )
             return facts, {name: model.SerializeToString() for name, model in models.items()}
 
@@ -214,6 +221,7 @@ class Conversion:
             "frames": self._inputs.calibration,
             "asked": section_facts(mission, "precision", "model"),
             "threads": self._threads,
+            "tuned": None if tuned is None else tuned.digests,
         }
         return self._stages.run("quantize", Quantized, uses, work)
 

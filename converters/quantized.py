@@ -15,6 +15,7 @@ from calibration.ranges import Range
 from calibration.sessions import Floats, ModelSession
 from converters.agreement import CPU, FLOAT, INT8
 from converters.damage import damage_measure
+from converters.finetuning.tuned import Tuned
 from converters.lowerings.proof import Agreement, agreements
 from converters.lowerings.strong import to_strong
 from converters.mixed_precision import Search, better_bias, choose
@@ -42,10 +43,14 @@ def quantize(
     calibration: Sequence[RoadFrame],
     *,
     progress: Progress,
+    tuned: Tuned | None,
 ) -> tuple[dict[str, ModelProto], Quantized]:
-    """int8.onnx and cpu.onnx by name, the search done on frames of `calibration` alone."""
+    """int8.onnx and cpu.onnx by name, the search done on frames of `calibration` alone.
+
+    With `tuned` there is no search: places and weights are those of the fine-tuning.
+    """
     asked, threads = mission.precision, mission.target.threads
-    if asked.search == "none":
+    if asked.search == "none" and tuned is None:
         placement = place(floating)
         int8 = quantize_int8(floating, placement, ranges)
         cpu = quantize_cpu(floating, placement, ranges)
@@ -58,6 +63,9 @@ def quantize(
         for part in (searched, spread(others, asked.search_frames))
     ]
     judge = Judge(floating, pictures[0], damage_measure(mission), threads=threads)
+    if tuned is not None:
+        models, placement = tuned.quantized(floating, ranges, judge, pictures[1], threads=threads)
+        return models, Quantized(placement, None)
     mixed = choose(
         floating,
         ranges,

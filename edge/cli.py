@@ -49,6 +49,11 @@ VERBS: dict[str, Verb] = {
     "convert": Verb(
         "converters.cli:convert", "write float, INT8 and CPU graphs with proof", "convert"
     ),
+    "finetune": Verb(
+        "converters.finetuning.cli:finetune",
+        "fit the weights to the INT8 of a conversion",
+        "convert",
+    ),
     "evaluate": Verb(
         "calibration.evaluation.verb:evaluate",
         "judge a network on labelled frames, with intervals",

@@ -34,6 +34,7 @@ class Progress:
         resumed_at: the steps at which it was taken up again.
         curve: (steps done, mean loss since the last point, watched score or None).
         best_score, best_step, best: the best watched state; `stale` judgements came since.
+        start_score: of the state before the first step, where it was watched.
     """
 
     step: int = 0
@@ -45,6 +46,7 @@ class Progress:
     best_step: int = 0
     best: State | None = None
     stale: int = 0
+    start_score: float | None = None
 
 
 def save(
@@ -73,9 +75,11 @@ def to_bytes(document: object) -> bytes:
     return stream.getvalue()
 
 
-def load(path: Path, recipe: Recipe) -> tuple[Progress, State, dict[str, Any]] | None:
+def load(
+    path: Path, recipe: Recipe, *, again: str = "brakepoint train MISSION --fresh"
+) -> tuple[Progress, State, dict[str, Any]] | None:
     """The progress, network and optimiser at `path`, or None where nothing was
-    done; sets torch's chance.
+    done; sets torch's chance. `again` is the command that starts anew.
 
     Raises:
         UsageError: no whole checkpoint, or one of another recipe.
@@ -103,17 +107,16 @@ def load(path: Path, recipe: Recipe) -> tuple[Progress, State, dict[str, Any]] |
             f"{path} is not a whole checkpoint",
             expected=f"a file of schema {SCHEMA}",
             found=(str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0],
-            remedy="start anew: brakepoint train MISSION --fresh",
+            remedy=f"start anew: {again}",
         ) from error
     if not progress.step:
         return None  # nothing was fitted yet, so nothing can be lost
     if different := recipe.differences(written):
         raise UsageError(
             f"{path} is the checkpoint of another training",
-            expected="the network, data and [train] that it was written by",
+            expected="the network, data and settings that it was written by",
             found="; ".join(different[:4]) + ("; ..." if len(different) > 4 else ""),
-            remedy="set them back to go on with it, or start anew: "
-            "brakepoint train MISSION --fresh",
+            remedy=f"set them back to go on with it, or start anew: {again}",
         )
     torch.set_rng_state(chance)
     return progress, network, optimiser

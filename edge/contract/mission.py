@@ -315,6 +315,24 @@ class Train(Strict):
     search: tuple[Factory, ...] = ()
 
 
+class Finetune(Strict):
+    """How `finetune` fits the weights to INT8.
+
+    steps, batch: steps of Adam, and frames in each; one cycle of the learning rate.
+    learning_rate: about how far a step moves a weight, as a share of its tensor's root mean square.
+    frames: the most frames that are looked at, those of the ranges first; none is held back.
+    judge_every: steps between looks at the watched frames; the best weights are kept.
+    """
+
+    steps: Positive = 200
+    batch: Positive = 4
+    learning_rate: Annotated[float, Field(gt=0.0, le=0.1)] = 0.003
+    seed: Annotated[int, Field(ge=0)] = 0
+    frames: Annotated[int, Field(ge=8)] = 512
+    judge_every: Positive = 20
+    checkpoint_every: Positive = 20
+
+
 class Mission(Strict):
     """One mission file, checked, with paths resolved."""
 
@@ -331,6 +349,7 @@ class Mission(Strict):
     link: LinkSettings = LinkSettings()
     target: Target = Target()
     train: Train | None = None
+    finetune: Finetune = Finetune()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Mission:

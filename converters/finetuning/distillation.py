@@ -1,0 +1,126 @@
+"""How far an INT8 network's answers are from float's, as a loss that a gradient can go down.
+
+Needs no labels: float is the teacher. The same quantities as `damage.py`, over raw outputs as torch
+tensors: what holds something in float's eyes counts by how sure float is. Never judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812 # torch's own name for it
+from torch import Tensor
+
+from converters.detection_loss import giou
+from edge.contract.classify import HeadSpec
+from edge.contract.decode import DECODERS, DecodeSpec, cells
+from edge.contract.mission import Mission
+
+SMALLEST = 1e-6
+"""Shares are kept so far from 0 and 1 in logarithms."""
+
+Boxes = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Raw output (B, N, V), grid (N, 2), stride (N, 1) -> boxes (B, N, 4) xyxy, shares (B, N, S): every
+share that is multiplied or compared into a score, each 0..1."""
+
+Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
+"""Float's outputs and INT8's, for the same pictures -> a scalar."""
+
+
+def _yolox(raw: Tensor, grid: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
+    centre = (raw[..., :2] + grid) * stride
+    # A size of e^8 cells is beyond any picture; an infinite one has no gradient.
+    half = raw[..., 2:4].clamp(max=8.0).exp() * stride / 2.0
+    return torch.cat([centre - half, centre + half], dim=-1), raw[..., 4:]
+
+
+def _roadnet(raw: Tensor, grid: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
+    centre = (grid + 0.5) * stride
+    boxes = [centre - raw[..., :2] * stride, centre + raw[..., 2:4] * stride]
+    return torch.cat(boxes, dim=-1), raw[..., 4:].sigmoid()
+
+
+def _fastestdet(raw: Tensor, grid: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
+    centre = (grid + raw[..., 1:3].tanh()) * stride
+    half = (grid.amax(dim=0) + 1.0) * stride * raw[..., 3:5].sigmoid() / 2.0
+    shares = torch.cat([raw[..., :1], raw[..., 5:]], dim=-1)
+    return torch.cat([centre - half, centre + half], dim=-1), shares
+
+
+def _yolox_best(shares: Tensor) -> Tensor:
+    return shares[..., 0] * shares[..., 1:].amax(dim=-1)
+
+
+def _fastestdet_best(shares: Tensor) -> Tensor:
+    return shares[..., 0] ** 0.6 * shares[..., 1:].amax(dim=-1) ** 0.4
+
+
+BOXES: dict[str, tuple[Boxes, Callable[[Tensor], Tensor]]] = {
+    "yolox": (_yolox, _yolox_best),
+    "roadnet": (_roadnet, lambda shares: shares.amax(dim=-1)),
+    "fastestdet": (_fastestdet, _fastestdet_best),
+}
+"""Kind of decoder -> boxes and shares as its `arithmetic` has them; the best score of a cell."""
+
+
+def answer_loss(mission: Mission) -> Loss:
+    """The loss over everything that the mission's network answers."""
+    model = mission.model
+    spec = model.network_spec
+    heads: list[Callable[[Tensor, Tensor], Tensor]] = []
+    if isinstance(spec.main, DecodeSpec):
+        heads.append(_detector(spec.main, model.input.width_px, model.input.height_px))
+    heads += [_classifier] * (isinstance(spec.main, HeadSpec) + (spec.condition is not None))
+
+    def loss(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
+        each = [head(*pair) for head, *pair in zip(heads, wanted, found, strict=True)]
+        return torch.stack(each).sum()
+
+    return loss
+
+
+def _detector(
+    spec: DecodeSpec, width_px: int, height_px: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+    boxes_of, best_of = BOXES[spec.kind]
+    layout = DECODERS[spec.kind].layout
+    grid, stride = (torch.from_numpy(v) for v in cells(spec.strides, width_px, height_px))
+
+    def rows(raw: Tensor) -> Tensor:
+        return raw if layout == "rows" else raw.flatten(2).transpose(1, 2)
+
+    def of_two(wanted: Tensor, found: Tensor) -> Tensor:
+        boxes, shares = boxes_of(rows(wanted), grid, stride)
+        other_boxes, other_shares = boxes_of(rows(found), grid, stride)
+        weight = best_of(shares)
+        sure = weight.sum().clamp(min=1.0)
+        apart = _divergence(shares, other_shares).sum() / sure
+        flat = giou(boxes.reshape(-1, 4), other_boxes.reshape(-1, 4)).reshape(weight.shape)
+        return apart + (weight * (1.0 - flat)).sum() / sure
+
+    return of_two
+
+
+def _divergence(wanted: Tensor, found: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of yes-or-no shares, value by value."""
+    p, q = (share.clamp(SMALLEST, 1.0 - SMALLEST) for share in (wanted, found))
+    return p * (p / q).log() + (1.0 - p) * ((1.0 - p) / (1.0 - q)).log()
+
+
+def _classifier(wanted: Tensor, found: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the softmax shares, mean over pictures."""
+    p, q = F.log_softmax(wanted, dim=-1), F.log_softmax(found, dim=-1)
+    return F.kl_div(q, p, log_target=True, reduction="batchmean")
+
+
+def feature_loss(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
+    """Mean over tensors of the noise's power as a share of the signal's. A network that INT8 has
+    ruined answers nothing, and no gradient leads back from there; its inner tensors still tell
+    where it went wrong."""
+    return torch.stack(
+        [
+            (mine - theirs).square().mean() / theirs.square().mean().clamp(min=1e-12)
+            for theirs, mine in zip(wanted, found, strict=True)
+        ]
+    ).mean()

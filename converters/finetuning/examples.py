@@ -1,0 +1,67 @@
+"""The pictures that a fine-tuning looks at: none of a group that judges.
+
+Frames of the mission's data that are not held back; a part of them, whole groups, is only watched,
+to know when to stop. Holds no pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calibration.dataset.folds import parts
+from calibration.dataset.frames import RoadFrame, data_digest, frames_of
+from calibration.dataset.splits import Split, spread
+from calibration.sampling import in_quotas
+from calibration.sessions import Floats
+from edge.contract.mission import Finetune, Mission
+from edge.contract.preprocess import preprocess
+from firmware_bridge.errors import UsageError
+
+WATCHED_SHARE = 0.2
+LEAST = 2
+"""Frames on either side."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Frames to fit on and frames to watch; no group is in both, none is held back."""
+
+    fitted: tuple[RoadFrame, ...]
+    watched: tuple[RoadFrame, ...]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the frames, their contents and their parts, as hex."""
+        return data_digest([*self.fitted, *self.watched]) + f"/{len(self.fitted)}"
+
+
+def examples_of(mission: Mission, settings: Finetune, split: Split) -> Examples:
+    """At most `settings.frames` frames beside those held back, by quotas of their conditions.
+
+    Raises:
+        UsageError: too few, or all of one group.
+    """
+    held_back = {frame.group for frame in split.held_back}
+    offered = {frame.name: frame for frame in (*split.calibration, *frames_of(mission))}
+    rest = [frame for frame in offered.values() if frame.group not in held_back]
+    taken = in_quotas(rest, seed=mission.data.seed)[: settings.frames]
+    groups = {frame.group for frame in taken}
+    shares = {"fit": 1.0 - WATCHED_SHARE, "watch": WATCHED_SHARE}
+    sides = parts(taken, shares, seed=settings.seed) if len(groups) > 1 else {}
+    fitted, watched = (tuple(taken[row] for row in sides.get(name, ())) for name in shares)
+    if min(len(fitted), len(watched)) < LEAST:
+        raise UsageError(
+            "there are too few frames to fine-tune on",
+            expected=f"{LEAST} to fit on, {LEAST} of other groups to watch, none held back",
+            found=f"{len(taken)} frames in {len(groups)} groups",
+            remedy="add frames (or drives): finetune takes every frame of the mission's data that "
+            "is not held back",
+        )
+    return Examples(fitted, spread(watched, mission.precision.search_frames))
+
+
+def pictures_of(frames: Sequence[RoadFrame], mission: Mission) -> list[Floats]:
+    """Network inputs (1, 3, H, W) of frames."""
+    spec = mission.model.preprocess_spec
+    return [preprocess(frame.read(), spec)[0] for frame in frames]
