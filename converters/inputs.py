@@ -88,7 +88,7 @@ def _flat(values: Mapping[str, Any], before: str) -> Iterable[tuple[str, Any]]:
 def source_facts(source: Source) -> dict[str, Any]:
     """The network: digest of its file or values and, where code makes it, of that code."""
     facts: dict[str, Any] = {"sha256": source.sha256}
-    if isinstance(source, TorchSource):
+    if isinstance(source, TorchSource) and source.factory is not None:
         facts |= {"factory": source.factory, "code": network_code(source.factory, source.network)}
     return facts
 

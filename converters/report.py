@@ -194,7 +194,7 @@ def _finite(value: Any) -> Any:
 
 
 def _source(source: Source) -> dict[str, Any]:
-    kind = "onnx" if isinstance(source, OnnxSource) else "torch"
+    kind = "onnx" if isinstance(source, OnnxSource) else source.kind
     factory = None if isinstance(source, OnnxSource) else source.factory
     return {
         "kind": kind,

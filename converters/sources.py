@@ -1,32 +1,32 @@
-"""Where a network comes from: a user's ONNX file, or a PyTorch factory with weights.
+"""Where a network comes from: a file (ONNX, TorchScript, a torch.export program), or a PyTorch
+factory with weights.
 
-Everything that may be wrong with either is refused here, by name, before any work begins: a file
+Everything that may be wrong with any is refused here, by name, before any work begins: a file
 that is not there (exit 3), or one that is there and is not what the mission says (exit 2). Never
-runs code from a weights file.
+runs Python code from a file.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from onnx import ModelProto
-from torch import Tensor, nn
+from torch import nn
 
 from calibration.sessions import Floats
-from converters.factory import load_factory, make_network, told, values_digest
+from converters.exported_program import read_exported
+from converters.factory import load_factory, make_network, values_digest
+from converters.file_kind import FileKind, kind_of
 from converters.onnx_file import Shape, read_onnx
+from converters.torchscript import read_torchscript
+from converters.weights import load_weights, read_weights
 from edge.contract.artifact import digest_file
 from edge.contract.decode import CLASSES, CONDITION, output_shapes
 from edge.contract.mission import Mission
 from firmware_bridge.errors import Missing, UsageError
-
-NESTED = ("state_dict", "model_state_dict", "model")
-"""Where training scripts keep the weights inside a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,20 @@ class OnnxSource:
 
 @dataclass(frozen=True)
 class TorchSource:
-    """A network from a factory, in evaluation mode, with weights from a file or, where `path` is
-    None, its own; `sha256` is of the file, or of its values."""
+    """A network that PyTorch runs, in evaluation mode.
+
+    Attributes:
+        factory: what made it; None where a file holds the network itself.
+        path: the file of the network or of its weights; None where the factory brought its own.
+        sha256: of the file, or of the weights' values.
+        kind: what it came from.
+    """
 
     network: nn.Module
-    factory: str
+    factory: str | None
     path: Path | None
     sha256: str
+    kind: Literal["torch", "torchscript", "exported"] = "torch"
 
 
 Source = OnnxSource | TorchSource
@@ -54,9 +61,11 @@ Source = OnnxSource | TorchSource
 
 def name_of(source: Source) -> str:
     """The file that it came from, or the factory that brought its own weights."""
-    if isinstance(source, TorchSource) and source.path is None:
-        return source.factory
-    return str(source.path)
+    if source.path is not None:
+        return str(source.path)
+    assert isinstance(source, TorchSource)
+    assert source.factory is not None
+    return source.factory
 
 
 def picture_shape(mission: Mission) -> Shape:
@@ -79,8 +88,7 @@ def open_source(mission: Mission) -> Source:
     """
     model = mission.model
     if model.file is not None:
-        network, digest = read_onnx(model.file, picture_shape(mission))
-        return OnnxSource(network, model.file, digest)
+        return _file_source(model.file, picture_shape(mission))
     assert model.factory is not None  # the mission's own checks refuse neither, and one
     return _torch_source(model.factory, model.weights, mission)
 
@@ -152,6 +160,17 @@ def _other_output(
     )
 
 
+def _file_source(path: Path, shape: Shape) -> Source:
+    kind = kind_of(path) if path.is_file() else FileKind.ONNX
+    if kind is FileKind.ONNX:  # its reader says what is missing
+        model, digest = read_onnx(path, shape)
+        return OnnxSource(model, path, digest)
+    digest = digest_file(path)
+    if kind is FileKind.TORCHSCRIPT:
+        return TorchSource(read_torchscript(path), None, path, digest, "torchscript")
+    return TorchSource(read_exported(path, shape), None, path, digest, "exported")
+
+
 def _torch_source(factory: str, weights: Path | None, mission: Mission) -> TorchSource:
     sizes = mission.model.head_sizes
     if weights is None:
@@ -167,79 +186,10 @@ def _torch_source(factory: str, weights: Path | None, mission: Mission) -> Torch
             "--set model.weights=PATH",
         )
     digest = digest_file(weights)
-    state = _read_weights(weights)
+    state = read_weights(weights)
     network = make_network(factory, sizes)
-    _load(network, state, factory=factory, weights=weights, sizes=sizes)
+    load_weights(network, state, factory=factory, weights=weights, sizes=sizes)
     return TorchSource(network.eval(), factory, weights, digest)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    # Garbage makes torch's unpickler, zip reader or legacy reader raise nearly anything: KeyError,
-    # struct.error, AssertionError and more, all of which mean that the file holds no weights.
-    except Exception as error:
-        raise _no_weights(path, _first_sentence(error)) from error
-    while isinstance(loaded, Mapping) and (inner := [k for k in NESTED if k in loaded]):
-        loaded = loaded[inner[0]]
-    if not isinstance(loaded, Mapping) or not loaded:
-        raise _no_weights(path, f"a {type(loaded).__name__}")
-    if not all(isinstance(key, str) and isinstance(v, Tensor) for key, v in loaded.items()):
-        raise _no_weights(path, "a dictionary of other things than tensors")
-    return dict(loaded)
-
-
-def _load(
-    network: nn.Module,
-    state: dict[str, Tensor],
-    *,
-    factory: str,
-    weights: Path,
-    sizes: tuple[int, ...],
-) -> None:
-    own = network.state_dict()
-    if not any(key in own for key in state):  # saved from a DataParallel around the network
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    other_sizes = [
-        f"{key} is {list(state[key].shape)} in the file and {list(own[key].shape)} in the network"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    missing = [key for key in own if key not in state]
-    foreign = [key for key in state if key not in own]
-    mistakes = [
-        *([f"{len(missing)} of {len(own)} tensors missing ({_short(missing)})"] if missing else []),
-        *([f"{len(foreign)} unknown tensors ({_short(foreign)})"] if foreign else []),
-        *other_sizes[:3],
-    ]
-    if mistakes:
-        only_sizes = other_sizes and not missing and not foreign
-        hint = f"; were they trained for other than {told(sizes)}?"
-        raise UsageError(
-            f"{weights} holds the weights of another network",
-            expected=f"every tensor of {factory} for {told(sizes)}",
-            found="; ".join(mistakes) + (hint if only_sizes else ""),
-            remedy="train again: brakepoint train MISSION; or correct model.factory, model.labels, "
-            "model.condition or model.weights",
-        )
-    network.load_state_dict(state)
-
-
-def _no_weights(path: Path, found: str) -> UsageError:
-    return UsageError(
-        f"{path} is not a file of weights",
-        expected="a state dict as torch.save writes it: names and tensors, nothing else",
-        found=found,
-        remedy="save it with torch.save(network.state_dict(), PATH), or train again: "
-        "brakepoint train MISSION",
-    )
-
-
-def _first_sentence(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].split(". ")[0]
 
 
 def _short(names: Any) -> str:

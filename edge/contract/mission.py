@@ -98,9 +98,10 @@ class Condition(Strict):
 class Model(Strict):
     """Where the network comes from and what its numbers mean.
 
-    Either `file` (ONNX) or `factory` ("module:function", called with the number of labels, and with
-    the number of conditions where there is a second head) with `weights`, or without
-    where it brings its own. `labels` is a list, or the name of a text file with one label a line.
+    Either `file` (ONNX, TorchScript or a torch.export program) or `factory` ("module:function",
+    called with the number of labels, and with the number of conditions where there is a second
+    head) with `weights`, or without where it brings its own. `labels` is a list, or the name of a
+    text file with one label a line.
     """
 
     file: Path | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,25 @@ def test_every_usual_form_loads_the_same_weights(mission: Mission, wrap: Any, zi
     assert not source.network.training
     loaded = source.network.state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in plain.items())
+
+
+def test_weights_that_a_gpu_held_are_loaded_without_one(mission: Mission) -> None:
+    plain = state()
+    saved(mission, plain)
+    path = mission.model.weights
+    assert path is not None
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    (index,) = (name for name in files if name.endswith("data.pkl"))
+    here, there = b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"
+    assert here in files[index]
+    files[index] = files[index].replace(here, there)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    source = open_source(mission)
+    assert isinstance(source, TorchSource)
+    assert all(torch.equal(source.network.state_dict()[key], value) for key, value in plain.items())
 
 
 @pytest.mark.parametrize("parallel", [False, True])
