@@ -58,6 +58,9 @@ class ModelSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        # A pattern is laid out in the second run, in memory that is touched anew: as dear as the
+        # first, and most sessions here live for a few dozen runs.
+        options.enable_mem_pattern = False
         written = "1" if kernels == "as_written" else "0"
         options.add_session_config_entry("session.disable_quant_qdq", written)
         for key, value in device.config.items():

@@ -24,14 +24,13 @@ from calibration.observe import Looker, Observer, subject_of
 from calibration.ranges import NAME as RANGES
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.shards import PartsLooker, Shard, observe_shard
-from converters.chain import check_out
 from converters.conversion import Progress
 from converters.floating import demand_something, probes, to_float
 from converters.frames import frames_to_split
 from converters.placement import place
 from converters.sources import open_source
 from converters.stages import Stopwatch
-from edge.contract.artifact import digest_json, write_json
+from edge.contract.artifact import demand_folder, digest_json, write_json
 from edge.contract.mission import Mission
 
 SCHEMA = "brakepoint.calibration/1"
@@ -119,7 +118,7 @@ def calibrate_mission(
         Missing: the model, the weights, frames or a package are not there.
         UsageError: what is there does not fit the mission, or the frames are not fit.
     """
-    check_out(out)
+    demand_folder(out)
     watch = Stopwatch()
     begun = _Begun.of(mission, watch, progress=progress)
     opened = lookers(begun.floating, begun.subject(mission)) if lookers else nullcontext()
@@ -148,7 +147,7 @@ def calibrate_shard(
     """Observes one shard of a mission's frames into `out`, for `merge_shards`. Returns how many
     frames it has. Raises as `calibrate_mission`.
     """
-    check_out(out)
+    demand_folder(out)
     begun = _Begun.of(mission, Stopwatch(), progress=progress)
     subject = begun.subject(mission, device)
     spec, threads = mission.model.preprocess_spec, mission.target.threads

@@ -11,7 +11,6 @@ one, or files that its reader refuses. Never decides what a failed gate means to
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,9 +33,9 @@ from converters.locked import (
 from converters.report import Report
 from converters.stages import Stages, Stopwatch
 from converters.store import Note, opened
-from edge.contract.artifact import json_file, replacing
+from edge.contract.artifact import demand_folder, json_file, replacing
 from edge.contract.mission import Mission
-from firmware_bridge.errors import Missing, NotTrusted, UsageError
+from firmware_bridge.errors import Missing, NotTrusted
 
 STORE = ".stages"
 
@@ -69,7 +68,7 @@ def convert(
         UsageError: what is there does not fit the mission, or cannot be converted; or another
             conversion is at work in `out`.
     """
-    check_out(out)
+    demand_folder(out)
     watch = Stopwatch()
     with watch.stage("read"):
         progress("read", 0, 0)
@@ -93,18 +92,6 @@ def convert(
             (out / name).unlink(missing_ok=True)
         store.prune()
     return report
-
-
-def check_out(out: Path) -> None:
-    """Refuses a folder that cannot be written, before the long work."""
-    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"cannot write to {out}",
-            expected="a folder, or the name of a new one",
-            found=f"{there} is {'not writable' if there.is_dir() else 'a file'}",
-            remedy="choose another folder: --out DIR",
-        )
 
 
 def _publish(out: Path, files: Mapping[str, bytes]) -> None:

@@ -2,22 +2,79 @@
 
 from __future__ import annotations
 
-from calibration.dataset.frames import frames_of
+from collections.abc import Sequence
+
+from calibration.dataset.declared import Declared, Use, declared
+from calibration.dataset.frames import RoadFrame, frames_of
 from calibration.dataset.splits import Split, split
 from calibration.sampling import in_quotas
 from edge.contract.mission import Mission
+from firmware_bridge.errors import UsageError
 
 
 def frames_to_split(mission: Mission) -> Split:
     """Frames held back, and those that may be calibrated on, by quotas of conditions; both sorted
-    by name, and no group is in both.
+    by name, and no group is in both. Where the data declare a split, its parts are taken.
     """
     everything = frames_of(mission)
     asked = mission.calibration
+    if (parted := declared(mission.data)) is not None:
+        return declared_split(
+            parted,
+            everything,
+            calibrate=asked.frames,
+            hold_back=asked.held_back,
+            seed=mission.data.seed,
+        )
     parts = split(
         everything, calibrate=asked.frames, hold_back=asked.held_back, seed=mission.data.seed
     )
     held_back = {frame.group for frame in parts.held_back}
     rest = [frame for frame in everything if frame.group not in held_back]
-    offered = in_quotas(rest, seed=mission.data.seed)[: asked.frames]
-    return Split(tuple(sorted(offered, key=lambda frame: frame.name)), parts.held_back)
+    offered = _first_in_quotas(rest, asked.frames, seed=mission.data.seed)
+    return Split(offered, parts.held_back)
+
+
+def declared_split(
+    parted: Declared, frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: int
+) -> Split:
+    """As many frames of the parts for it, by quotas of conditions.
+
+    Raises:
+        UsageError: a part is missing or too small, or the mission's own groups lie across parts.
+    """
+    calibration = _enough(parted, frames, "calibrate", least=calibrate)
+    held_back = _enough(parted, frames, "choose", least=hold_back)
+    groups = {frame.group for frame in held_back}
+    if shared := sorted(groups & {frame.group for frame in calibration}):
+        raise UsageError(
+            f"{parted.path} parts what data.group keeps together",
+            expected="whole groups on one side",
+            found=f"'{shared[0]}' in two parts",
+            remedy="lock the data with the same groups, and part them again",
+        )
+    return Split(
+        _first_in_quotas(calibration, calibrate, seed=seed),
+        _first_in_quotas(held_back, hold_back, seed=seed),
+    )
+
+
+def _enough(
+    parted: Declared, frames: Sequence[RoadFrame], use: Use, *, least: int
+) -> list[RoadFrame]:
+    found = parted.frames(frames, use)
+    if len(found) < least:
+        raise UsageError(
+            f"part '{parted.part_for(use)}' of {parted.path} is too small",
+            expected=f"{least} frames or more",
+            found=f"{len(found)}",
+            remedy="part the data otherwise, or ask for fewer: --set calibration.frames=N "
+            "--set calibration.held_back=N",
+        )
+    return found
+
+
+def _first_in_quotas(
+    frames: Sequence[RoadFrame], count: int, *, seed: int
+) -> tuple[RoadFrame, ...]:
+    return tuple(sorted(in_quotas(frames, seed=seed)[:count], key=lambda frame: frame.name))

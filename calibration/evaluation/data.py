@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from calibration.dataset.declared import declared
 from calibration.dataset.lock import SCHEMA as LOCK_SCHEMA
 from calibration.dataset.lock import read_lock
 from calibration.dataset.places import Place, place_at
@@ -68,8 +69,15 @@ def choose(
     """
     if data is None and mission.data.kind == "scenes":
         return _scenes(mission, scene_count, split, only)
+    parted = declared(mission.data) if data is None else None
     given = data if data is not None else str(mission.data.root)
+    if parted is not None:
+        given = str(mission.data.lock)
     place, entries, version, digests = _read(given)
+    if parted is not None:
+        place = place_at(str(mission.data.root))
+        entries = [replace(entry, split=parted.part_of.get(entry.name)) for entry in entries]
+        split = split or parted.part_for("judge")
     part, entries = _part(given, entries, split)
     classifies = mission.model.decode.kind == "classify"
     labelled = [e for e in entries if (e.label if classifies else e.boxes) is not None]

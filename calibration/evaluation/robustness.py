@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from calibration.evaluation.answers import Answer, Reading
 from calibration.evaluation.data import Chosen
 from calibration.evaluation.detection import AP50, detected, mean_ap
+from calibration.evaluation.grouping import Groups
 from calibration.evaluation.values import Fall
+from calibration.intervals import percentile_95, resamples
 from edge.contract.classify import HeadSpec
 from edge.contract.perception import BgrImage
 from firmware_bridge.errors import UsageError
@@ -64,19 +67,32 @@ def _listed(text: str) -> list[str]:
     return list(dict.fromkeys(one.strip() for one in text.split(",")))
 
 
-def score_of(
+def scores(
     reading: Reading, labels: Sequence[str], *, chosen: Chosen, answers: Sequence[Answer]
-) -> float | None:
-    """AP50, or accuracy: the figure that stands for the whole, as the tables have it."""
+) -> NDArray[np.float64]:
+    """AP50, or accuracy: the figure that stands for the whole, as the tables have it.
+
+    (1 + REPLICATES,): over all frames, then over resamples of whole groups, the same ones for
+    every set of answers to the same frames. NaN where it cannot be told.
+    """
+    weights = np.vstack([np.ones(len(answers)), resamples(Groups.named(answers).of)])
     main = reading.spec.main
     if isinstance(main, HeadSpec):
-        return float(np.mean([answer.said == answer.label for answer in answers]))
+        right = np.array([answer.said == answer.label for answer in answers], np.float64)
+        return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
     seen = detected(answers, labels, chosen.naming.judged, score_min=main.score_threshold)
-    value = float(mean_ap(seen.matches, np.ones((1, len(answers))), AP50)[0])
-    return value if np.isfinite(value) else None
+    return mean_ap(seen.matches, weights, AP50)
 
 
-def fall(change: Corrupted, score: float | None, clean: float | None) -> Fall:
-    """One row of the table."""
-    drop = None if score is None or clean is None else clean - score
-    return Fall(change.name, change.severity, score, drop)
+def fall(
+    change: Corrupted, clean: NDArray[np.float64], worse: NDArray[np.float64], *, groups: int
+) -> Fall:
+    """One row of the table, from `scores` without and with the change.
+
+    The interval is a paired cluster bootstrap: both scores on the same resamples of whole groups.
+    """
+    drops = clean - worse
+    score, drop = (float(one[0]) if np.isfinite(one[0]) else None for one in (worse, drops))
+    interval = None if drop is None else percentile_95(drops[1:], groups)
+    low, high = interval or (None, None)
+    return Fall(change.name, change.severity, score, drop, low, high)

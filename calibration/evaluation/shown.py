@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from calibration.evaluation.evaluate import Evaluation
-from calibration.evaluation.values import Figure, Row, Tables
+from calibration.evaluation.values import Fall, Figure, Row, Tables
 
 
 def show(console: Console, evaluation: Evaluation) -> None:
@@ -43,7 +43,9 @@ def show(console: Console, evaluation: Evaluation) -> None:
 
 
 def _robustness(tables: Tables) -> Table:
-    """Corruption by severity: the score, and below it how far it fell from the clean one."""
+    """Corruption by severity: the score, and below it how far it fell from the clean one, with its
+    95 % interval.
+    """
     title = f"{tables.score} by severity, and its fall from the clean frames"
     table = Table("corruption", title=title, title_justify="left")
     severities = sorted({fall.severity for fall in tables.robustness})
@@ -52,8 +54,16 @@ def _robustness(tables: Tables) -> Table:
     cells = {(fall.corruption, fall.severity): fall for fall in tables.robustness}
     for name in dict.fromkeys(fall.corruption for fall in tables.robustness):
         row = [cells[name, severity] for severity in severities]
-        table.add_row(name, *(f"{number(one.score)}\n[dim]{number(one.drop)}[/]" for one in row))
+        table.add_row(name, *(_fell(one) for one in row))
     return table
+
+
+def _fell(one: Fall) -> str:
+    """0.210 with 0.085 and 0.04-0.12 below it, or dashes."""
+    lines = [number(one.score), f"[dim]{number(one.drop)}[/]"]
+    if one.low is not None and one.high is not None:
+        lines.append(f"[dim]{one.low:.2f} to {one.high:.2f}[/]")
+    return "\n".join(lines)
 
 
 def table_of(title: str, rows: Sequence[Row]) -> Table:

@@ -77,12 +77,18 @@ class Spread:
 
 @dataclass(frozen=True)
 class Fall:
-    """The score under one corruption, and how far below the clean one; None: not known."""
+    """The score under one corruption, and how far below the clean one; None: not known.
+
+    Attributes:
+        low, high: 95 % interval of the drop.
+    """
 
     corruption: str
     severity: int
     score: float | None
     drop: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)

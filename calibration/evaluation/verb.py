@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 
 from calibration.cluster import connected
@@ -26,12 +28,12 @@ from calibration.evaluation.evaluate import (
     with_folds,
     written,
 )
-from calibration.evaluation.robustness import Corrupted, corruptions, fall, score_of
+from calibration.evaluation.robustness import Corrupted, corruptions, fall, scores
 from calibration.evaluation.shown import show
 from calibration.evaluation.worst import page_of
 from calibration.sessions import Kernels
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
-from edge.contract.artifact import write_atomic
+from edge.contract.artifact import demand_folder, write_atomic
 from edge.contract.conversion import judged_file
 from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
@@ -70,7 +72,8 @@ def evaluate(
         typer.Option(metavar="ROOT_OR_LOCK", help="labelled data set; default: the mission's"),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="part of it, or all; default: all but train")
+        str | None,
+        typer.Option(help="part of it, or all; default: data.split's test, else all but train"),
     ] = None,
     labels: Annotated[
         str | None, typer.Option(metavar="A,B", help="judge these labels alone")
@@ -100,6 +103,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a network on labelled frames: overall, by class, by condition, with intervals."""
+    if out is not None:
+        demand_folder(out)
     loaded = load_mission(mission, set_ or [])
     networks = _networks(loaded, converted, model, precision)
     reading = reading_of(loaded.model, threads=loaded.target.threads)
@@ -137,10 +142,14 @@ def evaluate(
             )
             for name, network in networks.items()
         }
+        clean = {
+            name: _scores(one, reading, found[name]) for name, one in evaluations.items() if changes
+        }
         for change in changes:
             worse = looked_at(change)
+            scored = {name: _scores(evaluations[name], reading, worse[name]) for name in worse}
             evaluations = {
-                name: _with_fall(one, change, reading, worse[name])
+                name: _with_fall(one, change, clean=clean[name], worse=scored[name])
                 for name, one in evaluations.items()
             }
         if out is not None:
@@ -189,14 +198,23 @@ def _judged(
     return Evaluation(mission, network, chosen, tables, digest_of(ordered))
 
 
+def _scores(evaluation: Evaluation, reading: Reading, found: list[Answer]) -> NDArray[np.float64]:
+    chosen = evaluation.chosen
+    labels = evaluation.mission.model.labels
+    return scores(reading, labels, chosen=chosen, answers=in_order(chosen, found))
+
+
 def _with_fall(
-    evaluation: Evaluation, change: Corrupted, reading: Reading, found: list[Answer]
+    evaluation: Evaluation,
+    change: Corrupted,
+    *,
+    clean: NDArray[np.float64],
+    worse: NDArray[np.float64],
 ) -> Evaluation:
     """The same evaluation with one more row of robustness."""
-    tables, chosen = evaluation.tables, evaluation.chosen
-    labels = evaluation.mission.model.labels
-    score = score_of(reading, labels, chosen=chosen, answers=in_order(chosen, found))
-    row = fall(change, score, tables.overall.figures[tables.score].value)
+    tables = evaluation.tables
+    groups = len({frame.group for frame in tables.frames})
+    row = fall(change, clean, worse, groups=groups)
     return replace(evaluation, tables=replace(tables, robustness=(*tables.robustness, row)))
 
 

@@ -8,7 +8,7 @@ mission's preprocess brings them to the network's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor, nn
 
 from calibration.dataset.arrays import PARTS, array_frames
+from calibration.dataset.declared import Declared, declared
 from calibration.dataset.frames import RoadFrame, data_digest
 from calibration.dataset.images import image_frames
 from calibration.dataset.trust import trust
@@ -33,9 +34,14 @@ JUDGED_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Labelled:
-    """A picture that can be read when it is needed, its label, its group and its part."""
+    """A picture that can be read when it is needed, its label, its group and its part.
+
+    Attributes:
+        record: its name in a lock.
+    """
 
     frame: RoadFrame
+    record: str
     label: int
     group: str
     part: str
@@ -49,8 +55,10 @@ class PictureTask:
         self._model, self._settings = mission.model, settings
         root, kind = mission.data.root, mission.data.kind
         assert root is not None  # the mission's own checks refuse these kinds without a root
-        labels = mission.model.labels
+        labels, parted = mission.model.labels, declared(mission.data)
         self._pictures = _of_arrays(root, labels) if kind == "arrays" else _of_folders(root, labels)
+        if parted is not None:
+            self._pictures = _of_split(parted, self._pictures)
         self._fitted: dict[int, BgrImage] = {}
         self._weights: Tensor | None = None
         rows = {
@@ -128,7 +136,10 @@ LABEL_SMOOTHING = 0.05
 
 
 def _of_arrays(root: Path, labels: Sequence[str]) -> list[Labelled]:
-    found = [Labelled(frame, frame.label, frame.group, frame.part) for frame in array_frames(root)]
+    found = [
+        Labelled(frame, frame.name, frame.label, frame.group, frame.part)
+        for frame in array_frames(root)
+    ]
     strange = sorted({one.label for one in found if not 0 <= one.label < len(labels)})
     if strange:
         raise UsageError(
@@ -138,6 +149,16 @@ def _of_arrays(root: Path, labels: Sequence[str]) -> list[Labelled]:
             remedy="name every label in model.labels, or correct the file (-1 is no label)",
         )
     return found
+
+
+def _of_split(parted: Declared, pictures: Sequence[Labelled]) -> list[Labelled]:
+    """The pictures that may be fitted on and chosen by; no others are so much as looked at."""
+    parts = {parted.part_for("fit"): "train", parted.part_for("choose"): "val"}
+    return [
+        replace(one, part=parts[part])
+        for one in pictures
+        if (part := parted.part_of.get(one.record, "")) in parts
+    ]
 
 
 def _of_folders(root: Path, labels: Sequence[str]) -> list[Labelled]:
@@ -161,7 +182,8 @@ def _of_folders(root: Path, labels: Sequence[str]) -> list[Labelled]:
                 )
             track = rest.rpartition("/")[0]
             group = f"{label}/{track}" if track else f"{part}/{frame.name}"
-            found.append(Labelled(frame, labels.index(label), group, part))
+            record = f"{part}/{frame.name}"
+            found.append(Labelled(frame, record, labels.index(label), group, part))
     return found
 
 

@@ -15,7 +15,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.errors import Missing, NotTrusted
+from firmware_bridge.errors import Missing, NotTrusted, UsageError
+
+
+def demand_folder(out: Path) -> None:
+    """Refuses an output folder that cannot be written (UsageError), before the long work."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"cannot write to {out}",
+            expected="a folder, or the name of a new one",
+            found=f"{there} is {'not writable' if there.is_dir() else 'a file'}",
+            remedy="choose another folder: --out DIR",
+        )
 
 
 @contextlib.contextmanager

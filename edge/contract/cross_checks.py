@@ -103,6 +103,10 @@ def _data_complete(raw: Raw) -> Iterator[Mistake]:
         yield "data.lock", "kind = 'scenes' is generated: there is nothing to lock"
     if (data.get("table") is None) != (data.get("group") is None):
         yield "data", "table and group go together"
+    if data.get("split") is not None and data.get("lock") is None:
+        yield "data.split", "is of locked data: name their lock in data.lock"
+    if data.get("split") is not None and rows(data.get("also")):
+        yield "data.split", "parts data.root alone: it does not go with data.also"
 
 
 def _further_data(raw: Raw) -> Iterator[Mistake]:

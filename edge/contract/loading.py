@@ -24,7 +24,14 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-PATH_KEYS = ("model.file", "model.weights", "model.labels", "data.root", "data.lock")
+PATH_KEYS = (
+    "model.file",
+    "model.weights",
+    "model.labels",
+    "data.root",
+    "data.lock",
+    "data.split",
+)
 """Keys that may hold a path; `model.labels` only where it is a string."""
 
 

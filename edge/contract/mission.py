@@ -180,7 +180,8 @@ class Data(Strict):
     kind "images": the pictures under `root`; with `table` (a CSV in `root` whose first column is
     the file name) and `group` (one of its columns, for example drive) whole groups are held back.
     kind "scenes": generated ones. kind "arrays": the labelled pictures of `train.npz` and `val.npz`
-    in `root` (see docs/training.md). `lock` is the dataset.lock.json that `root` must agree with.
+    in `root` (see docs/training.md). `lock` is the dataset.lock.json that `root` must agree with,
+    `split` the dataset.split.json that says which of its records may be fitted on and which judge.
     `also` are further folders of "images": a network that is to work in fog must see fog.
     """
 
@@ -189,6 +190,7 @@ class Data(Strict):
     table: str | None = None
     group: str | None = None
     lock: Path | None = None
+    split: Path | None = None
     also: tuple[FurtherFrames, ...] = ()
     seed: int = 0
 

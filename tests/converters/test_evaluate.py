@@ -221,9 +221,20 @@ def test_the_score_under_corruptions_is_told(
     ]
     clean = told(out)["overall"]["AP50"]["value"]
     assert all(row["drop"] == pytest.approx(clean - row["score"]) for row in rows)
+    assert rows[4]["low"] is None  # everything is lost in every resample: no spread is seen
     assert rows[4]["score"] < 0.5 * clean  # in the dark no cell is red any more
     assert call(mission, *given, "--corruptions", "locusts") == 2
     assert "locusts" in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_the_run(
+    mission: Path, road: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "out"
+    there.write_text("mine")
+    assert call(mission, "--model", tmp_path / "none.onnx", "--data", road, "--out", there) == 2
+    assert "cannot write to" in capsys.readouterr().err
+    assert there.read_text() == "mine"
 
 
 def test_some_severities_are_enough(
