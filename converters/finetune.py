@@ -16,7 +16,7 @@ import torch
 from calibration.ranges import NAME as RANGES
 from calibration.reuse import reuse
 from calibration.sessions import Floats
-from converters.chain import check_out, convert
+from converters.chain import convert
 from converters.damage import damage_measure
 from converters.finetuning.distillation import answer_loss
 from converters.finetuning.examples import Examples, examples_of, pictures_of
@@ -35,6 +35,7 @@ from converters.training.loop import repeatable
 from converters.training.recipe import Recipe
 from converters.training.records import curve_rows, now, write_record
 from converters.training.task import Advance
+from edge.contract.artifact import demand_folder
 from edge.contract.mission import Mission
 from firmware_bridge.errors import UsageError
 
@@ -89,7 +90,7 @@ def finetune(
         GateFailed: the loss left the finite numbers.
     """
     started = now()
-    check_out(out)
+    demand_folder(out)
     if out.resolve() == parent_folder.resolve():
         raise UsageError(
             "--out is the conversion to start from",
