@@ -35,14 +35,14 @@ from converters.inputs import (
     source_facts,
 )
 from converters.latency import Latency, machine, measure_latency
+from converters.lowerings.lower import Quantization, lower
 from converters.lowerings.proof import Agreement
-from converters.lowerings.strong import STRONG
 from converters.page.pictures import pictures_of
 from converters.page.render import render
 from converters.page.tables import worst_names
 from converters.parity import running
-from converters.placement import place
-from converters.quantized import Quantized, quantize, strongly_typed
+from converters.placement import Placement, place
+from converters.quantized import Quantized, quantize
 from converters.report import SCHEMA, TIMES, Artifact, Report
 from converters.stages import Made, Stage, Stages
 from edge.contract.artifact import digest_file, json_file
@@ -102,7 +102,7 @@ class Conversion:
         ranges = ranges_of(json.loads(observed.files[RANGES]), source=RANGES)
         quantized = self._quantize(floating, floated, ranges, observed, tuned=tuned)
         files = {FLOAT: floated.files[FLOAT], **quantized.files, RANGES: observed.files[RANGES]}
-        lowered = self._lower(files, ranges)
+        lowered = self._lower(files, ranges, quantized.facts.placement)
         judged = self._judge(files)
         timed = self._time(files)
         files = {**files, **lowered.files}
@@ -225,20 +225,27 @@ class Conversion:
         }
         return self._stages.run("quantize", Quantized, uses, work)
 
-    def _lower(self, files: Mapping[str, bytes], ranges: Ranges) -> Made[_Lowered]:
-        mission = self._mission
+    def _lower(
+        self, files: Mapping[str, bytes], ranges: Ranges, placement: Placement
+    ) -> Made[_Lowered]:
+        mission, frames = self._mission, self._inputs.frames
+        floating, int8 = (ModelProto.FromString(files[name]) for name in (FLOAT, INT8))
 
         def work(_: Path) -> tuple[_Lowered, dict[str, bytes]]:
-            self._progress("lowerings", 0, 0)
-            strong, agreement = strongly_typed(
-                mission, files, ranges.tensors, probes(mission, self._inputs.frames)
+            lowered = lower(
+                Quantization(floating, int8, placement),
+                probes(mission, frames),
+                [frame for frame in frames.calibration if frame.name in ranges.frames],
+                mission,
+                progress=self._progress,
             )
-            kept = {STRONG: strong.SerializeToString()} if agreement.agrees else {}
-            return _Lowered((agreement,)), kept
+            return _Lowered(lowered.agreements), lowered.files
 
         uses = {
             "files": _digests(files),
             "contract": self._contract,
+            "frames": self._inputs.calibration,
+            "asked": section_facts(mission, "calibration"),
             "threads": self._threads,
             "probes": self._probes(),
         }

@@ -1,5 +1,5 @@
-"""The stages that make int8.onnx and cpu.onnx of float.onnx and ranges, and strong.onnx of
-int8.onnx. Never judges them on held-back frames.
+"""The stage that makes int8.onnx and cpu.onnx of float.onnx and ranges. Never judges them on
+held-back frames.
 """
 
 from __future__ import annotations
@@ -12,18 +12,13 @@ from onnx import ModelProto
 from calibration.dataset.frames import RoadFrame
 from calibration.dataset.splits import spread
 from calibration.ranges import Range
-from calibration.sessions import Floats, ModelSession
-from converters.agreement import CPU, FLOAT, INT8
+from converters.agreement import CPU, INT8
 from converters.damage import damage_measure
 from converters.finetuning.tuned import Tuned
-from converters.lowerings.proof import Agreement, agreements
-from converters.lowerings.strong import to_strong
 from converters.mixed_precision import Search, better_bias, choose
-from converters.parity import running
 from converters.placement import Placement, place
 from converters.quantize import quantize_cpu, quantize_int8
 from converters.sensitivity import Judge, Progress
-from converters.sources import output_names
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
 
@@ -85,21 +80,3 @@ def quantize(
         threads=threads,
     ).quantized
     return {INT8: mixed.quantized, CPU: cpu}, Quantized(mixed.placement, mixed.search)
-
-
-def strongly_typed(
-    mission: Mission,
-    files: Mapping[str, bytes],
-    ranges: Mapping[str, Range],
-    pictures: Sequence[Floats],
-) -> tuple[ModelProto, Agreement]:
-    """The strongly typed form of int8.onnx, and whether it computes the same on `pictures`."""
-    strong = to_strong(
-        ModelProto.FromString(files[INT8]),
-        magnitudes={name: one.amax for name, one in ranges.items()},
-    )
-    threads = mission.target.threads
-    networks = {name: running(ModelSession(files[name], threads=threads)) for name in (FLOAT, INT8)}
-    lowered = running(ModelSession(strong.SerializeToString(), threads=threads))
-    (agreement,) = agreements(networks, {"strong": lowered}, list(pictures), output_names(mission))
-    return strong, agreement

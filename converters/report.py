@@ -123,7 +123,8 @@ class Report:
                 **{name: file.nodes for name, file in self.artifacts.items() if file.nodes},
             },
             "lowerings": {
-                one.lowering: {**asdict(one), "agrees": one.agrees} for one in self.lowerings
+                one.lowering: {**asdict(one), "agrees": one.agrees, "failures": one.failures}
+                for one in self.lowerings
             },
             "passes": [asdict(step) for step in self.passes],
             "quantized": {

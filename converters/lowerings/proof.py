@@ -1,10 +1,10 @@
-"""Proves on a CPU that the three lowerings say the same: one table of limits.
+"""Proves on a CPU that a lowering computes what `int8.onnx` computes: one table of what each owes.
 
-`int8.onnx` as written is the reference. Rounding differs between the forms (FP16 between the
-operators; a scale on every tensor), and near a step's edge it flips a step, so no fixed number of
-decibels fits every network. None may lie farther from float than the reference, and none may
-differ from the reference by more than two independent roundings of the same size do: 3 dB. Never
-converts.
+Three questions, each with a limit that follows from what a lowering is (docs/decisions, record of
+2026-11-24 on agreement). Is it the same computation, to the bit: operators, reads, scales? Where
+its numbers have another type: are they, layer by layer from the same codes, closer than one
+rounding at full scale? And is the whole no noisier towards float than two such networks? The first
+has no tolerance, so faults that numbers hide in the noise of INT8 are found. Never converts.
 """
 
 from __future__ import annotations
@@ -19,98 +19,115 @@ from firmware_bridge.errors import GateFailed
 
 REFERENCE, FLOAT = "int8.onnx", "float.onnx"
 
+STEPS_MAX = 127 * 2.0**-11
+"""Mean distance of codes made from the same codes: what FP16, with its 11 bits, may be off when it
+rounds once at INT8's full scale, a sixteenth of a step. Where errors are so large everywhere they
+add 8 % to the power of INT8's own rounding, a third of a decibel."""
 
-@dataclass(frozen=True)
-class Limit:
-    """What a lowering owes the reference, signal to noise in dB.
+WORSE_DB = 10.0 * math.log10(2.0)
+"""So much less signal to noise towards float than the reference has: noise of twice the power, as
+of two independent roundings in place of one."""
 
-    Attributes:
-        closer_db: its distance to the reference is so much less than float's to the reference;
-            -3 is that of two independent roundings, whose powers add up.
-        worse_db: it may be so much farther from float than the reference is.
-        enough_db: at and above this it agrees, whatever float says.
-    """
+INT8_DB = 20.0 * math.log10(2.0 * 127.0)
+"""Signal to noise, 48.1 dB, of values that fill INT8's steps evenly and are rounded once: amax^2/3
+over step^2/12. A reference closer to float owes it to luck, and no form owes as much."""
 
-    closer_db: float
-    worse_db: float
-    enough_db: float
-
-
-LIMITS: dict[str, Limit] = {
-    "strong": Limit(closer_db=-3.0, worse_db=1.0, enough_db=30.0),
-    "ranges": Limit(closer_db=3.0, worse_db=2.0, enough_db=30.0),
-}
-"""By lowering. Measured with everything in INT8: 39.6 dB, or 7 to 10 dB closer and at most 1 dB
-worse; YOLOX-nano with its worst layers in float, where less is left to be closer to: 0.1 dB farther
-from the reference than float is, and 0.03 dB worse."""
+TOLD = 5
+"""Differences that are named; the rest is counted."""
 
 
 @dataclass(frozen=True)
 class Agreement:
     """One lowering against the reference and float, over the same pictures.
 
-    Signal to noise in dB, infinite where outputs are equal in every bit.
+    Attributes:
+        differs: what it computes otherwise, in words; empty where it is the same to the bit.
+        steps, steps_at: mean distance in INT8 steps of the layer that is farthest from the
+            reference when both start from the same codes, and its tensor; None where the types are
+            the reference's own.
+        to_reference_db, to_float_db, reference_to_float_db: signal to noise of the whole, the worst
+            output; infinite where outputs are equal in every bit.
     """
 
     lowering: str
+    differs: tuple[str, ...]
+    steps: float | None
+    steps_at: str | None
     to_reference_db: float
     to_float_db: float
     reference_to_float_db: float
 
     @property
+    def failures(self) -> tuple[str, ...]:
+        """A sentence for everything that it owes and does not keep."""
+        failures = []
+        if self.differs:
+            more = len(self.differs) - TOLD
+            told = "; ".join(self.differs[:TOLD]) + (f"; and {more} more" if more > 0 else "")
+            failures.append(f"it is another computation: {told}")
+        if self.steps is not None and not self.steps <= STEPS_MAX:
+            failures.append(
+                f"'{self.steps_at}' is {self.steps:.3f} INT8 steps off from the same codes, more "
+                f"than {STEPS_MAX:.3f}: its numbers do not fit FP16"
+            )
+        if not self.to_float_db >= min(self.reference_to_float_db, INT8_DB) - WORSE_DB:
+            failures.append(
+                f"it has {self.to_float_db:.1f} dB towards float where {REFERENCE} has "
+                f"{self.reference_to_float_db:.1f}: more than twice its noise"
+            )
+        return tuple(failures)
+
+    @property
     def agrees(self) -> bool:
-        """Within its limit."""
-        limit = LIMITS[self.lowering]
-        if self.to_reference_db >= limit.enough_db:
-            return True
-        return (
-            self.to_reference_db >= self.reference_to_float_db + limit.closer_db
-            and self.to_float_db >= self.reference_to_float_db - limit.worse_db
-        )
+        """It keeps all that it owes."""
+        return not self.failures
 
 
-def agreements(
+def agreement(
+    lowering: str,
+    *,
+    differs: Sequence[str],
+    steps: Mapping[str, float] | None,
     networks: Mapping[str, Network],
-    lowerings: Mapping[str, Network],
+    lowered: Network,
     pictures: Sequence[Floats],
     names: Sequence[str],
-) -> list[Agreement]:
-    """How far each of `lowerings` (by a key of LIMITS) is from `networks` FLOAT and REFERENCE.
-
-    The worst of their outputs, named `names`, counts.
-    """
+) -> Agreement:
+    """How far a lowering is from `networks` FLOAT and REFERENCE; outputs are named `names`."""
     reference, original = networks[REFERENCE], networks[FLOAT]
 
     def db(wanted: Network, found: Network) -> float:
         snr = compare(wanted, found, pictures, names).snr_db
         return math.inf if snr is None else snr
 
-    apart = db(original, reference)
-    return [
-        Agreement(
-            lowering=name,
-            to_reference_db=db(reference, network),
-            to_float_db=db(original, network),
-            reference_to_float_db=apart,
-        )
-        for name, network in lowerings.items()
-    ]
+    at = None if not steps else max(steps, key=lambda name: _badness(steps[name]))
+    return Agreement(
+        lowering=lowering,
+        differs=tuple(differs),
+        steps=None if at is None or steps is None else steps[at],
+        steps_at=at,
+        to_reference_db=db(reference, lowered),
+        to_float_db=db(original, lowered),
+        reference_to_float_db=db(original, reference),
+    )
+
+
+def _badness(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 def demand(found: Sequence[Agreement]) -> None:
     """Refuses lowerings that do not agree.
 
     Raises:
-        GateFailed: the first that does not; a defect of ours, or a network that FP16 does not hold.
+        GateFailed: the first that does not; a defect of ours, or a network that it does not suit.
     """
     for one in found:
         if not one.agrees:
-            limit = LIMITS[one.lowering]
             raise GateFailed(
                 f"the lowering '{one.lowering}' does not compute what {REFERENCE} computes",
-                expected=f"{limit.enough_db:g} dB from it, or {limit.closer_db:g} dB more than the "
-                f"{one.reference_to_float_db:.1f} dB between it and float, and to float at most "
-                f"{limit.worse_db:g} dB less",
-                found=f"{one.to_reference_db:.1f} dB, and {one.to_float_db:.1f} dB to float",
+                expected=f"the same computation, at most {STEPS_MAX:.3f} steps apart in any layer, "
+                f"and at most {WORSE_DB:.1f} dB less towards float",
+                found="; ".join(one.failures),
                 remedy="do not build engines from it; report the network's operators as a defect",
             )

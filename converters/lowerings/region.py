@@ -1,4 +1,5 @@
-"""Lowering 3: no Q/DQ in the graph, a range for every tensor beside it; for calibration caches.
+"""Lowering 3: no Q/DQ in the graph (`implicit.onnx`), a range for every tensor beside it, in
+calibration caches; for DLA up to TensorRT 10.7, trtexec and DeepStream.
 
 Implicit INT8 and DLA take a scale from every tensor they touch, not only from those that carry a
 Q/DQ pair. The ranges of the pairs are kept; the rest were observed; operators that must see one
@@ -14,8 +15,9 @@ from onnx import ModelProto, NodeProto, helper
 
 from calibration.ranges import Range
 from converters.graph import Array, Graph, rebuilt, renamed
+from converters.lint.pairs import take_apart
 from converters.passes.shapes import infer_shapes
-from converters.patterns import GATES
+from converters.patterns import fused
 from converters.placement import Placement
 from converters.quantize import shared_ranges
 from converters.rules import (
@@ -27,7 +29,6 @@ from converters.rules import (
     moves_values,
     r1_scale,
     r2_weight_amax,
-    r5_inside_fusion,
 )
 from edge.engine.calibration_cache import CalibrationCache
 from edge.engine.releases import Release
@@ -74,7 +75,7 @@ def region_amax(
     known |= {name: seen.amax for name, seen in shared_ranges(placement, ranges).items()}
     members = region(model)
     group = {name: {name} for name in members}
-    for names in _equal(graph):
+    for names in must_be_equal(graph):
         joined = set().union(*(group[name] for name in names if name in group))
         for name in joined:
             group[name] = joined
@@ -93,6 +94,38 @@ def region_amax(
     return found
 
 
+def cache_differences(
+    model: ModelProto,
+    int8: ModelProto,
+    cache: CalibrationCache,
+    ranges: Mapping[str, Range],
+) -> tuple[str, ...]:
+    """What a cache says otherwise than `int8.onnx` and the observed ranges, in words, to the bit.
+
+    Every tensor of the region has a scale and no other; none is below that of its pair or its own
+    range, so that nothing is clipped that was not; none is a value that no tensor has by itself;
+    and what must be equal is.
+    """
+    scales = {name: float(np.float32(scale)) for name, scale in cache.scales.items()}
+    members = region(model)
+    own = {name: float(r1_scale(ranges[name].amax)) for name in members if name in ranges}
+    for pair in take_apart(int8).pairs:
+        if pair.kind == "activation":
+            own[pair.tensor] = max(float(pair.scale), own.get(pair.tensor, 0.0))
+    found = [f"'{name}' has no scale" for name in members if name not in scales]
+    found += [f"'{name}' is no tensor of the region" for name in scales if name not in members]
+    natural = {scale for name, scale in own.items() if scales.get(name) == scale}
+    for name, scale in scales.items():
+        if scale < own.get(name, 0.0):
+            found.append(f"scale {scale:.6g} of '{name}' is below its own {own[name]:.6g}")
+        elif scale not in natural:
+            found.append(f"scale {scale:.6g} of '{name}' is that of no tensor's range")
+    for names in must_be_equal(Graph(model)):
+        if len({scales[name] for name in names if name in scales}) > 1:
+            found.append(f"scales of '{names[0]}' and '{names[-1]}' are not equal")
+    return tuple(found)
+
+
 def to_cache(amax: Mapping[str, float], release: Release) -> CalibrationCache:
     """The calibration cache of the region for one release."""
     return CalibrationCache(release, {name: float(r1_scale(seen)) for name, seen in amax.items()})
@@ -103,12 +136,13 @@ def fake_quantized(
 ) -> ModelProto:
     """The float graph with every tensor of `scales` rounded to its INT8 steps, in plain arithmetic.
 
-    What implicit INT8 computes: tensors inside a fusion are never stored, and the graph's outputs
-    are float, so neither is rounded. Weights of the operators that the placement quantizes are
-    rounded by channel.
+    What implicit INT8 computes at its worst: every tensor is stored and rounded, also where a layer
+    that stays in float reads it. Not so the graph's outputs, nor what lies between an operator and
+    the one activation that works in place on it; a gate, x * sigmoid(x), reads a stored x on DLA.
+    Weights of the operators that the placement quantizes are rounded by channel.
     """
     graph = Graph(model)
-    spared = {*r5_inside_fusion(graph), *graph.outputs}
+    spared = {*_before_activation(graph), *graph.outputs}
     constants: dict[str, Array] = {
         "int8/low": np.asarray(-LEVELS - 1, np.float32),
         "int8/high": np.asarray(LEVELS, np.float32),
@@ -131,8 +165,8 @@ def fake_quantized(
     return infer_shapes(rebuilt(model, nodes=nodes, initializers=constants))
 
 
-def _equal(graph: Graph) -> Iterator[list[str]]:
-    """Tensors that must have one range."""
+def must_be_equal(graph: Graph) -> Iterator[list[str]]:
+    """Tensors that must have one range, an operator at a time; groups that share one are one."""
     for node in graph.nodes:
         floats = [name for name in node.input if graph.is_float(name)]
         taken = [name for name in floats if name not in graph.initializers]
@@ -140,16 +174,16 @@ def _equal(graph: Graph) -> Iterator[list[str]]:
             yield [node.input[0], *node.output]
         elif node.op_type in POOLING or node.op_type == "Concat":
             yield [*taken, *node.output]
-        elif node.op_type in ELEMENT_WISE and not _is_gate(graph, node):
+        elif node.op_type in ELEMENT_WISE:
             yield taken
 
 
-def _is_gate(graph: Graph, node: NodeProto) -> bool:
-    """x * sigmoid(x) is one fused activation: 0..1 as wide as x would leave the gate few steps."""
-    makers = [graph.producer.get(name) for name in node.input]
-    return node.op_type == "Mul" and any(
-        maker is not None and maker.op_type in GATES for maker in makers
-    )
+def _before_activation(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes:
+        if node.op_type in WEIGHTED:
+            made = fused(graph, node)
+            if len(made) == 2:  # its own and its activation's; a gate makes three
+                yield made[0]
 
 
 def _rounded_weights(graph: Graph, placement: Placement) -> dict[str, Array]:

@@ -21,6 +21,9 @@ from firmware_bridge.errors import DeviceFault, GateFailed, UsageError
 Tell = Callable[[str, int, int], None]
 """Called with the phase, how many of its steps are done, and how many there are."""
 
+OBEY = "OBEY_PRECISION_CONSTRAINTS"
+"""Without it the precision of a layer is a wish."""
+
 SEVERE = ("INTERNAL_ERROR", "ERROR", "WARNING")
 KEPT_MESSAGES = 50
 
@@ -59,11 +62,16 @@ def build_plan(
     *,
     model: bytes,
     cache: CalibrationCache | None,
+    kept_float: Sequence[str] = (),
     timing: bytes | None,
     workspace_bytes: int,
     tell: Tell,
 ) -> Built:
     """Builds one plan.
+
+    Args:
+        kept_float: weighted layers that must not be INT8, where ranges come from `cache`; a graph
+            with Q/DQ says so itself.
 
     Raises:
         UsageError: the release cannot do what is asked, or the network is not what it wants.
@@ -84,7 +92,10 @@ def build_plan(
     config.profiling_verbosity = probe.member("ProfilingVerbosity", "DETAILED")
     _profiles(builder, config, network, request)
     if cache is not None:
-        precision = set_ranges(probe, network, cache)
+        precision = set_ranges(probe, network, cache, kept_float=kept_float)
+        if kept_float:
+            config.set_flag(probe.member("BuilderFlag", OBEY))
+            flags.append(OBEY)
     else:
         precision = read_precision(probe, network)
     demand_int8(precision, model=request.source, expected=LOWERINGS[lowering])

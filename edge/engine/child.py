@@ -87,6 +87,7 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
         request,
         model=source.model.read_bytes(),
         cache=cache,
+        kept_float=source.kept_float,
         timing=_timing(request),
         workspace_bytes=request.workspace_bytes or workspace_bytes(free_bytes()),
         tell=tell,

@@ -1,12 +1,13 @@
 """What a parsed network will compute in INT8, read from the network itself before it is built.
 
 A build that was asked for INT8 and got a float graph ends here. What the built engine really does,
-only its inspector says (`inspector.py`). Changes nothing but dynamic ranges.
+only its inspector says (`inspector.py`). Changes nothing but dynamic ranges and the precision of
+layers that must not be INT8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from firmware_bridge.errors import UsageError
 WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
 CARRIERS = ("CAST", "SHUFFLE", "IDENTITY")
 """Layers that hand a value on; a Dequantize counts through them."""
+NEVER_INT8 = ("SOFTMAX", "TOPK", "UNARY", "REDUCE", "NMS", "NORMALIZATION")
+"""Layers whose results lose what matters in 256 steps (rule R9): they may lack a range."""
 SAME_RANGE = (*CARRIERS, "SLICE", "GATHER", "RESIZE", "POOLING")
 """Layers that a parser may add, whose output has the range of their input."""
 
@@ -87,18 +90,26 @@ def demand_int8(found: Precision, *, model: str, expected: str) -> None:
         )
 
 
-def set_ranges(probe: Probe, network: Any, cache: CalibrationCache) -> Precision:
-    """Gives every tensor of a network its range from a cache (implicit INT8).
+def set_ranges(
+    probe: Probe, network: Any, cache: CalibrationCache, *, kept_float: Collection[str]
+) -> Precision:
+    """Gives every tensor of a network its range from a cache (implicit INT8), and FP16 to the
+    weighted layers named in `kept_float`: without Q/DQ nothing else keeps them from INT8.
 
-    A tensor that the parser added takes the range of what it hands on; constants need none.
+    A tensor that the parser added takes the range of what it hands on; constants need none, nor
+    what is made by a layer whose results do not fit 256 steps.
 
     Raises:
-        UsageError: a tensor has no range; the release has no dynamic ranges.
+        UsageError: a tensor has no range; a layer to be kept is not there; the release has no
+            dynamic ranges.
     """
+    _keep_float(probe, network, kept_float)
     same = [probe.member("LayerType", name) for name in SAME_RANGE]
     constant = probe.member("LayerType", "CONSTANT")
     weighted = [probe.member("LayerType", name) for name in WEIGHTED]
     floats = [probe.member("DataType", name) for name in ("FLOAT", "HALF")]
+    never = [probe.member("LayerType", name) for name in NEVER_INT8]
+    exempt: set[str] = set()
     amax = {name: cache.amax(name) for name in cache.scales}
     tensors = [network.get_input(slot) for slot in range(network.num_inputs)]
     counted = 0
@@ -113,16 +124,37 @@ def set_ranges(probe: Probe, network: Any, cache: CalibrationCache) -> Precision
             if known is not None and layer.type in same:
                 amax.setdefault(tensor.name, known)
             tensors.append(tensor)
-    missing = [t.name for t in tensors if t.dtype in floats and t.name not in amax]
+            if layer.type in never:
+                exempt.add(tensor.name)
+    missing = [
+        t.name for t in tensors if t.dtype in floats and t.name not in amax and t.name not in exempt
+    ]
     if missing:
         raise UsageError(
             "the calibration cache does not cover the network",
             expected="a range for every tensor: without one the layer falls back to float",
             found=f"none for {len(missing)} of {len(tensors)} tensors: {', '.join(missing[:5])}",
-            remedy="give the folder of a conversion, whose cache belongs to its float.onnx",
+            remedy="give the folder of a conversion, whose cache belongs to its implicit.onnx",
         )
     for tensor in tensors:
         if tensor.name in amax:
             probe.attribute(tensor, "dynamic_range", of="ITensor")
             tensor.dynamic_range = (-amax[tensor.name], amax[tensor.name])
-    return Precision(weighted=counted, int8=counted, quantize_layers=0, in_float=())
+    kept = tuple(kept_float)
+    return Precision(counted, counted - len(kept), quantize_layers=0, in_float=kept)
+
+
+def _keep_float(probe: Probe, network: Any, names: Collection[str]) -> None:
+    weighted = [probe.member("LayerType", name) for name in WEIGHTED]
+    there = {layer.name: layer for layer in layers_of(network) if layer.type in weighted}
+    missing = sorted(set(names) - set(there))
+    if missing:
+        raise UsageError(
+            "a layer that must stay in float is not in the network",
+            expected=f"a convolution or the like named '{missing[0]}'",
+            found=f"{len(there)} others",
+            remedy="give the folder of a conversion, whose report belongs to its implicit.onnx",
+        )
+    for name in names:
+        probe.attribute(there[name], "precision", of="ILayer")
+        there[name].precision = probe.member("DataType", "HALF")

@@ -19,7 +19,7 @@ Lowering = Literal["qdq", "strong", "ranges"]
 LOWERINGS: dict[Lowering, str] = {
     "qdq": "Q/DQ on a float graph, INT8 and FP16 by builder flags",
     "strong": "strongly typed: Q/DQ and FP16 written into the graph",
-    "ranges": "a float graph and a range for every tensor, from a calibration cache",
+    "ranges": "a graph without Q/DQ and a range for every tensor, from a calibration cache",
 }
 
 MODULES: dict[Backend, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
@@ -95,7 +95,12 @@ BUILDERS: tuple[BuilderRow, ...] = (
     ),
 )
 
-CACHE_RELEASES = (Release(8, 6, 1), Release(10, 3, 0))
+CACHE_RELEASES = (
+    Release(8, 6, 1),
+    Release(8, 6, 2),  # JetPack 6.0
+    Release(10, 3, 0),  # JetPack 6.1 and 6.2
+    Release(10, 7, 0),  # the last with DLA before 11.4.1
+)
 """Releases that a conversion writes calibration caches for. Another release calibrates again at the
 sight of their header."""
 

@@ -12,21 +12,31 @@ from typing import Any
 
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.conversion import REPORT_SCHEMA
-from edge.engine.releases import Lowering, Release
+from edge.engine.releases import CACHE_RELEASES, LOWERINGS, Lowering, Release
 from firmware_bridge.errors import GateFailed, Missing, NotTrusted, UsageError
 
-FILES: dict[Lowering, str] = {"qdq": "int8.onnx", "strong": "strong.onnx", "ranges": "float.onnx"}
+IMPLICIT = "implicit.onnx"
+"""int8.onnx without its Q/DQ: not float.onnx, whose biases are not corrected."""
+
+FILES: dict[Lowering, str] = {"qdq": "int8.onnx", "strong": "strong.onnx", "ranges": IMPLICIT}
 """Lowering -> artifact of a conversion."""
 
 CONVERT = "convert again: brakepoint convert MISSION --out DIR"
+WITHOUT_DLA = "build for the GPU, without --dla: it takes another form"
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """The network to build, and the calibration cache beside it where the lowering is `ranges`."""
+    """The network to build, and what stands beside it where the lowering is `ranges`.
+
+    Attributes:
+        cache: the calibration cache.
+        kept_float: names of weighted operators that must not be INT8.
+    """
 
     model: Path
-    cache: Path | None
+    cache: Path | None = None
+    kept_float: tuple[str, ...] = ()
 
 
 def cache_name(release: Release) -> str:
@@ -40,7 +50,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
     Raises:
         Missing: the folder has no report or not the file; no such file.
         NotTrusted: a file is not the one that was judged.
-        GateFailed: the INT8 gates of the conversion failed.
+        GateFailed: the INT8 gates of the conversion failed, or this form does not agree.
         UsageError: a file by itself, where ranges are needed beside it.
     """
     if not source.is_dir():
@@ -54,17 +64,20 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
         if lowering == "ranges":
             raise UsageError(
                 f"{source} alone is not enough for DLA",
-                expected="the folder of a conversion, which holds float.onnx and "
+                expected=f"the folder of a conversion, which holds {IMPLICIT} and "
                 f"{cache_name(release)}",
                 found="a file",
                 remedy="brakepoint engine build DIR --dla --out FILE",
             )
-        return ModelSource(source, None)
+        return ModelSource(source)
     report = read_json(source / "report.json", REPORT_SCHEMA)
     try:
         _gates(report, source)
-        model = _vouched(report, source, FILES[lowering])
-        cache = _vouched(report, source, cache_name(release)) if lowering == "ranges" else None
+        model = _vouched(report, source, FILES[lowering], lowering)
+        if lowering != "ranges":
+            return ModelSource(model)
+        cache = _vouched(report, source, cache_name(release), lowering)
+        kept = tuple(str(left["node"]) for left in report["quantized"]["left_float"])
     except (KeyError, TypeError) as error:
         raise NotTrusted(
             f"{source / 'report.json'} is not whole",
@@ -72,7 +85,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
             found=f"{type(error).__name__}: {error}",
             remedy=CONVERT,
         ) from error
-    return ModelSource(model, cache)
+    return ModelSource(model, cache, kept)
 
 
 def _gates(report: dict[str, Any], folder: Path) -> None:
@@ -92,17 +105,24 @@ def _gates(report: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _vouched(report: dict[str, Any], folder: Path, name: str) -> Path:
+def _vouched(report: dict[str, Any], folder: Path, name: str, lowering: Lowering) -> Path:
     artifacts = report["artifacts"]
     if name not in artifacts:
+        failures = report.get("lowerings", {}).get(lowering, {}).get("failures", [])
+        if failures:
+            raise GateFailed(
+                f"the conversion in {folder} has no {name}: that form does not agree",
+                expected=f"{LOWERINGS[lowering]}, computing what int8.onnx computes",
+                found="; ".join(failures),
+                remedy=WITHOUT_DLA if lowering == "ranges" else f"see {folder / 'report.json'}",
+            )
         raise Missing(
             f"the conversion in {folder} has no {name}",
             expected=f"{name}, which this TensorRT wants",
             found=", ".join(artifacts),
-            remedy="build for the GPU, without --dla: convert does not write calibration caches yet"
+            remedy=f"caches are written for {', '.join(map(str, CACHE_RELEASES))}; {WITHOUT_DLA}"
             if name.endswith(".cache")
-            else f"see lowerings in {folder / 'report.json'}: a form that does not compute what "
-            "int8.onnx computes is not written",
+            else CONVERT,
         )
     found = digest_file(folder / name)
     if found != artifacts[name]["sha256"]:

@@ -21,14 +21,17 @@ import onnx
 import pytest
 
 from converters import chain
+from converters.lint.pairs import take_apart
 from converters.report import TIMES
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.conversion import choose_model
 from edge.contract.loading import load_mission
+from edge.engine.calibration_cache import read_cache
 from firmware_bridge.errors import NotTrusted
 
 FILES = (
-    *("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx"),
+    *("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx", "implicit.onnx"),
+    *(f"calibration-{release}.cache" for release in ("8.6.1", "8.6.2", "10.3.0", "10.7.0")),
     *("ranges.json", "convert.lock.json", "report.html", "report.json"),
 )
 
@@ -62,15 +65,31 @@ def copy(converted: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(converted, tmp_path / "copy"))
 
 
+def test_the_caches_hold_the_scales_of_int8_and_of_every_other_tensor(converted: Path) -> None:
+    pairs = take_apart(onnx.load(converted / "int8.onnx")).pairs
+    caches = [read_cache(path.read_bytes()) for path in sorted(converted.glob("*.cache"))]
+    assert [str(cache.release) for cache in caches] == ["10.3.0", "10.7.0", "8.6.1", "8.6.2"]
+    for cache in caches:
+        assert {"images", "a", "r", "map", "flat", "detections"} == set(cache.scales)
+        for pair in pairs:
+            if pair.kind == "activation":
+                assert cache.scales[pair.tensor] == pair.scale
+        assert cache.scales["map"] == cache.scales["flat"] == cache.scales["detections"]
+
+
 def test_all_files_and_a_report_of_what_is_in_them(converted: Path) -> None:
     assert sorted(published(converted)) == sorted(FILES)
     report = read_json(converted / "report.json", "brakepoint.report/1")
     for name, artifact in report["artifacts"].items():
         assert artifact["sha256"] == digest_file(converted / name)
         assert artifact["size"] == (converted / name).stat().st_size
-    for name in FILES[:4]:
+    for name in FILES[:5]:
         onnx.checker.check_model(onnx.load(converted / name), full_check=True)
     assert report["passed"]
+    assert {name: one["agrees"] for name, one in report["lowerings"].items()} == {
+        "strong": True,
+        "ranges": True,
+    }
     assert report["agreement"]["int8.onnx"]["of"] == 8
     assert len(report["calibration"]["frames"]) == 8
     assert not {*report["calibration"]["frames"]} & {*report["held_back"]["frames"]}

@@ -16,6 +16,7 @@ from calibration.observe import with_outputs
 from calibration.ranges import Range
 from calibration.sessions import ModelSession
 from converters.export import export
+from converters.lint.pairs import take_apart
 from converters.lowerings.region import to_observe
 from converters.lowerings.strong import to_strong
 from converters.parity import Network, running
@@ -39,6 +40,10 @@ class Lowered:
     ranges: dict[str, Range]
     int8: ModelProto
     strong: ModelProto
+
+    @property
+    def implicit(self) -> ModelProto:
+        return take_apart(self.int8).model
 
 
 def network(model: ModelProto) -> Network:

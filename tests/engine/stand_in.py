@@ -89,6 +89,7 @@ class ILayer(Strict):
             "type": kind,
             "num_inputs": len(inputs),
             "num_outputs": len(outputs),
+            "precision": None,
             "_inputs": inputs,
             "_outputs": outputs,
         }

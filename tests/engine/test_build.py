@@ -79,6 +79,7 @@ def folder(tmp_path: Path, road_lowered: Lowered) -> Path:
     amax = region_amax(road_lowered.floating, road_lowered.placement, road_lowered.ranges)
     files = {
         "float.onnx": road_lowered.floating.SerializeToString(),
+        "implicit.onnx": road_lowered.implicit.SerializeToString(),
         "int8.onnx": road_lowered.int8.SerializeToString(),
         "strong.onnx": road_lowered.strong.SerializeToString(),
         "calibration-10.3.0.cache": write_cache(to_cache(amax, parse_release("10.3.0"))),
@@ -88,6 +89,7 @@ def folder(tmp_path: Path, road_lowered: Lowered) -> Path:
     report = {
         "schema": "brakepoint.report/1",
         "gates": [],
+        "quantized": {"left_float": []},
         "artifacts": {
             name: {"sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
         },
@@ -162,6 +164,12 @@ def test_a_folder_gives_each_release_its_lowering(
     assert "DLA fallback" in shown.stdout
     site = stand_in("tensorrt-8.6.1", dla_cores=2)
     refused(engine("build", folder, "--out", plan, "--dla", path=site), 3, "calibration-8.6.1")
+    report = json.loads((folder / "report.json").read_text())
+    del report["artifacts"]["implicit.onnx"]
+    report["lowerings"] = {"ranges": {"failures": ["it has 3.0 dB towards float"]}}
+    (folder / "report.json").write_text(json.dumps(report))
+    site = stand_in("tensorrt-10.3.0", dla_cores=2)
+    refused(engine("build", folder, "--out", plan, "--dla", path=site), 1, "3.0 dB towards float")
     assert json.loads(engine("inspect", plan, "--json").stdout)["release"] == "10.3.0", "as it was"
 
 

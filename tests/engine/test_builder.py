@@ -38,9 +38,10 @@ def build(
     cache: CalibrationCache | None = None,
     model: bytes | None = None,
     timing: bytes | None = None,
+    kept_float: tuple[str, ...] = (),
 ) -> Built:
     row = row_of(trt, request)
-    graphs = {"qdq": net.int8, "strong": net.strong, "ranges": net.floating}
+    graphs = {"qdq": net.int8, "strong": net.strong, "ranges": net.implicit}
     lowering = lowering_for(row, request)
     return build_plan(
         Probe(trt, request.backend, parse_release(trt.__version__)),
@@ -48,6 +49,7 @@ def build(
         request,
         model=graphs[lowering].SerializeToString() if model is None else model,
         cache=cache,
+        kept_float=kept_float,
         timing=timing,
         workspace_bytes=WORKSPACE,
         tell=lambda *_: None,
@@ -124,6 +126,27 @@ def test_dla_gets_a_range_for_every_tensor_and_reports_its_fallback(
     dla = built.facts["dla"]
     assert {row["type"] for row in dla["fallback"]} == {"SHUFFLE", "RESIZE"}
     assert 0 < len(dla["fallback"]) < dla["layers"]
+
+
+@pytest.mark.parametrize("release", ["8.6.1", "10.3.0"])
+def test_layers_that_stay_in_float_are_kept_from_int8_on_dla(
+    release: str, road_lowered: Lowered
+) -> None:
+    """Without Q/DQ a range is all that INT8 needs: nothing else would keep them in float."""
+    trt = StandIn(f"tensorrt-{release}", dla_cores=1)
+    kept = [node.name for node in road_lowered.implicit.graph.node if node.op_type == "Conv"][3:5]
+    request, cache = replace(REQUEST, dla_core=0), cache_of(road_lowered, release)
+    built = build(trt, road_lowered, request, cache=cache, kept_float=tuple(kept))
+    assert trt.told("precision") == [(trt.DataType.HALF,)] * 2
+    assert ("OBEY_PRECISION_CONSTRAINTS",) in trt.told("set_flag")
+    assert built.facts["builder_flags"] == [
+        *("INT8", "FP16", "OBEY_PRECISION_CONSTRAINTS", "GPU_FALLBACK")
+    ]
+    assert built.facts["precision"]["in_float"] == tuple(kept)
+    assert built.facts["precision"]["int8"] == 22
+    with pytest.raises(UsageError, match="is not in the network") as caught:
+        build(trt, road_lowered, request, cache=cache, kept_float=("conv_of_another_network",))
+    assert "conv_of_another_network" in caught.value.expected
 
 
 def test_a_tensor_without_a_range_is_refused_by_name(road_lowered: Lowered) -> None:

@@ -1,0 +1,183 @@
+"""The stage that makes every further form of `int8.onnx`, proves each on a CPU and keeps only those
+that agree: strong.onnx; implicit.onnx with a calibration cache a release.
+
+What does not agree is not written, and the agreement says why. Never judges on held-back frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from calibration.dataset.frames import RoadFrame
+from calibration.observe import Progress, observe
+from calibration.ranges import Range, range_of
+from calibration.sessions import Floats, ModelSession
+from converters.agreement import FLOAT, INT8
+from converters.lint.pairs import Apart, take_apart
+from converters.lowerings.halves import rounding_halves
+from converters.lowerings.proof import Agreement, agreement
+from converters.lowerings.region import (
+    cache_differences,
+    fake_quantized,
+    region_amax,
+    to_cache,
+    to_observe,
+)
+from converters.lowerings.same import differences
+from converters.lowerings.steps import steps_apart
+from converters.lowerings.strong import STRONG, to_strong
+from converters.parity import Network, running
+from converters.placement import Placement
+from converters.quantize import quantize_int8
+from converters.rules import LEVELS
+from converters.sources import output_names
+from edge.contract.mission import Mission
+from edge.engine.calibration_cache import read_cache, write_cache
+from edge.engine.releases import CACHE_RELEASES
+from edge.engine.source_file import IMPLICIT, cache_name
+
+AUTO_IS = "percentile"
+"""The method for tensors that no pair stands on, where each pair chose its own."""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What was quantized: float.onnx, int8.onnx, and where INT8 went. Its ranges are read off its
+    pairs: whatever was done to the network on the way, they belong to it."""
+
+    floating: ModelProto
+    int8: ModelProto
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The files of the forms that agree, and every form's agreement."""
+
+    files: dict[str, bytes]
+    agreements: tuple[Agreement, ...]
+
+
+def lower(
+    done: Quantization,
+    pictures: Sequence[Floats],
+    calibration: Sequence[RoadFrame],
+    mission: Mission,
+    *,
+    progress: Progress,
+) -> Lowered:
+    """Makes and proves each form on `pictures`.
+
+    Args:
+        calibration: the frames that the ranges were taken from.
+
+    Raises:
+        UsageError: the network puts NaN or infinity into a tensor.
+        Missing: a frame cannot be read.
+    """
+    proof = _Proof(done, pictures, output_names(mission), mission.target.threads)
+    apart = take_apart(done.int8)
+    ranges = _ranges_of_region(apart, calibration, mission, progress)
+    progress("strong.onnx", 0, 0)
+    strong, strong_agrees = _strong(done, ranges, proof)
+    files = {STRONG: strong.SerializeToString()} if strong_agrees.agrees else {}
+    progress("calibration caches", 0, 0)
+    caches, implicit_agrees = _implicit(done, apart, ranges, proof)
+    if implicit_agrees.agrees:
+        # From int8.onnx, not float.onnx: biases may be corrected, channels balanced.
+        files |= {IMPLICIT: apart.model.SerializeToString(), **caches}
+    return Lowered(files, (strong_agrees, implicit_agrees))
+
+
+class _Proof:
+    """The networks that forms are held against."""
+
+    def __init__(
+        self, done: Quantization, pictures: Sequence[Floats], names: Sequence[str], threads: int
+    ) -> None:
+        self.pictures, self.threads = pictures, threads
+        self._names = names
+        self._networks = {FLOAT: self._running(done.floating), INT8: self._running(done.int8)}
+
+    def agreement(
+        self,
+        lowering: str,
+        runs: ModelProto,
+        *,
+        differs: Sequence[str],
+        steps: Mapping[str, float] | None,
+    ) -> Agreement:
+        """Of the form that computes as `runs` does."""
+        return agreement(
+            lowering,
+            differs=differs,
+            steps=steps,
+            networks=self._networks,
+            lowered=self._running(runs),
+            pictures=self.pictures,
+            names=self._names,
+        )
+
+    def _running(self, model: ModelProto) -> Network:
+        return running(ModelSession(model.SerializeToString(), threads=self.threads))
+
+
+def _strong(
+    done: Quantization, ranges: Mapping[str, Range], proof: _Proof
+) -> tuple[ModelProto, Agreement]:
+    seen = {name: max(one.amax, -one.lowest, one.highest) for name, one in ranges.items()}
+    strong = to_strong(done.int8, magnitudes=seen)
+    runs = rounding_halves(strong)
+    steps = steps_apart(done.int8, runs, proof.pictures, threads=proof.threads)
+    differs = differences(done.int8, strong)
+    return strong, proof.agreement("strong", runs, differs=differs, steps=steps)
+
+
+def _implicit(
+    done: Quantization, apart: Apart, ranges: Mapping[str, Range], proof: _Proof
+) -> tuple[dict[str, bytes], Agreement]:
+    amax = region_amax(apart.model, done.placement, ranges)
+    caches = {
+        cache_name(release): write_cache(to_cache(amax, release)) for release in CACHE_RELEASES
+    }
+    differs = list(differences(done.int8, quantize_int8(apart.model, done.placement, ranges)))
+    for name, data in caches.items():
+        read = read_cache(data)
+        told = cache_differences(apart.model, done.int8, read, ranges)
+        differs += [f"{name}: {one}" for one in told]
+    simulated = fake_quantized(apart.model, done.placement, read.scales)
+    return caches, proof.agreement("ranges", simulated, differs=differs, steps=None)
+
+
+def _ranges_of_region(
+    apart: Apart, calibration: Sequence[RoadFrame], mission: Mission, progress: Progress
+) -> dict[str, Range]:
+    """Those of the pairs, and those of the region's other tensors from the same frames."""
+    paired = ranges_of_pairs(apart)
+    asked = mission.calibration
+    method = AUTO_IS if asked.method == "auto" else asked.method
+    seen = observe(
+        apart.model,
+        [name for name in to_observe(apart.model) if name not in paired],
+        calibration,
+        preprocess_spec=mission.model.preprocess_spec,
+        threads=mission.target.threads,
+        progress=progress,
+    )
+    return paired | {
+        name: range_of(histogram, method=method, percentile=asked.percentile)
+        for name, histogram in seen.histograms.items()
+    }
+
+
+def ranges_of_pairs(apart: Apart) -> dict[str, Range]:
+    """What each activation's pair covers, to the bit: 127 of its steps."""
+    amax: dict[str, float] = {}
+    for pair in apart.pairs:
+        if pair.kind == "activation":
+            covers = float(pair.scale) * LEVELS
+            amax[pair.tensor] = max(covers, amax.get(pair.tensor, 0.0))
+    return {name: Range(a, -a, a, -a, a, 0) for name, a in amax.items()}
