@@ -25,7 +25,7 @@ from calibration.ranges import NAME as RANGES
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.shards import PartsLooker, Shard, observe_shard
 from converters.conversion import Progress
-from converters.floating import demand_something, probes, to_float
+from converters.floating import to_float
 from converters.frames import frames_to_split
 from converters.placement import place
 from converters.sources import open_source
@@ -89,10 +89,8 @@ class _Begun:
             source, frames = open_source(mission), frames_to_split(mission)
         with watch.stage("float"):
             progress("float.onnx", 0, 0)
-            floating, _ = to_float(source, mission, probes(mission, frames))
-        placement = place(floating)
-        demand_something(placement, mission)
-        return cls(floating, tuple(placement.pairs), frames.calibration)
+            floating, _ = to_float(source, mission, frames, progress=progress)
+        return cls(floating, tuple(place(floating).pairs), frames.calibration)
 
     def subject(self, mission: Mission, device: Device = CPU) -> Subject:
         """What is looked at."""

@@ -26,7 +26,7 @@ from calibration.sessions import ModelSession
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, Judgement, judge
 from converters.context import context_of
 from converters.finetuning.tuned import Tuned
-from converters.floating import Floating, demand_something, probes, to_float
+from converters.floating import Floating, probes, to_float
 from converters.gates import Measured, judge_gates
 from converters.inputs import (
     Inputs,
@@ -123,6 +123,7 @@ class Conversion:
             opset=mission.precision.opset,
             artifacts={name: _artifact(name, data) for name, data in files.items()},
             passes=floated.facts.steps,
+            balance=floated.facts.balance,
             placement=quantized.facts.placement,
             search=quantized.facts.search,
             method=ranges.method,
@@ -150,14 +151,14 @@ class Conversion:
 
         def work(_: Path) -> tuple[Floating, dict[str, bytes]]:
             self._progress("float.onnx", 0, 0)
-            model, facts = to_float(source, mission, probes(mission, frames))
-            demand_something(place(model), mission)
+            model, facts = to_float(source, mission, frames, progress=self._progress)
             return facts, {FLOAT: model.SerializeToString()}
 
         uses = {
             "source": source_facts(source),
             "contract": self._contract,
-            "opset": mission.precision.opset,
+            "frames": self._inputs.calibration,
+            "asked": section_facts(mission, "precision", "calibration", "model"),
             "threads": self._threads,
             "probes": self._probes(),
         }

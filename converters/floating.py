@@ -4,18 +4,19 @@ from. Never decides whether it is near enough.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from onnx import ModelProto
 
 from calibration.dataset.splits import Split
+from calibration.observe import Progress
 from calibration.sessions import CannotRun, Floats, ModelSession
+from converters.balance import Balance, balanced
 from converters.export import export
 from converters.parity import Parity, compare, network_of, running
 from converters.passes.chain import PassResult, passes, run_passes
-from converters.placement import Placement
+from converters.placement import Placement, place
 from converters.sources import (
     OnnxSource,
     Source,
@@ -36,25 +37,27 @@ class Floating:
     Attributes:
         source_nodes: of a source that was a graph already.
         steps: what each pass did.
+        balance: what equalization was worth, where it was tried.
         parity: of source and float.onnx.
     """
 
     source_nodes: int | None
     steps: tuple[PassResult, ...]
+    balance: Balance | None
     parity: Parity
 
 
 def to_float(
-    source: Source, mission: Mission, pictures: Sequence[Floats]
+    source: Source, mission: Mission, frames: Split, *, progress: Progress
 ) -> tuple[ModelProto, Floating]:
-    """float.onnx of a source, proved on `pictures` (1, 3, H, W) float32.
+    """float.onnx of a source, proved on `probes` of the frames; equalized where INT8 gains by it.
 
     Raises:
-        UsageError: the source does not take such pictures, or puts out what the mission does not
-            read.
+        UsageError: the source does not take such pictures, puts out what the mission does not
+            read, or has nothing that can be quantized.
     """
     shape, names = picture_shape(mission), output_names(mission)
-    pictures = list(pictures)
+    pictures = probes(mission, frames)
     try:
         original = network_of(source, mission)
         # Refuses other outputs before the long work.
@@ -63,7 +66,9 @@ def to_float(
             source.model if isinstance(source, OnnxSource) else export(source.network, shape, names)
         )
         model, steps = run_passes(exported, passes(mission.precision.opset, shape, names), pictures)
-        session = ModelSession(model.SerializeToString(), threads=mission.target.threads)
+        demand_something(place(model), mission)
+        better = balanced(model, mission, frames.calibration, progress=progress)
+        session = ModelSession(better.model.SerializeToString(), threads=mission.target.threads)
         parity = compare(original, running(session), pictures, names)
     except CannotRun as error:
         raise UsageError(
@@ -73,7 +78,7 @@ def to_float(
             remedy="correct model.input in the mission, or export the network again",
         ) from error
     nodes = len(source.model.graph.node) if isinstance(source, OnnxSource) else None
-    return model, Floating(nodes, tuple(steps), parity)
+    return better.model, Floating(nodes, (*steps, *better.steps), better.balance, parity)
 
 
 def probes(mission: Mission, frames: Split) -> list[Floats]:

@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
+from converters.balance import Balance
 from converters.gates import GateResult
 from converters.latency import Latency
 from converters.lowerings.proof import Agreement
@@ -64,6 +65,7 @@ class Report:
     opset: int
     artifacts: Mapping[str, Artifact]
     passes: tuple[PassResult, ...]
+    balance: Balance | None
     placement: Placement
     search: Search | None
     method: str
@@ -127,6 +129,7 @@ class Report:
                 for one in self.lowerings
             },
             "passes": [asdict(step) for step in self.passes],
+            "equalization": _equalization(self.balance),
             "quantized": {
                 "operators": placed.quantized_ops,
                 "activation_pairs": len(placed.pairs),
@@ -174,6 +177,10 @@ def _parity(parity: Parity) -> dict[str, Any]:
         "pictures": parity.pictures,
         "outputs": {name: asdict(output) for name, output in parity.outputs.items()},
     }
+
+
+def _equalization(balance: Balance | None) -> dict[str, Any] | None:
+    return None if balance is None else {**asdict(balance), "taken": balance.taken}
 
 
 def _search(search: Search) -> dict[str, Any]:
