@@ -19,6 +19,7 @@ from edge.runtime.faults import FaultLog
 from edge.runtime.loop import Turn, effective_in
 from edge.runtime.scene_log import SceneLog
 from edge.runtime.sources import SourceInfo
+from edge.runtime.time_to_contact import Evidence
 from edge.runtime.timeline import Stamp, Timeline
 from edge.runtime.tracker import Track
 from firmware_bridge.codec import Action, Mode
@@ -42,7 +43,8 @@ class Effective:
 
 @dataclass(frozen=True)
 class TrackSpan:
-    """One track's life in seconds of the clip, and the least time to contact it came to."""
+    """One track's life in seconds of the clip, and the least time to contact it came to, with what
+    that was measured from."""
 
     id: int
     label: str
@@ -50,6 +52,7 @@ class TrackSpan:
     last_s: float
     hits: int
     least_time_to_contact_s: float
+    least_from: Evidence
 
 
 class Chronicle:
@@ -136,10 +139,10 @@ class Chronicle:
         assert last is not None
         label = self._labels[track.label]
         before = self.tracks.get(track.id)
-        least = track.time_to_contact_s
-        if before is not None:
-            least = min(least, before.least_time_to_contact_s)
-        self.tracks[track.id] = TrackSpan(track.id, label, first, last, track.hits, least)
+        least, source = track.time_to_contact_s, track.contact_from
+        if before is not None and before.least_time_to_contact_s < least:
+            least, source = before.least_time_to_contact_s, before.least_from
+        self.tracks[track.id] = TrackSpan(track.id, label, first, last, track.hits, least, source)
         if len(self.tracks) > _KEPT:
             del self.tracks[next(iter(self.tracks))]
 

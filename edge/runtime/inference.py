@@ -150,7 +150,10 @@ class Inference:
         if isinstance(perception, Known):
             height, width = frame.image.shape[:2]
             tracks = self._tracker.update(
-                perception.detections, frame.captured_ns, frame_size=(width, height)
+                perception.detections,
+                frame.captured_ns,
+                frame_size=(width, height),
+                image=frame.image,
             )
             stages.lap("track")
         return Result(frame, perception, tracks, stages.ms)

@@ -129,6 +129,7 @@ class RunReport:
                     "seconds": round(track.last_s - track.first_s, 3),
                     "hits": track.hits,
                     "least_time_to_contact_s": _finite(track.least_time_to_contact_s),
+                    "least_from": track.least_from,
                 }
                 for track in self.tracks
             ],

@@ -1,9 +1,9 @@
-"""Time to contact of one track from how fast its box grows: tau = size / (d size / dt).
+"""Time to contact of one track from how fast it grows: tau = size / (d size / dt).
 
 Under a constant closing speed the inverse of a size is linear in time, so a straight line through
 the inverse sizes of the last moments is not bent by the approach (docs/decisions/0007). How far
 sizes lie from that line says how much of its slope to believe. Needs neither camera calibration nor
-speed and knows no distance; never says "closing" of a slope that the boxes' jitter may have made.
+speed and knows no distance; never says "closing" of a slope that the sizes' jitter may have made.
 """
 
 from __future__ import annotations
@@ -13,12 +13,24 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
 Box = tuple[float, float, float, float]
 Sample = tuple[float, float]
 """Seconds and size in pixels."""
 
 NOT_CLOSING = math.inf
+
+Evidence = Literal["pixels", "boxes", "both"]
+"""What a time to contact was measured from: the object's pixels, the sizes of its boxes, both."""
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Seconds until the object is here, inf where it does not surely come closer."""
+
+    time_s: float
+    measured_from: Evidence
 
 
 @dataclass(frozen=True)
@@ -94,40 +106,49 @@ class SizeHistory:
             if low <= margin or high >= limit - margin or high - low < 1.0:
                 continue
             sizes.append((at_s, high - low))
-            self._forget(sizes, at_s)
+            forget(sizes, at_s, self._settings)
 
-    def _forget(self, sizes: deque[Sample], at_s: float) -> None:
-        """Leaves the window, and of a slow camera as many as a line needs."""
-        settings = self._settings
-        while sizes[0][0] < at_s - settings.window_s and (
-            len(sizes) > settings.samples_kept or sizes[0][0] < at_s - settings.window_max_s
-        ):
-            sizes.popleft()
+    def rate(self, now_s: float) -> Rate | None:
+        """The closing rate now, by both sides; None where there is too little to tell."""
+        height = closing_rate(self._heights, now_s, self._settings)
+        return _joined(height, closing_rate(self._widths, now_s, self._settings))
 
     def time_to_contact_s(self, now_ns: int) -> float:
         """Seconds from `now_ns` until the size is without bound; inf where it does not surely
         grow."""
-        now_s = now_ns / 1e9
-        rate = _joined(self._rate(self._heights, now_s), self._rate(self._widths, now_s))
-        if rate is None or rate.value <= self._settings.significance * math.sqrt(rate.variance):
-            return NOT_CLOSING
-        return 1.0 / rate.value
+        return time_of(self.rate(now_ns / 1e9), self._settings)
 
-    def _rate(self, sizes: Sequence[Sample], now_s: float) -> Rate | None:
-        """The closing rate now; None where there is too little to tell."""
-        settings = self._settings
-        if len(sizes) < settings.samples_min or sizes[-1][0] < now_s - settings.stale_s:
-            return None
-        if sizes[-1][0] - sizes[0][0] < settings.span_min_s:
-            return None
-        sizes = list(sizes)  # slices below
-        rough = _resistant(sizes, now_s)
-        if rough is None:
-            return None
-        usual = median(abs(rough.apart(sample)) for sample in sizes)
-        limit = settings.outlier * max(usual, settings.jitter / 2.0)
-        kept = [sample for sample in sizes if abs(rough.apart(sample)) <= limit]
-        return _least_squares(kept, rough, settings)
+
+def forget(sizes: deque[Sample], at_s: float, settings: ClosingSettings) -> None:
+    """Leaves the window, and of a slow camera as many as a line needs."""
+    while sizes[0][0] < at_s - settings.window_s and (
+        len(sizes) > settings.samples_kept or sizes[0][0] < at_s - settings.window_max_s
+    ):
+        sizes.popleft()
+
+
+def time_of(rate: Rate | None, settings: ClosingSettings) -> float:
+    """Seconds to contact at this rate; NOT_CLOSING where it may be no rate at all."""
+    if rate is None or rate.value <= settings.significance * math.sqrt(rate.variance):
+        return NOT_CLOSING
+    return 1.0 / rate.value
+
+
+def closing_rate(sizes: Sequence[Sample], now_s: float, settings: ClosingSettings) -> Rate | None:
+    """The closing rate by the sizes within the window, in any unit; None where there is too little
+    to tell."""
+    if len(sizes) < settings.samples_min or sizes[-1][0] < now_s - settings.stale_s:
+        return None
+    if sizes[-1][0] - sizes[0][0] < settings.span_min_s:
+        return None
+    sizes = list(sizes)  # slices below
+    rough = _resistant(sizes, now_s)
+    if rough is None:
+        return None
+    usual = median(abs(rough.apart(sample)) for sample in sizes)
+    limit = settings.outlier * max(usual, settings.jitter / 2.0)
+    kept = [sample for sample in sizes if abs(rough.apart(sample)) <= limit]
+    return _least_squares(kept, rough, settings)
 
 
 ARRIVED = Rate(1e3, 1.0)
@@ -184,8 +205,13 @@ def _joined(height: Rate | None, width: Rate | None) -> Rate | None:
     swing of legs do not change."""
     if height is None or width is None:
         return height or width
-    if abs(height.value - width.value) > 3.0 * math.sqrt(height.variance + width.variance):
-        return height
-    weights = 1.0 / height.variance, 1.0 / width.variance
-    value = (height.value * weights[0] + width.value * weights[1]) / sum(weights)
+    return weighted(height, width) or height
+
+
+def weighted(one: Rate, other: Rate) -> Rate | None:
+    """Two measurements of one rate by their variances; None where they disagree."""
+    if abs(one.value - other.value) > 3.0 * math.sqrt(one.variance + other.variance):
+        return None
+    weights = 1.0 / one.variance, 1.0 / other.variance
+    value = (one.value * weights[0] + other.value * weights[1]) / sum(weights)
     return Rate(value, 1.0 / sum(weights))

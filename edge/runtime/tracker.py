@@ -1,8 +1,9 @@
 """Joins detections of successive frames into tracks that keep their id across short gaps.
 
 Greedy overlap with boxes predicted at constant velocity, in time rather than in frames, so that
-dropped frames cost nothing but time. Knows nothing of rules, and never invents a detection: a track
-that the newest frame did not show says so in `missed_frames`.
+dropped frames cost nothing but time. Measures times to contact from pixels where it is given the
+frames, else from boxes alone; each track says which. Knows nothing of rules, and never invents a
+detection: a track that the newest frame did not show says so in `missed_frames`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.boxes import iou_matrix
-from edge.contract.perception import Detections
-from edge.runtime.time_to_contact import SizeHistory
+from edge.contract.boxes import Boxes, iou_matrix
+from edge.contract.perception import BgrImage, Detections
+from edge.runtime.closing import Closing
+from edge.runtime.registration import Picture
+from edge.runtime.time_to_contact import Evidence
 
 Row = NDArray[np.float64]
 
@@ -33,6 +36,7 @@ class Track:
         missed_frames: perceived frames since the last joined detection; 0: seen in this frame.
         first_ns, last_ns: capture times of the first and of the last joined detection.
         time_to_contact_s: from how fast it grows, at the newest frame; inf where not closing.
+        contact_from: what that was measured from.
     """
 
     id: int
@@ -45,6 +49,7 @@ class Track:
     first_ns: int
     last_ns: int
     time_to_contact_s: float
+    contact_from: Evidence
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,15 @@ class TrackerSettings:
         not break a track, so only a close overlap may do it.
     forget_after_ms: a track not seen for so long ends.
     velocity_gain: share of a newly measured velocity that replaces the old one, 0..1.
+    measured_most: so many of the largest objects of a frame are measured from pixels, so that a
+        crowd does not cost the loop its budget.
     """
 
     iou_min: float = 0.2
     iou_other_label: float = 0.5
     forget_after_ms: float = 600.0
     velocity_gain: float = 0.3
+    measured_most: int = 6
 
 
 @dataclass
@@ -81,13 +89,14 @@ class _Path:
     hits: int = 1
     missed_frames: int = 0
     predicted: Row = field(default_factory=lambda: np.zeros(4))
-    sizes: SizeHistory = field(default_factory=SizeHistory)
+    closing: Closing = field(default_factory=Closing)
 
     def predict(self, now_ns: int) -> Row:
         return self.state + self.velocity * ((now_ns - self.at_ns) / 1e9)
 
     def track(self, now_ns: int) -> Track:
         x1, y1, x2, y2 = (float(v) for v in _corners(self.predicted))
+        contact = self.closing.contact(now_ns)
         return Track(
             id=self.id,
             box=(x1, y1, x2, y2),
@@ -98,7 +107,8 @@ class _Path:
             missed_frames=self.missed_frames,
             first_ns=self.first_ns,
             last_ns=self.at_ns,
-            time_to_contact_s=self.sizes.time_to_contact_s(now_ns),
+            time_to_contact_s=contact.time_s,
+            contact_from=contact.measured_from,
         )
 
     @property
@@ -116,19 +126,35 @@ class Tracker:
         self._next_id = 1
 
     def update(
-        self, detections: Detections, captured_ns: int, *, frame_size: tuple[int, int]
+        self,
+        detections: Detections,
+        captured_ns: int,
+        *,
+        frame_size: tuple[int, int],
+        image: BgrImage | None,
     ) -> tuple[Track, ...]:
         """Tracks after this frame of (width_px, height_px), those it shows and those it misses, in
-        order of id."""
+        order of id.
+
+        `image` is the frame itself, from which times to contact are measured; None where only
+        detections are left of it.
+        """
         for path in self._paths:
             path.predicted = path.predict(captured_ns)
             path.age_frames += 1
             path.missed_frames += 1
         joined = self._join(detections, captured_ns)
+        picture = Picture(image) if image is not None and len(detections) else None
+        measured = _largest(detections.boxes, self._settings.measured_most)
         for row in range(len(detections)):
             path = joined.get(row) or self._start(detections, row, captured_ns)
             x1, y1, x2, y2 = (float(v) for v in detections.boxes[row])
-            path.sizes.add((x1, y1, x2, y2), captured_ns, frame_size=frame_size)
+            path.closing.add(
+                (x1, y1, x2, y2),
+                captured_ns,
+                frame_size=frame_size,
+                picture=picture if row in measured else None,
+            )
         horizon_ns = captured_ns - self._settings.forget_after_ms * 1e6
         self._paths = [path for path in self._paths if path.at_ns >= horizon_ns]
         return tuple(path.track(captured_ns) for path in self._paths)
@@ -191,6 +217,12 @@ class Tracker:
         self._paths.append(path)
         self._next_id += 1
         return path
+
+
+def _largest(boxes: Boxes, most: int) -> frozenset[int]:
+    """The rows of the largest boxes, at most so many."""
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return frozenset(int(row) for row in np.argsort(-areas, kind="stable")[:most])
 
 
 def _state(box: NDArray[np.float32]) -> Row:

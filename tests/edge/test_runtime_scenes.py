@@ -147,7 +147,7 @@ def test_the_annotated_frame_shows_the_scene_and_the_time(root: Path) -> None:
     painter = Painter(with_condition(root))
 
     def drawn(*scene: Classified, seconds: float = 30.0) -> np.ndarray:
-        track = Track(1, (200.0, 200.0, 300.0, 300.0), 0.9, 0, 3, 4, 0, 0, 0, seconds)
+        track = Track(1, (200.0, 200.0, 300.0, 300.0), 0.9, 0, 3, 4, 0, 0, 0, seconds, "boxes")
         frame = Frame(np.full((384, 640, 3), 120, np.uint8), 0, "video", 0)
         result = Result(frame, Known(Detections.empty(), scene), (track,), {})
         return painter.draw(replace(turn, result=result))

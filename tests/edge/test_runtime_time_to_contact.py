@@ -61,7 +61,7 @@ def of_story(story: str, seed: int) -> Iterator[tuple[float, float]]:
             np.full(len(boxes), 0.8, np.float32),
             scene.labels,
         )
-        tracks = tracker.update(found, round(index * STEP_S * 1e9), frame_size=FRAME)
+        tracks = tracker.update(found, round(index * STEP_S * 1e9), frame_size=FRAME, image=None)
         shown = [track for track in tracks if track.missed_frames == 0]
         overlap = iou_matrix(
             found.boxes, np.array([t.box for t in shown], np.float32).reshape(-1, 4)
