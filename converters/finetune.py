@@ -23,7 +23,8 @@ from converters.finetuning.examples import Examples, examples_of, pictures_of
 from converters.finetuning.loop import Distillation, fit
 from converters.finetuning.network import GraphNetwork, Int8, network_of
 from converters.finetuning.parent import Parent, read_parent
-from converters.finetuning.tuned import Tuned
+from converters.finetuning.state import searching, write_state
+from converters.finetuning.tuned import STATE, Tuned
 from converters.floating import demand_something
 from converters.frames import frames_to_split
 from converters.quantize import quantize_int8
@@ -52,6 +53,8 @@ class Finetuned:
         before: report.json of the conversion that it started from.
         after: the report of the new one.
         facts: the fine-tuning itself: lineage, damage before and after, curve.
+        state: the weights as a state dict of the source: sha256 and largest difference from
+            tuned.onnx, or why there is none.
         seconds: of fitting, over all resumptions.
         resumed_at: steps at which it was taken up again.
     """
@@ -59,6 +62,7 @@ class Finetuned:
     before: dict[str, Any]
     after: Report
     facts: dict[str, Any]
+    state: dict[str, Any]
     seconds: float
     resumed_at: tuple[int, ...]
 
@@ -68,6 +72,7 @@ class Finetuned:
         told = ("agreement", "gates", "passed")
         return {
             "finetuning": self.facts,
+            "state_dict": self.state,
             "seconds": round(self.seconds, 1),
             "resumed_at": list(self.resumed_at),
             "before": {name: self.before[name] for name in told},
@@ -98,8 +103,11 @@ def finetune(
             found=str(out),
             remedy="choose another folder: --out DIR",
         )
-    parent = read_parent(parent_folder, mission, open_source(mission))
+    source = open_source(mission)
+    parent = read_parent(parent_folder, mission, source)
     demand_something(parent.placement, mission)
+    # What is searched decides whether float.onnx was equalized: it is to come out the same.
+    mission = searching(mission, parent.search)
     split = frames_to_split(mission)
     ranges_file = parent_folder / RANGES
     reuse(  # stale ranges are refused now, not after minutes
@@ -120,7 +128,11 @@ def finetune(
     facts = _facts(parent, examples, recipe, done)
     tuned = Tuned(network.written_into(parent.model), parent.kept_float, facts)
     report = convert(mission, out, progress=progress, ranges_file=ranges_file, tuned=tuned)
-    made = Finetuned(dict(parent.report), report, facts, done.seconds, tuple(done.resumed_at))
+    pictures = pictures_of(examples.watched[:PROBES], mission)
+    state = write_state(source, mission, split, tuned, pictures, path=out / STATE)
+    made = Finetuned(
+        dict(parent.report), report, facts, state, done.seconds, tuple(done.resumed_at)
+    )
     write_record(
         out / CHECKPOINT,
         "finetune",
@@ -198,6 +210,7 @@ def _facts(parent: Parent, examples: Examples, recipe: Recipe, done: Progress) -
             "ranges_sha256": parent.ranges_sha256,
             "placement_sha256": parent.placement_sha256,
         },
+        "search": parent.search,
         "recipe_digest": recipe.digest,
         "frames": {"fitted": len(examples.fitted), "watched": len(examples.watched)},
         "steps": done.step,

@@ -78,6 +78,10 @@ def _print(done: Finetuned, out: Path) -> None:
     )
     if not facts["best_step"]:
         console.print("no step did less damage than the weights it began with: those were kept")
+    if done.state["file"]:
+        console.print(f"state dict {out / done.state['file']}", soft_wrap=True)
+    else:
+        console.print(f"no state dict: {done.state['why']}")
     console.print(f"the page  {out / PAGE}", soft_wrap=True)
 
 

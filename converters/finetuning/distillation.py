@@ -18,11 +18,10 @@ from edge.contract.decode import DECODERS, DecodeSpec, cells
 from edge.contract.mission import Mission
 
 SMALLEST = 1e-6
-"""Shares are kept so far from 0 and 1 in logarithms."""
+"""Scores are kept so far from 0 and 1 in logarithms and roots."""
 
 Boxes = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Raw output (B, N, V), grid (N, 2), stride (N, 1) -> boxes (B, N, 4) xyxy, shares (B, N, S): every
-share that is multiplied or compared into a score, each 0..1."""
+"""Raw output (B, N, V), grid (N, 2), stride (N, 1) -> boxes (B, N, 4) xyxy, scores (B, N, C)."""
 
 Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
 """Float's outputs and INT8's, for the same pictures -> a scalar."""
@@ -32,7 +31,7 @@ def _yolox(raw: Tensor, grid: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
     centre = (raw[..., :2] + grid) * stride
     # A size of e^8 cells is beyond any picture; an infinite one has no gradient.
     half = raw[..., 2:4].clamp(max=8.0).exp() * stride / 2.0
-    return torch.cat([centre - half, centre + half], dim=-1), raw[..., 4:]
+    return torch.cat([centre - half, centre + half], dim=-1), raw[..., 4:5] * raw[..., 5:]
 
 
 def _roadnet(raw: Tensor, grid: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,24 +43,12 @@ def _roadnet(raw: Tensor, grid: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]
 def _fastestdet(raw: Tensor, grid: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
     centre = (grid + raw[..., 1:3].tanh()) * stride
     half = (grid.amax(dim=0) + 1.0) * stride * raw[..., 3:5].sigmoid() / 2.0
-    shares = torch.cat([raw[..., :1], raw[..., 5:]], dim=-1)
-    return torch.cat([centre - half, centre + half], dim=-1), shares
+    held, shares = raw[..., :1].clamp(min=SMALLEST), raw[..., 5:].clamp(min=SMALLEST)
+    return torch.cat([centre - half, centre + half], dim=-1), held**0.6 * shares**0.4
 
 
-def _yolox_best(shares: Tensor) -> Tensor:
-    return shares[..., 0] * shares[..., 1:].amax(dim=-1)
-
-
-def _fastestdet_best(shares: Tensor) -> Tensor:
-    return shares[..., 0] ** 0.6 * shares[..., 1:].amax(dim=-1) ** 0.4
-
-
-BOXES: dict[str, tuple[Boxes, Callable[[Tensor], Tensor]]] = {
-    "yolox": (_yolox, _yolox_best),
-    "roadnet": (_roadnet, lambda shares: shares.amax(dim=-1)),
-    "fastestdet": (_fastestdet, _fastestdet_best),
-}
-"""Kind of decoder -> boxes and shares as its `arithmetic` has them; the best score of a cell."""
+BOXES: dict[str, Boxes] = {"yolox": _yolox, "roadnet": _roadnet, "fastestdet": _fastestdet}
+"""Kind of decoder -> boxes and scores as its `arithmetic` has them."""
 
 
 def answer_loss(mission: Mission) -> Loss:
@@ -83,7 +70,7 @@ def answer_loss(mission: Mission) -> Loss:
 def _detector(
     spec: DecodeSpec, width_px: int, height_px: int
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    boxes_of, best_of = BOXES[spec.kind]
+    boxes_of = BOXES[spec.kind]
     layout = DECODERS[spec.kind].layout
     grid, stride = (torch.from_numpy(v) for v in cells(spec.strides, width_px, height_px))
 
@@ -91,11 +78,11 @@ def _detector(
         return raw if layout == "rows" else raw.flatten(2).transpose(1, 2)
 
     def of_two(wanted: Tensor, found: Tensor) -> Tensor:
-        boxes, shares = boxes_of(rows(wanted), grid, stride)
-        other_boxes, other_shares = boxes_of(rows(found), grid, stride)
-        weight = best_of(shares)
+        boxes, scores = boxes_of(rows(wanted), grid, stride)
+        other_boxes, other_scores = boxes_of(rows(found), grid, stride)
+        weight = scores.amax(dim=-1)
         sure = weight.sum().clamp(min=1.0)
-        apart = _divergence(shares, other_shares).sum() / sure
+        apart = _divergence(scores, other_scores).sum() / sure
         flat = giou(boxes.reshape(-1, 4), other_boxes.reshape(-1, 4)).reshape(weight.shape)
         return apart + (weight * (1.0 - flat)).sum() / sure
 
@@ -103,8 +90,8 @@ def _detector(
 
 
 def _divergence(wanted: Tensor, found: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of yes-or-no shares, value by value."""
-    p, q = (share.clamp(SMALLEST, 1.0 - SMALLEST) for share in (wanted, found))
+    """Kullback-Leibler divergence of scores as yes or no, value by value."""
+    p, q = (score.clamp(SMALLEST, 1.0 - SMALLEST) for score in (wanted, found))
     return p * (p / q).log() + (1.0 - p) * ((1.0 - p) / (1.0 - q)).log()
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from calibration.ranges import Range
 from calibration.sessions import Floats, ModelSession
 from converters.finetuning.operators import OPERATORS, Call, Unlike
-from converters.graph import Graph, attributes, rebuilt
+from converters.graph import Array, Graph, attributes, rebuilt
 from converters.passes.names import PICTURE
 from converters.placement import Placement
 from converters.quantize import shared_ranges
@@ -69,6 +69,8 @@ class GraphNetwork(nn.Module):
     """A float graph with static shapes and folded constants, for pictures (B, 3, H, W).
 
     Weights and biases of weighted operators are parameters; every other initializer stays as it is.
+    Operators that hold copies of one weight, as folding leaves them of a shared one, keep sharing
+    it.
 
     Raises:
         UsageError: an operator that is not in OPERATORS, or is used in another way.
@@ -85,21 +87,13 @@ class GraphNetwork(nn.Module):
             for name, tensor in graph.initializers.items()
         }
         self._calls = [_call(node, values) for node in self._nodes]
-        fitted = {
-            node.input[slot]: None
-            for node in self._nodes
-            if node.op_type in WEIGHTED
-            for slot in (WEIGHT, BIAS)
-            if slot < len(node.input) and graph.is_float(node.input[slot])
-            if node.input[slot] in values
-        }
-        self.names = tuple(fitted)
-        """Of the initializers that are fitted, in the order of `fitted`."""
+        shared = _shared(graph, values)
+        self._row = {name: row for row, names in enumerate(shared) for name in names}
         self.fitted = nn.ParameterList(
-            nn.Parameter(torch.from_numpy(values[name])) for name in self.names
+            nn.Parameter(torch.from_numpy(values[names[0]])) for names in shared
         )
         self._constants = {
-            name: torch.from_numpy(value) for name, value in values.items() if name not in fitted
+            name: torch.from_numpy(value) for name, value in values.items() if name not in self._row
         }
         last: dict[str, int] = {}
         for row, node in enumerate(self._nodes):
@@ -116,7 +110,7 @@ class GraphNetwork(nn.Module):
         As float computes them, or with `int8` as INT8 does.
         """
         known: dict[str, Tensor] = dict(self._constants)
-        known.update(zip(self.names, self.fitted, strict=True))
+        known.update((name, self.fitted[row]) for name, row in self._row.items())
         known[PICTURE] = images
         tensors = _Tensors(known, int8)
         kept = {PICTURE: images} if PICTURE in keep else {}
@@ -140,12 +134,33 @@ class GraphNetwork(nn.Module):
     def written_into(self, model: ModelProto) -> ModelProto:
         """The graph that this was made of, with the weights as they are now."""
         values = {
-            name: tensor.detach().contiguous().numpy()
-            for name, tensor in zip(self.names, self.fitted, strict=True)
+            name: self.fitted[row].detach().contiguous().numpy() for name, row in self._row.items()
         }
         other = rebuilt(model, nodes=model.graph.node, initializers=values)
         other.graph.value_info.extend(model.graph.value_info)
         return other
+
+
+def _shared(graph: Graph, values: Mapping[str, Array]) -> list[list[str]]:
+    """Initializers that are fitted, in graph order; those that are copies of one stand together."""
+    together: dict[tuple[object, ...], list[str]] = {}
+    for node in graph.nodes:
+        if node.op_type not in WEIGHTED:
+            continue
+        of_weight: tuple[object, ...] = (node.input[WEIGHT],)
+        for slot in (WEIGHT, BIAS):
+            name = node.input[slot] if slot < len(node.input) else ""
+            if name not in values or not graph.is_float(name):
+                continue
+            key: tuple[object, ...] = (values[name].shape, values[name].tobytes())
+            if slot == BIAS:
+                key = (of_weight, *key)  # two biases of zeros may be equal by chance
+            else:
+                of_weight = key
+            names = together.setdefault(key, [])
+            if name not in names:
+                names.append(name)
+    return list(together.values())
 
 
 class _Tensors:

@@ -53,6 +53,14 @@ class Parent:
     report: Mapping[str, Any]
 
     @property
+    def search(self) -> str:
+        """`precision.search` of the conversion."""
+        tuned = self.report.get("finetuning")
+        if tuned is not None:
+            return str(tuned["search"])
+        return "none" if self.report["search"] is None else "mixed"
+
+    @property
     def placement_sha256(self) -> str:
         """Of what is read rounded, as hex."""
         reads = sorted([read.node, read.slot, read.tensor] for read in self.placement.reads)

@@ -23,8 +23,9 @@ from converters.quantize import quantize_cpu, quantize_int8
 from converters.sensitivity import Judge
 from edge.contract.artifact import digest_json
 
-TUNED = "tuned.onnx"
-"""The tuned weights as a float graph: the same graph as float.onnx, other numbers."""
+TUNED, STATE = "tuned.onnx", "tuned.pt"
+"""The tuned weights as a float graph: the same graph as float.onnx, other numbers; and, where they
+came from a PyTorch network, as that network's state dict."""
 
 
 @dataclass(frozen=True)

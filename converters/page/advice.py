@@ -107,7 +107,7 @@ def _kept(document: Document, gates: Sequence[Gate]) -> list[Advice]:
     ]
     for evaluation in judged:
         lines += _few(evaluation, gates[0])
-    lines += _layers(document) + _unseen_conditions(document)
+    lines += _layers(document) + _tuning(document) + _unseen_conditions(document)
     for evaluation in judged:
         lines += _where(evaluation, [gate["artifact"] for gate in gates])
     return lines
@@ -180,6 +180,17 @@ def _layers(document: Document) -> list[Advice]:
         Advice(
             f"{100 * share:.1f} % of the multiplications run in INT8: leave more in float.",
             "--set precision.damage_max=LESS --set precision.macs_int8_min=LESS",
+        )
+    ]
+
+
+def _tuning(document: Document) -> list[Advice]:
+    if document["finetuning"] is not None:
+        return []
+    return [
+        Advice(
+            "Fit the weights to this INT8, with float as the teacher; it needs no labels.",
+            "brakepoint finetune MISSION --from DIR --out ANOTHER",
         )
     ]
 

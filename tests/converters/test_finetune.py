@@ -21,15 +21,21 @@ import pytest
 import torch
 from loud_mission import write_loud_mission
 from test_mixed_precision import FRAMES, network, ranges_of
-from tiny_graphs import node, ready, weights
+from tiny_graphs import node, ready, values, weights
+from tiny_mission import write_mission
+from torch import nn
 
 from calibration.calibrate import calibrate
 from calibration.sessions import Floats, ModelSession
+from converters.export import export
 from converters.finetuning.distillation import BOXES, answer_loss
 from converters.finetuning.examples import examples_of, pictures_of
 from converters.finetuning.network import Int8, network_of
-from converters.floating import probes, to_float
+from converters.finetuning.unfold import CannotUnfold, unfolded
+from converters.floating import to_float
 from converters.frames import frames_to_split
+from converters.passes.chain import passes, run_passes
+from converters.passes.equalize import equalize
 from converters.passes.names import PICTURE
 from converters.placement import place
 from converters.quantize import quantize_int8
@@ -106,7 +112,7 @@ class TestNetwork:
             )
         torch.manual_seed(0)  # of a RoadNet that nobody has trained
         split = frames_to_split(mission)
-        model, _ = to_float(open_source(mission), mission, probes(mission, split))
+        model, _ = to_float(open_source(mission), mission, split, progress=lambda *_: None)
         ranges = calibrate(
             model, place(model).pairs, split.calibration, mission, progress=lambda *_: None
         ).ranges
@@ -126,6 +132,108 @@ class TestNetwork:
         with pytest.raises(UsageError, match="CumSum"):
             network_of(model, FRAMES[:2], threads=1)
 
+    def test_copies_of_one_weight_stay_one(self) -> None:
+        """Folding BatchNorm leaves a copy of a shared weight with each of its readers."""
+        shared = weights(4, 4, 1, 1)
+        model = ready(
+            [
+                node("Conv", [PICTURE, "w0", "b0"], ["c0"]),
+                node("Conv", ["c0", "w1", "b1"], ["c1"]),
+                node("Conv", ["c1", "w2", "b2"], ["y"]),
+            ],
+            {"w0": weights(4, 3, 1, 1), "w1": shared, "w2": shared}
+            | {name: np.zeros(4, np.float32) for name in ("b0", "b1", "b2")},
+            inputs={PICTURE: (1, 3, 8, 8)},
+        )
+        made = network_of(model, FRAMES[:2], threads=1)
+        assert len(made.fitted) == 4
+        with torch.no_grad():
+            for row, values_ in enumerate(made.fitted):
+                values_.add_(float(row + 1))
+        written = made.written_into(model)
+        moved = {name: values(written, name) for name in ("b0", "w1", "b1", "w2", "b2")}
+        np.testing.assert_array_equal(moved["w1"], moved["w2"])
+        np.testing.assert_array_equal(moved["b1"], moved["b2"])
+        assert not np.array_equal(moved["b0"], moved["b1"])
+
+
+class Sharing(nn.Module):
+    """A convolution that is used twice, one without BatchNorm, and a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8))
+        self.both = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8))
+        self.plain = nn.Conv2d(8, 8, 1)
+        self.last = nn.Linear(8, 5)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        seen = torch.relu(self.both(torch.relu(self.stem(images))))
+        seen = torch.relu(self.plain(torch.relu(self.both(seen))))
+        made: torch.Tensor = self.last(seen.mean(dim=(2, 3)))
+        return made
+
+
+def sharing() -> tuple[nn.Module, onnx.ModelProto]:
+    """Such a network with statistics of its own, and its float graph."""
+    torch.manual_seed(3)
+    made = Sharing().eval()
+    for norm in (made.stem[1], made.both[1]):
+        for values_ in (norm.weight, norm.running_var):
+            nn.init.uniform_(values_, 0.5, 2.0)
+        for values_ in (norm.bias, norm.running_mean):
+            nn.init.normal_(values_)
+    return made, folded(made)
+
+
+def folded(made: nn.Module) -> onnx.ModelProto:
+    """The float graph of a network for small pictures."""
+    shape = (1, 3, 16, 16)
+    model, _ = run_passes(export(made, shape, ["y"]), passes(18, shape, ["y"]), [weights(*shape)])
+    return model
+
+
+class TestUnfolding:
+    def test_the_network_computes_what_the_tuned_graph_does(self) -> None:
+        made, model = sharing()
+        moving = network_of(model, [weights(1, 3, 16, 16)], threads=1)
+        with torch.no_grad():
+            for values_ in moving.fitted:
+                values_.mul_(1.5).add_(0.01)
+        tuned = moving.written_into(model)
+        made.load_state_dict(unfolded(made, model, tuned))
+        picture = weights(1, 3, 16, 16, seed=5)
+        with torch.inference_mode():
+            found = made(torch.from_numpy(picture)).numpy()
+        (wanted,) = ModelSession(tuned.SerializeToString(), threads=1).run({PICTURE: picture})
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+    def test_scale_that_equalization_moved_stays_where_it_is(self) -> None:
+        torch.manual_seed(4)
+        made = nn.Sequential(
+            nn.Conv2d(3, 8, 3, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 4, 1),
+        ).eval()
+        model = folded(made)
+        moved = equalize(model)
+        before = made[0].weight.clone()
+        made.load_state_dict(unfolded(made, model, moved))
+        assert not torch.equal(made[0].weight, before)
+        picture = weights(1, 3, 16, 16, seed=5)
+        with torch.inference_mode():
+            found = made(torch.from_numpy(picture)).numpy()
+        (wanted,) = ModelSession(model.SerializeToString(), threads=1).run({PICTURE: picture})
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+    def test_a_weight_of_another_network_has_no_place_in_it(self) -> None:
+        made, model = sharing()
+        with torch.no_grad():
+            made.plain.weight.add_(1.0)
+        with pytest.raises(CannotUnfold, match="no weight of the network"):
+            unfolded(made, model, model)
+
 
 class TestDistillation:
     def test_every_decoder_is_there(self) -> None:
@@ -137,12 +245,12 @@ class TestDistillation:
         shape = output_shape(spec, 64, 32)
         raw = np.random.default_rng(0).uniform(0.0, 1.0, shape).astype(np.float32)
         wanted_boxes, wanted_scores = boxes_and_scores(raw, spec, 64, 32)
-        boxes_of, best_of = BOXES[kind]
         rows = torch.from_numpy(raw)
         rows = rows if DECODERS[kind].layout == "rows" else rows.flatten(2).transpose(1, 2)
-        boxes, shares = boxes_of(rows, *(torch.from_numpy(v) for v in cells((16,), 64, 32)))
+        grid = (torch.from_numpy(values) for values in cells((16,), 64, 32))
+        boxes, scores = BOXES[kind](rows, *grid)
         np.testing.assert_allclose(boxes[0].numpy(), wanted_boxes, rtol=1e-5, atol=1e-4)
-        np.testing.assert_allclose(best_of(shares)[0].numpy(), wanted_scores.max(axis=1), rtol=1e-5)
+        np.testing.assert_allclose(scores[0].numpy(), wanted_scores, rtol=1e-4, atol=1e-6)
 
     def test_the_same_answers_cost_nothing_and_others_do(self, loud: Path) -> None:
         loss = answer_loss(load_mission(loud))
@@ -211,6 +319,22 @@ def test_what_int8_lost_comes_back_under_the_same_gates(ruined: Path, mended: Pa
     assert not (mended / "finetune.checkpoint.pt").exists()
     (record,) = (mended / "runs").iterdir()
     assert json.loads(record.read_text())["kind"] == "finetune"
+
+
+def test_a_torch_source_gets_its_weights_back(brakepoint: Command, tmp_path: Path) -> None:
+    path = write_mission(tmp_path)
+    text = path.read_text().replace('file = "tiny.onnx"', 'factory = "tiny_torch:tiny"')
+    path.write_text(text)
+    free = ("--set", "gates.found_min=0.0")
+    assert brakepoint("convert", path, "--out", tmp_path / "one", *free)[0] == 0
+    tune = ("finetune", path, "--from", tmp_path / "one", "--out", tmp_path / "two", "--steps", "4")
+    code, said, _ = brakepoint(*tune, *free, "--json")
+    assert code == 0
+    state = json.loads(said)["state_dict"]
+    assert digest_file(tmp_path / "two" / "tuned.pt") == state["sha256"]
+    assert state["max_abs"] < 1e-2  # of outputs up to some hundreds
+    own = (*free, "--set", f"model.weights={tmp_path / 'two' / 'tuned.pt'}")
+    assert brakepoint("convert", path, "--out", tmp_path / "three", *own)[0] == 0
 
 
 def test_killed_and_taken_up_again_it_ends_with_the_same_bytes(
