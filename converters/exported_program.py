@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from converters.weights import demand_finite
 from firmware_bridge.errors import Refusal, UsageError
 
 CONTENTS = re.compile(
@@ -76,6 +77,7 @@ def read_exported(path: Path, shape: tuple[int, ...]) -> nn.Module:
         plain = _plain_archive(path)
         with warnings.catch_warnings(action="ignore"):
             program = torch.export.load(plain)
+            demand_finite(dict(program.named_parameters()), str(path))
             _check_mode(program, path)
             _check_input(program, path, shape)
             return Exported(program)

@@ -14,21 +14,19 @@ import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 from onnx import ModelProto, TensorProto
 
-from converters.graph import STANDARD, all_nodes, opset_of
+from converters.graph import STANDARD, all_nodes, copied, opset_of
+from converters.onnx_checks import check_finite, check_float, check_inference
 from converters.passes.opset import MAX_OPSET
 from edge.contract.artifact import digest_file
 from firmware_bridge.errors import Missing, UsageError
 
 Shape = tuple[int, int, int, int]
 
-OLDEST_OPSET = 9
+OLDEST_OPSET = 7
 """Older files lack shapes and operators that the upgrade needs."""
 
-QUANTIZED = frozenset(
-    {"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
-    | {"ConvInteger", "MatMulInteger"}
-)
-"""Operators of a network that is in integers already."""
+LARGEST_BYTES = 2**31 - 1
+"""What a protobuf message can hold: a network is handed on in memory as one."""
 
 
 def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
@@ -58,16 +56,29 @@ def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
         raise _no_onnx(path, "names that are no text")
     if not model.graph.node or not model.graph.output or not opset_of(model):
         raise _no_onnx(path, f"{path.stat().st_size} bytes without a graph in them")
+    check_float(model, path)
     _check_operators(model, path)
     _load_external(model, path)
     # Upstream functions become plain nodes, so that rules see what runs.
     model = onnx.inliner.inline_local_functions(model) if model.functions else model
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(_with_shapes(model))
     except onnx.checker.ValidationError as error:
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
+    check_inference(model, path)
+    check_finite(model, path)
     _check_input(model, path, shape)
     return model, digest
+
+
+def _with_shapes(model: ModelProto) -> ModelProto:
+    """A copy for the checker, which wants a shape at every input and output: old exporters left it
+    out, and the passes find it."""
+    other = copied(model)
+    for value in (*other.graph.input, *other.graph.output):
+        if not value.type.tensor_type.HasField("shape"):
+            value.type.tensor_type.shape.SetInParent()
+    return other
 
 
 def _texts(model: ModelProto) -> Iterator[object]:
@@ -96,6 +107,14 @@ def _load_external(model: ModelProto, path: Path) -> None:
             expected=f"the file's external data in {path.parent}",
             found=f"no {', '.join(gone)}",
             remedy="copy all files of the model, or export it as one file",
+        )
+    size = sum((path.parent / place).stat().st_size for place in places)
+    if size + path.stat().st_size > LARGEST_BYTES:
+        raise UsageError(
+            f"{path} is too large",
+            expected="a network of at most 2 GB with its weights, as every ONNX runtime takes",
+            found=f"{(size + path.stat().st_size) / 1e9:.1f} GB",
+            remedy="give a smaller network, or weights in fewer bytes",
         )
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
@@ -134,13 +153,6 @@ def _check_operators(model: ModelProto, path: Path) -> None:
             expected=f"opset {OLDEST_OPSET} or later",
             found=f"opset {version}",
             remedy="export the network again",
-        )
-    if quantized := sorted({node.op_type for node in nodes} & QUANTIZED):
-        raise UsageError(
-            f"{path} is quantized already",
-            expected="a float network",
-            found=f"{', '.join(quantized)} in the graph",
-            remedy="give the float network it was made from",
         )
 
 

@@ -22,7 +22,7 @@ from converters.factory import load_factory, make_network, values_digest
 from converters.file_kind import FileKind, kind_of
 from converters.onnx_file import Shape, read_onnx
 from converters.torchscript import read_torchscript
-from converters.weights import load_weights, read_weights
+from converters.weights import demand_finite, load_weights, read_weights
 from edge.contract.artifact import digest_file
 from edge.contract.decode import CLASSES, CONDITION, output_shapes
 from edge.contract.mission import Mission
@@ -175,6 +175,7 @@ def _torch_source(factory: str, weights: Path | None, mission: Mission) -> Torch
     sizes = mission.model.head_sizes
     if weights is None:
         network = make_network(factory, sizes)
+        demand_finite(dict(network.named_parameters()), factory)
         return TorchSource(network.eval(), factory, None, values_digest(network))
     load_factory(factory)
     if not weights.is_file():
@@ -189,6 +190,7 @@ def _torch_source(factory: str, weights: Path | None, mission: Mission) -> Torch
     state = read_weights(weights)
     network = make_network(factory, sizes)
     load_weights(network, state, factory=factory, weights=weights, sizes=sizes)
+    demand_finite(dict(network.named_parameters()), str(weights))
     return TorchSource(network.eval(), factory, weights, digest)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from converters.weights import demand_finite
 from firmware_bridge.errors import Refusal, UsageError
 
 TOUCHES_FILES = re.compile(r"\b(from_file|save)\s*\(")
@@ -72,6 +73,7 @@ def read_torchscript(path: Path) -> nn.Module:
         with warnings.catch_warnings(action="ignore"):
             load: Any = torch.jit.load  # untyped
             loaded = load(path, map_location="cpu")
+            demand_finite(dict(loaded.named_parameters()), str(path))
             frozen = torch.jit.freeze(loaded.eval()) if hasattr(loaded, "training") else loaded
     except Refusal:
         raise

@@ -83,6 +83,26 @@ def load_weights(
     network.load_state_dict(state)
 
 
+def demand_finite(tensors: Mapping[str, Tensor], name: str) -> None:
+    """Refuses weights that hold NaN or infinity; `name` is of where they came from.
+
+    Raises:
+        UsageError: naming the tensors.
+    """
+    found = [
+        f"{int((~torch.isfinite(value)).sum())} of {value.numel()} in '{key}'"
+        for key, value in tensors.items()
+        if value.is_floating_point() and not bool(torch.isfinite(value).all())
+    ]
+    if found:
+        raise UsageError(
+            f"{name} has weights that are NaN or infinity",
+            expected="finite numbers",
+            found="; ".join(found[:3]) + ("; ..." if len(found) > 3 else ""),
+            remedy="train or save the network again: a training that diverged leaves such weights",
+        )
+
+
 def _no_weights(path: Path, found: str) -> UsageError:
     return UsageError(
         f"{path} is not a file of weights",

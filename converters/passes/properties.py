@@ -75,7 +75,9 @@ def _shapes_are_static(model: ModelProto) -> Iterator[str]:
     graph = Graph(model)
     for name in (*graph.inputs, *graph.producer):
         if graph.shape(name) is None:
-            yield f"the shape of '{name}' is not known before it runs"
+            maker = graph.producer.get(name)
+            made = "" if maker is None else f", which {maker.op_type} '{maker.name}' makes,"
+            yield f"the size of '{name}'{made} is not known before it runs"
 
 
 PROPERTIES: dict[str, Callable[[ModelProto], Iterator[str]]] = {

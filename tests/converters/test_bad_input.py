@@ -68,6 +68,20 @@ def damaged_model(folder: Path, how: str) -> None:
             {"axes": np.array([0, 1, 2, 3]), "shape": np.array([1, 16, 7])},
             inputs={"x": (1, 3, SIDE, SIDE)},
         )
+    elif how == "a size nobody knows":
+        model = detector()
+        model.graph.node.extend(
+            [
+                node("NonZero", ["r"], ["places"], name="where"),
+                node("Shape", ["places"], ["count"]),
+                node("Cast", ["count"], ["floats"], to=1),
+                node("ReduceSum", ["floats"], ["sum"], keepdims=0),
+                node("Mul", ["sum", "none"], ["zero"]),
+                node("Add", ["raw", "zero"], ["y"]),
+            ]
+        )
+        model.graph.node[4].output[0] = "raw"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0.0), "none"))
     elif how == "not a number":
         model.graph.initializer[0].CopyFrom(
             onnx.numpy_helper.from_array(np.full((4, 3, 4, 4), np.nan, np.float32), "averages")
@@ -91,7 +105,8 @@ def damaged_model(folder: Path, how: str) -> None:
         ("one label less", 2, "labels"),
         ("a box head without classes", 2, "(1, 16, 7)"),
         ("nothing to quantize", 2, "can be quantized"),
-        ("not a number", 2, "NaN or infinity"),
+        ("not a number", 2, "192 of 192 in 'averages' of Conv"),
+        ("a size nobody knows", 2, "NonZero 'where' makes, is not known"),
     ],
 )
 def test_models(brakepoint: Command, folder: Path, how: str, code: int, words: str) -> None:

@@ -12,9 +12,15 @@ import onnx
 import pytest
 import torch
 from onnx import ModelProto, TensorProto, helper
-from tiny_graphs import SHAPE, node, picture, run, tiny, weights
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from tiny_graphs import SHAPE, node, picture, ready, run, tiny, weights
 
-from converters.onnx_file import QUANTIZED, read_onnx
+from calibration.ranges import Range
+from converters.onnx_checks import QUANTIZED
+from converters.onnx_file import read_onnx
+from converters.passes.names import PICTURE
+from converters.placement import place
+from converters.quantize import quantize_int8
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 
@@ -112,7 +118,7 @@ def test_functions_of_the_file_itself_are_written_out(tmp_path: Path) -> None:
     assert [one.op_type for one in read.graph.node] == ["Conv", "Add"]
 
 
-@pytest.mark.parametrize(("opset", "words"), [(8, "is too old"), (99, "is too new")])
+@pytest.mark.parametrize(("opset", "words"), [(6, "is too old"), (99, "is too new")])
 def test_too_old_and_too_new(opset: int, words: str, tmp_path: Path) -> None:
     model = network()
     model.opset_import[0].version = opset
@@ -126,6 +132,64 @@ def test_quantized_already(op: str, tmp_path: Path) -> None:
     model.graph.node[1].op_type = op
     refusal = refused(written(tmp_path / "m.onnx", model), UsageError, "is quantized already")
     assert op in refusal.found
+
+
+class TestQuantizedByAnyTool:
+    """The remedy is the float network, or lint where that is lost."""
+
+    def refused(self, model: ModelProto, folder: Path) -> str:
+        refusal = refused(written(folder / "m.onnx", model), UsageError, "is quantized already")
+        assert "lint" in refusal.remedy
+        return refusal.found
+
+    def test_by_this_one(self, tmp_path: Path) -> None:
+        model = ready(
+            [node("Conv", [PICTURE, "w"], ["c"]), node("Relu", ["c"], ["y"])],
+            {"w": weights(16, 3, 1, 1)},
+            inputs={PICTURE: SHAPE},
+        )
+        placement = place(model)
+        one = Range(amax=1.0, low=-1.0, high=1.0, lowest=-1.0, highest=1.0, values=9)
+        int8 = quantize_int8(model, placement, dict.fromkeys(placement.pairs, one))
+        found = self.refused(int8, tmp_path)
+        assert found == "DequantizeLinear (2), QuantizeLinear (2)"
+
+    def test_by_onnxruntime_with_a_zero_point(self, tmp_path: Path) -> None:
+        class Pictures(CalibrationDataReader):
+            def __init__(self) -> None:
+                self.left = [{"x": np.abs(picture(seed))} for seed in range(3)]
+
+            def get_next(self) -> Any:
+                return self.left.pop() if self.left else None
+
+        quantize_static(written(tmp_path / "f.onnx", network()), tmp_path / "q.onnx", Pictures())
+        found = self.refused(onnx.load(tmp_path / "q.onnx"), tmp_path)
+        assert "QuantizeLinear" in found
+        assert "of them asymmetric, which TensorRT refuses" in found
+
+    def test_weights_alone(self, tmp_path: Path) -> None:
+        model = tiny(
+            [node("DequantizeLinear", ["q", "s"], ["w"]), node("Conv", ["x", "w"], ["y"])],
+            {"q": np.ones((8, 3, 1, 1), np.int8), "s": np.float32(0.1)},
+        )
+        assert self.refused(model, tmp_path) == "DequantizeLinear (1)"
+
+
+class TestWeightsThatAreNoNumbers:
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_are_named_with_their_layer(self, bad: float, tmp_path: Path) -> None:
+        broken = weights(64, 3, 1, 1)
+        broken[3, 1] = broken[7, 2] = bad
+        model = tiny([node("Conv", ["x", "w"], ["y"], name="stem")], {"w": broken})
+        refusal = refused(written(tmp_path / "m.onnx", model), UsageError, "NaN or infinity")
+        assert refusal.found == "2 of 192 in 'w' of Conv 'stem'"
+
+    def test_an_infinity_that_is_no_weight_is_meant(self, tmp_path: Path) -> None:
+        model = tiny(
+            [node("Conv", ["x", "w"], ["c"]), node("Max", ["c", "low"], ["y"])],
+            {"w": weights(64, 3, 1, 1), "low": np.float32(-np.inf)},
+        )
+        read_onnx(written(tmp_path / "m.onnx", model), SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +245,12 @@ class TestExternalData:
         path = self.saved(tmp_path)
         (tmp_path / "m.bin").write_bytes((tmp_path / "m.bin").read_bytes()[:50])
         refused(path, UsageError, "is not a whole ONNX model")
+
+    def test_more_than_protobuf_holds_is_refused_unread(self, tmp_path: Path) -> None:
+        path = self.saved(tmp_path)
+        with (tmp_path / "m.bin").open("r+b") as file:
+            file.truncate(2 << 30)  # sparse: takes no room
+        assert refused(path, UsageError, "is too large").found == "2.1 GB"
 
     def test_never_reads_outside_the_models_folder(self, tmp_path: Path) -> None:
         (tmp_path / "inside").mkdir()

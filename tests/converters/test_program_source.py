@@ -294,6 +294,15 @@ class TestAnotherNetworkThanTheMissions:
         path = saved(tmp_path / "n.pt", traced(trained) if kind == "traced" else program(trained))
         assert "network.eval()" in refused(tiny_mission, path, "in training mode").remedy
 
+    @pytest.mark.parametrize("make", [traced, program])
+    def test_one_with_weights_that_are_no_numbers(
+        self, make: Callable[[nn.Module], Any], tiny_mission: Path, tmp_path: Path
+    ) -> None:
+        broken = network()
+        broken.skip.weight.data[0] = float("inf")  # type: ignore[union-attr, operator] # a Conv2d
+        path = saved(tmp_path / "n.pt", make(broken))
+        assert "'skip.weight'" in refused(tiny_mission, path, "NaN or infinity").found
+
 
 class Baked(tiny_torch.Tiny):
     """Adds a grid whose size is that of the picture it was traced with."""

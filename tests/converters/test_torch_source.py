@@ -99,6 +99,13 @@ def test_weights_that_a_gpu_held_are_loaded_without_one(mission: Mission) -> Non
     assert all(torch.equal(source.network.state_dict()[key], value) for key, value in plain.items())
 
 
+def test_weights_that_are_no_numbers_are_named(mission: Mission) -> None:
+    plain = state()
+    plain["skip.weight"][2, 1] = float("nan")
+    refusal = refused(saved(mission, plain), "NaN or infinity")
+    assert refusal.found == "9 of 2304 in 'skip.weight'"
+
+
 @pytest.mark.parametrize("parallel", [False, True])
 def test_a_network_with_a_part_called_module(mission: Mission, parallel: bool) -> None:
     own = state(tiny_torch.wrapping(3))
