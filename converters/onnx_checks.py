@@ -57,7 +57,10 @@ def _is_asymmetric(graph: Graph, node: NodeProto) -> bool:
     tensor = graph.initializers.get(node.input[2])
     if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
         return False
-    return bool(onnx.numpy_helper.to_array(tensor).any())
+    try:
+        return bool(onnx.numpy_helper.to_array(tensor).any())
+    except (ValueError, TypeError, KeyError):  # damaged; it is refused either way
+        return False
 
 
 def check_inference(model: ModelProto, path: Path) -> None:

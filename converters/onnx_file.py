@@ -66,7 +66,10 @@ def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
     except onnx.checker.ValidationError as error:
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
     check_inference(model, path)
-    check_finite(model, path)
+    try:
+        check_finite(model, path)
+    except (ValueError, TypeError, KeyError) as error:  # a tensor that is not what it says it is
+        raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
     _check_input(model, path, shape)
     return model, digest
 
