@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from calibration.recording import record
 from converters.chain import convert as convert_mission
-from converters.conversion import PAGE
+from converters.conversion import PAGE, REPORT
 from converters.locked import NAME as LOCK
 from converters.report import Report
+from converters.run_records import convert_run
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
+from edge.contract.runs import now
 from edge.progress import progress_bar
 from firmware_bridge.errors import GateFailed
 
@@ -45,7 +49,12 @@ def convert(
 
     Goes on where a killed run stopped, and makes only what changed.
     """
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
     loaded = load_mission(mission, set_ or [])
+    started, began = now(), time.monotonic()
     with progress_bar() as advance:
         report = convert_mission(
             loaded,
@@ -54,8 +63,17 @@ def convert(
             ranges_file=ranges,
             locked=(lock or out / LOCK) if locked or lock is not None else None,
             fresh=fresh,
-            note=lambda line: typer.echo(line, err=True),
+            note=say,
         )
+    run = convert_run(loaded, report, out, started=started, seconds=time.monotonic() - began)
+    record(
+        mission,
+        loaded,
+        run,
+        digest=run.inputs["all"] or "",
+        files=[out / PAGE, out / REPORT, out / LOCK],
+        say=say,
+    )
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
     else:

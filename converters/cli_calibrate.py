@@ -18,11 +18,23 @@ from calibration.devices import CPU, DEVICES, device_named
 from calibration.observation import Subject
 from calibration.observe import Looker
 from calibration.observe_cluster import ClusterLooker
+from calibration.ranges import NAME as RANGES
+from calibration.recording import record as leave_record
 from calibration.shards import Shard, shard_named
-from converters.calibration import Lookers, Record, calibrate_mission, calibrate_shard, merge_shards
+from converters.calibration import (
+    RECORD,
+    Lookers,
+    Record,
+    calibrate_mission,
+    calibrate_shard,
+    merge_shards,
+)
+from converters.run_records import calibrate_run
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
+from edge.contract.mission import Mission
 from edge.contract.preprocess import PreprocessSpec
+from edge.contract.runs import now
 from edge.progress import progress_bar
 from firmware_bridge.errors import UsageError
 
@@ -79,8 +91,10 @@ def calibrate(
             looked_at = calibrate_shard(loaded, one, out, progress=advance, device=chosen)
         _tell_shard(one, looked_at, out, as_json=as_json)
         return
+    started = now()
     with progress_bar() as advance:
         record = calibrate_mission(loaded, out, progress=advance, lookers=lookers, device=chosen)
+    _leave_record(mission, loaded, record, out, started=started)
     if as_json:
         typer.echo(json.dumps(record.to_json(), indent=1))
     else:
@@ -103,12 +117,28 @@ def merge(
     """Join all shards of a mission's frames to the ranges that one process would take."""
     chosen = device_named(device)
     loaded = load_mission(mission, set_ or [])
+    started = now()
     with progress_bar() as advance:
         record = merge_shards(loaded, shards, out, progress=advance, device=chosen)
+    _leave_record(mission, loaded, record, out, started=started)
     if as_json:
         typer.echo(json.dumps(record.to_json(), indent=1))
     else:
         _print(record, out)
+
+
+def _leave_record(
+    mission_file: Path, mission: Mission, record: Record, out: Path, *, started: str
+) -> None:
+    run = calibrate_run(mission, record, out, started=started)
+    leave_record(
+        mission_file,
+        mission,
+        run,
+        digest=run.outputs[RANGES],
+        files=[out / RANGES, out / RECORD],
+        say=lambda line: typer.echo(line, err=True),
+    )
 
 
 def _tell_shard(shard: Shard, frames: int, out: Path, *, as_json: bool) -> None:

@@ -31,7 +31,6 @@ from converters.gates import Measured, judge_gates
 from converters.inputs import (
     Inputs,
     frame_facts,
-    section_facts,
     source_facts,
 )
 from converters.latency import Latency, machine, measure_latency
@@ -47,6 +46,7 @@ from converters.report import SCHEMA, TIMES, Artifact, Report
 from converters.stages import Made, Stage, Stages
 from edge.contract.artifact import digest_file, json_file
 from edge.contract.mission import Mission
+from edge.contract.mission_facts import section_facts
 from edge.contract.model_digest import contract_digest
 
 Progress = Callable[[str, int, int], None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
 from importlib import import_module, metadata
@@ -26,7 +26,6 @@ from calibration.dataset.splits import Split
 from converters.frames import frames_to_split
 from converters.sources import Source, TorchSource, open_source
 from edge.contract.artifact import digest_json
-from edge.contract.loading import PATH_KEYS
 from edge.contract.mission import Mission
 
 PACKAGES = ("calibration", "converters", "edge", "firmware_bridge")
@@ -62,27 +61,6 @@ class Inputs:
             held_back=frame_facts(frames.held_back, truth=True),
             held_back_data=data_digest(frames.held_back),
         )
-
-
-def mission_facts(mission: Mission) -> dict[str, Any]:
-    """Every value of a mission by its dotted key, paths left out."""
-    flat = dict(_flat(mission.model_dump(mode="json"), ""))
-    # Labels are read into the mission, whatever file they come from.
-    return {key: flat[key] for key in flat if key not in PATH_KEYS or key == "model.labels"}
-
-
-def section_facts(mission: Mission, *sections: str) -> dict[str, Any]:
-    """Those of some sections, such as "calibration"."""
-    facts = mission_facts(mission)
-    return {key: value for key, value in facts.items() if key.split(".")[0] in sections}
-
-
-def _flat(values: Mapping[str, Any], before: str) -> Iterable[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield before + key, value
 
 
 def source_facts(source: Source) -> dict[str, Any]:

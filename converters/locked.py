@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from calibration.dataset.lock import read_lock
-from converters.inputs import Inputs, code_digest, mission_facts, source_facts, tool_versions
+from converters.inputs import Inputs, code_digest, source_facts, tool_versions
 from edge.contract.artifact import digest_file, digest_json, read_json
 from edge.contract.mission import Mission
+from edge.contract.mission_facts import mission_facts
 from firmware_bridge.errors import NotTrusted
 
 SCHEMA = "brakepoint.convert-lock/1"

@@ -7,7 +7,7 @@ so a kill in the middle leaves the former ones, and a checkpoint from which the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class TrainReport:
         curve: (steps done, mean loss since the last point, watched score or None).
         steps, best_step: steps done, and the step whose weights were kept (with early stop).
         resumed_at: steps at which it was taken up again.
+        record: of this run.
         seconds: of training, over all resumptions.
     """
 
@@ -46,6 +47,7 @@ class TrainReport:
     parameters: int
     examples: int
     validation_examples: int
+    record: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -101,7 +103,7 @@ def train(mission: Mission, *, progress: Advance, fresh: bool = False) -> TrainR
         validation_examples=len(fitted.partition.validation),
     )
     facts = {"mission": mission.name, **report.to_json()}
-    write_record(weights, "train", started=started, recipe_digest=recipe.digest, facts=facts)
+    kept = write_record(weights, "train", started=started, recipe_digest=recipe.digest, facts=facts)
     write_json(weights.with_suffix(".json"), SCHEMA, {"environment": environment(), **facts})
     file.unlink(missing_ok=True)
-    return report
+    return replace(report, record=kept)

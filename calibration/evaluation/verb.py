@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,15 +29,18 @@ from calibration.evaluation.evaluate import (
     with_folds,
     written,
 )
+from calibration.evaluation.recorded import evaluate_run
 from calibration.evaluation.robustness import Corrupted, corruptions, fall, scores
 from calibration.evaluation.shown import show
 from calibration.evaluation.worst import page_of
+from calibration.recording import record
 from calibration.sessions import Kernels
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.artifact import demand_folder, write_atomic
 from edge.contract.conversion import judged_file
 from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
+from edge.contract.runs import now
 from edge.progress import progress_bar
 from firmware_bridge.errors import Missing, UsageError
 
@@ -105,6 +109,7 @@ def evaluate(
     """Evaluate a network on labelled frames: overall, by class, by condition, with intervals."""
     if out is not None:
         demand_folder(out)
+    started, began = now(), time.monotonic()
     loaded = load_mission(mission, set_ or [])
     networks = _networks(loaded, converted, model, precision)
     reading = reading_of(loaded.model, threads=loaded.target.threads)
@@ -155,10 +160,22 @@ def evaluate(
         if out is not None:
             advance("worst frames", 0, 0)
             page = page_of([*evaluations.values()], [found[name] for name in evaluations])
+    files: list[Path] = []
     if out is not None:
+        files = [*(out / f"evaluation-{name}.json" for name in evaluations), out / "worst.html"]
         for name, evaluation in evaluations.items():
             write_atomic(out / f"evaluation-{name}.json", written(evaluation))
         write_atomic(out / "worst.html", page)
+    for evaluation in evaluations.values():
+        run = evaluate_run(evaluation, started=started, seconds=time.monotonic() - began)
+        record(
+            mission,
+            loaded,
+            run,
+            digest=run.inputs["network"] or "",
+            files=files,
+            say=lambda line: typer.echo(line, err=True),
+        )
     if as_json:
         told = {name: {"schema": SCHEMA, **one.payload()} for name, one in evaluations.items()}
         typer.echo(json.dumps(told, indent=1))

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from calibration.recording import mirror_record
 from converters.train import TrainReport
 from converters.train import train as train_mission
 from converters.training.folds import FoldsReport, cross_validate
@@ -65,6 +66,8 @@ def train(
             report = search_candidates(loaded, search, progress=advance, fresh=fresh)
         else:
             report = train_mission(loaded, progress=advance, fresh=fresh)
+    assert report.record is not None  # every one of them leaves one
+    mirror_record(loaded, report.record, say=lambda line: typer.echo(line, err=True))
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
         return

@@ -31,6 +31,7 @@ PATH_KEYS = (
     "data.root",
     "data.lock",
     "data.split",
+    "tracking.mlflow",
 )
 """Keys that may hold a path; `model.labels` only where it is a string."""
 

@@ -336,6 +336,15 @@ class Finetune(Strict):
     checkpoint_every: Positive = 20
 
 
+class Tracking(Strict):
+    """Where runs are mirrored, beside their records (see docs/runs.md).
+
+    mlflow: a SQLite file that MLflow reads and this program writes; needs the extra `tracking`.
+    """
+
+    mlflow: Path | None = None
+
+
 class Mission(Strict):
     """One mission file, checked, with paths resolved."""
 
@@ -353,6 +362,7 @@ class Mission(Strict):
     target: Target = Target()
     train: Train | None = None
     finetune: Finetune = Finetune()
+    tracking: Tracking = Tracking()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Mission:

@@ -3,7 +3,6 @@ one message for every kind of bad input."""
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -29,6 +28,7 @@ from converters.training.schedule import learning_rate_of, rows_of
 from converters.training.task import balanced
 from edge.contract.artifact import read_json
 from edge.contract.perception import Detections
+from edge.contract.runs import read_run
 from firmware_bridge.errors import GateFailed, Missing, Refusal, UsageError
 
 State = dict[str, torch.Tensor]
@@ -425,15 +425,17 @@ def test_every_run_leaves_a_record(folder: Path) -> None:
     report = train(mission, progress=silent)
     beside = read_json(folder / "out" / "weights.json", SCHEMA)
     (record,) = (folder / "out" / "runs").iterdir()
-    kept = read_json(record, SCHEMA)
-    for document in (beside, kept):
+    kept = read_run(record).run
+    for document in (beside, kept.details):
         assert document["weights_sha256"] == report.weights_sha256
         assert document["recipe"]["train"]["seed"] == 0
         assert document["environment"]["torch"] == torch.__version__
         assert document["judgement"]["figures"]["accuracy"] == report.judgement.score
         assert document["curve"][-1]["step"] == 30
-    assert kept["kind"] == "train"
-    json.dumps(kept, allow_nan=False)
+    assert (kept.kind, kept.mission) == ("train", mission.name)
+    assert kept.outputs == {"weights": report.weights_sha256}
+    assert kept.parameters["train.seed"] == 0
+    assert kept.metrics["accuracy"] == report.judgement.score
 
 
 def test_pictures_are_road_frames_too(folder: Path) -> None:
