@@ -7,7 +7,7 @@ Writes nothing but its stages' results. Never decides what a failed gate means t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -43,11 +43,15 @@ from converters.parity import running
 from converters.placement import Placement, place
 from converters.quantized import Quantized, quantize
 from converters.report import SCHEMA, TIMES, Artifact, Report
+from converters.sources import picture_shape
 from converters.stages import Made, Stage, Stages
 from edge.contract.artifact import digest_file, json_file
 from edge.contract.mission import Mission
 from edge.contract.mission_facts import section_facts
 from edge.contract.model_digest import contract_digest
+from edge.engine.trtexec import PAGE as TRTEXEC_PAGE
+from edge.engine.trtexec import SCRIPT as TRTEXEC_SCRIPT
+from edge.engine.trtexec import commands, page, script
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
@@ -115,6 +119,15 @@ class Conversion:
             size_mb=len(files[INT8]) / 1e6,
             held_back=judgement.frames,
         )
+        gates = judge_gates(mission.gates, measured)
+        trtexec = commands(
+            files, opset=mission.precision.opset, shapes=_open_shapes(floating, mission)
+        )
+        failed = [gate.name for gate in gates if gate.passed is False]
+        files |= {
+            TRTEXEC_PAGE: page(trtexec, mission=mission.name, failed=failed),
+            TRTEXEC_SCRIPT: script(trtexec, mission=mission.name, failed=failed),
+        }
         report = Report(
             mission=mission.name,
             contract=self._contract,
@@ -135,7 +148,8 @@ class Conversion:
             source_to_float=floated.facts.parity,
             judgement=judgement,
             lowerings=lowered.facts.agreements,
-            gates=judge_gates(mission.gates, measured),
+            gates=gates,
+            trtexec=trtexec,
             latency=timed.facts,
             context={
                 **context_of(mission, source, frames, calibrated_on=set(ranges.frames)),
@@ -321,6 +335,15 @@ class Conversion:
             "asked": section_facts(self._mission, "model"),
             "threads": self._threads,
         }
+
+
+def _open_shapes(model: ModelProto, mission: Mission) -> dict[str, Sequence[int]]:
+    """The mission's picture for every input of the graph that leaves its size open."""
+    return {
+        value.name: picture_shape(mission)
+        for value in model.graph.input
+        if not all(size.dim_value for size in value.type.tensor_type.shape.dim)
+    }
 
 
 def _digests(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from converters.placement import Placement
 from converters.rules import RULES
 from converters.sources import OnnxSource, Source
 from converters.stages import Stage
+from edge.engine.trtexec import Command
 
 SCHEMA = "brakepoint.report/1"
 
@@ -53,6 +54,7 @@ class Report:
         judgement: the quantized networks on held-back frames.
         lowerings: further forms of int8.onnx; one that does not agree is not written.
         latency: on the machine that converted.
+        trtexec: how trtexec builds the files.
         context: see `converters.context`.
         finished: when, UTC.
         stages: seconds and the process's peak memory up to the end of each.
@@ -78,6 +80,7 @@ class Report:
     judgement: Judgement
     lowerings: tuple[Agreement, ...]
     latency: Latency
+    trtexec: tuple[Command, ...]
     context: Mapping[str, Any]
     gates: tuple[GateResult, ...]
     stages: tuple[Stage, ...]
@@ -128,6 +131,16 @@ class Report:
                 one.lowering: {**asdict(one), "agrees": one.agrees, "failures": one.failures}
                 for one in self.lowerings
             },
+            "trtexec": [
+                {
+                    "releases": one.releases,
+                    "device": one.device,
+                    "shipped_with": one.shipped_with,
+                    "command": " ".join(["trtexec", *one.arguments]),
+                    "lacks": one.lacks,
+                }
+                for one in self.trtexec
+            ],
             "passes": [asdict(step) for step in self.passes],
             "equalization": _equalization(self.balance),
             "quantized": {

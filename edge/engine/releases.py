@@ -50,6 +50,9 @@ class BuilderRow:
         monitor: whether IProgressMonitor exists.
         timing_cache: whether a timing cache does anything.
         compute_capabilities: whether the target GPUs are named (else it is the GPU that is there).
+        trtexec: flags by which trtexec asks for the same; None where the release has no trtexec.
+        opset_max: the newest opset that its parser reads, where conversions write newer ones too.
+        shipped_with: a JetPack that brings a release of the row.
     """
 
     backend: Backend
@@ -62,9 +65,15 @@ class BuilderRow:
     monitor: bool = True
     timing_cache: bool = True
     compute_capabilities: bool = False
+    trtexec: tuple[str, ...] | None = None
+    opset_max: int | None = None
+    shipped_with: str | None = None
 
 
 WEAK, TYPED = ("INT8", "FP16"), ("STRONGLY_TYPED",)
+
+TRTEXEC_WEAK = ("--int8", "--fp16")
+"""Up to 10.11; removed in 11."""
 
 BUILDERS: tuple[BuilderRow, ...] = (
     BuilderRow(
@@ -76,12 +85,64 @@ BUILDERS: tuple[BuilderRow, ...] = (
         lowering="qdq",
         dla_lowering="ranges",
         monitor=False,
+        trtexec=TRTEXEC_WEAK,
+        opset_max=17,
+        shipped_with="JetPack 6.0: 8.6.2",
     ),
     # EXPLICIT_BATCH is still exported, but means nothing from 10 on.
-    BuilderRow("tensorrt", Release(10, 0, 0), Release(10, 8, 0), (), WEAK, "qdq", "ranges"),
-    BuilderRow("tensorrt", Release(10, 8, 0), Release(10, 12, 0), (), WEAK, "qdq", None),
-    BuilderRow("tensorrt", Release(10, 12, 0), Release(11, 4, 1), TYPED, (), "strong", None),
-    BuilderRow("tensorrt", Release(11, 4, 1), Release(12, 0, 0), TYPED, (), "strong", "strong"),
+    BuilderRow(
+        "tensorrt",
+        Release(10, 0, 0),
+        Release(10, 8, 0),
+        network_flags=(),
+        precision_flags=WEAK,
+        lowering="qdq",
+        dla_lowering="ranges",
+        trtexec=TRTEXEC_WEAK,
+        shipped_with="JetPack 6.1 and 6.2: 10.3",
+    ),
+    BuilderRow(
+        "tensorrt",
+        Release(10, 8, 0),
+        Release(10, 12, 0),
+        network_flags=(),
+        precision_flags=WEAK,
+        lowering="qdq",
+        dla_lowering=None,
+        trtexec=TRTEXEC_WEAK,
+    ),
+    BuilderRow(
+        "tensorrt",
+        Release(10, 12, 0),
+        Release(11, 0, 0),
+        network_flags=TYPED,
+        precision_flags=(),
+        lowering="strong",
+        dla_lowering=None,
+        trtexec=("--stronglyTyped",),
+        shipped_with="JetPack 7: 10.13",
+    ),
+    # From 11 on every network is strongly typed, and trtexec has no flag for it.
+    BuilderRow(
+        "tensorrt",
+        Release(11, 0, 0),
+        Release(11, 4, 1),
+        network_flags=TYPED,
+        precision_flags=(),
+        lowering="strong",
+        dla_lowering=None,
+        trtexec=(),
+    ),
+    BuilderRow(
+        "tensorrt",
+        Release(11, 4, 1),
+        Release(12, 0, 0),
+        network_flags=TYPED,
+        precision_flags=(),
+        lowering="strong",
+        dla_lowering="strong",
+        trtexec=(),
+    ),
     BuilderRow(
         "rtx",
         Release(1, 4, 0),

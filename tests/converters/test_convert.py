@@ -32,7 +32,8 @@ from firmware_bridge.errors import NotTrusted
 FILES = (
     *("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx", "implicit.onnx"),
     *(f"calibration-{release}.cache" for release in ("8.6.1", "8.6.2", "10.3.0", "10.7.0")),
-    *("ranges.json", "convert.lock.json", "report.html", "report.json"),
+    *("ranges.json", "trtexec.md", "trtexec.sh"),
+    *("convert.lock.json", "report.html", "report.json"),
 )
 
 CONVERT = (sys.executable, "-m", "edge.cli", "convert")

@@ -17,7 +17,10 @@ from tiny_mission import write_mission
 from converters import chain
 from edge.contract.artifact import read_json
 
-MADE = ("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx", "ranges.json", "convert.lock.json")
+MADE = (
+    *("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx", "ranges.json"),
+    *("trtexec.md", "trtexec.sh", "convert.lock.json"),
+)
 
 Command = Callable[..., tuple[int, str, str]]
 
