@@ -149,8 +149,8 @@ def page(found: Sequence[Command], *, mission: str, failed: Sequence[str]) -> by
         "",
         "- Build on the very device that will run the engine: a plan fits one release and one GPU.",
         "- int8.onnx and strong.onnx hold their scales, so they take no `--calib`. "
-        f"{FILES['ranges']} is quantized by a calibration cache, and a cache counts for the one release in its first "
-        "line: another one calibrates again, on nothing.",
+        f"{FILES['ranges']} is quantized by a calibration cache, and a cache counts for the one "
+        "release in its first line: another one calibrates again, on nothing.",
         f"- `workspace:{WORKSPACE_MIB}` is in MiB; without it trtexec may take all memory of the "
         "device.",
         "- `layers-*.json` tells what each layer computes in: look there before trusting that the "

@@ -16,9 +16,12 @@ from tiny_mission import write_mission
 
 from converters import chain
 from edge.contract.artifact import read_json
+from edge.engine.releases import CACHE_RELEASES
+from edge.engine.source_file import cache_name
 
 MADE = (
-    *("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx", "ranges.json"),
+    *("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx", "implicit.onnx", "ranges.json"),
+    *(cache_name(release) for release in CACHE_RELEASES),
     *("trtexec.md", "trtexec.sh", "convert.lock.json"),
 )
 
