@@ -139,6 +139,7 @@ class Conversion:
             balance=floated.facts.balance,
             placement=quantized.facts.placement,
             search=quantized.facts.search,
+            ranges=ranges.tensors,
             method=ranges.method,
             percentile=ranges.percentile,
             data={"calibration": ranges.data, "held_back": self._inputs.held_back_data},
@@ -172,7 +173,9 @@ class Conversion:
             "source": source_facts(source),
             "contract": self._contract,
             "frames": self._inputs.calibration,
-            "asked": section_facts(mission, "precision", "calibration", "model"),
+            "opset": mission.precision.opset,
+            "search": mission.precision.search,
+            "asked": section_facts(mission, "calibration", "model"),
             "threads": self._threads,
             "probes": self._probes(),
         }
@@ -220,7 +223,7 @@ class Conversion:
     ) -> Made[Quantized]:
         mission = self._mission
 
-        def work(_: Path) -> tuple[Quantized, dict[str, bytes]]:
+        def work(begun: Path) -> tuple[Quantized, dict[str, bytes]]:
             models, facts = quantize(
                 mission,
                 floating,
@@ -228,6 +231,7 @@ class Conversion:
                 self._inputs.frames.calibration,
                 progress=self._progress,
                 tuned=tuned,
+                begun=begun,
             )
             return facts, {name: model.SerializeToString() for name, model in models.items()}
 

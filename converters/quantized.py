@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from onnx import ModelProto
 
@@ -18,6 +19,8 @@ from converters.finetuning.tuned import Tuned
 from converters.mixed_precision import Search, better_bias, choose
 from converters.placement import Placement, place
 from converters.quantize import quantize_cpu, quantize_int8
+from converters.remembered import NAME as REMEMBERED
+from converters.remembered import Remembered
 from converters.sensitivity import Judge, Progress
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
@@ -39,10 +42,12 @@ def quantize(
     *,
     progress: Progress,
     tuned: Tuned | None,
+    begun: Path,
 ) -> tuple[dict[str, ModelProto], Quantized]:
     """int8.onnx and cpu.onnx by name, the search done on frames of `calibration` alone.
 
-    With `tuned` there is no search: places and weights are those of the fine-tuning.
+    A search that was cut off goes on by what it left in the folder `begun`. With `tuned` there is
+    no search: places and weights are those of the fine-tuning.
     """
     asked, threads = mission.precision, mission.target.threads
     if asked.search == "none" and tuned is None:
@@ -57,7 +62,13 @@ def quantize(
         [preprocess(frame.read(), spec)[0] for frame in part]
         for part in (searched, spread(others, asked.search_frames))
     ]
-    judge = Judge(floating, pictures[0], damage_measure(mission), threads=threads)
+    judge = Judge(
+        floating,
+        pictures[0],
+        damage_measure(mission),
+        threads=threads,
+        remembered=Remembered(begun / REMEMBERED),
+    )
     if tuned is not None:
         models, placement = tuned.quantized(floating, ranges, judge, pictures[1], threads=threads)
         return models, Quantized(placement, None)

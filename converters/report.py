@@ -13,6 +13,7 @@ from datetime import datetime
 from importlib import metadata
 from typing import Any
 
+from calibration.ranges import Range
 from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
 from converters.balance import Balance
 from converters.gates import GateResult
@@ -70,6 +71,7 @@ class Report:
     balance: Balance | None
     placement: Placement
     search: Search | None
+    ranges: Mapping[str, Range]
     method: str
     percentile: float | None
     data: Mapping[str, str]
@@ -156,6 +158,11 @@ class Report:
                 "macs_int8_share": placed.macs_int8 / placed.macs if placed.macs else None,
             },
             "search": None if self.search is None else _search(self.search),
+            "ranges": [
+                {"tensor": name, **asdict(self.ranges[name])}
+                for name in placed.pairs
+                if name in self.ranges
+            ],
             "calibration": {
                 "method": self.method,
                 "percentile": self.percentile,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 
 from onnx import ModelProto
 
@@ -17,6 +18,7 @@ from converters.damage import Damage, Measure
 from converters.parity import Outputs, running
 from converters.placement import Placement, place
 from converters.quantize import quantize_int8
+from converters.remembered import Remembered
 
 Progress = Callable[[str, int, int], None]
 
@@ -40,22 +42,41 @@ class Judge:
     """Compares candidates with float over the same pictures; float is run once.
 
     Each picture has one thread, and as many are looked at at a time as there are threads: the
-    figures are the same by any number of them. Holds the pictures and float's answers.
+    figures are the same by any number of them. Holds the pictures and float's answers; what
+    `remembered` knows of this very judge is not measured again.
     """
 
     def __init__(
-        self, model: ModelProto, pictures: Sequence[Floats], measure: Measure, *, threads: int
+        self,
+        model: ModelProto,
+        pictures: Sequence[Floats],
+        measure: Measure,
+        *,
+        threads: int,
+        remembered: Remembered | None = None,
     ) -> None:
         self._pictures = pictures
         self._measure = measure
         self._threads = threads
+        self._remembered = remembered
         network = running(ModelSession(model.SerializeToString(), threads=1))
         with ThreadPoolExecutor(threads) as pool:
             self._answers = list(pool.map(network, pictures))
 
     def damage(self, candidate: ModelProto) -> float:
         """Mean damage an answer. A candidate that cannot run raises CannotRun."""
-        network = running(ModelSession(candidate.SerializeToString(), threads=1))
+        data = candidate.SerializeToString()
+        if self._remembered is None:
+            return self._measured(data)
+        digest = sha256(data).hexdigest()
+        damage = self._remembered.get(digest)
+        if damage is None:
+            damage = self._measured(data)
+            self._remembered.put(digest, damage)
+        return damage
+
+    def _measured(self, candidate: bytes) -> float:
+        network = running(ModelSession(candidate, threads=1))
 
         def of_one(answer: Outputs, picture: Floats) -> Damage:
             return self._measure(answer, network(picture))

@@ -9,6 +9,7 @@ file brings.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edge.contract.artifact import write_atomic
 from firmware_bridge.errors import UsageError
@@ -26,6 +27,11 @@ SCHEMA = "brakepoint.stage/1"
 
 KEPT_BYTES = 512 << 20
 """Results of former runs, beside those of the last one: the oldest go first."""
+
+LOCK = "lock"
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What file systems without locks say, such as some network shares."""
 
 Note = Callable[[str], None]
 """Called with a line for people, once for each thing that they should know."""
@@ -104,7 +110,8 @@ class Store:
     def prune(self, kept_bytes: int = KEPT_BYTES) -> None:
         """Drops the results that were longest not used, until those that this run did not use take
         at most `kept_bytes`."""
-        others = [path for path in self._folder.iterdir() if path not in self._used]
+        kept = {*self._used, self._folder / LOCK}
+        others = [path for path in self._folder.iterdir() if path not in kept]
         for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
             kept_bytes -= _size(path)
             if kept_bytes < 0:
@@ -124,31 +131,36 @@ def opened(folder: Path, *, fresh: bool, note: Note) -> Iterator[Store]:
     """
     new = not folder.parent.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(descriptor, folder)
-        for left in folder.glob(".*"):  # what a killed run was about to rename
-            _remove(left)
-        yield Store(folder, fresh=fresh, note=note)
-    finally:
-        os.close(descriptor)
-        with contextlib.suppress(OSError):  # not empty
-            folder.rmdir()
-            if new:
-                folder.parent.rmdir()
+    with (folder / LOCK).open("w") as lock:
+        _lock(lock, folder, note)
+        try:
+            for left in folder.glob(".*"):  # what a killed run was about to rename
+                _remove(left)
+            yield Store(folder, fresh=fresh, note=note)
+        finally:
+            if [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+                folder.rmdir()
+                with contextlib.suppress(OSError):  # not empty
+                    if new:
+                        folder.parent.rmdir()
 
 
-def _lock(descriptor: int, folder: Path) -> None:
+def _lock(lock: IO[str], folder: Path, note: Note) -> None:
     """Ends with the process, however it ends."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise UsageError(
             f"another conversion is at work in {folder.parent}",
             expected="one conversion at a time in a folder",
-            found=f"{folder} is locked",
+            found=f"{folder / LOCK} is held",
             remedy="wait for it, or choose another folder: --out DIR",
         ) from error
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        note(f"{folder} cannot be locked ({error.strerror}): start no second conversion into it")
 
 
 def _packed(key: str, result: Result) -> bytes:

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from converters.page.advice import verdict_of
+from converters.page.charts import layer_chart, range_chart
 from converters.page.pictures import Picture
 from converters.page.tables import (
     NAMES,
@@ -63,6 +64,8 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> byte
             }
             for output, evaluation in document["evaluation"].items()
         },
+        layers=layer_chart(document),
+        ranges=range_chart(document),
         latency=latency_rows(document),
         matrix=matrix(document),
         training=training_rows(document),

@@ -104,6 +104,39 @@ def test_the_page_is_whole_and_needs_nothing_else(tiny: tuple[Document, bytes]) 
         assert artifact["sha256"] in page.text
 
 
+def test_error_by_layer_ranges_and_commands_are_on_it(tiny: tuple[Document, bytes]) -> None:
+    document, raw = tiny
+    text, html = Page(raw).text, raw.decode()
+    assert "Error by layer" in text
+    for layer in document["search"]["layers"]:
+        assert f"<title>{layer['node']}: " in html
+    assert len(document["ranges"]) == document["quantized"]["activation_pairs"]
+    for one in document["ranges"]:
+        assert f"<title>{one['tensor']}: {one['amax']:.4g}" in html
+        assert f"{one['lowest']:.4g} to {one['highest']:.4g}" in text
+    for row in document["trtexec"]:
+        assert f"TensorRT {row['releases']}, {row['device'].upper()}" in text
+        assert row["command"].split(" ")[1] in text
+
+
+def test_layers_that_were_not_measured_and_tensors_of_nothing_are_drawn_all_the_same(
+    tiny: tuple[Document, bytes],
+) -> None:
+    """Infinite damage is no number in JSON; a tensor may be all zeros."""
+    other = copy.deepcopy(tiny[0])
+    other["search"] = None
+    for one in other["ranges"]:
+        one |= {"amax": 0.0, "lowest": 0.0, "highest": 0.0}
+    assert "this mission asks for no search" in Page(render(other, {})).text
+    other = copy.deepcopy(tiny[0])
+    other["search"]["layers"][0]["damage"] = None
+    other["ranges"][0] |= {"lowest": -1e30, "highest": 1e-30}
+    text = Page(render(other, {})).text
+    assert "1e+30" in text
+    other["ranges"] = []
+    assert "Ranges" in Page(render(other, {})).text
+
+
 def verdict(document: Document, **passed: bool | None) -> str:
     """The page's text where these gates (by the file's short name) passed or not."""
     worse = copy.deepcopy(document)

@@ -4,6 +4,7 @@ damaged is not taken, and a run killed after any stage ends in the files of an u
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -83,7 +84,7 @@ def test_nothing_changed_so_nothing_is_made_and_the_report_is_the_same_file(
         ("gates.size_max_mb=0.000001", {"report"}),
         ("purpose.task=other", {"report"}),
         ("precision.damage_max=0.05", {"quantize"}),
-        ("calibration.percentile=99.9", {"observe", "quantize", "lower", "judge"}),
+        ("calibration.percentile=99.9", {"float", "observe", "quantize", "lower", "judge"}),
     ],
 )
 def test_only_what_follows_from_a_change_is_made_again(
@@ -262,6 +263,21 @@ class TestStore:
         (tmp_path / ".s-1.abcd").write_bytes(b"half")
         with opened(tmp_path, fresh=False, note=print):
             assert not (tmp_path / ".s-1.abcd").exists()
+
+    def test_where_there_are_no_locks_it_says_so_and_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As on a network share."""
+
+        def refused(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr("fcntl.flock", refused)
+        told: list[str] = []
+        with opened(tmp_path / "s", fresh=False, note=told.append) as store:
+            store.put("s", "1" * 64, Result([], {}, 0.0, 0.0))
+        assert "cannot be locked" in told[0]
+        assert store.get("s", "1" * 64) is not None
 
     def test_the_lock_ends_with_its_holder(self, tmp_path: Path) -> None:
         with (

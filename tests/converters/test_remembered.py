@@ -1,0 +1,91 @@
+"""A search that was cut off goes on: what was measured is not measured again, and nothing that is
+damaged, or of another candidate, is taken for it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_mixed_precision import FRAMES, difference, network, ranges_of
+
+from converters import remembered
+from converters.damage import Damage
+from converters.mixed_precision import Mixed, choose
+from converters.parity import Outputs
+from converters.remembered import Remembered
+from converters.sensitivity import Judge
+
+
+class CutOff(Exception):
+    """Stands for a kill: it leaves what was on the disk by then."""
+
+
+def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
+    """What a search chooses, and how many answers it compared; CutOff after `most`."""
+    compared = 0
+
+    def measure(reference: Outputs, candidate: Outputs) -> Damage:
+        nonlocal compared
+        compared += 1
+        if compared > most:
+            raise CutOff
+        return difference(reference, candidate)
+
+    model = network()
+    judge = Judge(model, FRAMES, measure, threads=1, remembered=Remembered(path))
+    mixed = choose(
+        model,
+        ranges_of(model),
+        judge,
+        FRAMES,
+        macs_int8_min=0.1,
+        damage_max=0.05,
+        threads=1,
+        progress=lambda *_: None,
+    )
+    return mixed, compared
+
+
+@pytest.fixture(autouse=True)
+def _always_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "SAVE_EVERY_S", 0.0)
+
+
+def test_it_goes_on_to_the_same_choice_and_measures_only_what_is_left(tmp_path: Path) -> None:
+    whole, all_of_it = search(tmp_path / "whole.json")
+    path = tmp_path / "begun" / "damages.json"
+    with pytest.raises(CutOff):
+        search(path, most=all_of_it - len(FRAMES))
+    resumed, rest = search(path)
+    assert rest == len(FRAMES)
+    assert resumed.search == whole.search
+    assert resumed.quantized.SerializeToString() == whole.quantized.SerializeToString()
+    assert search(path)[1] == 0
+
+
+@pytest.mark.parametrize("damage", ["bit", "half", "empty", "another schema"])
+def test_a_damaged_memory_is_no_memory(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "damages.json"
+    whole, all_of_it = search(path)
+    data = path.read_bytes()
+    if damage == "bit":
+        document = json.loads(data)
+        first = next(iter(document["damages"]))
+        document["damages"][first] += 1.0
+        data = json.dumps(document).encode()
+    elif damage == "another schema":
+        data = data.replace(remembered.SCHEMA.encode(), b"brakepoint.damages/0")
+    path.write_bytes({"half": data[: len(data) // 2], "empty": b""}.get(damage, data))
+    again, compared = search(path)
+    assert compared == all_of_it
+    assert again.search == whole.search
+
+
+def test_what_is_no_number_is_not_kept(tmp_path: Path) -> None:
+    memory = Remembered(tmp_path / "damages.json")
+    memory.put("a", float("nan"))
+    memory.put("b", 0.5)
+    assert Remembered(tmp_path / "damages.json").get("a") is None
+    assert Remembered(tmp_path / "damages.json").get("b") == 0.5
