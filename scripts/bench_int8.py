@@ -33,6 +33,7 @@ from calibration.evaluation.answers import Answer, Network, answers, reading_of
 from calibration.metrics import average_precision_50, found_share
 from calibration.sessions import Kernels
 from converters.agreement import CPU, FLOAT, INT8, IOU_MIN, SCORE_MIN
+from converters.passes.names import PICTURE
 from edge.contract.loading import load_mission
 from edge.contract.perception import Detections
 from edge.contract.preprocess import preprocess
@@ -155,14 +156,14 @@ def judged(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, 
 def _peer_job(fold: Fold, ours: Path, work: Path) -> dict[str, str]:
     """What a peer is given: float.onnx, and the frames whose ranges were taken as its inputs."""
     inputs = work / "inputs.npy"
-    ranges = json.loads((ours / "ranges.json").read_text())
-    names = set(ranges["frames"])
+    report = json.loads((ours / "report.json").read_text())
+    names = set(report["calibration"]["frames"])
     if not inputs.exists():
         mission = load_mission(fold.mission, fold.overrides)
         spec = mission.model.preprocess_spec
         frames = [frame for frame in frames_of(mission) if frame.name in names]
         np.save(inputs, np.concatenate([preprocess(one.read(), spec)[0] for one in frames]))
-    return {"model": str(ours / FLOAT), "picture": "input", "inputs": str(inputs)}
+    return {"model": str(ours / FLOAT), "picture": PICTURE, "inputs": str(inputs)}
 
 
 def quantized(kind: str, job: dict[str, Any], record: Path) -> Cost:

@@ -64,7 +64,7 @@ def onnxruntime_peer(job: Job) -> Callable[[], None]:
 
     def run() -> None:
         prepared = f"{job['out']}.prepared"
-        quant_pre_process(job["model"], prepared)
+        quant_pre_process(job["model"], prepared, skip_symbolic_shape=True)  # all are static
         # Per channel, as its own guide and TensorRT have it: by tensor it loses still more.
         quantize_static(
             prepared, job["out"], reader(job), per_channel=True, calibrate_method=method

@@ -82,6 +82,16 @@ def chosen(model: ModelProto, *, damage_max: float, macs_int8_min: float = 0.1) 
 
 
 class TestSensitivity:
+    def test_any_number_of_threads_judges_the_same(self) -> None:
+        model = network()
+        candidate = quantize_int8(model, place(model), ranges_of(model))
+        found = {
+            Judge(model, FRAMES, difference, threads=threads).damage(candidate)
+            for threads in (1, 2, 5)
+        }
+        assert len(found) == 1
+        assert found.pop() > 0.0
+
     def test_the_layer_that_int8_ruins_is_the_worst_by_far(self) -> None:
         model = network()
         judge = Judge(model, FRAMES, difference, threads=1)
