@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +100,42 @@ def median(found: list[float]) -> float:
     return float(np.median(found)) if found else NOT_CLOSING
 
 
+def merged(tallies: list[dict[str, Tally]]) -> dict[str, Tally]:
+    """Those of several seeds as one."""
+    whole = {way: Tally() for way in tallies[0]}
+    for ways in tallies:
+        for way, tally in ways.items():
+            for story, found in tally.errors.items():
+                whole[way].errors[story] += found
+            whole[way].alarms += tally.alarms
+            whole[way].frame_ms += tally.frame_ms
+    return whole
+
+
+def told(title: str, ways: dict[str, Tally]) -> dict[str, Any]:
+    """Prints a table, and gives it as plain values."""
+    rows = {
+        story: {way: median(tally.errors[story]) for way, tally in ways.items()}
+        for story in STORIES
+        if ways["both"].errors[story]
+    } | {"all": {way: median(tally.pooled) for way, tally in ways.items()}}
+    print(f"{title:24} samples  boxes alone  pixels and boxes")
+    for story, found in rows.items():
+        of = ways["both"].pooled if story == "all" else ways["both"].errors[story]
+        print(f"{story:24} {len(of):7} {found['boxes']:12.3f} {found['both']:17.3f}")
+    alarms = {way: float(np.mean(tally.alarms)) for way, tally in ways.items()}
+    cost = {way: np.percentile(tally.frame_ms, [50, 99]) for way, tally in ways.items()}
+    print(f"{'called nearer, of far':32} {alarms['boxes']:12.4f} {alarms['both']:17.4f}")
+    print(f"{'track, p50 ms':32} {cost['boxes'][0]:12.2f} {cost['both'][0]:17.2f}")
+    print(f"{'track, p99 ms':32} {cost['boxes'][1]:12.2f} {cost['both'][1]:17.2f}\n")
+    return {
+        "samples": len(ways["both"].pooled),
+        "median": rows,
+        "alarms": alarms,
+        "track_p50_p99_ms": {way: [round(float(v), 2) for v in cost[way]] for way in ways},
+    }
+
+
 def main() -> None:
     """Measures every story and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -110,33 +147,16 @@ def main() -> None:
     asked = parser.parse_args()
     mission = load_mission(asked.mission)
     model = choose_model(asked.converted, mission, asked.precision)
-    facts, worst = {}, 0.0
+    tallies, facts = [], {}
     for seed in asked.seeds:
         ways = {"boxes": Tally(), "both": Tally()}
         for story in STORIES:
             measure(mission, model, story, seed, ways)
-        print(f"seed {seed:<19} samples  boxes alone  pixels and boxes")
-        rows = {
-            story: {way: median(tally.errors[story]) for way, tally in ways.items()}
-            for story in STORIES
-            if ways["both"].errors[story]
-        } | {"all": {way: median(tally.pooled) for way, tally in ways.items()}}
-        for story, found in rows.items():
-            of = ways["both"].pooled if story == "all" else ways["both"].errors[story]
-            print(f"{story:24} {len(of):7} {found['boxes']:12.3f} {found['both']:17.3f}")
-        alarms = {way: float(np.mean(tally.alarms)) for way, tally in ways.items()}
-        cost = {way: np.percentile(tally.frame_ms, [50, 99]) for way, tally in ways.items()}
-        print(f"{'called nearer, of far':32} {alarms['boxes']:12.4f} {alarms['both']:17.4f}")
-        print(f"{'track, p50 ms':32} {cost['boxes'][0]:12.2f} {cost['both'][0]:17.2f}")
-        print(f"{'track, p99 ms':32} {cost['boxes'][1]:12.2f} {cost['both'][1]:17.2f}\n")
-        facts[str(seed)] = {
-            "samples": len(ways["both"].pooled),
-            "median": rows,
-            "alarms": alarms,
-            "track_p50_p99_ms": {way: [round(float(v), 2) for v in cost[way]] for way in ways},
-        }
-        worst = max(worst, rows["all"]["both"])
-    print(f"worst median over all stories {worst:.3f}, limit {LIMIT}")
+        facts[str(seed)] = told(f"seed {seed}", ways)
+        tallies.append(ways)
+    facts["all"] = told("all seeds", merged(tallies))
+    worst = max(median(ways["both"].pooled) for ways in tallies)
+    print(f"worst seed's median over all stories {worst:.3f}, limit {LIMIT}")
     if asked.json is not None:
         whole = {"seeds": facts, "worst": worst, "limit": LIMIT, "precision": asked.precision}
         asked.json.write_text(json.dumps(whole, indent=1) + "\n")

@@ -70,7 +70,7 @@ class TrackerSettings:
     iou_other_label: float = 0.5
     forget_after_ms: float = 600.0
     velocity_gain: float = 0.3
-    measured_most: int = 6
+    measured_most: int = 4
 
 
 @dataclass

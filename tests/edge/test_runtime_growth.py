@@ -17,7 +17,7 @@ from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage, Detections
 from edge.runtime.growth import Growth
 from edge.runtime.registration import Picture, Pose, Reference
-from edge.runtime.tracker import Track, Tracker
+from edge.runtime.tracker import Track, Tracker, TrackerSettings
 from edge.scenes.air import CLEAR_DAY
 from edge.scenes.clips import clip
 from edge.scenes.still import LabelledScene, render
@@ -280,3 +280,16 @@ def test_whatever_boxes_come_the_track_lives_and_its_time_is_above_zero(
         seen = Detections(box, np.array([0.8], np.float32), np.array([0]))
         for track in tracker.update(seen, now_ns, frame_size=FRAME, image=image):
             assert track.time_to_contact_s > 0.0
+
+
+def test_a_crowd_costs_no_more_than_its_largest() -> None:
+    most = TrackerSettings().measured_most
+    corners = [20.0 + 90.0 * number for number in range(most + 2)]
+    boxes = np.array([[x, 100, x + 60 - x / 20, 160 - x / 20] for x in corners], np.float32)
+    seen = Detections(boxes, np.full(len(boxes), 0.8, np.float32), np.zeros(len(boxes), np.int64))
+    tracker, image = Tracker(), noise()
+    for index in range(10):
+        tracks = tracker.update(seen, index * 40 * MS, frame_size=FRAME, image=image)
+    spoke = [track.contact_from for track in tracks]
+    assert spoke[most:] == ["boxes"] * 2
+    assert "boxes" not in spoke[:most]
