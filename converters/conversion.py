@@ -34,6 +34,7 @@ from converters.inputs import (
     source_facts,
 )
 from converters.latency import Latency, machine, measure_latency
+from converters.lowerings.batch import profiles_of
 from converters.lowerings.lower import Quantization, lower
 from converters.lowerings.proof import Agreement
 from converters.page.pictures import pictures_of
@@ -149,6 +150,7 @@ class Conversion:
             source_to_float=floated.facts.parity,
             judgement=judgement,
             lowerings=lowered.facts.agreements,
+            profiles=profiles_of(mission),
             gates=gates,
             trtexec=trtexec,
             latency=timed.facts,
@@ -265,6 +267,7 @@ class Conversion:
             "contract": self._contract,
             "frames": self._inputs.calibration,
             "asked": section_facts(mission, "calibration"),
+            "batch": mission.model.input.batch,
             "threads": self._threads,
             "probes": self._probes(),
         }

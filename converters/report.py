@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib import metadata
@@ -54,6 +54,8 @@ class Report:
         source_to_float: parity of the source and float.onnx.
         judgement: the quantized networks on held-back frames.
         lowerings: further forms of int8.onnx; one that does not agree is not written.
+        profiles: by input, the least, usual and largest shape that engines are built for; empty
+            where they take one picture.
         latency: on the machine that converted.
         trtexec: how trtexec builds the files.
         context: see `converters.context`.
@@ -81,6 +83,7 @@ class Report:
     source_to_float: Parity
     judgement: Judgement
     lowerings: tuple[Agreement, ...]
+    profiles: Mapping[str, Sequence[Sequence[int]]]
     latency: Latency
     trtexec: tuple[Command, ...]
     context: Mapping[str, Any]
@@ -128,6 +131,9 @@ class Report:
             "nodes": {
                 "source": self.source_nodes,
                 **{name: file.nodes for name, file in self.artifacts.items() if file.nodes},
+            },
+            "profiles": {
+                name: [list(one) for one in given] for name, given in self.profiles.items()
             },
             "lowerings": {
                 one.lowering: {**asdict(one), "agrees": one.agrees, "failures": one.failures}

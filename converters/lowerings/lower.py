@@ -1,5 +1,6 @@
 """The stage that makes every further form of `int8.onnx`, proves each on a CPU and keeps only those
-that agree: strong.onnx; implicit.onnx with a calibration cache a release.
+that agree: strong.onnx; implicit.onnx with a calibration cache a release; where the mission asks
+for batches, int8 and strong for those.
 
 What does not agree is not written, and the agreement says why. Never judges on held-back frames.
 """
@@ -17,6 +18,7 @@ from calibration.ranges import Range, range_of
 from calibration.sessions import Floats, ModelSession
 from converters.agreement import FLOAT, INT8
 from converters.lint.pairs import Apart, take_apart
+from converters.lowerings.batch import open_batch, prove_batch
 from converters.lowerings.halves import rounding_halves
 from converters.lowerings.proof import Agreement, agreement
 from converters.lowerings.region import (
@@ -37,7 +39,7 @@ from converters.sources import output_names
 from edge.contract.mission import Mission
 from edge.engine.calibration_cache import read_cache, write_cache
 from edge.engine.releases import CACHE_RELEASES
-from edge.engine.source_file import IMPLICIT, cache_name
+from edge.engine.source_file import IMPLICIT, batched, cache_name
 
 AUTO_IS = "percentile"
 """The method for tensors that no pair stands on, where each pair chose its own."""
@@ -89,7 +91,25 @@ def lower(
     if implicit_agrees.agrees:
         # From int8.onnx, not float.onnx: biases may be corrected, channels balanced.
         files |= {IMPLICIT: apart.model.SerializeToString(), **caches}
-    return Lowered(files, (strong_agrees, implicit_agrees))
+    return Lowered(files | _batches(done, files, proof, mission), (strong_agrees, implicit_agrees))
+
+
+def _batches(
+    done: Quantization, files: Mapping[str, bytes], proof: _Proof, mission: Mission
+) -> dict[str, bytes]:
+    """Each form that engines are built from with Q/DQ in it, for several pictures at once where the
+    mission asks for that."""
+    sizes = mission.model.input.batch
+    if sizes is None:
+        return {}
+    made = {}
+    for name, model in ((INT8, done.int8), (STRONG, files.get(STRONG))):
+        if model is not None:
+            single = ModelProto.FromString(model) if isinstance(model, bytes) else model
+            opened = open_batch(single)
+            prove_batch(single, opened, proof.pictures, sizes=sizes, threads=proof.threads)
+            made[batched(name)] = opened.SerializeToString()
+    return made
 
 
 class _Proof:

@@ -24,6 +24,14 @@ def _model_origin(raw: Raw) -> Iterator[Mistake]:
         yield "model", "weights go with factory"
 
 
+def _batch_ascends(raw: Raw) -> Iterator[Mistake]:
+    sizes = [number(size) for size in rows(section(raw, "model", "input").get("batch"))]
+    known = [size for size in sizes if size is not None]
+    if known != sorted(known):
+        shown = ", ".join(f"{size:g}" for size in known)
+        yield "model.input.batch", f"the least, the usual and the largest ascend; not {shown}"
+
+
 def _labels_differ(raw: Raw) -> Iterator[Mistake]:
     labels = [str(label) for label in rows(section(raw, "model").get("labels"))]
     for label in sorted({label for label in labels if labels.count(label) > 1}):
@@ -181,6 +189,7 @@ def _corruptions_keep_truth(raw: Raw) -> Iterator[Mistake]:
 
 CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _model_origin,
+    _batch_ascends,
     _labels_differ,
     _conditions_differ,
     _decoder_complete,

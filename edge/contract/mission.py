@@ -53,10 +53,15 @@ class Purpose(Strict):
 
 
 class Input(Strict):
-    """Size of the network input."""
+    """Size of the network input.
+
+    batch: the least, usual and largest number of pictures that an engine takes at once; without it
+        one. Everything is calibrated and judged on single pictures (docs/sources.md).
+    """
 
     width_px: Positive
     height_px: Positive
+    batch: tuple[Positive, Positive, Positive] | None = None
 
 
 class Preprocess(Strict):

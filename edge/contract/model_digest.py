@@ -16,7 +16,7 @@ def contract_digest(mission: Mission) -> str:
     condition = model.condition
     return digest_json(
         {
-            "input": model.input.model_dump(),
+            "input": model.input.model_dump(include={"width_px", "height_px"}),
             "preprocess": model.preprocess.model_dump(),
             "decode": {"kind": model.decode.kind, "strides": list(model.decode.strides)},
             "labels": list(model.labels),

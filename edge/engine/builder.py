@@ -107,6 +107,7 @@ def build_plan(
         _set_timing_cache(row, probe, config, timing, request)
     if row.monitor:
         config.progress_monitor = _monitor(probe, tell)
+    asked = request.profiles or {}
     started = time.monotonic()
     plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -127,6 +128,7 @@ def build_plan(
         "sm": list(request.sm),
         "precision": asdict(precision),
         "dla": dla,
+        "profiles": {name: [list(one) for one in given] for name, given in asked.items()},
         "build_seconds": round(time.monotonic() - started, 2),
         "messages": messages[-KEPT_MESSAGES:],
     }

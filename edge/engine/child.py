@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -84,7 +85,7 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
     built = build_plan(
         Probe(trt, request.backend, release),
         row,
-        request,
+        replace(request, profiles=request.profiles or source.profiles),
         model=source.model.read_bytes(),
         cache=cache,
         kept_float=source.kept_float,

@@ -6,6 +6,7 @@ another lowering: what is missing is named.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.conversion import REPORT_SCHEMA
 from edge.engine.releases import CACHE_RELEASES, LOWERINGS, Lowering, Release
+from edge.engine.request import Shape
 from firmware_bridge.errors import GateFailed, Missing, NotTrusted, UsageError
 
 IMPLICIT = "implicit.onnx"
@@ -20,6 +22,12 @@ IMPLICIT = "implicit.onnx"
 
 FILES: dict[Lowering, str] = {"qdq": "int8.onnx", "strong": "strong.onnx", "ranges": IMPLICIT}
 """Lowering -> artifact of a conversion."""
+
+
+def batched(name: str) -> str:
+    """The form of an artifact for several pictures at once."""
+    return name.replace(".onnx", ".batch.onnx")
+
 
 CONVERT = "convert again: brakepoint convert MISSION --out DIR"
 WITHOUT_DLA = "build for the GPU, without --dla: it takes another form"
@@ -32,11 +40,13 @@ class ModelSource:
     Attributes:
         cache: the calibration cache.
         kept_float: names of weighted operators that must not be INT8.
+        profiles: by input, the least, usual and largest shape; None where no size is open.
     """
 
     model: Path
     cache: Path | None = None
     kept_float: tuple[str, ...] = ()
+    profiles: Mapping[str, tuple[Shape, Shape, Shape]] | None = None
 
 
 def cache_name(release: Release) -> str:
@@ -73,12 +83,18 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
     report = read_json(source / "report.json", REPORT_SCHEMA)
     try:
         _gates(report, source)
-        model = _vouched(report, source, FILES[lowering], lowering)
+        profiles = {
+            str(name): (tuple(least), tuple(usual), tuple(largest))
+            for name, (least, usual, largest) in report.get("profiles", {}).items()
+        }
+        several = profiles and lowering != "ranges"  # DLA takes no open sizes
+        wanted = batched(FILES[lowering]) if several else FILES[lowering]
+        model = _vouched(report, source, wanted, lowering)
         if lowering != "ranges":
-            return ModelSource(model)
+            return ModelSource(model, profiles=profiles or None)
         cache = _vouched(report, source, cache_name(release), lowering)
         kept = tuple(str(left["node"]) for left in report["quantized"]["left_float"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise NotTrusted(
             f"{source / 'report.json'} is not whole",
             expected=f"a report of schema {REPORT_SCHEMA}",

@@ -18,6 +18,8 @@ import pytest
 from lowered_networks import NETWORKS, Lowered
 from stand_in import StandIn, plan_bytes
 
+from converters.graph import Graph
+from converters.lowerings.batch import open_batch
 from converters.lowerings.region import region_amax, to_cache
 from edge.engine.calibration_cache import write_cache
 from edge.engine.plan_header import read_header
@@ -171,6 +173,44 @@ def test_a_folder_gives_each_release_its_lowering(
     site = stand_in("tensorrt-10.3.0", dla_cores=2)
     refused(engine("build", folder, "--out", plan, "--dla", path=site), 1, "3.0 dB towards float")
     assert json.loads(engine("inspect", plan, "--json").stdout)["release"] == "10.3.0", "as it was"
+
+
+def test_a_conversion_for_batches_is_built_for_them(
+    folder: Path, road_lowered: Lowered, stand_in: Callable[..., Path]
+) -> None:
+    """Which file and which shapes, the report says; the user need not."""
+    report = json.loads((folder / "report.json").read_text())
+    _, _, high, wide = Graph(road_lowered.int8).shape("images") or (0, 0, 0, 0)
+    report["profiles"] = {"images": [[size, 3, high, wide] for size in (1, 4, 8)]}
+    for name, model in (("int8", road_lowered.int8), ("strong", road_lowered.strong)):
+        data = open_batch(model).SerializeToString()
+        (folder / f"{name}.batch.onnx").write_bytes(data)
+        report["artifacts"][f"{name}.batch.onnx"] = {"sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "report.json").write_text(json.dumps(report))
+    plan = folder / "road.plan"
+    for release, wanted in (("10.3.0", "int8.batch.onnx"), ("11.4.0", "strong.batch.onnx")):
+        site = stand_in(f"tensorrt-{release}")
+        done = engine("build", folder, "--out", plan, "--json", path=site)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert told["model"]["file"] == wanted
+        assert told["profiles"] == report["profiles"]
+    others = "images=" + ",".join(f"{size}x3x{high}x{wide}" for size in (2, 2, 3))
+    done = engine("build", folder, "--out", plan, "--json", "--profile", others, path=site)
+    assert json.loads(done.stdout)["profiles"]["images"][0][0] == 2
+
+
+@needs_rtx
+def test_a_real_engine_for_batches(road_lowered: Lowered, tmp_path: Path) -> None:
+    model = tmp_path / "strong.batch.onnx"
+    model.write_bytes(open_batch(road_lowered.strong).SerializeToString())
+    _, _, high, wide = Graph(road_lowered.strong).shape("images") or (0, 0, 0, 0)
+    shapes = ",".join(f"{size}x3x{high}x{wide}" for size in (1, 4, 8))
+    rtx = ("--out", tmp_path / "road.plan", "--backend", "rtx", "--sm", "86", "--json")
+    refused(engine("build", model, *rtx), 2, "has open sizes")
+    done = engine("build", model, *rtx, "--profile", f"images={shapes}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["profiles"]["images"][2][0] == 8
 
 
 def test_a_folder_is_believed_only_as_far_as_its_report(
