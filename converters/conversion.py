@@ -35,6 +35,7 @@ from converters.inputs import (
 )
 from converters.latency import Latency, machine, measure_latency
 from converters.lowerings.batch import profiles_of
+from converters.lowerings.dla import DlaCut
 from converters.lowerings.lower import Quantization, lower
 from converters.lowerings.proof import Agreement
 from converters.page.pictures import pictures_of
@@ -73,6 +74,7 @@ class _Lowered:
     """Further forms of int8.onnx."""
 
     agreements: tuple[Agreement, ...]
+    cut: DlaCut | None
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class Conversion:
             judgement=judgement,
             lowerings=lowered.facts.agreements,
             profiles=profiles_of(mission),
+            dla=lowered.facts.cut,
             gates=gates,
             trtexec=trtexec,
             latency=timed.facts,
@@ -260,7 +263,7 @@ class Conversion:
                 mission,
                 progress=self._progress,
             )
-            return _Lowered(lowered.agreements), lowered.files
+            return _Lowered(lowered.agreements, lowered.cut), lowered.files
 
         uses = {
             "files": _digests(files),
@@ -268,6 +271,7 @@ class Conversion:
             "frames": self._inputs.calibration,
             "asked": section_facts(mission, "calibration"),
             "batch": mission.model.input.batch,
+            "dla": mission.target.dla,
             "threads": self._threads,
             "probes": self._probes(),
         }

@@ -18,6 +18,7 @@ from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
 from converters.balance import Balance
 from converters.gates import GateResult
 from converters.latency import Latency
+from converters.lowerings.dla import DlaCut
 from converters.lowerings.proof import Agreement
 from converters.mixed_precision import Search
 from converters.parity import Parity
@@ -56,6 +57,7 @@ class Report:
         lowerings: further forms of int8.onnx; one that does not agree is not written.
         profiles: by input, the least, usual and largest shape that engines are built for; empty
             where they take one picture.
+        dla: where the network was cut for a DLA; None where it was not.
         latency: on the machine that converted.
         trtexec: how trtexec builds the files.
         context: see `converters.context`.
@@ -84,6 +86,7 @@ class Report:
     judgement: Judgement
     lowerings: tuple[Agreement, ...]
     profiles: Mapping[str, Sequence[Sequence[int]]]
+    dla: DlaCut | None
     latency: Latency
     trtexec: tuple[Command, ...]
     context: Mapping[str, Any]
@@ -135,6 +138,7 @@ class Report:
             "profiles": {
                 name: [list(one) for one in given] for name, given in self.profiles.items()
             },
+            "dla": None if self.dla is None else asdict(self.dla),
             "lowerings": {
                 one.lowering: {**asdict(one), "agrees": one.agrees, "failures": one.failures}
                 for one in self.lowerings

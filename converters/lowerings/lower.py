@@ -19,6 +19,7 @@ from calibration.sessions import Floats, ModelSession
 from converters.agreement import FLOAT, INT8
 from converters.lint.pairs import Apart, take_apart
 from converters.lowerings.batch import open_batch, prove_batch
+from converters.lowerings.dla import DlaCut, cut_for_dla
 from converters.lowerings.halves import rounding_halves
 from converters.lowerings.proof import Agreement, agreement
 from converters.lowerings.region import (
@@ -57,10 +58,11 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Lowered:
-    """The files of the forms that agree, and every form's agreement."""
+    """The files of the forms that agree, every form's agreement, and where a DLA's head was cut."""
 
     files: dict[str, bytes]
     agreements: tuple[Agreement, ...]
+    cut: DlaCut | None
 
 
 def lower(
@@ -91,7 +93,12 @@ def lower(
     if implicit_agrees.agrees:
         # From int8.onnx, not float.onnx: biases may be corrected, channels balanced.
         files |= {IMPLICIT: apart.model.SerializeToString(), **caches}
-    return Lowered(files | _batches(done, files, proof, mission), (strong_agrees, implicit_agrees))
+    cut = None
+    if mission.target.dla and implicit_agrees.agrees:
+        parts, cut = cut_for_dla(apart.model, pictures, threads=mission.target.threads)
+        files |= parts
+    files |= _batches(done, files, proof, mission)
+    return Lowered(files, (strong_agrees, implicit_agrees), cut)
 
 
 def _batches(

@@ -288,8 +288,13 @@ class LinkSettings(Strict):
 
 
 class Target(Strict):
-    """Where the model runs."""
+    """Where the model runs.
 
+    dla: the network is cut behind the last operator that a DLA takes, and `engine build --dla`
+        builds the body (docs/engine.md).
+    """
+
+    dla: bool = False
     backend: Literal["onnxruntime"] = "onnxruntime"
     threads: Positive = 2
 

@@ -20,6 +20,9 @@ from firmware_bridge.errors import GateFailed, Missing, NotTrusted, UsageError
 IMPLICIT = "implicit.onnx"
 """int8.onnx without its Q/DQ: not float.onnx, whose biases are not corrected."""
 
+BODY, HEAD = "dla.body.onnx", "dla.head.onnx"
+"""implicit.onnx in two, where the mission asks for a DLA: what goes there, and what cannot."""
+
 FILES: dict[Lowering, str] = {"qdq": "int8.onnx", "strong": "strong.onnx", "ranges": IMPLICIT}
 """Lowering -> artifact of a conversion."""
 
@@ -89,11 +92,14 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
         }
         several = profiles and lowering != "ranges"  # DLA takes no open sizes
         wanted = batched(FILES[lowering]) if several else FILES[lowering]
-        model = _vouched(report, source, wanted, lowering)
+        cut = report.get("dla") if lowering == "ranges" else None
+        model = _vouched(report, source, BODY if cut else wanted, lowering)
         if lowering != "ranges":
             return ModelSource(model, profiles=profiles or None)
         cache = _vouched(report, source, cache_name(release), lowering)
-        kept = tuple(str(left["node"]) for left in report["quantized"]["left_float"])
+        elsewhere = cut["head"] if cut else ()
+        left = [str(one["node"]) for one in report["quantized"]["left_float"]]
+        kept = tuple(name for name in left if name not in elsewhere)
     except (KeyError, TypeError, ValueError) as error:
         raise NotTrusted(
             f"{source / 'report.json'} is not whole",

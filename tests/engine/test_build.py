@@ -21,6 +21,7 @@ from stand_in import StandIn, plan_bytes
 from converters.graph import Graph
 from converters.lowerings.batch import open_batch
 from converters.lowerings.region import region_amax, to_cache
+from converters.passes.cut_head import cut_head
 from edge.engine.calibration_cache import write_cache
 from edge.engine.plan_header import read_header
 from edge.engine.releases import parse_release
@@ -198,6 +199,26 @@ def test_a_conversion_for_batches_is_built_for_them(
     others = "images=" + ",".join(f"{size}x3x{high}x{wide}" for size in (2, 2, 3))
     done = engine("build", folder, "--out", plan, "--json", "--profile", others, path=site)
     assert json.loads(done.stdout)["profiles"]["images"][0][0] == 2
+
+
+def test_a_dla_gets_the_body_where_the_head_was_cut_off(
+    folder: Path, road_lowered: Lowered, stand_in: Callable[..., Path]
+) -> None:
+    cut = cut_head(road_lowered.implicit)
+    assert cut is not None
+    report = json.loads((folder / "report.json").read_text())
+    report["dla"] = {"tensors": list(cut.tensors), "head": ["gone with the head"]}
+    report["quantized"]["left_float"] = [{"node": "gone with the head"}]
+    data = cut.body.SerializeToString()
+    (folder / "dla.body.onnx").write_bytes(data)
+    report["artifacts"]["dla.body.onnx"] = {"sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "report.json").write_text(json.dumps(report))
+    site = stand_in("tensorrt-10.3.0", dla_cores=2)
+    done = engine("build", folder, "--out", folder / "a.plan", "--dla", "--json", path=site)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"]["file"] == "dla.body.onnx"
+    done = engine("build", folder, "--out", folder / "a.plan", "--json", path=site)
+    assert json.loads(done.stdout)["model"]["file"] == "int8.onnx"
 
 
 @needs_rtx

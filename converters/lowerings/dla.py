@@ -1,0 +1,81 @@
+"""Makes the two graphs for a DLA of `implicit.onnx`, and proves that one after the other computes
+what the whole does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx import ModelProto
+
+from calibration.sessions import Floats, ModelSession
+from converters.graph import Graph
+from converters.parity import Outputs, compare, running
+from converters.passes.cut_head import Cut, cut_head
+from converters.passes.names import PICTURE
+from converters.rules import WEIGHTED
+from edge.engine.source_file import BODY, HEAD
+from firmware_bridge.errors import GateFailed
+
+
+@dataclass(frozen=True)
+class DlaCut:
+    """What the report says of a cut.
+
+    Attributes:
+        tensors: what the body hands to the head, or puts out.
+        fallback: operators of the body that no DLA takes.
+        head: weighted operators that are in the head: no DLA, and no INT8 by the cache.
+        max_abs: largest difference from the whole.
+    """
+
+    tensors: tuple[str, ...]
+    fallback: tuple[str, ...]
+    head: tuple[str, ...]
+    max_abs: float
+
+
+def cut_for_dla(
+    model: ModelProto, pictures: Sequence[Floats], *, threads: int
+) -> tuple[dict[str, bytes], DlaCut | None]:
+    """Body and head as files, and what was cut; nothing where there is no head to cut off.
+
+    Raises:
+        GateFailed: the two compute otherwise than the whole; a defect of ours.
+    """
+    cut = cut_head(model)
+    if cut is None:
+        return {}, None
+    for part in (cut.body, cut.head):
+        onnx.checker.check_model(part, full_check=True)
+    whole = running(ModelSession(model.SerializeToString(), threads=threads))
+    names = [value.name for value in model.graph.output]
+    apart = compare(whole, Joined(cut, names, threads=threads), pictures, names)
+    if apart.max_abs != 0.0:
+        raise GateFailed(
+            "body and head for DLA compute otherwise than the network",
+            expected="the same numbers: they are the same operators",
+            found=f"a difference of {apart.max_abs:.3g}",
+            remedy="leave target.dla out; report the network's operators as a defect",
+        )
+    weighted = tuple(n.name for n in Graph(cut.head).nodes if n.op_type in WEIGHTED)
+    files = {BODY: cut.body.SerializeToString(), HEAD: cut.head.SerializeToString()}
+    return files, DlaCut(cut.tensors, cut.fallback, weighted, apart.max_abs)
+
+
+class Joined:
+    """The body, then the head: a picture to the outputs of the whole, in their order."""
+
+    def __init__(self, cut: Cut, outputs: Sequence[str], *, threads: int) -> None:
+        self._body = ModelSession(cut.body.SerializeToString(), threads=threads)
+        self._head = ModelSession(cut.head.SerializeToString(), threads=threads)
+        self._tensors, self._outputs = cut.tensors, outputs
+        self._last = [value.name for value in cut.head.graph.output]
+
+    def __call__(self, picture: Floats) -> Outputs:
+        seen = dict(zip(self._tensors, self._body.run({PICTURE: picture}), strict=True))
+        seen[PICTURE] = picture
+        fed = {name: seen[name] for name in self._head.inputs}
+        seen |= dict(zip(self._last, self._head.run(fed), strict=True))
+        return tuple(seen[name] for name in self._outputs)
