@@ -72,23 +72,27 @@ def source_facts(source: Source) -> dict[str, Any]:
 
 
 def network_code(factory: str, network: nn.Module) -> str:
-    """sha256 of the source files that a network's classes and its factory come from: every loaded
-    module of their packages. torch and this program have a version and a digest of their own."""
-    names = {type(module).__module__ for module in network.modules()} | {
-        factory.split(":", maxsplit=1)[0]
-    }
-    packages = {name.split(".")[0] for name in names} - {"torch", *PACKAGES}
-    modules = [
-        (name, module)
-        for name, module in sorted(sys.modules.items())
-        if name.split(".")[0] in packages and isinstance(module, ModuleType)
-    ]
+    """sha256 of the source files behind a network: the whole packages that its classes and its
+    factory come from, whatever of them is loaded. torch and this program have a version and a
+    digest of their own.
+    """
+    made_by, _, _ = factory.partition(":")
+    modules = {made_by, *(type(module).__module__ for module in network.modules())}
+    packages = {name.split(".")[0] for name in modules} - {"torch", *PACKAGES}
     sha = sha256()
-    for name, module in modules:
-        file = getattr(module, "__file__", None)
-        if file is not None and Path(file).is_file():
-            sha.update(f"{name} {sha256(Path(file).read_bytes()).hexdigest()}\n".encode())
+    for name in sorted(packages):
+        for path in _sources(sys.modules.get(name)):
+            sha.update(f"{name} {sha256(path.read_bytes()).hexdigest()}\n".encode())
     return sha.hexdigest()
+
+
+def _sources(module: ModuleType | None) -> list[Path]:
+    """Every Python file of a package, in order, or the one file of a module."""
+    folders = [Path(folder) for folder in getattr(module, "__path__", ())]
+    if folders:
+        return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    file = getattr(module, "__file__", None)
+    return [Path(file)] if file is not None and Path(file).is_file() else []
 
 
 def frame_facts(frames: Iterable[RoadFrame], *, truth: bool = False) -> str:

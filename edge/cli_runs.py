@@ -157,11 +157,7 @@ def differences(found: Sequence[Recorded]) -> list[Row]:
 
 def _sections(one: Recorded) -> dict[str, Mapping[str, Any]]:
     run = one.run
-    gates = {
-        str(gate.get("name")): f"{_word(gate.get('passed'))}: {_shown(gate.get('measured'))} "
-        f"{gate.get('limit_text', '')}".rstrip()
-        for gate in run.gates
-    }
+    gates = {str(gate.get("name")): _verdict(gate) for gate in run.gates}
     return {
         "run": {"kind": run.kind, "mission": run.mission},
         "parameters": run.parameters,
@@ -173,8 +169,12 @@ def _sections(one: Recorded) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _word(passed: object) -> str:
-    return "not gated" if passed is None else "passed" if passed is True else "failed"
+def _verdict(gate: Mapping[str, Any]) -> str:
+    """ "passed: 0.95 >= 0.9"."""
+    measured, passed = _shown(gate.get("measured")), gate.get("passed")
+    if passed is None:
+        return f"not gated: {measured}"
+    return f"{'passed' if passed else 'failed'}: {measured} {gate.get('limit_text', '')}".rstrip()
 
 
 def _summary(one: Recorded) -> dict[str, Any]:

@@ -121,8 +121,17 @@ def _command(
         model=model,
         arguments=tuple(arguments),
         lacks=_lacks(row, [name for name in needed if name not in files], opset),
-        shipped_with=row.shipped_with or "",
+        shipped_with=_shipped_with(row, cached_for),
     )
+
+
+def _shipped_with(row: BuilderRow, cached_for: Release | None) -> str:
+    """The JetPack of the row, where it brings the very release that a cache is for."""
+    told = row.shipped_with or ""
+    if cached_for is None:
+        return told
+    names = (str(cached_for), f"{cached_for.major}.{cached_for.minor}")
+    return told if told.endswith(names) else ""
 
 
 def _lacks(row: BuilderRow, missing: Sequence[str], opset: int) -> str:

@@ -74,6 +74,13 @@ def test_dla_takes_ranges_of_its_very_release_and_is_back_in_11_4_1(
         assert not of(none, "dla", every())
 
 
+def test_a_jetpack_stands_beside_the_cache_of_its_own_release_alone() -> None:
+    told = {str(one.since): one.shipped_with for one in every() if one.device == "dla"}
+    assert told["8.6.2"].startswith("JetPack 6.0")
+    assert told["10.3.0"].startswith("JetPack 6.1")
+    assert (told["8.6.1"], told["10.7.0"]) == ("", "")
+
+
 def test_what_is_in_the_way_is_said_and_how_to_mend_it() -> None:
     (one,) = of("8.6.1", "gpu", every(opset=18))
     assert "--set precision.opset=17" in one.lacks
