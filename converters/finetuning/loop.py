@@ -2,8 +2,10 @@
 
 How far a step goes is told in shares of each tensor's own size: folding BatchNorm into convolutions
 leaves weights a thousand times larger in one layer than in the next, and one step length for all of
-them either does nothing or destroys. The same recipe gives the same weights bit for bit, also where
-it was killed and taken up again. Never looks at frames that judge.
+them either does nothing or destroys. Where the watched frames show no gain, the best weights come
+back and steps become shorter: how long a step a network bears differs by a hundred times. The same
+recipe gives the same weights bit for bit, also where it was killed and taken up again. Never looks
+at frames that judge.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from converters.passes.names import PICTURE
 from converters.training import checkpoint
 from converters.training.checkpoint import Progress
 from converters.training.recipe import Recipe
-from converters.training.schedule import learning_rate_of, rows_of
+from converters.training.schedule import rows_of
 from converters.training.task import Advance
 from edge.contract.mission import Finetune
 from firmware_bridge.errors import GateFailed
@@ -34,6 +36,13 @@ from firmware_bridge.errors import GateFailed
 FRESH = "brakepoint finetune MISSION --from DIR --out DIR --fresh"
 CURVE_POINTS = 40
 GRADIENT_MAX = 10.0
+MOMENTS = (0.9, 0.99)
+"""Adam's: gradients through rounding are noisy, and what they were 100 steps ago says little."""
+WARM_UP_STEPS = 10
+SHORTER = 0.3
+"""What the step length becomes a share of where the last steps gained nothing."""
+SMALLEST_TERM = 1e-3
+"""The least unit: a term that is less at first is as good as nothing, not to be magnified."""
 SMALLEST_SIZE = 1e-4
 """A tensor that is all zeros still may move by steps of such a size."""
 
@@ -52,17 +61,38 @@ class Distillation:
     int8: Int8
     loss: Loss
 
-    def of(self, network: GraphNetwork, images: Tensor) -> Tensor:
-        """The loss of a network as INT8, a scalar."""
+    def of(self, network: GraphNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
+        """How far a network's INT8 is off: in its answers, and in its inner tensors; scalars."""
         images = images.to(memory_format=torch.channels_last)
         keep = [name for name in self.int8.scales if name != PICTURE]
         with torch.no_grad():
             wanted = list(self.teacher(images, None, keep).values())
         found = list(network(images, self.int8, keep).values())
         answers = len(wanted) - len(keep)
-        return self.loss(wanted[:answers], found[:answers]) + feature_loss(
+        return self.loss(wanted[:answers], found[:answers]), feature_loss(
             wanted[answers:], found[answers:]
         )
+
+
+@dataclass
+class Pace:
+    """How long the steps are, and in what units the loss is told.
+
+    Attributes:
+        units: the two terms of the loss at the first step.
+        shorter: what became of the step length by returns to the best weights.
+        since: the step of the last return.
+    """
+
+    units: list[float] = field(default_factory=list)
+    shorter: float = 1.0
+    since: int = 0
+
+    def rate(self, step: int, settings: Finetune) -> float:
+        """How far a step goes, as a share of each tensor's size: up over the first steps since the
+        start or the last return, down to nothing at the end."""
+        rise = min(1.0, (step - self.since + 1) / WARM_UP_STEPS)
+        return settings.learning_rate * self.shorter * rise * (1.0 - step / settings.steps)
 
 
 def fit(
@@ -91,40 +121,47 @@ def fit(
         UsageError: the checkpoint is not whole, or of another recipe.
         GateFailed: the loss left the finite numbers.
     """
-    optimiser = torch.optim.Adam(
-        [{"params": [values], "size": _size(values)} for values in network.fitted]
-    )
-    done = Progress()
+    sizes = [_size(values) for values in network.fitted]
+    optimiser = torch.optim.Adam([{"params": [v]} for v in network.fitted], betas=MOMENTS)
+    done, pace = Progress(), Pace()
     if (loaded := checkpoint.load(file, recipe, again=FRESH)) is not None:
-        done, weights, moments = loaded
+        done, weights, kept = loaded
         network.load_state_dict(weights)
-        optimiser.load_state_dict(moments)
+        optimiser.load_state_dict(kept["moments"])
+        pace = Pace(**kept["pace"])
         done.resumed_at.append(done.step)
     began = time.monotonic() - done.seconds
 
     def save() -> None:
         done.seconds = time.monotonic() - began
-        checkpoint.save(
-            file, recipe, done, network=network.state_dict(), optimiser=optimiser.state_dict()
-        )
+        kept = {"moments": optimiser.state_dict(), "pace": asdict(pace)}
+        checkpoint.save(file, recipe, done, network=network.state_dict(), optimiser=kept)
 
     if loaded is None:
         done.start_score = _watch(network, damage, done)
         save()  # a disk without room is refused now, not after minutes
     point_every = max(1, settings.steps // CURVE_POINTS)
     while done.step < settings.steps:
-        for group in optimiser.param_groups:
-            rate = learning_rate_of(done.step, steps=settings.steps, peak=settings.learning_rate)
-            group["lr"] = rate * group["size"]
+        for group, size in zip(optimiser.param_groups, sizes, strict=True):
+            group["lr"] = size * pace.rate(done.step, settings)
         rows = rows_of(done.step, range(count), batch=settings.batch, seed=settings.seed)
         images = torch.from_numpy(np.concatenate(list(pictures(rows))))
-        loss = distillation.of(network, images)
-        done.losses.append(_stepped(network, optimiser, loss, done.step))
+        terms = distillation.of(network, images)
+        # Each in units of what it was at first: neither drowns the other, whatever the network.
+        pace.units = pace.units or [max(float(term.detach()), SMALLEST_TERM) for term in terms]
+        loss = torch.stack([term / unit for term, unit in zip(terms, pace.units, strict=True)])
+        done.losses.append(_stepped(network, optimiser, loss.mean(), done.step))
         done.step += 1
         last = done.step == settings.steps
         watched = None
         if done.step % settings.judge_every == 0 or last:
             watched = _watch(network, damage, done)
+            if done.best_step != done.step:
+                assert done.best is not None  # what it came with was watched first
+                network.load_state_dict(done.best)
+                optimiser.state.clear()
+                pace.shorter *= SHORTER
+                pace.since = done.step
         if watched is not None or done.step % point_every == 0:
             done.curve.append((done.step, sum(done.losses) / len(done.losses), watched))
             done.losses.clear()

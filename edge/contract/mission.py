@@ -332,14 +332,15 @@ class Finetune(Strict):
     """How `finetune` fits the weights to INT8.
 
     steps, batch: steps of Adam, and frames in each; one cycle of the learning rate.
-    learning_rate: about how far a step moves a weight, as a share of its tensor's root mean square.
+    learning_rate: about how far a step moves a weight, as a share of its tensor's root mean square;
+        shortened where the watched frames show no gain.
     frames: the most frames that are looked at, those of the ranges first; none is held back.
     judge_every: steps between looks at the watched frames; the best weights are kept.
     """
 
     steps: Positive = 200
     batch: Positive = 4
-    learning_rate: Annotated[float, Field(gt=0.0, le=0.1)] = 0.003
+    learning_rate: Annotated[float, Field(gt=0.0, le=0.1)] = 0.0003
     seed: Annotated[int, Field(ge=0)] = 0
     frames: Annotated[int, Field(ge=8)] = 512
     judge_every: Positive = 20

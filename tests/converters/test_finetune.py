@@ -30,6 +30,7 @@ from calibration.sessions import Floats, ModelSession
 from converters.export import export
 from converters.finetuning.distillation import BOXES, answer_loss
 from converters.finetuning.examples import examples_of, pictures_of
+from converters.finetuning.loop import Pace
 from converters.finetuning.network import Int8, network_of
 from converters.finetuning.unfold import CannotUnfold, unfolded
 from converters.floating import to_float
@@ -43,12 +44,15 @@ from converters.sources import open_source
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.decode import DECODERS, DecodeSpec, boxes_and_scores, cells, output_shape
 from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
+from edge.contract.mission import Finetune, Mission
 from firmware_bridge.errors import UsageError
 
 Command = Callable[..., tuple[int, str, str]]
 
-QUICK = ("--steps", "40", "--set", "finetune.learning_rate=0.02")
+QUICK = (
+    *("--steps", "40", "--set", "finetune.learning_rate=0.005"),
+    *("--set", "finetune.judge_every=5"),
+)
 
 
 def power(values: Floats) -> float:
@@ -462,3 +466,30 @@ def test_frames_that_judge_are_never_looked_at(loud: Path) -> None:
     assert len(fitted) + len(watched) == 10  # every frame that is not held back
     assert not fitted & watched
     assert not (fitted | watched) & judged
+
+
+def test_where_nothing_is_gained_the_best_weights_come_back_and_steps_become_shorter(
+    brakepoint: Command, loud: Path, ruined: Path, tmp_path: Path
+) -> None:
+    """Steps of a tenth of a weight's size, which no network bears."""
+    wild = ("--steps", "12", "--set", "finetune.learning_rate=0.1")
+    often = ("--set", "finetune.judge_every=3", "--set", "gates.found_min=0.0")
+    code, said, _ = brakepoint(
+        "finetune", loud, "--from", ruined, "--out", tmp_path / "out", *wild, *often, "--json"
+    )
+    assert code == 0
+    told = json.loads(said)["finetuning"]
+    watched = [row["watched"] for row in told["curve"] if row["watched"] is not None]
+    assert len(watched) == 4
+    assert told["damage"]["after"] == min([told["damage"]["before"], *watched])
+
+
+def test_steps_grow_at_first_and_fall_to_nothing() -> None:
+    settings = Finetune(steps=100, learning_rate=0.01)
+    rates = [Pace().rate(step, settings) for step in range(100)]
+    assert rates.index(max(rates)) == 9
+    assert rates[0] < 0.002
+    assert rates[-1] < 0.001
+    again = Pace(shorter=0.3, since=50)
+    assert again.rate(50, settings) < 0.1 * rates[50]
+    assert again.rate(70, settings) == pytest.approx(0.3 * rates[70])
