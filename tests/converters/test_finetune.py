@@ -493,3 +493,22 @@ def test_steps_grow_at_first_and_fall_to_nothing() -> None:
     again = Pace(shorter=0.3, since=50)
     assert again.rate(50, settings) < 0.1 * rates[50]
     assert again.rate(70, settings) == pytest.approx(0.3 * rates[70])
+
+
+@pytest.mark.long
+def test_efficientnet_gains_with_every_layer_in_int8(
+    brakepoint: Command, root: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    """ImageNet's network on road frames of other drives: what it names as float does."""
+    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [pretrained] is missing")
+    mission = root / "examples" / "efficientnet_lite0"
+    road = ("--set", f"data.root={shared_data / 'road_scenes'}")
+    whole = (*road, "--set", "precision.search=none")
+    brakepoint("convert", mission, "--out", tmp_path / "one", *whole)
+    tune = ("finetune", mission, "--from", tmp_path / "one", "--out", tmp_path / "two", *road)
+    _, said, _ = brakepoint(*tune, "--steps", "40", "--json")
+    told = json.loads(said)
+    before, after = (told[when]["agreement"]["int8.onnx"]["found"] for when in ("before", "after"))
+    assert after >= before + 5
+    assert told["finetuning"]["damage"]["after"] < 0.85 * told["finetuning"]["damage"]["before"]
+    assert told["state_dict"]["file"] == "tuned.pt"
