@@ -7,6 +7,7 @@ onnxruntime before anything is fitted. An operator that is not in the table is r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -24,7 +25,7 @@ class Call:
     Attributes:
         attributes: its attributes by name, as Python values.
         constants: by slot, the numbers of inputs that say where and how (axes, sizes, bounds),
-            which are initializers.
+            which are initializers; the target of a Reshape is the whole shape, without 0 and -1.
         outputs: how many tensors it makes.
     """
 
@@ -190,11 +191,9 @@ def _reshape(call: Call, inputs: Inputs) -> Tensor:
     x, shape = _one(inputs), call.numbers(1)
     if shape is None:
         raise Unlike("a computed shape")
-    if not call.get("allowzero", 0):
-        shape = [x.shape[row] if size == 0 else size for row, size in enumerate(shape)]
     # The graph is written for one picture; a batch of them goes along the first axis.
-    if shape[0] == 1 and x.shape[0] > 1:
-        shape = [x.shape[0], *shape[1:]]
+    if math.prod(shape) != x.numel() and shape[0] == 1:
+        shape = [-1, *shape[1:]]
     return x.reshape(shape)
 
 

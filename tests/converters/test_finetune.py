@@ -124,6 +124,29 @@ class TestNetwork:
         ours, theirs = int8_apart(model, dict(ranges.tensors), pictures)
         assert ours < 0.1 * theirs
 
+    def test_a_graph_with_room_for_one_picture_is_run_one_by_one(self) -> None:
+        """A channel shuffle, as it is exported without an axis for pictures."""
+        model = ready(
+            [
+                node("Conv", [PICTURE, "w0"], ["c0"]),
+                node("Reshape", ["c0", "apart"], ["r0"]),
+                node("Transpose", ["r0"], ["t0"], perm=[1, 0, 2]),
+                node("Reshape", ["t0", "back"], ["r1"]),
+                node("Conv", ["r1", "w1"], ["y"]),
+            ],
+            {
+                "w0": weights(4, 3, 1, 1),
+                "w1": weights(4, 4, 1, 1, seed=1),
+                "apart": np.array([2, 2, 64]),
+                "back": np.array([1, 4, 8, 8]),
+            },
+            inputs={PICTURE: (1, 3, 8, 8)},
+        )
+        made = network_of(model, FRAMES[:2], threads=1)
+        assert made.one_by_one
+        ours, _ = int8_apart(model, dict(ranges_of(model)), FRAMES)
+        assert ours < 1e-8
+
     def test_an_operator_it_does_not_know_is_refused_by_name(self) -> None:
         model = ready(
             [
