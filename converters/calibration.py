@@ -20,11 +20,10 @@ from calibration.dataset.frames import RoadFrame
 from calibration.devices import CPU, Device
 from calibration.observation import NAME as OBSERVATION
 from calibration.observation import Subject, write_observation
-from calibration.observe import Looker, Observer, subject_of
+from calibration.observe import Looker, Observer, Progress, subject_of
 from calibration.ranges import NAME as RANGES
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.shards import PartsLooker, Shard, observe_shard
-from converters.conversion import Progress
 from converters.floating import to_float
 from converters.frames import frames_to_split
 from converters.placement import place

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from onnx import ModelProto
 
 from converters.graph import opset_of
@@ -37,6 +36,8 @@ def export(
     Raises:
         UsageError: torch.export cannot trace the network, or it does not put out so many tensors.
     """
+    import torch
+
     network.eval()
     try:
         with _quiet():

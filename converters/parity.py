@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.passes.names import PICTURE
@@ -120,6 +119,8 @@ def network_of(source: Source, mission: Mission) -> Network:
             return _finite(found)
 
         return run_onnx
+
+    import torch  # a user's ONNX file needs none of it
 
     network = source.network
 

@@ -3,7 +3,7 @@ factory with weights.
 
 Everything that may be wrong with any is refused here, by name, before any work begins: a file
 that is not there (exit 3), or one that is there and is not what the mission says (exit 2). Never
-runs Python code from a file.
+runs Python code from a file. PyTorch, seconds to import, is imported where the source is its own.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from onnx import ModelProto
-from torch import nn
 
 from calibration.sessions import Floats
-from converters.exported_program import read_exported
-from converters.factory import load_factory, make_network, values_digest
 from converters.file_kind import FileKind, kind_of
 from converters.onnx_file import Shape, read_onnx
-from converters.torchscript import read_torchscript
-from converters.weights import demand_finite, load_weights, read_weights
 from edge.contract.artifact import digest_file
 from edge.contract.decode import CLASSES, CONDITION, output_shapes
 from edge.contract.mission import Mission
 from firmware_bridge.errors import Missing, UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -167,11 +165,18 @@ def _file_source(path: Path, shape: Shape) -> Source:
         return OnnxSource(model, path, digest)
     digest = digest_file(path)
     if kind is FileKind.TORCHSCRIPT:
+        from converters.torchscript import read_torchscript
+
         return TorchSource(read_torchscript(path), None, path, digest, "torchscript")
+    from converters.exported_program import read_exported
+
     return TorchSource(read_exported(path, shape), None, path, digest, "exported")
 
 
 def _torch_source(factory: str, weights: Path | None, mission: Mission) -> TorchSource:
+    from converters.factory import load_factory, make_network, values_digest
+    from converters.weights import demand_finite, load_weights, read_weights
+
     sizes = mission.model.head_sizes
     if weights is None:
         network = make_network(factory, sizes)
