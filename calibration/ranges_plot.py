@@ -9,11 +9,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from calibration.cumulated import EDGES
 from calibration.observation import Observation
 from calibration.ranges import Ranges
+from calibration.sampling import SETTLED, curve_of
 from edge.contract.artifact import replacing
 from firmware_bridge.errors import UsageError
 
@@ -22,12 +24,16 @@ SUFFIXES = (".svg", ".png")
 BELOW_TOP = 16
 """Octaves shown below the largest value of all: INT8 steps of nothing lie deeper."""
 
+CURVE_IN = 1.6
+"""Height of the curve, inches."""
+
 ROW_IN = 0.14
 """Height of a tensor's row, inches."""
 
 
 def plot(ranges: Ranges, seen: Observation, path: Path) -> None:
-    """Draws every tensor's magnitudes (log2), its range and its extreme into `path`.
+    """Draws into `path` every tensor's magnitudes (log2), its range and its extreme, and above
+    them how far the ranges still moved the more frames were in.
 
     Raises:
         UsageError: `path` is neither SVG nor PNG, or `seen` is not what `ranges` were taken from.
@@ -50,8 +56,10 @@ def plot(ranges: Ranges, seen: Observation, path: Path) -> None:
     top = int(np.ceil(np.log2(max((seen.histograms[name].amax for name in names), default=1.0))))
     octaves = np.arange(top - BELOW_TOP, top)
     shares = np.array([_by_octave(seen, name, octaves) for name in names])
-    figure = Figure(figsize=(8.0, 1.5 + ROW_IN * max(len(names), 4)), layout="constrained")
-    axes = figure.subplots()
+    rows_in = 1.5 + ROW_IN * max(len(names), 4)
+    figure = Figure(figsize=(8.0, CURVE_IN + rows_in), layout="constrained")
+    above, axes = figure.subplots(2, height_ratios=[CURVE_IN, rows_in])
+    _draw_curve(above, seen)
     if names:
         axes.imshow(
             shares,
@@ -66,11 +74,21 @@ def plot(ranges: Ranges, seen: Observation, path: Path) -> None:
     axes.scatter(extreme, rows, s=5, marker="x", color="#2060a0", label="largest value")
     axes.set_yticks(rows, names, fontsize=5)
     axes.set_xlabel("log2 of the magnitude; darker: more of the tensor's values")
-    axes.set_title(f"{len(names)} tensors, {len(ranges.frames)} frames")
+    above.set_title(f"{len(names)} tensors, {len(ranges.frames)} frames")
     axes.legend(loc="lower left", fontsize=7)
     # The same ranges give the same file: no date, no random names.
     with replacing(path) as temporary, mpl.rc_context({"svg.hashsalt": ranges.model}):
         figure.savefig(temporary, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else {})
+
+
+def _draw_curve(axes: Axes, seen: Observation) -> None:
+    moves = [(frames, move) for frames, move, _ in curve_of(seen.steps) if move is not None]
+    axes.plot(*zip(*moves, strict=True) if moves else ((), ()), marker="o", color="#2060a0")
+    axes.axhline(SETTLED, color="#808080", linestyle="--", linewidth=0.8)
+    axes.set_ylim(bottom=0.0)
+    axes.set_ylabel("largest move", fontsize=7)
+    axes.set_xlabel(f"frames; ranges stand still below {SETTLED:g}", fontsize=7)
+    axes.tick_params(labelsize=6)
 
 
 def _by_octave(seen: Observation, name: str, octaves: np.ndarray) -> np.ndarray:

@@ -162,7 +162,7 @@ def sample(
         offered=len(frames),
         taken=tuple(frame.name for frame in taken),
         quotas=_quotas(taken, frames),
-        curve=tuple(_curve(seen.steps)),
+        curve=tuple(curve_of(seen.steps)),
         moved=tuple(_moved(seen)),
         settled=_settled(seen.steps),
     )
@@ -215,7 +215,8 @@ def _settled(steps: Sequence[Step]) -> bool:
     return len(quiet) == QUIET_STEPS and all(quiet)
 
 
-def _curve(steps: Sequence[Step]) -> list[tuple[int, float | None, int]]:
+def curve_of(steps: Sequence[Step]) -> list[tuple[int, float | None, int]]:
+    """See `Sampling.curve`."""
     frames = list(accumulate(len(step.names) for step in steps))
     rows: list[tuple[int, float | None, int]] = [(count, None, 0) for count in frames[:1]]
     for count, moves in zip(frames[1:], _moves(steps), strict=True):

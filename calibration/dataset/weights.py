@@ -30,25 +30,20 @@ def draw_probabilities(labels: Sequence[str]) -> NDArray[np.float64]:
     return found / max(len(labels), 1)
 
 
-def balanced_draw(labels: Sequence[str], count: int, *, seed: int) -> NDArray[np.int64]:
+def balanced_draw(
+    labels: Sequence[str], count: int, *, seed: int | Sequence[int]
+) -> NDArray[np.int64]:
     """(count,) rows: the classes in turn, each in its own shuffled order, round and round.
 
     Unlike a random draw it is exact: no class comes more than once oftener than another.
     """
-    rows: dict[str, list[int]] = {}
-    for row, label in enumerate(labels):
-        rows.setdefault(label, []).append(row)
-    if not rows:
+    if not labels:
         return np.zeros(0, np.int64)
     random = np.random.default_rng(seed)
-    names = sorted(rows)
-    shuffled = {name: np.array(rows[name])[random.permutation(len(rows[name]))] for name in names}
-    taken = [
-        int(
-            shuffled[names[turn % len(names)]][
-                turn // len(names) % len(rows[names[turn % len(names)]])
-            ]
-        )
-        for turn in range(count)
-    ]
-    return np.array(taken, np.int64)
+    classes, of_row = np.unique(labels, return_inverse=True)
+    taken = np.empty(count, np.int64)
+    for number in range(len(classes)):
+        rows = random.permutation(np.flatnonzero(of_row == number))
+        turns = taken[number :: len(classes)]
+        turns[:] = rows[np.arange(len(turns)) % len(rows)]
+    return taken

@@ -163,9 +163,13 @@ def _watch(
 
 def _batches(task: Task, rows: Sequence[int], settings: Train, first: int) -> Generator[Batch]:
     """The batches from step `first` on, in order, made by threads a few steps ahead."""
+    strata = None
+    if settings.draw == "balanced":
+        every = task.rows()
+        strata = [every[row].stratum for row in rows]
 
     def make(step: int) -> Batch:
-        picked = rows_of(step, rows, batch=settings.batch, seed=settings.seed)
+        picked = rows_of(step, rows, batch=settings.batch, seed=settings.seed, strata=strata)
         return task.batch(picked, chance_of(step, seed=settings.seed))
 
     workers = ThreadPoolExecutor(2, thread_name_prefix="batch")

@@ -10,19 +10,35 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from calibration.dataset.weights import balanced_draw
+
 ORDER, CHANCE = 1, 2
 """Streams of one seed: the order of an epoch and the augmentation of a batch never meet."""
 
 WARM_UP_SHARE = 0.2
 
 
-def rows_of(step: int, rows: Sequence[int], *, batch: int, seed: int) -> list[int]:
-    """The rows of a step: `batch` further ones of epochs that are each shuffled on their own."""
+def rows_of(
+    step: int,
+    rows: Sequence[int],
+    *,
+    batch: int,
+    seed: int,
+    strata: Sequence[str] | None = None,
+) -> list[int]:
+    """The rows of a step: `batch` further ones of epochs that are each shuffled on their own.
+
+    With `strata`, one for each of `rows`, an epoch is as many rows of which every stratum has an
+    equal share: rows of a rare one come again.
+    """
     picked: list[int] = []
     at = step * batch
     while len(picked) < batch:
         epoch, offset = divmod(at, len(rows))
-        order = np.random.default_rng([seed, ORDER, epoch]).permutation(len(rows))
+        if strata is None:
+            order = np.random.default_rng([seed, ORDER, epoch]).permutation(len(rows))
+        else:
+            order = balanced_draw(strata, len(rows), seed=[seed, ORDER, epoch])
         taken = order[offset : offset + batch - len(picked)]
         picked += [rows[row] for row in taken]
         at += len(taken)

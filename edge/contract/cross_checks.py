@@ -174,6 +174,12 @@ def _train_counts_scenes(raw: Raw) -> Iterator[Mistake]:
             yield f"train.{key}", "goes with data.kind = 'scenes'"
 
 
+def _train_counts_once(raw: Raw) -> Iterator[Mistake]:
+    train = section(raw, "train")
+    if train.get("draw") == "balanced" and train.get("class_weights") != "none":
+        yield "train.draw", "with class_weights = 'balanced' rare labels would count twice: 'none'"
+
+
 WEATHER = ("fog", "rain", "snow")
 
 
@@ -205,6 +211,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _command_outlives_its_turn,
     _train_has_a_network,
     _train_counts_scenes,
+    _train_counts_once,
     _corruptions_keep_truth,
 )
 

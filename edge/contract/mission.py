@@ -307,6 +307,7 @@ class Train(Strict):
     corruptions: half of them meet one of these, slight to medium (see docs/data.md).
     mirror: half of them mirrored; never where left and right differ in meaning, as on signs.
     class_weights: "balanced" gives rare labels more say.
+    draw: "balanced" shows every label (of a scene, every road condition) equally often.
     patience: stop after so many judgements without a better one, on training examples that are
         held out for it; judged every `judge_every` steps.
     search: factories that `--search` may choose from, beside the mission's own.
@@ -322,6 +323,7 @@ class Train(Strict):
     corruptions: tuple[Corruption, ...] = ()
     mirror: bool = False
     class_weights: Literal["balanced", "none"] = "balanced"
+    draw: Literal["shuffled", "balanced"] = "shuffled"
     checkpoint_every: Positive = 100
     judge_every: Positive = 100
     patience: Positive | None = None

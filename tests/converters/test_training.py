@@ -27,6 +27,7 @@ from converters.training.records import SCHEMA
 from converters.training.schedule import learning_rate_of, rows_of
 from converters.training.task import balanced
 from edge.contract.artifact import read_json
+from edge.contract.loading import MissionInvalid
 from edge.contract.perception import Detections
 from edge.contract.runs import read_run
 from firmware_bridge.errors import GateFailed, Missing, Refusal, UsageError
@@ -398,6 +399,31 @@ def test_class_weights_help_the_rare_label(folder: Path) -> None:
         for kind in ("none", "balanced")
     }
     assert recall["balanced"] > recall["none"]
+
+
+def test_a_balanced_draw_helps_it_too_and_does_not_count_twice(folder: Path) -> None:
+    write_pictures(folder, **pictures(0, seed=1, first_track=0, counts=(60, 60, 60, 8)))
+    alone = ("train.class_weights=none", "train.steps=60")
+    recall = {
+        draw: train(
+            picture_mission(folder, f"train.draw={draw}", *alone), progress=silent
+        ).judgement.by_label["ring"]["recall"]
+        for draw in ("shuffled", "balanced")
+    }
+    assert recall["balanced"] > recall["shuffled"]
+    with pytest.raises(MissionInvalid, match="count twice"):
+        picture_mission(folder, "train.draw=balanced")
+
+
+def test_an_epoch_of_a_balanced_draw_has_every_label_equally_often() -> None:
+    rows, strata = list(range(100, 140)), ["a"] * 30 + ["b"] * 8 + ["c"] * 2
+    shown = [
+        row for step in range(10) for row in rows_of(step, rows, batch=4, seed=3, strata=strata)
+    ]
+    counts = [sum(strata[row - 100] == name for row in shown) for name in "abc"]
+    assert counts == [14, 13, 13]
+    again = rows_of(7, rows, batch=4, seed=3, strata=strata)
+    assert again == shown[28:32]
 
 
 def test_classes_in_figures() -> None:
