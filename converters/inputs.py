@@ -16,10 +16,9 @@ from hashlib import sha256
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
-from torch import nn
 
 from calibration.dataset.frames import RoadFrame, data_digest
 from calibration.dataset.splits import Split
@@ -30,6 +29,9 @@ from edge.contract.mission import Mission
 
 PACKAGES = ("calibration", "converters", "edge", "firmware_bridge")
 CODE = (".py", ".jinja", ".css", ".html")
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TOOLS = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "scikit-learn", "torch")
 """Distributions whose version may change a number or a file."""
