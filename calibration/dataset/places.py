@@ -87,7 +87,7 @@ class Place:
             yield copy
 
     def _full(self, name: str) -> str:
-        return f"{self.root.rstrip('/')}/{name}"
+        return _below(self.root) + name
 
     def _unreadable(self, name: str, error: OSError) -> Missing:
         return Missing(
@@ -162,8 +162,13 @@ def _stands_beside(name: str) -> bool:
     return name.lower() == "class_names.csv" or name.upper().startswith(("LICENSE", "LICENCE"))
 
 
+def _below(root: str) -> str:
+    """What stands before the names of files under a root; an archive's own root is ""."""
+    return f"{root.rstrip('/')}/" if root else ""
+
+
 def _relative(root: str, found: dict[str, Any]) -> dict[str, int]:
-    start = len(root.rstrip("/")) + 1
+    start = len(_below(root))
     named = {path[start:]: info for path, info in found.items() if info["type"] == "file"}
     return {
         name: int(info["size"] or 0)

@@ -56,6 +56,12 @@ def test_a_bucket_works_like_a_folder(name: str, tmp_path: Path) -> None:
     assert locked(f"memory://bucket-{name}").version == locked(root).version
 
 
+def test_an_archive_works_like_a_folder(tmp_path: Path) -> None:
+    root = MAKERS["folder"](tmp_path / "data")
+    shutil.make_archive(str(tmp_path / "data"), "zip", root)
+    assert locked(f"zip://::{tmp_path / 'data.zip'}").version == locked(root).version
+
+
 def test_every_kind_of_change_is_another_version_and_diff_tells_it(tmp_path: Path) -> None:
     root = folder(tmp_path / "data")
     before = locked(root)

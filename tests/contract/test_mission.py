@@ -133,6 +133,8 @@ CROSS = {
         "train",
         "model.factory",
     ),
+    "draw": (('draw = "shuffled"', 'draw = "balanced"'), "train.draw", "count twice"),
+    "split": (('kind = "scenes"', 'kind = "scenes"\nsplit = "s.json"'), "data.split", "lock"),
 }
 
 
