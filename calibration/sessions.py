@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from calibration.devices import CPU, Device, demand
+from edge.backends import integer_products
 
 Floats = NDArray[np.float32]
 
 Kernels = Literal["as_written", "fused"]
 """How Q/DQ runs: "as_written" step by step in float32, the numeric reference; "fused" into integer
-kernels, as the device's backend runs it. The reference must not be fused: onnxruntime's signed
-integer kernels may saturate in 16 bits on x86 without VNNI, which no TensorRT does."""
+kernels, as the device's backend runs it. The reference must not be fused: integer kernels sum and
+round in their own order."""
 
 
 class CannotRun(Exception):
@@ -63,7 +64,7 @@ class ModelSession:
         options.enable_mem_pattern = False
         written = "1" if kernels == "as_written" else "0"
         options.add_session_config_entry("session.disable_quant_qdq", written)
-        for key, value in device.config.items():
+        for key, value in {**integer_products.config(), **device.config}.items():
             options.add_session_config_entry(key, value)
         try:
             self._session = onnxruntime.InferenceSession(

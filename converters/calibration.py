@@ -26,6 +26,7 @@ from calibration.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.shards import PartsLooker, Shard, observe_shard
 from converters.floating import to_float
 from converters.frames import frames_to_split
+from converters.lowerings.cpu_places import cpu_tensors
 from converters.placement import place
 from converters.sources import open_source
 from converters.stages import Stopwatch
@@ -89,7 +90,7 @@ class _Begun:
         with watch.stage("float"):
             progress("float.onnx", 0, 0)
             floating, _ = to_float(source, mission, frames, progress=progress)
-        return cls(floating, tuple(place(floating).pairs), frames.calibration)
+        return cls(floating, cpu_tensors(floating, place(floating)), frames.calibration)
 
     def subject(self, mission: Mission, device: Device = CPU) -> Subject:
         """What is looked at."""

@@ -35,6 +35,7 @@ from converters.inputs import (
 )
 from converters.latency import Latency, machine, measure_latency
 from converters.lowerings.batch import profiles_of
+from converters.lowerings.cpu_places import cpu_tensors
 from converters.lowerings.dla import DlaCut
 from converters.lowerings.lower import Quantization, lower
 from converters.lowerings.proof import Agreement
@@ -195,11 +196,11 @@ class Conversion:
         ranges_file: Path | None,
     ) -> Made[_Calibrated]:
         mission = self._mission
-        placement = place(floating)
+        tensors = cpu_tensors(floating, place(floating))
 
         def work(begun: Path) -> tuple[_Calibrated, dict[str, bytes]]:
             taken: Taken
-            given = (floating, placement.pairs, self._inputs.frames.calibration, mission)
+            given = (floating, tensors, self._inputs.frames.calibration, mission)
             if ranges_file is None:
                 state = begun / OBSERVATION
                 taken = calibrate(*given, progress=self._progress, state=state)

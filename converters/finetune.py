@@ -27,6 +27,7 @@ from converters.finetuning.state import searching, write_state
 from converters.finetuning.tuned import STATE, Tuned
 from converters.floating import demand_something
 from converters.frames import frames_to_split
+from converters.lowerings.cpu_places import cpu_tensors
 from converters.quantize import quantize_int8
 from converters.report import Report
 from converters.sensitivity import Judge
@@ -113,7 +114,7 @@ def finetune(
     reuse(  # stale ranges are refused now, not after minutes
         ranges_file,
         parent.model,
-        parent.placement.pairs,
+        cpu_tensors(parent.model, parent.placement),
         split.calibration,
         mission,
         progress=progress,

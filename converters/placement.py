@@ -130,7 +130,7 @@ def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> 
         pairs=tuple(sorted(pairs, key=lambda name: order[name])),
         reads=tuple(reads.values()),
         weights=weights,
-        shared=_groups(links),
+        shared=groups(links),
         left_float=tuple(left),
         quantized_ops=dict(sorted(Counter(node.op_type for node in quantized).items())),
         macs_of={node.name: macs(graph, node) for node in quantized},
@@ -143,7 +143,7 @@ def _take(reads: dict[tuple[str, int], QuantizedRead], read: Read, rule: str) ->
     reads.setdefault((name, read.slot), QuantizedRead(name, read.slot, tensor, rule))
 
 
-def _groups(links: list[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+def groups(links: list[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
     """Tensors that are linked, directly or by others, as sorted groups."""
     group: dict[str, set[str]] = {}
     for one, other in links:

@@ -16,9 +16,10 @@ from calibration.ranges import Range
 from converters.agreement import CPU, INT8
 from converters.damage import damage_measure
 from converters.finetuning.tuned import Tuned
+from converters.lowerings.cpu import quantize_cpu
 from converters.mixed_precision import Search, better_bias, choose
 from converters.placement import Placement, place
-from converters.quantize import quantize_cpu, quantize_int8
+from converters.quantize import quantize_int8
 from converters.remembered import NAME as REMEMBERED
 from converters.remembered import Remembered
 from converters.sensitivity import Judge, Progress

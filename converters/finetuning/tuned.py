@@ -17,9 +17,10 @@ from onnx import ModelProto
 from calibration.ranges import Range
 from calibration.sessions import Floats
 from converters.agreement import CPU, INT8
+from converters.lowerings.cpu import quantize_cpu
 from converters.mixed_precision import better_bias
 from converters.placement import Placement, place
-from converters.quantize import quantize_cpu, quantize_int8
+from converters.quantize import quantize_int8
 from converters.sensitivity import Judge
 from edge.contract.artifact import digest_json
 

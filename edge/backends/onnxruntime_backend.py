@@ -13,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
+from edge.backends import integer_products
 from edge.backends.session import InferenceFailed
 from firmware_bridge.errors import UsageError
 
@@ -44,6 +45,8 @@ class OnnxruntimeSession:
         options.log_severity_level = 4
         # Idle workers that spin take the cores that capture and decisions need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        for key, value in integer_products.config().items():
+            options.add_session_config_entry(key, value)
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]

@@ -16,11 +16,13 @@ from calibration.sessions import Floats, ModelSession
 from converters.bias_correction import correct_bias
 from converters.damage import LOST, Damage, damage_measure
 from converters.graph import Graph
+from converters.lowerings.cpu import quantize_cpu
+from converters.lowerings.cpu_places import cpu_tensors
 from converters.mixed_precision import Mixed, better_bias, choose
 from converters.parity import Outputs
 from converters.passes.names import PICTURE
 from converters.placement import MEASURED, place
-from converters.quantize import quantize_cpu, quantize_int8
+from converters.quantize import quantize_int8
 from converters.sensitivity import Judge, sensitivities
 from edge.contract.loading import load_mission
 
@@ -51,7 +53,7 @@ def network() -> ModelProto:
 
 
 def ranges_of(model: ModelProto) -> dict[str, Range]:
-    pairs = place(model).pairs
+    pairs = cpu_tensors(model, place(model))
     seen = {name: Histogram() for name in pairs}
     inner = [name for name in pairs if name != PICTURE]
     session = ModelSession(with_outputs(model, inner), threads=1)

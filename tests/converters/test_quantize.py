@@ -22,10 +22,12 @@ from calibration.observe import with_outputs
 from calibration.ranges import Range, range_of
 from calibration.sessions import Floats, ModelSession
 from converters.graph import Graph
+from converters.lowerings.cpu import affine, quantize_cpu
+from converters.lowerings.cpu_places import cpu_places, cpu_tensors
 from converters.passes.chain import passes, run_passes
 from converters.patterns import ACTIVATIONS
 from converters.placement import Placement, place
-from converters.quantize import affine, quantize_cpu, quantize_int8, shared_ranges
+from converters.quantize import quantize_int8, shared_ranges
 from converters.rules import WEIGHTED, r1_scale
 from edge.contract.decode import DETECTIONS
 
@@ -70,8 +72,9 @@ def detector() -> ModelProto:
 
 def observed(model: ModelProto, plan: Placement) -> dict[str, Range]:
     """Largest magnitudes over PICTURES."""
-    seen = {name: Histogram() for name in plan.pairs}
-    inner = [name for name in plan.pairs if name != "x"]
+    names = cpu_tensors(model, plan)
+    seen = {name: Histogram() for name in names}
+    inner = [name for name in names if name != "x"]
     session = ModelSession(with_outputs(model, inner), threads=1) if inner else None
     for x in PICTURES:
         found = session.run({"x": x}, inner) if session is not None else []
@@ -128,22 +131,6 @@ class TestBoth:
         graph = Graph(made[name])
         assert {read.node.op_type for read in graph.readers("soft")} == {"Conv"}
 
-    def test_nothing_stands_between_a_convolution_and_its_activation(
-        self, name: str, made: dict[str, Any]
-    ) -> None:
-        graph = Graph(made[name])
-        for one in graph.nodes:
-            if one.op_type in (*ACTIVATIONS, "Mul"):
-                assert {graph.producer[n].op_type for n in one.input} <= {*WEIGHTED, "Sigmoid"}
-
-    def test_shared_scales_across_concat_and_pooling(self, name: str, made: dict[str, Any]) -> None:
-        model = made[name]
-        for group in made["plan"].shared:
-            scales = {values(model, f"{tensor}/scale").tobytes() for tensor in group}
-            zeros = {values(model, f"{tensor}/zero").tobytes() for tensor in group}
-            assert len(scales) == len(zeros) == 1
-        assert any({"join", "p"} <= set(group) for group in made["plan"].shared)
-
     @pytest.mark.parametrize("kernels", ["as_written", "fused"])
     def test_runs_and_stays_near_float(self, name: str, kernels: Any, made: dict[str, Any]) -> None:
         session = ModelSession(made[name].SerializeToString(), threads=1, kernels=kernels)
@@ -161,6 +148,22 @@ class TestBoth:
 
 
 class TestInt8:
+    def test_nothing_stands_between_a_convolution_and_its_activation(
+        self, made: dict[str, Any]
+    ) -> None:
+        graph = Graph(made["int8"])
+        for one in graph.nodes:
+            if one.op_type in (*ACTIVATIONS, "Mul"):
+                assert {graph.producer[n].op_type for n in one.input} <= {*WEIGHTED, "Sigmoid"}
+
+    def test_shared_scales_across_concat_and_pooling(self, made: dict[str, Any]) -> None:
+        model = made["int8"]
+        for group in made["plan"].shared:
+            scales = {values(model, f"{tensor}/scale").tobytes() for tensor in group}
+            zeros = {values(model, f"{tensor}/zero").tobytes() for tensor in group}
+            assert len(scales) == len(zeros) == 1
+        assert any({"join", "p"} <= set(group) for group in made["plan"].shared)
+
     def test_r1_signed_zero_points_of_0_and_scales_above_0(self, made: dict[str, Any]) -> None:
         model = made["int8"]
         for one in quantizers(model):
@@ -221,7 +224,9 @@ class TestCpu:
         self, made: dict[str, Any]
     ) -> None:
         model = made["cpu"]
-        for tensor, taken in shared_ranges(made["plan"], made["ranges"]).items():
+        places = cpu_places(made["float"], made["plan"])
+        for tensor in places.pairs:
+            taken = made["ranges"][tensor]
             zero, scale = values(model, f"{tensor}/zero"), values(model, f"{tensor}/scale")
             assert zero.dtype == np.uint8
             low, high = (0 - int(zero)) * scale, (255 - int(zero)) * scale
@@ -238,8 +243,8 @@ class TestCpu:
             if one.op_type not in WEIGHTED or not one.input[1].endswith("/dq"):
                 continue
             prefix = one.input[1].removesuffix("/dq")
-            assert values(model, f"{prefix}/q").dtype == np.uint8
-            assert set(values(model, f"{prefix}/zero").tolist()) == {128}
+            assert values(model, f"{prefix}/q").dtype == np.int8
+            assert set(values(model, f"{prefix}/zero").tolist()) == {0}
             if one.op_type == "Conv" and len(one.input) > 2:
                 bias = one.input[2].removesuffix("/dq")
                 assert values(model, f"{bias}/q").dtype == np.int32
@@ -349,7 +354,7 @@ def test_real_detectors_become_files_that_check_and_run(
         assert maker is None or maker.op_type != "Softmax"
         assert tensor not in graph.outputs
     wide = Range(amax=8.0, low=-8.0, high=8.0, lowest=-8.0, highest=8.0, values=1)
-    ranges = dict.fromkeys(plan.pairs, wide)
+    ranges = dict.fromkeys(cpu_tensors(model, plan), wide)
     for quantized, kernels in (
         (quantize_int8(model, plan, ranges), "as_written"),
         (quantize_cpu(model, plan, ranges), "fused"),
