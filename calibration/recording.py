@@ -59,10 +59,11 @@ def _mirror(mission: Mission, run: Run, files: Sequence[Path], say: Say) -> None
     store = mission.tracking.mlflow
     if store is None:
         return
+    say(f"mirroring to MLflow in {store}")
     if trouble := mirror(store, run, files):
         say(f"this run is not in MLflow ({store}): {trouble}")
     else:
-        say(f"mirrored to MLflow: mlflow ui --backend-store-uri sqlite:///{store}")
+        say(f"mirrored: mlflow ui --backend-store-uri sqlite:///{store}")
 
 
 def mirror(store: Path, run: Run, files: Sequence[Path]) -> str | None:

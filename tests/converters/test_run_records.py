@@ -80,7 +80,7 @@ def test_the_mirror_holds_parameters_metrics_tags_and_files_and_talks_to_nobody(
     setting = ("--set", f"tracking.mlflow={store}")
     code, _, err = brakepoint("convert", mission, "--out", tmp_path / "out", *setting)
     assert code == 0
-    assert "mirrored to MLflow" in err, err
+    assert "mirrored: mlflow ui" in err, err
     (one,) = recorded(mission)
     seen = subprocess.run(
         [sys.executable, "-c", LOOK, str(store)],
