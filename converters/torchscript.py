@@ -7,6 +7,7 @@ run here, and torch reads its pickles without importing anything. Never writes, 
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 import zipfile
@@ -69,10 +70,10 @@ def read_torchscript(path: Path) -> nn.Module:
         UsageError: its code is not to be run here, it is damaged, or was traced in training.
     """
     try:
-        _check_code(path)
+        plain = _plain_archive(path)
         with warnings.catch_warnings(action="ignore"):
             load: Any = torch.jit.load  # untyped
-            loaded = load(path, map_location="cpu")
+            loaded = load(plain, map_location="cpu")
             demand_finite(dict(loaded.named_parameters()), str(path))
             frozen = torch.jit.freeze(loaded.eval()) if hasattr(loaded, "training") else loaded
     except Refusal:
@@ -92,25 +93,36 @@ def read_torchscript(path: Path) -> nn.Module:
     return Scripted(frozen)
 
 
-def _check_code(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
+def _plain_archive(path: Path) -> io.BytesIO:
+    """The archive, its code looked at; written anew, so that torch reads what was looked at and not
+    what another reading of the same zip file finds in it."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(made, "w") as plain:
         code = [one for one in archive.infolist() if one.filename.endswith(".py")]
         if sum(one.file_size for one in code) > LARGEST_CODE:
             raise _unwanted(path, f"more than {LARGEST_CODE >> 20} MiB of code")
-        for one in code:
-            text = archive.read(one).decode("utf-8", "replace")
-            if files := TOUCHES_FILES.search(text):
-                raise _unwanted(path, f"{files[1]} in {one.filename}")
-            for space, name in OPERATORS_OF.findall(text):
-                if space.startswith("quantized"):
-                    raise UsageError(
-                        f"{path} is quantized already",
-                        expected="a float network",
-                        found=f"{space}::{name} in {one.filename}",
-                        remedy="give the float network it was made from",
-                    )
-                if space not in OWN:
-                    raise _unwanted(path, f"{space}::{name} in {one.filename}")
+        for one in archive.infolist():
+            data = archive.read(one)
+            if one.filename.endswith(".py"):
+                _check_code(data.decode("utf-8", "replace"), one.filename, path)
+            plain.writestr(one.filename, data)
+    made.seek(0)
+    return made
+
+
+def _check_code(text: str, name: str, path: Path) -> None:
+    if files := TOUCHES_FILES.search(text):
+        raise _unwanted(path, f"{files[1]} in {name}")
+    for space, operator in OPERATORS_OF.findall(text):
+        if space.startswith("quantized"):
+            raise UsageError(
+                f"{path} is quantized already",
+                expected="a float network",
+                found=f"{space}::{operator} in {name}",
+                remedy="give the float network it was made from",
+            )
+        if space not in OWN:
+            raise _unwanted(path, f"{space}::{operator} in {name}")
 
 
 def _check_mode(network: torch.jit.ScriptModule, path: Path) -> None:
