@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from converters.file_kind import demand_size
 from converters.weights import demand_finite
 from firmware_bridge.errors import Refusal, UsageError
 
@@ -97,6 +98,7 @@ def _plain_archive(path: Path) -> io.BytesIO:
     """The archive without talk, every text in it looked at."""
     made = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(made, "w") as plain:
+        demand_size(archive, path)
         for one in archive.infolist():
             name = one.filename.partition("/")[2]
             if not CONTENTS.fullmatch(name):

@@ -19,6 +19,9 @@ class FileKind(Enum):
     EXPORTED = "a torch.export program"
 
 
+LARGEST_BYTES = 2**31 - 1
+"""What a protobuf message can hold: every network becomes one."""
+
 ZIP = b"PK\x03\x04"
 PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """How pickles of protocol 2 to 5 begin: files of torch.save before 1.6, and Python's own."""
@@ -60,6 +63,22 @@ def kind_of(path: Path) -> FileKind:
             "with the installed one",
         )
     raise _only_weights(path, "what torch.save writes" if "data.pkl" in names else "a zip file")
+
+
+def demand_size(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuses an archive that unpacks to more than a network can be, before it is unpacked.
+
+    Raises:
+        UsageError: it does.
+    """
+    size = sum(one.file_size for one in archive.infolist())
+    if size > LARGEST_BYTES:
+        raise UsageError(
+            f"{path} is too large",
+            expected="a network of at most 2 GB with its weights, as every ONNX runtime takes",
+            found=f"{size / 1e9:.1f} GB when unpacked",
+            remedy="give a smaller network, or weights in fewer bytes",
+        )
 
 
 def _only_weights(path: Path, found: str) -> UsageError:

@@ -14,6 +14,7 @@ import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 from onnx import ModelProto, TensorProto
 
+from converters.file_kind import LARGEST_BYTES
 from converters.graph import STANDARD, all_nodes, copied, opset_of
 from converters.onnx_checks import check_finite, check_float, check_inference
 from converters.passes.opset import MAX_OPSET
@@ -24,9 +25,6 @@ Shape = tuple[int, int, int, int]
 
 OLDEST_OPSET = 7
 """Older files lack shapes and operators that the upgrade needs."""
-
-LARGEST_BYTES = 2**31 - 1
-"""What a protobuf message can hold: a network is handed on in memory as one."""
 
 
 def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from converters.file_kind import demand_size
 from converters.weights import demand_finite
 from firmware_bridge.errors import Refusal, UsageError
 
@@ -98,6 +99,7 @@ def _plain_archive(path: Path) -> io.BytesIO:
     what another reading of the same zip file finds in it."""
     made = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(made, "w") as plain:
+        demand_size(archive, path)
         code = [one for one in archive.infolist() if one.filename.endswith(".py")]
         if sum(one.file_size for one in code) > LARGEST_CODE:
             raise _unwanted(path, f"more than {LARGEST_CODE >> 20} MiB of code")

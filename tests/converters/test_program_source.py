@@ -144,6 +144,17 @@ class TestWhatHoldsNoNetwork:
         refused(tiny_mission, tmp_path / "a.pt", "holds no network")
 
     @pytest.mark.parametrize("make", [traced, program])
+    def test_a_small_file_that_unpacks_to_gigabytes(
+        self, make: Callable[[], Any], tiny_mission: Path, tmp_path: Path
+    ) -> None:
+        path = saved(tmp_path / "n.pt", make())
+        with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_DEFLATED, compresslevel=1) as bomb:
+            with bomb.open(f"{bomb.namelist()[0].split('/')[0]}/extra/a", "w") as file:
+                file.write(b"0")
+            bomb.infolist()[-1].file_size = 3 << 30
+        assert "unpacked" in refused(tiny_mission, path, "is too large").found
+
+    @pytest.mark.parametrize("make", [traced, program])
     def test_cut_anywhere_and_damaged(
         self, make: Callable[[], Any], tiny_mission: Path, tmp_path: Path
     ) -> None:
