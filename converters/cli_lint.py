@@ -6,17 +6,20 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from converters.lint.file import fixed_file, lint_file
+from converters.lint.engine import Joined
+from converters.lint.file import fixed_file, lint_file, lint_with_engine
 from converters.lint.findings import SEVERITIES, Finding
 from edge.cli_mission import JsonOption
-from firmware_bridge.errors import GateFailed
+from edge.engine.inspector import InspectorReport, read_inspector
+from edge.engine.loaded import inspector_text
+from firmware_bridge.errors import GateFailed, Missing, UsageError
 
 SCHEMA = "brakepoint.lint/1"
 
@@ -31,21 +34,34 @@ def lint(
         Path | None,
         typer.Option("--fix", metavar="FILE", help="write the file anew by the rules, here"),
     ] = None,
+    inspector: Annotated[
+        Path | None,
+        typer.Option("--inspector", metavar="FILE", help="JSON of an engine's inspector: join it"),
+    ] = None,
+    engine: Annotated[
+        Path | None,
+        typer.Option("--engine", metavar="PLAN", help="ask this engine's inspector, on its GPU"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a Q/DQ file against TensorRT's rules; exit 1 when it breaks one that matters."""
-    findings = lint_file(model)
+    report = _engine_report(inspector, engine)
+    joined = None if report is None else lint_with_engine(model, report)
+    findings = lint_file(model) if joined is None else joined.findings
     fixed = None if fix is None else fixed_file(model, fix)
     if as_json:
         shown = {
             "schema": SCHEMA,
             "file": str(model),
             "findings": [asdict(finding) for finding in findings],
+            "engine": None if report is None or joined is None else _engine(report, joined),
             "fixed": None if fixed is None else {"file": str(fix), **asdict(fixed)},
         }
         typer.echo(json.dumps(shown, indent=1))
     else:
         _print(model, findings)
+        if report is not None and joined is not None:
+            _print_engine(report, joined)
         if fixed is not None:
             Console(highlight=False).print(
                 f"{fix}: {fixed.macs_int8_share:.1%} of the multiplications in INT8, "
@@ -64,10 +80,56 @@ def lint(
         )
 
 
+def _engine_report(inspector: Path | None, engine: Path | None) -> InspectorReport | None:
+    if inspector is not None and engine is not None:
+        raise UsageError(
+            "it is not clear which engine is meant",
+            expected="either --inspector FILE or --engine PLAN",
+            found="both",
+            remedy="leave one out",
+        )
+    if engine is not None:
+        return read_inspector(inspector_text(engine), name=str(engine))
+    if inspector is None:
+        return None
+    try:
+        text = inspector.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise Missing(
+            f"cannot read {inspector}",
+            expected="JSON of TensorRT's engine inspector",
+            found=error.strerror or str(error),
+            remedy="correct the path",
+        ) from error
+    return read_inspector(text, name=str(inspector))
+
+
+def _engine(report: InspectorReport, joined: Joined) -> dict[str, Any]:
+    return {
+        **report.to_json(),
+        "int8_macs_share": joined.int8_macs_share,
+        "not_found": joined.not_found,
+    }
+
+
+def _print_engine(report: InspectorReport, joined: Joined) -> None:
+    weighted = len(report.int8) + len(report.in_float)
+    share = joined.int8_macs_share
+    Console(highlight=False).print(
+        f"the engine: {len(report.int8)} of {weighted} convolutions and the like in INT8"
+        + ("" if share is None else f", {share:.1%} of the file's multiplications")
+        + f"; {len(report.reformats)} reformats, {len(report.unfused_quantize)} Quantize layers, "
+        f"{len(joined.not_found)} operators of the file not found by name",
+        markup=False,
+    )
+
+
 def _print(model: Path, findings: tuple[Finding, ...]) -> None:
     """One row for each kind of finding, worst first, with the first places where it stands."""
     console = Console(highlight=False, width=max(120, Console().width))
-    table = Table("rule", "", "times", "MACs", "found", "to mend")
+    joined = any(one.engine for one in findings)
+    engine = ["in the engine"] if joined else []
+    table = Table("rule", "", "times", "MACs", "found", *engine, "to mend")
     colours = dict(zip(SEVERITIES, ("bold red", "yellow", "dim"), strict=True))
     kinds: dict[tuple[str, str, str], list[Finding]] = {}
     for one in findings:
@@ -82,6 +144,7 @@ def _print(model: Path, findings: tuple[Finding, ...]) -> None:
             str(len(same)),
             f"{sum(shares):.1%}" if shares else "",
             Text("\n".join([*places, *more])),
+            *([", ".join(sorted({one.engine for one in same} - {""}))] if joined else []),
             Text(remedy),
         )
     if findings:

@@ -17,12 +17,14 @@ from typing import Any
 from onnx import ModelProto
 
 from calibration.calibrate import Taken, calibrate
+from calibration.evaluation.data import Chosen
 from calibration.observation import NAME as OBSERVATION
 from calibration.ranges import NAME as RANGES
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.ranges import Ranges, ranges_of
 from calibration.reuse import reuse
 from calibration.sessions import ModelSession
+from converters.accuracy import NOT_ASKED, Accuracy, accuracy, labelled
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, Judgement, judge
 from converters.context import context_of
 from converters.finetuning.tuned import Tuned
@@ -37,6 +39,7 @@ from converters.latency import Latency, machine, measure_latency
 from converters.lowerings.batch import profiles_of
 from converters.lowerings.cpu_places import cpu_tensors
 from converters.lowerings.dla import DlaCut
+from converters.lowerings.kept import kept_limits
 from converters.lowerings.lower import Quantization, lower
 from converters.lowerings.proof import Agreement
 from converters.page.pictures import pictures_of
@@ -104,6 +107,7 @@ class Conversion:
         """The report, and every file by name, the report last."""
         mission = self._mission
         source, frames = self._inputs.source, self._inputs.frames
+        judged_on = labelled(mission, {frame.name for frame in frames.held_back})
         floated = self._float()
         floating = ModelProto.FromString(floated.files[FLOAT])
         observed = self._observe(floating, floated, ranges_file)
@@ -112,6 +116,7 @@ class Conversion:
         files = {FLOAT: floated.files[FLOAT], **quantized.files, RANGES: observed.files[RANGES]}
         lowered = self._lower(files, ranges, quantized.facts.placement)
         judged = self._judge(files)
+        accurate = self._accuracy(files, judged_on)
         timed = self._time(files)
         files = {**files, **lowered.files}
         judgement = judged.facts
@@ -122,10 +127,18 @@ class Conversion:
             classifies=mission.model.decode.kind == "classify",
             size_mb=len(files[INT8]) / 1e6,
             held_back=judgement.frames,
+            macs_int8_share=quantized.facts.placement.macs_int8_share,
+            infer_p99_ms=timed.facts.stages[CPU]["infer"].p99_ms,
+            timed_frames=timed.facts.frames,
+            backend=timed.facts.backend,
+            accuracy=accurate,
         )
-        gates = judge_gates(mission.gates, measured)
+        gates = judge_gates(mission.gates, measured, budget=mission.budget)
         trtexec = commands(
-            files, opset=mission.precision.opset, shapes=_open_shapes(floating, mission)
+            files,
+            opset=mission.precision.opset,
+            shapes=_open_shapes(floating, mission),
+            kept_float=[left.node for left in quantized.facts.placement.left_float],
         )
         failed = [
             gate.name for gate in gates if gate.passed is False and gate.artifact in (FLOAT, INT8)
@@ -154,6 +167,7 @@ class Conversion:
             held_back_frames=tuple(frame.name for frame in frames.held_back),
             source_to_float=floated.facts.parity,
             judgement=judgement,
+            accuracy=accurate,
             lowerings=lowered.facts.agreements,
             profiles=profiles_of(mission),
             dla=lowered.facts.cut,
@@ -262,7 +276,12 @@ class Conversion:
             lowered = lower(
                 Quantization(floating, int8, placement),
                 probes(mission, frames),
-                [frame for frame in frames.calibration if frame.name in ranges.frames],
+                replace(
+                    frames,
+                    calibration=tuple(
+                        frame for frame in frames.calibration if frame.name in ranges.frames
+                    ),
+                ),
                 mission,
                 progress=self._progress,
             )
@@ -271,8 +290,9 @@ class Conversion:
         uses = {
             "files": _digests(files),
             "contract": self._contract,
-            "frames": self._inputs.calibration,
-            "asked": section_facts(mission, "calibration"),
+            "frames": [self._inputs.calibration, self._inputs.held_back],
+            "asked": section_facts(mission, "calibration", "model"),
+            "limits": kept_limits(mission),
             "batch": mission.model.input.batch,
             "dla": mission.target.dla,
             "threads": self._threads,
@@ -293,6 +313,13 @@ class Conversion:
             ), {}
 
         return self._stages.run("judge", Judgement, self._on_held_back(files), work)
+
+    def _accuracy(self, files: Mapping[str, bytes], chosen: Chosen | str | None) -> Accuracy:
+        """Not stored: what labelled data holds is not digested before it is read."""
+        if chosen is None:
+            return NOT_ASKED
+        with self._stages.watch.stage("accuracy"):
+            return accuracy(self._mission, files, chosen, progress=self._progress)
 
     def _time(self, files: Mapping[str, bytes]) -> Made[Latency]:
         mission = self._mission

@@ -20,7 +20,7 @@ from converters.passes.names import PICTURE
 from firmware_bridge.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import fx, nn
 
 EXPORTER_OPSET = 18
 """The exporter's own. Asked for less it keeps 18 and says so on stderr only, so other opsets are
@@ -36,6 +36,32 @@ def export(
     Raises:
         UsageError: torch.export cannot trace the network, or it does not put out so many tensors.
     """
+    model: ModelProto = _program(network, shape, outputs).model_proto
+    if opset_of(model) != EXPORTER_OPSET:
+        raise UsageError(
+            "the exporter did not do as it was told",
+            expected=f"opset {EXPORTER_OPSET}",
+            found=f"opset {opset_of(model)}",
+            remedy="install the torch version that constraints.txt names",
+        )
+    return model
+
+
+def traced(
+    network: nn.Module, shape: tuple[int, int, int, int], outputs: Sequence[str]
+) -> fx.GraphModule:
+    """The network as the exporter saw it: each of its nodes has the name that the ONNX model of
+    `export` gives what it makes. Raises UsageError as `export` does.
+    """
+    program = _program(network, shape, outputs).exported_program
+    assert program is not None  # it traced the network
+    module: fx.GraphModule = program.module()
+    return module
+
+
+def _program(
+    network: nn.Module, shape: tuple[int, int, int, int], outputs: Sequence[str]
+) -> torch.onnx.ONNXProgram:
     import torch
 
     network.eval()
@@ -63,15 +89,7 @@ def export(
             "return a tensor, or a tuple of two: main and condition",
         ) from error
     assert program is not None  # dynamo=True returns a program
-    model: ModelProto = program.model_proto
-    if opset_of(model) != EXPORTER_OPSET:
-        raise UsageError(
-            "the exporter did not do as it was told",
-            expected=f"opset {EXPORTER_OPSET}",
-            found=f"opset {opset_of(model)}",
-            remedy="install the torch version that constraints.txt names",
-        )
-    return model
+    return program
 
 
 @contextlib.contextmanager

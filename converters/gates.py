@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+from converters.accuracy import Accuracy
 from converters.agreement import CPU, FLOAT, INT8, SCORE_MIN, Found
-from edge.contract.mission import Gates
+from converters.gate_result import GateResult, judged
+from converters.gates_accuracy import accuracy_gates
+from edge.contract.mission import Budget, Gates
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,9 @@ class Measured:
         classifies: the main output is a classifier's.
         size_mb: of int8.onnx, 10^6 bytes.
         held_back: frames judged on.
+        macs_int8_share: of int8.onnx, 0..1; None where it multiplies nothing.
+        infer_p99_ms: of cpu.onnx, over `timed_frames` by `backend`, on the machine that converts.
+        accuracy: against labels, as far as a gate asks for it.
     """
 
     parity_max_abs: float
@@ -31,35 +38,22 @@ class Measured:
     classifies: bool
     size_mb: float
     held_back: int
-
-
-@dataclass(frozen=True)
-class GateResult:
-    """One verdict. `passed` is None where the mission gives no limit.
-
-    `artifact` is the file that must not be used when it failed; float.onnx stands for all, since
-    the others are made from it.
-    """
-
-    name: str
-    artifact: str
-    limit: float | None
-    limit_text: str
-    measured: float | None
-    passed: bool | None
-    sentence: str
+    macs_int8_share: float | None
+    infer_p99_ms: float
+    timed_frames: int
+    backend: str
+    accuracy: Accuracy
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One row of the table: `sign` -1 for a largest allowed value, 1 for a least; `of_condition`
-    where it judges the condition head."""
+    """One row of the table; `of_condition` where it judges the condition head."""
 
     name: str
     artifact: str
     limit: Callable[[Gates], float | None]
     measure: Callable[[Measured], float | None]
-    sign: int
+    bound: Literal["least", "most"]
     say: Callable[[Measured], str]
     of_condition: bool = False
 
@@ -111,7 +105,7 @@ GATES: tuple[Gate, ...] = (
         FLOAT,
         lambda gates: gates.parity_max_abs,
         lambda seen: seen.parity_max_abs,
-        -1,
+        "most",
         lambda seen: f"float.onnx differs from its source by at most {seen.parity_max_abs:.3g}",
     ),
     Gate(
@@ -119,7 +113,7 @@ GATES: tuple[Gate, ...] = (
         INT8,
         lambda gates: gates.found_min,
         lambda seen: seen.found[INT8].share,
-        1,
+        "least",
         _found_sentence(INT8),
     ),
     Gate(
@@ -127,7 +121,7 @@ GATES: tuple[Gate, ...] = (
         CPU,
         lambda gates: gates.found_min,
         lambda seen: seen.found[CPU].share,
-        1,
+        "least",
         _found_sentence(CPU),
     ),
     Gate(
@@ -135,7 +129,7 @@ GATES: tuple[Gate, ...] = (
         INT8,
         lambda gates: gates.condition_agree_min,
         _condition_share(INT8),
-        1,
+        "least",
         _condition_sentence(INT8),
         of_condition=True,
     ),
@@ -144,7 +138,7 @@ GATES: tuple[Gate, ...] = (
         CPU,
         lambda gates: gates.condition_agree_min,
         _condition_share(CPU),
-        1,
+        "least",
         _condition_sentence(CPU),
         of_condition=True,
     ),
@@ -153,28 +147,55 @@ GATES: tuple[Gate, ...] = (
         INT8,
         lambda gates: gates.size_max_mb,
         lambda seen: seen.size_mb,
-        -1,
+        "most",
         lambda seen: f"int8.onnx has {seen.size_mb:.2f} MB",
+    ),
+    Gate(
+        "macs_int8_min",
+        INT8,
+        lambda gates: gates.macs_int8_min,
+        lambda seen: seen.macs_int8_share,
+        "least",
+        lambda seen: (
+            "int8.onnx has no multiplications"
+            if seen.macs_int8_share is None
+            else f"{100 * seen.macs_int8_share:.1f} % of the multiplications of int8.onnx are INT8"
+        ),
     ),
 )
 
 
-def judge_gates(limits: Gates, seen: Measured) -> tuple[GateResult, ...]:
-    """The verdict of every gate of GATES that the network has something for, in order."""
+def judge_gates(limits: Gates, seen: Measured, *, budget: Budget) -> tuple[GateResult, ...]:
+    """The verdict of every gate of GATES that the network has something for, in order, and of those
+    on accuracy."""
     results = []
     for gate in GATES:
         if gate.of_condition and not seen.condition:
             continue
-        limit, measured = gate.limit(limits), gate.measure(seen)
-        passed = None
-        text = "not gated"
-        if limit is not None:
-            text = f"{'<=' if gate.sign < 0 else '>='} {limit:g}"
-            # NaN and what could not be measured fail: neither comparison holds.
-            passed = measured is not None and (
-                measured <= limit if gate.sign < 0 else measured >= limit
-            )
         results.append(
-            GateResult(gate.name, gate.artifact, limit, text, measured, passed, gate.say(seen))
+            judged(
+                gate.name,
+                gate.artifact,
+                gate.limit(limits),
+                measured=gate.measure(seen),
+                bound=gate.bound,
+                sentence=gate.say(seen),
+            )
         )
-    return tuple(results)
+    if limits.infer_p99_max_ms is not None:  # else a report would differ from run to run
+        results.append(_latency(limits.infer_p99_max_ms, seen, budget))
+    return (*results, *accuracy_gates(limits, seen.accuracy))
+
+
+def _latency(asked: float | Literal["budget"], seen: Measured, budget: Budget) -> GateResult:
+    limit = budget.infer_ms if asked == "budget" else asked
+    where = f"of {seen.timed_frames} frames on this machine, {seen.backend}"
+    return judged(
+        "infer_p99_max_ms cpu",
+        CPU,
+        limit,
+        measured=seen.infer_p99_ms,
+        bound="most",
+        sentence=f"cpu.onnx takes {seen.infer_p99_ms:.1f} ms for one inference at the 99th "
+        f"percentile {where}",
+    )

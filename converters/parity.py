@@ -63,13 +63,14 @@ class Parity:
         return math.nan if any(map(math.isnan, ratios)) else min(ratios, default=None)
 
 
-class _Sums:
-    """Adds up the difference of one output, picture by picture."""
+class Sums:
+    """Adds up the difference of one tensor, picture by picture."""
 
     def __init__(self) -> None:
         self._signal = self._noise = self._worst = 0.0
 
     def add(self, reference: Floats, candidate: Floats) -> None:
+        """Both for one picture, of one shape."""
         wanted = reference.astype(np.float64)
         apart = candidate.astype(np.float64) - wanted
         self._signal += float(np.sum(wanted**2))
@@ -78,6 +79,7 @@ class _Sums:
         self._worst = largest if math.isnan(largest) else max(self._worst, largest)
 
     def result(self) -> Difference:
+        """What was seen so far."""
         if self._noise == 0.0:
             return Difference(self._worst, None)
         # A difference of logarithms: a network that puts out infinity makes the noise infinite.
@@ -89,7 +91,7 @@ class Comparison:
     """Adds up the difference of one network from its reference, picture by picture."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._sums = {name: _Sums() for name in names}
+        self._sums = {name: Sums() for name in names}
         self._pictures = 0
 
     def add(self, reference: Outputs, candidate: Outputs) -> None:

@@ -79,6 +79,11 @@ class Placement:
         return sum(self.macs_of.values())
 
     @property
+    def macs_int8_share(self) -> float | None:
+        """Their share of all, 0..1; None where nothing is multiplied."""
+        return self.macs_int8 / self.macs if self.macs else None
+
+    @property
     def reads_by_rule(self) -> dict[str, int]:
         """How many reads each rule placed."""
         return dict(sorted(Counter(read.rule for read in self.reads).items()))

@@ -14,9 +14,10 @@ from importlib import metadata
 from typing import Any
 
 from calibration.ranges import Range
+from converters.accuracy import Accuracy
 from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
 from converters.balance import Balance
-from converters.gates import GateResult
+from converters.gate_result import GateResult
 from converters.latency import Latency
 from converters.lowerings.dla import DlaCut
 from converters.lowerings.proof import Agreement
@@ -54,6 +55,7 @@ class Report:
         contract: see `edge.contract.model_digest.contract_digest`.
         source_to_float: parity of the source and float.onnx.
         judgement: the quantized networks on held-back frames.
+        accuracy: all networks against labels, where a gate asks for it.
         lowerings: further forms of int8.onnx; one that does not agree is not written.
         profiles: by input, the least, usual and largest shape that engines are built for; empty
             where they take one picture.
@@ -84,6 +86,7 @@ class Report:
     held_back_frames: tuple[str, ...]
     source_to_float: Parity
     judgement: Judgement
+    accuracy: Accuracy
     lowerings: tuple[Agreement, ...]
     profiles: Mapping[str, Sequence[Sequence[int]]]
     dla: DlaCut | None
@@ -126,6 +129,7 @@ class Report:
                 or None,
             },
             "evaluation": self.judgement.evaluations,
+            "accuracy": asdict(self.accuracy),
             "latency": asdict(self.latency),
             "parity": {
                 "source -> float.onnx": _parity(self.source_to_float),
@@ -165,7 +169,7 @@ class Report:
                 "left_float": [asdict(left) for left in placed.left_float],
                 "macs": placed.macs,
                 "macs_int8": placed.macs_int8,
-                "macs_int8_share": placed.macs_int8 / placed.macs if placed.macs else None,
+                "macs_int8_share": placed.macs_int8_share,
             },
             "search": None if self.search is None else _search(self.search),
             "ranges": [

@@ -67,6 +67,9 @@ VERBS: dict[str, Verb] = {
     "runs list": Verb("edge.cli_runs:list_", "every recorded run of a mission"),
     "runs show": Verb("edge.cli_runs:show", "one run: parameters, gates, figures, digests"),
     "runs compare": Verb("edge.cli_runs:compare", "what differs between runs"),
+    "parity": Verb(
+        "converters.cli_parity:parity", "where a network's forms come apart, by layer", "convert"
+    ),
     "lint": Verb("converters.cli_lint:lint", "check anyone's INT8 file by the rules", "convert"),
     "engine build": Verb("edge.cli_engine:build", "build a TensorRT engine with its facts", "rtx"),
     "engine inspect": Verb("edge.cli_engine:inspect", "what an engine is, and what it computes in"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,8 +83,8 @@ def _show(
     plan: Path, document: dict[str, Any], report: InspectorReport | None, *, as_json: bool
 ) -> None:
     if as_json:
-        more = {} if report is None else {**asdict(report), "int8_share": report.int8_share}
-        typer.echo(json.dumps({**document, "inspector": more or None}, indent=1))
+        more = None if report is None else report.to_json()
+        typer.echo(json.dumps({**document, "inspector": more}, indent=1))
         return
     precision, dla = document["precision"], document["dla"]
     rows = {

@@ -10,10 +10,12 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import ModelProto
 
 from converters.graph import all_nodes
+from converters.lint.engine import Joined, join
 from converters.lint.findings import Finding, Linted, lint, look_at
 from converters.lint.fix import fix
 from converters.lint.pairs import Q_OPERATORS
 from edge.contract.artifact import write_atomic
+from edge.engine.inspector import InspectorReport
 from firmware_bridge.errors import Missing, UsageError
 
 
@@ -33,6 +35,12 @@ def lint_file(path: Path) -> tuple[Finding, ...]:
         UsageError: not an ONNX file, or one that is not quantized.
     """
     return lint(_read(path))
+
+
+def lint_with_engine(path: Path, engine: InspectorReport) -> Joined:
+    """The same joined with an engine that was built from the file. Raises as `lint_file`."""
+    seen = _read(path)
+    return join(seen, lint(seen), engine)
 
 
 def fixed_file(path: Path, out: Path) -> Written:

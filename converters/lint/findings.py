@@ -6,7 +6,7 @@ meant, a warning costs speed or accuracy, a note says what could be better.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,7 @@ class Finding:
         node: the node or tensor.
         macs_share: share of the network's multiplications that it concerns; None where it concerns
             none in particular.
+        engine: what an engine computes the operator in; "" where none was looked at.
     """
 
     rule: str
@@ -49,6 +50,7 @@ class Finding:
     found: str
     remedy: str
     macs_share: float | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -269,8 +271,12 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 def lint(seen: Linted) -> tuple[Finding, ...]:
     """Every finding: errors first, within a severity by rule and by what it concerns."""
-    found = [finding for rule in LINTS.values() for finding in rule(seen)]
-    order = {rule: row for row, rule in enumerate(LINTS)}
+    return ordered([finding for rule in LINTS.values() for finding in rule(seen)])
+
+
+def ordered(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first, within a severity by rule and by what it concerns; R14 after all rules."""
+    order = {rule: row for row, rule in enumerate((*LINTS, "R14"))}
     return tuple(
         sorted(
             found,

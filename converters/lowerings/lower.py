@@ -2,17 +2,18 @@
 that agree: strong.onnx; implicit.onnx with a calibration cache a release; where the mission asks
 for batches, int8 and strong for those.
 
-What does not agree is not written, and the agreement says why. Never judges on held-back frames.
+What does not agree is not written, and the agreement says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
 from calibration.dataset.frames import RoadFrame
+from calibration.dataset.splits import Split
 from calibration.observe import Progress, observe
 from calibration.ranges import Range, range_of
 from calibration.sessions import Floats, ModelSession
@@ -21,6 +22,7 @@ from converters.lint.pairs import Apart, take_apart
 from converters.lowerings.batch import open_batch, prove_batch
 from converters.lowerings.dla import DlaCut, cut_for_dla
 from converters.lowerings.halves import rounding_halves
+from converters.lowerings.kept import kept_limits, kept_shares
 from converters.lowerings.proof import Agreement, agreement
 from converters.lowerings.region import (
     cache_differences,
@@ -68,7 +70,7 @@ class Lowered:
 def lower(
     done: Quantization,
     pictures: Sequence[Floats],
-    calibration: Sequence[RoadFrame],
+    frames: Split,
     mission: Mission,
     *,
     progress: Progress,
@@ -76,7 +78,7 @@ def lower(
     """Makes and proves each form on `pictures`.
 
     Args:
-        calibration: the frames that the ranges were taken from.
+        frames: for calibration those that the ranges were taken from.
 
     Raises:
         UsageError: the network puts NaN or infinity into a tensor.
@@ -84,12 +86,17 @@ def lower(
     """
     proof = _Proof(done, pictures, output_names(mission), mission.target.threads)
     apart = take_apart(done.int8)
-    ranges = _ranges_of_region(apart, calibration, mission, progress)
+    ranges = _ranges_of_region(apart, frames.calibration, mission, progress)
     progress("strong.onnx", 0, 0)
     strong, strong_agrees = _strong(done, ranges, proof)
     files = {STRONG: strong.SerializeToString()} if strong_agrees.agrees else {}
     progress("calibration caches", 0, 0)
-    caches, implicit_agrees = _implicit(done, apart, ranges, proof)
+    caches, simulated, implicit_agrees = _implicit(done, apart, ranges, proof)
+    if limits := kept_limits(mission):  # its numbers are its own, so it is judged as int8.onnx is
+        networks = proof.running(done.floating), proof.running(simulated)
+        shares = kept_shares(*networks, frames.held_back, mission, progress=progress)
+        kept = {gate: (shares[gate], least) for gate, least in limits.items()}
+        implicit_agrees = replace(implicit_agrees, kept=kept)
     if implicit_agrees.agrees:
         # From int8.onnx, not float.onnx: biases may be corrected, channels balanced.
         files |= {IMPLICIT: apart.model.SerializeToString(), **caches}
@@ -127,7 +134,7 @@ class _Proof:
     ) -> None:
         self.pictures, self.threads = pictures, threads
         self._names = names
-        self._networks = {FLOAT: self._running(done.floating), INT8: self._running(done.int8)}
+        self._networks = {FLOAT: self.running(done.floating), INT8: self.running(done.int8)}
 
     def agreement(
         self,
@@ -143,12 +150,13 @@ class _Proof:
             differs=differs,
             steps=steps,
             networks=self._networks,
-            lowered=self._running(runs),
+            lowered=self.running(runs),
             pictures=self.pictures,
             names=self._names,
         )
 
-    def _running(self, model: ModelProto) -> Network:
+    def running(self, model: ModelProto) -> Network:
+        """A graph as a function."""
         return running(ModelSession(model.SerializeToString(), threads=self.threads))
 
 
@@ -165,7 +173,7 @@ def _strong(
 
 def _implicit(
     done: Quantization, apart: Apart, ranges: Mapping[str, Range], proof: _Proof
-) -> tuple[dict[str, bytes], Agreement]:
+) -> tuple[dict[str, bytes], ModelProto, Agreement]:
     amax = region_amax(apart.model, done.placement, ranges)
     caches = {
         cache_name(release): write_cache(to_cache(amax, release)) for release in CACHE_RELEASES
@@ -176,7 +184,8 @@ def _implicit(
         told = cache_differences(apart.model, done.int8, read, ranges)
         differs += [f"{name}: {one}" for one in told]
     simulated = fake_quantized(apart.model, done.placement, read.scales)
-    return caches, proof.agreement("ranges", simulated, differs=differs, steps=None)
+    found = proof.agreement("ranges", simulated, differs=differs, steps=None)
+    return caches, simulated, found
 
 
 def _ranges_of_region(

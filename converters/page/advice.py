@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 Gate = Mapping[str, Any]
 
 CONDITION = "condition"
-KEEPING = ("found_min", "condition_agree_min")
+KEEPING = ("found_min", "condition_agree_min", "accuracy_min", "accuracy_drop_max")
 """Gates on what a quantized network keeps of float."""
 NETWORKS = ("float.onnx", "int8.onnx", "cpu.onnx")
 FEW = 100
@@ -227,6 +227,32 @@ def _size(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
     ]
 
 
+def _slow(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
+    return [
+        Advice(
+            "Take a smaller network or a smaller model.input; or give the stage more of the "
+            "budget. Measure on an idle machine: what else runs here counts too."
+        )
+    ]
+
+
+def _unlabelled(_document: Document, gates: Sequence[Gate]) -> list[Advice]:
+    if any(gate["measured"] is None for gate in gates):
+        return [
+            Advice(
+                "Give labelled frames that show what the gate asks for.",
+                "--set gates.labelled=ROOT_OR_LOCK",
+            )
+        ]
+    return [
+        Advice(
+            "Compare with float on the same frames: where float is as low, the network needs more "
+            "training, not another INT8.",
+            "brakepoint evaluate MISSION --from DIR --precision both",
+        )
+    ]
+
+
 def _any(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
     return [Advice("Mend the model or the calibration, and convert again.")]
 
@@ -236,6 +262,12 @@ ADVICE: Mapping[str, Callable[[Document, Sequence[Gate]], list[Advice]]] = {
     "found_min": _kept,
     "condition_agree_min": _kept,
     "size_max_mb": _size,
+    "infer_p99_max_ms": _slow,
+    "accuracy_min": _unlabelled,
+    "accuracy_drop_max": _unlabelled,
+    "worst_condition_min": _unlabelled,
+    "class_accuracy_min": _unlabelled,
+    "condition_accuracy_min": _unlabelled,
 }
 
 

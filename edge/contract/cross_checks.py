@@ -145,6 +145,10 @@ def _gates_have_a_subject(raw: Raw) -> Iterator[Mistake]:
     asked = section(raw, "gates").get("condition_agree_min") is not None
     if asked and section(raw, "model").get("condition") is None:
         yield "gates.condition_agree_min", "there is no [model.condition] to agree on"
+    labels = [str(label) for label in rows(section(raw, "model").get("labels"))]
+    for label in section(raw, "gates", "class_accuracy_min"):
+        if labels and label not in labels:
+            yield f"gates.class_accuracy_min.{label}", "no label of the model"
 
 
 def _command_outlives_its_turn(raw: Raw) -> Iterator[Mistake]:

@@ -30,6 +30,7 @@ PATH_KEYS = (
     "model.labels",
     "data.root",
     "data.lock",
+    "gates.labelled",
     "data.split",
     "tracking.mlflow",
 )

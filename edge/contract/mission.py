@@ -242,12 +242,34 @@ class Gates(Strict):
         the least share of those frames in which its likeliest label is float's.
     condition_agree_min: the same share for the likeliest label of the condition head.
     size_max_mb: largest int8.onnx, in 10^6 bytes.
+    macs_int8_min: least share of the multiplications that int8.onnx makes in INT8.
+    infer_p99_max_ms: longest inference of cpu.onnx, 99th percentile on the machine that converts;
+        "budget" for budget.infer_ms.
+
+    The others ask for labels, of int8.onnx and cpu.onnx each; without any they fail. A detector's
+    score is AP50, a classifier's accuracy, that of one class recall.
+
+    accuracy_min: least score of all.
+    accuracy_drop_max: so much may float.onnx be better.
+    worst_condition_min: least score in any condition that the data set tells.
+    class_accuracy_min: least score by label.
+    condition_accuracy_min: the same by condition, such as "fog".
+    labelled: a labelled data set, or its lock, to judge on; without it the mission's own held-back
+        frames.
     """
 
     parity_max_abs: PositiveFloat = 1e-3
     found_min: Share | None = None
     condition_agree_min: Share | None = None
     size_max_mb: PositiveFloat | None = None
+    macs_int8_min: Share | None = None
+    infer_p99_max_ms: PositiveFloat | Literal["budget"] | None = None
+    accuracy_min: Share | None = None
+    accuracy_drop_max: Share | None = None
+    worst_condition_min: Share | None = None
+    class_accuracy_min: dict[Text, Share] = Field(default_factory=dict)
+    condition_accuracy_min: dict[Text, Share] = Field(default_factory=dict)
+    labelled: Path | None = None
 
 
 class Budget(Strict):

@@ -6,23 +6,34 @@ Works on the module it is given and on bytes: never opens a file, never imports 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge.engine.calibration_cache import CalibrationCache
-from edge.engine.network_proof import demand_int8, layers_of, read_precision, set_ranges
+from edge.engine.memory import demand_memory
+from edge.engine.network_proof import (
+    demand_int8,
+    layers_of,
+    least_bytes,
+    read_precision,
+    set_ranges,
+)
 from edge.engine.probe import Probe
 from edge.engine.releases import LOWERINGS, MODULES, BuilderRow, Lowering
 from edge.engine.request import BuildRequest
-from firmware_bridge.errors import DeviceFault, GateFailed, UsageError
+from firmware_bridge.errors import DeviceFault, GateFailed, Refusal, UsageError
 
 Tell = Callable[[str, int, int], None]
 """Called with the phase, how many of its steps are done, and how many there are."""
 
 OBEY = "OBEY_PRECISION_CONSTRAINTS"
 """Without it the precision of a layer is a wish."""
+
+OUT_OF_MEMORY = re.compile(r"out of memory|outofmemory|insufficient (workspace|memory)", re.I)
+"""How TensorRT says so, in its own log."""
 
 SEVERE = ("INTERNAL_ERROR", "ERROR", "WARNING")
 KEPT_MESSAGES = 50
@@ -63,6 +74,8 @@ def build_plan(
     model: bytes,
     cache: CalibrationCache | None,
     kept_float: Sequence[str] = (),
+    int8: int | None = None,
+    memory_bytes: int | None = None,
     timing: bytes | None,
     workspace_bytes: int,
     tell: Tell,
@@ -72,6 +85,8 @@ def build_plan(
     Args:
         kept_float: weighted layers that must not be INT8, where ranges come from `cache`; a graph
             with Q/DQ says so itself.
+        int8: how many weighted layers must be INT8; None where nobody said.
+        memory_bytes: what the device can give; None where that is not known, or it is another's.
 
     Raises:
         UsageError: the release cannot do what is asked, or the network is not what it wants.
@@ -98,7 +113,8 @@ def build_plan(
             flags.append(OBEY)
     else:
         precision = read_precision(probe, network)
-    demand_int8(precision, model=request.source, expected=LOWERINGS[lowering])
+    demand_int8(precision, model=request.source, expected=LOWERINGS[lowering], count=int8)
+    demand_memory(least_bytes(network, weights=len(model)), memory_bytes, model=request.source)
     dla = None
     if request.dla_core is not None:
         dla = _dla(probe, builder, config, network, request.dla_core)
@@ -111,13 +127,7 @@ def build_plan(
     started = time.monotonic()
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise GateFailed(
-            f"TensorRT refused to build {request.source}",
-            expected="an engine",
-            found="; ".join(messages[-3:]) or "nothing, and no message",
-            remedy="where it ran out of memory, give it less: --workspace-mb N; else see the "
-            "operators it names",
-        )
+        raise _no_plan(request.source, messages, workspace_bytes)
     facts = {
         "backend": request.backend,
         "release": str(probe.trt.__version__),
@@ -134,6 +144,24 @@ def build_plan(
     }
     kept = bytes(config.get_timing_cache().serialize()) if timing is not None else None
     return Built(bytes(plan), kept, facts)
+
+
+def _no_plan(source: str, messages: Sequence[str], workspace_bytes: int) -> Refusal:
+    found = "; ".join(messages[-3:]) or "nothing, and no message"
+    if any(OUT_OF_MEMORY.search(message) for message in messages):
+        return DeviceFault(
+            f"memory ran out when TensorRT built {source}",
+            expected=f"room for the layer it names, and a workspace of {workspace_bytes >> 20} MiB",
+            found=found,
+            remedy="close what else runs; try --workspace-mb, less or more; or take a smaller "
+            "model.input in the mission",
+        )
+    return GateFailed(
+        f"TensorRT refused to build {source}",
+        expected="an engine",
+        found=found,
+        remedy="see the operators it names; report the model if they are convolutions",
+    )
 
 
 def _logger(probe: Probe, messages: list[str]) -> Any:

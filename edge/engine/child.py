@@ -89,6 +89,8 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
         model=source.model.read_bytes(),
         cache=cache,
         kept_float=source.kept_float,
+        int8=source.int8,
+        memory_bytes=None if row.compute_capabilities else free_bytes(),
         timing=_timing(request),
         workspace_bytes=request.workspace_bytes or workspace_bytes(free_bytes()),
         tell=tell,

@@ -9,37 +9,91 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from firmware_bridge.errors import NotTrusted
 
 INT8 = re.compile(r"int8|\bi8\b", re.IGNORECASE)
+TYPES = {
+    "INT8": INT8,
+    "FP16": re.compile(r"fp16|half", re.IGNORECASE),
+    "FP32": re.compile(r"fp32|float", re.IGNORECASE),
+}
+"""Words that the inspector has for a type, in whatever sentence."""
+
+ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
+"""How `Metadata` names the nodes that a layer was made of."""
+SEPARATORS = re.compile(r" \+ |[(),|]+|\s+")
+"""What stands between names in a fused layer's name."""
+
 QUANTIZE = re.compile(r"QuantizeLinear|_quantize|Quantize", re.IGNORECASE)
 WEIGHTED = re.compile(r"conv|deconv|gemm|matmul|matrixmultiply|fullyconnected", re.IGNORECASE)
 
 
+Kind = Literal["int8", "float", "quantize", "reformat", "other"]
+
+
 @dataclass(frozen=True)
-class InspectorReport:
-    """Layers of a built engine, by name.
+class EngineLayer:
+    """One layer of a built engine.
 
     Attributes:
-        layers: how many there are.
-        int8, in_float: convolutions and matrix products with INT8 weights and data, and others.
-        reformats: layers that only change format or type, Quantize layers not among them.
-        unfused_quantize: Quantize layers that stayed a layer of their own.
+        kind: a convolution or matrix product with INT8 weights and data, or another; a Quantize
+            that stayed a layer of its own; one that only changes format or type.
+        nodes: names of the ONNX nodes that it was made of, and whatever else its name tells.
+        type: what it reads first, in words: "INT8", "FP16", "FP32".
     """
 
-    layers: int
-    int8: tuple[str, ...]
-    in_float: tuple[str, ...]
-    reformats: tuple[str, ...]
-    unfused_quantize: tuple[str, ...]
+    name: str
+    kind: Kind
+    nodes: frozenset[str]
+    type: str
+
+
+@dataclass(frozen=True)
+class InspectorReport:
+    """The layers of a built engine in order."""
+
+    each: tuple[EngineLayer, ...]
+
+    def _named(self, kind: Kind) -> tuple[str, ...]:
+        return tuple(layer.name for layer in self.each if layer.kind == kind)
+
+    @property
+    def layers(self) -> int:
+        """How many there are."""
+        return len(self.each)
+
+    @property
+    def int8(self) -> tuple[str, ...]:
+        """Weighted layers in INT8."""
+        return self._named("int8")
+
+    @property
+    def in_float(self) -> tuple[str, ...]:
+        """Weighted layers that are not."""
+        return self._named("float")
+
+    @property
+    def reformats(self) -> tuple[str, ...]:
+        """Layers that only change format or type, Quantize layers not among them."""
+        return self._named("reformat")
+
+    @property
+    def unfused_quantize(self) -> tuple[str, ...]:
+        """Quantize layers that stayed a layer of their own."""
+        return self._named("quantize")
 
     @property
     def int8_share(self) -> float | None:
         """INT8 among the weighted layers, 0..1; None where there is none."""
         total = len(self.int8) + len(self.in_float)
         return len(self.int8) / total if total else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures and names."""
+        names = ("layers", "int8", "in_float", "reformats", "unfused_quantize", "int8_share")
+        return {name: getattr(self, name) for name in names}
 
 
 def read_inspector(text: str, *, name: str) -> InspectorReport:
@@ -54,21 +108,29 @@ def read_inspector(text: str, *, name: str) -> InspectorReport:
         raise _refused(name, f"{type(error).__name__}: {error}") from error
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
         raise _refused(name, "layers by name only: the engine was built without detail")
-    int8: list[str] = []
-    in_float: list[str] = []
-    reformats: list[str] = []
-    unfused: list[str] = []
-    for layer in layers:
-        called = str(layer.get("Name", ""))
-        if _is_quantize(layer, called):
-            unfused.append(called)
-        elif layer.get("LayerType") == "Reformat" or layer.get("ParameterType") == "Reformat":
-            reformats.append(called)
-        elif _is_weighted(layer):
-            (int8 if _is_int8(layer) else in_float).append(called)
-    return InspectorReport(
-        len(layers), tuple(int8), tuple(in_float), tuple(reformats), tuple(unfused)
-    )
+    return InspectorReport(tuple(map(_layer, layers)))
+
+
+def _layer(layer: dict[str, Any]) -> EngineLayer:
+    called = str(layer.get("Name", ""))
+    kind: Kind = "other"
+    if _is_quantize(layer, called):
+        kind = "quantize"
+    elif layer.get("LayerType") == "Reformat" or layer.get("ParameterType") == "Reformat":
+        kind = "reformat"
+    elif _is_weighted(layer):
+        kind = "int8" if _is_int8(layer) else "float"
+    told = ONNX_NODE.findall(str(layer.get("Metadata", "")))
+    return EngineLayer(called, kind, frozenset((*told, *SEPARATORS.split(called))), _words(layer))
+
+
+def _words(layer: dict[str, Any]) -> str:
+    inputs = layer.get("Inputs", [])
+    text = _type(inputs[0]) if inputs else ""
+    if kind := layer.get("Weights"):  # the narrower of both is not what it computes in
+        weights = str(kind.get("Type", "")) if isinstance(kind, dict) else ""
+        text = weights if INT8.search(text) and not INT8.search(weights) else text
+    return next((word for word, pattern in TYPES.items() if pattern.search(text)), "float")
 
 
 def _is_quantize(layer: dict[str, Any], called: str) -> bool:

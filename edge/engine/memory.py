@@ -1,12 +1,15 @@
 """How much memory a build may take: half of what is free, so that the board keeps running.
 
 A Jetson shares its memory between CPU and GPU, and a build without limits takes all of an 8 GB one.
-Reads the system; sets nothing.
+Also how much a network needs at the very least. Reads the system; sets nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+
+from firmware_bridge.errors import UsageError
 
 MEMINFO = Path("/proc/meminfo")
 SMALLEST_BYTES, LARGEST_BYTES = 64 << 20, 4 << 30
@@ -27,3 +30,30 @@ def free_bytes(meminfo: Path = MEMINFO) -> int | None:
 def workspace_bytes(free: int | None) -> int:
     """Half of what is free, between 64 MiB and 4 GiB; the least where nothing is known."""
     return SMALLEST_BYTES if free is None else min(max(free // 2, SMALLEST_BYTES), LARGEST_BYTES)
+
+
+@dataclass(frozen=True)
+class Least:
+    """What no build of a network does without, bytes: its weights, and the values that its largest
+    layer reads and makes, one byte each."""
+
+    weights: int
+    layer: str
+    values: int
+
+
+def demand_memory(needed: Least, available: int | None, *, model: str) -> None:
+    """Refuses a network that cannot fit into `available` bytes, shared by CPU and GPU as on Jetson.
+
+    Raises:
+        UsageError: it does not, naming its largest layer.
+    """
+    total = needed.weights + needed.values
+    if available is not None and total > available:
+        raise UsageError(
+            f"{model} needs more memory than there is",
+            expected=f"at least {total / 1e6:.0f} MB: {needed.weights / 1e6:.0f} of weights, and "
+            f"{needed.values / 1e6:.0f} for what '{needed.layer}' reads and makes",
+            found=f"{available / 1e6:.0f} MB",
+            remedy="close what else runs, or take a smaller model or model.input in the mission",
+        )

@@ -7,11 +7,13 @@ layers that must not be INT8.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from edge.engine.calibration_cache import CalibrationCache
+from edge.engine.memory import Least
 from edge.engine.probe import Probe
 from firmware_bridge.errors import UsageError
 
@@ -74,11 +76,14 @@ def read_precision(probe: Probe, network: Any) -> Precision:
     )
 
 
-def demand_int8(found: Precision, *, model: str, expected: str) -> None:
-    """Refuses a network in which nothing is INT8.
+def demand_int8(found: Precision, *, model: str, expected: str, count: int | None = None) -> None:
+    """Refuses a network in which nothing is INT8, or not as many layers as were judged.
+
+    Args:
+        count: of weighted operators that are INT8 by the report; None where nobody said.
 
     Raises:
-        UsageError: no weighted layer reads INT8.
+        UsageError: no weighted layer reads INT8, or another number of them.
     """
     if not found.int8:
         raise UsageError(
@@ -88,6 +93,34 @@ def demand_int8(found: Precision, *, model: str, expected: str) -> None:
             f"{found.quantize_layers} Quantize layers",
             remedy="give the folder of a conversion: brakepoint engine build DIR --out FILE",
         )
+    if count is not None and found.int8 != count:
+        raise UsageError(
+            f"TensorRT reads {model} in another precision than was judged",
+            expected=f"{count} of {found.weighted} convolutions and the like in INT8",
+            found=f"{found.int8}; in float: {', '.join(found.in_float[:5]) or 'none'}",
+            remedy="convert again: brakepoint convert MISSION --out DIR; report the model if it "
+            "stays so",
+        )
+
+
+def least_bytes(network: Any, *, weights: int) -> Least:
+    """What no build of it does without; a layer's open sizes count as 1."""
+
+    def values(tensor: Any) -> int:
+        if tensor is None:
+            return 0
+        try:
+            return math.prod(max(int(size), 1) for size in tensor.shape)
+        except ValueError:  # of unknown rank
+            return 0
+
+    largest, name = 0, "none"
+    for layer in layers_of(network):
+        held = sum(values(layer.get_input(slot)) for slot in range(layer.num_inputs))
+        held += sum(values(layer.get_output(slot)) for slot in range(layer.num_outputs))
+        if held > largest:
+            largest, name = held, layer.name
+    return Least(weights, name, largest)
 
 
 def set_ranges(

@@ -44,12 +44,14 @@ class ModelSource:
         cache: the calibration cache.
         kept_float: names of weighted operators that must not be INT8.
         profiles: by input, the least, usual and largest shape; None where no size is open.
+        int8: how many weighted operators are INT8 by the report; None for a file by itself.
     """
 
     model: Path
     cache: Path | None = None
     kept_float: tuple[str, ...] = ()
     profiles: Mapping[str, tuple[Shape, Shape, Shape]] | None = None
+    int8: int | None = None
 
 
 def cache_name(release: Release) -> str:
@@ -94,20 +96,22 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
         wanted = batched(FILES[lowering]) if several else FILES[lowering]
         cut = report.get("dla") if lowering == "ranges" else None
         model = _vouched(report, source, BODY if cut else wanted, lowering)
+        int8 = sum(int(count) for count in report["quantized"]["operators"].values())
         if lowering != "ranges":
-            return ModelSource(model, profiles=profiles or None)
+            return ModelSource(model, profiles=profiles or None, int8=int8)
         cache = _vouched(report, source, cache_name(release), lowering)
         elsewhere = cut["head"] if cut else ()
         left = [str(one["node"]) for one in report["quantized"]["left_float"]]
         kept = tuple(name for name in left if name not in elsewhere)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NotTrusted(
             f"{source / 'report.json'} is not whole",
             expected=f"a report of schema {REPORT_SCHEMA}",
             found=f"{type(error).__name__}: {error}",
             remedy=CONVERT,
         ) from error
-    return ModelSource(model, cache, kept)
+    # Of a network whose head was cut off, how many are left nobody counted.
+    return ModelSource(model, cache, kept, int8=None if cut else int8)
 
 
 def _gates(report: dict[str, Any], folder: Path) -> None:

@@ -7,6 +7,7 @@ never run here is said beside it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -52,36 +53,51 @@ class Command:
 
 
 def commands(
-    files: Collection[str], *, opset: int, shapes: Mapping[str, Sequence[int]]
+    files: Collection[str],
+    *,
+    opset: int,
+    shapes: Mapping[str, Sequence[int]],
+    kept_float: Sequence[str] = (),
 ) -> tuple[Command, ...]:
     """Every row of the table with a trtexec, on the GPU and, where it takes INT8, on DLA.
 
     Args:
         files: names of what the conversion wrote.
         shapes: of inputs whose size the graph leaves open.
+        kept_float: layers that must not be INT8, for files without Q/DQ that do not say so.
     """
     found: list[Command] = []
+    held = tuple(
+        f"{option}={value}"
+        for option, value in (
+            ("--precisionConstraints", "obey"),
+            ("--layerPrecisions", ",".join(f"{name}:fp16" for name in kept_float)),
+        )
+        if kept_float
+    )
     for row in BUILDERS:
         if row.trtexec is not None:
-            builds = [_Build("gpu", row.lowering), *_on_dla(row)]
+            builds = [_Build("gpu", row.lowering), *_on_dla(row, held)]
             found += [_command(row, one, files, opset=opset, shapes=shapes) for one in builds]
     return tuple(found)
 
 
 @dataclass(frozen=True)
 class _Build:
-    """What is built; `cached_for` is the release of its calibration cache, if it takes one."""
+    """What is built; `cached_for` is the release of its calibration cache, if it takes one, `held`
+    the arguments that hold layers to their precision."""
 
     device: Device
     lowering: Lowering
     cached_for: Release | None = None
+    held: tuple[str, ...] = ()
 
 
-def _on_dla(row: BuilderRow) -> Iterator[_Build]:
+def _on_dla(row: BuilderRow, held: tuple[str, ...]) -> Iterator[_Build]:
     if row.dla_lowering == "ranges":
         for release in CACHE_RELEASES:
             if row.since <= release < row.before:
-                yield _Build("dla", "ranges", release)
+                yield _Build("dla", "ranges", release, held)
     elif row.dla_lowering is not None:
         yield _Build("dla", row.dla_lowering)
 
@@ -101,7 +117,7 @@ def _command(
     arguments = [f"--onnx={model}", *row.trtexec]
     if cached_for is not None:
         needed.append(cache_name(cached_for))
-        arguments.append(f"--calib={cache_name(cached_for)}")
+        arguments += [f"--calib={cache_name(cached_for)}", *build.held]
     if device == "dla":
         arguments += ["--useDLACore=0", "--allowGPUFallback"]
     if shapes:
@@ -219,7 +235,7 @@ def script(found: Sequence[Command], *, mission: str, failed: Sequence[str]) -> 
 
 def _broken(arguments: Sequence[str], indent: str) -> str:
     """Arguments one a line, for a shell."""
-    return f" \\\n{indent}".join(arguments)
+    return f" \\\n{indent}".join(map(shlex.quote, arguments))
 
 
 def _number(release: Release) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from calibration.sessions import Floats
+from converters.accuracy import NOT_ASKED, Accuracy, Scored, Scores
 from converters.agreement import CPU, FLOAT, INT8, Found
+from converters.gate_result import GateResult
 from converters.gates import GATES, Measured, judge_gates
 from converters.parity import Comparison, Parity
 from converters.report import _finite
-from edge.contract.mission import Gates
+from edge.contract.cross_checks import STAGES
+from edge.contract.mission import Budget, Gates
 
 
 def apart(reference: list[float], candidate: list[float]) -> Parity:
@@ -67,6 +71,12 @@ def test_the_largest_difference_is_numpys(candidate: Floats) -> None:
     assert found == np.abs(candidate.astype(np.float64) - reference).max()
 
 
+ACCURACY_GATES = {
+    *("accuracy_min", "accuracy_drop_max", "worst_condition_min"),
+    *("class_accuracy_min", "condition_accuracy_min"),
+}
+
+
 def measured(**changes: object) -> Measured:
     good = {name: Found(9, 10, 0) for name in (FLOAT, INT8, CPU)}
     values = {
@@ -76,21 +86,108 @@ def measured(**changes: object) -> Measured:
         "classifies": False,
         "size_mb": 1.0,
         "held_back": 4,
+        "macs_int8_share": 0.9,
+        "infer_p99_ms": 10.0,
+        "timed_frames": 4,
+        "backend": "onnxruntime",
+        "accuracy": NOT_ASKED,
     }
     return Measured(**(values | changes))  # type: ignore[arg-type] # of these types
 
 
-LIMITS = Gates(parity_max_abs=1e-3, found_min=0.9, condition_agree_min=0.9, size_max_mb=1.0)
+LIMITS = Gates(
+    parity_max_abs=1e-3,
+    found_min=0.9,
+    condition_agree_min=0.9,
+    size_max_mb=1.0,
+    macs_int8_min=0.9,
+    infer_p99_max_ms="budget",
+    accuracy_min=0.5,
+    accuracy_drop_max=0.1,
+    worst_condition_min=0.3,
+    class_accuracy_min={"pedestrian": 0.4},
+    condition_accuracy_min={"fog": 0.3},
+)
+BUDGET = Budget(**dict.fromkeys((f"{stage}_ms" for stage in STAGES), 10.0), end_to_end_ms=100.0)
+
+
+def scored(value: float | None) -> Scored:
+    return Scored(value, None if value is None else (value - 0.1, value + 0.1), 4)
+
+
+def accurate(*, overall: float = 0.5, fog: float | None = 0.3) -> Accuracy:
+    """Of all networks the same, but float is a tenth better."""
+    own = Scores(
+        scored(overall),
+        {"pedestrian": scored(0.4)},
+        {"weather fog": scored(fog), "light day": scored(0.6), "light unknown": scored(0.0)},
+    )
+    better = replace(own, overall=scored(0.6))
+    return Accuracy("known", "4 frames of road", "AP50", {FLOAT: better, INT8: own, CPU: own})
+
+
+def judge_all(limits: Gates, seen: Measured) -> tuple[GateResult, ...]:
+    return judge_gates(limits, seen, budget=BUDGET)
 
 
 def test_limits_that_are_just_reached_pass() -> None:
-    results = judge_gates(LIMITS, measured())
-    assert [gate.name for gate in results] == [gate.name for gate in GATES]
+    results = judge_all(LIMITS, measured(accuracy=accurate()))
+    assert [gate.name for gate in results[: len(GATES)]] == [gate.name for gate in GATES]
+    assert [gate.name for gate in results[len(GATES) :]] == [
+        "infer_p99_max_ms cpu",
+        *(
+            name
+            for short in ("int8", "cpu")
+            for name in (
+                f"accuracy_min {short}",
+                f"accuracy_drop_max {short}",
+                f"worst_condition_min {short}",
+                f"class_accuracy_min {short}: pedestrian",
+                f"condition_accuracy_min {short}: fog",
+            )
+        ),
+    ]
     assert all(gate.passed for gate in results)
+    said = {gate.name: gate.sentence for gate in results}
+    assert said["worst_condition_min int8"] == (
+        "int8.onnx has AP50 0.300 (0.200 to 0.400) in 'weather fog', its worst condition, "
+        "on 4 of 4 frames of road"
+    )
+    assert "0.500 where float has 0.600, 0.100 less" in said["accuracy_drop_max cpu"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "failing"),
+    [
+        ({"infer_p99_ms": 10.1}, {"infer_p99_max_ms"}),
+        ({"macs_int8_share": 0.89}, {"macs_int8_min"}),
+        ({"macs_int8_share": None}, {"macs_int8_min"}),
+        ({"accuracy": accurate(overall=0.499)}, {"accuracy_min", "accuracy_drop_max"}),
+        ({"accuracy": accurate(fog=0.299)}, {"worst_condition_min", "condition_accuracy_min"}),
+        ({"accuracy": accurate(fog=None)}, {"condition_accuracy_min"}),
+        ({"accuracy": Accuracy("unknown", "no labels")}, ACCURACY_GATES),
+        ({"accuracy": NOT_ASKED}, ACCURACY_GATES),
+    ],
+)
+def test_accuracy_that_is_too_low_or_unknown_fails(
+    changes: dict[str, object], failing: set[str]
+) -> None:
+    results = judge_all(LIMITS, measured(**{"accuracy": accurate(), **changes}))
+    assert {gate.name.split(" ")[0] for gate in results if gate.passed is False} == failing
+    assert all(gate.sentence for gate in results)
+
+
+def test_a_condition_or_class_that_no_frame_shows_fails() -> None:
+    limits = Gates(class_accuracy_min={"vehicle": 0.0}, condition_accuracy_min={"snow": 0.0})
+    results = [
+        gate for gate in judge_all(limits, measured(accuracy=accurate())) if gate.limit == 0.0
+    ]
+    assert [gate.passed for gate in results] == [False] * 4
+    assert all("show none of it" in gate.sentence for gate in results)
 
 
 def test_what_is_not_asked_for_is_said_to_be_not_gated() -> None:
-    results = {gate.name: gate for gate in judge_gates(Gates(), measured())}
+    results = {gate.name: gate for gate in judge_all(Gates(), measured())}
     assert results.pop("parity_max_abs").passed
     assert {gate.passed for gate in results.values()} == {None}
     assert {gate.limit_text for gate in results.values()} == {"not gated"}
@@ -115,7 +212,7 @@ NOTHING = {name: Found(0, 0, 0) for name in (FLOAT, INT8, CPU)}
 def test_what_is_beyond_a_limit_or_unknown_fails(
     changes: dict[str, object], failing: set[str]
 ) -> None:
-    results = judge_gates(LIMITS, measured(**changes))
+    results = judge_all(LIMITS, measured(**{"accuracy": accurate(), **changes}))
     assert {gate.name for gate in results if gate.passed is False} == failing
     assert all(gate.sentence for gate in results)
 

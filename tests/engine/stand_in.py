@@ -39,8 +39,12 @@ LAYERS = {
     "Relu": "ACTIVATION",
     "Sigmoid": "ACTIVATION",
     "Clip": "ACTIVATION",
+    "Softmax": "SOFTMAX",
 }
 NOT_ON_DLA = ("SHUFFLE", "RESIZE")
+
+
+OUT_OF_MEMORY = "[virtualMemoryBuffer.cpp] Error Code 2: OutOfMemory (layer conv_7)"
 
 
 class Strict:
@@ -147,21 +151,27 @@ class OnnxParser(Strict):
             self._failed = True
             return False
         trt, kinds = self._trt, self._trt.LayerType
+        known = (*model.graph.input, *model.graph.value_info, *model.graph.output)
         floats = {
             value.name: value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-            for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
+            for value in known
+        }
+        shapes = {
+            value.name: tuple(
+                size.dim_value if size.HasField("dim_value") else -1
+                for size in value.type.tensor_type.shape.dim
+            )
+            for value in known
         }
 
-        def tensor(name: str, shape: tuple[int, ...] = ()) -> ITensor:
+        def tensor(name: str) -> ITensor:
             kind = trt.DataType.FLOAT if floats.get(name) else trt.DataType.HALF
-            made: ITensor = trt.ITensor(name, shape, kind)
+            made: ITensor = trt.ITensor(name, shapes.get(name, ()), kind)
             return made
 
         tensors: dict[str, ITensor] = {}
         for value in model.graph.input:
-            sizes = value.type.tensor_type.shape.dim
-            shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in sizes)
-            tensors[value.name] = tensor(value.name, shape)
+            tensors[value.name] = tensor(value.name)
             self._network._inputs.append(tensors[value.name])
         held = {constant.name for constant in model.graph.initializer}
         for node in model.graph.node:
@@ -238,6 +248,7 @@ class Builder(Strict):
     platform_has_fast_int8 = True
 
     def __init__(self, logger: ILogger) -> None:
+        self._logger = logger
         if self._trt.fails == "no GPU":
             raise TypeError("pybind11::init(): factory function returned nullptr")
 
@@ -266,6 +277,9 @@ class Builder(Strict):
             os.kill(os.getpid(), signal.Signals[self._trt.fails])
         if self._trt.fails == "refuses":
             return None
+        if self._trt.fails == "out of memory":
+            self._logger.log(types.SimpleNamespace(name="ERROR"), OUT_OF_MEMORY)
+            return None
         if "progress_monitor" in type(config)._exports and config.progress_monitor:
             config.progress_monitor.phase_start("Building", None, 2)
             assert config.progress_monitor.step_complete("Building", 0)
@@ -274,9 +288,37 @@ class Builder(Strict):
         return plan
 
 
+class Logger(Strict):
+    def __init__(self) -> None:
+        pass
+
+
+class EngineInspector(Strict):
+    def get_engine_information(self, form: Any) -> str:
+        assert form.name == "JSON"
+        return self._trt.inspector_text
+
+
+class ICudaEngine(Strict):
+    def create_engine_inspector(self) -> EngineInspector:
+        made: EngineInspector = self._trt.EngineInspector()
+        return made
+
+
+class Runtime(Strict):
+    def __init__(self, logger: Logger) -> None:
+        pass
+
+    def deserialize_cuda_engine(self, plan: bytes) -> ICudaEngine | None:
+        made: ICudaEngine = self._trt.ICudaEngine()
+        return made if plan == plan_bytes(self._trt) else None
+
+
 BEHAVIOUR: tuple[type[Strict], ...] = (
     Builder,
+    EngineInspector,
     IBuilderConfig,
+    ICudaEngine,
     IHostMemory,
     ILayer,
     ILogger,
@@ -285,8 +327,10 @@ BEHAVIOUR: tuple[type[Strict], ...] = (
     IProgressMonitor,
     ITensor,
     ITimingCache,
+    Logger,
     OnnxParser,
     ParserError,
+    Runtime,
 )
 
 
@@ -295,8 +339,12 @@ class StandIn(types.ModuleType):
 
     Args:
         version: another version text over the same exports, for releases that nobody recorded.
-        fails: "no GPU", "refuses", "SIGSEGV" or "SIGKILL": when it comes to building.
+        fails: "no GPU", "refuses", "out of memory", "SIGSEGV" or "SIGKILL": when it comes to
+            building.
+        inspector_text: what its engine inspector tells.
     """
+
+    inspector_text = "{}"
 
     def __init__(
         self, name: str, *, version: str | None = None, dla_cores: int = 0, fails: str = ""

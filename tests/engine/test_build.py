@@ -23,6 +23,7 @@ from converters.lowerings.batch import open_batch
 from converters.lowerings.region import region_amax, to_cache
 from converters.passes.cut_head import cut_head
 from edge.engine.calibration_cache import write_cache
+from edge.engine.gpu import present_sm
 from edge.engine.plan_header import read_header
 from edge.engine.releases import parse_release
 from edge.engine.sidecar import read_sidecar
@@ -92,7 +93,7 @@ def folder(tmp_path: Path, road_lowered: Lowered) -> Path:
     report = {
         "schema": "brakepoint.report/1",
         "gates": [],
-        "quantized": {"left_float": []},
+        "quantized": {"left_float": [], "operators": {"Conv": 24}},
         "artifacts": {
             name: {"sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
         },
@@ -234,6 +235,36 @@ def test_a_real_engine_for_batches(road_lowered: Lowered, tmp_path: Path) -> Non
     assert json.loads(done.stdout)["profiles"]["images"][2][0] == 8
 
 
+def test_a_folder_whose_layers_are_not_all_read_as_int8_is_refused(
+    folder: Path, stand_in: Callable[..., Path]
+) -> None:
+    report = json.loads((folder / "report.json").read_text())
+    report["quantized"]["operators"] = {"Conv": 25}
+    (folder / "report.json").write_text(json.dumps(report))
+    plan = folder / "road.plan"
+    done = engine("build", folder, "--out", plan, path=stand_in("tensorrt-10.3.0"))
+    refused(done, 2, "another precision than was judged")
+    assert not plan.exists()
+
+
+def test_an_engine_is_inspected_only_on_its_gpu(
+    folder: Path, stand_in: Callable[..., Path]
+) -> None:
+    if present_sm() is not None:
+        pytest.skip("there is a GPU here")
+    plan, site = folder / "road.plan", stand_in("tensorrt-10.3.0")
+    assert engine("build", folder, "--out", plan, path=site).returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "edge.cli", "lint", folder / "int8.onnx", "--engine", plan],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+    refused(done, 5, "no CUDA device")
+
+
 def test_a_folder_is_believed_only_as_far_as_its_report(
     folder: Path, stand_in: Callable[..., Path]
 ) -> None:
@@ -264,6 +295,7 @@ def test_a_folder_is_believed_only_as_far_as_its_report(
         ("SIGKILL", 5, "was killed, as the system does when memory runs out"),
         ("SIGSEGV", 5, "crashed"),
         ("refuses", 1, "TensorRT refused to build"),
+        ("out of memory", 5, "memory ran out when TensorRT built"),
         ("no GPU", 5, "cannot start its builder"),
     ],
 )

@@ -10,16 +10,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from lowered_networks import Lowered
-from stand_in import RELEASES, RTX, StandIn
+from lowered_networks import OUTPUT, Lowered, lowered
+from onnx import TensorProto, helper, numpy_helper
+from stand_in import RELEASES, RTX, StandIn, plan_bytes
 
 from converters.lowerings.region import region_amax, to_cache
 from edge.engine.builder import Built, build_plan, lowering_for
 from edge.engine.calibration_cache import CalibrationCache
+from edge.engine.loaded import ask_inspector
 from edge.engine.plan_header import parse_header
 from edge.engine.probe import Probe
-from edge.engine.releases import BUILDERS, LOWERINGS, BuilderRow, builder_row, parse_release
+from edge.engine.releases import (
+    BUILDERS,
+    LOWERINGS,
+    Backend,
+    BuilderRow,
+    builder_row,
+    parse_release,
+)
 from edge.engine.request import BuildRequest
 from edge.engine.source_file import FILES
 from firmware_bridge.errors import DeviceFault, GateFailed, Refusal, UsageError
@@ -38,7 +48,7 @@ def build(
     cache: CalibrationCache | None = None,
     model: bytes | None = None,
     timing: bytes | None = None,
-    kept_float: tuple[str, ...] = (),
+    **more: Any,
 ) -> Built:
     row = row_of(trt, request)
     graphs = {"qdq": net.int8, "strong": net.strong, "ranges": net.implicit}
@@ -49,7 +59,7 @@ def build(
         request,
         model=graphs[lowering].SerializeToString() if model is None else model,
         cache=cache,
-        kept_float=kept_float,
+        **more,
         timing=timing,
         workspace_bytes=WORKSPACE,
         tell=lambda *_: None,
@@ -245,6 +255,106 @@ def test_refusals_of_the_builder(road_lowered: Lowered) -> None:
     with pytest.raises(UsageError, match="cannot do what was asked") as unknown:
         build(StandIn(RTX), road_lowered, replace(RTX_REQUEST, sm=(53,)))
     assert "SM53" in unknown.value.expected
+
+
+@pytest.mark.parametrize("name", [*RELEASES, RTX])
+def test_as_many_layers_in_int8_as_were_judged_or_no_engine(
+    name: str, road_lowered: Lowered
+) -> None:
+    """A parser that loses some of them would otherwise be a silent change of precision."""
+    request = RTX_REQUEST if name == RTX else REQUEST
+    assert build(StandIn(name), road_lowered, request, int8=24).plan
+    trt = StandIn(name)
+    lowered = road_lowered.int8 if name in RELEASES[:2] else road_lowered.strong
+    model = type(lowered)()
+    model.CopyFrom(lowered)
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    lost, weights = convolutions[5], {one.name for one in model.graph.initializer}
+    lost.input[1] = next(name for name in weights if name.endswith("weight"))
+    with pytest.raises(UsageError, match="another precision than was judged") as caught:
+        build(trt, road_lowered, request, model=model.SerializeToString(), int8=24)
+    assert lost.name in caught.value.found
+    assert "23" in caught.value.found
+    assert not trt.told("build_serialized_network")
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_a_network_that_cannot_fit_is_refused_with_its_largest_layer(
+    name: str, road_lowered: Lowered
+) -> None:
+    trt = StandIn(name)
+    with pytest.raises(UsageError, match="needs more memory than there is") as caught:
+        build(trt, road_lowered, memory_bytes=200_000)
+    assert "of weights, and 0 for what" in caught.value.expected
+    assert "model.input" in caught.value.remedy
+    assert not trt.told("build_serialized_network")
+    assert build(StandIn(name), road_lowered, memory_bytes=1 << 30).plan
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_memory_that_runs_out_inside_is_told_as_such(name: str, road_lowered: Lowered) -> None:
+    with pytest.raises(DeviceFault, match="memory ran out") as caught:
+        build(StandIn(name, fails="out of memory"), road_lowered)
+    assert "conv_7" in caught.value.found
+    assert "--workspace-mb" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", [*RELEASES, RTX])
+def test_an_engine_is_asked_what_it_computes_in(name: str) -> None:
+    trt = StandIn(name)
+    trt.inspector_text = '{"Layers": []}'
+    backend: Backend = "rtx" if name == RTX else "tensorrt"
+    probe = Probe(trt, backend, parse_release(trt.__version__))
+    assert ask_inspector(probe, plan_bytes(trt), name="p") == trt.inspector_text
+    with pytest.raises(DeviceFault, match="cannot be loaded"):
+        ask_inspector(probe, b"of another", name="p")
+
+
+@pytest.mark.parametrize("name", ["tensorrt-8.6.1", "tensorrt-10.3.0"])
+def test_a_gpu_without_fast_int8_is_refused(name: str, road_lowered: Lowered) -> None:
+    """TensorRT would build it in float, with a warning."""
+    trt = StandIn(name)
+    trt.Builder.platform_has_fast_int8 = False
+    with pytest.raises(DeviceFault, match="no fast INT8"):
+        build(trt, road_lowered)
+    assert not trt.told("build_serialized_network")
+
+
+def test_a_gpu_that_rtx_does_not_take_is_refused(
+    road_lowered: Lowered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = StandIn(RTX)
+    monkeypatch.setattr(trt.IBuilderConfig, "set_compute_capability", lambda *_: False)
+    with pytest.raises(UsageError, match="does not build for SM 86"):
+        build(trt, road_lowered, RTX_REQUEST)
+
+
+def test_what_does_not_fit_256_steps_needs_no_range_on_dla() -> None:
+    """A Softmax between convolutions: it and what reads it stay in float."""
+    weights = np.random.default_rng(0).standard_normal((16, 16, 1, 1)).astype(np.float32)
+    shape = (1, 16, 8, 8)
+    nodes = [
+        helper.make_node("Conv", ["images", "w"], ["c"], name="first"),
+        helper.make_node("Softmax", ["c"], ["s"], name="softmax", axis=1),
+        helper.make_node("Conv", ["s", "w"], [OUTPUT], name="second"),
+    ]
+    kind = TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("images", kind, shape)],
+        [helper.make_tensor_value_info(OUTPUT, kind, shape)],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    picture = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    net = lowered(model, picture)
+    kept = tuple(left.node for left in net.placement.left_float)
+    assert kept == ("second",)
+    trt, cache = StandIn("tensorrt-10.3.0", dla_cores=1), cache_of(net, "10.3.0")
+    assert "s" not in cache.scales
+    built = build(trt, net, replace(REQUEST, dla_core=0), cache=cache, kept_float=kept, int8=1)
+    assert built.facts["precision"]["in_float"] == kept
 
 
 def open_sizes(net: Lowered) -> bytes:

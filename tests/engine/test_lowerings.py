@@ -310,12 +310,15 @@ def test_a_tensor_without_a_range_is_refused_by_name(road_lowered: Lowered) -> N
         ({"steps": STEPS_MAX, "to_float_db": 17.0}, True),
         ({"steps": None, "steps_at": None}, True),
         ({"differs": ("Conv 'c' is missing",)}, False),
-        ({"steps": 0.0621}, False),
+        ({"steps": 0.251}, False),
         ({"steps": float("nan")}, False),
         ({"to_float_db": 16.9}, False),
         ({"to_float_db": 45.2, "reference_to_float_db": float("inf")}, True),
         ({"to_float_db": 45.0, "reference_to_float_db": float("inf")}, False),
         ({"to_float_db": float("nan")}, False),
+        ({"kept": {"found_min": (0.9, 0.9)}, "to_float_db": 3.0}, True),
+        ({"kept": {"found_min": (0.89, 0.9)}}, False),
+        ({"kept": {"found_min": (None, 0.0)}}, False),
     ],
 )
 def test_the_limits_of_agreement(changes: dict[str, Any], agrees: bool) -> None:

@@ -166,8 +166,11 @@ def test_a_real_inspector_of_a_real_engine() -> None:
     import tensorrt as trt
     from lowered_networks import lowered, untrained_roadnet
 
+    from converters.lint.engine import join
+    from converters.lint.findings import lint, look_at
     from converters.lowerings.strong import to_strong
     from edge.engine.builder import build_plan
+    from edge.engine.loaded import ask_inspector
     from edge.engine.probe import Probe
     from edge.engine.releases import builder_row, parse_release
     from edge.engine.request import BuildRequest
@@ -187,9 +190,12 @@ def test_a_real_inspector_of_a_real_engine() -> None:
         tell=lambda *_: None,
     )
     assert parse_header(built.plan, name="plan").release == release
-    runtime = trt.Runtime(trt.Logger())
-    loaded = runtime.deserialize_cuda_engine(built.plan)
-    text = loaded.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    text = ask_inspector(Probe(trt, "tensorrt", release), built.plan, name="engine")
     report = read_inspector(text, name="engine")
+    seen = look_at(net.int8)
+    joined = join(seen, lint(seen), report)
+    assert not joined.not_found
+    assert joined.int8_macs_share is not None
+    assert joined.int8_macs_share > 0.8
     assert report.int8_share is not None
     assert report.int8_share > 0.8

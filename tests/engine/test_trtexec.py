@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -163,3 +164,14 @@ def test_the_page_holds_every_command_and_says_that_none_was_run() -> None:
         for word in one.arguments:
             assert word in text
     assert "none of them was run" in text
+
+
+def test_layers_that_stay_in_float_are_named_where_the_file_does_not_say_so() -> None:
+    kept = ["/head/Conv", "it's"]
+    found = commands(FILES, opset=17, shapes={}, kept_float=kept)
+    held = "--layerPrecisions=/head/Conv:fp16,it's:fp16"
+    for one in found:
+        assert (held in one.arguments) == any(word.startswith("--calib=") for word in one.arguments)
+        assert (held in one.arguments) == ("--precisionConstraints=obey" in one.arguments)
+    text = script(found, mission="m", failed=[]).decode()
+    assert shlex.quote(held) in text

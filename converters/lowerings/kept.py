@@ -1,0 +1,66 @@
+"""How much of what float says a form still says on held-back frames: for forms whose numbers differ
+from those of `int8.onnx` by more than types. Never decides whether it is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from calibration.dataset.frames import RoadFrame
+from converters.agreement import FLOAT, SCORE_MIN, DetectionCounts, TopCounts
+from converters.parity import Network
+from edge.contract.classify import HeadSpec
+from edge.contract.decode import perceive, with_threshold
+from edge.contract.mission import Mission
+from edge.contract.preprocess import preprocess
+
+OTHER = "other"
+MAIN, CONDITION = "found_min", "condition_agree_min"
+"""Gates of the mission: on the main output, and on the condition head."""
+
+
+def kept_limits(mission: Mission) -> dict[str, float]:
+    """Those of the two gates that the mission gives."""
+    gates = {MAIN: mission.gates.found_min, CONDITION: mission.gates.condition_agree_min}
+    return {name: limit for name, limit in gates.items() if limit is not None}
+
+
+def kept_shares(
+    floating: Network,
+    other: Network,
+    frames: Sequence[RoadFrame],
+    mission: Mission,
+    *,
+    progress: Callable[[str, int, int], None],
+) -> dict[str, float | None]:
+    """Share of `floating`'s answers that `other` has too, by gate; None where there is none.
+
+    One frame in memory at a time.
+    """
+    spec, model = mission.model.network_spec, mission.model
+    both = (FLOAT, OTHER)
+    detections, classes, conditions = DetectionCounts(both), TopCounts(both), TopCounts(both)
+    for row, frame in enumerate(frames, start=1):
+        image = frame.read()
+        x, placement = preprocess(image, model.preprocess_spec)
+        raw = {FLOAT: floating(x), OTHER: other(x)}
+        if isinstance(spec.main, HeadSpec):
+            classes.add({name: outputs[0] for name, outputs in raw.items()}, spec.main)
+        else:
+            detections.add(
+                {
+                    name: perceive(
+                        outputs,
+                        with_threshold(spec, SCORE_MIN),
+                        placement=placement,
+                        input_size=(model.input.width_px, model.input.height_px),
+                        frame_size=(image.shape[1], image.shape[0]),
+                    )
+                    for name, outputs in raw.items()
+                }
+            )
+        if spec.condition is not None:
+            conditions.add({name: outputs[-1] for name, outputs in raw.items()}, spec.condition)
+        progress("calibration caches on held-back frames", row, len(frames))
+    main = classes if isinstance(spec.main, HeadSpec) else detections
+    return {MAIN: main.result()[OTHER].share, CONDITION: conditions.result()[OTHER].share}
