@@ -27,15 +27,22 @@ from converters.passes.bind_shapes import bind_shapes
 from converters.passes.mend_inputs import mend_inputs
 from converters.passes.names import name_everything
 from converters.passes.shapes import infer_shapes
-from converters.sources import OnnxSource, open_source, output_names, picture_shape
+from converters.sources import (
+    OnnxSource,
+    Source,
+    name_of,
+    open_source,
+    output_names,
+    picture_shape,
+)
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
-from edge.contract.artifact import write_atomic
-from edge.contract.conversion import judged_file
+from edge.contract.artifact import read_json, write_atomic
+from edge.contract.conversion import REPORT_SCHEMA, judged_file
 from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
 from edge.progress import progress_bar
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import NotTrusted, UsageError
 
 SCHEMA = "brakepoint.layers/1"
 
@@ -111,6 +118,7 @@ def _form(name: str, mission: Mission, converted: Path) -> Form:
     threads = mission.target.threads
     if name == "source":
         source = open_source(mission)
+        _demand_same_source(source, converted)
         if isinstance(source, OnnxSource):
             fed = bind_shapes(mend_inputs(source.model), picture_shape(mission))
             named = name_everything(fed, output_names(mission))
@@ -119,6 +127,18 @@ def _form(name: str, mission: Mission, converted: Path) -> Form:
     model: ModelProto = onnx.load(judged_file(converted, mission, name))
     change: Callable[[ModelProto], ModelProto] = rounding_halves if name == STRONG else _as_it_is
     return OnnxForm(change(model), threads=threads)
+
+
+def _demand_same_source(source: Source, converted: Path) -> None:
+    recorded = read_json(converted / "report.json", REPORT_SCHEMA).get("source")
+    wanted = recorded.get("sha256") if isinstance(recorded, dict) else None
+    if source.sha256 != wanted:
+        raise NotTrusted(
+            f"{converted} was converted from another network",
+            expected=f"{name_of(source)} with sha256 {wanted}",
+            found=f"sha256 {source.sha256}",
+            remedy=f"convert again: brakepoint convert MISSION --out {converted}",
+        )
 
 
 def _as_it_is(model: ModelProto) -> ModelProto:

@@ -20,6 +20,7 @@ from converters.passes.names import PICTURE
 from firmware_bridge.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
     from torch import fx, nn
 
 EXPORTER_OPSET = 18

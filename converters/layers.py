@@ -108,7 +108,7 @@ class TorchForm:
     def tensors(self) -> Mapping[str, str]:
         """See `Form`."""
         return {
-            node.name: str(node.target)
+            node.name: str(getattr(node.target, "__name__", node.target))
             for node in self._traced.graph.nodes
             if node.op == "call_function"
         }

@@ -141,7 +141,8 @@ def test_a_failed_gate_exits_1_with_every_file_written_and_run_refuses_it(
     assert "failed" in printed
     assert "gates failed" in err
     assert "found_min int8 >= 0.9; found_min cpu >= 0.9" in err
-    assert sorted(published(out)) == sorted(FILES)
+    own_numbers = {name for name in FILES if name.endswith(".cache")} | {"implicit.onnx"}
+    assert set(published(out)) == set(FILES) - own_numbers, "those are judged by the same gate"
     code, _, err = brakepoint(*run(tiny_mission, out, "--precision", "int8"))
     assert code == 1
     assert "cpu.onnx failed its gates and is not run" in err
