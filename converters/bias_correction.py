@@ -19,6 +19,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from calibration.sessions import Floats, ModelSession
 from converters.graph import Array, Graph, rebuilt
+from converters.graph import renamed as renamed_node
 from converters.passes.names import PICTURE
 from converters.placement import Placement
 from converters.rules import BIAS
@@ -98,6 +99,7 @@ def _side_by_side(model: ModelProto, quantized: ModelProto, names: Sequence[str]
     """The float graph and, beside it, every operator of `names` as it is quantized, fed by float's
     tensors. Outputs are the channel means (1, channels, 1, ...) of each, float's first."""
     ours = Graph(model)
+    quantized = _apart(quantized, ours)
     originals = {node.name: node for node in ours.nodes}
     theirs = {node.name: node for node in quantized.graph.node}
     pairs = [node for node in quantized.graph.node if node.op_type in PAIR]
@@ -129,3 +131,19 @@ def _side_by_side(model: ModelProto, quantized: ModelProto, names: Sequence[str]
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
     )
     return beside
+
+
+def _apart(quantized: ModelProto, ours: Graph) -> ModelProto:
+    """The same graph with names of its own for constants that float has under another value."""
+    names = {
+        tensor.name: f"{tensor.name}/quantized"
+        for tensor in quantized.graph.initializer
+        if tensor.name in ours.initializers and tensor != ours.initializers[tensor.name]
+    }
+    if not names:
+        return quantized
+    nodes = [renamed_node(node, names) for node in quantized.graph.node]
+    other = rebuilt(quantized, nodes=nodes)
+    for tensor in other.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    return other

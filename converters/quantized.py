@@ -17,12 +17,13 @@ from converters.agreement import CPU, INT8
 from converters.damage import damage_measure
 from converters.finetuning.tuned import Tuned
 from converters.lowerings.cpu import quantize_cpu
-from converters.mixed_precision import Search, better_bias, choose
+from converters.mixed_precision import Search, choose, choose_cpu
 from converters.placement import Placement, place
 from converters.quantize import quantize_int8
 from converters.remembered import NAME as REMEMBERED
 from converters.remembered import Remembered
-from converters.sensitivity import Judge, Progress
+from converters.rounding import rounded_weights, with_weights
+from converters.sensitivity import Judge, Progress, Writer
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
 
@@ -73,9 +74,22 @@ def quantize(
     if tuned is not None:
         models, placement = tuned.quantized(floating, ranges, judge, pictures[1], threads=threads)
         return models, Quantized(placement, None)
+    whole = place(floating)
+    progress("round weights", 0, 0)
+    rounded = rounded_weights(floating, whole, pictures[1], threads=threads)
+
+    def write_int8(graph: ModelProto, placement: Placement) -> ModelProto:
+        return quantize_int8(graph, placement, ranges)
+
+    def write_cpu(graph: ModelProto, placement: Placement) -> ModelProto:
+        return quantize_cpu(graph, placement, ranges)
+
+    def together(write: Writer) -> Writer:
+        return lambda graph, placement: write(with_weights(graph, rounded, placement), placement)
+
     mixed = choose(
         floating,
-        ranges,
+        (write_int8, together(write_int8)),
         judge,
         pictures[1],
         macs_int8_min=asked.macs_int8_min,
@@ -83,12 +97,14 @@ def quantize(
         threads=threads,
         progress=progress,
     )
-    cpu = better_bias(
+    own = choose_cpu(
         floating,
-        lambda graph: quantize_cpu(graph, mixed.placement, ranges),
-        mixed.placement,
+        (write_cpu, together(write_cpu)),
         judge,
         pictures[1],
+        mixed,
+        damage_max=asked.damage_max,
         threads=threads,
-    ).quantized
-    return {INT8: mixed.quantized, CPU: cpu}, Quantized(mixed.placement, mixed.search)
+        progress=progress,
+    )
+    return {INT8: mixed.quantized, CPU: own}, Quantized(mixed.placement, mixed.search)

@@ -221,6 +221,7 @@ def _search(search: Search) -> dict[str, Any]:
     return {
         "reached": search.reached,
         "bias_corrected": search.bias_corrected,
+        "rounded_together": search.rounded_together,
         "steps": [{**asdict(step), "damage": step.damage} for step in search.steps],
         "layers": [asdict(layer) for layer in search.layers],
     }

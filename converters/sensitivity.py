@@ -5,22 +5,26 @@ One small session a layer, a few pictures each. Never chooses: `mixed_precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 
 from onnx import ModelProto
 
-from calibration.ranges import Range
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.damage import Damage, Measure
 from converters.parity import Outputs, running
 from converters.placement import Placement, place
-from converters.quantize import quantize_int8
 from converters.remembered import Remembered
 
 Progress = Callable[[str, int, int], None]
+
+Writer = Callable[[ModelProto, Placement], ModelProto]
+"""Quantizes a float graph as a placement says."""
+
+Writers = tuple[Writer, Writer]
+"""Two that differ in how they round weights: each to its nearest step, and together."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +92,18 @@ class Judge:
 def sensitivities(
     model: ModelProto,
     placement: Placement,
-    ranges: Mapping[str, Range],
+    write: Writer,
     judge: Judge,
     *,
     progress: Progress,
 ) -> tuple[Sensitivity, ...]:
-    """Every quantized operator of `placement`, in graph order."""
+    """Every quantized operator of `placement`, in graph order; `write` quantizes."""
     found = []
     names = tuple(placement.macs_of)
     for row, name in enumerate(names, start=1):
         others = dict.fromkeys((other for other in names if other != name), "not this one")
         alone = place(model, kept_float=others)
-        candidate = quantize_int8(model, alone, ranges)
+        candidate = write(model, alone)
         try:
             damage = judge.damage(candidate)
         except CannotRun as error:  # the float graph runs: a defect of ours, not the user's

@@ -10,12 +10,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from calibration.dataset.frames import RoadFrame
 from calibration.evaluation.data import choose
-from calibration.evaluation.examples import Source
+from calibration.evaluation.examples import Picture, Source
+from converters.frames import frames_to_split
 from edge.contract.loading import load_mission
 from edge.scenes.world import SCENE_LABELS
 
@@ -132,17 +134,74 @@ def roadnet(settings: Settings) -> list[Fold]:
     that neither training nor calibration draws."""
     mission = EXAMPLES / "roadnet" / "mission.toml"
     weights = settings.work / "roadnet" / "weights.pt"
-    weights.parent.mkdir(parents=True, exist_ok=True)
     overrides = (f"model.weights={weights}", *SHORT_TRAINING[: 2 if settings.short else 0])
-    if not weights.exists():
-        train = [sys.executable, "-m", "edge.cli", "train", str(mission)]
-        sets = [part for one in overrides for part in ("--set", one)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run([*train, *sets], check=True, env=environment, stdout=sys.stderr)
+    train(mission, overrides, weights)
     judged_by = load_mission(mission, overrides)
     count = 24 if settings.short else 300
     source = choose(judged_by, data=None, split=None, scene_count=count).source
     return [Fold(mission, overrides, source)]
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Road frames of which nothing is known: what float says of them is all that can be asked."""
+
+    examples: tuple[RoadFrame, ...]
+
+    def only(self, rows: Sequence[int]) -> Unlabelled:
+        """See `Source`."""
+        return Unlabelled(tuple(self.examples[row] for row in rows))
+
+    def pictures(self) -> Iterator[Picture]:
+        """See `Source`."""
+        for frame in self.examples:
+            yield Picture(
+                name=frame.name,
+                group=frame.group,
+                image=frame.read(),
+                conditions=(),
+                sha256=frame.digest(),
+                truth=None,
+                label=None,
+                road=None,
+            )
+
+
+def efficientnet_lite0(settings: Settings) -> list[Fold]:
+    """ImageNet's weights on road frames, judged on those of other drives."""
+    mission = EXAMPLES / "efficientnet_lite0" / "mission.toml"
+    overrides = (
+        f"data.root={settings.data / 'road_scenes'}",
+        *(("calibration.frames=16", "precision.search_frames=4") if settings.short else ()),
+        *(("calibration.held_back=12",) if settings.short else ()),
+    )
+    held_back = frames_to_split(load_mission(mission, overrides)).held_back
+    return [Fold(mission, overrides, Unlabelled(tuple(held_back)))]
+
+
+def signs(settings: Settings) -> list[Fold]:
+    """EfficientNet-Lite0 fine-tuned on traffic signs (here, where no weights are kept), judged on
+    tracks that it never saw."""
+    mission = EXAMPLES / "signs" / "mission.toml"
+    weights = settings.work / "signs" / "weights.pt"
+    overrides = (
+        f"data.root={settings.data / 'signs'}",
+        f"model.weights={weights}",
+        *(("train.steps=20", "precision.search_frames=4") if settings.short else ()),
+    )
+    train(mission, overrides, weights)
+    source = choose(load_mission(mission, overrides), data=None, split="val", scene_count=0).source
+    return [Fold(mission, overrides, source.only(range(0, 1000, 20)) if settings.short else source)]
+
+
+def train(mission: Path, overrides: tuple[str, ...], weights: Path) -> None:
+    """Trains the mission's network in a process of its own, unless its weights are kept."""
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    if not weights.exists():
+        command = [sys.executable, "-m", "edge.cli", "train", str(mission)]
+        sets = [part for one in overrides for part in ("--set", one)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run([*command, *sets], check=True, env=environment, stdout=sys.stderr)
 
 
 CASES: dict[str, Case] = {
@@ -156,5 +215,7 @@ CASES: dict[str, Case] = {
         ),
         Case("fastestdet", ROAD_USERS, fastestdet, Limits(0.010, None, 0.85)),
         Case("roadnet", SCENE_LABELS, roadnet, Limits(0.010, None, 0.85)),
+        Case("efficientnet_lite0", (), efficientnet_lite0, Limits(None, 0.92, 0.90)),
+        Case("signs", (), signs, Limits(0.003, None, 0.95)),
     )
 }

@@ -67,8 +67,12 @@ class Tuned:
         placement = place(floating, kept_float=self.kept_float)
         models = {TUNED: self.model}
         for name, write in ((INT8, quantize_int8), (CPU, quantize_cpu)):
-            quantize = partial(write, placement=placement, ranges=ranges)
             models[name] = better_bias(
-                self.model, quantize, placement, judge, pictures, threads=threads
+                self.model,
+                partial(write, ranges=ranges),
+                placement,
+                judge,
+                pictures,
+                threads=threads,
             ).quantized
         return models, placement

@@ -21,9 +21,10 @@ from converters.lowerings.cpu_places import cpu_tensors
 from converters.mixed_precision import Mixed, better_bias, choose
 from converters.parity import Outputs
 from converters.passes.names import PICTURE
-from converters.placement import MEASURED, place
+from converters.placement import MEASURED, Placement, place
 from converters.quantize import quantize_int8
-from converters.sensitivity import Judge, sensitivities
+from converters.rounding import rounded_weights, with_weights
+from converters.sensitivity import Judge, Writers, sensitivities
 from edge.contract.loading import load_mission
 
 FRAMES = [picture(seed) for seed in range(6)]
@@ -69,11 +70,25 @@ def difference(reference: Outputs, candidate: Outputs) -> Damage:
     return Damage(float(apart), 1)
 
 
+def writers(model: ModelProto) -> Writers:
+    """To the nearest step, and together."""
+    ranges = ranges_of(model)
+    rounded = rounded_weights(model, place(model), FRAMES, threads=1)
+
+    def nearest(graph: ModelProto, placement: Placement) -> ModelProto:
+        return quantize_int8(graph, placement, ranges)
+
+    def together(graph: ModelProto, placement: Placement) -> ModelProto:
+        return nearest(with_weights(graph, rounded, placement), placement)
+
+    return nearest, together
+
+
 def chosen(model: ModelProto, *, damage_max: float, macs_int8_min: float = 0.1) -> Mixed:
     judge = Judge(model, FRAMES, difference, threads=1)
     return choose(
         model,
-        ranges_of(model),
+        writers(model),
         judge,
         FRAMES,
         macs_int8_min=macs_int8_min,
@@ -101,7 +116,7 @@ class TestSensitivity:
         layers = sensitivities(
             model,
             place(model),
-            ranges_of(model),
+            writers(model)[0],
             judge,
             progress=lambda *step: told.append(step),
         )
@@ -195,7 +210,7 @@ class TestBiasCorrection:
         placement, ranges = place(model), ranges_of(model)
         best = better_bias(
             model,
-            lambda graph: quantize_int8(graph, placement, ranges),
+            partial(quantize_int8, ranges=ranges),
             placement,
             Judge(model, FRAMES, difference, threads=1),
             FRAMES,

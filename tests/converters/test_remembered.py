@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_mixed_precision import FRAMES, difference, network, ranges_of
+from test_mixed_precision import FRAMES, difference, network, writers
 
 from converters import remembered
 from converters.damage import Damage
@@ -37,7 +37,7 @@ def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
     judge = Judge(model, FRAMES, measure, threads=1, remembered=Remembered(path))
     mixed = choose(
         model,
-        ranges_of(model),
+        writers(model),
         judge,
         FRAMES,
         macs_int8_min=0.1,
