@@ -120,7 +120,7 @@ class PartsLooker:
         if missing := [name for name in wanted if name not in self._of_frame]:
             raise UsageError(
                 "these shards are not all of them",
-                expected=f"every shard of the mission's frames ({len(self._paths)} parts are here)",
+                expected=f"every shard of the mission's frames; parts here: {len(self._paths)}",
                 found=f"no part holds {missing[0]}, and {len(missing) - 1} more of this step",
                 remedy="name the folders of all shards, or take the one that is missing: "
                 "brakepoint calibrate MISSION --shard K/N --out DIR",
