@@ -148,5 +148,6 @@ def _no_frames(root: Path, found: str) -> Missing:
         f"no road frames in {root}",
         expected=f"a folder with pictures ({', '.join(SUFFIXES)})",
         found=found,
-        remedy="put road frames there, or choose another folder: --set data.root=FOLDER",
+        remedy="put road frames there, or choose another folder: --set data.root=FOLDER; "
+        "a further one stands in data.also",
     )
