@@ -41,6 +41,9 @@ MOMENTS = (0.9, 0.99)
 WARM_UP_STEPS = 10
 SHORTER = 0.3
 """What the step length becomes a share of where the last steps gained nothing."""
+SHARES = (0.2, 0.8)
+"""Of answers and of inner tensors in the loss at the first step: the gradient of a ruined network's
+answers is mostly noise, and fades by itself as they come right."""
 SMALLEST_TERM = 1e-3
 """The least unit: a term that is less at first is as good as nothing, not to be magnified."""
 SMALLEST_SIZE = 1e-4
@@ -149,8 +152,9 @@ def fit(
         terms = distillation.of(network, images)
         # Each in units of what it was at first: neither drowns the other, whatever the network.
         pace.units = pace.units or [max(float(term.detach()), SMALLEST_TERM) for term in terms]
-        loss = torch.stack([term / unit for term, unit in zip(terms, pace.units, strict=True)])
-        done.losses.append(_stepped(network, optimiser, loss.mean(), done.step))
+        parts = zip(SHARES, terms, pace.units, strict=True)
+        loss = torch.stack([share * term / unit for share, term, unit in parts]).sum()
+        done.losses.append(_stepped(network, optimiser, loss, done.step))
         done.step += 1
         last = done.step == settings.steps
         watched = None

@@ -364,7 +364,7 @@ class Finetune(Strict):
 
     steps: Positive = 200
     batch: Positive = 4
-    learning_rate: Annotated[float, Field(gt=0.0, le=0.1)] = 0.0003
+    learning_rate: Annotated[float, Field(gt=0.0, le=0.1)] = 0.001
     seed: Annotated[int, Field(ge=0)] = 0
     frames: Annotated[int, Field(ge=8)] = 512
     judge_every: Positive = 20

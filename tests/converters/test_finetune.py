@@ -341,6 +341,9 @@ def test_what_int8_lost_comes_back_under_the_same_gates(ruined: Path, mended: Pa
         "placement_sha256": after["finetuning"]["parent"]["placement_sha256"],
     }
     assert before["finetuning"] is None
+    pages = [(folder / "report.html").read_text() for folder in (ruined, mended)]
+    assert "brakepoint finetune MISSION --from DIR" in pages[0]
+    assert "weights fitted to this INT8 in 40 steps on 8 frames" in pages[1]
     assert "tuned.onnx" in after["artifacts"]
     onnx.checker.check_model(onnx.load(mended / "tuned.onnx"), full_check=True)
     assert not (mended / "finetune.checkpoint.pt").exists()
