@@ -165,11 +165,11 @@ def wide(net: Lowered, weight: str) -> bool:
     return shape is not None and shape[1] > 1
 
 
-def test_a_scale_along_another_axis_is_also_seen_in_numbers(road_lowered: Lowered) -> None:
+def test_a_scale_that_is_twice_too_large_is_also_seen_in_numbers(road_lowered: Lowered) -> None:
     """Numbers alone find what is coarse: the measure in steps can fail."""
     net = road_lowered
-    weight = next(name for name in net.placement.weights if wide(net, name))
-    wrong = rounding_halves(along_another_axis(net.strong, weight))
+    pair = net.placement.pairs[len(net.placement.pairs) // 2]
+    wrong = rounding_halves(scaled(net.strong, pair, 2.0))
     assert max(steps_apart(net.int8, wrong, [net.picture], threads=2).values()) > STEPS_MAX
     halves = rounding_halves(net.strong)
     good = steps_apart(net.int8, halves, [net.picture], threads=2)
