@@ -81,3 +81,22 @@ def test_readme_names_only_files_that_exist(root: Path) -> None:
     text = (root / "README.md").read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert (root / target).exists(), target
+
+
+def test_every_decision_has_a_number_of_its_own(root: Path) -> None:
+    records = sorted((root / "docs" / "decisions").glob("*.md"))
+    numbers = [int(record.name[:4]) for record in records]
+    assert numbers == list(range(1, len(records) + 1))
+    for number, record in zip(numbers, records, strict=True):
+        assert record.read_text().startswith(f"# {number}. "), record.name
+
+
+def test_every_link_between_the_documents_leads_somewhere(root: Path) -> None:
+    pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md")]
+    broken = [
+        f"{page.relative_to(root)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert not broken
