@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from calibration.evaluation.answers import Answer
 from calibration.evaluation.grouping import Groups, by_condition
@@ -25,6 +24,8 @@ def classification_tables(
     answers: Sequence[Answer], labels: Sequence[str], groups: Groups, *, score_min: float
 ) -> Tables:
     """Every figure of what a classifier said; `score_min` is the mission's threshold."""
+    from sklearn.metrics import confusion_matrix  # takes a second, and others import this file
+
     truth = np.array([answer.label for answer in answers], np.int64)
     said = np.array([answer.said for answer in answers], np.int64)
     sure = np.array([answer.share >= score_min for answer in answers])
@@ -104,7 +105,7 @@ def _overall(
         len(rows),
         len(rows),
         {
-            "accuracy": Figure(float(accuracy_score(truth, said)), share_95(right, each, mine)),
+            "accuracy": Figure(float(right.mean()), share_95(right, each, mine)),
             **{key: Figure(macro[key], percentile_95(replicates[key], count)) for key in macro},
             "answered": _shared(sure.astype(np.int64), each, mine),
             "accuracy of answered": _shared(right * sure, sure.astype(np.int64), mine),
@@ -145,6 +146,8 @@ def _shared(part: Ints, whole: Ints, groups: Ints) -> Figure:
 
 def _macro(truth: Ints, said: Ints) -> dict[str, float | None]:
     """Plain means over the labels that occur; a label that was never said has precision 0."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     present = sorted(set(truth.tolist()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # labels that only `said` holds are left out on purpose

@@ -19,7 +19,7 @@ from edge.contract.artifact import read_json, write_json
 from edge.contract.mission_facts import flat
 from firmware_bridge.errors import Missing, NotTrusted, Refusal
 
-SCHEMA = "brakepoint.run/1"
+SCHEMA = "brakepoint.record/1"
 FORMER = "brakepoint.training/2"
 """What trainings wrote before there was one form for all."""
 

@@ -116,10 +116,12 @@ def test_compare_tells_what_differs_alone(brakepoint: Command, mission: Path) ->
         b"{}",
         b"[1]",
         b"\xff\xfe",
-        b'{"schema": "brakepoint.run/1"}',
+        b'{"schema": "brakepoint.record/1"}',
         b'{"schema": "brakepoint.run/2"}',
-        json.dumps({"schema": "brakepoint.run/1", **RUN.__dict__, "metrics": {"a": "b"}}).encode(),
-        json.dumps({"schema": "brakepoint.run/1", **RUN.__dict__, "gates": [1]}).encode(),
+        json.dumps(
+            {"schema": "brakepoint.record/1", **RUN.__dict__, "metrics": {"a": "b"}}
+        ).encode(),
+        json.dumps({"schema": "brakepoint.record/1", **RUN.__dict__, "gates": [1]}).encode(),
         json.dumps({"schema": FORMER, "judgement": [], "spread": {"a": 1}}).encode(),
     ],
 )

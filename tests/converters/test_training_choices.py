@@ -12,7 +12,6 @@ from tiny_pictures import ROOT, picture_mission, write_pictures
 
 from converters.training.fitting import held_out, task_of, trainable
 from converters.training.folds import cross_validate, partitions
-from converters.training.records import SCHEMA
 from converters.training.search import (
     LATENCY_WEIGHT,
     Candidate,
@@ -25,9 +24,9 @@ from converters.training.search import (
     search,
 )
 from converters.training.task import Task
-from edge.contract.artifact import read_json
 from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
+from edge.contract.runs import read_run
 from firmware_bridge.errors import UsageError
 
 
@@ -88,9 +87,10 @@ def test_cross_validation_reports_the_spread(mission: Mission, tmp_path: Path) -
     assert len(spread.each) == 3
     assert min(spread.each) <= spread.mean <= max(spread.each)
     assert sum(judged for _, judged in report.sizes) == 128
-    kept = read_json(report.record, SCHEMA)
-    assert kept["kind"] == "folds"
-    assert kept["spread"]["accuracy"]["mean"] == spread.mean
+    kept = read_run(report.record).run
+    assert kept.kind == "folds"
+    assert kept.metrics["accuracy"] == spread.mean
+    assert kept.details["spread"]["accuracy"]["mean"] == spread.mean
     out = tmp_path / "pictures" / "out"
     assert [path.name for path in out.iterdir()] == ["runs"], "weights or checkpoints are left"
 
@@ -182,10 +182,10 @@ def test_the_search_measures_latency_and_leaves_a_record(mission: Mission, tmp_p
     report = search(mission, 4, progress=silent)
     assert [trial.steps for trial in report.trials] == [7, 7, 7, 7, 15, 15]
     assert report.chosen in report.trials[-2:]
-    kept = read_json(report.record, SCHEMA)
-    assert kept["kind"] == "search"
-    assert kept["chosen"] == list(report.chosen.candidate.settings)
-    assert "accuracy - 0.1 x latency" in kept["rule"]
+    kept = read_run(report.record).run
+    assert kept.kind == "search"
+    assert kept.details["chosen"] == list(report.chosen.candidate.settings)
+    assert "accuracy - 0.1 x latency" in kept.details["rule"]
     assert [path.name for path in (tmp_path / "pictures" / "out").iterdir()] == ["runs"]
 
 
