@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from calibration.metrics import Truth, coco_box
+from calibration.metrics import Truth, coco_box, coco_of
 from edge.contract.perception import Detections
 
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -72,13 +71,7 @@ def hits_of(
         for frame, row in places
     ]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it works
-        reference = COCO()
-        reference.dataset = {
-            "images": [{"id": frame} for frame in range(len(truths))],
-            "annotations": annotations,
-            "categories": [{"id": label} for label in range(classes)],
-        }
-        reference.createIndex()
+        reference = coco_of(annotations, frames=len(truths), classes=classes)
         evaluation = COCOeval(reference, reference.loadRes(results), "bbox")
         evaluation.params.areaRng = evaluation.params.areaRng[:1]  # objects of every size
         evaluation.params.iouThrs = IOUS

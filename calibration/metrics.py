@@ -56,13 +56,7 @@ def average_precision_50(
     if not results:
         return [0.0 if label in present else None for label in range(classes)]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it works
-        reference = COCO()
-        reference.dataset = {
-            "images": [{"id": frame} for frame in range(len(truths))],
-            "annotations": annotations,
-            "categories": [{"id": label} for label in range(classes)],
-        }
-        reference.createIndex()
+        reference = coco_of(annotations, frames=len(truths), classes=classes)
         evaluation = COCOeval(reference, reference.loadRes(results), "bbox")
         evaluation.params.iouThrs = np.array([0.5])
         evaluation.evaluate()
@@ -71,6 +65,18 @@ def average_precision_50(
     return [
         float(precision[:, label].mean()) if label in present else None for label in range(classes)
     ]
+
+
+def coco_of(annotations: Sequence[dict[str, object]], *, frames: int, classes: int) -> COCO:
+    """The truth as pycocotools wants it; frames and classes by number."""
+    reference = COCO()
+    reference.dataset = {
+        "images": [{"id": frame} for frame in range(frames)],
+        "annotations": list(annotations),
+        "categories": [{"id": label} for label in range(classes)],
+    }
+    reference.createIndex()
+    return reference
 
 
 def coco_box(box: NDArray[np.float32]) -> dict[str, object]:
