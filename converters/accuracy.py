@@ -18,7 +18,8 @@ from calibration.evaluation.values import Row, Tables
 from calibration.intervals import Interval
 from calibration.sessions import Kernels
 from converters.agreement import KERNELS
-from edge.contract.mission import Gates, Mission
+from edge.contract.mission import Mission
+from edge.contract.sections.conversion import Gates
 from firmware_bridge.errors import UsageError
 
 Progress = Callable[[str, int, int], None]

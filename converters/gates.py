@@ -13,7 +13,8 @@ from converters.accuracy import Accuracy
 from converters.agreement import CPU, FLOAT, INT8, SCORE_MIN, Found
 from converters.gate_result import GateResult, judged
 from converters.gates_accuracy import accuracy_gates
-from edge.contract.mission import Budget, Gates
+from edge.contract.sections.conversion import Gates
+from edge.contract.sections.device import Budget
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from calibration.dataset.lock import SHOWN, Lock, read_lock
 from calibration.dataset.places import Place, place_at
 from calibration.dataset.survey import digests
-from edge.contract.mission import Data
+from edge.contract.sections.data import Data
 from edge.progress import Advance
 from firmware_bridge.errors import NotTrusted
 

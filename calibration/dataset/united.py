@@ -14,8 +14,8 @@ from calibration.dataset.frames import RoadFrame
 from calibration.dataset.images import image_frames
 from calibration.metrics import Truth
 from edge.contract.conditions import Conditions
-from edge.contract.mission import FurtherFrames
 from edge.contract.perception import BgrImage
+from edge.contract.sections.data import FurtherFrames
 from firmware_bridge.errors import UsageError
 
 

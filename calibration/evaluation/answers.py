@@ -18,9 +18,9 @@ from calibration.metrics import Truth
 from calibration.sessions import CannotRun, Kernels, ModelSession
 from edge.contract.classify import HeadSpec, top
 from edge.contract.decode import NetworkSpec, output_shapes, perceive, with_threshold
-from edge.contract.mission import Model
 from edge.contract.perception import BgrImage, Detections, Known
 from edge.contract.preprocess import PreprocessSpec, preprocess
+from edge.contract.sections.model import Model
 from firmware_bridge.errors import UsageError
 
 SCORE_MIN = 0.01

@@ -30,7 +30,7 @@ from converters.training.checkpoint import Progress
 from converters.training.recipe import Recipe
 from converters.training.schedule import rows_of
 from converters.training.task import Advance
-from edge.contract.mission import Finetune
+from edge.contract.sections.fitting import Finetune
 from firmware_bridge.errors import GateFailed
 
 FRESH = "brakepoint finetune MISSION --from DIR --out DIR --fresh"

@@ -20,7 +20,8 @@ from converters.training.pictures import PictureTask
 from converters.training.recipe import Recipe, recipe_of
 from converters.training.scenes import SceneTask
 from converters.training.task import Advance, Judgement, Partition, Task, outputs_of
-from edge.contract.mission import Mission, Train
+from edge.contract.mission import Mission
+from edge.contract.sections.fitting import Train
 from firmware_bridge.errors import UsageError
 
 WATCHED_SHARE = 0.1

@@ -34,9 +34,10 @@ from converters.training.task import (
 from edge.contract.artifact import digest_json
 from edge.contract.conditions import ROAD_CONDITIONS, Conditions
 from edge.contract.decode import perceive, with_threshold
-from edge.contract.mission import Mission, Train
+from edge.contract.mission import Mission
 from edge.contract.perception import BgrImage, Detections, Known
 from edge.contract.preprocess import Placement, fit_image, normalise
+from edge.contract.sections.fitting import Train
 from edge.scenes.still import TRAINING, UNSEEN, LabelledScene, seed_of, still
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import UsageError

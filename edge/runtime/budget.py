@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.contract.cross_checks import STAGES
-from edge.contract.mission import Budget
+from edge.contract.sections.device import Budget
 
 _LOWEST_MS = 0.001
 _DECADES = 8

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.contract.perception import Unknown
-from edge.contract.rules import Policy
+from edge.contract.sections.policy import Policy
 from edge.runtime.capture import CameraState
 from edge.runtime.events import RunEvent
 from edge.runtime.faults import FaultLog

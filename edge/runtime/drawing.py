@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.contract.mission import Mission
 from edge.contract.perception import BgrImage, Classified, Known, Unknown
-from edge.contract.rules import Rule
+from edge.contract.sections.policy import Rule
 from edge.runtime.loop import Turn
 from edge.runtime.matching import matching
 from edge.runtime.sources import quiet_opencv

@@ -16,9 +16,9 @@ import numpy as np
 
 from edge.backends.session import Floats, InferenceFailed, Session
 from edge.contract.decode import output_shapes, perceive
-from edge.contract.mission import Model
 from edge.contract.perception import Frame, Known, Perception, Unknown
 from edge.contract.preprocess import Placement, PreprocessSpec, preprocess
+from edge.contract.sections.model import Model
 from edge.runtime.budget import Histogram
 from edge.runtime.capture import Captured
 from edge.runtime.clock import Clock

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from edge.contract.decode import CLASSES, CONDITION
 from edge.contract.perception import Classified
-from edge.contract.rules import When
+from edge.contract.sections.policy import When
 from edge.runtime.facts import Seen
 from edge.runtime.tracker import Track
 from edge.runtime.zones import Polygon, inside, standing_point

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from edge.contract.mission import Mission
 from edge.contract.policy_checks import STOPS
-from edge.contract.rules import Policy, Rule
+from edge.contract.sections.policy import Policy, Rule
 from edge.runtime.facts import Decision, Demand, Facts
 from edge.runtime.fault_counter import FaultCounter, FaultTime
 from edge.runtime.matching import matches

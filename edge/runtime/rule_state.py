@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edge.contract.rules import Rule
+from edge.contract.sections.policy import Rule
 
 
 @dataclass(frozen=True)

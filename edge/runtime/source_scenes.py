@@ -9,8 +9,8 @@ from __future__ import annotations
 from urllib.parse import parse_qsl
 
 from edge.contract.conditions import LIGHTS, ROADS, WEATHERS, Conditions
-from edge.contract.mission import Camera
 from edge.contract.perception import Frame
+from edge.contract.sections.device import Camera
 from edge.runtime.clock import Clock
 from edge.runtime.sources import Pace, Pause, Reading, SourceEnd, SourceInfo, quiet_opencv
 from firmware_bridge.errors import UsageError

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge.contract.mission import Camera
 from edge.contract.perception import Frame
+from edge.contract.sections.device import Camera
 from edge.runtime.clock import Clock
 from firmware_bridge.errors import Missing
 

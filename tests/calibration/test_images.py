@@ -13,7 +13,7 @@ from calibration.dataset.frames import data_digest
 from calibration.dataset.images import SUFFIXES, image_frames
 from calibration.dataset.united import united
 from calibration.sampling import in_quotas
-from edge.contract.mission import FurtherFrames
+from edge.contract.sections.data import FurtherFrames
 from firmware_bridge.errors import Missing, UsageError
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from edge.contract.cross_checks import CHECKS, STAGES
 from edge.contract.loading import MissionInvalid, load_mission
-from edge.contract.mission import Budget
-from edge.contract.rules import ActionName
+from edge.contract.sections.device import Budget
+from edge.contract.sections.policy import ActionName
 from firmware_bridge.codec import Action
 from firmware_bridge.errors import Missing, UsageError
 

@@ -44,7 +44,8 @@ from converters.sources import open_source
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.decode import DECODERS, DecodeSpec, boxes_and_scores, cells, output_shape
 from edge.contract.loading import load_mission
-from edge.contract.mission import Finetune, Mission
+from edge.contract.mission import Mission
+from edge.contract.sections.fitting import Finetune
 from firmware_bridge.errors import UsageError
 
 Command = Callable[..., tuple[int, str, str]]

@@ -22,7 +22,8 @@ from converters.gates import GATES, Measured, judge_gates
 from converters.parity import Comparison, Parity
 from converters.report import _finite
 from edge.contract.cross_checks import STAGES
-from edge.contract.mission import Budget, Gates
+from edge.contract.sections.conversion import Gates
+from edge.contract.sections.device import Budget
 
 
 def apart(reference: list[float], candidate: list[float]) -> Parity:

@@ -16,7 +16,7 @@ from calibration.corruptions import CORRUPTIONS
 from converters.train import train
 from edge.cli import main
 from edge.contract.loading import MissionInvalid, load_mission
-from edge.contract.mission import Corruption
+from edge.contract.sections.fitting import Corruption
 from firmware_bridge.errors import NotTrusted
 
 

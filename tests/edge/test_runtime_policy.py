@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny_road import tiny_mission
 
 from edge.contract.perception import Classified
-from edge.contract.rules import Policy
+from edge.contract.sections.policy import Policy
 from edge.runtime.facts import Decision, Facts, Seen
 from edge.runtime.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy import PolicySettings, decide, initial

@@ -14,8 +14,8 @@ import cv2
 import pytest
 from tiny_road import picture, write_clip
 
-from edge.contract.mission import Camera
 from edge.contract.perception import Frame
+from edge.contract.sections.device import Camera
 from edge.runtime.capture import CameraState, Capture, Captured
 from edge.runtime.clock import monotonic_ns
 from edge.runtime.mailbox import Mailbox
@@ -120,7 +120,7 @@ class TestVideo:
         clip = write_clip(tmp_path / "clip.mp4", frames=30)
         clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
         program = (
-            "import sys; from edge.contract.mission import Camera;"
+            "import sys; from edge.contract.sections.device import Camera;"
             "from edge.runtime.sources import open_source; from time import monotonic_ns;"
             "from firmware_bridge.errors import Missing;"
             "camera = Camera(width_px=1, height_px=1, fps=25.0, assumed_speed_mps=1.0)\n"

@@ -19,8 +19,8 @@ import pytest
 
 from edge.contract.artifact import read_json
 from edge.contract.conditions import LIGHTS, ROADS, WEATHERS, Conditions
-from edge.contract.mission import Camera as MissionCamera
 from edge.contract.perception import Frame
+from edge.contract.sections.device import Camera as MissionCamera
 from edge.runtime.sources import SourceEnd, open_source
 from edge.scenes import faces, world
 from edge.scenes.air import KOSCHMIEDER, air_of

@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class Strict(BaseModel):
-    """A frozen section that refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+from edge.contract.sections.field_types import Share, Strict, Text
 
 ActionName = Literal["NOTIFY", "CAP_SPEED", "SLOW_DOWN", "COMFORT_STOP", "EMERGENCY_STOP"]
 
@@ -90,6 +82,8 @@ class Policy(Strict):
     zones: name -> polygon of at least three (x, y) corners as shares of frame width and height.
     """
 
-    zones: dict[str, Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]] = {}
+    zones: dict[str, Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]] = Field(
+        default={}
+    )
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
     fallbacks: Fallbacks

@@ -1,0 +1,1 @@
+"""Sections of the mission file, one module for those that are read together."""

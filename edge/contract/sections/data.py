@@ -1,0 +1,50 @@
+"""`[data]`: the road frames that a mission calibrates on and is judged by.
+
+The schema only; reading them is in `calibration/dataset`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from edge.contract.sections.field_types import Slug, Strict
+
+
+class FurtherFrames(Strict):
+    """One more folder of pictures, beside `data.root`.
+
+    `name` stands before the names of its frames and groups, so that folders may hold the same ones.
+    `weather`, `light` and `road` are of every frame that its table says nothing else of; the rest
+    is as in `Data`.
+    """
+
+    name: Slug
+    root: Path
+    table: str | None = None
+    group: str | None = None
+    lock: Path | None = None
+    weather: Literal["clear", "cloudy", "rain", "fog", "snow"] | None = None
+    light: Literal["day", "dusk", "night", "tunnel", "glare"] | None = None
+    road: Literal["city", "rural", "highway"] | None = None
+
+
+class Data(Strict):
+    """Road frames for calibration and for the held-back judgement.
+
+    kind "images": the pictures under `root`; with `table` (a CSV in `root` whose first column is
+    the file name) and `group` (one of its columns, for example drive) whole groups are held back.
+    kind "scenes": generated ones. kind "arrays": the labelled pictures of `train.npz` and `val.npz`
+    in `root` (see docs/training.md). `lock` is the dataset.lock.json that `root` must agree with,
+    `split` the dataset.split.json that says which of its records may be fitted on and which judge.
+    `also` are further folders of "images": a network that is to work in fog must see fog.
+    """
+
+    kind: Literal["images", "scenes", "arrays"]
+    root: Path | None = None
+    table: str | None = None
+    group: str | None = None
+    lock: Path | None = None
+    split: Path | None = None
+    also: tuple[FurtherFrames, ...] = ()
+    seed: int = 0

@@ -1,0 +1,75 @@
+"""`[train]` and `[finetune]`: how weights are fitted, in float and to INT8.
+
+The schema only; the fitting is in `converters/training` and `converters/finetuning`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from edge.contract.sections.field_types import Factory, Positive, PositiveFloat, Share, Strict
+
+Corruption = Literal[
+    "fog",
+    "rain",
+    "snow",
+    "dark",
+    "glare",
+    "gaussian_noise",
+    "motion_blur",
+    "defocus",
+    "jpeg",
+    "low_contrast",
+]
+
+
+class Train(Strict):
+    """How `brakepoint train` fits the factory's network (see docs/training.md).
+
+    scenes, validation_scenes: for generated scenes only; other data bring their own split.
+    augment: strength of what is done to training pictures, 0: nothing.
+    corruptions: half of them meet one of these, slight to medium (see docs/data.md).
+    mirror: half of them mirrored; never where left and right differ in meaning, as on signs.
+    class_weights: "balanced" gives rare labels more say.
+    draw: "balanced" shows every label (of a scene, every road condition) equally often.
+    patience: stop after so many judgements without a better one, on training examples that are
+        held out for it; judged every `judge_every` steps.
+    search: factories that `--search` may choose from, beside the mission's own.
+    """
+
+    steps: Positive
+    batch: Positive
+    learning_rate: PositiveFloat
+    scenes: Positive | None = None
+    validation_scenes: Positive | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    augment: Share = 0.5
+    corruptions: tuple[Corruption, ...] = ()
+    mirror: bool = False
+    class_weights: Literal["balanced", "none"] = "balanced"
+    draw: Literal["shuffled", "balanced"] = "shuffled"
+    checkpoint_every: Positive = 100
+    judge_every: Positive = 100
+    patience: Positive | None = None
+    search: tuple[Factory, ...] = ()
+
+
+class Finetune(Strict):
+    """How `finetune` fits the weights to INT8.
+
+    steps, batch: steps of Adam, and frames in each; one cycle of the learning rate.
+    learning_rate: about how far a step moves a weight, as a share of its tensor's root mean square;
+        shortened where the watched frames show no gain.
+    frames: the most frames that are looked at, those of the ranges first; none is held back.
+    judge_every: steps between looks at the watched frames; the best weights are kept.
+    """
+
+    steps: Positive = 200
+    batch: Positive = 4
+    learning_rate: Annotated[float, Field(gt=0.0, le=0.1)] = 0.001
+    seed: Annotated[int, Field(ge=0)] = 0
+    frames: Annotated[int, Field(ge=8)] = 512
+    judge_every: Positive = 20
+    checkpoint_every: Positive = 20

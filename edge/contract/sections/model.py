@@ -1,0 +1,128 @@
+"""`[model]`: where the network comes from, what it is fed and how its outputs are read.
+
+The schema and its plain form for the device; the decoding is in `edge/contract/decode.py` and
+`classify.py`, the preprocess in `preprocess.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from edge.contract.classify import HeadSpec
+from edge.contract.decode import DecodeSpec, NetworkSpec
+from edge.contract.preprocess import PreprocessSpec
+from edge.contract.sections.field_types import Factory, Positive, Share, Strict, Text
+
+Triple = tuple[float, float, float]
+
+
+class Input(Strict):
+    """Size of the network input.
+
+    batch: the least, usual and largest number of pictures that an engine takes at once; without it
+        one. Everything is calibrated and judged on single pictures (docs/sources.md).
+    """
+
+    width_px: Positive
+    height_px: Positive
+    batch: tuple[Positive, Positive, Positive] | None = None
+
+
+class Preprocess(Strict):
+    """How a camera picture becomes that input (see `edge.contract.preprocess`)."""
+
+    fit: Literal["letterbox", "stretch"]
+    anchor: Literal["top_left", "center"] = "center"
+    pad_value: Annotated[int, Field(ge=0, le=255)] = 114
+    color: Literal["bgr", "rgb"]
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+
+
+class Decode(Strict):
+    """How the main output is read (see `edge.contract.decode`).
+
+    "yolox", "roadnet" and "fastestdet" are detectors and need strides (the last exactly one) and
+    iou_threshold; "classify" reads logits, takes neither, and a highest softmax share below
+    score_threshold is Unknown.
+    """
+
+    kind: Literal["yolox", "roadnet", "fastestdet", "classify"]
+    strides: tuple[Positive, ...] = ()
+    score_threshold: Share
+    iou_threshold: Share | None = None
+    max_detections: Positive = 100
+
+
+class Condition(Strict):
+    """The second head: logits over conditions of the whole frame, such as a wet road.
+
+    A highest softmax share below score_threshold leaves the condition not known.
+    """
+
+    labels: Annotated[tuple[Text, ...], Field(min_length=2)]
+    score_threshold: Share
+
+
+class Model(Strict):
+    """Where the network comes from and what its numbers mean.
+
+    Either `file` (ONNX, TorchScript or a torch.export program) or `factory` ("module:function",
+    called with the number of labels, and with the number of conditions where there is a second
+    head) with `weights`, or without where it brings its own. `labels` is a list, or the name of a
+    text file with one label a line.
+    """
+
+    file: Path | None = None
+    factory: Factory | None = None
+    weights: Path | None = None
+    labels: Annotated[tuple[Text, ...], Field(min_length=1)]
+    input: Input
+    preprocess: Preprocess
+    decode: Decode
+    condition: Condition | None = None
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        """How many labels each output tells apart: what a factory is called with."""
+        second = () if self.condition is None else (len(self.condition.labels),)
+        return (len(self.labels), *second)
+
+    @property
+    def preprocess_spec(self) -> PreprocessSpec:
+        """The preprocess as plain numbers."""
+        given = self.preprocess
+        return PreprocessSpec(
+            width_px=self.input.width_px,
+            height_px=self.input.height_px,
+            fit=given.fit,
+            anchor=given.anchor,
+            pad_value=given.pad_value,
+            color=given.color,
+            mean=given.mean,
+            std=given.std,
+        )
+
+    @property
+    def network_spec(self) -> NetworkSpec:
+        """The outputs and how they are read, as plain numbers."""
+        second = self.condition
+        condition = None if second is None else HeadSpec(second.labels, second.score_threshold)
+        return NetworkSpec(self._main_spec(), condition)
+
+    def _main_spec(self) -> DecodeSpec | HeadSpec:
+        given = self.decode
+        if given.kind == "classify":
+            return HeadSpec(self.labels, given.score_threshold)
+        assert given.iou_threshold is not None  # the mission's own checks refuse a detector without
+        return DecodeSpec(
+            kind=given.kind,
+            strides=given.strides,
+            classes=len(self.labels),
+            score_threshold=given.score_threshold,
+            iou_threshold=given.iou_threshold,
+            max_detections=given.max_detections,
+        )
