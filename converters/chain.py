@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from converters.conversion import Conversion, Progress
+from converters.conversion import run_conversion
 from converters.finetuning.tuned import Tuned
 from converters.inputs import (
     Inputs,
@@ -35,6 +35,7 @@ from converters.stages import Stages, Stopwatch
 from converters.store import Note, opened
 from edge.contract.artifact import demand_folder, json_file, replacing
 from edge.contract.mission import Mission
+from edge.progress import Advance
 from firmware_bridge.errors import Missing, NotTrusted
 
 STORE = ".stages"
@@ -44,7 +45,7 @@ def convert(
     mission: Mission,
     out: Path,
     *,
-    progress: Progress,
+    progress: Advance,
     ranges_file: Path | None = None,
     tuned: Tuned | None = None,
     locked: Path | None = None,
@@ -82,7 +83,9 @@ def convert(
     common = {"code": code_digest(), "tools": tool_versions()}
     with opened(out / STORE, fresh=fresh, note=note) as store:
         stages = Stages(store, watch, common=common, note=note)
-        report, files = Conversion(mission, read, stages, progress).run(ranges_file, tuned)
+        report, files = run_conversion(
+            mission, read, stages, progress=progress, ranges_file=ranges_file, tuned=tuned
+        )
         made = Lock(inputs, {name: file.sha256 for name, file in report.artifacts.items()})
         if locked is not None and lock is not None:
             demand_outputs(locked, lock, made.outputs)

@@ -13,9 +13,8 @@ from rich.table import Table
 
 from calibration.recording import record
 from converters.chain import convert as convert_mission
-from converters.conversion import PAGE, REPORT
 from converters.locked import NAME as LOCK
-from converters.report import Report
+from converters.report import PAGE, REPORT, Report
 from converters.run_records import convert_run
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission

@@ -32,6 +32,9 @@ from edge.engine.trtexec import Command
 
 SCHEMA = "brakepoint.report/1"
 
+PAGE, REPORT = "report.html", "report.json"
+"""Names of the files that show and hold it."""
+
 TIMES = ("finished", "latency", "stages", "seconds", "peak_memory_mb")
 """Keys of times and what they were taken with: all else is the same for the same inputs."""
 

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from converters.conversion import PAGE
 from converters.finetune import Finetuned
 from converters.finetune import finetune as finetune_mission
+from converters.report import PAGE
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.progress import progress_bar
