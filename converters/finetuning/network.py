@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from calibration.ranges import Range
 from calibration.sessions import Floats, ModelSession
-from converters.finetuning.operators import OPERATORS, Call, Unlike
+from converters.finetuning.operator_call import Call, Unlike
+from converters.finetuning.operators import OPERATORS
 from converters.graph import Array, Graph, attributes, rebuilt
 from converters.passes.names import PICTURE
 from converters.placement import Placement
