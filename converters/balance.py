@@ -19,7 +19,7 @@ from converters.damage import damage_measure
 from converters.equalization import equalized
 from converters.graph import Graph
 from converters.passes.chain import PassResult
-from converters.passes.equalize import links
+from converters.passes.scale_links import links
 from converters.placement import place
 from converters.quantize import quantize_int8
 from converters.sensitivity import Judge

@@ -13,8 +13,9 @@ from calibration.observe import with_outputs
 from calibration.sessions import Floats, ModelSession
 from converters.graph import Graph
 from converters.passes.chain import Pass, PassResult, run_passes
-from converters.passes.equalize import equalize, links
+from converters.passes.equalize import equalize
 from converters.passes.names import PICTURE
+from converters.passes.scale_links import links
 
 
 def equalized(

@@ -15,8 +15,9 @@ from calibration.ranges import Range, range_of
 from calibration.sessions import Floats, ModelSession
 from converters.equalization import channel_magnitudes, equalized
 from converters.graph import Graph
-from converters.passes.equalize import LARGEST_STEP, equalize, links
+from converters.passes.equalize import LARGEST_STEP, equalize
 from converters.passes.names import PICTURE
+from converters.passes.scale_links import links
 from converters.placement import place
 from converters.quantize import quantize_int8
 
