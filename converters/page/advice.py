@@ -1,27 +1,19 @@
-"""What failed and what to do about it, in sentences a team lead can act on. One table: the first
-word of a gate's name -> its advice.
+"""What to do about a failed gate, in sentences a team lead can act on. One table: the first word of
+a gate's name -> its advice.
 
 Reads the report's own figures; measures nothing and promises no figure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from calibration.metrics import wilson_95
-
-Document = Mapping[str, Any]
-
-Gate = Mapping[str, Any]
+from converters.page.report_facts import Document, Gate, answers, float_failed, listed
 
 CONDITION = "condition"
-KEEPING = ("found_min", "condition_agree_min", "accuracy_min", "accuracy_drop_max")
-"""Gates on what a quantized network keeps of float."""
-NETWORKS = ("float.onnx", "int8.onnx", "cpu.onnx")
-FEW = 100
-"""Fewer answers than this leave an interval of about ten percent on either side."""
 
 
 @dataclass(frozen=True)
@@ -32,67 +24,21 @@ class Advice:
     command: str = ""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The first thing on the page.
-
-    Attributes:
-        passed: no gate failed.
-        title: one sentence.
-        summary: what a pass means; empty when it failed.
-        failures: what each failed gate found, and its limit.
-        advice: what to do, most useful first.
-        cautions: what the figures cannot say.
-    """
-
-    passed: bool
-    title: str
-    summary: str
-    failures: tuple[str, ...]
-    advice: tuple[Advice, ...]
-    cautions: tuple[str, ...]
-
-
-def verdict_of(document: Document) -> Verdict:
-    """The verdict of a report."""
-    judged = [gate for gate in document["gates"] if gate["passed"] is not None]
-    failed = [gate for gate in judged if not gate["passed"]]
-    asked = [gate for gate in judged if gate["name"].split(" ")[0] in KEEPING]
-    title, summary = f"Passed: {len(judged)} of {len(judged)} gates hold.", ""
-    if failed:
-        title = f"Failed: {len(failed)} of {len(judged)} gates. {_usable(failed)}"
-    elif asked:
-        summary = (
-            "INT8 keeps what this mission asks it to keep of the float network, on "
-            f"{document['data']['held_back']['frames']} frames it was not calibrated on."
-        )
-    else:
-        summary = (
-            "No gate of this mission asks INT8 to keep what float sees (gates.found_min), so this "
-            "says little about INT8."
-        )
+def advice_on(document: Document, failed: Sequence[Gate]) -> tuple[Advice, ...]:
+    """What to do about the failed gates of a report, most useful first."""
     by_kind: dict[str, list[Gate]] = {}
     for gate in failed:
         by_kind.setdefault(gate["name"].split(" ")[0], []).append(gate)
     advice: dict[Advice, None] = {}  # the same advice once, in the order met
     for kind, gates in by_kind.items():
         advice.update(dict.fromkeys(ADVICE.get(kind, _any)(document, gates)))
-    return Verdict(
-        passed=not failed,
-        title=title,
-        summary=summary,
-        failures=tuple(
-            f"{gate['sentence']}; the gate asks for {gate['limit_text']}." for gate in failed
-        ),
-        advice=tuple(advice),
-        cautions=tuple(_cautions(document)),
-    )
+    return tuple(advice)
 
 
 def _kept(document: Document, gates: Sequence[Gate]) -> list[Advice]:
     """Where quantized networks lose too many of float's answers."""
     lines = []
-    if not _float_failed([one for one in document["gates"] if one["passed"] is False]):
+    if not float_failed([one for one in document["gates"] if one["passed"] is False]):
         lines.append(
             Advice(
                 "Run the float network meanwhile.",
@@ -114,7 +60,7 @@ def _kept(document: Document, gates: Sequence[Gate]) -> list[Advice]:
 
 
 def _few(evaluation: Mapping[str, Any], gate: Gate) -> list[Advice]:
-    found, of = _answers(evaluation, gate["artifact"])
+    found, of = answers(evaluation, gate["artifact"])
     if not of:
         return [
             Advice(
@@ -146,7 +92,7 @@ def _where(evaluation: Mapping[str, Any], files: Sequence[str]) -> list[Advice]:
         if len(known) < 2 or not any(map(any, losses)):
             continue
         lost, row = max(zip(losses, known, strict=True), key=lambda pair: sum(pair[0]))
-        told = _listed(
+        told = listed(
             f"{name} loses {count} of {row['networks'][name]['of']}"
             for name, count in zip(files, lost, strict=True)
         )
@@ -157,12 +103,6 @@ def _where(evaluation: Mapping[str, Any], files: Sequence[str]) -> list[Advice]:
 def _lost(kept: Mapping[str, Any]) -> int:
     lost: int = kept["of"] - kept["found"]
     return lost
-
-
-def _answers(evaluation: Mapping[str, Any], name: str) -> tuple[int, int]:
-    """Found and of over all frames, for one network."""
-    rows = [row["networks"][name] for row in evaluation["by_condition"]["weather"]]
-    return sum(row["found"] for row in rows), sum(row["of"] for row in rows)
 
 
 def _layers(document: Document) -> list[Advice]:
@@ -205,7 +145,7 @@ def _unseen_conditions(document: Document) -> list[Advice]:
     ]
     if not missing:
         return []
-    return [Advice(f"Calibrate on {_listed(missing)} too: it is judged but not calibrated on.")]
+    return [Advice(f"Calibrate on {listed(missing)} too: it is judged but not calibrated on.")]
 
 
 def _parity(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
@@ -269,38 +209,3 @@ ADVICE: Mapping[str, Callable[[Document, Sequence[Gate]], list[Advice]]] = {
     "class_accuracy_min": _unlabelled,
     "condition_accuracy_min": _unlabelled,
 }
-
-
-def _cautions(document: Document) -> list[str]:
-    """What the figures cannot say, whatever the gates do."""
-    lines = []
-    ungated = [gate["name"] for gate in document["gates"] if gate["passed"] is None]
-    if ungated:
-        lines.append(f"Not gated: {_listed(ungated)}; whatever is measured there, nothing fails.")
-    for output, evaluation in document["evaluation"].items():
-        _, of = _answers(evaluation, "int8.onnx")
-        if of < FEW:
-            lines.append(
-                f"{of} answers of float ({output}) in {evaluation['frames']} held-back frames are "
-                "few: mind the intervals."
-            )
-    return lines
-
-
-def _usable(failed: Sequence[Gate]) -> str:
-    """Which files must not be used, and which may."""
-    if _float_failed(failed):
-        return "No file may be used."
-    refused = [name for name in NETWORKS if any(gate["artifact"] == name for gate in failed)]
-    others = [name for name in NETWORKS if name not in refused]
-    return f"{_listed(refused)} must not be used; {_listed(others)} may."
-
-
-def _float_failed(failed: Sequence[Gate]) -> bool:
-    return any(gate["artifact"] == "float.onnx" for gate in failed)
-
-
-def _listed(words: Iterable[str]) -> str:
-    """ "a", "a and b", "a, b and c", each once."""
-    once = list(dict.fromkeys(words))
-    return " and ".join([", ".join(once[:-1]), once[-1]] if len(once) > 1 else once)

@@ -13,7 +13,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from converters.page.advice import verdict_of
 from converters.page.charts import layer_chart, range_chart
 from converters.page.pictures import Picture
 from converters.page.tables import (
@@ -27,6 +26,7 @@ from converters.page.tables import (
     training_rows,
     worst_first,
 )
+from converters.page.verdict import verdict_of
 
 FOLDER = Path(__file__).parent
 
