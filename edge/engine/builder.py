@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge.engine.build_talk import Tell, message_log, progress_monitor
+from edge.engine.builder_config import (
+    add_profiles,
+    ask_precision,
+    limit_pools,
+    name_targets,
+    put_on_dla,
+    use_timing_cache,
+)
 from edge.engine.calibration_cache import CalibrationCache
 from edge.engine.memory import demand_memory
 from edge.engine.network_proof import (
     demand_int8,
-    layers_of,
     least_bytes,
     read_precision,
     set_ranges,
@@ -26,16 +34,12 @@ from edge.engine.releases import LOWERINGS, MODULES, BuilderRow, Lowering
 from edge.engine.request import BuildRequest
 from firmware_bridge.errors import DeviceFault, GateFailed, Refusal, UsageError
 
-Tell = Callable[[str, int, int], None]
-"""Called with the phase, how many of its steps are done, and how many there are."""
-
 OBEY = "OBEY_PRECISION_CONSTRAINTS"
 """Without it the precision of a layer is a wish."""
 
 OUT_OF_MEMORY = re.compile(r"out of memory|outofmemory|insufficient (workspace|memory)", re.I)
 """How TensorRT says so, in its own log."""
 
-SEVERE = ("INTERNAL_ERROR", "ERROR", "WARNING")
 KEPT_MESSAGES = 50
 
 
@@ -94,18 +98,18 @@ def build_plan(
         DeviceFault: there is no GPU, or no DLA, where one is needed.
     """
     messages: list[str] = []
-    logger = _logger(probe, messages)
+    logger = message_log(probe, messages)
     lowering = lowering_for(row, request)
     _check_targets(row, request)
     builder = _builder(probe, logger, messages)
     network = builder.create_network(probe.bits("NetworkDefinitionCreationFlag", row.network_flags))
     _parse(probe, network, logger, request.source, model)
     config = builder.create_builder_config()
-    flags = _precision_flags(probe, row, builder, config)
-    _targets(probe, request, config)
-    pools = _pools(probe, row, request, config, workspace_bytes)
+    flags = ask_precision(probe, row, builder, config)
+    name_targets(probe, request, config)
+    pools = limit_pools(probe, row, request, config, workspace_bytes)
     config.profiling_verbosity = probe.member("ProfilingVerbosity", "DETAILED")
-    _profiles(builder, config, network, request)
+    add_profiles(builder, config, network, request)
     if cache is not None:
         precision = set_ranges(probe, network, cache, kept_float=kept_float)
         if kept_float:
@@ -117,12 +121,12 @@ def build_plan(
     demand_memory(least_bytes(network, weights=len(model)), memory_bytes, model=request.source)
     dla = None
     if request.dla_core is not None:
-        dla = _dla(probe, builder, config, network, request.dla_core)
+        dla = put_on_dla(probe, builder, config, network, request.dla_core)
         flags.append("GPU_FALLBACK")
     if timing is not None:
-        _set_timing_cache(row, probe, config, timing, request)
+        use_timing_cache(row, probe, config, timing, request)
     if row.monitor:
-        config.progress_monitor = _monitor(probe, tell)
+        config.progress_monitor = progress_monitor(probe, tell)
     asked = request.profiles or {}
     started = time.monotonic()
     plan = builder.build_serialized_network(network, config)
@@ -164,47 +168,6 @@ def _no_plan(source: str, messages: Sequence[str], workspace_bytes: int) -> Refu
     )
 
 
-def _logger(probe: Probe, messages: list[str]) -> Any:
-    base: Any = probe.attribute(probe.trt, "ILogger")
-
-    class Log(base):  # type: ignore[misc] # the base is known when TensorRT is imported
-        """Keeps what is severe."""
-
-        def __init__(self) -> None:
-            base.__init__(self)
-
-        def log(self, severity: Any, text: str) -> None:
-            if severity.name in SEVERE:
-                messages.append(f"{severity.name}: {text}")
-
-    return Log()
-
-
-def _monitor(probe: Probe, tell: Tell) -> Any:
-    base: Any = probe.attribute(probe.trt, "IProgressMonitor")
-
-    class Monitor(base):  # type: ignore[misc] # as above
-        """Tells how far each phase is; never cancels."""
-
-        def __init__(self) -> None:
-            base.__init__(self)
-            self._steps: dict[str, int] = {}
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self._steps[phase_name] = num_steps
-            tell(phase_name, 0, num_steps)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            tell(phase_name, step + 1, self._steps.get(phase_name, 0))
-            return True
-
-        def phase_finish(self, phase_name: str) -> None:
-            steps = self._steps.get(phase_name, 0)
-            tell(phase_name, steps, steps)
-
-    return Monitor()
-
-
 def _builder(probe: Probe, logger: Any, messages: list[str]) -> Any:
     try:
         return probe.attribute(probe.trt, "Builder")(logger)
@@ -230,19 +193,6 @@ def _parse(probe: Probe, network: Any, logger: Any, source: str, model: bytes) -
         )
 
 
-def _precision_flags(probe: Probe, row: BuilderRow, builder: Any, config: Any) -> list[str]:
-    if row.precision_flags and not probe.attribute(builder, "platform_has_fast_int8"):
-        raise DeviceFault(
-            "this GPU has no fast INT8",
-            expected="a GPU of compute capability 6.1, 7.2 or later",
-            found=f"{MODULES[probe.backend]} {probe.release} says it has none",
-            remedy="build on another device, or run the float network",
-        )
-    for name in row.precision_flags:
-        config.set_flag(probe.member("BuilderFlag", name))
-    return list(row.precision_flags)
-
-
 def _check_targets(row: BuilderRow, request: BuildRequest) -> None:
     if row.compute_capabilities and not request.sm:
         raise UsageError(
@@ -257,109 +207,4 @@ def _check_targets(row: BuilderRow, request: BuildRequest) -> None:
             expected="no --sm",
             found=f"--sm {','.join(map(str, request.sm))}",
             remedy="build on the device, or ahead of time: --backend rtx",
-        )
-
-
-def _targets(probe: Probe, request: BuildRequest, config: Any) -> None:
-    if not request.sm:
-        return
-    members = [probe.member("ComputeCapability", f"SM{sm}") for sm in request.sm]
-    config.num_compute_capabilities = len(members)  # first, else each of these fails
-    for row, (sm, member) in enumerate(zip(request.sm, members, strict=True)):
-        if not config.set_compute_capability(member, row):
-            raise UsageError(
-                f"{MODULES[probe.backend]} {probe.release} does not build for SM {sm}",
-                expected="a compute capability that it supports, each once",
-                found=str(sm),
-                remedy="name others: --sm 86,89",
-            )
-
-
-def _pools(
-    probe: Probe, row: BuilderRow, request: BuildRequest, config: Any, size: int
-) -> dict[str, int]:
-    # An engine for another machine's GPU: what is free here says nothing about it.
-    if row.compute_capabilities and request.workspace_bytes is None:
-        return {}
-    limits = dict.fromkeys(("WORKSPACE", "TACTIC_DRAM"), size)
-    for name, limit in limits.items():
-        config.set_memory_pool_limit(probe.member("MemoryPoolType", name), limit)
-    return limits
-
-
-def _profiles(builder: Any, config: Any, network: Any, request: BuildRequest) -> None:
-    given = dict(request.profiles or {})
-    profile = None
-    for slot in range(network.num_inputs):
-        tensor = network.get_input(slot)
-        shape = tuple(tensor.shape)
-        if -1 not in shape:
-            continue
-        shapes = given.pop(tensor.name, None)
-        if shapes is None or not all(_fits(shape, one) for one in shapes):
-            raise UsageError(
-                f"input '{tensor.name}' has open sizes",
-                expected=f"three shapes that fit {list(shape)}",
-                found="no profile" if shapes is None else str(shapes),
-                remedy=f"--profile {tensor.name}=MIN,USUAL,MAX with shapes such as 1x3x320x320",
-            )
-        profile = profile or builder.create_optimization_profile()
-        profile.set_shape(tensor.name, *shapes)
-    if given:
-        raise UsageError(
-            "a profile is given for what is no input of open size",
-            expected="inputs of the network with open sizes",
-            found=", ".join(given),
-            remedy="leave --profile out",
-        )
-    if profile is not None:
-        config.add_optimization_profile(profile)
-
-
-def _fits(open_shape: Sequence[int], shape: Sequence[int]) -> bool:
-    return len(open_shape) == len(shape) and all(
-        wanted in (-1, given) for wanted, given in zip(open_shape, shape, strict=True)
-    )
-
-
-def _dla(probe: Probe, builder: Any, config: Any, network: Any, core: int) -> dict[str, Any]:
-    """Puts the network on a DLA core and reports which layers cannot go there."""
-    cores = builder.num_DLA_cores
-    if core >= cores:
-        raise DeviceFault(
-            f"there is no DLA core {core}",
-            expected=f"one of {cores} cores" if cores else "a device with DLA, such as Orin",
-            found=f"{cores} cores",
-            remedy="leave --dla out",
-        )
-    config.default_device_type = probe.member("DeviceType", "DLA")
-    config.DLA_core = core
-    config.set_flag(probe.member("BuilderFlag", "GPU_FALLBACK"))
-    constant = probe.member("LayerType", "CONSTANT")
-    layers = [layer for layer in layers_of(network) if layer.type != constant]
-    fallback = [
-        {"layer": layer.name, "type": layer.type.name}
-        for layer in layers
-        if not config.can_run_on_DLA(layer)
-    ]
-    return {"core": core, "layers": len(layers), "fallback": fallback}
-
-
-def _set_timing_cache(
-    row: BuilderRow, probe: Probe, config: Any, timing: bytes, request: BuildRequest
-) -> None:
-    if not row.timing_cache:
-        raise UsageError(
-            f"{MODULES[probe.backend]} {probe.release} has no timing cache",
-            expected="no --timing-cache: the engine is tuned where it runs",
-            found=f"--timing-cache {request.timing_cache}",
-            remedy="leave --timing-cache out",
-        )
-    cache = config.create_timing_cache(timing)
-    if cache is None or not config.set_timing_cache(cache, False):
-        raise UsageError(
-            f"the timing cache {request.timing_cache} does not fit",
-            expected=f"one written by {MODULES[probe.backend]} {probe.release} on this device",
-            found="TensorRT does not take it",
-            remedy="name another file, or remove this one: it is made anew",
         )
