@@ -10,17 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware_bridge.codec import (
-    PROTOCOL_VERSION,
     Acknowledge,
     CodecError,
     Heartbeat,
-    HostHello,
     McuHello,
     Message,
     SafetyCommand,
     Status,
     VehicleState,
-    contract_hash,
     decode,
     encode,
     message_id,
@@ -33,14 +30,14 @@ from firmware_bridge.frame import (
     counter_step,
     pack,
 )
-from firmware_bridge.limits import limits_hash
+from firmware_bridge.link_agreement import FORGOTTEN, disagreement, greeting
 from firmware_bridge.link_commands import CommandLedger
 from firmware_bridge.link_facts import Ack, LinkEvent, LinkFacts
 from firmware_bridge.link_log import LinkLog
+from firmware_bridge.link_reports import Reports
 from firmware_bridge.link_states import LinkInput, LinkState, next_state
 
 _MS = 1_000_000
-_TICK_RANGE = 1 << 24
 _HELLOS_PER_SESSION = 10
 
 
@@ -69,11 +66,7 @@ class Link:
     _hellos: int
     _heard_ns: int
     _commands: CommandLedger
-    _vehicle: VehicleState | None
-    _vehicle_ns: int
-    _status: Status | None
-    _status_ns: int
-    _tick_ms: int | None
+    _reports: Reports
 
     def __init__(self, boot_id: int, *, times: LinkTimes, first_counter: int = 0) -> None:
         self._times = times
@@ -146,14 +139,8 @@ class Link:
             self._new_boot_id()
         self._hellos += 1
         self._hello_due_ns = now_ns + self._times.hello_period_ms * _MS
-        hello = HostHello(
-            version=PROTOCOL_VERSION,
-            boot_id=self._boot_id,
-            contract_hash=contract_hash(),
-            limits_hash=limits_hash(),
-        )
         # The delimiter first ends whatever half frame lies in the other side's buffer.
-        return DELIMITER + self._pack(hello)[1]
+        return DELIMITER + self._pack(greeting(self._boot_id))[1]
 
     def command(
         self, command: SafetyCommand, heartbeat: Heartbeat, *, now_ns: int
@@ -187,20 +174,21 @@ class Link:
 
     def facts(self, now_ns: int) -> LinkFacts:
         """What is known at `now_ns`."""
-        vehicle, status = self._vehicle, self._status
+        reports = self._reports
+        vehicle, status = reports.vehicle, reports.status
         return LinkFacts(
             state=self._state,
             vehicle_speed_mps=vehicle.speed_mps if vehicle else None,
-            vehicle_age_ms=(now_ns - self._vehicle_ns) / _MS if vehicle else None,
+            vehicle_age_ms=(now_ns - reports.vehicle_ns) / _MS if vehicle else None,
             standstill=vehicle.standstill if vehicle else None,
             operator_request=vehicle.operator_request if vehicle else None,
             effective_action=status.effective_action if status else None,
-            effective_age_ms=(now_ns - self._status_ns) / _MS if status else None,
+            effective_age_ms=(now_ns - reports.status_ns) / _MS if status else None,
             stop_latched=status.stop_latched if status else None,
             applied_ceiling_mps=status.applied_ceiling_mps if status else None,
             applied_deceleration_mps2=status.applied_deceleration_mps2 if status else None,
             faults=status.faults if status else (),
-            mcu_tick_ms=self._tick_ms,
+            mcu_tick_ms=reports.tick_ms,
             last_ack=self._last_ack,
             unacknowledged_in_a_row=self._commands.late_in_a_row,
             counts=self._log.counts,
@@ -215,8 +203,7 @@ class Link:
         self._hello_due_ns = self._hellos = 0
         self._heard_ns = 0
         self._commands = CommandLedger()
-        self._vehicle = self._status = self._tick_ms = None
-        self._vehicle_ns = self._status_ns = 0
+        self._reports = Reports()
 
     def _happened(self, what: LinkInput, now_ns: int, why: str) -> None:
         before, self._state = self._state, next_state(self._state, what)
@@ -227,7 +214,7 @@ class Link:
         if self._state in (LinkState.DISCONNECTED, LinkState.GREETING):
             self._begin_session()
         if self._state is LinkState.REFUSED:
-            self._vehicle = self._status = self._tick_ms = None
+            self._reports = Reports()
         if self._state is not before:
             self._log.note(now_ns, "state", state=self._state.name, because=why or what.value)
 
@@ -265,7 +252,7 @@ class Link:
             case McuHello():
                 self._take_hello(message, now_ns)
             case VehicleState():
-                self._vehicle, self._vehicle_ns = message, now_ns
+                self._reports.take_vehicle(message, now_ns)
             case Status():
                 self._take_status(message, now_ns)
             case Acknowledge():
@@ -288,46 +275,26 @@ class Link:
         return True
 
     def _take_hello(self, hello: McuHello, now_ns: int) -> None:
-        expected = (PROTOCOL_VERSION, contract_hash(), limits_hash())
-        found = (hello.version, hello.contract_hash, hello.limits_hash)
-        self._agreed = found == expected
-        if not self._agreed:
-            self._refusal = (
-                f"host: protocol {expected[0]}, contract {expected[1]:06x}, limits"
-                f" {expected[2]:06x}; microcontroller: protocol {found[0]}, contract"
-                f" {found[1]:06x}, limits {found[2]:06x}; flash the firmware of this version of"
-                " brakepoint, or install the version that the firmware was built from"
-            )
-            self._happened(LinkInput.DISAGREED, now_ns, self._refusal)
+        disagrees = disagreement(hello)
+        self._agreed = disagrees is None
+        if disagrees is not None:
+            self._refusal = disagrees
+            self._happened(LinkInput.DISAGREED, now_ns, disagrees)
 
     def _take_status(self, status: Status, now_ns: int) -> None:
-        forgotten = {"no_greeting", "contract_mismatch", "limits_mismatch"} & set(status.faults)
-        if forgotten:
+        if forgotten := FORGOTTEN & set(status.faults):
             if self._state is LinkState.ESTABLISHED:
                 self._happened(LinkInput.FORGOTTEN, now_ns, ", ".join(sorted(forgotten)))
             return
         self._happened(LinkInput.AGREED, now_ns, "")
-        self._follow_tick(status.tick_ms)
-        before, self._status, self._status_ns = self._status, status, now_ns
-        if before is None or _applied(before) != _applied(status):
-            self._log.note(
-                now_ns,
-                "effective",
-                action=status.effective_action,
-                latched=status.stop_latched,
-                ceiling_mps=status.applied_ceiling_mps,
-                deceleration_mps2=status.applied_deceleration_mps2,
-                tick_ms=self._tick_ms,
-                faults=status.faults,
-            )
-        elif before.faults != status.faults:
-            self._log.note(now_ns, "faults", faults=status.faults, tick_ms=self._tick_ms)
+        if (event := self._reports.take_status(status, now_ns)) is not None:
+            self._log.note(now_ns, event.kind, **event.values)
 
     def _take_acknowledge(self, ack: Acknowledge, now_ns: int) -> None:
         done = self._commands.acknowledged(ack, now_ns)
         if done is None:
             return
-        self._follow_tick(ack.tick_ms)
+        self._reports.follow_tick(ack.tick_ms)
         self._last_ack = done
         self._log.count(acknowledged=1)
         self._log.note(
@@ -336,14 +303,9 @@ class Link:
             counter=done.counter,
             result=done.result,
             action=done.effective_action,
-            tick_ms=self._tick_ms,
+            tick_ms=self._reports.tick_ms,
             round_trip_ns=done.round_trip_ns,
         )
-
-    def _follow_tick(self, tick_ms: int) -> None:
-        """Extend the 24 bits on the wire to a tick that does not wrap (after 4.66 hours)."""
-        last = self._tick_ms
-        self._tick_ms = tick_ms if last is None else last + (tick_ms - last) % _TICK_RANGE
 
     def _check_commands(self, now_ns: int) -> None:
         limit_ms = self._times.acknowledge_ms
@@ -352,12 +314,3 @@ class Link:
             self._log.note(now_ns, "unacknowledged", counter=counter, sent_ns=sent_ns)
             if self._commands.late_in_a_row == 1:
                 self._log.fault(now_ns, f"command {counter} not acknowledged in {limit_ms} ms")
-
-
-def _applied(status: Status) -> tuple[object, ...]:
-    return (
-        status.effective_action,
-        status.stop_latched,
-        status.applied_ceiling_mps,
-        status.applied_deceleration_mps2,
-    )
