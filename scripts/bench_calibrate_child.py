@@ -3,7 +3,8 @@
 `bench_calibrate.py` runs it, once with this project's Python and once in each peer's environment.
 All kinds read the same pictures through the same preprocess, observe the same tensors with the same
 number of threads, and are timed from loading the session to the ranges on disk; imports before
-that are not counted. Never compares.
+that are not counted. A job: kind, method, model, picture, tensors, pictures, preprocess, threads,
+out. Never compares.
 
 usage: bench_calibrate_child.py JOB.json
 """
@@ -11,7 +12,6 @@ usage: bench_calibrate_child.py JOB.json
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,34 +20,25 @@ from typing import Any
 
 import cv2
 import numpy as np
+from bench_process import Job, given_job, tell
 
 from edge.contract.preprocess import PreprocessSpec, preprocess
 
 PERCENTILE = 99.99
 """The mission's default."""
 
-Job = dict[str, Any]
-"""model, tensors, pictures, preprocess, threads, kind, method, out."""
-
 Ranges = dict[str, dict[str, float]]
 
 
 def main() -> None:
-    job: Job = json.loads(Path(sys.argv[1]).read_text())
+    job = given_job()
     calibrate = KINDS[job["kind"]](job)
     started, worked = time.perf_counter(), time.process_time()
     ranges = calibrate()
     if ranges is not None:
         Path(job["out"]).write_text(json.dumps(ranges))
     seconds, cpu = time.perf_counter() - started, time.process_time() - worked
-    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak_mb()}))
-
-
-def peak_mb() -> float:
-    """The most memory that was resident, 10^6 bytes. Not getrusage: it counts the parent's too."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024 / 1e6
+    tell(seconds=seconds, cpu_seconds=cpu)
 
 
 def inputs(job: Job) -> Iterator[np.ndarray]:

@@ -9,8 +9,6 @@ usage: bench_conditions.py [--data FOLDER] [--json FILE]
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +16,8 @@ from dataclasses import asdict, dataclass
 from math import log10
 from pathlib import Path
 
-from bench_calibrate import ROOT, THREADS, Network, networks
+from bench_figures import parser_of, write_figures
+from bench_networks import THREADS, Network, networks
 from onnx import ModelProto
 
 from calibration.choice import CHOICE_FRAMES, candidates, choose
@@ -74,10 +73,7 @@ class Answer:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--json", type=Path, help="write every figure here")
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__).parse_args()
     frames = image_frames(arguments.data / "road_scenes", table="labels.csv", group="drive")
     found = []
     with tempfile.TemporaryDirectory() as work:
@@ -86,8 +82,7 @@ def main() -> int:
                 for answer in asked(network, question, frames):
                     found.append(answer)
                     print(line(answer), flush=True)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+    write_figures([asdict(one) for one in found], arguments.json)
     return 0
 
 

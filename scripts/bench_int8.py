@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -25,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_calibrate import environment
-from bench_int8_cases import CASES, ROOT, Case, Fold, Settings
+from bench_figures import exit_code, parser_of, write_figures
+from bench_int8_cases import CASES, Case, Fold, Settings
+from bench_peers import environment
+from bench_process import Cost, cost_of
 
 from calibration.dataset.frames import frames_of
 from calibration.evaluation.answers import Answer, Network, answers, reading_of
@@ -38,7 +38,7 @@ from edge.contract.loading import load_mission
 from edge.contract.perception import Detections
 from edge.contract.preprocess import preprocess
 
-CHILD = ROOT / "scripts" / "bench_int8_child.py"
+CHILD = "bench_int8_child.py"
 
 OURS: dict[str, Kernels] = {FLOAT: "as_written", INT8: "as_written", CPU: "fused"}
 """What `convert` writes and is judged here, and how it runs."""
@@ -60,9 +60,6 @@ PEERS = {
     "modelopt entropy": Peer("modelopt", "entropy"),
 }
 
-Cost = dict[str, float]
-"""seconds and peak_mb of one quantization."""
-
 
 def main() -> int:
     arguments = _arguments()
@@ -75,19 +72,13 @@ def main() -> int:
         for case in chosen:
             found.append(judged(case, settings, peers))
             show(found[-1])
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
-    short = [f"{result['case']}: {why}" for result in found for why in result["short"]]
-    for why in short:
-        print(f"falls short: {why}")
-    return 1 if short else 0
+    write_figures(found, arguments.json)
+    return exit_code(found, named="case")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--case", action="append", choices=list(CASES), help="all by default")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--json", type=Path, help="write every figure here")
     parser.add_argument(
         "--work", type=Path, help="keep what is made here; a run that was cut off goes on from it"
     )
@@ -180,19 +171,8 @@ def quantized(kind: str, job: dict[str, Any], record: Path) -> Cost:
         if (former["job"], former["digests"]) == (job, digests):
             kept: Cost = former["cost"]
             return kept
-    path = record.with_suffix(".job")
-    path.write_text(json.dumps(job))
     python = Path(sys.executable) if kind == "brakepoint" else environment(kind)
-    done = subprocess.run(
-        [str(python), str(CHILD), str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{kind} {job.get('method', '')} failed:\n{done.stderr[-2000:]}")
-    cost: Cost = json.loads(done.stdout.strip().splitlines()[-1])
+    cost = cost_of(CHILD, job, record.with_suffix(".job"), python=python)
     record.write_text(json.dumps({"job": job, "digests": digests, "cost": cost}))
     return cost
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench_process import ROOT
+
 from calibration.dataset.frames import RoadFrame
 from calibration.evaluation.data import choose
 from calibration.evaluation.examples import Picture, Source
@@ -21,7 +23,6 @@ from converters.frames import frames_to_split
 from edge.contract.loading import load_mission
 from edge.scenes.world import SCENE_LABELS
 
-ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 
 SHORT_TRAINING = ("train.steps=60", "train.scenes=64")

@@ -2,39 +2,29 @@
 
 `bench_int8.py` runs it, once with this project's Python and once in each peer's environment. Peers
 are given the float graph and the very inputs that this project observed, and are otherwise left
-at their own defaults. Never compares.
+at their own defaults. A job: kind, method, out; mission and set (this project), or model, picture
+and inputs (peers). Never compares.
 
 usage: bench_int8_child.py JOB.json
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-Job = dict[str, Any]
-"""kind, method, mission and set (this project), model, picture and inputs (peers), threads, out."""
+from bench_process import Job, given_job, tell
 
 
 def main() -> None:
-    job: Job = json.loads(Path(sys.argv[1]).read_text())
+    job = given_job()
     quantize = KINDS[job["kind"]](job)
     started = time.perf_counter()
     quantize()
-    print(json.dumps({"seconds": time.perf_counter() - started, "peak_mb": peak_mb()}))
-
-
-def peak_mb() -> float:
-    """The most memory that was resident, 10^6 bytes. Not getrusage: it counts the parent's too."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024 / 1e6
+    tell(seconds=time.perf_counter() - started)
 
 
 def brakepoint(job: Job) -> Callable[[], None]:
