@@ -13,6 +13,7 @@ from rich.table import Table
 
 from calibration.recording import record
 from converters.chain import convert as convert_mission
+from converters.cli_gates import VERDICTS, demand_passed
 from converters.locked import NAME as LOCK
 from converters.report import PAGE, REPORT, Report
 from converters.run_records import convert_run
@@ -20,7 +21,6 @@ from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.contract.runs import now
 from edge.progress import progress_bar
-from firmware_bridge.errors import GateFailed
 
 
 def convert(
@@ -77,14 +77,7 @@ def convert(
         typer.echo(json.dumps(report.to_json(), indent=1))
     else:
         _print(report, out)
-    if failed := [gate for gate in report.gates if gate.passed is False]:
-        raise GateFailed(
-            f"{loaded.name}: {len(failed)} of {len(report.gates)} gates failed",
-            expected="; ".join(f"{gate.name} {gate.limit_text}" for gate in failed),
-            found="; ".join(gate.sentence for gate in failed),
-            remedy=f"see {out / PAGE}: all files are written, and `brakepoint run` "
-            "refuses a model whose gates failed",
-        )
+    demand_passed(report, out)
 
 
 def _print(report: Report, out: Path) -> None:
@@ -95,9 +88,8 @@ def _print(report: Report, out: Path) -> None:
         files.add_row(name, f"{file.size / 1000:.0f}", str(file.nodes or ""))
     console.print(files)
     gates = Table("gate", "limit", "verdict", "measured", title="gates", title_justify="left")
-    words = {True: "[green]passed[/]", False: "[bold red]failed[/]", None: "[dim]not gated[/]"}
     for gate in report.gates:
-        gates.add_row(gate.name, gate.limit_text, words[gate.passed], gate.sentence)
+        gates.add_row(gate.name, gate.limit_text, VERDICTS[gate.passed], gate.sentence)
     console.print(gates)
     macs = report.placement
     share = f"{100 * macs.macs_int8 / macs.macs:.1f} %" if macs.macs else "none"

@@ -10,15 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from converters.cli_gates import VERDICTS, demand_passed
 from converters.finetune import Finetuned
 from converters.finetune import finetune as finetune_mission
 from converters.report import PAGE
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.progress import progress_bar
-from firmware_bridge.errors import GateFailed
-
-WORDS = {True: "[green]passed[/]", False: "[bold red]failed[/]", None: "[dim]not gated[/]"}
 
 
 def finetune(
@@ -47,14 +45,7 @@ def finetune(
         typer.echo(json.dumps(done.to_json(), indent=1))
     else:
         _print(done, out)
-    if failed := [gate for gate in done.after.gates if gate.passed is False]:
-        raise GateFailed(
-            f"{loaded.name}: {len(failed)} of {len(done.after.gates)} gates failed",
-            expected="; ".join(f"{gate.name} {gate.limit_text}" for gate in failed),
-            found="; ".join(gate.sentence for gate in failed),
-            remedy=f"see {out / PAGE}: all files are written, and `brakepoint run` "
-            "refuses a model whose gates failed",
-        )
+    demand_passed(done.after, out)
 
 
 def _print(done: Finetuned, out: Path) -> None:
@@ -65,7 +56,11 @@ def _print(done: Finetuned, out: Path) -> None:
     for gate in done.after.gates:
         former = was.get(gate.name, {}).get("measured")
         gates.add_row(
-            gate.name, gate.limit_text, _number(former), _number(gate.measured), WORDS[gate.passed]
+            gate.name,
+            gate.limit_text,
+            _number(former),
+            _number(gate.measured),
+            VERDICTS[gate.passed],
         )
     console.print(gates)
     facts: dict[str, Any] = done.facts
