@@ -17,9 +17,9 @@ from converters.lint.engine import Joined
 from converters.lint.file import fixed_file, lint_file, lint_with_engine
 from converters.lint.findings import SEVERITIES, Finding
 from edge.cli_mission import JsonOption
-from edge.engine.inspector import InspectorReport, read_inspector
+from edge.engine.inspector import InspectorReport, read_inspector, read_inspector_file
 from edge.engine.loaded import inspector_text
-from firmware_bridge.errors import GateFailed, Missing, UsageError
+from firmware_bridge.errors import GateFailed, UsageError
 
 SCHEMA = "brakepoint.lint/1"
 
@@ -90,18 +90,7 @@ def _engine_report(inspector: Path | None, engine: Path | None) -> InspectorRepo
         )
     if engine is not None:
         return read_inspector(inspector_text(engine), name=str(engine))
-    if inspector is None:
-        return None
-    try:
-        text = inspector.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise Missing(
-            f"cannot read {inspector}",
-            expected="JSON of TensorRT's engine inspector",
-            found=error.strerror or str(error),
-            remedy="correct the path",
-        ) from error
-    return read_inspector(text, name=str(inspector))
+    return None if inspector is None else read_inspector_file(inspector)
 
 
 def _engine(report: InspectorReport, joined: Joined) -> dict[str, Any]:

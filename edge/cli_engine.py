@@ -12,13 +12,13 @@ from rich.table import Table
 
 from edge.cli_mission import JsonOption
 from edge.engine.build import build_engine
-from edge.engine.inspector import InspectorReport, read_inspector
+from edge.engine.inspector import InspectorReport, read_inspector_file
 from edge.engine.plan_header import read_header
 from edge.engine.releases import MODULES, Backend
 from edge.engine.request import BuildRequest, Shape
 from edge.engine.sidecar import read_sidecar
 from edge.progress import progress_bar
-from firmware_bridge.errors import Missing, UsageError
+from firmware_bridge.errors import UsageError
 
 
 def build(
@@ -75,7 +75,7 @@ def inspect(
         **read_sidecar(plan).document,
         "header": {"release": str(header.release), "build": header.build, "sm": list(header.sm)},
     }
-    report = None if inspector is None else read_inspector(_text(inspector), name=str(inspector))
+    report = None if inspector is None else read_inspector_file(inspector)
     _show(plan, document, report, as_json=as_json)
 
 
@@ -149,15 +149,3 @@ def _profile(text: str) -> tuple[str, tuple[Shape, Shape, Shape]]:
             remedy="--profile images=1x3x320x320,1x3x416x416,1x3x640x640",
         ) from error
     return name, (low, usual, high)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise Missing(
-            f"cannot read {path}",
-            expected="JSON of TensorRT's engine inspector",
-            found=error.strerror or str(error),
-            remedy="correct the path",
-        ) from error

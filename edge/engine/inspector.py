@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from firmware_bridge.errors import NotTrusted
+from firmware_bridge.errors import Missing, NotTrusted
 
 INT8 = re.compile(r"int8|\bi8\b", re.IGNORECASE)
 TYPES = {
@@ -94,6 +95,25 @@ class InspectorReport:
         """Figures and names."""
         names = ("layers", "int8", "in_float", "reformats", "unfused_quantize", "int8_share")
         return {name: getattr(self, name) for name in names}
+
+
+def read_inspector_file(path: Path) -> InspectorReport:
+    """The report on the JSON in a file.
+
+    Raises:
+        Missing: it cannot be read.
+        NotTrusted: as `read_inspector`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise Missing(
+            f"cannot read {path}",
+            expected="JSON of TensorRT's engine inspector",
+            found=error.strerror or str(error),
+            remedy="correct the path",
+        ) from error
+    return read_inspector(text, name=str(path))
 
 
 def read_inspector(text: str, *, name: str) -> InspectorReport:
