@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,8 @@ from edge.runtime.daemon import run
 from edge.runtime.events import RunEvent
 from edge.runtime.report import SCHEMA, RunReport
 from firmware_bridge.driver import LinkDriver
-from firmware_bridge.emulator import HostFirmware, default_build_folder
+from firmware_bridge.emulator import HostFirmware
 from firmware_bridge.errors import Missing, UsageError
-
-
-@pytest.fixture
-def mcu() -> Iterator[HostFirmware]:
-    with HostFirmware(build_folder=default_build_folder(), progress=None) as firmware:
-        yield firmware
-
-
-@pytest.fixture
-def link(mcu: HostFirmware) -> Iterator[LinkDriver]:
-    with LinkDriver(mcu.port) as driver:
-        driver.wait_established(5.0)
-        yield driver
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from edge.runtime.report import RunReport
 from edge.runtime.scene_log import SceneLog
 from firmware_bridge.codec import Action, Perception
 from firmware_bridge.driver import LinkDriver
-from firmware_bridge.emulator import HostFirmware, default_build_folder
 from firmware_bridge.errors import UsageError
 
 WET_ROAD = {
@@ -51,16 +50,6 @@ CLASSIFIER = {
     "labels": CONDITIONS,
     "decode": {"kind": "classify", "score_threshold": 0.7},
 }
-
-
-@pytest.fixture
-def link() -> Iterator[LinkDriver]:
-    with (
-        HostFirmware(build_folder=default_build_folder(), progress=None) as mcu,
-        LinkDriver(mcu.port) as driver,
-    ):
-        driver.wait_established(5.0)
-        yield driver
 
 
 def with_condition(root: Path, **sections: Any) -> Mission:
