@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from calibration.dataset.emptiness import Emptiness
 from calibration.dataset.examined import Examined, Said, Severity, counted
 from calibration.dataset.likeness import alike
 from calibration.dataset.records import Record
@@ -88,24 +89,23 @@ def near_duplicates(data: Examined) -> Iterator[Said]:
 
 def constant(data: Examined) -> Iterator[Said]:
     """Pictures of one colour."""
-    names = [
-        record.name
-        for record, look in zip(data.records, data.looks, strict=True)
-        if look.empty == "constant"
-    ]
-    if names:
-        yield Said("error", f"{counted(len(names), 'picture')} of one colour", tuple(names))
+    if names := _empty(data, "constant"):
+        yield Said("error", f"{counted(len(names), 'picture')} of one colour", names)
 
 
 def random(data: Examined) -> Iterator[Said]:
     """Pictures of noise."""
-    names = [
+    if names := _empty(data, "random"):
+        yield Said("error", f"{counted(len(names), 'picture')} of noise", names)
+
+
+def _empty(data: Examined, why: Emptiness) -> tuple[str, ...]:
+    """Names of the records whose picture shows nothing, and for this reason."""
+    return tuple(
         record.name
         for record, look in zip(data.records, data.looks, strict=True)
-        if look.empty == "random"
-    ]
-    if names:
-        yield Said("error", f"{counted(len(names), 'picture')} of noise", tuple(names))
+        if look.empty == why
+    )
 
 
 def _told(clusters: Sequence[Sequence[Record]], what: str, *, within: Severity) -> Iterator[Said]:
