@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from calibration.dataset.emptiness import emptiness
 from calibration.dataset.frames import RoadFrame
-from calibration.observe import Progress
+from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
 UNFIT_MAX = 0.1
@@ -29,7 +29,7 @@ class Fit:
     left_out: dict[str, str]
 
 
-def fit_frames(frames: Sequence[RoadFrame], *, least: int, threads: int, progress: Progress) -> Fit:
+def fit_frames(frames: Sequence[RoadFrame], *, least: int, threads: int, progress: Advance) -> Fit:
     """The frames without those that are constant, noise, or the same as an earlier one.
 
     Raises:

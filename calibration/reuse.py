@@ -16,10 +16,10 @@ import onnx
 
 from calibration.calibrate import Taken, asked_percentile, fit_in_quotas, taken_digest
 from calibration.dataset.frames import RoadFrame
-from calibration.observe import Progress
 from calibration.ranges import AGAIN, Ranges, demand_fresh, preprocess_digest, read_ranges
 from calibration.sampling import without_curve
 from edge.contract.mission import Mission
+from edge.progress import Advance
 from firmware_bridge.errors import NotTrusted
 
 
@@ -30,7 +30,7 @@ def reuse(
     frames: Sequence[RoadFrame],
     mission: Mission,
     *,
-    progress: Progress,
+    progress: Advance,
 ) -> Taken:
     """The ranges in `path`, if they are of this model, these frames and this mission.
 

@@ -17,7 +17,8 @@ import numpy as np
 from calibration.dataset.frames import RoadFrame
 from calibration.histogram import Histogram
 from calibration.observation import Observation, Step
-from calibration.observe import Looker, Progress
+from calibration.observe import Looker
+from edge.progress import Advance
 
 STEP_FRAMES = 16
 """Frames between two looks at the ranges."""
@@ -130,7 +131,7 @@ def sample(
     seen: Observation,
     *,
     range_: Callable[[Histogram], float],
-    progress: Progress,
+    progress: Advance,
     pause: Callable[[], bool],
     save: Callable[[], None],
 ) -> Sampling:

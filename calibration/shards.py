@@ -14,8 +14,9 @@ from pathlib import Path
 
 from calibration.dataset.frames import RoadFrame
 from calibration.observation import Observation, Subject, read_observation, write_observation
-from calibration.observe import Looker, Progress
+from calibration.observe import Looker
 from calibration.sampling import STEP_FRAMES, steps_of
+from edge.progress import Advance
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 PART = "part-{number:04d}.npz"
@@ -59,7 +60,7 @@ def observe_shard(
     subject: Subject,
     out: Path,
     *,
-    progress: Progress,
+    progress: Advance,
 ) -> int:
     """Writes a part for each step of `frames`; one that is there already stays. Returns how many
     frames the shard has.

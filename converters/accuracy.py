@@ -7,7 +7,7 @@ words: a gate on it fails. Never looks at a frame of the mission's own data that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,9 +20,8 @@ from calibration.sessions import Kernels
 from converters.agreement import KERNELS
 from edge.contract.mission import Mission
 from edge.contract.sections.conversion import Gates
+from edge.progress import Advance
 from firmware_bridge.errors import UsageError
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def accuracy(
     files: Mapping[str, bytes],
     chosen: Chosen | str,
     *,
-    progress: Progress,
+    progress: Advance,
 ) -> Accuracy:
     """Scores of every network of KERNELS.
 

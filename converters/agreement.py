@@ -5,7 +5,7 @@ One preprocess, one decode: the device's. Streams; never decides whether it is e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from edge.contract.decode import output_shapes, perceive, with_threshold
 from edge.contract.mission import Mission
 from edge.contract.perception import Detections, Known, Perception
 from edge.contract.preprocess import Placement, preprocess
+from edge.progress import Advance
 
 SCORE_MIN = 0.3
 """Detections of float that count; the networks are decoded at the same score."""
@@ -127,7 +128,7 @@ def judge(
     frames: Sequence[RoadFrame],
     mission: Mission,
     *,
-    progress: Callable[[str, int, int], None],
+    progress: Advance,
 ) -> Judgement:
     """Runs float.onnx, int8.onnx and cpu.onnx over `frames`.
 

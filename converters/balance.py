@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from calibration.dataset.frames import RoadFrame
 from calibration.dataset.splits import spread
-from calibration.observe import Progress, observe
+from calibration.observe import observe
 from calibration.ranges import range_of
 from converters.damage import damage_measure
 from converters.equalization import equalized
@@ -25,6 +25,7 @@ from converters.quantize import quantize_int8
 from converters.sensitivity import Judge
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
+from edge.progress import Advance
 
 FRAMES = 32
 """Calibration frames that are looked at: every second one observed, the others to judge."""
@@ -60,7 +61,7 @@ class Balanced:
 
 
 def balanced(
-    model: ModelProto, mission: Mission, frames: Sequence[RoadFrame], *, progress: Progress
+    model: ModelProto, mission: Mission, frames: Sequence[RoadFrame], *, progress: Advance
 ) -> Balanced:
     """`model` (float, all passes done) or its equalized form, by `frames` of the calibration.
 
@@ -91,7 +92,7 @@ def balanced(
 
 
 def _whole(
-    model: ModelProto, mission: Mission, frames: Sequence[RoadFrame], *, progress: Progress
+    model: ModelProto, mission: Mission, frames: Sequence[RoadFrame], *, progress: Advance
 ) -> ModelProto:
     """The graph with every layer in INT8 that the rules allow."""
     placement, asked = place(model), mission.calibration

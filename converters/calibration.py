@@ -20,7 +20,7 @@ from calibration.dataset.frames import RoadFrame
 from calibration.devices import CPU, Device
 from calibration.observation import NAME as OBSERVATION
 from calibration.observation import Subject, write_observation
-from calibration.observe import Looker, Observer, Progress, subject_of
+from calibration.observe import Looker, Observer, subject_of
 from calibration.ranges import NAME as RANGES
 from calibration.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.shards import PartsLooker, Shard, observe_shard
@@ -32,6 +32,7 @@ from converters.sources import open_source
 from converters.stages import Stopwatch
 from edge.contract.artifact import demand_folder, digest_json, write_json
 from edge.contract.mission import Mission
+from edge.progress import Advance
 
 SCHEMA = "brakepoint.calibration/1"
 RECORD = "calibration.json"
@@ -82,7 +83,7 @@ class _Begun:
     frames: tuple[RoadFrame, ...]
 
     @classmethod
-    def of(cls, mission: Mission, watch: Stopwatch, *, progress: Progress) -> _Begun:
+    def of(cls, mission: Mission, watch: Stopwatch, *, progress: Advance) -> _Begun:
         """Reads and exports."""
         with watch.stage("read"):
             progress("read", 0, 0)
@@ -102,7 +103,7 @@ def calibrate_mission(
     mission: Mission,
     out: Path,
     *,
-    progress: Progress,
+    progress: Advance,
     lookers: Lookers | None = None,
     device: Device = CPU,
     resume: bool = True,
@@ -140,7 +141,7 @@ def calibrate_mission(
 
 
 def calibrate_shard(
-    mission: Mission, shard: Shard, out: Path, *, progress: Progress, device: Device = CPU
+    mission: Mission, shard: Shard, out: Path, *, progress: Advance, device: Device = CPU
 ) -> int:
     """Observes one shard of a mission's frames into `out`, for `merge_shards`. Returns how many
     frames it has. Raises as `calibrate_mission`.
@@ -161,7 +162,7 @@ def merge_shards(
     shards: Sequence[Path],
     out: Path,
     *,
-    progress: Progress,
+    progress: Advance,
     device: Device = CPU,
 ) -> Record:
     """The same as `calibrate_mission`, from what `calibrate_shard` wrote.

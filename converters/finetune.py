@@ -36,9 +36,9 @@ from converters.training.checkpoint import Progress
 from converters.training.loop import repeatable
 from converters.training.recipe import Recipe
 from converters.training.records import curve_rows, now, write_record
-from converters.training.task import Advance
 from edge.contract.artifact import demand_folder
 from edge.contract.mission import Mission
+from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
 CHECKPOINT = "finetune.checkpoint.pt"

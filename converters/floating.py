@@ -10,7 +10,6 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.dataset.splits import Split
-from calibration.observe import Progress
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.balance import Balance, balanced
 from converters.export import export
@@ -27,6 +26,7 @@ from converters.sources import (
 )
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
+from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
 
@@ -48,7 +48,7 @@ class Floating:
 
 
 def to_float(
-    source: Source, mission: Mission, frames: Split, *, progress: Progress
+    source: Source, mission: Mission, frames: Split, *, progress: Advance
 ) -> tuple[ModelProto, Floating]:
     """float.onnx of a source, proved on `probes` of the frames; equalized where INT8 gains by it.
 

@@ -20,6 +20,7 @@ from edge.backends.table import open_session
 from edge.contract.decode import perceive
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
+from edge.progress import Advance
 
 STAGES = ("preprocess", "infer", "decode")
 WARM_UP_FRAMES = 3
@@ -61,7 +62,7 @@ def measure_latency(
     frames: Sequence[RoadFrame],
     mission: Mission,
     *,
-    progress: Callable[[str, int, int], None],
+    progress: Advance,
 ) -> Latency:
     """Runs each file over the same frames with the device's own session, one after another."""
     timed = frames[:MOST_FRAMES]

@@ -8,7 +8,7 @@ decides what is too far: a layer's figure holds what all layers before it did.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,14 +21,13 @@ from converters.graph import Graph
 from converters.lowerings.same import HALF
 from converters.parity import Difference, Sums
 from converters.passes.names import PICTURE
+from edge.progress import Advance
 
 if TYPE_CHECKING:
     from torch import fx
 
 ROOM_VALUES = 16 << 20
 """Float32 values of one form that are held at once, 64 MiB."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def compare_layers(
     candidate: Form,
     pictures: Sequence[Floats],
     *,
-    progress: Progress,
+    progress: Advance,
     room_values: int = ROOM_VALUES,
 ) -> list[Layer]:
     """Every tensor of both, in `reference`'s order, over `pictures` (1, 3, H, W)."""

@@ -23,9 +23,10 @@ from converters.quantize import quantize_int8
 from converters.remembered import NAME as REMEMBERED
 from converters.remembered import Remembered
 from converters.rounding import rounded_weights, with_weights
-from converters.sensitivity import Judge, Progress, Writer
+from converters.sensitivity import Judge, Writer
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
+from edge.progress import Advance
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def quantize(
     ranges: Mapping[str, Range],
     calibration: Sequence[RoadFrame],
     *,
-    progress: Progress,
+    progress: Advance,
     tuned: Tuned | None,
     begun: Path,
 ) -> tuple[dict[str, ModelProto], Quantized]:

@@ -16,9 +16,10 @@ from converters.training import checkpoint
 from converters.training.fitting import checkpoint_file, fit_and_judge, task_of, trainable
 from converters.training.recipe import Recipe
 from converters.training.records import SCHEMA, curve_rows, environment, now, write_record
-from converters.training.task import Advance, Judgement
+from converters.training.task import Judgement
 from edge.contract.artifact import write_atomic, write_json
 from edge.contract.mission import Mission
+from edge.progress import Advance
 
 
 @dataclass(frozen=True)

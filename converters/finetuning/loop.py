@@ -29,8 +29,8 @@ from converters.training import checkpoint
 from converters.training.checkpoint import Progress
 from converters.training.recipe import Recipe
 from converters.training.schedule import rows_of
-from converters.training.task import Advance
 from edge.contract.sections.fitting import Finetune
+from edge.progress import Advance
 from firmware_bridge.errors import GateFailed
 
 FRESH = "brakepoint finetune MISSION --from DIR --out DIR --fresh"

@@ -4,7 +4,7 @@ from those of `int8.onnx` by more than types. Never decides whether it is enough
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from calibration.dataset.frames import RoadFrame
 from converters.agreement import FLOAT, SCORE_MIN, DetectionCounts, TopCounts
@@ -13,6 +13,7 @@ from edge.contract.classify import HeadSpec
 from edge.contract.decode import perceive, with_threshold
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
+from edge.progress import Advance
 
 OTHER = "other"
 MAIN, CONDITION = "found_min", "condition_agree_min"
@@ -31,7 +32,7 @@ def kept_shares(
     frames: Sequence[RoadFrame],
     mission: Mission,
     *,
-    progress: Callable[[str, int, int], None],
+    progress: Advance,
 ) -> dict[str, float | None]:
     """Share of `floating`'s answers that `other` has too, by gate; None where there is none.
 

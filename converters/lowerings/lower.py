@@ -14,7 +14,7 @@ from onnx import ModelProto
 
 from calibration.dataset.frames import RoadFrame
 from calibration.dataset.splits import Split
-from calibration.observe import Progress, observe
+from calibration.observe import observe
 from calibration.ranges import Range, range_of
 from calibration.sessions import Floats, ModelSession
 from converters.agreement import FLOAT, INT8
@@ -43,6 +43,7 @@ from edge.contract.mission import Mission
 from edge.engine.calibration_cache import read_cache, write_cache
 from edge.engine.releases import CACHE_RELEASES
 from edge.engine.source_file import IMPLICIT, batched, cache_name
+from edge.progress import Advance
 
 AUTO_IS = "percentile"
 """The method for tensors that no pair stands on, where each pair chose its own."""
@@ -73,7 +74,7 @@ def lower(
     frames: Split,
     mission: Mission,
     *,
-    progress: Progress,
+    progress: Advance,
 ) -> Lowered:
     """Makes and proves each form on `pictures`.
 
@@ -189,7 +190,7 @@ def _implicit(
 
 
 def _ranges_of_region(
-    apart: Apart, calibration: Sequence[RoadFrame], mission: Mission, progress: Progress
+    apart: Apart, calibration: Sequence[RoadFrame], mission: Mission, progress: Advance
 ) -> dict[str, Range]:
     """Those of the pairs, and those of the region's other tensors from the same frames."""
     paired = ranges_of_pairs(apart)

@@ -19,9 +19,10 @@ from converters.training.loop import fit, repeatable
 from converters.training.pictures import PictureTask
 from converters.training.recipe import Recipe, recipe_of
 from converters.training.scenes import SceneTask
-from converters.training.task import Advance, Judgement, Partition, Task, outputs_of
+from converters.training.task import Judgement, Partition, Task, outputs_of
 from edge.contract.mission import Mission
 from edge.contract.sections.fitting import Train
+from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
 WATCHED_SHARE = 0.1

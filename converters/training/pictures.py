@@ -23,11 +23,12 @@ from calibration.dataset.images import image_frames
 from calibration.dataset.trust import trust
 from converters.training import augment
 from converters.training.figures import class_judgement
-from converters.training.task import Advance, Batch, Judgement, Partition, Row, balanced, outputs_of
+from converters.training.task import Batch, Judgement, Partition, Row, balanced, outputs_of
 from edge.contract.mission import Mission
 from edge.contract.perception import BgrImage
 from edge.contract.preprocess import fit_image, normalise
 from edge.contract.sections.fitting import Train
+from edge.progress import Advance
 from firmware_bridge.errors import Missing, UsageError
 
 JUDGED_AT_ONCE = 64

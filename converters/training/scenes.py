@@ -21,16 +21,7 @@ from calibration.metrics import Truth, average_precision_50
 from converters.detection_loss import Grid, loss
 from converters.training import augment
 from converters.training.figures import class_judgement, detection_figures, mean
-from converters.training.task import (
-    Advance,
-    Batch,
-    Figures,
-    Judgement,
-    Partition,
-    Row,
-    balanced,
-    outputs_of,
-)
+from converters.training.task import Batch, Figures, Judgement, Partition, Row, balanced, outputs_of
 from edge.contract.artifact import digest_json
 from edge.contract.conditions import ROAD_CONDITIONS, Conditions
 from edge.contract.decode import perceive, with_threshold
@@ -38,6 +29,7 @@ from edge.contract.mission import Mission
 from edge.contract.perception import BgrImage, Detections, Known
 from edge.contract.preprocess import Placement, fit_image, normalise
 from edge.contract.sections.fitting import Train
+from edge.progress import Advance
 from edge.scenes.still import TRAINING, UNSEEN, LabelledScene, seed_of, still
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import UsageError

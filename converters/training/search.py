@@ -30,10 +30,11 @@ from converters.training.fitting import (
     trainable,
 )
 from converters.training.records import now, write_record
-from converters.training.task import Advance, Partition
+from converters.training.task import Partition
 from edge.contract.artifact import digest_json
 from edge.contract.decode import output_shapes
 from edge.contract.mission import Mission
+from edge.progress import Advance
 from firmware_bridge.errors import GateFailed, UsageError
 
 JUDGED_SHARE = 0.2

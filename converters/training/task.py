@@ -14,10 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from calibration.dataset.weights import class_weights
+from edge.progress import Advance
 from firmware_bridge.errors import UsageError
-
-Advance = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 Figures = Mapping[str, float | int | None]
 """Named figures; None where there was nothing to measure."""

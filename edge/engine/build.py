@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -18,15 +17,14 @@ from typing import IO, Any
 from edge.contract.artifact import replacing
 from edge.engine.request import BuildRequest
 from edge.engine.sidecar import Sidecar, sidecar_path
+from edge.progress import Advance
 from firmware_bridge import errors
 from firmware_bridge.errors import DeviceFault, Refusal, UsageError
-
-Progress = Callable[[str, int, int], None]
 
 COMMAND = ("-m", "edge.engine.child")
 
 
-def build_engine(request: BuildRequest, out: Path, *, progress: Progress) -> Sidecar:
+def build_engine(request: BuildRequest, out: Path, *, progress: Advance) -> Sidecar:
     """Builds into `out` and writes its sidecar beside it, replacing what was there.
 
     `plan` and `timing_out` of the request are set here.
@@ -56,7 +54,7 @@ def build_engine(request: BuildRequest, out: Path, *, progress: Progress) -> Sid
     return sidecar
 
 
-def _run(request: BuildRequest, progress: Progress) -> dict[str, Any]:
+def _run(request: BuildRequest, progress: Advance) -> dict[str, Any]:
     with tempfile.TemporaryFile() as talk:
         process = subprocess.Popen(
             [sys.executable, *COMMAND],
@@ -85,7 +83,7 @@ def _run(request: BuildRequest, progress: Progress) -> dict[str, Any]:
 
 
 def _follow(
-    process: subprocess.Popen[str], request: BuildRequest, progress: Progress
+    process: subprocess.Popen[str], request: BuildRequest, progress: Advance
 ) -> dict[str, Any] | None:
     """The last event, or None where the process ended without one."""
     assert process.stdin is not None

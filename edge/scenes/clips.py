@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from edge.contract.artifact import replacing, write_json
 from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage
+from edge.progress import Advance
 from edge.scenes.air import CLEAR_DAY, plain
 from edge.scenes.still import HEIGHT_PX, WIDTH_PX, LabelledScene, render
 from edge.scenes.stories import FPS, STORIES
@@ -83,7 +84,7 @@ def write_clip(
     seed: int = 0,
     conditions: Conditions = CLEAR_DAY,
     truth: Path | None = None,
-    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+    progress: Advance = lambda _what, _done, _total: None,
 ) -> int:
     """Write a story as an MPEG-4 file, atomically, and its truth where asked; returns its frames.
 

@@ -12,13 +12,14 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from edge.contract.conditions import Conditions
+from edge.progress import Advance
 from edge.scenes.still import DATA_SET, HEIGHT_PX, WIDTH_PX, LabelledScene, seed_of, still
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import UsageError
@@ -38,7 +39,7 @@ def write_dataset(
     seed: int = 0,
     conditions: Conditions | None = None,
     suffix: str = "png",
-    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+    progress: Advance = lambda _what, _done, _total: None,
 ) -> dict[str, int]:
     """Write `count` stills; returns how many objects of each label they hold.
 
