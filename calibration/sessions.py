@@ -83,6 +83,11 @@ class ModelSession:
         """Names of what it is fed."""
         return [value.name for value in self._session.get_inputs()]
 
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what it puts out."""
+        return [value.name for value in self._session.get_outputs()]
+
     def run(self, feeds: dict[str, Any], outputs: Sequence[str] | None = None) -> list[Any]:
         """The outputs named (all of them by default), in that order. Raises CannotRun."""
         try:

@@ -85,6 +85,13 @@ def open_source(mission: Mission) -> Source:
         UsageError: it is not such a file, or does not fit the mission.
     """
     model = mission.model
+    if model.decode.kind == "segment":
+        raise UsageError(
+            f"the network of {mission.name} is a segmentation network",
+            expected="a detector or a classifier: others are not converted yet",
+            found="decode.kind = 'segment'",
+            remedy="judge it as it is: brakepoint evaluate MISSION --model FILE.onnx",
+        )
     if model.file is not None:
         return _file_source(model.file, picture_shape(mission))
     assert model.factory is not None  # the mission's own checks refuse neither, and one

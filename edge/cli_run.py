@@ -133,6 +133,12 @@ def print_report(report: dict[str, Any]) -> None:
     for head, counts in report["scenes"].items():
         told = ", ".join(f"{label} in {count} frames" for label, count in counts.items())
         console.print(f"{head}: {told}", markup=False)
+    if report["areas"]:
+        told = ", ".join(
+            f"{label} {100 * one['mean']:.1f} % (most {100 * one['most']:.1f} %)"
+            for label, one in report["areas"].items()
+        )
+        console.print(f"share of the frame: {told}", markup=False)
     console.print(_latency_table(report["latency_ms"]))
     if report["timeline"]:
         console.print(_timeline_table(report["timeline"]))

@@ -52,6 +52,11 @@ CHECKS: dict[str, Check] = {
         checks_labels.boxes,
         "draw these boxes again, or clip them",
     ),
+    "masks": Check(
+        "masks that do not fit their picture, or hold ids that nothing names",
+        checks_labels.masks,
+        "write them again as 8-bit PNG of ids; name every id in class_names.csv",
+    ),
     "duplicates": Check(
         "the same bytes more than once",
         checks_pictures.duplicates,

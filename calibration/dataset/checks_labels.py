@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from calibration.dataset.difference import labels_of
 from calibration.dataset.examined import Examined, Said, counted
+from calibration.dataset.lock import file_of_mask
 from calibration.dataset.records import Box, Record
 
 TOLERANCE_PX = 1.0
@@ -45,6 +46,13 @@ def locked(data: Examined) -> Iterator[Said]:
     before = {record.name: record.sha256 for record in data.lock.records}
     now = {one.entry.name: one.sha256 for one in data.seen}
     changed = {name for name in before.keys() & now.keys() if before[name] != now[name]}
+    masks = {one.mask.file: one.mask.sha256 for one in data.lock.records if one.mask is not None}
+    found = {
+        one.entry.mask.file: one.mask.sha256
+        for one in data.seen
+        if one.entry.mask is not None and one.mask is not None
+    }
+    changed |= {name for name, sha256 in masks.items() if found.get(name) != sha256}
     files = {file.file: file.sha256 for file in data.files}
     changed |= {file.file for file in data.lock.files if files.get(file.file) != file.sha256}
     for names, what in (
@@ -81,7 +89,11 @@ def label_set(data: Examined) -> Iterator[Said]:
             f"{counted(len(lonely), 'label')} of one drive or track only, which no split can part: "
             f"{', '.join(lonely[:10])}",
         )
-    bare = [record.name for record in data.records if record.label is None and record.boxes is None]
+    bare = [
+        record.name
+        for record in data.records
+        if record.label is None and record.boxes is None and record.mask is None
+    ]
     if every and bare:
         yield Said("warning", f"{counted(len(bare), 'picture')} without a label", tuple(bare))
     if not every:
@@ -103,6 +115,22 @@ def boxes(data: Examined) -> Iterator[Said]:
         yield Said(
             "error" if severe else "warning", f"{kind}: {counted(len(names), 'picture')}", names
         )
+
+
+def masks(data: Examined) -> Iterator[Said]:
+    """Masks that are none, of another size than their picture, with ids that nothing names, or
+    that say nothing."""
+    wrong = [one for one in data.seen if one.mask is not None and one.mask.fault]
+    if wrong:
+        lines = tuple(f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask)
+        yield Said("error", f"{counted(len(wrong), 'mask')} cannot be meant", lines)
+    silent = tuple(
+        file_of_mask(one)
+        for one in data.seen
+        if one.mask is not None and not one.mask.fault and not one.mask.ids
+    )
+    if silent:
+        yield Said("warning", f"{counted(len(silent), 'mask')} that say nothing", silent)
 
 
 def leakage(data: Examined) -> Iterator[Said]:

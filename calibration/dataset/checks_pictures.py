@@ -69,15 +69,17 @@ def duplicates(data: Examined) -> Iterator[Said]:
         same[record.sha256].append(record)
     clusters = [records for records in same.values() if len(records) > 1]
     yield from _told(clusters, "the same picture", within="warning")
-    differing = [
-        records for records in clusters if len({(one.label, one.boxes) for one in records}) > 1
-    ]
+    differing = [records for records in clusters if len({_labels(one) for one in records}) > 1]
     if differing:
         yield Said(
             "error",
             f"{counted(len(differing), 'picture')} more than once, with other labels",
             tuple(" = ".join(_of_each(records)) for records in differing),
         )
+
+
+def _labels(record: Record) -> tuple[object, ...]:
+    return record.label, record.boxes, None if record.mask is None else record.mask.sha256
 
 
 def near_duplicates(data: Examined) -> Iterator[Said]:

@@ -67,8 +67,9 @@ def label_counts(lock: Lock) -> Counter[str]:
 
 
 def labels_of(record: Record) -> list[str]:
-    """The labels of one record: its own and its boxes'."""
+    """The labels of one record: its own, its boxes', and each one once that its mask shows."""
     own = [record.label] if record.label is not None else []
+    own += [] if record.mask is None else [label for _, label in record.mask.names]
     return own + [box.label for box in record.boxes or ()]
 
 
@@ -82,7 +83,8 @@ def condition_counts(lock: Lock) -> Counter[str]:
 
 
 def _said(record: Record) -> tuple[object, ...]:
-    return record.label, record.boxes, record.conditions, record.group, record.split
+    mask = None if record.mask is None else (record.mask.sha256, record.mask.names)
+    return record.label, record.boxes, mask, record.conditions, record.group, record.split
 
 
 def _counts(before: Counter[str], after: Counter[str]) -> Counts:

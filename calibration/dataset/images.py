@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.dataset.conditions import conditions_of, own_words
+from calibration.dataset.mask_pairs import pairs_of
 from calibration.dataset.pictures import UnreadablePicture, decoded
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_file
@@ -83,6 +84,8 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
     if not found:
         raise _no_frames(root, f"{inside} other entries" if inside else "an empty folder")
     names = {path.relative_to(root).as_posix(): path for path in found}
+    for mask in pairs_of(names).no_pictures:  # what is true of other pictures, and none itself
+        del names[mask]
     if table is None or group is None:
         return [ImageFrame(name, name, path, Conditions(), "") for name, path in names.items()]
     rows = _rows(root / table, group, names)

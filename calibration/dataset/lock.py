@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from calibration.dataset.places import Place, place_at
 from calibration.dataset.readers.table import READERS, format_of
-from calibration.dataset.records import LockedFile, Reading, Record
+from calibration.dataset.records import LockedFile, LockedMask, Reading, Record
 from calibration.dataset.survey import Seen, digests, survey
 from edge.contract.artifact import canonical_json, digest_json, read_json, write_atomic
 from edge.progress import Advance
@@ -93,6 +93,13 @@ def lock_dataset(
             found=_listed([f"{one.entry.name}: {one.fault}" for one in broken]),
             remedy="restore or remove them; all findings: brakepoint data check " + source,
         )
+    if wrong := [one for one in seen if one.mask is not None and one.mask.fault]:
+        raise UsageError(
+            f"{source} cannot be locked: {len(wrong)} masks are none of their pictures",
+            expected="8-bit PNG masks as large as their pictures, of ids that have a name",
+            found=_listed([f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask]),
+            remedy="correct or remove them; all findings: brakepoint data check " + source,
+        )
     return lock_of(
         place, reading, seen, format_name=name, fps=fps, licence=licence, progress=progress
     )
@@ -152,7 +159,22 @@ def record_of(seen: Seen) -> Record:
         conditions=entry.conditions,
         split=entry.split,
         measured=look.measured,
+        mask=_locked_mask(seen),
     )
+
+
+def file_of_mask(seen: Seen) -> str:
+    """The mask's file; "" where there is none."""
+    return "" if seen.entry.mask is None else seen.entry.mask.file
+
+
+def _locked_mask(seen: Seen) -> LockedMask | None:
+    mask, read = seen.entry.mask, seen.mask
+    if mask is None or read is None:
+        return None
+    known = dict(mask.names)
+    names = tuple((number, known.get(number, str(number))) for number in read.ids)
+    return LockedMask(mask.file, names, read.sha256, read.size_bytes)
 
 
 def write_lock(path: Path, lock: Lock) -> None:
@@ -171,7 +193,7 @@ def write_lock(path: Path, lock: Lock) -> None:
     lines = [canonical_json(head)[:-1]]
     for key, rows in (("files", lock.files), ("records", lock.records)):
         lines.append(f',"{key}":['.encode())
-        lines.append(b",\n".join(canonical_json(dataclasses.asdict(row)) for row in rows) + b"\n]")
+        lines.append(b",\n".join(canonical_json(_plain(row)) for row in rows) + b"\n]")
     write_atomic(path, b"\n".join(lines) + b"}\n")
 
 
@@ -210,8 +232,16 @@ def read_lock(path: Path) -> Lock:
     return dataclasses.replace(lock, source=os.path.normpath(path.parent / lock.source))
 
 
+def _plain(row: Record | LockedFile) -> dict[str, Any]:
+    """A row as the lock has it. Pictures without masks look as they did before masks were known."""
+    values = dataclasses.asdict(row)
+    if values.get("mask", row) is None:
+        del values["mask"]
+    return values
+
+
 def _standing(record: Record) -> dict[str, Any]:
-    row = dataclasses.asdict(record)
+    row = _plain(record)
     del row["measured"]
     return row
 

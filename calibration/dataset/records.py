@@ -25,6 +25,20 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """The file that says of every pixel of a picture what it is.
+
+    Attributes:
+        file: relative to the root of the data set.
+        names: (id, label) of the ids that pixels may have; empty where the data set names none, so
+            that an id stands for itself. 255 is never named: nobody has said.
+    """
+
+    file: str
+    names: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
 class Entry:
     """What labels and names say of one record, before its picture was read.
 
@@ -39,6 +53,7 @@ class Entry:
         conditions: what metadata says.
         split: part that the data set itself puts it in.
         width_px, height_px: as the labels have it; None where they do not say.
+        mask: what its pixels are, if anybody has said.
     """
 
     name: str
@@ -52,6 +67,17 @@ class Entry:
     split: str | None = None
     width_px: int | None = None
     height_px: int | None = None
+    mask: Mask | None = None
+
+
+@dataclass(frozen=True)
+class LockedMask:
+    """A mask whose content was read; `names` are those of the ids that occur in it."""
+
+    file: str
+    names: tuple[tuple[int, str], ...]
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +129,7 @@ class Record:
     conditions: Conditions
     split: str | None
     measured: Descriptors
+    mask: LockedMask | None = None
 
 
 @dataclass(frozen=True)

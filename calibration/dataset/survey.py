@@ -11,9 +11,10 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calibration.dataset.look import Look, look_at
+from calibration.dataset.masks import SeenMask, look_at_mask
 from calibration.dataset.pictures import UnreadablePicture, decoded
 from calibration.dataset.places import Place, suffix
 from calibration.dataset.readers import arrays, videos
@@ -33,6 +34,7 @@ class Seen:
     Attributes:
         sha256, size_bytes: see `Record`; "" and 0 where nothing could be read.
         look: None where there is no picture; `fault` says why.
+        mask: of a picture that has one.
     """
 
     entry: Entry
@@ -40,6 +42,7 @@ class Seen:
     size_bytes: int
     look: Look | None
     fault: str = ""
+    mask: SeenMask | None = None
 
 
 def survey(place: Place, entries: Sequence[Entry], *, progress: Advance) -> list[Seen]:
@@ -142,6 +145,15 @@ def _every(place: Place, entries: Sequence[Entry]) -> Iterator[Seen]:
 
 
 def _seen_file(place: Place, entry: Entry) -> Seen:
+    seen = _seen_picture(place, entry)
+    if entry.mask is None:
+        return seen
+    size = (None, None) if seen.look is None else (seen.look.width_px, seen.look.height_px)
+    mask = look_at_mask(place, entry.mask, width_px=size[0], height_px=size[1])
+    return replace(seen, mask=mask)
+
+
+def _seen_picture(place: Place, entry: Entry) -> Seen:
     try:
         data = place.read(entry.file)
     except Missing as error:

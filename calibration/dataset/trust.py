@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from calibration.dataset.lock import SHOWN, Lock, read_lock
+from calibration.dataset.mask_pairs import pairs_of
 from calibration.dataset.places import Place, place_at
 from calibration.dataset.survey import digests
 from edge.contract.sections.data import Data
@@ -37,6 +38,7 @@ def hold(lock: Lock, root: Path, *, named: Path, progress: Advance) -> None:
     place = place_at(str(root))
     wanted = {file.file: file.sha256 for file in lock.files}
     wanted |= {record.file: record.sha256 for record in lock.records if record.row is None}
+    wanted |= {one.mask.file: one.mask.sha256 for one in lock.records if one.mask is not None}
     there = sorted(name for name in wanted if name in place.files)
     found = {file.file: file.sha256 for file in digests(place, there, progress=progress)}
     faults = [f"{name}: is gone" for name in sorted(wanted) if name not in place.files]
@@ -55,4 +57,6 @@ def hold(lock: Lock, root: Path, *, named: Path, progress: Advance) -> None:
 
 def _read_as_data(place: Place) -> list[str]:
     """Files that readers take for pictures, whatever a lock says."""
-    return [*place.pictures, *place.with_suffix(".npz")]
+    beside = {*pairs_of(place.pictures).others}
+    pictures = [name for name in place.pictures if name not in beside]
+    return [*pictures, *place.with_suffix(".npz")]

@@ -7,20 +7,30 @@ put together again. Pictures are gone once they were looked at. Never adds anyth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.evaluation.examples import Picture, Source
+from calibration.evaluation.numbered import as_logits, numbered_shapes
+from calibration.evaluation.overlays import small_mask
 from calibration.metrics import Truth
+from calibration.segmentation import IGNORED, Counts, pixel_counts
 from calibration.sessions import CannotRun, Kernels, ModelSession
 from edge.contract.classify import HeadSpec, top
-from edge.contract.decode import NetworkSpec, output_shapes, perceive, with_threshold
-from edge.contract.perception import BgrImage, Detections, Known
+from edge.contract.decode import (
+    DecodeSpec,
+    NetworkSpec,
+    output_shapes,
+    perceive,
+    with_threshold,
+)
+from edge.contract.perception import BgrImage, Detections, Known, Perception, Unknown
 from edge.contract.preprocess import PreprocessSpec, preprocess
 from edge.contract.sections.model import Model
+from edge.contract.segment import MaskSpec, in_frame
 from firmware_bridge.errors import UsageError
 
 SCORE_MIN = 0.01
@@ -61,6 +71,11 @@ class Reading:
         return self.preprocess.width_px, self.preprocess.height_px
 
     @property
+    def segments(self) -> bool:
+        """The main output is of each pixel."""
+        return isinstance(self.spec.main, MaskSpec)
+
+    @property
     def classifies(self) -> bool:
         """The main output names the whole picture."""
         return isinstance(self.spec.main, HeadSpec)
@@ -83,6 +98,10 @@ class Answer:
             right) and its softmax share.
         road, said_road: the same rows of the condition head; None where there is no truth or head.
         fault: why the output cannot be right; "" where it can.
+        pixels: of a segmentation network, its counts (see `calibration.segmentation`); where the
+            output cannot be right, every pixel is called none of the labels.
+        shown: its labels as a small PNG, for looking at; 255 where the output cannot be right.
+        mask_sha256: of the true mask's file.
     """
 
     name: str
@@ -97,6 +116,9 @@ class Answer:
     road: int | None
     said_road: int | None
     fault: str
+    pixels: Counts | None = None
+    shown: bytes = b""
+    mask_sha256: str = ""
 
 
 Answers = dict[str, list[Answer]]
@@ -118,6 +140,7 @@ def answers(
         Missing, NotTrusted: a frame that cannot be read, or is not the one that was locked.
     """
     sessions = {name: opened(network, reading) for name, network in networks.items()}
+    read = {name: read_outputs(session, reading) for name, session in sessions.items()}
     found: Answers = {name: [] for name in networks}
     for done, picture in enumerate(source.pictures(), start=1):
         image = picture.image if change is None else change(picture.image, picture.name)
@@ -125,20 +148,26 @@ def answers(
         for name, session in sessions.items():
             try:
                 outputs = [
-                    np.asarray(raw, np.float32) for raw in session.run({session.inputs[0]: x})
+                    np.asarray(raw, np.float32)
+                    for raw in session.run({session.inputs[0]: x}, read[name])
                 ]
             except CannotRun as error:
                 raise _cannot_run(networks[name], str(error)) from error
+            if isinstance(reading.spec.main, MaskSpec):
+                outputs[0] = as_logits(outputs[0], reading.spec.main, *reading.size)
             if reading.classifies:
                 found[name].append(_named(picture, outputs, reading))
                 continue
             seen = perceive(
                 outputs,
-                with_threshold(reading.spec, SCORE_MIN),
+                with_threshold(reading.spec, 0.0 if reading.segments else SCORE_MIN),
                 placement=placement,
                 input_size=reading.size,
                 frame_size=(image.shape[1], image.shape[0]),
             )
+            if picture.mask is not None:
+                found[name].append(_segmented(picture, outputs, reading, seen))
+                continue
             found[name].append(
                 _answer(
                     picture,
@@ -159,6 +188,23 @@ def _named(picture: Picture, outputs: list[NDArray[np.float32]], reading: Readin
     except ValueError as error:
         return _answer(picture, outputs, reading, said=-1, fault=str(error))
     return _answer(picture, outputs, reading, said=said, share=share)
+
+
+def _segmented(
+    picture: Picture, outputs: list[NDArray[np.float32]], reading: Reading, seen: Perception
+) -> Answer:
+    assert isinstance(reading.spec.main, MaskSpec)
+    assert picture.mask is not None
+    said = np.full(picture.mask.shape, IGNORED, np.uint8)
+    if isinstance(seen, Known) and seen.areas is not None:
+        said = in_frame(seen.areas)
+    fault = seen.reason if isinstance(seen, Unknown) else ""
+    return replace(
+        _answer(picture, outputs, reading, fault=fault),
+        pixels=pixel_counts(picture.mask, said, classes=len(reading.spec.main.labels)),
+        shown=small_mask(said),
+        mask_sha256=picture.mask_sha256,
+    )
 
 
 def _answer(
@@ -193,6 +239,19 @@ def _answer(
     )
 
 
+def read_outputs(session: ModelSession, reading: Reading) -> list[str] | None:
+    """The output that is meant of a segmentation network with several: by its name, or its place
+    where no output has such a name. None: all of them."""
+    main = reading.spec.main
+    wanted = main.output if isinstance(main, MaskSpec) else None
+    names = session.outputs
+    if wanted is None or len(names) == 1:
+        return None
+    if wanted not in names and wanted.isdecimal() and int(wanted) < len(names):
+        return [names[int(wanted)]]
+    return [wanted] if wanted in names else None
+
+
 def opened(network: Network, reading: Reading) -> ModelSession:
     """The session of a network; one is kept in each process, since shards come one by one.
 
@@ -211,17 +270,27 @@ def _opened(network: Network, reading: Reading) -> ModelSession:
         if len(session.inputs) != 1:
             raise _cannot_run(network, f"{len(session.inputs)} inputs")
         blank = np.zeros((1, 3, height_px, width_px), np.float32)
-        shapes = [np.shape(raw) for raw in session.run({session.inputs[0]: blank})]
+        names = read_outputs(session, reading)
+        shapes = [np.shape(raw) for raw in session.run({session.inputs[0]: blank}, names)]
     except CannotRun as error:
         raise _cannot_run(network, str(error)) from error
+    main = reading.spec.main
+    if (
+        isinstance(main, MaskSpec)
+        and shapes[:1]
+        and shapes[0] in numbered_shapes(main, *reading.size)
+    ):
+        shapes[0] = wanted[0]  # it ends with its own argmax
     if shapes != wanted:
-        main = reading.spec.main
-        labels = len(main.labels) if isinstance(main, HeadSpec) else main.classes
+        labels = main.classes if isinstance(main, DecodeSpec) else len(main.labels)
+        several = isinstance(main, MaskSpec) and len(session.outputs) > 1
         raise UsageError(
             f"{network.name} does not fit the mission",
             expected=f"outputs {_listed(wanted)}, for {labels} labels",
             found=f"outputs {_listed(shapes)}",
-            remedy="correct model.labels and model.decode, or give the model of this mission",
+            remedy="correct model.labels and model.decode"
+            + (f" (model.decode.output: {', '.join(session.outputs)})" if several else "")
+            + ", or give the model of this mission",
         )
     return session
 

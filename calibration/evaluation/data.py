@@ -6,7 +6,7 @@ Refuses a set without labels, and a split that is not there; tells what it leave
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from calibration.dataset.lock import SCHEMA as LOCK_SCHEMA
 from calibration.dataset.lock import read_lock
 from calibration.dataset.places import Place, place_at
 from calibration.dataset.readers.table import READERS, format_of
-from calibration.dataset.records import Entry
+from calibration.dataset.records import Entry, Mask
 from calibration.evaluation.examples import PlaceSource, Source, scenes
 from calibration.evaluation.naming import Naming, named
+from calibration.evaluation.truths import LABEL, MASKS, truth_for
 from edge.contract.mission import Mission
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import Missing, UsageError
@@ -36,7 +37,8 @@ class Chosen:
         given: name of the folder, file or lock, never where it lies; a URL; "generated scenes".
         version: data version of the lock; None without one.
         split: which part.
-        left_out: word -> how many labels (of objects or pictures) the model has no name for.
+        left_out: word -> how many labels (of objects or pictures, or masks that show it) the model
+            has no name for; 0 where nobody counted.
         unlabelled: records that say nothing of what is to be judged.
     """
 
@@ -73,43 +75,44 @@ def choose(
     given = data if data is not None else str(mission.data.root)
     if parted is not None:
         given = str(mission.data.lock)
-    place, entries, version, digests = _read(given)
+    truth = truth_for(mission.model.decode.kind, len(mission.model.labels))
+    masks = truth.name == MASKS
+    place, entries, version, digests = _read(given, MASKS if masks else None)
     if parted is not None:
         place = place_at(str(mission.data.root))
         entries = [replace(entry, split=parted.part_of.get(entry.name)) for entry in entries]
         split = split or parted.part_for("judge")
     part, entries = _part(given, entries, split)
-    classifies = mission.model.decode.kind == "classify"
-    labelled = [e for e in entries if (e.label if classifies else e.boxes) is not None]
-    words = Counter(word for entry in labelled for word in _words(entry, classifies))
+    labelled = [entry for entry in entries if truth.there(entry)]
+    words = Counter(word for entry in labelled for word in truth.words(entry))
     if not words:
         raise UsageError(
             f"{given} cannot judge {mission.name}",
-            expected="a label for every picture" if classifies else "boxes with labels",
+            expected=truth.what,
             found=f"{len(entries)} records without any",
             remedy="choose a labelled data set: --data ROOT",
         )
-    naming = _only(named(words, mission.model.labels), mission.model.labels, only)
-    if classifies:
+    every = named(words, mission.model.labels)
+    naming = _only(every, mission.model.labels, only)
+    unlabelled = len(entries) - len(labelled)
+    if truth.name == LABEL:
         labelled = [entry for entry in labelled if entry.label in naming.rows]
     return Chosen(
-        source=PlaceSource(place, tuple(labelled), naming, digests),
+        # What a pixel is called wrongly counts whatever it is, so masks keep every label.
+        source=PlaceSource(place, tuple(labelled), every if masks else naming, digests, masks),
         naming=naming,
         given=given if "://" in given else Path(given).name,
         version=version,
         split=part,
-        left_out={word: words[word] for word in naming.left_out},
-        unlabelled=sum((e.label if classifies else e.boxes) is None for e in entries),
+        # Which ids occur in a mask is known of locked ones only.
+        left_out={word: words[word] if digests or not masks else 0 for word in naming.left_out},
+        unlabelled=unlabelled,
     )
 
 
-def _words(entry: Entry, classifies: bool) -> Iterable[str]:
-    if classifies:
-        return () if entry.label is None else (entry.label,)
-    return [box.label for box in entry.boxes or ()]
-
-
-def _read(given: str) -> tuple[Place, Sequence[Entry], str | None, dict[str, str]]:
+def _read(
+    given: str, format_name: str | None
+) -> tuple[Place, Sequence[Entry], str | None, dict[str, str]]:
     """Place, records, data version and vouched digests."""
     if _is_lock(given):
         lock = read_lock(Path(given))
@@ -123,13 +126,15 @@ def _read(given: str) -> tuple[Place, Sequence[Entry], str | None, dict[str, str
                 boxes=record.boxes,
                 conditions=record.conditions,
                 split=record.split,
+                mask=None if record.mask is None else Mask(record.mask.file, record.mask.names),
             )
             for record in lock.records
         ]
         digests = {record.name: record.sha256 for record in lock.records}
+        digests |= {one.mask.file: one.mask.sha256 for one in lock.records if one.mask is not None}
         return place_at(lock.source), entries, lock.version, digests
     place = place_at(given)
-    reading = READERS[format_of(place, None)].read(place, 1.0)
+    reading = READERS[format_of(place, format_name)].read(place, 1.0)
     if reading.problems:
         first = reading.problems[0]
         raise UsageError(
@@ -199,6 +204,13 @@ def _scenes(mission: Mission, count: int, split: str | None, only: Sequence[str]
             expected="one scene or more",
             found=str(count),
             remedy="for example --scenes 200",
+        )
+    if mission.model.decode.kind == "segment":
+        raise UsageError(
+            f"generated scenes cannot judge {mission.name}",
+            expected="a label of every pixel",
+            found="boxes: scenes have no masks",
+            remedy="choose a data set with masks: --data ROOT",
         )
     labels = mission.model.labels
     naming = _only(named(SCENE_LABELS, labels), labels, only)

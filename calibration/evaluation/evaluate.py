@@ -20,14 +20,19 @@ from calibration.evaluation.classification import classification_tables, conditi
 from calibration.evaluation.data import Chosen
 from calibration.evaluation.detection import IOU_MIN, detected, detection_tables
 from calibration.evaluation.grouping import Groups
+from calibration.evaluation.segmentation import segmentation_tables
 from calibration.evaluation.values import Row, Spread, Tables, plain_tables
 from calibration.intervals import REPLICATES, SEED
 from edge.contract.artifact import digest_json
 from edge.contract.classify import HeadSpec
 from edge.contract.mission import Mission
 from edge.contract.model_digest import contract_digest
+from edge.contract.segment import MaskSpec
 
 SCHEMA = "brakepoint.evaluation/1"
+
+TASKS = {"classify": "classification", "segment": "segmentation"}
+"""Kind of decoder -> what its network does, where that is not detection."""
 
 SOURCES = {
     "AP": "COCO, 101 recall points, 100 detections a frame and label; pycocotools",
@@ -54,7 +59,7 @@ class Evaluation:
         return {
             "mission": self.mission.name,
             "contract": contract_digest(self.mission),
-            "task": "classification" if model.decode.kind == "classify" else "detection",
+            "task": TASKS.get(model.decode.kind, "detection"),
             "model": {
                 "file": self.network.name,
                 "sha256": hashlib.sha256(self.network.model).hexdigest(),
@@ -113,6 +118,7 @@ def digest_of(answers: Sequence[Answer]) -> str:
                 None
                 if answer.truth is None
                 else [answer.truth.boxes.tolist(), answer.truth.labels.tolist()],
+                *([answer.mask_sha256] if answer.mask_sha256 else []),
             ]
             for answer in answers
         ]
@@ -127,8 +133,12 @@ def tables_of(
     threshold = reading.spec.main.score_threshold
     if isinstance(reading.spec.main, HeadSpec):
         return classification_tables(answers, labels, groups, score_min=threshold)
-    seen = detected(answers, labels, chosen.naming.judged, score_min=threshold)
-    tables = detection_tables(answers, seen, groups)
+    judged = chosen.naming.judged
+    if isinstance(reading.spec.main, MaskSpec):
+        tables = segmentation_tables(answers, labels, judged, groups)
+    else:
+        seen = detected(answers, labels, judged, score_min=threshold)
+        tables = detection_tables(answers, seen, groups)
     return dataclasses.replace(tables, condition_head=condition_head(answers, groups))
 
 

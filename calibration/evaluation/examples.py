@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from calibration.dataset.descriptors import describe, guessed
+from calibration.dataset.masks import Ids, read_mask
 from calibration.dataset.places import Place
 from calibration.dataset.records import Box, Entry
 from calibration.dataset.survey import whole_pictures
@@ -52,6 +53,9 @@ class Picture:
         truth: objects that the model has labels for; None for a picture that is classified whole.
         label: row of the whole picture's label, or None.
         road: row of ROAD_CONDITIONS, where it is known.
+        mask: (H, W) uint8, row of every pixel's label, IGNORED where it is not known or the model
+            has no such label; None where nobody has labelled pixels.
+        mask_sha256: of the mask's file.
     """
 
     name: str
@@ -62,6 +66,8 @@ class Picture:
     truth: Truth | None
     label: int | None
     road: int | None
+    mask: Ids | None = None
+    mask_sha256: str = ""
 
 
 class Source(Protocol):
@@ -89,18 +95,23 @@ class PlaceSource:
         place: where it lies.
         examples: the records.
         naming: its words in the model's labels.
-        digests: name -> sha256 that a lock vouches for; empty where there is no lock.
+        digests: name, or file of a mask -> sha256 that a lock vouches for; empty where there is no
+            lock.
+        masks: whether masks are what is judged by.
     """
 
     place: Place
     examples: tuple[Entry, ...]
     naming: Naming
     digests: dict[str, str]
+    masks: bool = False
 
     def only(self, rows: Sequence[int]) -> PlaceSource:
         """See `Source`."""
         some = tuple(self.examples[row] for row in rows)
-        digests = {one.name: self.digests[one.name] for one in some if one.name in self.digests}
+        names = [one.name for one in some]
+        names += [one.mask.file for one in some if one.mask is not None]
+        digests = {name: self.digests[name] for name in names if name in self.digests}
         return dataclasses.replace(
             self, place=dataclasses.replace(self.place, files={}), examples=some, digests=digests
         )
@@ -110,6 +121,7 @@ class PlaceSource:
         for entry, image, sha256 in whole_pictures(self.place, self.examples):
             self._vouched(entry, sha256)
             boxes = entry.boxes
+            mask, mask_sha256 = self._mask(entry, image)
             yield Picture(
                 name=entry.name,
                 group=entry.group,
@@ -119,7 +131,20 @@ class PlaceSource:
                 truth=None if boxes is None else self._truth(entry, boxes, image),
                 label=None if entry.label is None else self.naming.rows.get(entry.label),
                 road=None,
+                mask=mask,
+                mask_sha256=mask_sha256,
             )
+
+    def _mask(self, entry: Entry, image: BgrImage) -> tuple[Ids | None, str]:
+        if not self.masks or entry.mask is None:
+            return None, ""
+        return read_mask(
+            self.place,
+            entry.mask,
+            self.naming.rows,
+            size=(image.shape[1], image.shape[0]),
+            vouched=self.digests.get(entry.mask.file),
+        )
 
     def _truth(self, entry: Entry, boxes: Sequence[Box], image: BgrImage) -> Truth:
         named = [

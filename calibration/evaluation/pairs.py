@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from calibration.average_precision import IOUS, Matches
 from calibration.evaluation.detection import AP50, mean_ap
-from calibration.evaluation.evaluate import SCHEMA
+from calibration.evaluation.evaluate import SCHEMA, TASKS
+from calibration.evaluation.segmentation import OF_CLASS, areas_in, mean_iou
 from calibration.evaluation.values import FrameRow
 from calibration.intervals import Interval, percentile_95, resamples
 from edge.contract.artifact import read_json
 from firmware_bridge.errors import NotTrusted, UsageError
 
 COMPARISON = "brakepoint.comparison/1"
+
+SEGMENTATION = TASKS["segment"]
 
 SAME = ("task", "labels", "judged")
 """What two evaluations must share to be compared, beside the data."""
@@ -63,7 +66,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Worse:
-    """A frame in which the second does worse: what it lost, and what it made up."""
+    """A frame in which the second does worse: what it lost, and what it made up; of a segmentation
+    network, how many pixels more it has wrong."""
 
     name: str
     lost: int
@@ -76,7 +80,9 @@ class Comparison:
 
     Attributes:
         score: the figure that stands for the whole.
-        lost, gained: objects (or pictures) that only the first, only the second has right.
+        lost, gained: objects (pictures, or labels of a frame by their IoU) that only the first,
+            only the second has right.
+        unit: what `worse` counts.
         p_value: McNemar's exact test: how likely so uneven a split is where both are equally good.
         rows: by class and condition, without intervals.
         worse: frames, worst first.
@@ -91,6 +97,7 @@ class Comparison:
     rows: tuple[Pair, ...]
     worse: tuple[Worse, ...]
     frames: int
+    unit: Literal["objects", "pixels"]
 
     def payload(self) -> dict[str, Any]:
         """The comparison as plain values, without its schema."""
@@ -132,15 +139,17 @@ def compare(first: Told, second: Told) -> Comparison:
     """
     _demand_same(first, second)
     pairs = list(zip(first.frames, second.frames, strict=True))
+    pixels = first.document["task"] == SEGMENTATION
     lost = gained = 0
     worse: list[Worse] = []
     for a, b in pairs:
         only_first = sum(x > y for (_, x), (_, y) in zip(a.objects, b.objects, strict=True))
         only_second = sum(x < y for (_, x), (_, y) in zip(a.objects, b.objects, strict=True))
         lost, gained = lost + only_first, gained + only_second
+        missing = max(0, b.missed - a.missed) if pixels else only_first
         made_up = max(0, b.false - a.false)
-        if only_first + made_up > 0:
-            worse.append(Worse(a.name, only_first, made_up))
+        if missing + made_up > 0:
+            worse.append(Worse(a.name, missing, made_up))
     return Comparison(
         first=first.name,
         second=second.name,
@@ -151,6 +160,7 @@ def compare(first: Told, second: Told) -> Comparison:
         rows=tuple(_rows(first, second)),
         worse=tuple(sorted(worse, key=lambda one: (-one.lost, -one.made_up, one.name))),
         frames=len(pairs),
+        unit="pixels" if pixels else "objects",
     )
 
 
@@ -179,6 +189,8 @@ def _drawn(told: Told, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     if told.document["task"] == "classification":
         right = np.array([frame.right for frame in told.frames], np.float64)
         return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
+    if told.document["task"] == SEGMENTATION:
+        return mean_iou(areas_in(told.frames, told.document["judged"]), weights)
     matches = [_matches(told.frames, label) for label in told.document["judged"]]
     return mean_ap(matches, weights, AP50)
 
@@ -209,7 +221,8 @@ def _rows(first: Told, second: Told) -> list[Pair]:
     for table in ("by_class", "by_condition"):
         other = {row["name"]: row for row in second.document[table]}
         for row in first.document[table]:
-            name = next((key for key in (first.document["score"], "F1") if key in row), None)
+            keys = (first.document["score"], OF_CLASS, "F1")
+            name = next((key for key in keys if key in row), None)
             if name is not None and row["name"] in other:
                 values = row[name]["value"], other[row["name"]][name]["value"]
                 rows.append(_pair(f"{row['name']}: {name}", *values, interval=None))

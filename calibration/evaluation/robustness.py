@@ -18,10 +18,12 @@ from calibration.evaluation.answers import Answer, Reading
 from calibration.evaluation.data import Chosen
 from calibration.evaluation.detection import AP50, detected, mean_ap
 from calibration.evaluation.grouping import Groups
+from calibration.evaluation.segmentation import areas_of, mean_iou
 from calibration.evaluation.values import Fall
 from calibration.intervals import percentile_95, resamples
 from edge.contract.classify import HeadSpec
 from edge.contract.perception import BgrImage
+from edge.contract.segment import MaskSpec
 from firmware_bridge.errors import UsageError
 
 
@@ -70,7 +72,7 @@ def _listed(text: str) -> list[str]:
 def scores(
     reading: Reading, labels: Sequence[str], *, chosen: Chosen, answers: Sequence[Answer]
 ) -> NDArray[np.float64]:
-    """AP50, or accuracy: the figure that stands for the whole, as the tables have it.
+    """AP50, accuracy or mean IoU: the figure that stands for the whole, as the tables have it.
 
     (1 + REPLICATES,): over all frames, then over resamples of whole groups, the same ones for
     every set of answers to the same frames. NaN where it cannot be told.
@@ -80,6 +82,8 @@ def scores(
     if isinstance(main, HeadSpec):
         right = np.array([answer.said == answer.label for answer in answers], np.float64)
         return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
+    if isinstance(main, MaskSpec):
+        return mean_iou(areas_of(answers, chosen.naming.judged), weights)
     seen = detected(answers, labels, chosen.naming.judged, score_min=main.score_threshold)
     return mean_ap(seen.matches, weights, AP50)
 

@@ -22,7 +22,8 @@ def show(console: Console, evaluation: Evaluation) -> None:
         markup=False,
     )
     for word, count in chosen.left_out.items():
-        console.print(f"  left out: {word} ({count}), the model has no such label", markup=False)
+        often = f" ({count})" if count else ""
+        console.print(f"  left out: {word}{often}, the model has no such label", markup=False)
     if chosen.unlabelled:
         console.print(f"  left out: {chosen.unlabelled} records without labels")
     if tables.faults:

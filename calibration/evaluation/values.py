@@ -25,7 +25,7 @@ class Row:
 
     Attributes:
         frames: how many were looked at.
-        count: of objects, or of classified pictures.
+        count: of objects, of classified pictures, or of pixels.
         figures: by name, in the order they are shown.
     """
 
@@ -54,6 +54,11 @@ class FrameRow:
         objects: of each true object in order: row of its label, and 1 where it was found.
         detections: of each detection with a judged label: row of the label, score, and 1 where
             COCO's matching at overlap 0.5 calls it right.
+        pixels: of a segmentation network, of each judged label that is there or was said: its row,
+            and pixels that are both, are of it, were called so.
+
+    Of such a network `right` and `missed` count pixels, and `objects` are the labels that are
+    there, found where their IoU in this frame is at least 0.5.
     """
 
     name: str
@@ -64,6 +69,7 @@ class FrameRow:
     objects: tuple[tuple[int, int], ...]
     detections: tuple[tuple[int, float, int], ...]
     fault: str
+    pixels: tuple[tuple[int, int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,12 @@ def plain_row(row: Row) -> dict[str, Any]:
     }
 
 
+def _plain_frame(frame: FrameRow) -> dict[str, Any]:
+    """A frame as JSON has it; "pixels" only where there are any."""
+    values = asdict(frame)
+    return values if frame.pixels else {k: v for k, v in values.items() if k != "pixels"}
+
+
 def plain_tables(tables: Tables) -> dict[str, Any]:
     """Tables as JSON has them, frames last."""
     head = tables.condition_head
@@ -143,5 +155,5 @@ def plain_tables(tables: Tables) -> dict[str, Any]:
         "folds": {name: asdict(one) for name, one in tables.folds.items()},
         "robustness": [asdict(one) for one in tables.robustness],
         "faults": tables.faults,
-        "frames": [asdict(frame) for frame in tables.frames],
+        "frames": [_plain_frame(frame) for frame in tables.frames],
     }

@@ -19,6 +19,8 @@ from calibration.dataset.descriptors import shrunk
 from calibration.evaluation.answers import Answer
 from calibration.evaluation.detection import IOU_MIN
 from calibration.evaluation.evaluate import Evaluation, in_order
+from calibration.evaluation.examples import Picture
+from calibration.evaluation.overlays import colour_words, overlay, small_mask
 from calibration.evaluation.values import FrameRow
 from calibration.metrics import matched
 from edge.contract.perception import BgrImage, Detections
@@ -49,11 +51,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Column:
-    """One picture of a frame: the truth, or what a network says."""
+    """One picture of a frame: the truth, or what a network says; `overlay` is a PNG in base64."""
 
     title: str
     words: str
     marks: tuple[Mark, ...]
+    overlay: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,17 @@ def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Answer]]
     chosen, model = evaluations[0].chosen, evaluations[0].mission.model
     first, score_min = seen[0].answers, model.decode.score_threshold
     numbers = worst(seen)
-    images = {one.name: one.image for one in chosen.source.only(numbers).pictures()}
+    pictures = {one.name: one for one in chosen.source.only(numbers).pictures()}
     sheets = []
     for row in numbers:
-        image = images[first[row].name]
+        picture = pictures[first[row].name]
+        if picture.mask is not None:
+            columns = [
+                Column("truth", "", (), overlay(small_mask(picture.mask), len(model.labels)))
+            ]
+            columns += [_covered(one, row, model.labels) for one in seen]
+            sheets.append(_sheet(picture, columns))
+            continue
         columns = [_truth(first[row], model.labels)]
         columns += [
             _said(
@@ -119,8 +129,7 @@ def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Answer]]
             )
             for one in seen
         ]
-        height_px, width_px = image.shape[:2]
-        sheets.append(Sheet(first[row].name, _jpeg(image), width_px, height_px, tuple(columns)))
+        sheets.append(_sheet(picture, columns))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = files("calibration.evaluation").joinpath("worst.html").read_text("utf-8")
     page = environment.from_string(template).render(
@@ -129,9 +138,36 @@ def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Answer]]
         frames=len(first),
         wrong=sum(mistakes > 0 for mistakes in _mistakes(seen)),
         boxes=first[0].truth is not None,
+        key=_key(model.labels, chosen.naming.judged) if first[0].pixels is not None else (),
         score_min=score_min,
     )
     return page.encode()
+
+
+def _sheet(picture: Picture, columns: Sequence[Column]) -> Sheet:
+    height_px, width_px = picture.image.shape[:2]
+    return Sheet(picture.name, _jpeg(picture.image), width_px, height_px, tuple(columns))
+
+
+def _key(labels: Sequence[str], judged: Sequence[int]) -> list[tuple[str, str]]:
+    """Colour and label, of labels that the data set knows."""
+    colours = colour_words(len(labels))
+    return [(colours[row], labels[row]) for row in judged]
+
+
+def _covered(one: Seen, row: int, labels: Sequence[str]) -> Column:
+    """What a segmentation network says of a frame, and what it takes most pixels wrongly for."""
+    answer, frame = one.answers[row], one.rows[row]
+    assert answer.pixels is not None
+    pixels = max(frame.right + frame.missed, 1)
+    words = f"{100 * frame.missed / pixels:.1f} % of {pixels} pixels wrong"
+    wrong = answer.pixels.copy()
+    np.fill_diagonal(wrong, 0)
+    if wrong.any():
+        true, said = divmod(int(wrong.argmax()), wrong.shape[1])
+        taken = labels[said] if said < len(labels) else "none of them"
+        words += f", most {labels[true]} taken for {taken} ({wrong[true, said]})"
+    return Column(one.title, answer.fault or words, (), overlay(answer.shown, len(labels)))
 
 
 def _mistakes(seen: Sequence[Seen]) -> list[int]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from edge.contract.plain import Mistake, Raw, classifies, number, rows, section
+from edge.contract.plain import Mistake, Raw, classifies, number, rows, section, segments
 from edge.contract.policy_checks import POLICY_CHECKS
+from edge.contract.segment import MOST_LABELS
 
 STAGES = ("grab", "preprocess", "infer", "decode", "track", "decide", "send")
 """Names of the stages everywhere: budgets, histograms, tables."""
@@ -49,31 +50,45 @@ def _conditions_differ(raw: Raw) -> Iterator[Mistake]:
 
 
 def _decoder_complete(raw: Raw) -> Iterator[Mistake]:
-    """Detectors have cells and overlaps, classifiers have neither."""
+    """Detectors have cells and overlaps, segmentation networks cells, classifiers neither."""
     decode = section(raw, "model", "decode")
     kind = decode.get("kind")
     for key, there in (
         ("strides", bool(rows(decode.get("strides")))),
         ("iou_threshold", decode.get("iou_threshold") is not None),
     ):
-        if kind in ("yolox", "roadnet", "fastestdet") and not there and not decode.get(key):
+        wanted = kind in ("yolox", "roadnet", "fastestdet")
+        wanted |= kind == "segment" and key == "strides"
+        if wanted and not there and not decode.get(key):
             yield f"model.decode.{key}", f"missing: decoder '{kind}' needs it"
-        if kind == "classify" and there:
-            yield f"model.decode.{key}", "goes with a detector, not with kind = 'classify'"
+        if kind in ("classify", "segment") and there and not wanted:
+            yield f"model.decode.{key}", f"goes with a detector, not with kind = '{kind}'"
 
 
 def _one_level(raw: Raw) -> Iterator[Mistake]:
     decode = section(raw, "model", "decode")
     strides = rows(decode.get("strides"))
-    if decode.get("kind") == "fastestdet" and len(strides) > 1:
-        yield "model.decode.strides", f"'fastestdet' has one output level, found {len(strides)}"
+    kind = decode.get("kind")
+    if kind in ("fastestdet", "segment") and len(strides) > 1:
+        yield "model.decode.strides", f"'{kind}' has one output level, found {len(strides)}"
+
+
+def _masks_can_be_told(raw: Raw) -> Iterator[Mistake]:
+    model = section(raw, "model")
+    labels, output = rows(model.get("labels")), section(model, "decode").get("output")
+    if segments(raw) and labels and not 2 <= len(labels) <= MOST_LABELS:
+        yield "model.labels", f"a segmentation network has 2 to {MOST_LABELS}, found {len(labels)}"
+    if output is not None and not segments(raw):
+        yield "model.decode.output", "goes with kind = 'segment'"
+    elif output is not None and model.get("condition") is not None:
+        yield "model.decode.output", "with [model.condition] the outputs are main and condition"
 
 
 def _thresholds_say_something(raw: Raw) -> Iterator[Mistake]:
     """The highest of n shares is never below 1/n, so that a lower threshold never says unknown."""
     model = section(raw, "model")
     heads = [("model.condition", section(model, "condition"), section(model, "condition"))]
-    if classifies(raw):
+    if classifies(raw) or segments(raw):
         heads.append(("model.decode", section(model, "decode"), model))
     for key, head, labelled in heads:
         labels, threshold = rows(labelled.get("labels")), number(head.get("score_threshold"))
@@ -204,6 +219,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _conditions_differ,
     _decoder_complete,
     _one_level,
+    _masks_can_be_told,
     _thresholds_say_something,
     _input_fits_strides,
     _std_divides,

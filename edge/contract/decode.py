@@ -19,12 +19,13 @@ from edge.contract.boxes import Boxes, suppress
 from edge.contract.classify import HeadSpec, classify
 from edge.contract.perception import Classified, Detections, Known, Perception, Unknown
 from edge.contract.preprocess import Placement
+from edge.contract.segment import MaskSpec, inside_frame, label_map, mask_shape
 
 Floats = NDArray[np.float32]
 
 
-DETECTIONS, CLASSES, CONDITION = "detections", "classes", "condition"
-"""Names of a network's outputs: the main one is either of the first two, the second head the
+DETECTIONS, CLASSES, MASK, CONDITION = "detections", "classes", "mask", "condition"
+"""Names of a network's outputs: the main one is one of the first three, the second head the
 last. Converted networks carry them; the order is always main, condition."""
 
 
@@ -54,11 +55,11 @@ class NetworkSpec:
     """What a network puts out, and how each output is read.
 
     Attributes:
-        main: a detector's output, or a classifier's logits.
+        main: a detector's output, a classifier's logits, or those of each pixel.
         condition: logits of the second head, where there is one.
     """
 
-    main: DecodeSpec | HeadSpec
+    main: DecodeSpec | HeadSpec | MaskSpec
     condition: HeadSpec | None
 
 
@@ -161,6 +162,8 @@ def output_shapes(spec: NetworkSpec, width_px: int, height_px: int) -> dict[str,
     shapes: dict[str, tuple[int, ...]] = {}
     if isinstance(spec.main, HeadSpec):
         shapes[CLASSES] = (1, len(spec.main.labels))
+    elif isinstance(spec.main, MaskSpec):
+        shapes[MASK] = mask_shape(spec.main, width_px, height_px)
     else:
         shapes[DETECTIONS] = output_shape(spec.main, width_px, height_px)
     if spec.condition is not None:
@@ -208,7 +211,8 @@ def perceive(
     frame_size: tuple[int, int],
 ) -> Perception:
     """Raw outputs, main and condition, to what is known in frame pixels; Unknown when any of them
-    cannot be right, or a classifier's picture is out of distribution.
+    cannot be right, or the picture of a classifier or a segmentation network is out of
+    distribution.
 
     Sizes are (width_px, height_px).
     """
@@ -226,6 +230,18 @@ def perceive(
                 limit = spec.main.score_threshold
                 return Unknown(f"out of distribution: no label reaches a score of {limit:g}")
             return Known(Detections.empty(), (said, *scene))
+        if isinstance(spec.main, MaskSpec):
+            areas = label_map(
+                outputs[0],
+                spec.main,
+                placement=placement,
+                input_size=input_size,
+                frame_size=frame_size,
+            )
+            limit = spec.main.score_threshold
+            if not (areas.shares[inside_frame(areas)] >= limit).any():
+                return Unknown(f"out of distribution: no pixel reaches a score of {limit:g}")
+            return Known(Detections.empty(), scene, areas)
         boxes, scores, labels = decode(outputs[0], spec.main, *input_size)
     except ValueError as error:
         return Unknown(str(error))

@@ -18,7 +18,11 @@ def contract_digest(mission: Mission) -> str:
         {
             "input": model.input.model_dump(include={"width_px", "height_px"}),
             "preprocess": model.preprocess.model_dump(),
-            "decode": {"kind": model.decode.kind, "strides": list(model.decode.strides)},
+            "decode": {
+                "kind": model.decode.kind,
+                "strides": list(model.decode.strides),
+                **({} if model.decode.output is None else {"output": model.decode.output}),
+            },
             "labels": list(model.labels),
             "condition": None if condition is None else list(condition.labels),
         }

@@ -1,8 +1,8 @@
 """The values that flow from the camera to a decision.
 
 An empty `Detections` inside `Known` means that the road was looked at and is clear (a classifier
-looks for no objects, and no rule may ask it for any); whatever could not be looked at is `Unknown`,
-and Unknown is never clear. Holds values only, never computes.
+and a segmentation network look for no objects, and no rule may ask them for any); whatever could
+not be looked at is `Unknown`, and Unknown is never clear. Holds values only, never computes.
 """
 
 from __future__ import annotations
@@ -76,15 +76,37 @@ class Classified:
 
 
 @dataclass(frozen=True)
+class LabelMap:
+    """What a segmentation network says of each part of a frame, in cells of its output.
+
+    Attributes:
+        labels: (h, w) uint8, row of the likeliest label in the mission's labels.
+        shares: (h, w) float32, its softmax share, 0..1.
+        x_px: (w,) float32, ascending: where the middles of the columns lie in the frame. Cells
+            beyond the frame are the padding of the network's input.
+        y_px: (h,) float32, the same of the rows.
+        frame_size: width and height of the frame in pixels.
+    """
+
+    labels: NDArray[np.uint8]
+    shares: NDArray[np.float32]
+    x_px: NDArray[np.float32]
+    y_px: NDArray[np.float32]
+    frame_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Known:
     """The frame was perceived.
 
     `scene` holds what each classification head says of the frame; a head that cannot tell leaves
-    the frame known, since a road whose surface is not known was still looked at.
+    the frame known, since a road whose surface is not known was still looked at. `areas` is there
+    where the network is a segmentation network.
     """
 
     detections: Detections
     scene: tuple[Classified, ...] = ()
+    areas: LabelMap | None = None
 
 
 @dataclass(frozen=True)

@@ -35,3 +35,8 @@ def rows(value: object) -> list[Any]:
 def classifies(raw: Raw) -> bool:
     """Whether the main output is a classifier's."""
     return section(raw, "model", "decode").get("kind") == "classify"
+
+
+def segments(raw: Raw) -> bool:
+    """Whether the main output is of each pixel."""
+    return section(raw, "model", "decode").get("kind") == "segment"

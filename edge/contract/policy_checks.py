@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from edge.contract.plain import Mistake, Raw, classifies, number, rows, section
+from edge.contract.plain import Mistake, Raw, classifies, number, rows, section, segments
 from firmware_bridge.codec import Action
 
 STOPS = (Action.COMFORT_STOP, Action.EMERGENCY_STOP)
@@ -55,7 +55,7 @@ def _first(names: list[Any]) -> str:
 
 
 def _rules_look_for_one_thing(raw: Raw) -> Iterator[Mistake]:
-    """Objects or a scene; where and how many goes with objects."""
+    """Objects (or areas) or a scene; where and how many goes with objects."""
     for row, rule in _rules(raw):
         if not isinstance(rule.get("when"), Mapping):
             continue
@@ -69,8 +69,31 @@ def _rules_look_for_one_thing(raw: Raw) -> Iterator[Mistake]:
                 yield f"{key}.{name}", "goes with label: a scene is the whole frame"
 
 
-OF_OBJECTS = {"zone": None, "height_min": 0.0, "count": 1, "time_to_contact_max_s": None}
-"""Keys of `when` that only objects have, with the value that asks for nothing."""
+def _rules_measure_what_is_there(raw: Raw) -> Iterator[Mistake]:
+    """A segmentation network tells areas and no objects, a detector objects and no areas."""
+    for row, rule in _rules(raw):
+        when, key = section(rule, "when"), f"policy.rules[{row}].when"
+        if when.get("label") is None or classifies(raw):
+            continue
+        if not segments(raw):
+            if when.get("share_min") is not None:
+                yield f"{key}.share_min", "goes with decode.kind = 'segment': this one has objects"
+            continue
+        if when.get("share_min") is None:
+            yield f"{key}.share_min", "missing: of a segmentation network rules ask for areas"
+        for name in ("height_min", "count", "time_to_contact_max_s"):
+            if when.get(name, OF_OBJECTS[name]) != OF_OBJECTS[name]:
+                yield f"{key}.{name}", "a segmentation network finds no objects: ask for share_min"
+
+
+OF_OBJECTS = {
+    "zone": None,
+    "height_min": 0.0,
+    "count": 1,
+    "time_to_contact_max_s": None,
+    "share_min": None,
+}
+"""Keys of `when` that only objects and areas have, with the value that asks for nothing."""
 
 
 def _rules_have_their_numbers(raw: Raw) -> Iterator[Mistake]:
@@ -107,6 +130,7 @@ POLICY_CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _rules_are_distinct,
     _rules_name_known_things,
     _rules_look_for_one_thing,
+    _rules_measure_what_is_there,
     _rules_have_their_numbers,
     _fallbacks_in_order,
 )

@@ -13,6 +13,7 @@ from typing import Any
 
 from edge.contract.perception import Unknown
 from edge.contract.sections.policy import Policy
+from edge.runtime.areas import AreaLog
 from edge.runtime.capture import CameraState
 from edge.runtime.events import RunEvent
 from edge.runtime.faults import FaultLog
@@ -87,6 +88,7 @@ class Chronicle:
         self.effective: deque[Effective] = deque(maxlen=_KEPT)
         self.tracks: dict[int, TrackSpan] = {}
         self.scenes = SceneLog()
+        self.areas = AreaLog(labels)
         self.commands: Counter[Action] = Counter()
         self.inferred = 0
         self.unknown = 0
@@ -124,6 +126,7 @@ class Chronicle:
         self._unknown = reason
         at = self._stamp(frame.captured_ns)
         if not isinstance(perception, Unknown):
+            self.areas.take(perception.areas)
             for said in self.scenes.take(perception.scene):
                 text = f"{said.head} {said.label} ({said.score:.2f})"
                 self._say("scene", at, text, head=said.head, label=said.label, score=said.score)

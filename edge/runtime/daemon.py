@@ -193,6 +193,7 @@ class _Run:
             modes=tuple(self._chronicle.modes),
             tracks=tuple(self._chronicle.tracks.values()),
             scenes=self._chronicle.scenes.to_json(),
+            areas=self._chronicle.areas.to_json(),
             faults=self._faults.faults,
             recording=recording,
             housekeeping=Housekeeping(collector.collections, round(collector.longest_ms, 3)),

@@ -1,4 +1,4 @@
-"""Draws one turn of the loop onto its frame: zones, tracks, what is commanded, what the
+"""Draws one turn of the loop onto its frame: areas, zones, tracks, what is commanded, what the
 microcontroller applies, latency against budget.
 
 Pictures only; opens and writes nothing.
@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from edge.contract.label_colors import label_colors
 from edge.contract.mission import Mission
-from edge.contract.perception import BgrImage, Classified, Known, Unknown
+from edge.contract.perception import BgrImage, Classified, Known, LabelMap, Unknown
 from edge.contract.sections.policy import Rule
+from edge.contract.segment import in_frame
 from edge.runtime.loop import Turn
 from edge.runtime.matching import matching
 from edge.runtime.sources import quiet_opencv
@@ -61,6 +63,7 @@ class Painter:
     def __init__(self, mission: Mission) -> None:
         self._cv2: Any = quiet_opencv()
         self._mission = mission
+        self._colors = label_colors(len(mission.model.labels))
 
     def draw(self, turn: Turn) -> BgrImage:
         """A new picture (H, W, 3) uint8 of the turn's frame; `turn.result` must be there.
@@ -68,7 +71,9 @@ class Painter:
         Small frames are enlarged by a whole factor to LEGIBLE_PX at least: text must be legible.
         """
         assert turn.result is not None
-        frame = turn.result.frame.image
+        frame, perception = turn.result.frame.image, turn.result.perception
+        if isinstance(perception, Known) and perception.areas is not None:
+            frame = self._areas(frame, perception.areas)
         factor = max(1, math.ceil(LEGIBLE_PX / frame.shape[1]))
         image = np.repeat(np.repeat(frame, factor, axis=0), factor, axis=1)
         unit = max(0.6, image.shape[0] / 720.0)
@@ -79,7 +84,6 @@ class Painter:
             if track.missed_frames == 0:
                 self._track(image, track, struck.get(track.id), unit, factor)
         self._top_bar(image, turn, unit)
-        perception = turn.result.perception
         if isinstance(perception, Known):
             self._scene(image, perception.scene, unit)
         self._bottom_bar(image, turn, unit)
@@ -102,6 +106,11 @@ class Painter:
             ):
                 found[track.id] = rule
         return found
+
+    def _areas(self, image: BgrImage, areas: LabelMap) -> BgrImage:
+        """The frame with every label's colour over it."""
+        tinted = self._cv2.addWeighted(self._colors[in_frame(areas)], 0.4, image, 0.6, 0.0)
+        return np.asarray(tinted, np.uint8)
 
     def _zones(self, image: BgrImage, active: set[str], unit: float) -> None:
         height, width = image.shape[:2]

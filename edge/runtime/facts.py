@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.contract.perception import Classified
+from edge.contract.perception import Classified, LabelMap
 from edge.runtime.tracker import Track
 from firmware_bridge.codec import Action, Perception, Reason, SafetyCommand
 
@@ -16,7 +16,8 @@ from firmware_bridge.codec import Action, Perception, Reason, SafetyCommand
 class Seen:
     """One perceived result that is new in this turn.
 
-    `known` False: the frame could not be perceived; `tracks` and `scene` are empty.
+    `known` False: the frame could not be perceived; `tracks` and `scene` are empty, `areas` is None
+    as it is of a network that tells none.
     `frame_size` is (width_px, height_px).
     """
 
@@ -25,6 +26,7 @@ class Seen:
     tracks: tuple[Track, ...]
     frame_size: tuple[int, int]
     scene: tuple[Classified, ...] = ()
+    areas: LabelMap | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -253,6 +253,7 @@ def _seen(result: Result) -> Seen:
         tracks=result.tracks,
         frame_size=(width, height),
         scene=() if known is None else known.scene,
+        areas=None if known is None else known.areas,
     )
 
 

@@ -1,5 +1,5 @@
-"""Whether a rule's `when` holds for one frame: objects by their tracks, or what the whole frame is
-like.
+"""Whether a rule's `when` holds for one frame: objects by their tracks, areas by the label map, or
+what the whole frame is like.
 
 Pure; confirming over frames is in rule_state.py. Never takes what is not known for a "no".
 """
@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from edge.contract.decode import CLASSES, CONDITION
-from edge.contract.perception import Classified
+from edge.contract.perception import Classified, LabelMap
 from edge.contract.sections.policy import When
+from edge.runtime.areas import WHOLE, cover_of
 from edge.runtime.facts import Seen
 from edge.runtime.tracker import Track
 from edge.runtime.zones import Polygon, inside, standing_point
@@ -22,10 +23,13 @@ def matches(
 ) -> bool | None:
     """Whether a perceived frame holds what the rule looks for; None: the frame does not tell.
 
-    A scene that is not known matches nothing, and is no sign that the scene is gone either.
+    A scene that is not known matches nothing, and is no sign that the scene is gone either. Nor is
+    an area that would be large enough if all that is not sure were of the label.
     """
     if when.scene is not None:
         return _scene_matches(when, seen.scene, labels=labels)
+    if when.share_min is not None:
+        return _area_matches(when, seen.areas, when.share_min, labels=labels, zones=zones)
     found = matching(when, seen.tracks, labels=labels, zones=zones, frame_size=seen.frame_size)
     return len(found) >= when.count
 
@@ -39,6 +43,27 @@ def _scene_matches(
     if said is None or said.label is None:
         return None
     return said.label == when.scene and said.score >= when.confidence
+
+
+def _area_matches(
+    when: When,
+    areas: LabelMap | None,
+    share_min: float,
+    *,
+    labels: Sequence[str],
+    zones: Mapping[str, Polygon],
+) -> bool | None:
+    if areas is None or when.label is None:
+        return None
+    cover = cover_of(
+        areas,
+        labels.index(when.label),
+        confidence=when.confidence,
+        zone=WHOLE if when.zone is None else zones[when.zone],
+    )
+    if cover.sure >= share_min:
+        return True
+    return None if cover.sure + cover.unsure >= share_min else False
 
 
 def matching(

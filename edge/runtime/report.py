@@ -77,6 +77,7 @@ class RunReport:
     modes: tuple[tuple[Stamp, Mode], ...]
     tracks: tuple[TrackSpan, ...]
     scenes: Mapping[str, Mapping[str, int]]
+    areas: Mapping[str, Mapping[str, float]]
     faults: tuple[Fault, ...]
     recording: Recording | None
     housekeeping: Housekeeping
@@ -120,6 +121,7 @@ class RunReport:
             "timeline": [episode.to_json() for episode in self.timeline],
             "modes": [{**at.to_json(), "mode": mode.name} for at, mode in self.modes],
             "scenes": {head: dict(frames) for head, frames in self.scenes.items()},
+            "areas": {label: dict(shares) for label, shares in self.areas.items()},
             "tracks": [
                 {
                     "id": track.id,

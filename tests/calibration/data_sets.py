@@ -150,6 +150,21 @@ def video(root: Path) -> Path:
     return root
 
 
+def masks(root: Path) -> Path:
+    for number in range(3):
+        put(root / "images" / "train" / f"{number}.png", number)
+        put_mask(root / "masks" / "train" / f"{number}.png", [0, 1, 255])
+    (root / "class_names.csv").write_text("id,name\n0,road\n1,sky\n")
+    return root
+
+
+def put_mask(path: Path, ids: list[int], *, width_px: int = 64, height_px: int = 48) -> None:
+    """A grey PNG with these ids in stripes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stripes = np.array(ids, np.uint8)[np.arange(width_px) * len(ids) // width_px]
+    assert cv2.imwrite(str(path), np.tile(stripes, (height_px, 1)))
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "folder": folder,
     "coco": coco,
@@ -157,6 +172,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "bdd100k": bdd100k,
     "gtsrb": gtsrb,
     "yolo": yolo,
+    "masks": masks,
     "npz": npz,
     "video": video,
 }

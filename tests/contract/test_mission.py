@@ -63,7 +63,7 @@ def test_five_mistakes_are_listed_at_once(tmp_path: Path) -> None:
     )
     found = mistakes(path)
     assert found["budget.infer_ms"].endswith("found -3")
-    assert "'yolox', 'roadnet', 'fastestdet' or 'classify'" in found["model.decode.kind"]
+    assert "'fastestdet', 'classify' or 'segment'" in found["model.decode.kind"]
     assert found["camera.fps"] == "missing"
     assert "did you mean 'fps'" in found["camera.fsp"]
     assert "'road'" in found["policy.rules[0].when.zone"]
@@ -132,6 +132,16 @@ CROSS = {
         ('factory = "converters.zoo:roadnet"\nweights = "weights.pt"', 'file = "a.onnx"'),
         "train",
         "model.factory",
+    ),
+    "head": (
+        ("max_detections = 100", 'output = "ground"'),
+        "model.decode.output",
+        "goes with kind = 'segment'",
+    ),
+    "areas": (
+        ("height_min = 0.05", "share_min = 0.05"),
+        "policy.rules[0].when.share_min",
+        "goes with decode.kind = 'segment'",
     ),
     "draw": (('draw = "shuffled"', 'draw = "balanced"'), "train.draw", "count twice"),
     "split": (('kind = "scenes"', 'kind = "scenes"\nsplit = "s.json"'), "data.split", "lock"),
@@ -243,6 +253,40 @@ def test_a_classifier_has_no_strides_and_finds_no_objects(tmp_path: Path) -> Non
     assert "with a detector" in found["model.decode.strides"]
     assert "with a detector" in found["model.decode.iou_threshold"]
     assert "ask for scene" in found["policy.rules[0].when.label"]
+
+
+SEGMENTER = (
+    *CLASSIFIER[:1],
+    'kind = "segment"\nstrides = [8]\nscore_threshold = 0.5\n',
+)
+
+
+def test_a_segmentation_network_has_one_stride_and_its_rules_ask_for_areas(tmp_path: Path) -> None:
+    found = mistakes(written(tmp_path, SEGMENTER))
+    assert "rules ask for areas" in found["policy.rules[0].when.share_min"]
+    assert "finds no objects" in found["policy.rules[0].when.height_min"]
+    found = mistakes(
+        written(tmp_path, SEGMENTER),
+        "model.decode.strides=[8,16]",
+        "model.decode.iou_threshold=0.5",
+        "model.decode.score_threshold=0.2",
+    )
+    assert "one output level" in found["model.decode.strides"]
+    assert "with a detector" in found["model.decode.iou_threshold"]
+    assert "never says unknown" in found["model.decode.score_threshold"]
+    assert (
+        "needs it"
+        in mistakes(written(tmp_path, SEGMENTER), "model.decode.strides=[]")["model.decode.strides"]
+    )
+    asked = '{ label = "pedestrian", confidence = 0.6, zone = "corridor", share_min = 0.05 }'
+    path = written(
+        tmp_path,
+        SEGMENTER,
+        ('{ label = "pedestrian", confidence = 0.6, zone = "corridor", height_min = 0.05 }', asked),
+        ('{ label = "vehicle", confidence = 0.5, zone = "corridor", height_min = 0.15 }', asked),
+        ('zone = "corridor", height_min = 0.15, time_to_contact_max_s = 2.5', "share_min = 0.1"),
+    )
+    assert load_mission(path, ["model.decode.output=ground"]).model.decode.output == "ground"
 
 
 def test_where_and_how_many_goes_with_objects(tmp_path: Path) -> None:

@@ -52,6 +52,15 @@ CLASSIFIER = {
 }
 
 
+SEGMENTER = {
+    "labels": ("road", "person"),
+    "decode": {"kind": "segment", "strides": (16,), "score_threshold": 0.7},
+}
+AREAS = {
+    "rules": [{**WET_ROAD, "when": {"label": "person", "confidence": 0.8, "share_min": 0.1}}],
+}
+
+
 def with_condition(root: Path, **sections: Any) -> Mission:
     return tiny_mission(root, **{"model": {"condition": CONDITION}, **SLOW, **sections})
 
@@ -215,13 +224,14 @@ def any_outputs(draw: st.DrawFn, shapes: Sequence[tuple[int, ...]]) -> list[np.n
     return outputs
 
 
-@pytest.mark.parametrize("kind", ["detector", "two heads", "classifier"])
+@pytest.mark.parametrize("kind", ["detector", "two heads", "classifier", "segmenter"])
 def test_no_output_however_broken_leads_to_a_release(root: Path, kind: str) -> None:
     """At standstill, with the stop of the start: only a frame that was truly perceived releases."""
     mission = {
         "detector": lambda: tiny_mission(root),
         "two heads": lambda: with_condition(root),
         "classifier": lambda: tiny_mission(root, model=CLASSIFIER, **SLOW),
+        "segmenter": lambda: tiny_mission(root, model=SEGMENTER, **{**SLOW, "policy": AREAS}),
     }[kind]()
     spec = mission.model.network_spec
     shapes = list(output_shapes(spec, SIDE, SIDE).values())

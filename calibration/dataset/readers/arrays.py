@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from calibration.dataset.places import Place
 from calibration.dataset.readers.gathering import Gathering, split_of, wrong_schema
-from calibration.dataset.readers.tables import BESIDE, rows_of
+from calibration.dataset.readers.tables import BESIDE, class_names
 from calibration.dataset.records import Entry, Reading
 from edge.contract.perception import BgrImage
 
@@ -161,13 +161,10 @@ def _one_a_row(archive: zipfile.ZipFile, key: str, count: int) -> NDArray[Any]:
 
 
 def _class_names(place: Place, gathering: Gathering) -> dict[str, str]:
-    """Number -> name, from class_names.csv where there is one: number first, name second."""
-    found = {}
+    """Number -> name, from class_names.csv where there is one."""
+    found: dict[str, str] = {}
     for name in place.with_suffix(".csv"):
         if posixpath.basename(name).lower() in BESIDE:
             gathering.label_file(name)
-            for _, row in rows_of(place, name):
-                number, title = (*list(row.values()), "", "")[:2]
-                if number.strip() and title.strip():
-                    found[number.strip()] = title.strip()
+            found |= class_names(place, name)
     return found

@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from calibration.dataset.places import Place
-from calibration.dataset.readers import arrays, bdd100k, coco, gtsrb, tables, videos, voc, yolo
+from calibration.dataset.readers import (
+    arrays,
+    bdd100k,
+    coco,
+    gtsrb,
+    masks,
+    tables,
+    videos,
+    voc,
+    yolo,
+)
 from calibration.dataset.records import Reading
 from firmware_bridge.errors import UsageError
 
@@ -30,6 +40,7 @@ READERS: dict[str, Reader] = {
     "bdd100k": Reader("BDD100K (JSON)", bdd100k.recognises, _rateless(bdd100k.read)),
     "gtsrb": Reader("GTSRB (CSV)", gtsrb.recognises, _rateless(gtsrb.read)),
     "yolo": Reader("YOLO text", yolo.recognises, _rateless(yolo.read)),
+    "masks": Reader("pictures with PNG masks", masks.recognises, _rateless(masks.read)),
     "npz": Reader("numpy archives", arrays.recognises, _rateless(arrays.read)),
     "video": Reader("videos at a frame rate", videos.recognises, videos.read_at),
     "folder": Reader(

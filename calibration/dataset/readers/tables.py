@@ -70,6 +70,16 @@ def rows_of(place: Place, name: str) -> Iterator[tuple[int, dict[str, str]]]:
         ) from error
 
 
+def class_names(place: Place, name: str) -> dict[str, str]:
+    """Number -> name from a table of classes: number first, name second. Raises as `rows_of`."""
+    found = {}
+    for _, row in rows_of(place, name):
+        number, title = (*list(row.values()), "", "")[:2]
+        if number.strip() and title.strip():
+            found[number.strip()] = title.strip()
+    return found
+
+
 def _gather(gathering: Gathering, name: str) -> None:
     rows = list(rows_of(gathering.place, name))
     columns = list(rows[0][1]) if rows else []

@@ -1,7 +1,7 @@
 """`[model]`: where the network comes from, what it is fed and how its outputs are read.
 
 The schema and its plain form for the device; the decoding is in `edge/contract/decode.py` and
-`classify.py`, the preprocess in `preprocess.py`.
+`classify.py` and `segment.py`, the preprocess in `preprocess.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from edge.contract.classify import HeadSpec
 from edge.contract.decode import DecodeSpec, NetworkSpec
 from edge.contract.preprocess import PreprocessSpec
 from edge.contract.sections.field_types import Factory, Positive, Share, Strict, Text
+from edge.contract.segment import MaskSpec
 
 Triple = tuple[float, float, float]
 
@@ -47,10 +48,15 @@ class Decode(Strict):
 
     "yolox", "roadnet" and "fastestdet" are detectors and need strides (the last exactly one) and
     iou_threshold; "classify" reads logits, takes neither, and a highest softmax share below
-    score_threshold is Unknown.
+    score_threshold is Unknown. "segment" reads logits of each pixel at one stride (1 where the
+    output is as large as the input); a frame in which no pixel reaches score_threshold is Unknown.
+
+    output: of a segmentation network with several outputs, the one that is meant: its name in an
+        ONNX file, its key or its place (from 0) in what a PyTorch network returns.
     """
 
-    kind: Literal["yolox", "roadnet", "fastestdet", "classify"]
+    kind: Literal["yolox", "roadnet", "fastestdet", "classify", "segment"]
+    output: Text | None = None
     strides: tuple[Positive, ...] = ()
     score_threshold: Share
     iou_threshold: Share | None = None
@@ -113,10 +119,13 @@ class Model(Strict):
         condition = None if second is None else HeadSpec(second.labels, second.score_threshold)
         return NetworkSpec(self._main_spec(), condition)
 
-    def _main_spec(self) -> DecodeSpec | HeadSpec:
+    def _main_spec(self) -> DecodeSpec | HeadSpec | MaskSpec:
         given = self.decode
         if given.kind == "classify":
             return HeadSpec(self.labels, given.score_threshold)
+        if given.kind == "segment":
+            (stride,) = given.strides  # the mission's own checks refuse none, and more
+            return MaskSpec(self.labels, stride, given.score_threshold, given.output)
         assert given.iou_threshold is not None  # the mission's own checks refuse a detector without
         return DecodeSpec(
             kind=given.kind,

@@ -16,9 +16,11 @@ ActionName = Literal["NOTIFY", "CAP_SPEED", "SLOW_DOWN", "COMFORT_STOP", "EMERGE
 
 
 class When(Strict):
-    """What a rule looks for in one frame: objects of a `label`, or a `scene`; one of the two.
+    """What a rule looks for in one frame: objects of a `label`, an area of it, or a `scene`.
 
     label: one of a detector's labels; at least `count` tracked objects must match all that follows.
+    Of a segmentation network's: it must cover `share_min` of the zone's area, counting pixels with
+    at least `confidence`.
     scene: a label of the condition head, or of a classifier: what the whole frame is like.
     confidence: least score. zone: a name in `[policy.zones]` that must hold the middle of the box's
     lower edge (where it stands on the road); without one the whole frame. height_min: least box
@@ -33,6 +35,7 @@ class When(Strict):
     height_min: Share = 0.0
     count: Annotated[int, Field(ge=1)] = 1
     time_to_contact_max_s: Annotated[float, Field(gt=0.0, le=10.0)] | None = None
+    share_min: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
 
 
 class Confirm(Strict):

@@ -1,0 +1,113 @@
+"""Pictures with masks: `mask_pairs.py` says which belong together; tables beside them tell
+conditions, groups and parts as for any folder.
+
+Names of ids come from class_names.csv (number, name), from classes.txt (line by line from 0), or
+from Cityscapes' own file names; without any an id stands for itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+
+from calibration.dataset.mask_pairs import TRAIN_IDS, pairs_of
+from calibration.dataset.places import Place
+from calibration.dataset.readers import tables
+from calibration.dataset.readers.gathering import wrong_schema
+from calibration.dataset.records import Entry, Mask, Problem, Reading
+from calibration.segmentation import IGNORED
+
+Names = tuple[tuple[int, str], ...]
+
+TRAINED = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
+    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
+    "bicycle",
+)  # fmt: skip
+"""Cityscapes' ids from 0 in *_labelTrainIds.png."""
+
+EVERY = (
+    "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground",
+    "road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail",
+    "bridge", "tunnel", "pole", "polegroup", "traffic light", "traffic sign", "vegetation",
+    "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan", "trailer", "train",
+    "motorcycle", "bicycle",
+)  # fmt: skip
+"""Cityscapes' ids from 0 in *_labelIds.png. Source: Cordts et al., CVPR 2016 (arXiv:1604.01685)."""
+
+SEQUENCE = re.compile(
+    r"(?P<city>[a-z-]+_\d{6})_\d{6}_leftimg8bit|(?P<drive>\d{4}(tp|r0|e5)|seq05vd)_f?\d+"
+)
+"""File names of Cityscapes and CamVid that tell the drive."""
+
+CLASSES = "classes.txt"
+
+
+def recognises(place: Place) -> bool:
+    """Whether there is a picture with a mask."""
+    return bool(pairs_of(place.pictures).mask_of)
+
+
+def read(place: Place) -> Reading:
+    """Every picture; those without a mask have none."""
+    pairs = pairs_of(place.pictures)
+    if not pairs.mask_of:
+        raise wrong_schema(
+            place,
+            "the folder",
+            expected="pictures, and PNG masks of the same names in a folder such as masks, labels, "
+            "gtFine or trainannot",
+            found=", ".join(place.pictures[:5]) or "no picture",
+        )
+    hidden = pairs.no_pictures
+    files = {name: size for name, size in place.files.items() if name not in hidden}
+    pictures = dataclasses.replace(place, files=files)
+    reading = tables.read(pictures)
+    named, label_files = _names(place)
+    problems = [Problem(name, "is a mask without a picture of its name") for name in pairs.orphans]
+    return dataclasses.replace(
+        reading,
+        entries=tuple(_with_mask(entry, pairs.mask_of, named) for entry in reading.entries),
+        problems=(*reading.problems, *problems),
+        label_files=tuple(sorted({*reading.label_files, *label_files})),
+    )
+
+
+def _with_mask(entry: Entry, mask_of: dict[str, str], named: Names) -> Entry:
+    file = mask_of.get(entry.file)
+    stem = posixpath.splitext(posixpath.basename(entry.file))[0].lower()
+    drive = SEQUENCE.fullmatch(stem)
+    group = entry.group
+    if drive is not None and group == entry.name:
+        group = drive["city"] or drive["drive"]
+    if file is None:
+        return dataclasses.replace(entry, group=group)
+    return dataclasses.replace(entry, group=group, mask=Mask(file, named or _by_file_name(file)))
+
+
+def _by_file_name(file: str) -> Names:
+    stem = posixpath.splitext(posixpath.basename(file))[0].lower()
+    if stem.endswith(TRAIN_IDS):
+        return tuple(enumerate(TRAINED))
+    return tuple(enumerate(EVERY)) if stem.endswith("_labelids") else ()
+
+
+def _names(place: Place) -> tuple[Names, list[str]]:
+    """Names of ids, and the files that they come from."""
+    found: dict[int, str] = {}
+    files = []
+    for name in place.files:
+        base = posixpath.basename(name).lower()
+        if base in tables.BESIDE:
+            files.append(name)
+            found |= {
+                int(number): title
+                for number, title in tables.class_names(place, name).items()
+                if number.isdecimal()
+            }
+        elif base == CLASSES:
+            files.append(name)
+            lines = [line.strip() for line in place.text(name).splitlines()]
+            found |= {number: line for number, line in enumerate(lines) if line}
+    return tuple(sorted((one, word) for one, word in found.items() if one < IGNORED)), files
