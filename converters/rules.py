@@ -91,11 +91,6 @@ def r3_weight_is_constant(graph: Graph, node: NodeProto) -> bool:
     return axes == 2 if node.op_type in ("Gemm", "MatMul") else axes > 2
 
 
-def r4_slots(node: NodeProto) -> tuple[int, ...]:
-    """The slots of a weighted operator that may get a pair: never the bias."""
-    return tuple(slot for slot in range(len(node.input)) if slot != BIAS)
-
-
 def r5_reads(graph: Graph) -> Iterator[Read]:
     """The data input of every weighted operator with a constant weight, in graph order."""
     inside = r5_inside_fusion(graph)

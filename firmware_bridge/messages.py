@@ -71,11 +71,6 @@ class AckResult(enum.IntEnum):
     REFUSED_MISMATCH = 5
     REFUSED_INVALID = 6
 
-    @property
-    def obeyed(self) -> bool:
-        """True when the commanded action itself is in force (perhaps with clipped numbers)."""
-        return self in (AckResult.ACCEPTED, AckResult.CLIPPED)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Hello:

@@ -14,7 +14,7 @@ from importlib.resources import files
 import cv2
 import jinja2
 
-from calibration.dataset.balance import AXES, UNKNOWN, Cell, matrix_of
+from calibration.dataset.balance import AXES, Cell, matrix_of
 from calibration.dataset.checks import CHECKS, Finding
 from calibration.dataset.descriptors import shrunk
 from calibration.dataset.difference import labels_of
@@ -98,10 +98,8 @@ def page_of(data: Examined, found: Sequence[Finding]) -> str:
         parts=Counter(record.split for record in data.records if record.split),
         shown=shown,
         passed=[name for name in CHECKS if name not in {finding.check for finding in found}],
-        checks=CHECKS,
         grids=grids,
         lights=matrix.words["light"],
-        unknown=UNKNOWN,
         said=[axis for axis in AXES if axis in matrix.said],
         labels=labels.most_common(),
         lines=LINES,

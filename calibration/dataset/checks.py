@@ -16,80 +16,62 @@ from calibration.dataset.examined import SEVERITIES, Examined, Said, Severity
 class Check:
     """One row."""
 
-    looks_for: str
     find: Callable[[Examined], Iterator[Said]]
     remedy: str
 
 
 CHECKS: dict[str, Check] = {
     "schema": Check(
-        "labels that cannot be meant",
         checks_labels.schema,
         "correct or remove these labels; add the word to calibration/dataset/conditions.py",
     ),
     "lock": Check(
-        "files that differ from the lock",
         checks_labels.locked,
         "restore the files, or lock the data set again and train again on the new version",
     ),
     "unreadable": Check(
-        "files that are no whole picture",
         checks_pictures.unreadable,
         "copy them again, or remove them with their labels",
     ),
     "size": Check(
-        "sizes that do not fit labels or are too small",
         checks_pictures.size,
         "use the pictures that the labels were made for",
     ),
     "labels": Check(
-        "classes spelled twice, never fitted or never judged",
         checks_labels.label_set,
         "rename or merge the classes; move whole drives so that every part has every class",
     ),
     "boxes": Check(
-        "boxes outside of pictures, inside out, tiny or twice",
         checks_labels.boxes,
         "draw these boxes again, or clip them",
     ),
     "masks": Check(
-        "masks that do not fit their picture, or hold ids that nothing names",
         checks_labels.masks,
         "write them again as 8-bit PNG of ids; name every id in class_names.csv",
     ),
     "duplicates": Check(
-        "the same bytes more than once",
         checks_pictures.duplicates,
         "keep one of each, in one part only",
     ),
     "near duplicates": Check(
-        "pictures that look the same",
         checks_pictures.near_duplicates,
         "keep all of them in one part; take fewer frames of a standing vehicle",
     ),
     "leakage": Check(
-        "drives or tracks in more than one part",
         checks_labels.leakage,
         "split by whole drives: calibration/dataset/folds.py does",
     ),
     "classes": Check(
-        "classes that others outnumber",
         checks_balance.classes,
         "collect more of them, or weight them: calibration/dataset/weights.py",
     ),
     "conditions": Check(
-        "weather, light and roads that are not there",
         checks_balance.conditions,
         "collect drives in these conditions, or say in the mission that it is not meant for them",
     ),
-    "constant": Check(
-        "pictures of one colour", checks_pictures.constant, "remove them: they say nothing"
-    ),
-    "random": Check(
-        "pictures of noise", checks_pictures.random, "remove them: ranges taken on noise are wrong"
-    ),
+    "constant": Check(checks_pictures.constant, "remove them: they say nothing"),
+    "random": Check(checks_pictures.random, "remove them: ranges taken on noise are wrong"),
     "licence": Check(
-        "whether the data may be used",
         checks_labels.licence,
         "find it out, then lock the data set with --licence TEXT",
     ),

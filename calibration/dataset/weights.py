@@ -23,13 +23,6 @@ def class_weights(labels: Sequence[str]) -> dict[str, float]:
     return {label: len(labels) / (len(counted) * count) for label, count in sorted(counted.items())}
 
 
-def draw_probabilities(labels: Sequence[str]) -> NDArray[np.float64]:
-    """(N,) float64, sum 1: drawn with these, every class comes equally often."""
-    weights = class_weights(labels)
-    found = np.array([weights[label] for label in labels], np.float64)
-    return found / max(len(labels), 1)
-
-
 def balanced_draw(
     labels: Sequence[str], count: int, *, seed: int | Sequence[int]
 ) -> NDArray[np.int64]:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 from calibration.sessions import Floats
 from converters.parity import Network, compare
-from firmware_bridge.errors import GateFailed
 
 REFERENCE, FLOAT = "int8.onnx", "float.onnx"
 
@@ -129,20 +128,3 @@ def agreement(
 
 def _badness(value: float) -> float:
     return math.inf if math.isnan(value) else value
-
-
-def demand(found: Sequence[Agreement]) -> None:
-    """Refuses lowerings that do not agree.
-
-    Raises:
-        GateFailed: the first that does not; a defect of ours, or a network that it does not suit.
-    """
-    for one in found:
-        if not one.agrees:
-            raise GateFailed(
-                f"the lowering '{one.lowering}' does not compute what {REFERENCE} computes",
-                expected=f"the same computation, at most {STEPS_MAX:.3f} steps apart in any layer, "
-                f"and at most {WORSE_DB:.1f} dB less towards float",
-                found="; ".join(one.failures),
-                remedy="do not build engines from it; report the network's operators as a defect",
-            )

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from converters.graph import Array, Graph, attributes, rebuilt, subgraphs
+from converters.graph import Array, Graph, rebuilt, subgraphs
 from converters.passes.dead_code import drop_dead_code
 from converters.passes.shapes import infer_shapes
 
@@ -137,36 +137,3 @@ class _Writer:
 
     def _cast(self, source: str, made: str, to: int) -> None:
         self.nodes.append(helper.make_node("Cast", [source], [made], name=f"{made}/Cast", to=to))
-
-
-def typing_of(model: ModelProto) -> dict[str, int]:
-    """How many weighted operators of a graph compute in INT8, FP16 and float32.
-
-    INT8: both data and weight come from a DequantizeLinear, through casts at most.
-    """
-    graph = Graph(model)
-    counts = {"int8": 0, "fp16": 0, "float32": 0}
-    for node in graph.nodes:
-        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
-            continue
-        if all(_dequantized(graph, name) for name in node.input[:2]):
-            counts["int8"] += 1
-        elif _is_half(graph, node.input[0]):
-            counts["fp16"] += 1
-        else:
-            counts["float32"] += 1
-    return counts
-
-
-def _dequantized(graph: Graph, name: str) -> bool:
-    node = graph.producer.get(name)
-    while node is not None and node.op_type == "Cast":
-        node = graph.producer.get(node.input[0])
-    return node is not None and node.op_type == "DequantizeLinear"
-
-
-def _is_half(graph: Graph, name: str) -> bool:
-    node = graph.producer.get(name)
-    if node is not None and node.op_type == "Cast":
-        return attributes(node).get("to") == TensorProto.FLOAT16
-    return name.endswith("/half")

@@ -34,9 +34,6 @@ from firmware_bridge.errors import Refusal
 from firmware_bridge.link_facts import LinkCounts
 from firmware_bridge.link_states import LinkState
 
-FrameObserver = Callable[[Turn], None]
-"""Called in the loop's thread for each turn with a new frame; must not wait."""
-
 _EVENTS_QUEUED = 1024
 _THREADS_END_WITHIN_S = 2.0
 

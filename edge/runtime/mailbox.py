@@ -1,4 +1,4 @@
-"""A mailbox of one between two threads: the newest wins, what it replaces is counted.
+"""A mailbox of one between two threads: the newest wins.
 
 Never queues: old pictures are worth less than no picture.
 """
@@ -18,16 +18,12 @@ class Mailbox(Generic[T]):
         self._changed = threading.Condition()
         self._item: T | None = None
         self._closed = False
-        self._put = 0
-        self._dropped = 0
 
     def put(self, item: T) -> None:
         """Leaves `item`, replacing one that was not taken. Ignored after close."""
         with self._changed:
             if self._closed:
                 return
-            self._put += 1
-            self._dropped += self._item is not None
             self._item = item
             self._changed.notify()
 
@@ -50,15 +46,3 @@ class Mailbox(Generic[T]):
         """True once it is closed and empty."""
         with self._changed:
             return self._closed and self._item is None
-
-    @property
-    def put_count(self) -> int:
-        """Items put so far."""
-        with self._changed:
-            return self._put
-
-    @property
-    def dropped_count(self) -> int:
-        """Items that were replaced before anybody took them."""
-        with self._changed:
-            return self._dropped

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calibration.dataset.folds import folds, parts
-from calibration.dataset.weights import balanced_draw, class_weights, draw_probabilities
+from calibration.dataset.weights import balanced_draw, class_weights
 from firmware_bridge.errors import UsageError
 
 
@@ -98,9 +98,6 @@ def test_class_weights_balance_the_classes() -> None:
     weights = class_weights(labels)
     assert weights == {"a": 60 / 90, "b": 2.0, "c": 1.0}
     assert sum(weights[label] for label in labels) == pytest.approx(len(labels))
-    drawn = draw_probabilities(labels)
-    assert drawn.sum() == pytest.approx(1.0)
-    assert drawn[:30].sum() == pytest.approx(drawn[30:40].sum())
 
 
 def test_a_balanced_draw_takes_the_classes_in_turn() -> None:

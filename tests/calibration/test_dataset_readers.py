@@ -19,8 +19,6 @@ from calibration.dataset.records import Box, Entry, Reading
 from edge.contract.conditions import Conditions
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
-RAINY_DAY = Conditions("rain", "day")
-
 
 def read(root: Path, *, fps: float = 5.0) -> Reading:
     place = place_at(str(root))

@@ -117,7 +117,6 @@ class TestR3:
 
 def test_r4_the_bias_gets_no_pair() -> None:
     plan = placed(conv("x", "y", "w", "b"))
-    assert rules.r4_slots(node("Conv", ["x", "w", "b"], ["y"])) == (0, 1)
     assert reads(plan) == {("conv_y", 0, "R5")}
     assert "b" not in plan.pairs
     assert "b" not in plan.weights

@@ -11,13 +11,12 @@ from edge.runtime.mailbox import Mailbox
 from edge.runtime.outbox import Outbox
 
 
-def test_newest_wins_and_drops_are_counted() -> None:
+def test_newest_wins() -> None:
     box: Mailbox[int] = Mailbox()
     for item in (1, 2, 3):
         box.put(item)
     assert box.take(0.0) == 3
     assert box.take(0.0) is None
-    assert (box.put_count, box.dropped_count) == (3, 2)
 
 
 def test_what_was_put_before_closing_is_still_taken() -> None:
@@ -43,7 +42,7 @@ def test_closing_wakes_a_waiting_reader() -> None:
     assert taken == [None]
 
 
-def test_every_item_is_taken_or_counted_as_dropped() -> None:
+def test_items_come_in_order_and_the_last_is_never_lost() -> None:
     box: Mailbox[int] = Mailbox()
     taken: list[int] = []
 
@@ -59,9 +58,8 @@ def test_every_item_is_taken_or_counted_as_dropped() -> None:
         box.put(item)
     box.close()
     reader.join(10.0)
-    assert taken == sorted(taken)
+    assert taken == sorted(set(taken))
     assert taken[-1] == 1999
-    assert len(taken) + box.dropped_count == box.put_count == 2000
 
 
 def test_a_slow_consumer_never_holds_up_the_writer() -> None:

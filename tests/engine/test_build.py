@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from lowered_networks import NETWORKS, Lowered
@@ -375,7 +374,3 @@ def test_out_of_space_leaves_nothing(folder: Path, stand_in: Callable[..., Path]
     assert done.returncode == 5, done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name for path in folder.iterdir()} == before
-
-
-def document_of(plan: Path) -> dict[str, Any]:
-    return read_sidecar(plan).document

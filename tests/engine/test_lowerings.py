@@ -12,7 +12,7 @@ import pytest
 from lowered_networks import NETWORKS, OUTPUT, Lowered, lowered, network, untrained_roadnet
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from converters.graph import Graph
+from converters.graph import Graph, attributes
 from converters.lowerings.halves import rounding_halves
 from converters.lowerings.proof import (
     FLOAT,
@@ -20,7 +20,6 @@ from converters.lowerings.proof import (
     STEPS_MAX,
     Agreement,
     agreement,
-    demand,
 )
 from converters.lowerings.region import (
     cache_differences,
@@ -31,12 +30,12 @@ from converters.lowerings.region import (
 )
 from converters.lowerings.same import differences
 from converters.lowerings.steps import steps_apart
-from converters.lowerings.strong import to_strong, typing_of
+from converters.lowerings.strong import to_strong
 from converters.quantize import quantize_int8, shared_ranges
 from converters.rules import r1_scale
 from edge.engine.calibration_cache import CalibrationCache, read_cache, write_cache
 from edge.engine.releases import CACHE_RELEASES
-from firmware_bridge.errors import GateFailed, UsageError
+from firmware_bridge.errors import UsageError
 
 ByName = Callable[[str], Lowered]
 
@@ -184,9 +183,40 @@ def test_a_network_beyond_half_does_not_agree() -> None:
     assert not blind.differs
     assert not blind.agrees
     assert "do not fit FP16" in " ".join(blind.failures)
-    with pytest.raises(GateFailed, match="does not compute what"):
-        demand([blind])
     assert proof(net, net.strong).agrees, "with magnitudes known it stays in float32"
+
+
+def typing_of(model: ModelProto) -> dict[str, int]:
+    """How many weighted operators of a graph compute in INT8, FP16 and float32.
+
+    INT8: both data and weight come from a DequantizeLinear, through casts at most.
+    """
+    graph = Graph(model)
+    counts = {"int8": 0, "fp16": 0, "float32": 0}
+    for node in graph.nodes:
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            continue
+        if all(_dequantized(graph, name) for name in node.input[:2]):
+            counts["int8"] += 1
+        elif _is_half(graph, node.input[0]):
+            counts["fp16"] += 1
+        else:
+            counts["float32"] += 1
+    return counts
+
+
+def _dequantized(graph: Graph, name: str) -> bool:
+    node = graph.producer.get(name)
+    while node is not None and node.op_type == "Cast":
+        node = graph.producer.get(node.input[0])
+    return node is not None and node.op_type == "DequantizeLinear"
+
+
+def _is_half(graph: Graph, name: str) -> bool:
+    node = graph.producer.get(name)
+    if node is not None and node.op_type == "Cast":
+        return attributes(node).get("to") == TensorProto.FLOAT16
+    return name.endswith("/half")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -325,6 +355,4 @@ def test_the_limits_of_agreement(changes: dict[str, Any], agrees: bool) -> None:
     good = Agreement("strong", (), 0.01, "relu", 20.0, 20.0, reference_to_float_db=20.0)
     found = replace(good, **changes)
     assert found.agrees is agrees
-    if not agrees:
-        with pytest.raises(GateFailed, match="does not compute what"):
-            demand([found])
+    assert bool(found.failures) is not agrees
