@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from calibration.evaluation.answers import Network, answers, reading_of
+from calibration.evaluation.answers import answers
 from calibration.evaluation.data import Chosen, choose
 from calibration.evaluation.evaluate import in_order, tables_of
+from calibration.evaluation.networks import Network, reading_of
 from calibration.evaluation.values import Row, Tables
 from calibration.intervals import Interval
 from calibration.sessions import Kernels

@@ -29,7 +29,8 @@ from bench_peers import environment
 from bench_process import Cost, cost_of
 
 from calibration.dataset.frames import frames_of
-from calibration.evaluation.answers import Answer, Network, answers, reading_of
+from calibration.evaluation.answers import Answer, answers
+from calibration.evaluation.networks import Network, reading_of
 from calibration.metrics import average_precision_50, found_share
 from calibration.sessions import Kernels
 from converters.agreement import CPU, FLOAT, INT8, IOU_MIN, SCORE_MIN

@@ -8,82 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.evaluation.examples import Picture, Source
-from calibration.evaluation.numbered import as_logits, numbered_shapes
+from calibration.evaluation.networks import Network, Reading, cannot_run, opened, read_outputs
+from calibration.evaluation.numbered import as_logits
 from calibration.evaluation.overlays import small_mask
 from calibration.metrics import Truth
 from calibration.segmentation import IGNORED, Counts, pixel_counts
-from calibration.sessions import CannotRun, Kernels, ModelSession
+from calibration.sessions import CannotRun
 from edge.contract.classify import HeadSpec, top
 from edge.contract.decode import (
-    DecodeSpec,
-    NetworkSpec,
-    output_shapes,
     perceive,
     with_threshold,
 )
 from edge.contract.perception import BgrImage, Detections, Known, Perception, Unknown
-from edge.contract.preprocess import PreprocessSpec, preprocess
-from edge.contract.sections.model import Model
+from edge.contract.preprocess import preprocess
 from edge.contract.segment import MaskSpec, in_frame
-from firmware_bridge.errors import UsageError
 
 SCORE_MIN = 0.01
 """Detections are decoded from this score on: AP needs the unsure ones too."""
 
 Change = Callable[[BgrImage, str], BgrImage]
 """What is done to a picture, given the name of its frame, before it is looked at."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A model in memory, and how it is run.
-
-    Attributes:
-        name: for people: its file.
-        model: the ONNX file's bytes.
-        kernels: see `calibration.sessions`.
-        precision: "float", "int8" or "as given".
-    """
-
-    name: str
-    model: bytes
-    kernels: Kernels
-    precision: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a mission's networks are fed and read, as plain values that travel."""
-
-    spec: NetworkSpec
-    preprocess: PreprocessSpec
-    threads: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the input in pixels."""
-        return self.preprocess.width_px, self.preprocess.height_px
-
-    @property
-    def segments(self) -> bool:
-        """The main output is of each pixel."""
-        return isinstance(self.spec.main, MaskSpec)
-
-    @property
-    def classifies(self) -> bool:
-        """The main output names the whole picture."""
-        return isinstance(self.spec.main, HeadSpec)
-
-
-def reading_of(model: Model, *, threads: int) -> Reading:
-    """How the mission's model is fed and read."""
-    return Reading(model.network_spec, model.preprocess_spec, threads)
 
 
 @dataclass(frozen=True)
@@ -152,7 +101,7 @@ def answers(
                     for raw in session.run({session.inputs[0]: x}, read[name])
                 ]
             except CannotRun as error:
-                raise _cannot_run(networks[name], str(error)) from error
+                raise cannot_run(networks[name], str(error)) from error
             if isinstance(reading.spec.main, MaskSpec):
                 outputs[0] = as_logits(outputs[0], reading.spec.main, *reading.size)
             if reading.classifies:
@@ -237,72 +186,3 @@ def _answer(
         said_road=said_road,
         fault=fault,
     )
-
-
-def read_outputs(session: ModelSession, reading: Reading) -> list[str] | None:
-    """The output that is meant of a segmentation network with several: by its name, or its place
-    where no output has such a name. None: all of them."""
-    main = reading.spec.main
-    wanted = main.output if isinstance(main, MaskSpec) else None
-    names = session.outputs
-    if wanted is None or len(names) == 1:
-        return None
-    if wanted not in names and wanted.isdecimal() and int(wanted) < len(names):
-        return [names[int(wanted)]]
-    return [wanted] if wanted in names else None
-
-
-def opened(network: Network, reading: Reading) -> ModelSession:
-    """The session of a network; one is kept in each process, since shards come one by one.
-
-    Raises:
-        UsageError: it cannot run, or does not fit the mission.
-    """
-    return _opened(network, reading)
-
-
-@lru_cache(maxsize=4)
-def _opened(network: Network, reading: Reading) -> ModelSession:
-    width_px, height_px = reading.size
-    wanted = list(output_shapes(reading.spec, width_px, height_px).values())
-    try:
-        session = ModelSession(network.model, threads=reading.threads, kernels=network.kernels)
-        if len(session.inputs) != 1:
-            raise _cannot_run(network, f"{len(session.inputs)} inputs")
-        blank = np.zeros((1, 3, height_px, width_px), np.float32)
-        names = read_outputs(session, reading)
-        shapes = [np.shape(raw) for raw in session.run({session.inputs[0]: blank}, names)]
-    except CannotRun as error:
-        raise _cannot_run(network, str(error)) from error
-    main = reading.spec.main
-    if (
-        isinstance(main, MaskSpec)
-        and shapes[:1]
-        and shapes[0] in numbered_shapes(main, *reading.size)
-    ):
-        shapes[0] = wanted[0]  # it ends with its own argmax
-    if shapes != wanted:
-        labels = main.classes if isinstance(main, DecodeSpec) else len(main.labels)
-        several = isinstance(main, MaskSpec) and len(session.outputs) > 1
-        raise UsageError(
-            f"{network.name} does not fit the mission",
-            expected=f"outputs {_listed(wanted)}, for {labels} labels",
-            found=f"outputs {_listed(shapes)}",
-            remedy="correct model.labels and model.decode"
-            + (f" (model.decode.output: {', '.join(session.outputs)})" if several else "")
-            + ", or give the model of this mission",
-        )
-    return session
-
-
-def _cannot_run(network: Network, found: str) -> UsageError:
-    return UsageError(
-        f"{network.name} cannot run on the mission's picture",
-        expected="a whole ONNX file with one picture as input, of the mission's size",
-        found=found,
-        remedy="correct model.input in the mission, or convert again",
-    )
-
-
-def _listed(shapes: list[tuple[int, ...]]) -> str:
-    return ", ".join(str(list(shape)) for shape in shapes)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from calibration.cluster import Cluster, shards_of
-from calibration.evaluation.answers import Answers, Change, Network, Reading, answers
+from calibration.evaluation.answers import Answers, Change, answers
 from calibration.evaluation.examples import Source
+from calibration.evaluation.networks import Network, Reading
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from calibration.dataset.folds import folds
-from calibration.evaluation.answers import SCORE_MIN, Answer, Network, Reading
+from calibration.evaluation.answers import SCORE_MIN, Answer
 from calibration.evaluation.classification import classification_tables, condition_head
 from calibration.evaluation.data import Chosen
 from calibration.evaluation.detection import IOU_MIN, detected, detection_tables
 from calibration.evaluation.grouping import Groups
+from calibration.evaluation.networks import Network, Reading
 from calibration.evaluation.segmentation import segmentation_tables
 from calibration.evaluation.values import Row, Spread, Tables, plain_tables
 from calibration.intervals import REPLICATES, SEED

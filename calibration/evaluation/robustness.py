@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from calibration.evaluation.answers import Answer, Reading
+from calibration.evaluation.answers import Answer
 from calibration.evaluation.data import Chosen
 from calibration.evaluation.detection import AP50, detected, mean_ap
 from calibration.evaluation.grouping import Groups
+from calibration.evaluation.networks import Reading
 from calibration.evaluation.segmentation import areas_of, mean_iou
 from calibration.evaluation.values import Fall
 from calibration.intervals import percentile_95, resamples

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from calibration.cluster import connected
 from calibration.corruptions import SEVERITIES
-from calibration.evaluation.answers import Answer, Answers, Network, Reading, answers, reading_of
+from calibration.evaluation.answers import Answer, Answers, answers
 from calibration.evaluation.cluster import cluster_answers
 from calibration.evaluation.data import Chosen, choose
 from calibration.evaluation.evaluate import (
@@ -29,6 +29,7 @@ from calibration.evaluation.evaluate import (
     with_folds,
     written,
 )
+from calibration.evaluation.networks import Network, Reading, reading_of
 from calibration.evaluation.recorded import evaluate_run
 from calibration.evaluation.robustness import Corrupted, corruptions, fall, scores
 from calibration.evaluation.shown import show

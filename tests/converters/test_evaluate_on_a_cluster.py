@@ -14,10 +14,11 @@ from labelled_road import FRAMES, write_labelled_road
 from tiny_mission import write_mission
 
 from calibration.cluster import connected
-from calibration.evaluation.answers import Network, answers, reading_of
+from calibration.evaluation.answers import answers
 from calibration.evaluation.cluster import cluster_answers
 from calibration.evaluation.data import choose
 from calibration.evaluation.evaluate import Evaluation, digest_of, in_order, tables_of, written
+from calibration.evaluation.networks import Network, reading_of
 from edge.cli import main
 from edge.contract.loading import load_mission
 from firmware_bridge.errors import Missing
