@@ -50,7 +50,7 @@ class Accuracy:
     Attributes:
         state: "not asked" where no gate looks at it, "unknown" where there is nothing to judge by.
         why: the reason for "unknown"; else what it was judged on.
-        score: "AP50" or "accuracy"; of a class: AP50 or recall.
+        score: a key of OF_CLASS, whose values are the scores of a class.
         networks: by artifact.
     """
 
@@ -134,13 +134,17 @@ def accuracy(
     )
 
 
+OF_CLASS = {"AP50": "AP50", "accuracy": "recall", "mean IoU": "IoU"}
+"""Score of all -> that of one class. A class has no accuracy of its own: of a classifier, how many
+of its pictures are named so."""
+
+
 def _network(name: str, model: bytes, kernels: Kernels) -> Network:
     return Network(name, model, kernels, name)
 
 
 def _scores(tables: Tables) -> Scores:
-    # A class has no accuracy of its own: of a classifier, how many of its pictures are named so.
-    of_class = tables.score if tables.score == "AP50" else "recall"
+    of_class = OF_CLASS[tables.score]
     return Scores(
         overall=_scored(tables.overall, tables.score),
         by_class={row.name: _scored(row, of_class) for row in tables.by_class},

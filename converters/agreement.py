@@ -9,16 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from calibration.dataset.frames import RoadFrame
 from calibration.metrics import found_share
 from calibration.sessions import Floats, Kernels
 from converters.evaluation import Answers, Evaluation
+from converters.mask_agreement import MaskAgreement, mean_iou
 from converters.parity import Comparison, Network, Parity
 from edge.contract.classify import HeadSpec, top
 from edge.contract.decode import output_shapes, perceive, with_threshold
 from edge.contract.mission import Mission
-from edge.contract.perception import Detections, Known, Perception
+from edge.contract.perception import Detections, Known, LabelMap, Perception
 from edge.contract.preprocess import Placement, preprocess
+from edge.contract.segment import MaskSpec
 from edge.progress import Advance
 
 SCORE_MIN = 0.3
@@ -39,20 +43,31 @@ PAIRS = ((FLOAT, INT8), (FLOAT, CPU), (INT8, CPU))
 
 @dataclass(frozen=True)
 class Found:
-    """What a network still sees of what float sees: of a detector's detections, or of frames with
-    the same likeliest label.
+    """What a network still sees of what float sees: of a detector's detections, of frames with
+    the same likeliest label, or of pixels with the same label.
 
-    `share` is None where float itself found nothing: then nothing is known.
+    `share` is None where float itself found nothing: then nothing is known. `iou` is the mean over
+    float's labels of pixels, which does not forget small things; None of other networks.
     """
 
     found: int
     of: int
     unreadable_frames: int
+    iou: float | None = None
 
     @property
     def share(self) -> float | None:
-        """found / of, 0..1."""
+        """found / of, or `iou` where there is one, 0..1."""
+        if self.iou is not None:
+            return self.iou
         return self.found / self.of if self.of else None
+
+    @staticmethod
+    def of_masks(seen: MaskAgreement, name: str) -> Found:
+        """What `name` keeps of float's labels of pixels."""
+        counts = seen.total(name)
+        same = int(np.diagonal(counts).sum())
+        return Found(same, int(counts.sum()), seen.unreadable(name), mean_iou(counts))
 
 
 @dataclass(frozen=True)
@@ -146,6 +161,7 @@ def judge(
         TopCounts(networks),
         TopCounts(networks),
     )
+    masks = MaskAgreement(mission.model.labels, list(networks))
     for row, frame in enumerate(frames, start=1):
         image = frame.read()
         x, placement = preprocess(image, mission.model.preprocess_spec)
@@ -155,6 +171,14 @@ def judge(
         heads = {}
         if isinstance(spec.main, HeadSpec):
             heads[names[0]] = (spec.main, classes)
+        elif isinstance(spec.main, MaskSpec):
+            frame_size = (image.shape[1], image.shape[0])
+            seen = _perceived(raw, mission, 0.0, placement, frame_size)
+            masks.add(
+                frame,
+                {name: areas_of(one) for name, one in seen.items()},
+                {name: values[0] for name, values in raw.items()},
+            )
         else:
             frame_size = (image.shape[1], image.shape[0])
             seen = _perceived(raw, mission, SCORE_MIN, placement, frame_size)
@@ -175,14 +199,19 @@ def judge(
                 frame, {name: _answer(values, head) for name, values in logits.items()}
             )
         progress("judge on held-back frames", row, len(frames))
+    told = {name: evaluation.to_json() for name, evaluation in evaluations.items()}
+    found = (classes if isinstance(spec.main, HeadSpec) else detections).result()
+    if isinstance(spec.main, MaskSpec):
+        told[names[0]] = masks.to_json()
+        found = {name: Found.of_masks(masks, name) for name in networks}
     return Judgement(
-        found=(classes if isinstance(spec.main, HeadSpec) else detections).result(),
+        found=found,
         condition={} if spec.condition is None else conditions.result(),
         differences={
             f"{reference} -> {candidate}": comparison.result()
             for (reference, candidate), comparison in comparisons.items()
         },
-        evaluations={name: evaluation.to_json() for name, evaluation in evaluations.items()},
+        evaluations=told,
         frames=len(frames),
     )
 
@@ -205,6 +234,11 @@ def _perceived(
         )
         for name, outputs in raw.items()
     }
+
+
+def areas_of(seen: Perception) -> LabelMap | None:
+    """What a segmentation network says; None where its output cannot be right."""
+    return seen.areas if isinstance(seen, Known) else None
 
 
 def _detections(seen: Perception) -> Detections:

@@ -17,9 +17,10 @@ from converters.parity import Outputs
 from edge.contract.classify import HeadSpec, shares
 from edge.contract.decode import DecodeSpec, boxes_and_scores
 from edge.contract.mission import Mission
+from edge.contract.segment import MaskSpec
 
 FOREGROUND = 0.1
-"""Cells whose float score is above it hold what the network sees, or nearly sees."""
+"""Cells (or pixels) whose score is above it hold what the network sees, or nearly sees."""
 
 LOST = 2.0
 """What a cell costs whose answer is not a finite number: its score and its box, both gone."""
@@ -27,7 +28,8 @@ LOST = 2.0
 
 @dataclass(frozen=True)
 class Damage:
-    """Damage summed over `weight` answers (cells with something in them, or pictures)."""
+    """Damage summed over `weight` answers (cells with something in them, pictures, or labels that a
+    picture shows)."""
 
     total: float
     weight: int
@@ -40,6 +42,10 @@ class Damage:
     def __add__(self, other: Damage) -> Damage:
         return Damage(self.total + other.total, self.weight + other.weight)
 
+
+NAMED = 0.001
+"""A label that float gives to fewer of a picture's pixels is not held against INT8: a handful at an
+edge comes and goes."""
 
 Measure = Callable[[Outputs, Outputs], Damage]
 """What float and a candidate put out for one picture -> the damage."""
@@ -54,6 +60,8 @@ def damage_measure(mission: Mission) -> Measure:
     heads: list[OfOne] = []
     if isinstance(spec.main, DecodeSpec):
         heads.append(_detector(spec.main, model.input.width_px, model.input.height_px))
+    if isinstance(spec.main, MaskSpec):
+        heads.append(_segmenter)
     heads += [_classifier] * (isinstance(spec.main, HeadSpec) + (spec.condition is not None))
 
     def measure(reference: Outputs, candidate: Outputs) -> Damage:
@@ -95,6 +103,34 @@ def _classifier(reference: Floats, candidate: Floats) -> Damage:
         return Damage(LOST, 1)
     moved = 0.5 * float(np.abs(shares(reference[0]) - shares(candidate[0])).sum())
     return Damage(moved, 1)
+
+
+def _segmenter(reference: Floats, candidate: Floats) -> Damage:
+    """One minus the soft IoU of each label that float names in the picture: the sum over pixels of
+    the smaller of both softmax shares, by that of the larger, where either is above FOREGROUND.
+
+    An IoU of labels would not see a pixel move towards another label until it is lost; a mean over
+    pixels would not see a small thing go.
+    """
+    shares_of = [_pixel_shares(raw[0]) for raw in (reference, candidate)]
+    named = np.bincount(reference[0].argmax(axis=0).ravel(), minlength=reference.shape[1])
+    rows = np.flatnonzero(named > NAMED * named.sum())
+    if not np.isfinite(candidate).all():
+        return Damage(LOST * len(rows), len(rows))
+    wanted, found = (shares[rows].reshape(len(rows), -1) for shares in shares_of)
+    least, most = np.minimum(wanted, found), np.maximum(wanted, found)
+    seen = most > FOREGROUND  # a trace of a label in every pixel would drown a small thing
+    both, either = (np.where(seen, one, 0.0).sum(axis=1) for one in (least, most))
+    # Of hundreds of labels none need be above it: then there is nothing to lose.
+    kept = np.divide(both, either, out=np.ones_like(both), where=either > 0.0)
+    return Damage(float((1.0 - kept).sum()), len(rows))
+
+
+def _pixel_shares(logits: Floats) -> Floats:
+    """Softmax over the labels of (C, h, w)."""
+    with np.errstate(invalid="ignore", under="ignore", over="ignore"):
+        raised = np.exp(logits - logits.max(axis=0))
+        return np.asarray(raised / raised.sum(axis=0), np.float32)
 
 
 def _iou_by_row(a: Floats, b: Floats) -> Floats:

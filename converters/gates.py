@@ -64,6 +64,13 @@ def _found_sentence(name: str) -> Callable[[Measured], str]:
         found = seen.found[name]
         if seen.classifies:
             return _agrees(name, found, "label")
+        if found.iou is not None:
+            same = 100 * found.found / found.of
+            return (
+                f"{name}'s labels of pixels have a mean IoU of {found.iou:.3f} with float's "
+                f"({same:.1f} % of pixels the same) in {seen.held_back} held-back frames"
+                + _broken(found)
+            )
         if found.share is None:
             return (
                 f"float.onnx finds nothing with score >= {SCORE_MIN} in the {seen.held_back} "

@@ -64,7 +64,9 @@ def _least(of: _Of, limit: float | None, found: Scored | None, seen: Accuracy) -
         why = seen.why if seen.state == "unknown" else f"{seen.why} show none of it"
         sentence = f"the accuracy of {of.artifact}{of.where} is unknown: {why}"
     else:
-        score = "AP50" if seen.score == "AP50" else "accuracy"
+        score = seen.score
+        if of.kind == "class_accuracy_min" and seen.score == "mean IoU":
+            score = "IoU"
         shown = seen.why if not of.where else f"{found.frames} of {seen.why}"
         sentence = f"{of.artifact} has {score} {value:.3f}{_interval(found)}{of.where} on {shown}"
     return judged(of.name, of.artifact, limit, measured=value, bound="least", sentence=sentence)

@@ -15,7 +15,7 @@ from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.passes.names import PICTURE
 from converters.sources import OnnxSource, Source, check_output
 from edge.contract.mission import Mission
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import Refusal, UsageError
 
 Outputs = tuple[Floats, ...]
 """Raw outputs of one picture, main and condition, float32."""
@@ -130,6 +130,8 @@ def network_of(source: Source, mission: Mission) -> Network:
         try:
             with torch.inference_mode():
                 found = network(torch.from_numpy(x))
+        except Refusal:
+            raise  # of the output that is not there
         # The network is the user's code: whatever it raises is theirs to read.
         except Exception as error:
             raise CannotRun(f"{type(error).__name__}: {error}".splitlines()[0]) from error

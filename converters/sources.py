@@ -9,17 +9,19 @@ runs Python code from a file. PyTorch, seconds to import, is imported where the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from onnx import ModelProto
 
 from calibration.sessions import Floats
 from converters.file_kind import FileKind, kind_of
+from converters.heads import pick_onnx, pick_torch
 from converters.onnx_file import Shape, read_onnx
 from edge.contract.artifact import digest_file
-from edge.contract.decode import CLASSES, CONDITION, output_shapes
+from edge.contract.decode import CLASSES, CONDITION, MASK, output_shapes
 from edge.contract.mission import Mission
 from firmware_bridge.errors import Missing, UsageError
 
@@ -85,17 +87,18 @@ def open_source(mission: Mission) -> Source:
         UsageError: it is not such a file, or does not fit the mission.
     """
     model = mission.model
-    if model.decode.kind == "segment":
-        raise UsageError(
-            f"the network of {mission.name} is a segmentation network",
-            expected="a detector or a classifier: others are not converted yet",
-            found="decode.kind = 'segment'",
-            remedy="judge it as it is: brakepoint evaluate MISSION --model FILE.onnx",
-        )
     if model.file is not None:
-        return _file_source(model.file, picture_shape(mission))
-    assert model.factory is not None  # the mission's own checks refuse neither, and one
-    return _torch_source(model.factory, model.weights, mission)
+        source = _file_source(model.file, picture_shape(mission))
+    else:
+        assert model.factory is not None  # the mission's own checks refuse neither, and one
+        source = _torch_source(model.factory, model.weights, mission)
+    if model.decode.kind != "segment":
+        return source
+    if isinstance(source, OnnxSource):
+        return replace(source, model=pick_onnx(source.model, model.decode.output))
+    if model.decode.output is not None:
+        pick_torch(source.network, model.decode.output)
+    return source
 
 
 def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
@@ -109,8 +112,8 @@ def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
             "the network has another number of outputs than the mission reads",
             expected="; ".join(f"{name} {shape}" for name, shape in wanted.items()),
             found=", ".join(str(shape) for shape in shapes) or "no output",
-            remedy="give or take out [model.condition], or export the network with these outputs "
-            "in this order",
+            remedy="give or take out [model.condition], name the mask that is meant in "
+            "model.decode.output, or export the network with these outputs in this order",
         )
     for (name, shape), found in zip(wanted.items(), shapes, strict=True):
         if found != shape:
@@ -122,8 +125,9 @@ def check_logits(seen: Sequence[Sequence[Floats]], mission: Mission) -> None:
     `seen`: a softmax of shares is so flat that every picture would be out of distribution."""
     for row, name in enumerate(output_names(mission)):
         values = [outputs[row] for outputs in seen]
-        if name in (CLASSES, CONDITION) and all(
-            (raw >= 0.0).all() and abs(float(raw.sum()) - 1.0) < SHARES_SUM_WITHIN for raw in values
+        if name in (CLASSES, MASK, CONDITION) and all(
+            (raw >= 0.0).all() and (np.abs(raw.sum(axis=1) - 1.0) < SHARES_SUM_WITHIN).all()
+            for raw in values
         ):
             raise UsageError(
                 f"the model's output '{name}' holds shares, not logits",
@@ -145,6 +149,13 @@ def _other_output(
     labels: tuple[str, ...] = model.labels
     if name == CONDITION and model.condition is not None:
         key, labels = "model.condition.labels", model.condition.labels
+    if name == MASK and len(found) == len(wanted) and found[2:] == wanted[2:]:
+        return UsageError(
+            "the model and the mission have different labels of pixels",
+            expected=f"{wanted}: {len(labels)} labels ({_short(labels)})",
+            found=f"{found}: {found[1]} labels",
+            remedy=f"give the {found[1]} labels of the model in model.labels, or another model",
+        )
     if len(found) == len(wanted) and found[:-1] == wanted[:-1]:
         classes = found[-1] - (wanted[-1] - len(labels))
         return UsageError(
@@ -154,7 +165,9 @@ def _other_output(
             remedy=f"give the {classes} labels of the model in {key}, or another model",
         )
     reads = f"as logits of {len(labels)} labels"
-    if name not in (CLASSES, CONDITION):
+    if name == MASK:
+        reads += f" for each {model.decode.strides[0]} x {model.decode.strides[0]} pixels"
+    elif name not in (CLASSES, CONDITION):
         reads = f"as decoder '{model.decode.kind}' with strides {list(model.decode.strides)}"
     return UsageError(
         f"the model's output '{name}' is not what the mission reads",

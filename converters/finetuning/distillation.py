@@ -16,6 +16,7 @@ from converters.detection_loss import giou
 from edge.contract.classify import HeadSpec
 from edge.contract.decode import DECODERS, DecodeSpec, cells
 from edge.contract.mission import Mission
+from edge.contract.segment import MaskSpec
 
 SMALLEST = 1e-6
 """Scores are kept so far from 0 and 1 in logarithms and roots."""
@@ -58,6 +59,8 @@ def answer_loss(mission: Mission) -> Loss:
     heads: list[Callable[[Tensor, Tensor], Tensor]] = []
     if isinstance(spec.main, DecodeSpec):
         heads.append(_detector(spec.main, model.input.width_px, model.input.height_px))
+    if isinstance(spec.main, MaskSpec):
+        heads.append(_segmenter)
     heads += [_classifier] * (isinstance(spec.main, HeadSpec) + (spec.condition is not None))
 
     def loss(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
@@ -99,6 +102,12 @@ def _classifier(wanted: Tensor, found: Tensor) -> Tensor:
     """Kullback-Leibler divergence of the softmax shares, mean over pictures."""
     p, q = F.log_softmax(wanted, dim=-1), F.log_softmax(found, dim=-1)
     return F.kl_div(q, p, log_target=True, reduction="batchmean")
+
+
+def _segmenter(wanted: Tensor, found: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of each pixel's softmax shares, mean over pixels."""
+    p, q = F.log_softmax(wanted, dim=1), F.log_softmax(found, dim=1)
+    return F.kl_div(q, p, log_target=True, reduction="none").sum(dim=1).mean()
 
 
 def feature_loss(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:

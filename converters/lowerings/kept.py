@@ -7,12 +7,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calibration.dataset.frames import RoadFrame
-from converters.agreement import FLOAT, SCORE_MIN, DetectionCounts, TopCounts
+from converters.agreement import (
+    FLOAT,
+    SCORE_MIN,
+    DetectionCounts,
+    Found,
+    TopCounts,
+    areas_of,
+)
+from converters.mask_agreement import MaskAgreement
 from converters.parity import Network
 from edge.contract.classify import HeadSpec
 from edge.contract.decode import perceive, with_threshold
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
+from edge.contract.segment import MaskSpec
 from edge.progress import Advance
 
 OTHER = "other"
@@ -41,6 +50,7 @@ def kept_shares(
     spec, model = mission.model.network_spec, mission.model
     both = (FLOAT, OTHER)
     detections, classes, conditions = DetectionCounts(both), TopCounts(both), TopCounts(both)
+    masks = MaskAgreement(model.labels, both)
     for row, frame in enumerate(frames, start=1):
         image = frame.read()
         x, placement = preprocess(image, model.preprocess_spec)
@@ -48,20 +58,29 @@ def kept_shares(
         if isinstance(spec.main, HeadSpec):
             classes.add({name: outputs[0] for name, outputs in raw.items()}, spec.main)
         else:
-            detections.add(
-                {
-                    name: perceive(
-                        outputs,
-                        with_threshold(spec, SCORE_MIN),
-                        placement=placement,
-                        input_size=(model.input.width_px, model.input.height_px),
-                        frame_size=(image.shape[1], image.shape[0]),
-                    )
-                    for name, outputs in raw.items()
-                }
-            )
+            of_pixels = isinstance(spec.main, MaskSpec)
+            seen = {
+                name: perceive(
+                    outputs,
+                    with_threshold(spec, 0.0 if of_pixels else SCORE_MIN),
+                    placement=placement,
+                    input_size=(model.input.width_px, model.input.height_px),
+                    frame_size=(image.shape[1], image.shape[0]),
+                )
+                for name, outputs in raw.items()
+            }
+            if of_pixels:
+                masks.add(
+                    frame,
+                    {name: areas_of(one) for name, one in seen.items()},
+                    {name: outputs[0] for name, outputs in raw.items()},
+                )
+            else:
+                detections.add(seen)
         if spec.condition is not None:
             conditions.add({name: outputs[-1] for name, outputs in raw.items()}, spec.condition)
         progress("calibration caches on held-back frames", row, len(frames))
-    main = classes if isinstance(spec.main, HeadSpec) else detections
-    return {MAIN: main.result()[OTHER].share, CONDITION: conditions.result()[OTHER].share}
+    main = (classes if isinstance(spec.main, HeadSpec) else detections).result()[OTHER]
+    if isinstance(spec.main, MaskSpec):
+        main = Found.of_masks(masks, OTHER)
+    return {MAIN: main.share, CONDITION: conditions.result()[OTHER].share}

@@ -22,6 +22,7 @@ from converters.page.tables import (
     coverage,
     frames_side_by_side,
     latency_rows,
+    mask_key,
     matrix,
     training_rows,
     worst_first,
@@ -60,6 +61,7 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> byte
                 **evaluation,
                 "confusion": confusion(evaluation),
                 "by_class": worst_first(evaluation["by_class"]),
+                "mask_key": mask_key(evaluation),
                 "frames_shown": frames_side_by_side(evaluation, pictures),
             }
             for output, evaluation in document["evaluation"].items()

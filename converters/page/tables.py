@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from calibration.evaluation.overlays import colour_words, overlay
 from converters.latency import STAGES
 from converters.page.pictures import Picture
 from edge.contract.conditions import LIGHTS, WEATHERS
@@ -17,6 +19,7 @@ NAMES = {"float.onnx": "float", "int8.onnx": "INT8", "cpu.onnx": "INT8 on CPU"}
 OUTPUTS = {
     "detections": ("Detections", "detections", "finds again"),
     "classes": ("Label of the frame", "frames", "names the same"),
+    "mask": ("Labels of pixels", "pixels", "names the same"),
     "condition": ("Condition of the road", "frames", "names the same"),
 }
 """Output -> title, what is counted, what a quantized network does with it."""
@@ -40,26 +43,32 @@ def worst_first(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str
 
 
 def confusion(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Network -> labels most frequent with float, and a square of frames; others left out and
-    counted."""
+    """Network -> labels most frequent with float, and a square of frames (or pixels); others left
+    out and counted."""
     shown = {}
     for name, pairs in evaluation["confusions"].items():
         often: Counter[str] = Counter()
         for pair in pairs:
-            often[pair["float"]] += pair["frames"]
-            often[pair["said"]] += 0 if pair["float"] == pair["said"] else pair["frames"]
+            often[pair["float"]] += _count(pair)
+            often[pair["said"]] += 0 if pair["float"] == pair["said"] else _count(pair)
         labels = [label for label, _ in sorted(often.items(), key=lambda row: (-row[1], row[0]))]
         labels = labels[:MOST_CONFUSED]
-        cells = {(pair["float"], pair["said"]): pair["frames"] for pair in pairs}
+        cells = {(pair["float"], pair["said"]): _count(pair) for pair in pairs}
         square = [[cells.get((row, column), 0) for column in labels] for row in labels]
         inside = sum(map(sum, square))
         shown[name] = {
             "labels": labels,
             "square": square,
             "most": max((max(row) for row in square), default=0),
-            "outside": sum(pair["frames"] for pair in pairs) - inside,
+            "outside": sum(map(_count, pairs)) - inside,
         }
     return shown
+
+
+def _count(pair: Mapping[str, Any]) -> int:
+    """How often: frames, or pixels of a segmentation network."""
+    count: int = pair["frames"] if "frames" in pair else pair["pixels"]
+    return count
 
 
 @dataclass(frozen=True)
@@ -80,12 +89,15 @@ class Box:
 
 @dataclass(frozen=True)
 class Panel:
-    """One network's view of a frame."""
+    """One network's view of a frame; of a segmentation network `lost` is pixels that changed, `of`
+    all of them, and `mask` a PNG in colours."""
 
     name: str
     boxes: Sequence[Box]
     lost: int
     added: int
+    of: int = 0
+    mask: str = ""
 
 
 def frames_side_by_side(
@@ -98,6 +110,11 @@ def frames_side_by_side(
         if picture is None:
             continue
         networks = dict(frame["networks"])
+        if "iou_mean" in evaluation:
+            count = len(evaluation["labels"])
+            masks = [_mask_panel(name, one, count) for name, one in networks.items()]
+            shown.append({**frame, "picture": picture, "panels": masks})
+            continue
         wanted = networks.pop(FLOAT)
         panels = [_float_panel(wanted)]
         panels += [
@@ -107,6 +124,14 @@ def frames_side_by_side(
         ]
         shown.append({**frame, "picture": picture, "panels": panels})
     return shown
+
+
+def mask_key(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Colour and label, of labels of pixels that any network gives; none for other outputs."""
+    labels = evaluation.get("labels", [])
+    met = {row["label"] for row in evaluation["by_class"]}
+    colours = zip(colour_words(len(labels)), labels, strict=True)
+    return [(colour, label) for colour, label in colours if label in met]
 
 
 def worst_names(document: Mapping[str, Any]) -> set[str]:
@@ -124,6 +149,11 @@ def _float_panel(wanted: Sequence[Mapping[str, Any]]) -> Panel:
         for one in wanted
     ]
     return Panel(FLOAT, _legible(boxes), 0, 0)
+
+
+def _mask_panel(name: str, told: Mapping[str, Any], labels: int) -> Panel:
+    mask = overlay(base64.b64decode(told["mask"]), labels)
+    return Panel(name, (), told["changed"], 0, told["pixels"], mask)
 
 
 def _panel(

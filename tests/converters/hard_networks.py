@@ -97,9 +97,22 @@ def transforming(labels: int) -> nn.Module:
     return Transforming(labels)
 
 
-def two_masks(grounds: int, markings: int) -> nn.Module:
+def two_masks(grounds: int, markings: int = len(MARKINGS)) -> nn.Module:
     """The factory of the network with two masks."""
     return TwoMasks(grounds, markings)
+
+
+class MasksByName(TwoMasks):
+    """The same two masks in a dictionary, as torchvision's segmentation networks put them out."""
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:  # type: ignore[override] # on purpose
+        out, aux = super().forward(images)
+        return {"out": out, "aux": aux}
+
+
+def masks_by_name(grounds: int) -> nn.Module:
+    """The factory of the network with a dictionary of masks."""
+    return MasksByName(grounds, len(MARKINGS))
 
 
 def shapes(count: int, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

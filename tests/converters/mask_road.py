@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from tiny_graphs import node, tiny
 from tiny_mission import MISSION
 
 WIDE, HIGH, STRIDE = 64, 48, 4
-FRAMES = 12
+FRAMES = 18
 IDS = {"sky": 0, "road": 1, "car": 2}
 LABELS = ("road", "vehicle", "sky")
 """Another order than the data set's, and another word for one of them."""
@@ -34,7 +35,9 @@ def write_road(folder: Path, count: int = FRAMES) -> Path:
         ids[y : y + 12, x : x + 16] = 2
         image = COLOURS[ids] + random.integers(-12, 13, (HIGH, WIDE, 1))
         ids[:, :2] = 255
-        cv2.imwrite(str(folder / "images" / f"{number:03}.png"), image.clip(0, 255))
+        cv2.imwrite(
+            str(folder / "images" / f"{number:03}.png"), image.clip(0, 255).astype(np.uint8)
+        )
         cv2.imwrite(str(folder / "masks" / f"{number:03}.png"), ids)
         rows.append(f"{number:03}.png,{number // 3},{'rainy' if number // 3 % 2 else 'sunny'}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
@@ -43,8 +46,20 @@ def write_road(folder: Path, count: int = FRAMES) -> Path:
     return folder
 
 
-def network(*, heads: int = 1, ids: bool = False) -> ModelProto:
-    """Logits (1, 3, 12, 16) of road, vehicle, sky by colour (BGR, 0..255); a second head has three
+def write_masked(
+    folder: Path, images: NDArray[np.uint8], masks: NDArray[np.uint8], names: Sequence[str]
+) -> None:
+    """A data set of pictures (N, H, W, 3) and masks (N, H, W) of rows of `names`."""
+    for kind, pictures in (("images", images), ("masks", masks)):
+        (folder / kind).mkdir(parents=True)
+        for number, picture in enumerate(pictures):
+            cv2.imwrite(str(folder / kind / f"{number:03}.png"), picture)
+    rows = [f"{number},{name}" for number, name in enumerate(names)]
+    (folder / "class_names.csv").write_text("\n".join(["id,name", *rows]) + "\n")
+
+
+def network(*, heads: int = 1, ids: bool = False, softmax: bool = False) -> ModelProto:
+    """Logits (1, 3, 12, 16) of road, vehicle, sky by colour (BGR, 0..255); a second head has two
     others, first in order. `ids` ends with an argmax."""
     averages = np.zeros((3, 3, STRIDE, STRIDE), np.float32)
     for row, colour in enumerate(([1, 0, -1], [-1, 0, 1], [0, 1, 0])):
@@ -64,6 +79,9 @@ def network(*, heads: int = 1, ids: bool = False) -> ModelProto:
         nodes.append(node("ArgMax", ["ground"], ["best"], axis=1, keepdims=0))
         nodes.append(node("Cast", ["best"], ["label"], to=1))
         outputs = ["label"]
+    if softmax:
+        nodes.append(node("Softmax", ["ground"], ["share"], axis=1))
+        outputs = ["share"]
     return tiny(
         nodes,
         {

@@ -52,7 +52,8 @@ class Gates(Strict):
     parity_max_abs: largest difference between the source model and float.onnx, over all outputs.
     found_min: least share of float's detections with score >= 0.3 that int8.onnx and cpu.onnx,
         each on its own, find at IoU 0.5 with the same label on held-back frames; for a classifier
-        the least share of those frames in which its likeliest label is float's.
+        the least share of those frames in which its likeliest label is float's; for a segmentation
+        network the least mean IoU of its labels of pixels with float's.
     condition_agree_min: the same share for the likeliest label of the condition head.
     size_max_mb: largest int8.onnx, in 10^6 bytes.
     macs_int8_min: least share of the multiplications that int8.onnx makes in INT8.
@@ -60,7 +61,8 @@ class Gates(Strict):
         "budget" for budget.infer_ms.
 
     The others ask for labels, of int8.onnx and cpu.onnx each; without any they fail. A detector's
-    score is AP50, a classifier's accuracy, that of one class recall.
+    score is AP50, a classifier's accuracy, that of one class recall, a segmentation network's mean
+    IoU, that of one class IoU.
 
     accuracy_min: least score of all.
     accuracy_drop_max: so much may float.onnx be better.
