@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 
-from calibration.choice import CHOICE_FRAMES, candidates, choose
+from calibration.choice import CHOICE_FRAMES, Chosen, choose, ranges
 from calibration.dataset.frames import RoadFrame
 from calibration.devices import CPU, Device
 from calibration.frame_checks import Fit, fit_frames
@@ -112,18 +112,23 @@ def calibrate(
         save=save,
     )
     save()
-    chosen: dict[str, str] = {}
-    names = METHODS if asked.method == AUTO else (asked.method,)
-    offered = candidates(seen.histograms, names, percentile=asked.percentile, threads=threads)
     if asked.method == AUTO:
-        few = fit.frames[: min(CHOICE_FRAMES, len(sampling.taken))]
         chosen = choose(
-            model, offered, few, preprocess_spec=spec, threads=threads, progress=progress
+            model,
+            seen.histograms,
+            fit.frames[: min(CHOICE_FRAMES, len(sampling.taken))],
+            percentile=asked.percentile,
+            preprocess_spec=spec,
+            threads=threads,
+            progress=progress,
         )
+    else:
+        amax = ranges(seen.histograms, asked.method, percentile=asked.percentile, threads=threads)
+        chosen = Chosen(amax, {})
     return Calibrated(
         ranges=Ranges(
             tensors={
-                tensor: range_up_to(offered[chosen.get(tensor, asked.method)][tensor], histogram)
+                tensor: range_up_to(chosen.amax[tensor], histogram)
                 for tensor, histogram in seen.histograms.items()
             },
             model=subject.model,
@@ -132,7 +137,7 @@ def calibrate(
             method=asked.method,
             percentile=asked_percentile(asked.method, asked.percentile),
             frames=tuple(sorted(seen.frames)),
-            chosen=chosen,
+            chosen=chosen.method,
         ),
         sampling=sampling,
         left_out=fit.left_out,

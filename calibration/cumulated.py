@@ -35,12 +35,13 @@ class Cumulated:
     """
 
     def __init__(self, seen: Histogram) -> None:
-        counts = seen.counts[:FIRST_NOT_FINITE].astype(np.float64)
-        counts[0] = 0.0
-        occupied = np.flatnonzero(counts)
-        self.last = int(occupied[-1]) if occupied.size else 0
-        counts = counts[: self.last + 1]
-        low, high = EDGES[: counts.size], EDGES[1 : counts.size + 1]
+        occupied = 1 + np.flatnonzero(seen.counts[1:FIRST_NOT_FINITE])
+        self._first, self.last = map(int, occupied[[0, -1]]) if occupied.size else (0, 0)
+        counts = seen.counts[self._first : self.last + 1].astype(np.float64)
+        if self._first == 0:
+            counts[0] = 0.0
+        self._edges = EDGES[self._first : self.last + 2]
+        low, high = self._edges[:-1], self._edges[1:]
         self.total = float(counts.sum())
         self._density = counts / (high - low)
         self._below = [
@@ -62,10 +63,12 @@ class Cumulated:
         return self._below[0][bucket] + mass, self._below[1][bucket] + mass * (low + end) / 2.0
 
     def _split(self, x: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
-        """Bucket of each x (the last occupied one beyond it), its lower edge, and x within it."""
+        """Bucket of each x, counted from the first occupied one, its lower edge, and x within it;
+        x outside the occupied ones as the nearest of their edges.
+        """
         # The bucket is the upper half of the float. Where rounding to float32 reaches the next
         # bucket, x counts as its lower edge.
         bits = x.astype(np.float32).view(np.uint32) >> np.uint32(16)
-        bucket = np.minimum(bits.astype(np.int64), self.last)
-        low = EDGES[bucket]
-        return bucket, low, np.clip(x, low, EDGES[bucket + 1])
+        bucket = np.clip(bits.astype(np.int64), self._first, self.last) - self._first
+        low = self._edges[bucket]
+        return bucket, low, np.clip(x, low, self._edges[bucket + 1])

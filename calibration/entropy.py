@@ -42,9 +42,10 @@ def least_divergence(seen: Histogram, percentile: float) -> float:
     amax = seen.amax
     if amax <= 0.0:
         return amax
-    below = Cumulated(seen).count(np.linspace(0.0, amax, BINS + 1))
+    cumulated = Cumulated(seen)
+    below = cumulated.count(np.linspace(0.0, amax, BINS + 1))
     bins = np.diff(below)
-    bins[-1] += Cumulated(seen).total - below[-1]
+    bins[-1] += cumulated.total - below[-1]
     found = divergences(bins)
     best = int(THRESHOLDS.size - 1 - np.argmin(found[::-1]))
     return float(amax * THRESHOLDS[best] / BINS)

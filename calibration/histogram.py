@@ -88,7 +88,7 @@ def count(values: NDArray[np.float32], room: NDArray[np.uint16] | None = None) -
     lowest, highest = float("inf"), float("-inf")
     for start in range(0, flat.size, CHUNK):
         chunk = flat[start : start + CHUNK]
-        low, high = float(chunk.min()), float(chunk.max())
+        low, high, _, _ = cv2.minMaxLoc(chunk.reshape(1, -1))  # passes over NaN: see _all_counts
         if not (math.isfinite(low) and math.isfinite(high)):
             raise NotFinite("NaN or infinity")
         lowest, highest = min(lowest, low), max(highest, high)
@@ -137,7 +137,11 @@ def _spread(buckets: NDArray[np.uint16], lowest: int) -> NDArray[np.uint16]:
 
 
 def _all_counts(buckets: NDArray[np.uint16]) -> Block:
-    return Block(0, np.bincount(buckets).astype(np.float32), 0)
+    """Counts of every number, also beyond what was taken for the end: only NaN lies there."""
+    counts = np.bincount(buckets)
+    if counts.size > FIRST_NOT_FINITE:
+        raise NotFinite("NaN or infinity")
+    return Block(0, counts.astype(np.float32), 0)
 
 
 def _counts(buckets: NDArray[np.uint16], first: int, end: int) -> NDArray[np.float32]:

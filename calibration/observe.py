@@ -27,7 +27,7 @@ from calibration.devices import CPU, Device
 from calibration.histogram import NotFinite, Tally, count
 from calibration.observation import Observation, Subject
 from calibration.ranges import preprocess_digest
-from calibration.sessions import CannotRun, Floats, ModelSession
+from calibration.sessions import Bound, CannotRun, Floats, ModelSession
 from edge.contract.preprocess import PreprocessSpec, preprocess
 from firmware_bridge.errors import UsageError
 
@@ -112,9 +112,9 @@ def subject_of(
 
 
 class Room(NamedTuple):
-    """Memory for one frame on its way: its tensors one after the other, and for counting one."""
+    """Memory for one frame on its way: for what each session puts out, and for counting one."""
 
-    tensors: Floats
+    sessions: list[Bound]
     counting: NDArray[np.uint16]
 
 
@@ -187,6 +187,7 @@ class Observer:
 
     def _look(self, frame: RoadFrame, seen: Observation, tallies: list[Tally]) -> None:
         x, _ = preprocess(frame.read(), self._spec)
+        digest = frame.digest()
         extremes = np.zeros((len(tallies), 2), np.float32)
 
         def add(name: str, values: Floats) -> None:
@@ -201,16 +202,15 @@ class Observer:
         with self._lent() as room:
             if self._picture in self._rows:
                 add(self._picture, x)
-            for names, session in self._sessions:
-                found = self._laid_out(names, room.tensors)
+            for session in room.sessions:
                 try:
-                    session.run_into({self._picture: x}, found)
+                    session.run({self._picture: x})
                 except CannotRun as error:
                     raise _broken(f"fails on {frame.name}", str(error)) from error
-                for name, values in found.items():
+                for name, values in session.outputs.items():
                     add(name, values)
         seen.extremes[frame.name] = extremes
-        seen.frames[frame.name] = frame.digest()
+        seen.frames[frame.name] = digest
 
     @contextlib.contextmanager
     def _lent(self) -> Iterator[Room]:
@@ -218,7 +218,9 @@ class Observer:
         try:
             room = self._spare.pop()
         except IndexError:
-            room = Room(np.empty(self._room, np.float32), np.empty(self._counting, np.uint16))
+            values = np.empty(self._room, np.float32)
+            bound = [one.bind(self._laid_out(names, values)) for names, one in self._sessions]
+            room = Room(bound, np.empty(self._counting, np.uint16))
         try:
             yield room
         finally:

@@ -96,17 +96,32 @@ class ModelSession:
             raise CannotRun(_first_line(error)) from error
         return found
 
-    def run_into(self, feeds: Mapping[str, Floats], outputs: Mapping[str, Floats]) -> None:
-        """Fills contiguous arrays of the outputs' shapes: no memory is asked for, nothing copied.
-        Raises CannotRun; the arrays hold anything then.
-        """
+    def bind(self, outputs: Mapping[str, Floats]) -> Bound:
+        """Ready to fill contiguous arrays of the outputs' shapes, time and again."""
         binding = self._session.io_binding()
-        for name, value in feeds.items():
-            binding.bind_cpu_input(name, np.ascontiguousarray(value))
         for name, into in outputs.items():
             binding.bind_output(name, "cpu", 0, np.float32, into.shape, into.ctypes.data)
+        return Bound(self._session, binding, outputs)
+
+
+class Bound:
+    """A session with arrays of its own to fill: no memory is asked for, nothing copied."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        binding: onnxruntime.IOBinding,
+        outputs: Mapping[str, Floats],
+    ) -> None:
+        self._session, self._binding = session, binding
+        self.outputs = outputs
+
+    def run(self, feeds: Mapping[str, Floats]) -> None:
+        """Fills the arrays. Raises CannotRun; they hold anything then."""
+        for name, value in feeds.items():
+            self._binding.bind_cpu_input(name, np.ascontiguousarray(value))
         try:
-            self._session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(self._binding)
         except _FAILURES as error:
             raise CannotRun(_first_line(error)) from error
 

@@ -79,10 +79,8 @@ def brakepoint(job: Job) -> Callable[[], None]:
     """This project, as `brakepoint calibrate` does it."""
     import onnx
 
-    from calibration.calibrate import AUTO
-    from calibration.choice import CHOICE_FRAMES, candidates, choose
+    from calibration.choice import CHOICE_FRAMES, choose
     from calibration.dataset.images import ImageFrame
-    from calibration.methods import METHODS
     from calibration.observe import observe
     from calibration.ranges import SCHEMA, range_up_to
     from edge.contract.artifact import write_json
@@ -104,23 +102,17 @@ def brakepoint(job: Job) -> Callable[[], None]:
             threads=job["threads"],
             progress=quiet,
         ).histograms
-        chosen: dict[str, str] = {}
-        names = METHODS if job["method"] == AUTO else (job["method"],)
-        offered = candidates(seen, names, percentile=PERCENTILE, threads=job["threads"])
-        if job["method"] == AUTO:
-            few = frames[:: max(1, len(frames) // CHOICE_FRAMES)][:CHOICE_FRAMES]
-            chosen = choose(
-                model,
-                offered,
-                few,
-                preprocess_spec=spec,
-                threads=job["threads"],
-                progress=quiet,
-            )
-        ranges = {
-            name: range_up_to(offered[chosen.get(name, job["method"])][name], one)
-            for name, one in seen.items()
-        }
+        few = frames[:: max(1, len(frames) // CHOICE_FRAMES)][:CHOICE_FRAMES]
+        chosen = choose(
+            model,
+            seen,
+            few,
+            percentile=PERCENTILE,
+            preprocess_spec=spec,
+            threads=job["threads"],
+            progress=quiet,
+        )
+        ranges = {name: range_up_to(chosen.amax[name], one) for name, one in seen.items()}
         write_json(
             Path(job["out"]),
             SCHEMA,

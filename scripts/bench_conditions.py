@@ -20,11 +20,10 @@ from bench_figures import parser_of, write_figures
 from bench_networks import THREADS, Network, networks
 from onnx import ModelProto
 
-from calibration.choice import CHOICE_FRAMES, candidates, choose
+from calibration.choice import CHOICE_FRAMES, choose
 from calibration.dataset.frames import RoadFrame
 from calibration.dataset.images import image_frames
 from calibration.histogram import Histogram
-from calibration.methods import METHODS
 from calibration.observe import observe
 from calibration.ranges import Range, range_up_to
 from calibration.sampling import in_quotas
@@ -140,16 +139,16 @@ def ranges_of(
     network: Network, seen: dict[str, Histogram], taken: Sequence[RoadFrame]
 ) -> dict[str, Range]:
     """By `auto`, as `calibrate` takes them."""
-    offered = candidates(seen, METHODS, percentile=PERCENTILE, threads=THREADS)
     chosen = choose(
         network.model,
-        offered,
+        seen,
         taken[:CHOICE_FRAMES],
+        percentile=PERCENTILE,
         preprocess_spec=network.preprocess,
         threads=THREADS,
         progress=quiet,
     )
-    return {name: range_up_to(offered[chosen[name]][name], one) for name, one in seen.items()}
+    return {name: range_up_to(chosen.amax[name], one) for name, one in seen.items()}
 
 
 def snr_db(network: Network, int8: ModelProto, frames: Sequence[RoadFrame]) -> float:
