@@ -10,6 +10,7 @@ that is the judgement's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -23,13 +24,15 @@ from calibration.dataset.frames import RoadFrame
 from calibration.histogram import Histogram
 from calibration.methods import METHODS
 from calibration.observe import Progress
-from calibration.sessions import ModelSession
+from calibration.sessions import ModelSession, part
 from edge.contract.preprocess import PreprocessSpec, preprocess
 
 LEVELS = 127
 
 Amax = Mapping[str, float]
 """Tensor -> the magnitude that INT8 covers."""
+
+Errors = NDArray[np.float64]
 
 CHOICE_FRAMES = 2
 """Frames on which methods are compared."""
@@ -66,31 +69,26 @@ def choose(
     """The range of least error on `frames` by any of METHODS, for each tensor that was seen; by the
     first of them that is as good. A tensor that nothing reads takes the first.
     """
+    tensors, names = list(seen), list(METHODS)
     with ThreadPoolExecutor(1) as aside:  # the graph is laid out while ranges are sought
-        laid_out = aside.submit(_session, model, list(seen))
-        offered = {
-            name: ranges(seen, name, percentile=percentile, threads=threads) for name in METHODS
-        }
-    session, outputs = laid_out.result()
-    (picture,) = (value.name for value in model.graph.input)
-    scales = {
-        _scales(tensor): np.array([_step(offered[name][tensor]) for name in METHODS], np.float32)
-        for tensor in seen
-    }
+        laid_out = aside.submit(Probe, model, tensors, candidates=len(names))
+        offered = [ranges(seen, name, percentile=percentile, threads=threads) for name in names]
+    probe = laid_out.result()
+    amax = np.array([[of[tensor] for of in offered] for tensor in tensors])
 
-    def errors(frame: RoadFrame) -> NDArray[np.float64]:
-        x, _ = preprocess(frame.read(), preprocess_spec)
-        return np.array(session.run({picture: x, **scales}, outputs), np.float64)
+    def errors(frame: RoadFrame) -> Errors:
+        return probe.errors(preprocess(frame.read(), preprocess_spec)[0], amax)
 
-    total = np.zeros((len(outputs), len(METHODS)))
+    total = np.zeros(amax.shape)
     with ThreadPoolExecutor(threads) as pool:
         for row, found in enumerate(pool.map(errors, frames), start=1):
             total += found  # in the order of the frames: the same sum every time
             progress("choose methods", row, len(frames))
-    best = dict(zip(outputs, total.argmin(axis=1), strict=True))
-    names = list(METHODS)
-    method = {tensor: names[best.get(_error(tensor), 0)] for tensor in seen}
-    return Chosen({tensor: offered[name][tensor] for tensor, name in method.items()}, method)
+    best = dict(zip(tensors, total.argmin(axis=1).tolist(), strict=True))
+    return Chosen(
+        {tensor: offered[row][tensor] for tensor, row in best.items()},
+        {tensor: names[row] for tensor, row in best.items()},
+    )
 
 
 def ranges(seen: Mapping[str, Histogram], method: str, *, percentile: float, threads: int) -> Amax:
@@ -100,23 +98,42 @@ def ranges(seen: Mapping[str, Histogram], method: str, *, percentile: float, thr
         return dict(zip(seen, found, strict=True))
 
 
-def _session(model: onnx.ModelProto, tensors: Sequence[str]) -> tuple[ModelSession, list[str]]:
-    probe = _Probe(model, tensors, len(METHODS)).model
-    outputs = [value.name for value in probe.graph.output]
-    return ModelSession(probe.SerializeToString(), threads=1), outputs
+class Probe:
+    """A float graph with the error that candidate ranges make, tensor by tensor."""
+
+    def __init__(self, model: onnx.ModelProto, tensors: Sequence[str], *, candidates: int) -> None:
+        (self._picture,) = (value.name for value in model.graph.input)
+        self._tensors = list(tensors)
+        probe = _ProbeGraph(model, tensors, candidates).model
+        self._outputs = [value.name for value in probe.model.graph.output]
+        self._session = ModelSession(probe, threads=1)
+
+    def errors(self, x: NDArray[np.float32], amax: NDArray[np.float64]) -> Errors:
+        """Sum of squares by which what reads each tensor differs from float, (tensors, candidates);
+        0 where nothing reads it.
+
+        Args:
+            x: the network's input.
+            amax: (tensors, candidates), the magnitudes that INT8 covers, at least 0.
+        """
+        steps = np.maximum(amax / LEVELS, np.finfo(np.float32).tiny).astype(np.float32)
+        scales = {_scales(name): row for name, row in zip(self._tensors, steps, strict=True)}
+        found = self._session.run({self._picture: x, **scales}, self._outputs)
+        told = dict(zip(self._outputs, found, strict=True))
+        nothing = np.zeros(amax.shape[1])
+        return np.array([told.get(_error(name), nothing) for name in self._tensors], np.float64)
 
 
-class _Probe:
-    """Builds the float graph with the error of every candidate for every tensor as its outputs."""
+class _ProbeGraph:
+    """Builds the graph of a `Probe`: errors are its outputs, the candidates' scales its inputs."""
 
     def __init__(self, model: onnx.ModelProto, tensors: Sequence[str], count: int) -> None:
-        self.model = onnx.ModelProto()
-        self.model.CopyFrom(model)
-        self._graph, self._count = self.model.graph, count
+        self.model = part(model)
+        self._graph, self._count = self.model.model.graph, count
         self._opset = max(
             one.version for one in model.opset_import if one.domain in ("", "ai.onnx")
         )
-        self._constants = {value.name for value in model.graph.initializer}
+        self._constants = {value.name: list(value.dims) for value in model.graph.initializer}
         values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
         shapes = {
             value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
@@ -138,18 +155,20 @@ class _Probe:
                 self._compare(tensor, shapes[tensor], readers[tensor])
 
     def _compare(self, tensor: str, shape: Sequence[int], readers: Sequence[NodeProto]) -> None:
-        parts: list[str] = []
         linear = [node for node in readers if shape[:1] == [1] and self._linear(node, tensor)]
+        others = [node for node in readers if node not in linear]
+        parts: list[str] = []
         if linear:
-            error = self._rounding(tensor, shape)
+            # Every part is then of the same pixels.
+            window = not others and all(self._span(node) <= WINDOW_PX for node in linear)
+            error = self._rounding(tensor, shape, window=window)
             if rearranged := sum(node.op_type in REARRANGED for node in linear):
                 parts += [self._squared(error)] * rearranged
-            for row, node in enumerate(n for n in linear if n.op_type in LINEAR):
+            for row, node in enumerate(node for node in linear if node.op_type in LINEAR):
                 made = f"{tensor}/choice/linear{row}"
-                inputs = [error, *node.input[1:2]]
-                self._copy(node, inputs, [made])
+                self._copy(node, [error, *node.input[1:2]], [made])
                 parts.append(self._squared(made))
-        for row, node in enumerate(node for node in readers if node not in linear):
+        for row, node in enumerate(others):
             parts.append(self._whole(tensor, node, f"{tensor}/choice/whole{row}"))
         self._add("Sum", parts, _error(tensor))
         made_info = helper.make_tensor_value_info(_error(tensor), TensorProto.FLOAT, [self._count])
@@ -167,10 +186,22 @@ class _Probe:
             and not any(one.name == "transA" and one.i for one in node.attribute)
         )
 
-    def _rounding(self, tensor: str, shape: Sequence[int]) -> str:
+    def _span(self, node: NodeProto) -> float:
+        """Pixels that an output of a linear reader reaches over."""
+        given: dict[str, list[int]] = {one.name: list(one.ints) for one in node.attribute}
+        kernel: list[int] = [1]
+        if node.op_type == "GlobalAveragePool":
+            return math.inf
+        if node.op_type == "AveragePool":
+            kernel = given["kernel_shape"]
+        if node.op_type in ("Conv", "ConvTranspose"):
+            kernel = self._constants[node.input[1]][2:]
+        return max(kernel) * max(given.get("dilations", [1]))
+
+    def _rounding(self, tensor: str, shape: Sequence[int], *, window: bool) -> str:
         """(candidates, ...): by how much each candidate's rounding moves the tensor."""
         seen, prefix = tensor, f"{tensor}/choice"
-        if len(shape) == 4 and max(shape[2:]) > WINDOW_PX:
+        if window and len(shape) == 4 and max(shape[2:]) > WINDOW_PX:
             starts = [max(0, (side - WINDOW_PX) // 2) for side in shape[2:]]
             ends = [start + WINDOW_PX for start in starts]
             bounds = [
@@ -242,7 +273,3 @@ def _scales(tensor: str) -> str:
 
 def _error(tensor: str) -> str:
     return f"{tensor}/choice/error"
-
-
-def _step(amax: float) -> float:
-    return max(amax / LEVELS, float(np.finfo(np.float32).tiny))

@@ -39,10 +39,9 @@ SPAN_END: NDArray[np.intp] = np.minimum(
 
 def least_divergence(seen: Histogram, percentile: float) -> float:
     """The threshold of least divergence, the largest of equals; `percentile` is not used."""
-    amax = seen.amax
-    if amax <= 0.0:
+    amax, cumulated = seen.amax, Cumulated(seen)
+    if cumulated.total <= 0.0:
         return amax
-    cumulated = Cumulated(seen)
     below = cumulated.count(np.linspace(0.0, amax, BINS + 1))
     bins = np.diff(below)
     bins[-1] += cumulated.total - below[-1]

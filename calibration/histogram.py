@@ -20,14 +20,18 @@ BUCKETS = 1 << 15
 FIRST_NOT_FINITE = 0x7F80
 """Bucket of infinity; NaNs lie at and above it."""
 
-BLOCK = 1 << 22
-"""Values counted a call."""
+ENOUGH = 1 << 15
+"""Values of one array that are counted at most. A layer of one frame may have millions, which say
+no more about a range than a part of them and take as long to count as the layer to compute."""
+
+RUN = 1 << 8
+"""Neighbours that are counted or left out together: 1 kB, whole lines of the cache."""
 
 EXACT = 1 << 24
 """So many counts add up exactly in float32, the type that calcHist counts in."""
 
 CHUNK = 1 << 17
-"""Values looked at in one go while they lie in the cache."""
+"""Values looked at in one go while they lie in the cache: whole RUNs."""
 
 WINDOW = 1 << 12
 """Buckets counted below the largest magnitude: 32 octaves, and 16 kB that stay in the first cache.
@@ -44,104 +48,98 @@ class NotFinite(ValueError):
     """A value was NaN or infinite."""
 
 
-class Block(NamedTuple):
-    """Counts of at most BLOCK values.
+class Counted(NamedTuple):
+    """One array, counted.
 
     Attributes:
         first: bucket of the first count.
         counts: (buckets,) float32, bucket by bucket.
         zeros: counts of bucket 0 beside those.
+        lowest, highest: exact extremes; inf and -inf of an empty array.
+        values: how many were counted.
     """
 
     first: int
     counts: NDArray[np.float32]
     zeros: int
-
-
-class Counted(NamedTuple):
-    """One array, counted.
-
-    Attributes:
-        blocks: counts of each BLOCK of it.
-        lowest, highest: exact extremes; inf and -inf of an empty array.
-        values: how many there were.
-    """
-
-    blocks: tuple[Block, ...]
     lowest: float
     highest: float
     values: int
 
 
-def count(values: NDArray[np.float32], room: NDArray[np.uint16] | None = None) -> Counted:
-    """Counts every value of a float32 array of any shape. Threads may call it side by side.
+def count(
+    values: NDArray[np.float32], room: NDArray[np.uint16] | None = None, *, turn: int = 0
+) -> Counted:
+    """Counts a float32 array of any shape. Threads may call it side by side.
+
+    Every value where there are at most ENOUGH. Of more, every k-th RUN from the `turn`-th (modulo
+    k) on, with the least k that leaves no more than ENOUGH. Extremes are those of all values.
 
     Args:
-        room: memory for as many values, to be used again; it holds anything afterwards.
+        room: memory for ENOUGH values, to be used again; it holds anything afterwards.
+        turn: what else to take of an array like the last one.
 
     Raises:
         NotFinite: it holds NaN or infinity.
     """
     flat = np.ascontiguousarray(values, "<f4").reshape(-1)
-    buckets = np.empty(flat.size, np.uint16) if room is None else room[: flat.size]
-    lower = np.empty(min(flat.size, CHUNK), np.uint16)
-    lowest, highest = float("inf"), float("-inf")
+    every = max(1, -(-flat.size // ENOUGH))
+    room = np.empty(min(flat.size, ENOUGH), np.uint16) if room is None else room
+    lower = np.empty(room.size, np.uint16)
+    lowest, highest, counted = float("inf"), float("-inf"), 0
     for start in range(0, flat.size, CHUNK):
         chunk = flat[start : start + CHUNK]
-        low, high, _, _ = cv2.minMaxLoc(chunk.reshape(1, -1))  # passes over NaN: see _all_counts
+        low, high = float(chunk.min()), float(chunk.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise NotFinite("NaN or infinity")
         lowest, highest = min(lowest, low), max(highest, high)
-        into = buckets[start : start + CHUNK]
+        runs = _runs(chunk, every, turn - start // RUN)
+        if not runs.size:
+            continue
         # OpenCV parts the halves in a third of the time that a strided copy takes.
-        halves = chunk.view("<u2").reshape(1, -1, 2)
-        cv2.split(halves, [lower[: chunk.size].reshape(1, -1), into.reshape(1, -1)])
-        into &= np.uint16(BUCKETS - 1)
-    if not flat.size:
-        return Counted((), lowest, highest, 0)
+        into = [half[counted:][: runs.size].reshape(runs.shape) for half in (lower, room)]
+        cv2.split(runs.view("<u2").reshape(*runs.shape, 2), into)
+        counted += runs.size
+    if not counted:
+        return Counted(0, np.zeros(0, np.float32), 0, lowest, highest, 0)
+    buckets = room[:counted]
+    buckets &= np.uint16(BUCKETS - 1)
     end = 1 + _bucket(max(abs(lowest), abs(highest)))
-    blocks = tuple(
-        _block(buckets[start : start + BLOCK], end) for start in range(0, flat.size, BLOCK)
-    )
-    return Counted(blocks, lowest, highest, flat.size)
+    return Counted(*_occupied(buckets, end), lowest, highest, counted)
 
 
-def _block(buckets: NDArray[np.uint16], end: int) -> Block:
-    """Counts of numbers below `end`. All but zeros nearly always lie in the WINDOW below it."""
+def _runs(chunk: NDArray[np.float32], every: int, turn: int) -> NDArray[np.float32]:
+    """(runs, values of each): what is counted of a chunk."""
+    if every == 1:
+        return chunk.reshape(1, -1)
+    return chunk[: chunk.size // RUN * RUN].reshape(-1, RUN)[turn % every :: every]
+
+
+def _occupied(buckets: NDArray[np.uint16], end: int) -> tuple[int, NDArray[np.float32], int]:
+    """First bucket, counts and zeros of numbers below `end`. All but zeros nearly always lie in the
+    WINDOW below it.
+    """
     first = max(end - WINDOW, ZEROS)
     zeros = buckets.size - int(np.count_nonzero(buckets))
     if zeros == buckets.size:
-        return Block(0, np.zeros(0, np.float32), zeros)
-    if end <= first:
-        return _all_counts(buckets)
-    if zeros * MANY_ZEROS <= buckets.size:
-        counts = _counts(buckets, first, end)
-    else:
-        counts = _counts(_spread(buckets, first - ZEROS), first - ZEROS, end)[ZEROS:]
-    if int(counts.sum()) + zeros == buckets.size:
-        return Block(first, counts, zeros)
-    return _all_counts(buckets)
+        return 0, np.zeros(0, np.float32), zeros
+    if end > first:
+        if zeros * MANY_ZEROS <= buckets.size:
+            counts = _counts(buckets, first, end)
+        else:
+            counts = _counts(_spread(buckets, first - ZEROS), first - ZEROS, end)[ZEROS:]
+        if int(counts.sum()) + zeros == buckets.size:
+            return first, counts, zeros
+    return 0, np.bincount(buckets).astype(np.float32), 0
 
 
-_TURNS: NDArray[np.uint16] = np.resize(np.arange(ZEROS, dtype=np.uint16), CHUNK)
+_TURNS: NDArray[np.uint16] = np.resize(np.arange(ZEROS, dtype=np.uint16), ENOUGH)
 
 
 def _spread(buckets: NDArray[np.uint16], lowest: int) -> NDArray[np.uint16]:
     """What is below moved to `lowest` and the ZEROS - 1 after it, each in its turn."""
-    floor = _TURNS[: buckets.size] + np.uint16(lowest)
-    found = np.empty_like(buckets)
-    for start in range(0, buckets.size, CHUNK):
-        chunk = buckets[start : start + CHUNK]
-        np.maximum(chunk, floor[: chunk.size], out=found[start : start + CHUNK])
+    found: NDArray[np.uint16] = np.maximum(buckets, _TURNS[: buckets.size] + np.uint16(lowest))
     return found
-
-
-def _all_counts(buckets: NDArray[np.uint16]) -> Block:
-    """Counts of every number, also beyond what was taken for the end: only NaN lies there."""
-    counts = np.bincount(buckets)
-    if counts.size > FIRST_NOT_FINITE:
-        raise NotFinite("NaN or infinity")
-    return Block(0, counts.astype(np.float32), 0)
 
 
 def _counts(buckets: NDArray[np.uint16], first: int, end: int) -> NDArray[np.float32]:
@@ -165,8 +163,8 @@ class Histogram:
     """Counts by bucket, with exact extremes beside them.
 
     Attributes:
-        counts: (32768,) int64, by bucket: of |value|, ascending.
-        lowest, highest: exact extremes; inf and -inf while nothing was added.
+        counts: (32768,) int64, by bucket: of |value|, ascending; see `count` for which values.
+        lowest, highest: exact extremes of all; inf and -inf while nothing was added.
     """
 
     counts: NDArray[np.int64] = field(default_factory=_no_counts)
@@ -175,7 +173,7 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """How many values were added."""
+        """How many values were counted."""
         return int(self.counts.sum())
 
     @property
@@ -184,15 +182,14 @@ class Histogram:
         return max(abs(self.lowest), abs(self.highest)) if self.total else 0.0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Counts every value of a float32 array of any shape.
+        """Counts a float32 array of any shape, as `count` does.
 
         Raises:
             NotFinite: it holds NaN or infinity; nothing is added then.
         """
         counted = count(values)
-        for block in counted.blocks:
-            self.counts[block.first :][: block.counts.size] += block.counts.astype(np.int64)
-            self.counts[0] += block.zeros
+        self.counts[counted.first :][: counted.counts.size] += counted.counts.astype(np.int64)
+        self.counts[0] += counted.zeros
         self.lowest = min(self.lowest, counted.lowest)
         self.highest = max(self.highest, counted.highest)
 
@@ -217,12 +214,11 @@ class Tally:
     def add(self, counted: Counted) -> None:
         """Adds what `count` found in an array."""
         with self._lock:
-            for block in counted.blocks:
-                if self._values + BLOCK > EXACT:
-                    self._settle()
-                self._recent[block.first :][: block.counts.size] += block.counts
-                self._recent[0] += block.zeros
-                self._values += min(counted.values, BLOCK)
+            if self._values + counted.values > EXACT:
+                self._settle()
+            self._recent[counted.first :][: counted.counts.size] += counted.counts
+            self._recent[0] += counted.zeros
+            self._values += counted.values
             seen = self._histogram
             seen.lowest = min(seen.lowest, counted.lowest)
             seen.highest = max(seen.highest, counted.highest)

@@ -23,7 +23,7 @@ from calibration.histogram import BUCKETS, Histogram
 from edge.contract.artifact import canonical_json, write_atomic
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
-SCHEMA = "brakepoint.observation/2"
+SCHEMA = "brakepoint.observation/3"
 NAME = "observation.npz"
 
 

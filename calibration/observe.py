@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from calibration.dataset.frames import RoadFrame
 from calibration.devices import CPU, Device
-from calibration.histogram import NotFinite, Tally, count
+from calibration.histogram import ENOUGH, NotFinite, Tally, count
 from calibration.observation import Observation, Subject
 from calibration.ranges import preprocess_digest
-from calibration.sessions import Bound, CannotRun, Floats, ModelSession
+from calibration.sessions import Bound, CannotRun, Floats, ModelSession, Parted, part
 from edge.contract.preprocess import PreprocessSpec, preprocess
 from firmware_bridge.errors import UsageError
 
@@ -140,7 +140,6 @@ class Observer:
         self._shapes = _shapes(model)
         sizes = [sum(math.prod(self._shapes[name]) for name in names) for names in slices]
         self._room = max(sizes, default=0)
-        self._counting = max((math.prod(self._shapes[name]) for name in subject.tensors), default=0)
         self._spare: list[Room] = []
         try:
             self._sessions = [
@@ -188,11 +187,12 @@ class Observer:
     def _look(self, frame: RoadFrame, seen: Observation, tallies: list[Tally]) -> None:
         x, _ = preprocess(frame.read(), self._spec)
         digest = frame.digest()
+        turn = int(digest[:8], 16)  # the frame's own, whoever looks at it and when
         extremes = np.zeros((len(tallies), 2), np.float32)
 
         def add(name: str, values: Floats) -> None:
             try:
-                counted = count(values, room.counting)
+                counted = count(values, room.counting, turn=turn)
             except NotFinite as error:
                 raise _broken(f"puts {error} into '{name}'", f"frame {frame.name}") from error
             row = self._rows[name]
@@ -220,7 +220,7 @@ class Observer:
         except IndexError:
             values = np.empty(self._room, np.float32)
             bound = [one.bind(self._laid_out(names, values)) for names, one in self._sessions]
-            room = Room(bound, np.empty(self._counting, np.uint16))
+            room = Room(bound, np.empty(ENOUGH, np.uint16))
         try:
             yield room
         finally:
@@ -235,15 +235,13 @@ class Observer:
         return found
 
 
-def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
-    """The same model, serialized, with `names` as its only outputs."""
-    wider = onnx.ModelProto()
-    wider.CopyFrom(model)
+def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> Parted:
+    """The same model with `names` as its only outputs."""
     known = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
-    del wider.graph.output[:]
-    wider.graph.output.extend(known[name] for name in names)
-    data: bytes = wider.SerializeToString()
-    return data
+    parted = part(model)
+    del parted.model.graph.output[:]
+    parted.model.graph.output.extend(known[name] for name in names)
+    return parted
 
 
 def _settle(tallies: Sequence[Tally]) -> None:

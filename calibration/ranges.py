@@ -34,7 +34,7 @@ class Range:
         low, high: the part of [-amax, amax] that occurs, 0 included: what an unsigned affine
             activation covers.
         lowest, highest: exact extremes seen.
-        values: how many values were looked at.
+        values: how many values were counted.
     """
 
     amax: float

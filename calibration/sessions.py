@@ -7,11 +7,12 @@ onnxruntime cannot run on the device that was asked for is the caller's refusal 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from calibration.devices import CPU, Device, demand
@@ -23,6 +24,53 @@ Kernels = Literal["as_written", "fused"]
 """How Q/DQ runs: "as_written" step by step in float32, the numeric reference; "fused" into integer
 kernels, as the device's backend runs it. The reference must not be fused: integer kernels sum and
 round in their own order."""
+
+
+BESIDE_BYTES = 1 << 10
+"""Weights from this size on are handed over beside the graph."""
+
+
+class Parted(NamedTuple):
+    """A graph, to be changed and serialized in no time, and the weights that belong in it.
+
+    Attributes:
+        model: names them as lying outside.
+        weights: by name of the initializer.
+    """
+
+    model: ModelProto
+    weights: dict[str, onnxruntime.OrtValue]
+
+
+def part(model: ModelProto) -> Parted:
+    """The graph of `model` apart from its large float32 weights."""
+    graph = model.graph
+    light = ModelProto(
+        ir_version=model.ir_version,
+        opset_import=model.opset_import,
+        functions=model.functions,
+        graph=GraphProto(
+            name=graph.name,
+            node=graph.node,
+            input=graph.input,
+            output=graph.output,
+            value_info=graph.value_info,
+        ),
+    )
+    weights = {}
+    for value in graph.initializer:
+        if value.data_type != TensorProto.FLOAT or len(value.raw_data) < BESIDE_BYTES:
+            light.graph.initializer.append(value)
+            continue
+        told = light.graph.initializer.add(
+            name=value.name,
+            dims=value.dims,
+            data_type=value.data_type,
+            data_location=TensorProto.EXTERNAL,
+        )
+        told.external_data.add(key="location", value="beside")
+        weights[value.name] = onnxruntime.OrtValue.ortvalue_from_numpy(numpy_helper.to_array(value))
+    return Parted(light, weights)
 
 
 class CannotRun(Exception):
@@ -48,7 +96,7 @@ class ModelSession:
 
     def __init__(
         self,
-        model: bytes,
+        model: bytes | Parted,
         *,
         threads: int,
         kernels: Kernels = "as_written",
@@ -66,6 +114,10 @@ class ModelSession:
         options.add_session_config_entry("session.disable_quant_qdq", written)
         for key, value in {**integer_products.config(), **device.config}.items():
             options.add_session_config_entry(key, value)
+        if isinstance(model, Parted):
+            self._weights = model.weights  # onnxruntime reads them where they lie
+            options.add_external_initializers(list(self._weights), list(self._weights.values()))
+            model = model.model.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(
                 model,

@@ -23,10 +23,9 @@ STRIDE = 2
 
 def least_square_error(seen: Histogram, percentile: float) -> float:
     """The threshold of least mean square error; `percentile` is not used."""
-    amax = seen.amax
-    if amax <= 0.0:
+    amax, cumulated = seen.amax, Cumulated(seen)
+    if cumulated.total <= 0.0:
         return amax
-    cumulated = Cumulated(seen)
     lowest = max(cumulated.last - OCTAVES * 128, 0)
     thresholds = EDGES[cumulated.last + 1 : lowest : -STRIDE]
     best = int(np.argmin(square_errors(cumulated, thresholds)))

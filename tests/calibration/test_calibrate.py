@@ -7,18 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_network import SPEC, TENSORS, PaintedFrame, painted, small_mission, small_network
+from small_network import TENSORS, PaintedFrame, painted, small_mission, small_network
 
 from calibration import calibrate as module
 from calibration.calibrate import Calibrated, calibrate
-from calibration.choice import choose
 from calibration.methods import METHODS
 from calibration.observation import packed, read_observation, write_observation
-from calibration.observe import observe
 from calibration.ranges import demand_fresh
 from calibration.ranges_plot import plot
 from calibration.sampling import SETTLED, STEP_FRAMES, in_quotas, stratum
-from calibration.sessions import ModelSession
 from edge.contract.artifact import canonical_json
 from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage
@@ -204,49 +201,6 @@ def test_stale_ranges_are_refused_and_say_what_differs(tmp_path: Path) -> None:
     assert "method percentile" in refused.value.found
     assert f"data {old.data}" in refused.value.found
     assert "model" not in refused.value.found
-
-
-def reader_error(tensor: str, reader: str, amax: float, frames: list[PaintedFrame]) -> float:
-    """Error at `reader`'s output when only `tensor` is quantized, the slow way."""
-    from calibration.observe import with_outputs
-    from edge.contract.preprocess import preprocess
-
-    model = small_network()
-    session = ModelSession(with_outputs(model, [tensor, reader]), threads=1)
-    weight = next(t for t in model.graph.initializer if t.name == "w3")
-    matrix = np.frombuffer(weight.raw_data, np.float32).reshape(4, 16).astype(np.float64)
-    scale, total = amax / 127, 0.0
-    for frame in frames:
-        x, _ = preprocess(frame.read(), SPEC)
-        values, made = session.run({"picture": x})
-        quantized = np.clip(np.rint(values / scale), -127, 127) * scale
-        total += float(((np.einsum("oc,ncyx->noyx", matrix, quantized) - made) ** 2).sum())
-    return total
-
-
-def test_auto_takes_the_method_of_least_error_at_the_readers(tmp_path: Path) -> None:
-    frames = painted(4)
-    seen = observe(
-        small_network(), TENSORS, frames, preprocess_spec=SPEC, threads=2, progress=quiet
-    )
-    candidates = {
-        name: {tensor: METHODS[name](one, 99.0) for tensor, one in seen.histograms.items()}
-        for name in METHODS
-    }
-    chosen = choose(
-        small_network(), candidates, frames, preprocess_spec=SPEC, threads=2, progress=quiet
-    )
-    errors = {
-        name: reader_error("two/silu", "scores", candidates[name]["two/silu"], frames)
-        for name in METHODS
-    }
-    assert errors[chosen["two/silu"]] == pytest.approx(min(errors.values()), rel=1e-3)
-    assert max(errors.values()) > 1.1 * min(errors.values())
-    assert chosen["scores"] == next(iter(METHODS))  # nobody reads it
-    one = choose(
-        small_network(), candidates, frames, preprocess_spec=SPEC, threads=1, progress=quiet
-    )
-    assert one == chosen
 
 
 def test_auto_says_what_it_took(tmp_path: Path) -> None:

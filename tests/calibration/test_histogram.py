@@ -73,10 +73,39 @@ def test_what_is_not_finite_is_refused_and_leaves_no_trace(poison: float) -> Non
     assert (seen.lowest, seen.highest) == (-3.0, 1.0)
 
 
-def test_counts_stay_exact_beyond_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", 7)
-    values = np.random.default_rng(0).normal(size=(5, 11)).astype(np.float32)
-    assert np.array_equal(counted(values).counts, by_numpy(values.reshape(-1)))
+def test_of_many_values_runs_are_counted_in_turn_and_extremes_are_of_all() -> None:
+    random = np.random.default_rng(0)
+    size = 5 * module.ENOUGH + 3 * module.RUN + 17
+    values = random.normal(size=size).astype(np.float32)
+    whole = size // module.RUN
+    by_turn = [module.count(values, turn=turn) for turn in range(7)]
+    for turn, found in enumerate(by_turn):
+        runs = np.arange(turn % 6, whole, 6)
+        taken = values[: whole * module.RUN].reshape(-1, module.RUN)[runs].reshape(-1)
+        seen = np.zeros(BUCKETS, np.int64)
+        seen[found.first :][: found.counts.size] += found.counts.astype(np.int64)
+        seen[0] += found.zeros
+        assert np.array_equal(seen, by_numpy(taken))
+        assert found.values == taken.size <= module.ENOUGH
+        assert (found.lowest, found.highest) == (values.min(), values.max())
+    assert sum(found.values for found in by_turn[:6]) == whole * module.RUN  # nothing twice
+    assert module.count(values[: module.ENOUGH]).values == module.ENOUGH
+
+
+@pytest.mark.parametrize("where", [0, module.ENOUGH + 5, -1])
+def test_nothing_that_is_not_finite_passes_uncounted(where: int) -> None:
+    values = np.ones(3 * module.ENOUGH + 5, np.float32)
+    values[where] = np.nan
+    for turn in range(4):
+        with pytest.raises(NotFinite):
+            module.count(values, turn=turn)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_lone_value_that_was_not_counted_is_not_quantized_away(method: str) -> None:
+    values = np.zeros(module.ENOUGH + module.RUN, np.float32)
+    values[module.RUN] = 2.5  # in the second run; the first, third and so on are counted
+    assert METHODS[method](counted(values), 99.0) == 2.5
 
 
 WIDE = np.float32([0.0, -0.0, 1e-45, -1e-42, 3e-38, 2.0**-30, -1.0, 5.5, 6.0, -3e38])
@@ -88,9 +117,9 @@ def test_what_lies_far_below_the_largest_is_counted_too(
     largest_seen: np.float32, share_of_zeros: float
 ) -> None:
     random = np.random.default_rng(5)
-    values = random.choice(WIDE[np.abs(WIDE) <= np.abs(largest_seen)], size=module.CHUNK + 999)
+    values = random.choice(WIDE[np.abs(WIDE) <= np.abs(largest_seen)], size=module.ENOUGH)
     values[random.random(values.size) < share_of_zeros] = 0.0
-    room = np.full(values.size + 5, 7, np.uint16)
+    room = np.full(module.ENOUGH, 7, np.uint16)
     for found in (module.count(values), module.count(values, room)):
         seen = Histogram()
         tally = Tally(seen)

@@ -118,7 +118,7 @@ def test_a_file_that_is_none_is_not_trusted(tmp_path: Path) -> None:
         b"",
         b"text",
         whole[: len(whole) // 2],
-        whole.replace(b"observation/2", b"observation/9"),
+        whole.replace(b"observation/3", b"observation/9"),
     ):
         with pytest.raises(NotTrusted):
             unpacked(data, source="a file")
