@@ -78,7 +78,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = parser_of(__doc__)
-    parser.add_argument("--repeat", type=int, default=2, help="runs of each; the best counts")
+    parser.add_argument("--repeat", type=int, default=4, help="runs of each; the best counts")
     parser.add_argument("--short", action="store_true", help="8 frames and no peers: does it run")
     return parser.parse_args()
 
