@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,12 +28,13 @@ from bench_figures import exit_code, parser_of, write_figures
 from bench_int8_cases import CASES, Case, Fold, Settings
 from bench_peers import environment
 from bench_process import Cost, cost_of
+from numpy.typing import NDArray
 
 from calibration.dataset.frames import frames_of
 from calibration.evaluation.answers import Answer, answers
 from calibration.evaluation.networks import Network, reading_of
 from calibration.metrics import average_precision_50, found_share
-from calibration.sessions import Kernels
+from calibration.sessions import Kernels, ModelSession
 from converters.agreement import CPU, FLOAT, INT8, IOU_MIN, SCORE_MIN
 from converters.passes.names import PICTURE
 from edge.contract.loading import load_mission
@@ -52,6 +54,9 @@ class Peer:
     kind: str
     method: str
 
+
+THREADS, RUNS = 2, 50
+"""How one picture is timed."""
 
 PEERS = {
     "onnxruntime MinMax": Peer("onnxruntime", "minmax"),
@@ -124,7 +129,8 @@ def judged(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, 
         reading = reading_of(mission.model, threads=mission.target.threads)
         for name, told in answers(networks, reading, fold.source).items():
             said[name] += told
-    labels = load_mission(folds[0].mission, folds[0].overrides).model.labels
+    model = load_mission(folds[0].mission, folds[0].overrides).model
+    labels, spec = model.labels, model.preprocess_spec
     rows = {
         name: {
             **figures(said[FLOAT], told, labels, case.labels),
@@ -134,6 +140,11 @@ def judged(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, 
         for name, told in said.items()
     }
     rows[INT8]["macs_int8_share"] = min(shares)
+    first = next(folds[0].source.pictures()).image
+    for name, median in milliseconds(
+        settings.work / case.name / "fold0" / "brakepoint", preprocess(first, spec)[0]
+    ).items():
+        rows[name]["ms"] = median
     return {
         "case": case.name,
         "folds": len(folds),
@@ -176,6 +187,21 @@ def quantized(kind: str, job: dict[str, Any], record: Path) -> Cost:
     cost = cost_of(CHILD, job, record.with_suffix(".job"), python=python)
     record.write_text(json.dumps({"job": job, "digests": digests, "cost": cost}))
     return cost
+
+
+def milliseconds(folder: Path, x: NDArray[np.float32]) -> dict[str, float]:
+    """The median time of one picture in float.onnx and in cpu.onnx, in turn, on 2 threads."""
+    sessions = {
+        name: ModelSession((folder / name).read_bytes(), threads=THREADS, kernels=OURS[name])
+        for name in (FLOAT, CPU)
+    }
+    taken: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(RUNS):
+        for name, session in sessions.items():
+            started = time.perf_counter()
+            session.run({PICTURE: x})
+            taken[name].append((time.perf_counter() - started) * 1e3)
+    return {name: float(np.median(times)) for name, times in taken.items()}
 
 
 def figures(
@@ -223,6 +249,13 @@ def shortfalls(case: Case, rows: dict[str, dict[str, Any]]) -> list[str]:
     if not ours["macs_int8_share"] >= limits.macs_int8_min:
         share = f"{ours['macs_int8_share']:.1%} of the MACs in INT8"
         short.append(f"{share}, not {limits.macs_int8_min:.0%}")
+    if limits.cpu_faster_min is not None:
+        cpu = rows[CPU]
+        ratio = floating["ms"] / cpu["ms"]
+        if not ratio >= limits.cpu_faster_min:
+            short.append(f"{CPU} is {ratio:.2f} times faster, not {limits.cpu_faster_min:g}")
+        if limits.found_min is not None and not cpu["found"] >= limits.found_min * cpu["of"]:
+            short.append(f"{CPU} has {cpu['found']} of {cpu['of']}, not {limits.found_min:.0%}")
     for key, most in (("seconds", limits.seconds_max), ("peak_mb", limits.peak_mb_max)):
         if most is not None and not ours[key] <= most:
             short.append(f"convert took {ours[key]:.0f} {key}, not {most:g}")
@@ -246,6 +279,8 @@ def show(result: dict[str, Any]) -> None:
             f"{_or_dash(row.get('macs_int8_share'), '9.1%')}"
             f"{_or_dash(row['seconds'], '9.1f')}{_or_dash(row['peak_mb'], '9.0f')}"
         )
+    floating, cpu = (result["networks"][name]["ms"] for name in (FLOAT, CPU))
+    print(f"{CPU}: {cpu:.2f} ms a picture on {THREADS} threads, {floating / cpu:.2f} times faster")
     print(f"layers in float: {', '.join(map(str, result['layers_in_float']))}")
 
 
