@@ -10,7 +10,7 @@ corrects for another. Never touches a weight or a range.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -42,31 +42,44 @@ def correct_bias(
     """The float graph with corrected biases, to be quantized by `quantize` in its place."""
     graph = Graph(model)
     nodes = [
-        node
-        for node in graph.nodes
-        if node.name in placement.macs_of
-        and node.op_type in CORRECTED
-        and _bias_is_ours(graph, node)
+        node for node in graph.nodes if node.name in placement.macs_of and correctable(graph, node)
     ]
     if not nodes:
         return model
     shifts = _shifts(model, quantize(model), [node.name for node in nodes], pictures, threads)
-    corrected: dict[str, Array] = {}
-    renamed: dict[str, NodeProto] = {}
-    for node, shift in zip(nodes, shifts, strict=True):
+    return with_added_bias(model, dict(zip((node.name for node in nodes), shifts, strict=True)))
+
+
+def with_added_bias(
+    model: ModelProto, added: Mapping[str, NDArray[np.float64] | float]
+) -> ModelProto:
+    """The graph with more on the biases of operators that `correctable` names: a value a channel,
+    or one for all of them."""
+    graph = Graph(model)
+    biases: dict[str, Array] = {}
+    kept: list[NodeProto] = []
+    for node in graph.nodes:
+        if node.name not in added:
+            kept.append(node)
+            continue
         bias = graph.constant(node.input[BIAS]) if len(node.input) > BIAS else None
+        made = graph.shape(node.output[0])
+        assert made is not None  # shapes are static
+        former = np.zeros(made[1]) if bias is None else bias.astype(np.float64)
         name = f"{node.name}/bias/corrected"
-        corrected[name] = (shift if bias is None else bias.astype(np.float64) + shift).astype(
-            np.float32
-        )
+        biases[name] = (former + added[node.name]).astype(np.float32)
         other = NodeProto()
         other.CopyFrom(node)
         other.input[:] = [*node.input[:BIAS], name]
-        renamed[node.name] = other
-    kept = [renamed.get(node.name, node) for node in graph.nodes]
-    changed = rebuilt(model, nodes=kept, initializers=corrected)
+        kept.append(other)
+    changed = rebuilt(model, nodes=kept, initializers=biases)
     changed.graph.value_info.extend(model.graph.value_info)
     return changed
+
+
+def correctable(graph: Graph, node: NodeProto) -> bool:
+    """Whether an operator has, or may have, a bias that is a constant: one value a channel."""
+    return node.op_type in CORRECTED and _bias_is_ours(graph, node)
 
 
 def _bias_is_ours(graph: Graph, node: NodeProto) -> bool:

@@ -27,6 +27,7 @@ from converters.lowerings.batch import profiles_of
 from converters.report import Artifact, Report
 from converters.sources import picture_shape
 from converters.stages import Stages
+from converters.widening import widened
 from edge.contract.mission import Mission
 from edge.contract.model_digest import contract_digest
 from edge.engine.trtexec import PAGE as TRTEXEC_PAGE
@@ -98,7 +99,9 @@ def run_conversion(
         balance=floated.facts.balance,
         placement=quantized.facts.placement,
         search=quantized.facts.search,
-        ranges=ranges.tensors,
+        widening=quantized.facts.widening,
+        score_bias=quantized.facts.score_bias,
+        ranges=widened(ranges.tensors, quantized.facts.widening),
         method=ranges.method,
         percentile=ranges.percentile,
         data={"calibration": ranges.data, "held_back": inputs.held_back_data},

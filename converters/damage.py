@@ -96,6 +96,22 @@ def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
     return of_one
 
 
+def score_change(spec: DecodeSpec, width_px: int, height_px: int) -> Measure:
+    """For every cell of a detector where float's best score is above FOREGROUND, by how much that
+    label's score has changed, with its sign: the mean is how much surer the candidate is."""
+
+    def measure(reference: Outputs, candidate: Outputs) -> Damage:
+        _, scores = boxes_and_scores(reference[0], spec, width_px, height_px)
+        front = np.flatnonzero(scores.max(axis=1) > FOREGROUND)
+        label = scores[front].argmax(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, others = boxes_and_scores(candidate[0], spec, width_px, height_px)
+            change = others[front, label] - scores[front, label]
+        return Damage(float(change.sum()), len(front))
+
+    return measure
+
+
 def _classifier(reference: Floats, candidate: Floats) -> Damage:
     """The share of belief that has moved to other labels, 0..1: half the sum of the absolute
     differences of the softmax shares (total variation distance)."""

@@ -2,8 +2,9 @@
 
 Layers are left in float in the order of squared damage saved a multiplication (the noise of layers
 adds up in squares), step by step, until the quantized network answers as float does; the caller
-says what that means. The same inputs give the
-same choice. Never asks for a layer's name, and never judges on frames that the result will be
+says what that means. How weights are rounded and how far ranges reach is chosen again at the end:
+what suits a network that INT8 has ruined says little of one that it has not. The same inputs give
+the same choice. Never asks for a layer's name, and never judges on frames that the result will be
 judged on.
 """
 
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from onnx import ModelProto
 
 from calibration.sessions import Floats
-from converters.bias_correction import correct_bias
+from converters.better_bias import Better, better_bias
 from converters.placement import Placement, place
-from converters.sensitivity import Judge, Progress, Sensitivity, Writer, Writers, sensitivities
+from converters.sensitivity import Judge, Progress, Sensitivity, Writers, sensitivities
+from converters.widening import WIDENINGS
 
 STEPS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.3, 0.5)
 """Shares of the multiplications that may stay in float, tried in this order."""
@@ -25,6 +27,18 @@ STEPS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.125, 0.
 FREE = 0.001
 """Share of the multiplications that is added to every layer's cost: a layer in float also costs two
 conversions, so that many tiny ones are not free."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a placement is written: how far ranges reach, whether weights are rounded together."""
+
+    widening: float
+    together: bool
+
+
+WAYS = tuple(_Way(widening, together) for widening in WIDENINGS for together in (False, True))
+"""All that are compared at the chosen places."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ class Search:
         steps: what was tried, in order; the last is the chosen one.
         bias_corrected: whether its biases differ from float's.
         rounded_together: whether its weights were rounded together, not each to the nearest.
+        widening: how many times as far as given its ranges reach.
         reached: whether the damage allowed was reached within the multiplications allowed.
     """
 
@@ -65,6 +80,7 @@ class Search:
     steps: tuple[Step, ...]
     bias_corrected: bool
     rounded_together: bool
+    widening: float
     reached: bool
 
 
@@ -73,16 +89,21 @@ class Mixed:
     """The chosen assignment.
 
     Attributes:
-        quantized: the INT8 graph, biases corrected where that helped.
+        best: the INT8 graph, biases corrected where that helped.
         placement: what is quantized; layers left in float carry the reason.
         search: how it was chosen.
         tried: the placements of the search's steps, by growing share in float.
     """
 
-    quantized: ModelProto
+    best: Better
     placement: Placement
     search: Search
     tried: tuple[Placement, ...]
+
+    @property
+    def quantized(self) -> ModelProto:
+        """The INT8 graph."""
+        return self.best.quantized
 
 
 def choose(
@@ -99,19 +120,25 @@ def choose(
     """The cheapest assignment whose damage is at most `damage_max`, or else the least damage that
     `macs_int8_min` (share of all multiplications, 0..1) allows.
 
-    The one of `writers` that does less damage with all layers in INT8 is used throughout. `judge`
-    holds the search frames; `pictures`, others, give the means for bias correction.
+    Layers are measured and tried by the writer for ranges as they are given that does less damage
+    with all layers in INT8; of all `writers` the one that does the least at the chosen places is
+    taken. `judge` holds the search frames; `pictures`, others, give the means for bias correction.
     """
 
-    def better(write: Writer, placement: Placement) -> Better:
+    def better(way: _Way, placement: Placement) -> Better:
+        write = writers(way.widening)[way.together]
         return better_bias(model, write, placement, judge, pictures, threads=threads)
 
     whole = place(model)
     progress("round weights", 0, 0)
-    write = min(writers, key=lambda one: better(one, whole).damage)
+    first = min(
+        (way for way in WAYS if way.widening == 1.0), key=lambda way: better(way, whole).damage
+    )
+    write = writers(first.widening)[first.together]
     layers = sensitivities(model, whole, write, judge, progress=progress)
     order = sorted(layers, key=lambda layer: -(layer.damage**2) / (layer.macs / whole.macs + FREE))
-    tried: list[tuple[Step, Placement, Better]] = []
+    tried: list[tuple[Step, Placement]] = []
+    best: Better | None = None
     allowed = [share for share in STEPS if share < 1.0 - macs_int8_min] + [1.0 - macs_int8_min]
     seen: set[frozenset[str]] = set()
     for row, share in enumerate(allowed, start=1):
@@ -121,25 +148,33 @@ def choose(
             continue
         seen.add(frozenset(kept))
         placement = place(model, kept_float=kept)
-        best = better(write, placement)
-        share_int8 = placement.macs_int8 / whole.macs
-        step = Step(len(kept), share_int8, best.damage_plain, best.damage_corrected)
-        tried.append((step, placement, best))
-        if step.damage <= damage_max:
+        found = better(first, placement)
+        tried.append((_step(placement, whole, found), placement))
+        if best is None or found.damage < best.damage:
+            best = found
+        if best.damage <= damage_max:
             break
-    else:
-        # None was good enough: the least damage there is, to be judged as it is.
-        tried.append(min(tried, key=lambda one: one[0].damage))
-    step, placement, best = tried[-1]
+    # Where none was good enough: the least damage there is, to be judged as it is.
+    placement = min(tried, key=lambda one: one[0].damage)[1]
+    assert best is not None  # a search has a step
+    taken = first
+    others = [way for way in WAYS if way != first]
+    for row, way in enumerate(others, start=1):
+        progress("choose ranges", row, len(others))
+        found = better(way, placement)
+        if found.damage < best.damage:
+            best, taken = found, way
+    tried.append((_step(placement, whole, best), placement))
     return Mixed(
-        quantized=best.quantized,
+        best=best,
         placement=placement,
         search=Search(
             layers=layers,
             steps=tuple(one[0] for one in tried),
             bias_corrected=best.corrected,
-            rounded_together=write is writers[1],
-            reached=step.damage <= damage_max,
+            rounded_together=taken.together,
+            widening=taken.widening,
+            reached=best.damage <= damage_max,
         ),
         tried=tuple(one[1] for one in tried),
     )
@@ -155,65 +190,32 @@ def choose_cpu(
     damage_max: float,
     threads: int,
     progress: Progress,
-) -> ModelProto:
+) -> Better:
     """cpu.onnx: of the placements that the search for `mixed` tried, the first, the one with the
     fewest layers in float, that does no more damage than is allowed, or than int8.onnx does.
 
-    Unsigned ranges are twice as fine, and every layer in float costs a processor time. The last
-    placement is taken where none is good enough.
+    Unsigned ranges are twice as fine, and every layer in float costs a processor time. Ranges are
+    as wide as those of int8.onnx. Where none is good enough, the least damage is taken.
     """
-    allowed = max(damage_max, mixed.search.steps[-1].damage)
+    allowed = max(damage_max, mixed.best.damage)
     best: Better | None = None
     for row, placement in enumerate(mixed.tried, start=1):
         progress("choose layers of cpu.onnx", row, len(mixed.tried))
-        both = [
-            better_bias(model, write, placement, judge, pictures, threads=threads)
-            for write in writers
-        ]
-        best = min(both, key=lambda one: one.damage)
+        for write in writers(mixed.search.widening):
+            found = better_bias(model, write, placement, judge, pictures, threads=threads)
+            if best is None or found.damage < best.damage:
+                best = found
+        assert best is not None  # there are two writers
         if best.damage <= allowed:
             break
     assert best is not None  # a search has a step
-    return best.quantized
+    return best
 
 
-@dataclass(frozen=True)
-class Better:
-    """A quantized graph, with corrected biases where they did less damage on the search frames."""
-
-    quantized: ModelProto
-    damage_plain: float
-    damage_corrected: float
-
-    @property
-    def damage(self) -> float:
-        """The less of the two."""
-        return min(self.damage_plain, self.damage_corrected)
-
-    @property
-    def corrected(self) -> bool:
-        """Whether the biases were corrected."""
-        return self.damage_corrected < self.damage_plain
-
-
-def better_bias(
-    model: ModelProto,
-    write: Writer,
-    placement: Placement,
-    judge: Judge,
-    pictures: Sequence[Floats],
-    *,
-    threads: int,
-) -> Better:
-    """The graph as `write` quantizes it, with corrected biases if that does less damage."""
-
-    def quantize(graph: ModelProto) -> ModelProto:
-        return write(graph, placement)
-
-    corrected = correct_bias(model, placement, quantize, pictures, threads=threads)
-    both = [quantize(model), quantize(corrected)]
-    plain, mended = (judge.damage(candidate) for candidate in both)
-    return Better(both[mended < plain], plain, mended)
+def _step(placement: Placement, whole: Placement, found: Better) -> Step:
+    left = len(whole.macs_of) - len(placement.macs_of)
+    share = placement.macs_int8 / whole.macs
+    return Step(left, share, found.damage_plain, found.damage_corrected)
 
 
 def _within(order: Sequence[Sensitivity], macs: float) -> dict[str, str]:

@@ -4,7 +4,7 @@ held-back frames.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from onnx import ModelProto
 from calibration.dataset.frames import RoadFrame
 from calibration.dataset.splits import spread
 from calibration.ranges import Range
+from calibration.sessions import Floats
 from converters.agreement import CPU, INT8
+from converters.better_bias import Better
 from converters.damage import damage_measure
 from converters.finetuning.tuned import Tuned
 from converters.lowerings.cpu import quantize_cpu
@@ -23,18 +25,32 @@ from converters.quantize import quantize_int8
 from converters.remembered import NAME as REMEMBERED
 from converters.remembered import Remembered
 from converters.rounding import rounded_weights, with_weights
-from converters.sensitivity import Judge, Writer
+from converters.score_bias import ScoreBias, Scores, with_score_bias
+from converters.sensitivity import Judge, Writer, Writers
+from converters.widening import widened
+from edge.contract.decode import DecodeSpec
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
 from edge.progress import Advance
 
+Write = Callable[[ModelProto, Placement, Mapping[str, Range]], ModelProto]
+"""Writes a placement with given ranges."""
+
 
 @dataclass(frozen=True)
 class Quantized:
-    """Where INT8 went, and how that was chosen where it was searched."""
+    """Where INT8 went, and how that was chosen where it was searched.
+
+    Attributes:
+        widening: how many times as far as ranges.json says its ranges reach.
+        score_bias: what was done to the scores of int8.onnx and of cpu.onnx, by name; none where
+            nothing was searched, or no detector answers.
+    """
 
     placement: Placement
     search: Search | None
+    widening: float
+    score_bias: dict[str, ScoreBias]
 
 
 def quantize(
@@ -57,7 +73,7 @@ def quantize(
         placement = place(floating)
         int8 = quantize_int8(floating, placement, ranges)
         cpu = quantize_cpu(floating, placement, ranges)
-        return {INT8: int8, CPU: cpu}, Quantized(placement, None)
+        return {INT8: int8, CPU: cpu}, Quantized(placement, None, 1.0, {})
     searched = spread(calibration, asked.search_frames)
     others = [frame for frame in calibration if frame not in searched] or searched
     spec = mission.model.preprocess_spec
@@ -73,24 +89,30 @@ def quantize(
         remembered=Remembered(begun / REMEMBERED),
     )
     if tuned is not None:
-        models, placement = tuned.quantized(floating, ranges, judge, pictures[1], threads=threads)
-        return models, Quantized(placement, None)
+        wide = widened(ranges, tuned.widening)
+        models, placement = tuned.quantized(floating, wide, judge, pictures[1], threads=threads)
+        return models, Quantized(placement, None, tuned.widening, {})
     whole = place(floating)
     progress("round weights", 0, 0)
     rounded = rounded_weights(floating, whole, pictures[1], threads=threads)
 
-    def write_int8(graph: ModelProto, placement: Placement) -> ModelProto:
-        return quantize_int8(graph, placement, ranges)
+    def writers(write: Write) -> Writers:
+        def of(widening: float) -> tuple[Writer, Writer]:
+            wide = widened(ranges, widening)
 
-    def write_cpu(graph: ModelProto, placement: Placement) -> ModelProto:
-        return quantize_cpu(graph, placement, ranges)
+            def nearest(graph: ModelProto, placement: Placement) -> ModelProto:
+                return write(graph, placement, wide)
 
-    def together(write: Writer) -> Writer:
-        return lambda graph, placement: write(with_weights(graph, rounded, placement), placement)
+            def together(graph: ModelProto, placement: Placement) -> ModelProto:
+                return nearest(with_weights(graph, rounded, placement), placement)
+
+            return nearest, together
+
+        return of
 
     mixed = choose(
         floating,
-        (write_int8, together(write_int8)),
+        writers(quantize_int8),
         judge,
         pictures[1],
         macs_int8_min=asked.macs_int8_min,
@@ -100,7 +122,7 @@ def quantize(
     )
     own = choose_cpu(
         floating,
-        (write_cpu, together(write_cpu)),
+        writers(quantize_cpu),
         judge,
         pictures[1],
         mixed,
@@ -108,4 +130,31 @@ def quantize(
         threads=threads,
         progress=progress,
     )
-    return {INT8: mixed.quantized, CPU: own}, Quantized(mixed.placement, mixed.search)
+    best = {INT8: mixed.best, CPU: own}
+    models, biases = _scored(best, floating, mission, judge, pictures[1], progress=progress)
+    return models, Quantized(mixed.placement, mixed.search, mixed.search.widening, biases)
+
+
+def _scored(
+    best: Mapping[str, Better],
+    floating: ModelProto,
+    mission: Mission,
+    judge: Judge,
+    others: Sequence[Floats],
+    *,
+    progress: Advance,
+) -> tuple[dict[str, ModelProto], dict[str, ScoreBias]]:
+    """The graphs by name, a detector's scores as high as float's in the mean."""
+    spec, size, threads = mission.model.network_spec, mission.model.input, mission.target.threads
+    if not isinstance(spec.main, DecodeSpec):
+        return {name: one.quantized for name, one in best.items()}, {}
+    progress("scores", 0, 0)
+    scores = Scores.of(
+        floating, spec.main, others[0], width_px=size.width_px, height_px=size.height_px
+    )
+    also = [Judge(floating, others, scores.measure, threads=threads)]
+    found = {name: with_score_bias(one, scores, judge, also) for name, one in best.items()}
+    return (
+        {name: model for name, (model, _) in found.items()},
+        {name: bias for name, (_, bias) in found.items()},
+    )

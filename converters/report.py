@@ -26,6 +26,7 @@ from converters.parity import Parity
 from converters.passes.chain import PassResult
 from converters.placement import Placement
 from converters.rules import RULES
+from converters.score_bias import ScoreBias
 from converters.sources import OnnxSource, Source
 from converters.stages import Stage
 from edge.engine.trtexec import Command
@@ -56,6 +57,8 @@ class Report:
 
     Attributes:
         contract: see `edge.contract.model_digest.contract_digest`.
+        widening, score_bias: see `converters.quantized.Quantized`.
+        ranges: as int8.onnx has them.
         source_to_float: parity of the source and float.onnx.
         judgement: the quantized networks on held-back frames.
         accuracy: all networks against labels, where a gate asks for it.
@@ -80,6 +83,8 @@ class Report:
     balance: Balance | None
     placement: Placement
     search: Search | None
+    widening: float
+    score_bias: Mapping[str, ScoreBias]
     ranges: Mapping[str, Range]
     method: str
     percentile: float | None
@@ -173,6 +178,8 @@ class Report:
                 "macs": placed.macs,
                 "macs_int8": placed.macs_int8,
                 "macs_int8_share": placed.macs_int8_share,
+                "widening": self.widening,
+                "score_bias": {name: asdict(one) for name, one in self.score_bias.items()},
             },
             "search": None if self.search is None else _search(self.search),
             "ranges": [

@@ -23,8 +23,9 @@ Progress = Callable[[str, int, int], None]
 Writer = Callable[[ModelProto, Placement], ModelProto]
 """Quantizes a float graph as a placement says."""
 
-Writers = tuple[Writer, Writer]
-"""Two that differ in how they round weights: each to its nearest step, and together."""
+Writers = Callable[[float], tuple[Writer, Writer]]
+"""How many times as far as given ranges are to reach -> two writers that differ in how they round
+weights: each to its nearest step, and together."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,21 @@ class Judge:
             self._remembered.put(digest, damage)
         return damage
 
+    def total(self, candidate: ModelProto, measure: Measure) -> Damage:
+        """By another measure than the judge's own, over all pictures. Raises as `damage`."""
+        return self._total(candidate.SerializeToString(), measure)
+
     def _measured(self, candidate: bytes) -> float:
+        return self._total(candidate, self._measure).mean
+
+    def _total(self, candidate: bytes, measure: Measure) -> Damage:
         network = running(ModelSession(candidate, threads=1))
 
         def of_one(answer: Outputs, picture: Floats) -> Damage:
-            return self._measure(answer, network(picture))
+            return measure(answer, network(picture))
 
         with ThreadPoolExecutor(self._threads) as pool:
-            return sum(pool.map(of_one, self._answers, self._pictures), Damage(0.0, 0)).mean
+            return sum(pool.map(of_one, self._answers, self._pictures), Damage(0.0, 0))
 
 
 def sensitivities(

@@ -7,7 +7,7 @@ Trusts only what report.json vouches for. Never writes there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from converters.agreement import FLOAT
 from converters.placement import MEASURED, Placement, place
 from converters.report import SCHEMA
 from converters.sources import Source
+from converters.widening import widened
 from edge.contract.artifact import digest_file, digest_json, read_json
 from edge.contract.mission import Mission
 from edge.contract.model_digest import contract_digest
@@ -37,7 +38,8 @@ class Parent:
         folder: where it lies.
         model: float.onnx.
         model_sha256, ranges_sha256: of the files, as hex.
-        ranges: of every pair.
+        ranges: of every pair, as far as int8.onnx has them reach.
+        widening: how many times as far as ranges.json says.
         kept_float: operators that measurement left in float, with the reason.
         placement: where INT8 went.
         report: report.json as plain values.
@@ -48,6 +50,7 @@ class Parent:
     model_sha256: str
     ranges: Ranges
     ranges_sha256: str
+    widening: float
     kept_float: Mapping[str, str]
     placement: Placement
     report: Mapping[str, Any]
@@ -82,7 +85,7 @@ def read_parent(folder: Path, mission: Mission, source: Source) -> Parent:
             "opset": (report["opset"], mission.precision.opset),
         }
         written = {name: report["artifacts"][name]["sha256"] for name in (FLOAT, RANGES)}
-        left = report["quantized"]["left_float"]
+        left, widening = report["quantized"]["left_float"], float(report["quantized"]["widening"])
         kept = {one["node"]: one["why"] for one in left if one["rule"] == MEASURED}
     except (KeyError, TypeError) as error:
         raise NotTrusted(
@@ -107,12 +110,14 @@ def read_parent(folder: Path, mission: Mission, source: Source) -> Parent:
             remedy=AGAIN,
         )
     model = onnx.load_from_string((folder / FLOAT).read_bytes())
+    ranges = read_ranges(folder / RANGES, model=there[FLOAT])
     return Parent(
         folder=folder,
         model=model,
         model_sha256=there[FLOAT],
-        ranges=read_ranges(folder / RANGES, model=there[FLOAT]),
+        ranges=replace(ranges, tensors=widened(ranges.tensors, widening)),
         ranges_sha256=there[RANGES],
+        widening=widening,
         kept_float=kept,
         placement=place(model, kept_float=kept),
         report=report,

@@ -17,8 +17,8 @@ from onnx import ModelProto
 from calibration.ranges import Range
 from calibration.sessions import Floats
 from converters.agreement import CPU, INT8
+from converters.better_bias import better_bias
 from converters.lowerings.cpu import quantize_cpu
-from converters.mixed_precision import better_bias
 from converters.placement import Placement, place
 from converters.quantize import quantize_int8
 from converters.sensitivity import Judge
@@ -36,11 +36,13 @@ class Tuned:
     Attributes:
         model: the float graph with its tuned weights.
         kept_float: operators that stay in float, with the reason.
+        widening: how many times as far as ranges.json says the ranges reach.
         facts: where it came from and how, for the report.
     """
 
     model: ModelProto
     kept_float: Mapping[str, str]
+    widening: float
     facts: Mapping[str, Any]
 
     @property
@@ -49,6 +51,7 @@ class Tuned:
         return {
             "model": sha256(self.model.SerializeToString()).hexdigest(),
             "kept_float": digest_json(dict(self.kept_float)),
+            "widening": str(self.widening),
         }
 
     def quantized(
