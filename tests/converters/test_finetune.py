@@ -26,12 +26,14 @@ from tiny_mission import write_mission
 from torch import nn
 
 from calibration.calibrate import calibrate
+from calibration.ranges import read_ranges
 from calibration.sessions import Floats, ModelSession
 from converters.export import export
 from converters.finetuning.distillation import BOXES, answer_loss
 from converters.finetuning.examples import examples_of, pictures_of
 from converters.finetuning.loop import Pace
 from converters.finetuning.network import Int8, network_of
+from converters.finetuning.parent import read_parent
 from converters.finetuning.unfold import CannotUnfold, unfolded
 from converters.floating import to_float
 from converters.frames import frames_to_split
@@ -41,6 +43,7 @@ from converters.passes.names import PICTURE
 from converters.placement import place
 from converters.quantize import quantize_int8
 from converters.sources import open_source
+from converters.widening import widened
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.decode import DECODERS, DecodeSpec, boxes_and_scores, cells, output_shape
 from edge.contract.loading import load_mission
@@ -350,6 +353,20 @@ def test_what_int8_lost_comes_back_under_the_same_gates(ruined: Path, mended: Pa
     assert not (mended / "finetune.checkpoint.pt").exists()
     (record,) = (mended / "runs").iterdir()
     assert json.loads(record.read_text())["kind"] == "finetune"
+
+
+def test_it_starts_from_ranges_as_wide_as_the_conversion_has_them(
+    loud: Path, ruined: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(ruined, tmp_path / "parent"))
+    report = json.loads((folder / "report.json").read_text())
+    report["quantized"]["widening"] = 1.5
+    (folder / "report.json").write_text(json.dumps(report))
+    mission = load_mission(loud)
+    parent = read_parent(folder, mission, open_source(mission))
+    taken = read_ranges(folder / "ranges.json", model=None).tensors
+    assert parent.widening == 1.5
+    assert parent.ranges.tensors == widened(taken, 1.5)
 
 
 def test_a_torch_source_gets_its_weights_back(brakepoint: Command, tmp_path: Path) -> None:

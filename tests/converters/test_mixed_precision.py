@@ -195,8 +195,8 @@ class TestWays:
         assert judge.damage(mixed.quantized) == mixed.best.damage
 
     def test_ranges_that_cut_off_too_much_are_widened(self) -> None:
-        """Three fifths of what occurs: the widest that is tried loses least, once the layer that INT8
-        ruins is in float."""
+        """Three fifths of what occurs: once the layer that INT8 ruins is in float, the widest that
+        is tried loses least."""
         assert chosen(network(), damage_max=0.05, narrowed=0.6).search.widening == WIDENINGS[-1]
 
     def test_ranges_that_reach_as_far_as_what_was_seen_stay(self) -> None:
