@@ -36,8 +36,8 @@ MOST = 0.3
 NOISE = 0.05
 """A change of damage that says nothing: as much as the last bits of a bias bring about."""
 
-STILL_PX, STILL_SCORE = 1e-2, 1e-5
-"""Boxes and scores that move by less have not moved."""
+STILL, STILL_SCORE = 1e-2, 1e-5
+"""Boxes (pixels), other outputs (logits) and scores that move by less have not moved."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Scores:
     """The scores of one detector, and the operators that they can be moved by.
 
     Attributes:
-        operators: names; none where scores cannot be moved without the boxes.
+        operators: names; none where scores cannot be moved without boxes or another output.
         measure: their change, see `score_change`.
     """
 
@@ -72,17 +72,21 @@ class Scores:
     ) -> Scores:
         """Of a float graph, tried on one picture (1, 3, H, W)."""
 
-        def answer(graph: ModelProto) -> tuple[Floats, Floats]:
-            raw = running(ModelSession(graph.SerializeToString(), threads=1))(picture)[0]
-            return boxes_and_scores(raw, spec, width_px, height_px)
+        def answer(graph: ModelProto) -> tuple[Floats, list[Floats]]:
+            main, *more = running(ModelSession(graph.SerializeToString(), threads=1))(picture)
+            boxes, scores = boxes_and_scores(main, spec, width_px, height_px)
+            return scores, [boxes, *more]
 
-        boxes, scores = answer(model)
+        scores, rest = answer(model)
         found = []
         for name in last_operators(model):
             with np.errstate(over="ignore", invalid="ignore"):
-                other_boxes, other_scores = answer(with_added_bias(model, {name: PROBE}))
-                still = bool((np.abs(other_boxes - boxes) <= STILL_PX).all())
+                other_scores, other_rest = answer(with_added_bias(model, {name: PROBE}))
                 moved = bool((np.abs(other_scores - scores) > STILL_SCORE).any())
+                still = all(
+                    bool((np.abs(other - one) <= STILL).all())
+                    for one, other in zip(rest, other_rest, strict=True)
+                )
             if still and moved:
                 found.append(name)
         return Scores(tuple(found), score_change(spec, width_px, height_px))
