@@ -25,6 +25,10 @@ FOREGROUND = 0.1
 LOST = 2.0
 """What a cell costs whose answer is not a finite number: its score and its box, both gone."""
 
+NOISE = 0.05
+"""Share of a damage that the last bits of a bias change it by: a difference of
+less says nothing."""
+
 
 @dataclass(frozen=True)
 class Damage:

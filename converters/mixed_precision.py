@@ -17,6 +17,7 @@ from onnx import ModelProto
 
 from calibration.sessions import Floats
 from converters.better_bias import Better, better_bias
+from converters.damage import NOISE
 from converters.placement import Placement, place
 from converters.sensitivity import Judge, Progress, Sensitivity, Writers, sensitivities
 from converters.widening import WIDENINGS
@@ -122,7 +123,8 @@ def choose(
 
     Layers are measured and tried by the writer for ranges as they are given that does less damage
     with all layers in INT8; of all `writers` the one that does the least at the chosen places is
-    taken. `judge` holds the search frames; `pictures`, others, give the means for bias correction.
+    taken, if it is clearly better than that one. `judge` holds the search frames; `pictures`,
+    others, give the means for bias correction.
     """
 
     def better(way: _Way, placement: Placement) -> Better:
@@ -158,11 +160,12 @@ def choose(
     placement = min(tried, key=lambda one: one[0].damage)[1]
     assert best is not None  # a search has a step
     taken = first
+    limit = (1.0 - NOISE) * best.damage
     others = [way for way in WAYS if way != first]
     for row, way in enumerate(others, start=1):
         progress("choose ranges", row, len(others))
         found = better(way, placement)
-        if found.damage < best.damage:
+        if found.damage < min(limit, best.damage):
             best, taken = found, way
     tried.append((_step(placement, whole, best), placement))
     return Mixed(
@@ -176,7 +179,7 @@ def choose(
             widening=taken.widening,
             reached=best.damage <= damage_max,
         ),
-        tried=tuple(one[1] for one in tried),
+        tried=tuple(one[1] for one in tried[:-1]),
     )
 
 

@@ -20,7 +20,7 @@ from onnx import ModelProto
 from calibration.sessions import Floats, ModelSession
 from converters.better_bias import Better
 from converters.bias_correction import correctable, with_added_bias
-from converters.damage import Damage, Measure, score_change
+from converters.damage import NOISE, Damage, Measure, score_change
 from converters.graph import Graph
 from converters.parity import running
 from converters.rules import WEIGHTED
@@ -32,9 +32,6 @@ PROBE = 0.1
 
 MOST = 0.3
 """Scores that need more are not a little low: the network is ruined, and no bias mends that."""
-
-NOISE = 0.05
-"""A change of damage that says nothing: as much as the last bits of a bias bring about."""
 
 STILL, STILL_SCORE = 1e-2, 1e-5
 """Boxes (pixels), other outputs (logits) and scores that move by less have not moved."""
