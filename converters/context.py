@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from calibration.dataset.frames import RoadFrame
@@ -46,7 +47,7 @@ def context_of(
         "data": {
             "kind": mission.data.kind,
             # The folder's name alone: where it lies is nobody's business but this machine's.
-            "root": None if mission.data.root is None else mission.data.root.name,
+            "root": None if mission.data.kind == "scenes" else PurePath(mission.data.place).name,
             "group": mission.data.group,
             "also": [further.name for further in mission.data.also],
             "calibration": _side(calibration),

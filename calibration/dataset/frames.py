@@ -80,6 +80,11 @@ def frames_of(mission: Mission) -> list[RoadFrame]:
                 labels=mission.model.labels,
             )
         )
+    if data.url is not None:
+        from calibration.dataset.bucket import bucket_frames
+        from calibration.dataset.united import united
+
+        return united(bucket_frames(data.url, table=data.table, group=data.group), data.also)
     assert data.root is not None  # the mission's own checks refuse these kinds without a root
     if data.kind == "arrays":
         from calibration.dataset.arrays import array_frames

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from calibration.dataset.conditions import conditions_of, own_words
 from calibration.dataset.mask_pairs import pairs_of
@@ -69,7 +69,7 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
     conditions that its columns tell (`conditions.py`).
     """
     if not root.is_dir():
-        raise _no_frames(root, "no such folder" if not root.exists() else "a file")
+        raise no_frames(str(root), "no such folder" if not root.exists() else "a file")
     try:
         found = sorted(
             path
@@ -80,9 +80,9 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
         )
         inside = sum(1 for _ in root.iterdir())
     except OSError as error:
-        raise _no_frames(root, error.strerror or str(error)) from error
+        raise no_frames(str(root), error.strerror or str(error)) from error
     if not found:
-        raise _no_frames(root, f"{inside} other entries" if inside else "an empty folder")
+        raise no_frames(str(root), f"{inside} other entries" if inside else "an empty folder")
     names = {path.relative_to(root).as_posix(): path for path in found}
     for mask in pairs_of(names).no_pictures:  # what is true of other pictures, and none itself
         del names[mask]
@@ -101,10 +101,7 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
     """Picture name -> its row of the table."""
     try:
         with table.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            columns = list(reader.fieldnames or [])
-            # A line may be shorter than the header.
-            rows = [{column: row[column] or "" for column in columns} for row in reader]
+            return rows_by_picture(stream, str(table), group=group, names=names)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Missing(
             f"cannot read the table {table}",
@@ -112,6 +109,21 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
             found=getattr(error, "strerror", None) or str(error),
             remedy="correct data.table and data.root, or leave out data.table and data.group",
         ) from error
+
+
+def rows_by_picture(
+    lines: Iterable[str], table: str, *, group: str, names: Collection[str]
+) -> dict[str, Mapping[str, str]]:
+    """Picture name -> its row, from the lines of a table of this name for people.
+
+    Raises:
+        UsageError: it lacks the group's column, names no picture, or contradicts itself.
+        csv.Error, UnicodeDecodeError, OSError: it is none, or cannot be read.
+    """
+    reader = csv.DictReader(lines)
+    columns = list(reader.fieldnames or [])
+    # A line may be shorter than the header.
+    rows = [{column: row[column] or "" for column in columns} for row in reader]
     if group not in columns[1:]:
         raise UsageError(
             f"{table} has no column '{group}'",
@@ -119,8 +131,8 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
             found=f"columns: {', '.join(columns) or 'none'}",
             remedy="correct data.group in the mission",
         )
-    bare = Counter(path.name for path in names.values())
-    by_bare = {path.name: name for name, path in names.items() if bare[path.name] == 1}
+    bare = Counter(PurePosixPath(name).name for name in names)
+    by_bare = {base: name for name in names if bare[base := PurePosixPath(name).name] == 1}
     named: dict[str, Mapping[str, str]] = {}
     for line, row in enumerate(rows, start=2):
         given, value = row[columns[0]], row[group].strip()
@@ -128,7 +140,7 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
         if name is None or not value:
             raise UsageError(
                 f"{table}, line {line}, cannot be used",
-                expected=f"the name of a picture under {table.parent}, and a {group}",
+                expected=f"the name of a picture beside it, and a {group}",
                 found=f"'{given}', {group} '{value}'"
                 + (" (a name that several pictures have)" if bare[given] > 1 else ""),
                 remedy="correct or remove the line, or put the picture there",
@@ -146,7 +158,8 @@ def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[
     return named
 
 
-def _no_frames(root: Path, found: str) -> Missing:
+def no_frames(root: str, found: str) -> Missing:
+    """The refusal of a folder or URL without pictures."""
     return Missing(
         f"no road frames in {root}",
         expected=f"a folder with pictures ({', '.join(SUFFIXES)})",

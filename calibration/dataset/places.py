@@ -6,6 +6,8 @@ Reads only. Never follows hidden files and never writes.
 from __future__ import annotations
 
 import contextlib
+import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -41,7 +43,7 @@ class Place:
         """The file for reading. Raises Missing naming it."""
         try:
             opened: IO[bytes] = self.filesystem.open(self._full(name), "rb")
-        except OSError as error:
+        except faults() as error:
             raise self._unreadable(name, error) from error
         return opened
 
@@ -50,7 +52,7 @@ class Place:
         try:
             with self.open(name) as stream:
                 return stream.read()
-        except OSError as error:
+        except faults() as error:
             raise self._unreadable(name, error) from error
 
     def head(self, name: str, size: int = 4096) -> bytes:
@@ -58,7 +60,7 @@ class Place:
         try:
             with self.open(name) as stream:
                 return stream.read(size)
-        except OSError as error:
+        except faults() as error:
             raise self._unreadable(name, error) from error
 
     def text(self, name: str) -> str:
@@ -89,12 +91,15 @@ class Place:
     def _full(self, name: str) -> str:
         return _below(self.root) + name
 
-    def _unreadable(self, name: str, error: OSError) -> Missing:
+    def _unreadable(self, name: str, error: Exception) -> Missing:
         return Missing(
             f"cannot read {name} in {self.given}",
             expected="a readable file",
-            found=error.strerror or str(error) or type(error).__name__,
-            remedy="restore the file, or correct its permissions",
+            found=told(error),
+            remedy="restore the file, or correct its permissions"
+            if is_local(self.given)
+            else "restore it, correct credentials or permissions, or try again when the connection "
+            "holds",
         )
 
 
@@ -108,8 +113,17 @@ def place_at(given: str) -> Place:
         Missing: nothing is there, it cannot be listed, or the URL needs a package.
         UsageError: an unknown kind of URL, or file names that are no text.
     """
+    if _PASSWORD.search(given):
+        raise UsageError(
+            "a password does not belong into a URL: locks and messages repeat it",
+            expected="a URL without one; credentials where the package looks for them",
+            found=_PASSWORD.sub(r"\1...@", given),
+            remedy="give it by the package's own settings, such as AWS_SECRET_ACCESS_KEY or "
+            "~/.config/fsspec",
+        )
     try:
         filesystem, root = fsspec.core.url_to_fs(given)
+        filesystem.invalidate_cache()  # this process may have listed it before it was changed
     except ImportError as error:
         raise Missing(
             f"cannot open {given}",
@@ -124,6 +138,15 @@ def place_at(given: str) -> Place:
             found=str(error),
             remedy="correct it",
         ) from error
+    except faults() as error:  # an archive is opened at once
+        raise _nothing_at(given, error) from error
+    if "http" in _protocols(filesystem) and not suffix(root):
+        raise UsageError(
+            f"{given} is a folder on a web server",
+            expected="a bucket, or one file: an archive such as zip::https://HOST/SET.zip",
+            found="a web page, which lists no files",
+            remedy="put the data set into an archive or a bucket",
+        )
     try:
         info = filesystem.info(root)
         if info["type"] == "file":
@@ -136,13 +159,8 @@ def place_at(given: str) -> Place:
             }
         else:
             found = _relative(root, filesystem.find(root, detail=True))
-    except OSError as error:
-        raise Missing(
-            f"there is no data set at {given}",
-            expected="a folder, a file, or a bucket that can be listed",
-            found=error.strerror or str(error) or type(error).__name__,
-            remedy="correct the path or the URL",
-        ) from error
+    except faults() as error:
+        raise _nothing_at(given, error) from error
     if strange := [name for name in found if not name.isprintable()]:
         raise UsageError(
             f"{given} holds {len(strange)} file names that cannot be written down",
@@ -151,6 +169,52 @@ def place_at(given: str) -> Place:
             remedy="rename these files (convmv mends names of another encoding)",
         )
     return Place(given, root, filesystem, dict(sorted(found.items())))
+
+
+_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
+
+REMOTE = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp", "ClientError"),
+    ("zipfile", "BadZipFile"),
+    ("fsspec.exceptions", "FSTimeoutError"),
+    ("paramiko", "SSHException"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+    ("azure.core.exceptions", "AzureError"),
+)
+"""What fsspec's packages raise beside OSError where a server, a connection or credentials fail."""
+
+
+def _nothing_at(given: str, error: Exception) -> Missing:
+    return Missing(
+        f"there is no data set at {given}",
+        expected="a folder, a file, or a bucket that can be listed",
+        found=told(error),
+        remedy="correct the path or the URL"
+        + ("" if is_local(given) else ", the credentials, or the connection"),
+    )
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """The errors of REMOTE that can occur, of packages that are loaded, and OSError."""
+    loaded = ((sys.modules.get(module), name) for module, name in REMOTE)
+    return (OSError, *(getattr(module, name) for module, name in loaded if module is not None))
+
+
+def told(error: Exception) -> str:
+    """What went wrong, in one line."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    line = " ".join(str(text).splitlines()[0].split())[:300]
+    # Buckets name what is not there and nothing else.
+    if isinstance(error, FileNotFoundError) and " " not in line:
+        return f"nothing by the name of {line}"
+    return line
+
+
+def is_local(given: str) -> bool:
+    """Whether it names a path of this machine, and no URL."""
+    return "://" not in given and "::" not in given
 
 
 def suffix(name: str) -> str:

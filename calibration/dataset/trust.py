@@ -27,15 +27,16 @@ def trust(data: Data, *, progress: Advance = _silent) -> None:
         Missing: the lock or the root cannot be read.
         NotTrusted: the lock was edited, or a file was changed, is gone or is not in it.
     """
-    for root, lock in ((data.root, data.lock), *((one.root, one.lock) for one in data.also)):
-        if lock is not None:
-            assert root is not None  # the mission's own checks refuse a lock without a root
-            hold(read_lock(lock), root, named=lock, progress=progress)
+    if data.lock is not None:
+        hold(read_lock(data.lock), data.place, named=data.lock, progress=progress)
+    for one in data.also:
+        if one.lock is not None:
+            hold(read_lock(one.lock), str(one.root), named=one.lock, progress=progress)
 
 
-def hold(lock: Lock, root: Path, *, named: Path, progress: Advance) -> None:
-    """Holds the files under `root` against `lock`. Raises as `trust` does."""
-    place = place_at(str(root))
+def hold(lock: Lock, root: str, *, named: Path, progress: Advance) -> None:
+    """Holds the files under `root`, a path or URL, against `lock`. Raises as `trust` does."""
+    place = place_at(root)
     wanted = {file.file: file.sha256 for file in lock.files}
     wanted |= {record.file: record.sha256 for record in lock.records if record.row is None}
     wanted |= {one.mask.file: one.mask.sha256 for one in lock.records if one.mask is not None}

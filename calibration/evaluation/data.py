@@ -72,14 +72,14 @@ def choose(
     if data is None and mission.data.kind == "scenes":
         return _scenes(mission, scene_count, split, only)
     parted = declared(mission.data) if data is None else None
-    given = data if data is not None else str(mission.data.root)
+    given = data if data is not None else mission.data.place
     if parted is not None:
         given = str(mission.data.lock)
     truth = truth_for(mission.model.decode.kind, len(mission.model.labels))
     masks = truth.name == MASKS
     place, entries, version, digests = _read(given, MASKS if masks else None)
     if parted is not None:
-        place = place_at(str(mission.data.root))
+        place = place_at(mission.data.place)
         entries = [replace(entry, split=parted.part_of.get(entry.name)) for entry in entries]
         split = split or parted.part_for("judge")
     part, entries = _part(given, entries, split)

@@ -56,6 +56,13 @@ class PictureTask:
         trust(mission.data)
         self._model, self._settings = mission.model, settings
         root, kind = mission.data.root, mission.data.kind
+        if mission.data.url is not None:
+            raise UsageError(
+                "training reads a folder",
+                expected="data.root",
+                found=f"data.url = {mission.data.url}",
+                remedy="copy the pictures into a folder: they are read again and again",
+            )
         assert root is not None  # the mission's own checks refuse these kinds without a root
         labels, parted = mission.model.labels, declared(mission.data)
         self._pictures = _of_arrays(root, labels) if kind == "arrays" else _of_folders(root, labels)

@@ -118,8 +118,13 @@ def _std_divides(raw: Raw) -> Iterator[Mistake]:
 def _data_complete(raw: Raw) -> Iterator[Mistake]:
     data = section(raw, "data")
     kind, has_root = data.get("kind"), data.get("root") is not None
-    if kind in ("images", "arrays") and not has_root:
+    has_url = data.get("url") is not None
+    if kind in ("images", "arrays") and not has_root and not has_url:
         yield "data.root", f"missing: kind = '{kind}' needs a folder"
+    if has_url and kind != "images":
+        yield "data.url", "goes with kind = 'images'"
+    elif has_url and has_root:
+        yield "data.url", "give either root, a folder, or url"
     if kind == "scenes" and (has_root or data.get("table") is not None):
         yield "data", "kind = 'scenes' is generated: root and table go with kind = 'images'"
     if kind == "scenes" and data.get("lock") is not None:

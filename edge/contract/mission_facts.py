@@ -14,7 +14,7 @@ from edge.contract.mission import Mission
 
 def mission_facts(mission: Mission) -> dict[str, Any]:
     """Every value of a mission by its dotted key, as JSON has it."""
-    return dict(flat(_plain(mission.model_dump(exclude={"tracking"}))))
+    return dict(flat(_plain(mission.model_dump(exclude={"tracking": True, "data": {"url"}}))))
 
 
 def section_facts(mission: Mission, *sections: str) -> dict[str, Any]:

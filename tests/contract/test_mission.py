@@ -103,6 +103,7 @@ CROSS = {
     "strides": (("width_px = 320", "width_px = 330"), "model.input.width_px", "multiple"),
     "std": (("std = [64.0,", "std = [0.0,"), "model.preprocess.std", "above 0"),
     "data": (('kind = "scenes"', 'kind = "images"'), "data.root", "needs a folder"),
+    "url": (('kind = "scenes"', 'kind = "scenes"\nurl = "s3://a/b"'), "data.url", "'images'"),
     "budget": (("end_to_end_ms = 100", "end_to_end_ms = 50"), "budget.end_to_end_ms", "85 ms"),
     "gates": (
         ("# condition_agree_min", "condition_agree_min"),

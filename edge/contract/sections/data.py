@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from edge.contract.sections.field_types import Slug, Strict
+from edge.contract.sections.field_types import Slug, Strict, Url
 
 
 class FurtherFrames(Strict):
@@ -34,6 +34,7 @@ class Data(Strict):
 
     kind "images": the pictures under `root`; with `table` (a CSV in `root` whose first column is
     the file name) and `group` (one of its columns, for example drive) whole groups are held back.
+    Instead of `root`, `url` names pictures that fsspec reads: a bucket, an archive (docs/data.md).
     kind "scenes": generated ones. kind "arrays": the labelled pictures of `train.npz` and `val.npz`
     in `root` (see docs/training.md). `lock` is the dataset.lock.json that `root` must agree with,
     `split` the dataset.split.json that says which of its records may be fitted on and which judge.
@@ -42,9 +43,16 @@ class Data(Strict):
 
     kind: Literal["images", "scenes", "arrays"]
     root: Path | None = None
+    url: Url | None = None
     table: str | None = None
     group: str | None = None
     lock: Path | None = None
     split: Path | None = None
     also: tuple[FurtherFrames, ...] = ()
     seed: int = 0
+
+    @property
+    def place(self) -> str:
+        """Where the pictures lie: the path of `root`, or `url`."""
+        assert self.root is not None or self.url is not None  # the mission's own checks demand one
+        return str(self.root) if self.url is None else self.url

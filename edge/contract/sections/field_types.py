@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+Url = Annotated[str, StringConstraints(pattern=r"^[a-z0-9+.-]+(://|::)\S+$")]
 Factory = Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]

@@ -1,0 +1,104 @@
+"""Pictures at a URL as road frames: a bucket, an archive or a server, read like a folder.
+
+The same pictures give the same names and digests as from a folder, so what is made of them is the
+same. Nothing is kept on disk; `filecache::s3://...` lets fsspec keep it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from calibration.dataset.conditions import conditions_of, own_words
+from calibration.dataset.images import SUFFIXES, no_frames, rows_by_picture
+from calibration.dataset.mask_pairs import pairs_of
+from calibration.dataset.pictures import UnreadablePicture, decoded
+from calibration.dataset.places import Place, place_at, suffix
+from calibration.metrics import Truth
+from edge.contract.conditions import Conditions
+from edge.contract.perception import BgrImage
+from firmware_bridge.errors import Missing, NotTrusted
+
+
+@dataclass(frozen=True)
+class BucketFrame:
+    """One picture. See `RoadFrame`."""
+
+    name: str
+    group: str
+    place: Place
+    conditions: Conditions
+    words: str
+
+    def truth(self) -> Truth | None:
+        """None: pictures alone hold no boxes."""
+        return None
+
+    def read(self) -> BgrImage:
+        """The picture, (H, W, 3) uint8 BGR.
+
+        Raises:
+            Missing: naming the picture, which cannot be read.
+            NotTrusted: it is another one than a moment ago.
+        """
+        data = self.place.read(self.name)
+        if hashlib.sha256(data).hexdigest() != self._sha256:
+            raise NotTrusted(
+                f"{self.name} in {self.place.given} was changed while it was worked with",
+                expected=f"sha256 {self._sha256}, as at the first look",
+                found=f"sha256 {hashlib.sha256(data).hexdigest()}",
+                remedy="run it again when nobody writes there",
+            )
+        try:
+            return decoded(data, self.name)
+        except UnreadablePicture as error:
+            raise Missing(
+                f"cannot read the road frame {self.name} in {self.place.given}",
+                expected=f"a whole picture ({', '.join(SUFFIXES)})",
+                found=str(error),
+                remedy="restore or delete it",
+            ) from error
+
+    def digest(self) -> str:
+        """sha256 of the file, as hex; read once."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
+        return hashlib.sha256(self.place.read(self.name)).hexdigest()
+
+
+def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[BucketFrame]:
+    """Pictures below a URL, sorted by name relative to it; `table` and `group` as `image_frames`
+    has them.
+
+    Raises:
+        Missing: nothing is there, or it cannot be read.
+        UsageError: no such kind of URL; a table that cannot be used.
+    """
+    place = place_at(url)
+    every = [name for name in place.pictures if suffix(name) in SUFFIXES]
+    hidden = pairs_of(every).no_pictures
+    names = [name for name in every if name not in hidden]
+    if not names:
+        raise no_frames(url, f"{len(place.files)} files, none of them a picture")
+    # The files travel to workers with every frame: a frame needs none of them.
+    bare = Place(place.given, place.root, place.filesystem, {})
+    if table is None or group is None:
+        return [BucketFrame(name, name, bare, Conditions(), "") for name in names]
+    try:
+        lines = place.text(table).splitlines(keepends=True)
+        rows = rows_by_picture(lines, f"{url}/{table}", group=group, names=names)
+    except csv.Error as error:
+        raise Missing(
+            f"cannot read the table {url}/{table}",
+            expected="a CSV whose first column is the file name",
+            found=str(error),
+            remedy="correct data.table and data.url, or leave out data.table and data.group",
+        ) from error
+    return [
+        BucketFrame(name, row[group].strip(), bare, conditions_of(row).conditions, own_words(row))
+        for name, row in sorted(rows.items())
+    ]
