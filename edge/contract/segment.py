@@ -75,11 +75,16 @@ def label_map(
 
 def _likeliest(logits: Floats) -> tuple[NDArray[np.uint8], Floats]:
     """Row and softmax share of the likeliest label of each cell, from (C, h, w)."""
-    highest = logits.max(axis=0)
+    # Label by label: half the time and a fraction of the memory of whole-array operations.
+    highest, labels = logits[0].copy(), np.zeros(logits.shape[1:], np.uint8)
+    for row in range(1, len(logits)):
+        labels[logits[row] > highest] = row
+        np.maximum(highest, logits[row], out=highest)
+    total = np.zeros_like(highest)
     with np.errstate(under="ignore"):
-        total = np.exp(logits - highest).sum(axis=0, dtype=np.float32)
-    shares: Floats = np.float32(1.0) / total
-    return logits.argmax(axis=0).astype(np.uint8), shares
+        for one in logits:
+            total += np.exp(one - highest)
+    return labels, np.float32(1.0) / total
 
 
 def inside_frame(seen: LabelMap) -> NDArray[np.bool_]:
