@@ -13,6 +13,7 @@ from calibration.calibrate import calibrate
 from calibration.devices import CPU, CUDA, DEVICES, demand, device_named
 from calibration.observe import subject_of
 from calibration.sessions import ModelSession
+from edge.backends import integer_products
 from edge.cli import main
 from firmware_bridge.errors import Missing, UsageError
 
@@ -65,6 +66,7 @@ def test_a_session_is_asked_for_its_device_alone(monkeypatch: pytest.MonkeyPatch
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]  # as onnxruntime answers where the driver is missing
 
+    integer_products.config()  # tries a session of its own, once in a process
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA.provider])
     with pytest.raises(Missing, match="CUDA"):
