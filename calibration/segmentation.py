@@ -1,6 +1,6 @@
-"""Intersection over union of label masks, from counts that add up in any order.
+"""Label masks against the truth, as counts that add up in any order.
 
-Pure functions of masks. No decoder of a mission puts out masks yet: this is for code that has them.
+Pure functions of masks. What the counts are worth is in `calibration/evaluation/segmentation.py`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,3 @@ def pixel_counts(truth: Mask, said: Mask, *, classes: int) -> Counts:
     told = np.where((told >= 0) & (told < classes), told, classes)
     flat = np.bincount(true * (classes + 1) + told, minlength=classes * (classes + 1))
     return flat.reshape(classes, classes + 1).astype(np.int64)
-
-
-def intersection_over_union(counts: Counts) -> list[float | None]:
-    """IoU of each label over all pixels counted, 0..1; None where it neither is nor was said.
-
-    Source: Everingham et al., "The Pascal Visual Object Classes Challenge", IJCV 2015, 4.3.
-    """
-    both = np.diagonal(counts)
-    either = counts.sum(axis=1) + counts[:, :-1].sum(axis=0) - both
-    return [int(b) / int(e) if e else None for b, e in zip(both, either, strict=True)]
