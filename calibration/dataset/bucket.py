@@ -1,7 +1,7 @@
 """Pictures at a URL as road frames: a bucket, an archive or a server, read like a folder.
 
 The same pictures give the same names and digests as from a folder, so what is made of them is the
-same. Nothing is kept on disk; `filecache::s3://...` lets fsspec keep it.
+same. Nothing is kept on disk; `simplecache::s3://...` lets fsspec keep copies for one run.
 """
 
 from __future__ import annotations

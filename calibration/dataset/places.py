@@ -140,6 +140,13 @@ def place_at(given: str) -> Place:
         ) from error
     except faults() as error:  # an archive is opened at once
         raise _nothing_at(given, error) from error
+    if NOT_FOR_THREADS & set(_protocols(filesystem)):
+        raise UsageError(
+            f"{given} keeps copies in a table that threads break",
+            expected="simplecache::URL, which keeps them for one run, or the URL alone",
+            found=given.split("::", maxsplit=1)[0],
+            remedy="correct it, or copy the data set into a folder",
+        )
     if "http" in _protocols(filesystem) and not suffix(root):
         raise UsageError(
             f"{given} is a folder on a web server",
@@ -170,6 +177,9 @@ def place_at(given: str) -> Place:
         )
     return Place(given, root, filesystem, dict(sorted(found.items())))
 
+
+NOT_FOR_THREADS = frozenset({"filecache", "blockcache", "cached"})
+"""Caches of fsspec whose table of copies is lost when several files are opened at once."""
 
 _PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
 

@@ -59,6 +59,7 @@ def test_an_archive_on_a_web_server_is_the_folder_it_holds(site: str, tmp_path: 
         ("zip::simplecache::{site}/gone.zip", Missing, "gone.zip"),
         ("zip::simplecache::{site}/broken.zip", Missing, "not a zip file"),
         ("zip::{site}/road.zip", UsageError, "range requests"),
+        ("filecache::{site}/road.zip", UsageError, "filecache"),
         ("{site}/road", UsageError, "a web page, which lists no files"),
         ("zip::http://127.0.0.1:9/road.zip", Missing, "127.0.0.1:9"),
         ("http://me:hunter2@127.0.0.1/road.zip", UsageError, "http://me:...@127.0.0.1/road.zip"),
