@@ -55,8 +55,9 @@ class Peer:
     method: str
 
 
-THREADS, RUNS = 2, 50
-"""How one picture is timed."""
+THREADS, ROUNDS, WARM, RUNS = 2, 9, 3, 10
+"""How one picture is timed: networks in turn, each alone for a round, since the threads of the one
+that ran last go on spinning for a while."""
 
 PEERS = {
     "onnxruntime MinMax": Peer("onnxruntime", "minmax"),
@@ -190,17 +191,19 @@ def quantized(kind: str, job: dict[str, Any], record: Path) -> Cost:
 
 
 def milliseconds(folder: Path, x: NDArray[np.float32]) -> dict[str, float]:
-    """The median time of one picture in float.onnx and in cpu.onnx, in turn, on 2 threads."""
+    """The median time of one picture in float.onnx and in cpu.onnx on 2 threads."""
     sessions = {
         name: ModelSession((folder / name).read_bytes(), threads=THREADS, kernels=OURS[name])
         for name in (FLOAT, CPU)
     }
     taken: dict[str, list[float]] = {name: [] for name in sessions}
-    for _ in range(RUNS):
+    for _ in range(ROUNDS):
         for name, session in sessions.items():
-            started = time.perf_counter()
-            session.run({PICTURE: x})
-            taken[name].append((time.perf_counter() - started) * 1e3)
+            for run in range(WARM + RUNS):
+                started = time.perf_counter()
+                session.run({PICTURE: x})
+                if run >= WARM:
+                    taken[name].append((time.perf_counter() - started) * 1e3)
     return {name: float(np.median(times)) for name, times in taken.items()}
 
 
