@@ -67,7 +67,7 @@ def choose(
     progress: Progress,
 ) -> Chosen:
     """The range of least error on `frames` by any of METHODS, for each tensor that was seen; by the
-    first of them that is as good. A tensor that nothing reads takes the first.
+    first of them that is as good. A tensor whose readers make no floats takes the first.
     """
     tensors, names = list(seen), list(METHODS)
     with ThreadPoolExecutor(1) as aside:  # the graph is laid out while ranges are sought
@@ -110,7 +110,7 @@ class Probe:
 
     def errors(self, x: NDArray[np.float32], amax: NDArray[np.float64]) -> Errors:
         """Sum of squares by which what reads each tensor differs from float, (tensors, candidates);
-        0 where nothing reads it.
+        0 where nothing that makes floats reads it, infinite where a reader makes no number.
 
         Args:
             x: the network's input.
@@ -121,7 +121,8 @@ class Probe:
         found = self._session.run({self._picture: x, **scales}, self._outputs)
         told = dict(zip(self._outputs, found, strict=True))
         nothing = np.zeros(amax.shape[1])
-        return np.array([told.get(_error(name), nothing) for name in self._tensors], np.float64)
+        errors = np.array([told.get(_error(name), nothing) for name in self._tensors], np.float64)
+        return np.where(np.isnan(errors), np.inf, errors)  # the least of them would be NaN
 
 
 class _ProbeGraph:
@@ -135,12 +136,17 @@ class _ProbeGraph:
         )
         self._constants = {value.name: list(value.dims) for value in model.graph.initializer}
         values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
-        shapes = {
+        self._shapes = {
             value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
             for value in values
         }
+        self._other_types = {
+            value.name for value in values if value.type.tensor_type.elem_type != TensorProto.FLOAT
+        }
         readers: dict[str, list[NodeProto]] = {tensor: [] for tensor in tensors}
         for node in model.graph.node:
+            if not self._floats(node):
+                continue
             for name in dict.fromkeys(node.input):
                 if name in readers:
                     readers[name].append(node)
@@ -152,7 +158,7 @@ class _ProbeGraph:
             scales = helper.make_tensor_value_info(_scales(tensor), TensorProto.FLOAT, [count])
             self._graph.input.append(scales)
             if readers[tensor]:
-                self._compare(tensor, shapes[tensor], readers[tensor])
+                self._compare(tensor, self._shapes[tensor], readers[tensor])
 
     def _compare(self, tensor: str, shape: Sequence[int], readers: Sequence[NodeProto]) -> None:
         linear = [node for node in readers if shape[:1] == [1] and self._linear(node, tensor)]
@@ -174,9 +180,15 @@ class _ProbeGraph:
         made_info = helper.make_tensor_value_info(_error(tensor), TensorProto.FLOAT, [self._count])
         self._graph.output.append(made_info)
 
+    def _floats(self, node: NodeProto) -> list[str]:
+        """What a node makes, but for indices, comparisons and the like."""
+        return [name for name in node.output if name and name not in self._other_types]
+
     def _linear(self, node: NodeProto, tensor: str) -> bool:
         if list(node.input).count(tensor) != 1:
             return False
+        if node.op_type in ("Add", "Sub"):  # spread over more, an error counts as often
+            return self._shapes.get(node.output[0]) == self._shapes[tensor]
         if node.op_type in REARRANGED:
             return True
         return (
@@ -184,13 +196,15 @@ class _ProbeGraph:
             and node.input[0] == tensor
             and all(name in self._constants for name in node.input[1:] if name)
             and not any(one.name == "transA" and one.i for one in node.attribute)
+            # A stack of matrices is no matrix for each candidate.
+            and not (node.op_type == "MatMul" and len(self._constants[node.input[1]]) > 2)
         )
 
     def _span(self, node: NodeProto) -> float:
         """Pixels that an output of a linear reader reaches over."""
         given: dict[str, list[int]] = {one.name: list(one.ints) for one in node.attribute}
         kernel: list[int] = [1]
-        if node.op_type == "GlobalAveragePool":
+        if node.op_type in ("Gemm", "GlobalAveragePool", "MatMul") or "output_shape" in given:
             return math.inf
         if node.op_type == "AveragePool":
             kernel = given["kernel_shape"]
@@ -241,7 +255,7 @@ class _ProbeGraph:
             made = [f"{one}/{name}" if name else "" for name in node.output]
             self._copy(node, [back if name == tensor else name for name in node.input], made)
             parts = []
-            for name in filter(None, node.output):
+            for name in self._floats(node):
                 off = self._add("Sub", [name, f"{one}/{name}"], f"{one}/{name}/difference")
                 parts.append(self._add("ReduceSumSquare", [off], f"{off}/squared", keepdims=0))
             total = self._add("Sum", parts, f"{one}/error")

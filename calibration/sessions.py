@@ -55,6 +55,7 @@ def part(model: ModelProto) -> Parted:
             input=graph.input,
             output=graph.output,
             value_info=graph.value_info,
+            sparse_initializer=graph.sparse_initializer,
         ),
     )
     weights = {}

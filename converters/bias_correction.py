@@ -78,8 +78,11 @@ def with_added_bias(
 
 
 def correctable(graph: Graph, node: NodeProto) -> bool:
-    """Whether an operator has, or may have, a bias that is a constant: one value a channel."""
-    return node.op_type in CORRECTED and _bias_is_ours(graph, node)
+    """Whether an operator has, or may have, a float32 bias that is a constant: one value a
+    channel."""
+    return (
+        node.op_type in CORRECTED and graph.is_float(node.output[0]) and _bias_is_ours(graph, node)
+    )
 
 
 def _bias_is_ours(graph: Graph, node: NodeProto) -> bool:

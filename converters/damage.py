@@ -102,7 +102,8 @@ def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
 
 def score_change(spec: DecodeSpec, width_px: int, height_px: int) -> Measure:
     """For every cell of a detector where float's best score is above FOREGROUND, by how much that
-    label's score has changed, with its sign: the mean is how much surer the candidate is."""
+    label's score has changed, with its sign: the mean is how much surer the candidate is. A score
+    that is no number is gone."""
 
     def measure(reference: Outputs, candidate: Outputs) -> Damage:
         _, scores = boxes_and_scores(reference[0], spec, width_px, height_px)
@@ -110,7 +111,8 @@ def score_change(spec: DecodeSpec, width_px: int, height_px: int) -> Measure:
         label = scores[front].argmax(axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
             _, others = boxes_and_scores(candidate[0], spec, width_px, height_px)
-            change = others[front, label] - scores[front, label]
+            found = others[front, label]
+            change = np.where(np.isfinite(found), found, 0.0) - scores[front, label]
         return Damage(float(change.sum()), len(front))
 
     return measure

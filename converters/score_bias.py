@@ -90,8 +90,8 @@ class Scores:
 
 
 def last_operators(model: ModelProto) -> list[str]:
-    """Operators with a bias of their own that no other weighted one stands behind, in graph
-    order."""
+    """Operators with a bias of their own from which an output is reached past no other weighted
+    one, in graph order."""
     graph = Graph(model)
     waiting, seen, found = list(graph.outputs), set[str](), set[str]()
     while waiting:

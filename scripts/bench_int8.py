@@ -36,6 +36,7 @@ from calibration.evaluation.networks import Network, reading_of
 from calibration.metrics import average_precision_50, found_share
 from calibration.sessions import Kernels, ModelSession
 from converters.agreement import CPU, FLOAT, INT8, IOU_MIN, SCORE_MIN
+from converters.inputs import code_digest
 from converters.passes.names import PICTURE
 from edge.contract.loading import load_mission
 from edge.contract.perception import Detections
@@ -172,13 +173,15 @@ def _peer_job(fold: Fold, ours: Path, work: Path) -> dict[str, str]:
 
 def quantized(kind: str, job: dict[str, Any], record: Path) -> Cost:
     """What one quantization in a process of its own cost; not done again where `record` is of the
-    same job."""
+    same job and, for this project, by the same code."""
     job = {**job, "kind": kind}
     digests = {
         key: sha256(Path(job[key]).read_bytes()).hexdigest()
         for key in ("model", "mission", "inputs")
         if key in job
     }
+    if kind == "brakepoint":
+        digests["code"] = code_digest()
     if record.exists():
         former = json.loads(record.read_text())
         if (former["job"], former["digests"]) == (job, digests):

@@ -36,7 +36,8 @@ def brakepoint(job: Job) -> Callable[[], None]:
         pass
 
     def run() -> None:
-        convert(load_mission(Path(job["mission"]), job["set"]), Path(job["out"]), progress=quiet)
+        mission, out = load_mission(Path(job["mission"]), job["set"]), Path(job["out"])
+        convert(mission, out, progress=quiet, fresh=True)  # what a killed run left costs no time
 
     return run
 

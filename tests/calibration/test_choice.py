@@ -124,6 +124,73 @@ def test_the_error_of_each_reader_is_what_running_it_gives(opset: int) -> None:
     assert found.min() > 0.0
 
 
+def odd_readers() -> ModelProto:
+    """picture (1, 36, 36, 6) read as it seldom is: channels last, spread over more, sorted."""
+    random = np.random.default_rng(3)
+    weights = {
+        name: random.normal(size=shape).astype(np.float32)
+        for name, shape in (("w1", (36, 2, 2, 2)), ("w2", (36, 4)), ("w3", (3, 36, 2)))
+    }
+
+    def node(kind: str, inputs: Sequence[str], *outputs: str, **attributes: Any) -> NodeProto:
+        return helper.make_node(kind, list(inputs), list(outputs), outputs[0], **attributes)
+
+    nodes = [
+        node("Relu", ["picture"], "shown"),
+        node("ConvTranspose", ["shown", "w1"], "wide", strides=[2, 2], output_shape=[72, 12]),
+        node("Transpose", ["picture"], "last", perm=[0, 2, 3, 1]),
+        node("MatMul", ["last", "w2"], "made"),
+        node("TopK", ["made", "k"], "most", "which"),
+        node("GlobalAveragePool", ["picture"], "means"),
+        node("Add", ["means", "picture"], "spread"),
+        node("Sigmoid", ["means"], "gate"),
+        node("Flatten", ["means"], "flat", axis=1),
+        node("MatMul", ["flat", "w3"], "stack"),
+        node("Div", ["gate", "gate"], "ones"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "odd",
+        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 36, 36, 6])],
+        [
+            helper.make_tensor_value_info("which", TensorProto.INT64, [1, 36, 6, 2]),
+            *(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, shape in (
+                    ("wide", [1, 2, 72, 12]),
+                    ("most", [1, 36, 6, 2]),
+                    ("spread", [1, 36, 36, 6]),
+                    ("stack", [3, 1, 2]),
+                    ("ones", [1, 36, 1, 1]),
+                )
+            ),
+        ],
+        [
+            *(numpy_helper.from_array(value, name) for name, value in weights.items()),
+            numpy_helper.from_array(np.array([2], np.int64), "k"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True)
+
+
+def test_readers_of_odd_shape_and_those_that_make_indices_are_compared_too() -> None:
+    model, tensors = odd_readers(), ("shown", "last", "made", "means", "flat")
+    x = np.random.default_rng(4).normal(size=(1, 36, 36, 6)).astype(np.float32)
+    found = Probe(model, tensors, candidates=3).errors(x, np.array([AMAX] * len(tensors)))
+    for row, tensor in enumerate(tensors):
+        slow = [slow_error(model, tensor, value, x) for value in AMAX]
+        assert found[row] == pytest.approx(slow, rel=2e-3), tensor
+    assert found.min() > 0.0
+
+
+def test_a_range_that_makes_a_reader_fail_is_the_worst() -> None:
+    """0 / 0 is no number, and numpy's least of anything that holds none."""
+    x = np.random.default_rng(4).normal(size=(1, 36, 36, 6)).astype(np.float32)
+    found = Probe(odd_readers(), ["gate"], candidates=2).errors(x, np.array([[1000.0, 1.0]]))
+    assert found.tolist() == [[np.inf, 0.0]]
+
+
 def test_of_a_large_tensor_a_window_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     model = many_readers(18)
     x = np.random.default_rng(4).normal(size=(1, 8, SIDE, SIDE)).astype(np.float32)

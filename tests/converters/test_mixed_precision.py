@@ -129,9 +129,8 @@ class TestSensitivity:
             judge,
             progress=lambda *step: told.append(step),
         )
-        assert [layer.node for layer in layers] == ["Conv_0", "Conv_1", "Conv_2"] or len(
-            layers
-        ) == 3
+        convolutions = [one.name for one in model.graph.node if one.op_type == "Conv"]
+        assert [layer.node for layer in layers] == convolutions
         worst = max(layers, key=lambda layer: layer.damage)
         rest = [layer.damage for layer in layers if layer is not worst]
         assert worst.node == second(model)
@@ -248,18 +247,18 @@ class TestBiasCorrection:
         names = {one.name for one in Graph(changed).nodes}
         assert names == {one.name for one in Graph(model).nodes}
 
-    def test_it_is_not_used_where_it_does_harm(self) -> None:
+    @pytest.mark.parametrize("misled", [False, True])
+    def test_it_is_not_used_where_it_does_harm(self, misled: bool) -> None:
+        """The means of pictures that are like none of the judge's are the wrong ones."""
         model = network()
         placement, ranges = place(model), ranges_of(model)
-        best = better_bias(
-            model,
-            partial(quantize_int8, ranges=ranges),
-            placement,
-            Judge(model, FRAMES, difference, threads=1),
-            FRAMES,
-            threads=1,
-        )
-        assert best.corrected is (best.damage_corrected < best.damage_plain)
+        judge = Judge(model, FRAMES, difference, threads=1)
+        pictures = [np.full_like(FRAMES[0], -3.0)] if misled else FRAMES
+        quantize = partial(quantize_int8, ranges=ranges)
+        best = better_bias(model, quantize, placement, judge, pictures, threads=1)
+        assert best.corrected is not misled
+        assert judge.damage(best.quantized) == best.damage
+        assert best.damage <= judge.damage(quantize(model, placement))
 
 
 def range_of_part(whole: Range, share: float) -> Range:

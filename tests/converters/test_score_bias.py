@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 from tiny_graphs import node, picture, ready, weights
 
 from calibration.sessions import Floats, ModelSession
@@ -97,6 +97,30 @@ def test_scores_are_moved_where_no_box_moves() -> None:
     assert scores_of(model).operators == (named(model)[1],)
 
 
+def test_a_head_in_float16_is_left_alone() -> None:
+    """Its bias would have to be float16 too."""
+    model = ready(
+        [
+            node("Conv", [PICTURE, "w0"], ["c0"], strides=[8, 8]),
+            node("Conv", ["c0", "w1"], ["boxes"]),
+            node("Cast", ["c0"], ["halves"], to=TensorProto.FLOAT16),
+            node("Conv", ["halves", "w2"], ["c2"]),
+            node("Cast", ["c2"], ["classes"], to=TensorProto.FLOAT),
+            node("Concat", ["boxes", "classes"], ["joined"], axis=1),
+            node("Reshape", ["joined", "shape"], ["flat"]),
+            node("Transpose", ["flat"], ["y"], perm=[0, 2, 1]),
+        ],
+        {
+            "w0": weights(8, 3, 8, 8),
+            "w1": weights(4, 8, 1, 1, seed=1),
+            "w2": weights(3, 8, 1, 1, seed=2).astype(np.float16),
+            "shape": np.array([1, 7, 16], np.int64),
+        },
+        inputs={PICTURE: SHAPE},
+    )
+    assert scores_of(model).operators == ()
+
+
 def test_lowered_scores_come_back_and_boxes_stay() -> None:
     model = detector()
     best = lowered(model, 0.2)
@@ -142,3 +166,4 @@ def test_the_change_is_that_of_what_float_sees() -> None:
     assert measure((wanted,), (found,)) == Damage(0.0, 1)
     found[0, 5, 4] = np.log(0.4 / 0.6)
     assert measure((wanted,), (found,)).total == pytest.approx(-0.1, abs=1e-6)
+    assert measure((wanted,), (np.full_like(wanted, np.nan),)) == Damage(-0.5, 1)  # gone
