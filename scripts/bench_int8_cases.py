@@ -38,6 +38,10 @@ class Settings:
     work: Path
     short: bool
 
+    def weights(self, case: str) -> Path:
+        """Where a trained case's weights are kept: those of a short training apart."""
+        return self.work / case / ("short.pt" if self.short else "weights.pt")
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -136,7 +140,7 @@ def roadnet(settings: Settings) -> list[Fold]:
     """The detector that this project trains (here, where no weights are kept), on generated scenes
     that neither training nor calibration draws."""
     mission = EXAMPLES / "roadnet" / "mission.toml"
-    weights = settings.work / "roadnet" / "weights.pt"
+    weights = settings.weights("roadnet")
     overrides = (f"model.weights={weights}", *SHORT_TRAINING[: 2 if settings.short else 0])
     train(mission, overrides, weights)
     judged_by = load_mission(mission, overrides)
@@ -186,7 +190,7 @@ def signs(settings: Settings) -> list[Fold]:
     """EfficientNet-Lite0 fine-tuned on traffic signs (here, where no weights are kept), judged on
     tracks that it never saw."""
     mission = EXAMPLES / "signs" / "mission.toml"
-    weights = settings.work / "signs" / "weights.pt"
+    weights = settings.weights("signs")
     overrides = (
         f"data.root={settings.data / 'signs'}",
         f"model.weights={weights}",
