@@ -76,7 +76,7 @@ def bare(job: Job) -> Callable[[], None]:
 
 
 def brakepoint(job: Job) -> Callable[[], None]:
-    """This project, as `brakepoint calibrate` does it."""
+    """This project: what `brakepoint calibrate` does once its frames are checked and in order."""
     import onnx
 
     from calibration.choice import CHOICE_FRAMES, choose
