@@ -90,7 +90,7 @@ def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[Buc
         return [BucketFrame(name, name, bare, Conditions(), "") for name in names]
     try:
         lines = place.text(table).splitlines(keepends=True)
-        rows = rows_by_picture(lines, f"{url}/{table}", group=group, names=names)
+        rows = rows_by_picture(lines, f"{url}/{table}", group=group, names=dict.fromkeys(names))
     except csv.Error as error:
         raise Missing(
             f"cannot read the table {url}/{table}",

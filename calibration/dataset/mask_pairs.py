@@ -2,7 +2,8 @@
 
 Cityscapes (`leftImg8bit/.../x_leftImg8bit.png`, `gtFine/.../x_gtFine_labelIds.png`), CamVid
 (`train/x.png`, `trainannot/x.png`), and `images/x.jpg` beside `masks/x.png` by any of the names
-below. Pure; opens nothing.
+below. The very name of a picture goes before one with a tail: `x_l` may be the left camera. Pure;
+opens nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _MASK_TAIL = re.compile(r"(_gt(fine|coarse))?(_label(train)?ids|_masks?|_labels?
 _PICTURE_TAIL = re.compile(r"_leftimg8bit$")
 _NO_IDS = re.compile(r"_(color|instanceids|instancetrainids)$")
 """What Cityscapes has beside the ids."""
+_NO_IDS_FOLDER = "segmentationobject"
+"""What Pascal VOC has beside the ids: numbers of objects."""
 TRAIN_IDS = "_labeltrainids"
 
 Key = tuple[tuple[str, ...], str]
@@ -54,18 +57,25 @@ def pairs_of(pictures: Iterable[str]) -> Pairs:
     masks: dict[Key, str] = {}
     others: list[str] = []
     rest: list[str] = []
+    found: list[tuple[Key, str]] = []
     for name in sorted(pictures):
-        key = _mask_key(name)
-        if key is None:
+        folders = _mask_folders(name)
+        if folders is None:
             rest.append(name)
-        elif _NO_IDS.search(_stem(name)):
+        elif _NO_IDS.search(_stem(name)) or _NO_IDS_FOLDER in folders:
             others.append(name)
-        elif key in masks and _stem(name).endswith(TRAIN_IDS):
-            others.append(name)  # all ids say more than those that are trained on
         else:
-            if key in masks:
-                others.append(masks[key])
-            masks[key] = name
+            found.append(((folders, _stem(name)), name))
+    bare = {_picture_key(name) for name in rest}
+    # Those of the very name last: of two for one picture the later one is taken.
+    for own, name in sorted(found, key=lambda one: one[0] in bare):
+        key = own if own in bare else (own[0], _MASK_TAIL.sub("", own[1]))
+        if key in masks and _stem(name).endswith(TRAIN_IDS):
+            others.append(name)  # all ids say more than those that are trained on
+            continue
+        if key in masks:
+            others.append(masks[key])
+        masks[key] = name
     mask_of = {name: masks.pop(key) for name in rest if (key := _picture_key(name)) in masks}
     return Pairs(mask_of, tuple(masks.values()), tuple(others)) if mask_of else NONE
 
@@ -74,8 +84,8 @@ def _stem(name: str) -> str:
     return PurePosixPath(name).stem.lower()
 
 
-def _mask_key(name: str) -> Key | None:
-    """The key of a PNG that lies where masks do; None for any other file."""
+def _mask_folders(name: str) -> tuple[str, ...] | None:
+    """The folders of the picture that a PNG where masks lie belongs to; None for other files."""
     path = PurePosixPath(name)
     if path.suffix.lower() != ".png":
         return None
@@ -83,17 +93,14 @@ def _mask_key(name: str) -> Key | None:
     for row, folder in enumerate(folders):
         if found := _MASK_FOLDER.fullmatch(folder):
             part = [found["part"]] if found["part"] else []
-            return _key([*folders[:row], *part, *folders[row + 1 :]], _MASK_TAIL, name)
-    return None
+            return (*folders[:row], *part, *folders[row + 1 :])
+    return (*folders,) if _NO_IDS_FOLDER in folders else None
 
 
 def _picture_key(name: str) -> Key:
     folders = [part.lower() for part in PurePosixPath(name).parts[:-1]]
     for row, folder in enumerate(folders):
         if _PICTURE_FOLDER.fullmatch(folder):
-            return _key([*folders[:row], *folders[row + 1 :]], _PICTURE_TAIL, name)
-    return _key(folders, _PICTURE_TAIL, name)
-
-
-def _key(folders: list[str], tail: re.Pattern[str], name: str) -> Key:
-    return tuple(folders), tail.sub("", _stem(name))
+            folders = [*folders[:row], *folders[row + 1 :]]
+            break
+    return tuple(folders), _PICTURE_TAIL.sub("", _stem(name))

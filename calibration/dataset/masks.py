@@ -45,8 +45,10 @@ def ids_of(data: bytes) -> Ids:
     if b"IEND" not in data[-64:]:
         raise NoMask(f"{len(data)} bytes that end in the middle of the mask")
     try:
-        grey = cv2.IMREAD_UNCHANGED if kind == GREY else cv2.IMREAD_COLOR
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), grey)
+        # Nobody has turned the numbers of a grey file, so a palette's are not turned either.
+        colour = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        how = cv2.IMREAD_UNCHANGED if kind == GREY else colour
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except cv2.error as error:  # a header that claims more pixels than OpenCV decodes
         raise NoMask(str(error).strip().splitlines()[0]) from error
     if image is None:
@@ -123,7 +125,7 @@ def read_mask(
     size: tuple[int, int],
     vouched: str | None,
 ) -> tuple[Ids, str]:
-    """The mask in the rows of a model's labels, (H, W) uint8, and its sha256.
+    """The mask in the rows of a model's labels, (H, W) uint8, and the sha256 of these rows.
 
     `rows` is label -> row; what it lacks is IGNORED where the data set names it. `size` is the
     picture's (width_px, height_px), `vouched` the digest that a lock has.
@@ -157,7 +159,8 @@ def read_mask(
     if (found_rows < 0).any():
         strange = np.unique(ids[found_rows < 0])[:10].tolist()
         raise _refused(place, mask, f"ids that stand for nothing: {', '.join(map(str, strange))}")
-    return found_rows.astype(np.uint8), sha
+    true = found_rows.astype(np.uint8)
+    return true, hashlib.sha256(true.tobytes()).hexdigest()
 
 
 def _refused(place: Place, mask: Mask, found: str) -> UsageError:

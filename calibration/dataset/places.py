@@ -55,6 +55,15 @@ class Place:
         except faults() as error:
             raise self._unreadable(name, error) from error
 
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """The file piece by piece, however large. Raises Missing naming it."""
+        try:
+            with self.open(name) as stream:
+                while block := stream.read(1 << 20):
+                    yield block
+        except faults() as error:
+            raise self._unreadable(name, error) from error
+
     def head(self, name: str, size: int = 4096) -> bytes:
         """The first bytes of a file."""
         try:
@@ -83,8 +92,8 @@ class Place:
             return
         with tempfile.TemporaryDirectory(prefix="brakepoint-") as folder:
             copy = Path(folder) / PurePosixPath(name).name
-            with self.open(name) as stream, copy.open("wb") as out:
-                while block := stream.read(1 << 20):
+            with copy.open("wb") as out:
+                for block in self.blocks(name):
                     out.write(block)
             yield copy
 
@@ -113,13 +122,22 @@ def place_at(given: str) -> Place:
         Missing: nothing is there, it cannot be listed, or the URL needs a package.
         UsageError: an unknown kind of URL, or file names that are no text.
     """
-    if _PASSWORD.search(given):
+    hidden = _SIGNATURE.sub(r"\1...", _PASSWORD.sub(r"\1...@", given))
+    if hidden != given:
         raise UsageError(
-            "a password does not belong into a URL: locks and messages repeat it",
+            "a password or a signature does not belong into a URL: locks and reports repeat it",
             expected="a URL without one; credentials where the package looks for them",
-            found=_PASSWORD.sub(r"\1...@", given),
+            found=hidden,
             remedy="give it by the package's own settings, such as AWS_SECRET_ACCESS_KEY or "
             "~/.config/fsspec",
+        )
+    if broken := NOT_FOR_THREADS.intersection(_kinds(given)):
+        raise UsageError(
+            f"{given} cannot be read by several threads at once",
+            expected="a zip archive; simplecache::URL, which keeps copies for one run; or the URL "
+            "alone",
+            found=", ".join(sorted(broken)),
+            remedy="correct it, or copy the data set into a folder",
         )
     try:
         filesystem, root = fsspec.core.url_to_fs(given)
@@ -131,7 +149,7 @@ def place_at(given: str) -> Place:
             found=str(error),
             remedy="install it, or copy the data set into a folder",
         ) from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # the latter of a kind that wants further settings
         raise UsageError(
             f"cannot open {given}",
             expected="a folder, a file, or a URL such as s3://BUCKET/FOLDER",
@@ -140,13 +158,6 @@ def place_at(given: str) -> Place:
         ) from error
     except faults() as error:  # an archive is opened at once
         raise _nothing_at(given, error) from error
-    if NOT_FOR_THREADS & set(_protocols(filesystem)):
-        raise UsageError(
-            f"{given} keeps copies in a table that threads break",
-            expected="simplecache::URL, which keeps them for one run, or the URL alone",
-            found=given.split("::", maxsplit=1)[0],
-            remedy="correct it, or copy the data set into a folder",
-        )
     if "http" in _protocols(filesystem) and not suffix(root):
         raise UsageError(
             f"{given} is a folder on a web server",
@@ -157,7 +168,7 @@ def place_at(given: str) -> Place:
     try:
         info = filesystem.info(root)
         if info["type"] == "file":
-            root, name = root.rsplit("/", 1)
+            root, _, name = root.rpartition("/")
             beside = filesystem.ls(root, detail=True)
             found = {
                 path: size
@@ -178,22 +189,31 @@ def place_at(given: str) -> Place:
     return Place(given, root, filesystem, dict(sorted(found.items())))
 
 
-NOT_FOR_THREADS = frozenset({"filecache", "blockcache", "cached"})
-"""Caches of fsspec whose table of copies is lost when several files are opened at once."""
+NOT_FOR_THREADS = frozenset({"filecache", "blockcache", "cached", "tar", "libarchive"})
+"""Caches of fsspec whose table of copies is lost when several files are opened at once, and
+archives that have one place to read at, whoever reads: they give the bytes of other files."""
 
-_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
+_PASSWORD = re.compile(r"(://[^/@:]*:)[^/]*@")
+_SIGNATURE = re.compile(
+    r"([?&](?:sig|token|access_token|x-(?:amz|goog)-(?:signature|security-token))=)[^&]*", re.I
+)
+"""Of links that open without further credentials."""
 
 REMOTE = (
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
     ("aiohttp", "ClientError"),
     ("zipfile", "BadZipFile"),
+    ("zlib", "error"),
+    ("builtins", "EOFError"),
+    ("builtins", "RuntimeError"),
     ("fsspec.exceptions", "FSTimeoutError"),
     ("paramiko", "SSHException"),
     ("google.auth.exceptions", "GoogleAuthError"),
     ("azure.core.exceptions", "AzureError"),
 )
-"""What fsspec's packages raise beside OSError where a server, a connection or credentials fail."""
+"""What fsspec's packages raise beside OSError where a server, a connection or credentials fail, or
+an archive is damaged, locked by a password or packed in a way that Python does not know."""
 
 
 def _nothing_at(given: str, error: Exception) -> Missing:
@@ -225,6 +245,12 @@ def told(error: Exception) -> str:
 def is_local(given: str) -> bool:
     """Whether it names a path of this machine, and no URL."""
     return "://" not in given and "::" not in given
+
+
+def _kinds(given: str) -> list[str]:
+    """The kinds of file system that a URL names, outermost first; none of a path."""
+    *outer, last = given.split("::")
+    return [one.split("://")[0] for one in (*outer, *([last] if "://" in last else []))]
 
 
 def suffix(name: str) -> str:

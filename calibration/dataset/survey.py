@@ -119,10 +119,9 @@ def digests(place: Place, names: Iterable[str], *, progress: Advance) -> list[Lo
 
 def _digest(place: Place, name: str) -> LockedFile:
     sha, size = hashlib.sha256(), 0
-    with place.open(name) as stream:
-        while block := stream.read(1 << 20):
-            sha.update(block)
-            size += len(block)
+    for block in place.blocks(name):
+        sha.update(block)
+        size += len(block)
     return LockedFile(name, sha.hexdigest(), size)
 
 

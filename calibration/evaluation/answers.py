@@ -50,7 +50,7 @@ class Answer:
         pixels: of a segmentation network, its counts (see `calibration.segmentation`); where the
             output cannot be right, every pixel is called none of the labels.
         shown: its labels as a small PNG, for looking at; 255 where the output cannot be right.
-        mask_sha256: of the true mask's file.
+        mask_sha256: of the true mask, in rows of the labels.
     """
 
     name: str

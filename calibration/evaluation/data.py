@@ -75,9 +75,11 @@ def choose(
     given = data if data is not None else mission.data.place
     if parted is not None:
         given = str(mission.data.lock)
-    truth = truth_for(mission.model.decode.kind, len(mission.model.labels))
-    masks = truth.name == MASKS
+    kind = mission.model.decode.kind
+    masks = kind == "segment"
     place, entries, version, digests = _read(given, MASKS if masks else None)
+    # A lock names every id that occurs in a mask: there, one without names says nothing.
+    truth = truth_for(kind, len(mission.model.labels) if version is None else 0)
     if parted is not None:
         place = place_at(mission.data.place)
         entries = [replace(entry, split=parted.part_of.get(entry.name)) for entry in entries]

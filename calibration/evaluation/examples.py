@@ -55,7 +55,7 @@ class Picture:
         road: row of ROAD_CONDITIONS, where it is known.
         mask: (H, W) uint8, row of every pixel's label, IGNORED where it is not known or the model
             has no such label; None where nobody has labelled pixels.
-        mask_sha256: of the mask's file.
+        mask_sha256: of `mask`; of the same file by other names of its ids it is another.
     """
 
     name: str

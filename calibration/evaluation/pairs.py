@@ -116,6 +116,9 @@ def read_evaluation(path: Path) -> Told:
         told = Told(document, _FRAMES.validate_python(document["frames"]))
         for key in (*SAME, "model", "data", "score", "overall", "by_class", "by_condition"):
             document[key]
+        rows = {row for frame in told.frames for row, *_ in frame.pixels}
+        if strange := rows.difference(document["judged"]):
+            raise KeyError(f"judged label {min(strange)}")
     except (ValidationError, KeyError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"no {error}"
         raise NotTrusted(
@@ -234,11 +237,18 @@ def _pair(name: str, first: float | None, second: float | None, *, interval: Int
     return Pair(name, first, second, loss, interval)
 
 
+def _there(told: Told) -> list[tuple[str, list[int]]]:
+    """Every frame and the labels of what is truly there."""
+    return [(frame.name, [label for label, _ in frame.objects]) for frame in told.frames]
+
+
 def _demand_same(first: Told, second: Told) -> None:
     digests = [told.document["data"]["digest"] for told in (first, second)]
     found = [key for key in SAME if first.document[key] != second.document[key]]
     if digests[0] != digests[1]:
         found.append(f"data {digests[0][:12]} and {digests[1][:12]}")
+    elif _there(first) != _there(second):
+        found.append("frames under one digest: a file was changed by hand")
     if found:
         raise UsageError(
             "these evaluations cannot be compared",

@@ -28,7 +28,7 @@ class TruthKind:
 
 
 def truth_for(kind: str, labels: int) -> TruthKind:
-    """The row for a kind of decoder of a model with so many labels."""
+    """The row for a kind of decoder; ids of masks without names may number so many labels."""
     if kind == "classify":
         return TruthKind(
             LABEL,
@@ -52,7 +52,7 @@ def truth_for(kind: str, labels: int) -> TruthKind:
 
 
 def _mask_words(entry: Entry, labels: int) -> Iterable[str]:
-    """Names of its ids; without any the numbers of the model's own labels."""
+    """Names of its ids; without any the numbers of so many labels."""
     if entry.mask is None:
         return ()
     return [word for _, word in entry.mask.names] or [str(row) for row in range(labels)]

@@ -60,7 +60,7 @@ class PictureTask:
             raise UsageError(
                 "training reads a folder",
                 expected="data.root",
-                found=f"data.url = {mission.data.url}",
+                found="data.url",
                 remedy="copy the pictures into a folder: they are read again and again",
             )
         assert root is not None  # the mission's own checks refuse these kinds without a root

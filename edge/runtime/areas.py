@@ -24,10 +24,11 @@ WHOLE: tuple[Point, ...] = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 @dataclass(frozen=True)
 class Cover:
-    """Shares of a zone, 0..1: what surely is of the label, and what nobody is sure of."""
+    """Shares of a zone, 0..1: what surely is of the label, and what would be if all that nobody is
+    sure of were."""
 
     sure: float
-    unsure: float
+    possible: float
 
 
 def cover_of(
@@ -41,8 +42,8 @@ def cover_of(
         seen.y_px.tobytes(),
     )
     labels, shares = seen.labels.ravel()[cells], seen.shares.ravel()[cells]
-    known = shares >= confidence
-    return Cover(float((known & (labels == label)).mean()), float((~known).mean()))
+    known, same = shares >= confidence, labels == label
+    return Cover(float((known & same).mean()), float((~known | same).mean()))
 
 
 @lru_cache(maxsize=64)
@@ -50,7 +51,8 @@ def _cells(
     zone: tuple[Point, ...], frame_size: tuple[int, int], x_px: bytes, y_px: bytes
 ) -> NDArray[np.int64]:
     """Numbers of the cells whose middle lies in the zone (even-odd rule) and in the frame. Of a
-    zone between all of them the one nearest to its corners' mean: no zone is ever without one."""
+    zone between all of them the one in the frame that is nearest to its corners' mean: no zone is
+    ever without one, and none is judged by padding."""
     across, down = (np.frombuffer(middles, np.float32) for middles in (x_px, y_px))
     wide, high = frame_size
     x, y = np.meshgrid(across / wide, down / high)
@@ -59,10 +61,12 @@ def _cells(
         if y1 != y2:
             crosses = ((y1 > y) != (y2 > y)) & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
             within ^= crosses
-    within &= (x >= 0.0) & (x < 1.0) & (y >= 0.0) & (y < 1.0)
+    frame = (x >= 0.0) & (x < 1.0) & (y >= 0.0) & (y < 1.0)
+    within &= frame
     if not within.any():
         middle_x, middle_y = np.mean(np.array(zone), axis=0)
-        return np.array([np.argmin((x - middle_x) ** 2 + (y - middle_y) ** 2)], np.int64)
+        away = np.where(frame, (x - middle_x) ** 2 + (y - middle_y) ** 2, np.inf)
+        return np.array([np.argmin(away)], np.int64)
     return np.flatnonzero(within).astype(np.int64)
 
 

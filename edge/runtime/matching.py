@@ -63,7 +63,7 @@ def _area_matches(
     )
     if cover.sure >= share_min:
         return True
-    return None if cover.sure + cover.unsure >= share_min else False
+    return None if cover.possible >= share_min else False
 
 
 def matching(

@@ -71,6 +71,27 @@ def test_a_mask_without_a_picture_is_a_problem(tmp_path: Path) -> None:
     assert [problem.where for problem in reading.problems] == ["labels/b.png"]
 
 
+def test_the_very_name_goes_before_one_with_a_tail() -> None:
+    """Left and right cameras; `_l` is a tail of CamVid's masks."""
+    cameras = ["a", "a_l", "a_r"]
+    pairs = pairs_of(f"{kind}/{one}.png" for kind in ("images", "masks") for one in cameras)
+    assert pairs.mask_of == {f"images/{one}.png": f"masks/{one}.png" for one in cameras}
+    assert pairs_of(["images/a.png", "masks/a_l.png"]).mask_of == {"images/a.png": "masks/a_l.png"}
+    both = pairs_of(["images/a.jpg", "masks/a.png", "masks/a_mask.png"])
+    assert both.mask_of == {"images/a.jpg": "masks/a.png"}
+    assert both.others == ("masks/a_mask.png",)
+
+
+def test_numbers_of_objects_are_no_labels_and_no_pictures(tmp_path: Path) -> None:
+    put(tmp_path / "JPEGImages" / "a.jpg", 1)
+    for kind in ("Class", "Object"):
+        put_mask(tmp_path / f"Segmentation{kind}" / "a.png", [0, 1])
+    (entry,) = read(tmp_path).entries
+    assert entry.mask is not None
+    assert entry.mask.file == "SegmentationClass/a.png"
+    assert len(image_frames(tmp_path, table=None, group=None)) == 1
+
+
 @pytest.mark.parametrize(
     "names",
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.server
 import shutil
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from data_sets import masks
 
 from calibration.dataset.lock import lock_dataset
 from calibration.dataset.places import place_at
+from calibration.dataset.survey import digests
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 pytest.importorskip("aiohttp", reason="fsspec reads http by aiohttp: pip install aiohttp")
@@ -62,7 +64,12 @@ def test_an_archive_on_a_web_server_is_the_folder_it_holds(site: str, tmp_path: 
         ("filecache::{site}/road.zip", UsageError, "filecache"),
         ("{site}/road", UsageError, "a web page, which lists no files"),
         ("zip::http://127.0.0.1:9/road.zip", Missing, "127.0.0.1:9"),
+        ("zip::filecache::{site}/road.zip", UsageError, "filecache"),
+        ("tar://::road.tar", UsageError, "tar"),
+        ("reference://road", UsageError, "missing"),
         ("http://me:hunter2@127.0.0.1/road.zip", UsageError, "http://me:...@127.0.0.1/road.zip"),
+        ("ftp://me:p@hunter2@127.0.0.1/road", UsageError, "ftp://me:...@127.0.0.1/road"),
+        ("zip::{site}/road.zip?v=1&X-Amz-Signature=hunter2", UsageError, "X-Amz-Signature=..."),
     ],
 )
 def test_what_cannot_be_read_is_one_message(
@@ -72,3 +79,32 @@ def test_what_cannot_be_read_is_one_message(
         place_at(place.format(site=site))
     assert said in refused.value.found
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_damaged_member_of_an_archive_is_one_message(site: str, tmp_path: Path) -> None:
+    archive = tmp_path / "site" / "road.zip"
+    place = place_at(f"zip://::{archive}")
+    (name, *_) = place.with_suffix(".csv")
+    with zipfile.ZipFile(archive) as whole:
+        info = whole.getinfo(name)
+    data = bytearray(archive.read_bytes())
+    start = info.header_offset + 30 + len(name)
+    data[start : start + info.compress_size] = b"\xff" * info.compress_size
+    archive.write_bytes(data)
+    place = place_at(f"zip://::{archive}")
+    for look in (lambda: place.read(name), lambda: digests(place, [name], progress=silent)):
+        with pytest.raises(Missing, match=name):
+            look()
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Shows nothing."""
+
+
+def test_one_file_in_the_root_of_an_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("labels.json", "{}")
+        archive.writestr("other.json", "{}")
+    place = place_at(f"zip://labels.json::{tmp_path / 'set.zip'}")
+    assert list(place.files) == ["labels.json"]
+    assert place.read("labels.json") == b"{}"

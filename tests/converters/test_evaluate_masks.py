@@ -129,6 +129,57 @@ def test_what_a_worse_network_loses(mission: Path, brakepoint: CLI, tmp_path: Pa
     assert "mean IoU 1.000" in out
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pixels": [[7, 1, 1, 1]]}, (4, "no 'judged label 7'")),
+        ({"objects": [[0, 1]]}, (2, "changed by hand")),
+    ],
+)
+def test_an_evaluation_changed_by_hand_is_one_message(
+    change: dict[str, Any],
+    said: tuple[int, str],
+    mission: Path,
+    brakepoint: CLI,
+    tmp_path: Path,
+) -> None:
+    document = evaluated(brakepoint, mission, tmp_path / "a", network())
+    document["frames"][3].update(change)
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(document))
+    code, _, err = brakepoint("compare", tmp_path / "a" / "evaluation-model.json", changed)
+    assert code == said[0]
+    assert said[1] in err
+
+
+def test_the_same_masks_by_other_names_are_another_truth(
+    mission: Path, brakepoint: CLI, tmp_path: Path
+) -> None:
+    evaluated(brakepoint, mission, tmp_path / "a", network())
+    names = "id,name\n0,car\n1,road\n2,sky\n"
+    (mission.parent / "road" / "class_names.csv").write_text(names)
+    evaluated(brakepoint, mission, tmp_path / "b", network())
+    files = [tmp_path / name / "evaluation-model.json" for name in ("a", "b")]
+    code, _, err = brakepoint("compare", *files)
+    assert code == 2
+    assert "different data" in err
+
+
+def test_a_mask_that_says_nothing_names_no_label(
+    mission: Path, brakepoint: CLI, tmp_path: Path
+) -> None:
+    road, lock = mission.parent / "road", tmp_path / "dataset.lock.json"
+    cv2.imwrite(str(road / "masks" / "003.png"), np.full((HIGH, WIDE), 255, np.uint8))
+    (road / "class_names.csv").write_text("id,name\n0,heaven\n1,road\n2,car\n")
+    assert brakepoint("data", "lock", road, "--out", lock)[0] == 0
+    found = [
+        evaluated(brakepoint, mission, tmp_path / "out", network(), "--data", data)
+        for data in (road, lock)
+    ]
+    assert [one["judged"] for one in found] == [[0, 1], [0, 1]]
+    assert found[0]["data"]["digest"] == found[1]["data"]["digest"]
+
+
 def test_the_page_lays_labels_over_the_worst_frames(
     mission: Path, brakepoint: CLI, tmp_path: Path
 ) -> None:

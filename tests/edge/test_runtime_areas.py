@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -60,6 +61,9 @@ def test_padding_belongs_to_no_zone_and_a_tiny_zone_is_never_empty() -> None:
     assert cover_of(seen, 0, confidence=0.5).sure == 1.0
     sliver = ((0.49, 0.0), (0.51, 0.0), (0.51, 0.01))
     assert cover_of(seen, 0, confidence=0.5, zone=sliver).sure == 1.0
+    rim = ((0.99, 0.4), (1.0, 0.4), (1.0, 0.6))  # in the frame, but nearest to no cell of it
+    further = replace(seen, x_px=np.array([-10, 4, 12, 20], np.float32))
+    assert cover_of(further, 0, confidence=0.5, zone=rim).sure == 1.0
 
 
 def matched(seen: LabelMap | None) -> bool | None:
@@ -78,6 +82,13 @@ def test_what_nobody_is_sure_of_is_no_sign_that_the_area_is_free() -> None:
     assert matched(areas(labels, shares)) is None
     shares[7] = 0.9
     assert matched(areas(labels, shares)) is None
+    tenths = np.zeros((10, 10), int)
+    tenths[:7] = 1
+    wavering = np.full((10, 10), 0.9)
+    wavering[7] = 0.5  # 0.7 and 0.1 are less than 0.8 in binary fractions
+    when = When(label="pedestrian", confidence=0.6, share_min=0.8)
+    turn = Seen(0, True, (), (100, 100), (), areas(tenths, wavering))
+    assert matches(when, turn, labels=LABELS, zones={}) is None
     labels[6:8] = 0  # and were it sure of the rest, a fifth would not be enough
     shares[6:8] = 0.9
     shares[5] = 0.5
