@@ -336,3 +336,13 @@ def test_hidden_files_and_loops_of_links_are_passed_over(tmp_path: Path) -> None
     put(tmp_path / ".trash" / "b.png", 2)
     (tmp_path / "loop").symlink_to(tmp_path)
     assert list(place_at(str(tmp_path)).files) == ["a.png"]
+
+
+def test_masks_of_a_part_do_not_make_voc_another_format(tmp_path: Path) -> None:
+    mask = voc(tmp_path) / "SegmentationClass" / "haze-000.png"
+    mask.parent.mkdir()
+    assert cv2.imwrite(str(mask), np.zeros((48, 64), np.uint8))
+    place = place_at(str(tmp_path))
+    assert READERS["masks"].recognises(place)
+    assert format_of(place, None) == "voc"
+    assert format_of(place, "masks") == "masks"

@@ -51,6 +51,9 @@ READERS: dict[str, Reader] = {
 ANY = "folder"
 """What a folder with pictures is when no other format is there."""
 
+BESIDE = {"voc": "masks"}
+"""Format -> what its own layout holds besides: VOC has masks of a part of its pictures."""
+
 
 def format_of(place: Place, named: str | None) -> str:
     """The format's name: the one given, or the only one recognised.
@@ -68,18 +71,19 @@ def format_of(place: Place, named: str | None) -> str:
             )
         return named
     found = [name for name, reader in READERS.items() if name != ANY and reader.recognises(place)]
+    found = [name for name in found if name not in {BESIDE.get(other) for other in found}]
     if len(found) > 1:
         raise UsageError(
             f"{place.given} could be {' or '.join(found)}",
             expected="labels of one format",
             found="; ".join(READERS[name].what for name in found),
-            remedy=f"say which: --format {found[0]}",
+            remedy=f"say which: brakepoint data lock {place.given} --format {found[0]}",
         )
     if not found and not READERS[ANY].recognises(place):
         raise UsageError(
             f"{place.given} is no data set that any reader knows",
             expected="; ".join(reader.what for reader in READERS.values()),
             found=f"{len(place.files)} files: {', '.join(list(place.files)[:5]) or 'none'}",
-            remedy="correct the path, or say which format it is: --format FORMAT",
+            remedy="correct the path, or say which format it is: brakepoint data lock ... --format",
         )
     return found[0] if found else ANY
