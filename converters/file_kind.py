@@ -43,8 +43,11 @@ def kind_of(path: Path) -> FileKind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2] or name for name in archive.namelist()}
-    # zipfile says NotImplementedError of a compression or version that it does not know.
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,  # zipfile's word for a compression or version it does not know
+        ValueError,
+    ) as error:
         raise UsageError(
             f"{path} is not a whole archive",
             expected="an ONNX file, a TorchScript archive or a torch.export program",
