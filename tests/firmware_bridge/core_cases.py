@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from cobs import cobs
 from mcu_probe import COMMAND, HELLO, Mcu
 
@@ -34,6 +35,7 @@ def case(function: Case) -> Case:
 
 
 @case
+@pytest.mark.requirement("R-LINK-1")
 def boots_with_a_comfort_stop_that_time_does_not_end(mcu: Mcu) -> None:
     first = mcu.update()
     assert (first.action, first.latched, first.ceiling_cmps) == (Action.COMFORT_STOP, True, 0)
@@ -218,6 +220,7 @@ def a_command_lives_as_long_as_it_says(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-2")
 def no_command_lives_longer_than_300_ms(mcu: Mcu) -> None:
     mcu.release()
     ack = mcu.ack(mcu.command(valid_for_ms=301))
@@ -239,6 +242,7 @@ def a_missing_heartbeat_slows_down_after_300_ms(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-3")
 def slow_down_that_lasts_one_second_becomes_a_latched_stop(mcu: Mcu) -> None:
     mcu.release()
     mcu.speed_cmps = 2000

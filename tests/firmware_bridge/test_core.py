@@ -19,7 +19,10 @@ from firmware_bridge.firmware_build import FIRMWARE, build_firmware
 CORE_FILES = ("frame.c", "safety.c", "mcu.c")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=getattr(run, "pytestmark", [])) for name, run in CASES.items()],
+)
 def test_core(name: str, mcu: Mcu) -> None:
     CASES[name](mcu)
 
