@@ -126,7 +126,7 @@ def print_report(report: dict[str, Any]) -> None:
     frames, commands = report["frames"], report["commands"]
     console.print(
         f"{frames['captured']} frames captured, {frames['inferred']} inferred, "
-        f"{frames['dropped']} dropped, {frames['unknown']} unknown; "
+        f"{frames['dropped']} dropped, {frames['unknown']} unknown{_crowd(frames)}; "
         f"{commands['sent']} commands sent, {commands['acknowledged']} acknowledged; "
         f"{report['ended']} after {report['seconds']:.1f} s"
     )
@@ -150,6 +150,10 @@ def print_report(report: dict[str, Any]) -> None:
         console.print(f"fault: {fault['text']}  (to mend: {fault['remedy']})", markup=False)
     if report["recording"]:
         console.print(f"annotated clip: {report['recording']['path']}", markup=False)
+
+
+def _crowd(frames: dict[str, int]) -> str:
+    return f", {frames['crowded']} with detections left out" if frames["crowded"] else ""
 
 
 def _latency_table(latency: dict[str, Any]) -> Table:

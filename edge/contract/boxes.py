@@ -27,20 +27,25 @@ def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.float32]:
 
 
 def suppress(
-    boxes: Boxes, scores: NDArray[np.float32], labels: NDArray[np.int64], *, iou_threshold: float
-) -> NDArray[np.int64]:
-    """Greedy non-maximum suppression within each label; returns kept rows, best score first.
+    boxes: Boxes,
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    *,
+    iou_threshold: float,
+    most: int | None = None,
+) -> tuple[NDArray[np.int64], int]:
+    """Greedy non-maximum suppression within each label, of (N, 4) boxes.
 
-    Ties fall to the lower row, so that the same input gives the same output everywhere.
+    Returns the kept rows, best score first, at most `most` of them, and how many rows are left
+    that none of these suppresses (0 without `most`). Ties fall to the lower row, so that the same
+    input gives the same output everywhere. Takes N x kept comparisons and the memory of N boxes.
     """
-    order = np.argsort(-scores, kind="stable")
-    overlap = iou_matrix(boxes, boxes)
-    rivals = (overlap > iou_threshold) & (labels[:, None] == labels[None, :])
-    suppressed = np.zeros(len(scores), dtype=bool)
+    left = np.argsort(-scores, kind="stable")
     kept: list[int] = []
-    for row in order:
-        if suppressed[row]:
-            continue
-        kept.append(int(row))
-        suppressed |= rivals[row]
-    return np.asarray(kept, dtype=np.int64)
+    while len(left) and (most is None or len(kept) < most):
+        best, left = left[:1], left[1:]
+        kept.append(int(best[0]))
+        rivals = labels[left] == labels[best]
+        rivals[rivals] = iou_matrix(boxes[best], boxes[left[rivals]])[0] > iou_threshold
+        left = left[~rivals]
+    return np.asarray(kept, dtype=np.int64), len(left)

@@ -20,6 +20,7 @@ from edge.contract.classify import HeadSpec, classify
 from edge.contract.perception import Classified, Detections, Known, Perception, Unknown
 from edge.contract.preprocess import Placement
 from edge.contract.segment import MaskSpec, inside_frame, label_map, mask_shape
+from edge.contract.work_limits import CANDIDATES_PER_DETECTION, MOST_CANDIDATES
 
 Floats = NDArray[np.float32]
 
@@ -39,7 +40,8 @@ class DecodeSpec:
         classes: number of labels.
         score_threshold: detections below it are dropped.
         iou_threshold: two boxes of one label that overlap more are one object.
-        max_detections: at most this many, best first.
+        max_detections: at most this many, best first; of at most CANDIDATES_PER_DETECTION times
+            as many cells.
     """
 
     kind: Literal["yolox", "roadnet", "fastestdet"]
@@ -171,10 +173,8 @@ def output_shapes(spec: NetworkSpec, width_px: int, height_px: int) -> dict[str,
     return shapes
 
 
-def decode(
-    raw: Floats, spec: DecodeSpec, width_px: int, height_px: int
-) -> tuple[Boxes, Floats, NDArray[np.int64]]:
-    """Raw output to boxes (K, 4) in network pixels, scores (K,), labels (K,), best first.
+def decode(raw: Floats, spec: DecodeSpec, width_px: int, height_px: int) -> Detections:
+    """Raw output to detections whose boxes are in network pixels.
 
     Raises:
         ValueError: the output is of another shape, or holds NaN, Inf or impossible boxes.
@@ -191,15 +191,23 @@ def decode(
     if np.isnan(best).any():  # of a share below 0; no threshold would pick it
         raise ValueError("output decodes to scores that are no numbers")
     picked = np.flatnonzero(best >= spec.score_threshold)
-    # Enough candidates for any road, few enough that the N x N overlap stays small.
-    picked = picked[np.argsort(-best[picked], kind="stable")][: 10 * spec.max_detections]
+    most = min(CANDIDATES_PER_DETECTION * spec.max_detections, MOST_CANDIDATES)
+    beyond = max(len(picked) - most, 0)
+    picked = picked[np.argsort(-best[picked], kind="stable")][:most]
     boxes, best, labels = boxes[picked], best[picked], labels[picked]
     if not np.isfinite(boxes).all() or not np.isfinite(best).all():
         raise ValueError("output decodes to infinite boxes")
     if (best > 1.0 + 1e-3).any() or (boxes[:, 2:] < boxes[:, :2]).any():
         raise ValueError("output decodes to scores above 1 or inverted boxes")
-    kept = suppress(boxes, best, labels, iou_threshold=spec.iou_threshold)[: spec.max_detections]
-    return boxes[kept].astype(np.float32), best[kept].astype(np.float32), labels[kept]
+    kept, left = suppress(
+        boxes, best, labels, iou_threshold=spec.iou_threshold, most=spec.max_detections
+    )
+    return Detections(
+        boxes=boxes[kept].astype(np.float32),
+        scores=best[kept].astype(np.float32),
+        labels=labels[kept],
+        left_out=left + beyond,
+    )
 
 
 def perceive(
@@ -242,10 +250,10 @@ def perceive(
             if not (areas.shares[inside_frame(areas)] >= limit).any():
                 return Unknown(f"out of distribution: no pixel reaches a score of {limit:g}")
             return Known(Detections.empty(), scene, areas)
-        boxes, scores, labels = decode(outputs[0], spec.main, *input_size)
+        found = decode(outputs[0], spec.main, *input_size)
     except ValueError as error:
         return Unknown(str(error))
-    return Known(Detections(placement.to_frame(boxes, *frame_size), scores, labels), scene)
+    return Known(replace(found, boxes=placement.to_frame(found.boxes, *frame_size)), scene)
 
 
 def with_threshold(spec: NetworkSpec, score_threshold: float) -> NetworkSpec:

@@ -41,11 +41,14 @@ class Detections:
         boxes: (N, 4) float32, x1 y1 x2 y2 in frame pixels.
         scores: (N,) float32 in 0..1, descending.
         labels: (N,) int64, index into the mission's labels.
+        left_out: cells at or above the score threshold that a limit of work left out: neither kept
+            nor covered by one that is kept. Their scores are the lowest; 0 in all but a crowd.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
+    left_out: int = 0
 
     def __len__(self) -> int:
         return int(self.scores.shape[0])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edge.contract.perception import Unknown
+from edge.contract.perception import Detections, Unknown
 from edge.contract.sections.policy import Policy
 from edge.runtime.areas import AreaLog
 from edge.runtime.capture import CameraState
@@ -92,6 +92,8 @@ class Chronicle:
         self.commands: Counter[Action] = Counter()
         self.inferred = 0
         self.unknown = 0
+        self.crowded = 0
+        self._crowded = False
 
     def on_turn(self, turn: Turn) -> None:
         """Takes one turn in."""
@@ -126,6 +128,7 @@ class Chronicle:
         self._unknown = reason
         at = self._stamp(frame.captured_ns)
         if not isinstance(perception, Unknown):
+            self._take_crowd(perception.detections)
             self.areas.take(perception.areas)
             for said in self.scenes.take(perception.scene):
                 text = f"{said.head} {said.label} ({said.score:.2f})"
@@ -134,6 +137,15 @@ class Chronicle:
             if track.missed_frames == 0:
                 self._take_track(track)
         return at
+
+    def _take_crowd(self, seen: Detections) -> None:
+        """Counts the frames in which a limit of work left detections out; tells the first of each
+        row of them."""
+        if seen.left_out and not self._crowded:
+            more = f"{seen.left_out} more cells reach the threshold"
+            self._faults.note("detections left out", f"{len(seen)} kept of a frame, {more}")
+        self._crowded = seen.left_out > 0
+        self.crowded += self._crowded
 
     def _take_track(self, track: Track) -> None:
         first = self._stamp(track.first_ns).clip_s

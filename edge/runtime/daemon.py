@@ -180,6 +180,7 @@ class _Run:
                 inferred=self._chronicle.inferred,
                 dropped=capture.facts.captured - self._chronicle.inferred,
                 unknown=self._chronicle.unknown,
+                crowded=self._chronicle.crowded,
             ),
             latency=self._budgets.summaries(),
             worst_late_share=self._budgets.window.worst_share,

@@ -36,6 +36,9 @@ FAULTS: dict[str, FaultKind] = {
     "link": FaultKind("see the link's counts in the report; check the wiring if it recurs", 0),
     "inference hung": FaultKind("start again; if it recurs, look at the device's load and heat", 5),
     "perception unknown": FaultKind("look at camera and model: see the reason", 0),
+    "detections left out": FaultKind(
+        "raise model.decode.score_threshold or max_detections if this many are true", 0
+    ),
     "last stop unacknowledged": FaultKind(
         "look at the microcontroller: without commands it stops by its own timers", 5
     ),

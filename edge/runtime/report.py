@@ -33,12 +33,14 @@ class ModelRun:
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """captured = inferred + dropped; unknown are those inferred that could not be perceived."""
+    """captured = inferred + dropped; unknown are those inferred that could not be perceived,
+    crowded those in which a limit left detections out."""
 
     captured: int
     inferred: int
     dropped: int
     unknown: int
+    crowded: int
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,6 +20,7 @@ from edge.contract.decode import (
 )
 from edge.contract.perception import Known, Unknown
 from edge.contract.preprocess import PreprocessSpec, fit_image, place, preprocess
+from edge.contract.work_limits import MOST_DETECTIONS
 
 
 def spec(**changes: object) -> PreprocessSpec:
@@ -104,39 +107,39 @@ def quiet(made: DecodeSpec) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", DECODERS)
 def test_silence_decodes_to_a_clear_road(kind: str) -> None:
-    boxes, scores, labels = decode(quiet(decoder(kind)), decoder(kind), 64, 32)
-    assert boxes.shape == (0, 4)
-    assert scores.shape == labels.shape == (0,)
+    seen = decode(quiet(decoder(kind)), decoder(kind), 64, 32)
+    assert seen.boxes.shape == (0, 4)
+    assert seen.scores.shape == seen.labels.shape == (0,)
 
 
 def test_roadnet_cell_decodes_by_its_centre_and_stride() -> None:
     raw = quiet(decoder())
     raw[0, 8 + 2, :4] = (1.0, 0.5, 2.0, 1.5)  # stride 8, row 1, column 2: centre (20, 12)
     raw[0, 8 + 2, 4 + 1] = 2.0
-    boxes, scores, labels = decode(raw, decoder(), 64, 32)
-    np.testing.assert_allclose(boxes, [[12.0, 8.0, 36.0, 24.0]])
-    np.testing.assert_allclose(scores, [1.0 / (1.0 + np.exp(-2.0))], rtol=1e-6)
-    assert labels.tolist() == [1]
+    seen = decode(raw, decoder(), 64, 32)
+    np.testing.assert_allclose(seen.boxes, [[12.0, 8.0, 36.0, 24.0]])
+    np.testing.assert_allclose(seen.scores, [1.0 / (1.0 + np.exp(-2.0))], rtol=1e-6)
+    assert seen.labels.tolist() == [1]
 
 
 def test_yolox_cell_decodes_by_offset_and_log_size() -> None:
     raw = quiet(decoder("yolox"))
     raw[0, 32 + 4 + 1] = (0.5, 0.25, np.log(2.0), 0.0, 0.8, 0.1, 0.2, 0.9)  # stride 16, (1, 1)
-    boxes, scores, labels = decode(raw, decoder("yolox"), 64, 32)
-    np.testing.assert_allclose(boxes, [[24 - 16, 20 - 8, 24 + 16, 20 + 8]], rtol=1e-6)
-    np.testing.assert_allclose(scores, [0.72], rtol=1e-6)
-    assert labels.tolist() == [2]
+    seen = decode(raw, decoder("yolox"), 64, 32)
+    np.testing.assert_allclose(seen.boxes, [[24 - 16, 20 - 8, 24 + 16, 20 + 8]], rtol=1e-6)
+    np.testing.assert_allclose(seen.scores, [0.72], rtol=1e-6)
+    assert seen.labels.tolist() == [2]
 
 
 def test_fastestdet_cell_decodes_by_offset_and_share_of_the_input() -> None:
     raw = quiet(decoder("fastestdet"))
     assert raw.shape == (1, 5 + 3, 2, 4)
     raw[0, :, 1, 2] = (0.9, np.arctanh(0.5), np.arctanh(-0.25), 0.0, np.log(3.0), 0.1, 0.7, 0.2)
-    boxes, scores, labels = decode(raw, decoder("fastestdet"), 64, 32)
+    seen = decode(raw, decoder("fastestdet"), 64, 32)
     # Half of 64 wide and three quarters of 32 high, about 2.5 and 0.75 cells of 16.
-    np.testing.assert_allclose(boxes, [[40 - 16, 12 - 12, 40 + 16, 12 + 12]], rtol=1e-5)
-    np.testing.assert_allclose(scores, [0.9**0.6 * 0.7**0.4], rtol=1e-5)
-    assert labels.tolist() == [1]
+    np.testing.assert_allclose(seen.boxes, [[40 - 16, 12 - 12, 40 + 16, 12 + 12]], rtol=1e-5)
+    np.testing.assert_allclose(seen.scores, [0.9**0.6 * 0.7**0.4], rtol=1e-5)
+    assert seen.labels.tolist() == [1]
 
 
 def test_a_share_below_nothing_is_unknown_not_clear() -> None:
@@ -194,6 +197,64 @@ def test_boxes_come_back_in_frame_pixels() -> None:
     np.testing.assert_allclose(seen.detections.boxes, [[0.0, 0.0, 16.0, 16.0]])
 
 
+def crowd(*, input_size: tuple[int, int], box: float) -> np.ndarray:
+    """Output of the RoadNet decoder in which every cell of stride 8 and 16 says something, with
+    boxes of `box` strides around each cell's centre."""
+    raw = np.zeros(output_shape(decoder(), *input_size), np.float32)
+    raw[..., :4] = box / 2.0
+    raw[..., 4:] = np.random.default_rng(0).uniform(0.0, 4.0, raw[..., 4:].shape)
+    return raw
+
+
+@pytest.mark.parametrize("most", [100, MOST_DETECTIONS, 1000])
+def test_a_frame_full_of_detections_takes_bounded_memory_and_says_what_it_left_out(
+    most: int,
+) -> None:
+    size = (1280, 768)
+    raw = crowd(input_size=size, box=0.9)  # nothing overlaps within a level
+    tracemalloc.start()
+    try:
+        seen = decode(raw, decoder(max_detections=most), *size)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 32e6  # a table of the overlaps of 1,000 boxes takes 41 MB, of 3,000 369
+    assert len(seen) == most
+    assert seen.left_out > 0
+    assert seen.left_out <= raw.shape[1] - most
+
+
+def test_what_may_be_kept_is_the_same_with_and_without_a_limit() -> None:
+    raw = crowd(input_size=(128, 64), box=3.0)
+    every = decode(raw, decoder(max_detections=160), 128, 64)
+    assert every.left_out == 0
+    few = decode(raw, decoder(max_detections=20), 128, 64)
+    assert len(every) > len(few) == 20
+    for whole, part in (
+        (every.boxes, few.boxes),
+        (every.scores, few.scores),
+        (every.labels, few.labels),
+    ):
+        np.testing.assert_array_equal(whole[:20], part)
+    # Those of its candidates that were still to come, and no less than what the limit cost.
+    assert few.left_out >= len(every) - 20
+
+
+def test_a_limit_that_cuts_a_frame_is_in_what_was_perceived() -> None:
+    raw = crowd(input_size=(64, 32), box=0.9)
+    made = decoder(max_detections=5)
+    seen = perceive(
+        [raw],
+        NetworkSpec(made, None),
+        placement=place(spec(width_px=64, height_px=32), 64, 32),
+        input_size=(64, 32),
+        frame_size=(64, 32),
+    )
+    assert isinstance(seen, Known)
+    assert len(seen.detections) == 5
+    assert seen.detections.left_out > 0
+
+
 BOXES = st.lists(
     st.tuples(*[st.floats(0, 100, width=32) for _ in range(4)]), min_size=1, max_size=12
 ).map(lambda rows: np.sort(np.array(rows, np.float32).reshape(-1, 2, 2), axis=1).reshape(-1, 4))
@@ -214,10 +275,29 @@ def test_what_survives_suppression_does_not_overlap(boxes: np.ndarray, seed: int
     random = np.random.default_rng(seed)
     scores = random.random(len(boxes), np.float32)
     labels = random.integers(0, 2, len(boxes))
-    kept = suppress(boxes, scores, labels, iou_threshold=0.5)
+    kept, left = suppress(boxes, scores, labels, iou_threshold=0.5)
+    assert left == 0
     assert int(np.argmax(scores)) in kept
     overlap = iou_matrix(boxes[kept], boxes[kept])
     same = labels[kept][:, None] == labels[kept][None, :]
     np.fill_diagonal(same, False)
     assert not (same & (overlap > 0.5)).any()
     assert (np.diff(scores[kept]) <= 0).all()
+
+
+@given(BOXES, st.integers(0, 2**32 - 1))
+def test_suppression_keeps_what_the_whole_table_of_overlaps_keeps(
+    boxes: np.ndarray, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    scores = np.round(random.random(len(boxes), np.float32), 1)  # with ties
+    labels = random.integers(0, 2, len(boxes))
+    rivals = (iou_matrix(boxes, boxes) > 0.5) & (labels[:, None] == labels[None, :])
+    gone = np.zeros(len(boxes), bool)
+    wanted = []
+    for row in np.argsort(-scores, kind="stable"):
+        if not gone[row]:
+            wanted.append(row)
+            gone |= rivals[row]
+    kept, _ = suppress(boxes, scores, labels, iou_threshold=0.5)
+    assert kept.tolist() == wanted

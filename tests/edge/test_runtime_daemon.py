@@ -237,6 +237,21 @@ def test_a_network_that_puts_out_nan_never_releases_the_vehicle(
     ]
 
 
+def test_a_frame_with_more_detections_than_may_be_kept_says_so(
+    mission: Mission, link: LinkDriver, tmp_path: Path
+) -> None:
+    decode = mission.model.decode.model_copy(update={"max_detections": 10})
+    model = mission.model.model_copy(update={"decode": decode})
+    hot = write_network(tmp_path / "hot.onnx", hot=True)
+    clip = write_clip(tmp_path / "clip.mp4", frames=12)
+    report = background_run(mission.model_copy(update={"model": model}), hot, link, clip)()
+    assert report.frames.crowded == report.frames.inferred > 0
+    (fault,) = [f for f in report.faults if f.kind == "detections left out"]
+    assert fault.text == "10 kept of a frame, 6 more cells reach the threshold"
+    assert report.exit_code == 0, report.faults
+    assert report.payload()["frames"]["crowded"] == report.frames.crowded
+
+
 def test_a_clip_cut_in_mid_frame_runs_to_there_and_the_report_says_so(
     mission: Mission, network: Path, link: LinkDriver, tmp_path: Path, shared_data: Path
 ) -> None:

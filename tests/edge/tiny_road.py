@@ -40,17 +40,20 @@ def tiny_mission(root: Path, **sections: Any) -> Mission:
     return Mission.model_validate(raw)
 
 
-def write_network(path: Path, *, labels: int = len(LABELS), first: int = 0) -> Path:
+def write_network(
+    path: Path, *, labels: int = len(LABELS), first: int = 0, hot: bool = False
+) -> Path:
     """A convolution over 16 x 16 cells: boxes of one cell, class scores by colour (RGB input).
 
-    `first` NaN outputs are put at the front where it is not 0.
+    `first` NaN outputs are put at the front where it is not 0. A `hot` one finds
+    something in every cell.
     """
     red, blue = np.array([1.0, -1.0, -1.0]), np.array([-1.0, -1.0, 1.0])
     weight = np.zeros((4 + labels, 3, CELL, CELL), np.float32)
     for row, colour in ((4, red), (5, blue)):
         if row < 4 + labels:
             weight[row] = (12.0 / 255.0 / CELL**2 * colour)[:, None, None]
-    bias = np.array([0.5] * 4 + [-6.0] * labels, np.float32)
+    bias = np.array([0.5] * 4 + [3.0 if hot else -6.0] * labels, np.float32)
     if first:
         bias[:first] = np.nan
     cells = (SIDE // CELL) ** 2

@@ -16,6 +16,7 @@ from edge.contract.decode import DecodeSpec, NetworkSpec
 from edge.contract.preprocess import PreprocessSpec
 from edge.contract.sections.field_types import Factory, Positive, Share, Strict, Text
 from edge.contract.segment import MaskSpec
+from edge.contract.work_limits import MOST_DETECTIONS
 
 Triple = tuple[float, float, float]
 
@@ -60,7 +61,7 @@ class Decode(Strict):
     strides: tuple[Positive, ...] = ()
     score_threshold: Share
     iou_threshold: Share | None = None
-    max_detections: Positive = 100
+    max_detections: Annotated[int, Field(ge=1, le=MOST_DETECTIONS)] = 100
 
 
 class Condition(Strict):
