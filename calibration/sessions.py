@@ -92,6 +92,24 @@ _FAILURES = (
 )
 
 
+def session_options(
+    *, threads: int, kernels: Kernels, device: Device = CPU
+) -> onnxruntime.SessionOptions:
+    """How every session of the workshop is set up."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # A pattern is laid out in the second run, in memory that is touched anew: as dear as the
+    # first, and most sessions here live for a few dozen runs.
+    options.enable_mem_pattern = False
+    written = "1" if kernels == "as_written" else "0"
+    options.add_session_config_entry("session.disable_quant_qdq", written)
+    for key, value in {**integer_products.config(), **device.config}.items():
+        options.add_session_config_entry(key, value)
+    return options
+
+
 class ModelSession:
     """A model in memory, ready to run. Holds no frames."""
 
@@ -104,17 +122,7 @@ class ModelSession:
         device: Device = CPU,
     ) -> None:
         demand(device, onnxruntime.get_available_providers())
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        # A pattern is laid out in the second run, in memory that is touched anew: as dear as the
-        # first, and most sessions here live for a few dozen runs.
-        options.enable_mem_pattern = False
-        written = "1" if kernels == "as_written" else "0"
-        options.add_session_config_entry("session.disable_quant_qdq", written)
-        for key, value in {**integer_products.config(), **device.config}.items():
-            options.add_session_config_entry(key, value)
+        options = session_options(threads=threads, kernels=kernels, device=device)
         if isinstance(model, Parted):
             self._weights = model.weights  # onnxruntime reads them where they lie
             options.add_external_initializers(list(self._weights), list(self._weights.values()))

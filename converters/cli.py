@@ -83,16 +83,20 @@ def convert(
 def _print(report: Report, out: Path) -> None:
     """What was written, the gates, and how far INT8 is from float."""
     console = Console(highlight=False)
-    files = Table("file", "kB", "nodes", title=f"{report.mission} in {out}", title_justify="left")
+    files = Table(title=f"{report.mission} in {out}", title_justify="left")
+    for name in ("file", "kB", "nodes", "multiplications in INT8"):
+        files.add_column(name, justify="left" if name == "file" else "right")
     for name, file in report.artifacts.items():
-        files.add_row(name, f"{file.size / 1000:.0f}", str(file.nodes or ""))
+        share = "" if file.macs_int8_share is None else f"{100 * file.macs_int8_share:.1f} %"
+        files.add_row(name, f"{file.size / 1000:.0f}", str(file.nodes or ""), share)
     console.print(files)
     gates = Table("gate", "limit", "verdict", "measured", title="gates", title_justify="left")
     for gate in report.gates:
         gates.add_row(gate.name, gate.limit_text, VERDICTS[gate.passed], gate.sentence)
     console.print(gates)
-    macs = report.placement
-    share = f"{100 * macs.macs_int8 / macs.macs:.1f} %" if macs.macs else "none"
     seconds = sum(stage.seconds for stage in report.stages)
-    console.print(f"multiplications in INT8: {share}; opset {report.opset}; {seconds:.0f} s")
+    console.print(
+        "INT8 in cpu.onnx is what onnxruntime computes in integers, in the others what TensorRT's "
+        f"rules say; opset {report.opset}; {seconds:.0f} s"
+    )
     console.print(f"the page  {out / PAGE}", soft_wrap=True)

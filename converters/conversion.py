@@ -23,6 +23,7 @@ from converters.conversion_stages import ConversionStages
 from converters.finetuning.tuned import Tuned
 from converters.gates import Measured, judge_gates
 from converters.inputs import Inputs
+from converters.int8_shares import int8_shares
 from converters.lowerings.batch import profiles_of
 from converters.report import Artifact, Report
 from converters.sources import picture_shape
@@ -61,6 +62,7 @@ def run_conversion(
     timed = steps.timed(files)
     files = {**files, **lowered.files}
     judgement = judged.facts
+    shares = int8_shares(files, quantized.facts.placement, quantized.facts.in_integers)
     measured = Measured(
         parity_max_abs=floated.facts.parity.max_abs,
         found=judgement.found,
@@ -68,7 +70,8 @@ def run_conversion(
         classifies=mission.model.decode.kind == "classify",
         size_mb=len(files[INT8]) / 1e6,
         held_back=judgement.frames,
-        macs_int8_share=quantized.facts.placement.macs_int8_share,
+        macs_int8_share={name: shares[name] for name in (INT8, CPU)},
+        without_int8=quantized.facts.placement.no_int8,
         infer_p99_ms=timed.facts.stages[CPU]["infer"].p99_ms,
         timed_frames=timed.facts.frames,
         backend=timed.facts.backend,
@@ -94,13 +97,14 @@ def run_conversion(
         source=source,
         source_nodes=floated.facts.source_nodes,
         opset=mission.precision.opset,
-        artifacts={name: _artifact(name, data) for name, data in files.items()},
+        artifacts={name: _artifact(name, data, shares.get(name)) for name, data in files.items()},
         passes=floated.facts.steps,
         balance=floated.facts.balance,
         placement=quantized.facts.placement,
         search=quantized.facts.search,
         widening=quantized.facts.widening,
         score_bias=quantized.facts.score_bias,
+        in_integers=quantized.facts.in_integers,
         ranges=widened(ranges.tensors, quantized.facts.widening),
         method=ranges.method,
         percentile=ranges.percentile,
@@ -136,6 +140,6 @@ def _open_shapes(model: ModelProto, mission: Mission) -> dict[str, Sequence[int]
     }
 
 
-def _artifact(name: str, data: bytes) -> Artifact:
+def _artifact(name: str, data: bytes, share: float | None) -> Artifact:
     nodes = len(ModelProto.FromString(data).graph.node) if name.endswith(".onnx") else None
-    return Artifact(sha256=sha256(data).hexdigest(), size=len(data), nodes=nodes)
+    return Artifact(sha256(data).hexdigest(), len(data), nodes, share)

@@ -5,7 +5,7 @@ A gate whose figure could not be measured fails; one the mission does not give i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,8 +13,11 @@ from converters.accuracy import Accuracy
 from converters.agreement import CPU, FLOAT, INT8, SCORE_MIN, Found
 from converters.gate_result import GateResult, judged
 from converters.gates_accuracy import accuracy_gates
-from edge.contract.sections.conversion import Gates
+from edge.contract.sections.conversion import Gates, Int8Shares
 from edge.contract.sections.device import Budget
+
+MOST_NAMED = 3
+"""Operators that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Measured:
         classifies: the main output is a classifier's.
         size_mb: of int8.onnx, 10^6 bytes.
         held_back: frames judged on.
-        macs_int8_share: of int8.onnx, 0..1; None where it multiplies nothing.
+        macs_int8_share: by artifact, 0..1; None where it multiplies nothing.
+        without_int8: operators that multiply and have no INT8 form -> their multiplications.
         infer_p99_ms: of cpu.onnx, over `timed_frames` by `backend`, on the machine that converts.
         accuracy: against labels, as far as a gate asks for it.
     """
@@ -39,7 +43,8 @@ class Measured:
     classifies: bool
     size_mb: float
     held_back: int
-    macs_int8_share: float | None
+    macs_int8_share: dict[str, float | None]
+    without_int8: dict[str, int]
     infer_p99_ms: float
     timed_frames: int
     backend: str
@@ -107,6 +112,37 @@ def _condition_share(name: str) -> Callable[[Measured], float | None]:
     return lambda seen: seen.condition[name].share
 
 
+def _least_int8(gates: Gates, name: str) -> float | None:
+    limit = gates.macs_int8_min
+    if isinstance(limit, Int8Shares):
+        return limit.int8 if name == INT8 else limit.cpu
+    return limit
+
+
+WHO = {INT8: "by TensorRT's rules", CPU: "as onnxruntime runs it here"}
+"""By whom INT8 is computed in a file."""
+
+
+def _int8_sentence(name: str) -> Callable[[Measured], str]:
+    def say(seen: Measured) -> str:
+        share = seen.macs_int8_share[name]
+        if share is None:
+            return f"{name} has no multiplications"
+        told = f"{100 * share:.1f} % of the multiplications of {name} are INT8 {WHO[name]}"
+        if not seen.without_int8:
+            return told
+        return f"{told}; those of {_named(seen.without_int8)} have no INT8 form"
+
+    return say
+
+
+def _named(operators: Mapping[str, int]) -> str:
+    """The operators with the most multiplications first."""
+    names = sorted(operators, key=lambda name: -operators[name])
+    more = f" and {len(names) - MOST_NAMED} others" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
 GATES: tuple[Gate, ...] = (
     Gate(
         "parity_max_abs",
@@ -159,16 +195,20 @@ GATES: tuple[Gate, ...] = (
         lambda seen: f"int8.onnx has {seen.size_mb:.2f} MB",
     ),
     Gate(
-        "macs_int8_min",
+        "macs_int8_min int8",
         INT8,
-        lambda gates: gates.macs_int8_min,
-        lambda seen: seen.macs_int8_share,
+        lambda gates: _least_int8(gates, INT8),
+        lambda seen: seen.macs_int8_share[INT8],
         "least",
-        lambda seen: (
-            "int8.onnx has no multiplications"
-            if seen.macs_int8_share is None
-            else f"{100 * seen.macs_int8_share:.1f} % of the multiplications of int8.onnx are INT8"
-        ),
+        _int8_sentence(INT8),
+    ),
+    Gate(
+        "macs_int8_min cpu",
+        CPU,
+        lambda gates: _least_int8(gates, CPU),
+        lambda seen: seen.macs_int8_share[CPU],
+        "least",
+        _int8_sentence(CPU),
     ),
 )
 

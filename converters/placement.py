@@ -6,14 +6,14 @@ Pure; knows no ranges and writes no graph.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto
 
-from converters.graph import Graph, Read, attributes
+from converters.graph import Graph, Read
+from converters.multiplications import multiplications
 from converters.rules import (
     DATA,
     WEIGHT,
@@ -61,7 +61,9 @@ class Placement:
         shared: groups of pairs that take one scale; a pair alone is in no group.
         left_float: weighted operators that are not quantized.
         macs_of: multiply-accumulates a picture of every quantized operator, in graph order.
-        macs: of all weighted operators.
+        macs: of all operators that multiply.
+        no_int8: those of operators that multiply and have no INT8 form here (LSTM, Einsum, what is
+            inside an If), in graph order.
     """
 
     pairs: tuple[str, ...]
@@ -72,6 +74,7 @@ class Placement:
     quantized_ops: dict[str, int]
     macs_of: dict[str, int]
     macs: int
+    no_int8: dict[str, int]
 
     @property
     def macs_int8(self) -> int:
@@ -130,7 +133,7 @@ def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> 
             links.append((later, read.node.input[read.slot]))
             _take(reads, read, rule)
     order = {name: row for row, name in enumerate((*graph.inputs, *graph.producer))}
-    total = sum(macs(graph, node) for node in graph.nodes if node.op_type in WEIGHTED)
+    counted = [(node, multiplications(graph, node)) for node in graph.nodes]
     return Placement(
         pairs=tuple(sorted(pairs, key=lambda name: order[name])),
         reads=tuple(reads.values()),
@@ -138,8 +141,11 @@ def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> 
         shared=groups(links),
         left_float=tuple(left),
         quantized_ops=dict(sorted(Counter(node.op_type for node in quantized).items())),
-        macs_of={node.name: macs(graph, node) for node in quantized},
-        macs=total,
+        macs_of={node.name: multiplications(graph, node) for node in quantized},
+        macs=sum(count for _, count in counted),
+        no_int8={
+            node.name: count for node, count in counted if count and node.op_type not in WEIGHTED
+        },
     )
 
 
@@ -156,17 +162,3 @@ def groups(links: list[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
         for name in joined:
             group[name] = joined
     return tuple(sorted({tuple(sorted(members)) for members in group.values()}))
-
-
-def macs(graph: Graph, node: NodeProto) -> int:
-    """Multiply-accumulates of a weighted operator for one picture, from its static shapes."""
-    weight, made = graph.shape(node.input[WEIGHT]), graph.shape(node.output[0])
-    read = graph.shape(node.input[DATA])
-    if weight is None or made is None or read is None:
-        return 0
-    if node.op_type == "Conv":
-        return math.prod(made) * math.prod(weight[1:])
-    if node.op_type == "ConvTranspose":
-        return math.prod(read) * math.prod(weight[1:])
-    inner = read[0] if node.op_type == "Gemm" and attributes(node).get("transA") else read[-1]
-    return math.prod(made) * inner

@@ -19,6 +19,7 @@ from converters.better_bias import Better
 from converters.damage import damage_measure
 from converters.finetuning.tuned import Tuned
 from converters.lowerings.cpu import quantize_cpu
+from converters.lowerings.integers import integer_multiplications
 from converters.mixed_precision import Search, choose, choose_cpu
 from converters.placement import Placement, place
 from converters.quantize import quantize_int8
@@ -43,6 +44,8 @@ class Quantized:
 
     Attributes:
         widening: how many times as far as ranges.json says its ranges reach.
+        in_integers: multiply-accumulates of cpu.onnx that onnxruntime computes in integers, by its
+            operators.
         score_bias: what was done to the scores of int8.onnx and of cpu.onnx, by name; none where
             nothing was searched, or no detector answers.
     """
@@ -51,6 +54,7 @@ class Quantized:
     search: Search | None
     widening: float
     score_bias: dict[str, ScoreBias]
+    in_integers: dict[str, int]
 
 
 def quantize(
@@ -73,7 +77,7 @@ def quantize(
         placement = place(floating)
         int8 = quantize_int8(floating, placement, ranges)
         cpu = quantize_cpu(floating, placement, ranges)
-        return {INT8: int8, CPU: cpu}, Quantized(placement, None, 1.0, {})
+        return _made({INT8: int8, CPU: cpu}, placement)
     searched = spread(calibration, asked.search_frames)
     others = [frame for frame in calibration if frame not in searched] or searched
     spec = mission.model.preprocess_spec
@@ -91,7 +95,7 @@ def quantize(
     if tuned is not None:
         wide = widened(ranges, tuned.widening)
         models, placement = tuned.quantized(floating, wide, judge, pictures[1], threads=threads)
-        return models, Quantized(placement, None, tuned.widening, {})
+        return _made(models, placement, widening=tuned.widening)
     whole = place(floating)
     progress("round weights", 0, 0)
     rounded = rounded_weights(floating, whole, pictures[1], threads=threads)
@@ -132,7 +136,25 @@ def quantize(
     )
     best = {INT8: mixed.best, CPU: own}
     models, biases = _scored(best, floating, mission, judge, pictures[1], progress=progress)
-    return models, Quantized(mixed.placement, mixed.search, mixed.search.widening, biases)
+    return _made(
+        models,
+        mixed.placement,
+        search=mixed.search,
+        widening=mixed.search.widening,
+        score_bias=biases,
+    )
+
+
+def _made(
+    models: dict[str, ModelProto],
+    placement: Placement,
+    *,
+    search: Search | None = None,
+    widening: float = 1.0,
+    score_bias: dict[str, ScoreBias] | None = None,
+) -> tuple[dict[str, ModelProto], Quantized]:
+    in_integers = integer_multiplications(models[CPU].SerializeToString())
+    return models, Quantized(placement, search, widening, score_bias or {}, in_integers)
 
 
 def _scored(

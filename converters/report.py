@@ -44,11 +44,13 @@ LIBRARIES = ("brakepoint", "numpy", "onnx", "onnxruntime", "torch")
 
 @dataclass(frozen=True)
 class Artifact:
-    """One written file: sha256 as hex, bytes, and nodes where it is a graph."""
+    """One written file: sha256 as hex and bytes; of a graph its nodes too, and of a whole network
+    the share of its multiplications in INT8 (see `int8_shares.py`)."""
 
     sha256: str
     size: int
     nodes: int | None = None
+    macs_int8_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Report:
         profiles: by input, the least, usual and largest shape that engines are built for; empty
             where they take one picture.
         dla: where the network was cut for a DLA; None where it was not.
+        in_integers: see `converters.quantized.Quantized`.
         latency: on the machine that converted.
         trtexec: how trtexec builds the files.
         context: see `converters.context`.
@@ -85,6 +88,7 @@ class Report:
     search: Search | None
     widening: float
     score_bias: Mapping[str, ScoreBias]
+    in_integers: Mapping[str, int]
     ranges: Mapping[str, Range]
     method: str
     percentile: float | None
@@ -178,6 +182,8 @@ class Report:
                 "macs": placed.macs,
                 "macs_int8": placed.macs_int8,
                 "macs_int8_share": placed.macs_int8_share,
+                "macs_without_int8": placed.no_int8,
+                "macs_in_integers_on_cpu": dict(self.in_integers),
                 "widening": self.widening,
                 "score_bias": {name: asdict(one) for name, one in self.score_bias.items()},
             },

@@ -59,7 +59,9 @@ def _metrics(told: Mapping[str, Any]) -> dict[str, Number]:
     for output, evaluation in told["evaluation"].items():
         means = evaluation["ap50_mean"]
         figures |= {f"AP50 {output} {name}": value for name, value in means.items()}
-    figures["MACs in INT8"] = told["quantized"]["macs_int8_share"]
+    figures |= {
+        f"MACs in INT8 {name}": told["artifacts"][name]["macs_int8_share"] for name in (INT8, CPU)
+    }
     for name in (FLOAT, CPU):
         figures[f"median ms {name}"] = latency[name]["all"]["median_ms"]
     for name, file in told["artifacts"].items():

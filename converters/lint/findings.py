@@ -15,7 +15,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from converters.graph import Graph, opset_of
 from converters.lint.pairs import Q_OPERATORS, Apart, Pair, take_apart
-from converters.placement import macs
+from converters.multiplications import multiplications
 from converters.rules import (
     DATA,
     WEIGHT,
@@ -65,14 +65,14 @@ class Linted:
 
     def share(self, node: NodeProto) -> float | None:
         """The share of the network's multiplications that a weighted operator makes."""
-        return macs(self.float_graph, node) / self.macs if self.macs else None
+        return multiplications(self.float_graph, node) / self.macs if self.macs else None
 
 
 def look_at(model: ModelProto) -> Linted:
     """The model, taken apart. Raises ValueError where its integers are not constant."""
     apart = take_apart(model)
     float_graph = Graph(apart.model)
-    total = sum(macs(float_graph, node) for node in float_graph.nodes if node.op_type in WEIGHTED)
+    total = sum(multiplications(float_graph, node) for node in float_graph.nodes)
     return Linted(model, Graph(model), apart, float_graph, total)
 
 

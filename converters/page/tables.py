@@ -13,8 +13,8 @@ from converters.latency import STAGES
 from converters.page.pictures import Picture
 from edge.contract.conditions import LIGHTS, WEATHERS
 
-NAMES = {"float.onnx": "float", "int8.onnx": "INT8", "cpu.onnx": "INT8 on CPU"}
-"""Artifact -> its name on the page."""
+NAMES = {"float.onnx": "float", "int8.onnx": "INT8", "cpu.onnx": "on CPU"}
+"""Artifact -> its name on the page; its share in INT8 stands beside it."""
 
 OUTPUTS = {
     "detections": ("Detections", "detections", "finds again"),
@@ -103,7 +103,7 @@ class Panel:
 def frames_side_by_side(
     evaluation: Mapping[str, Any], pictures: Mapping[str, Picture]
 ) -> list[dict[str, Any]]:
-    """The worst frames with a picture: float, INT8, and INT8 on CPU where that loses too."""
+    """The worst frames with a picture: float, INT8, and cpu.onnx where that loses too."""
     shown = []
     for frame in evaluation["worst_frames"]:
         picture = pictures.get(frame["name"])

@@ -33,7 +33,7 @@ def test_gates_on_a_labelled_data_set(
         "gates.worst_condition_min=0.9",
         "gates.class_accuracy_min={pedestrian = 0.9, vehicle = 0.9}",
         "gates.condition_accuracy_min={rain = 0.9}",
-        "gates.macs_int8_min=0.9",
+        "gates.macs_int8_min={int8 = 0.9, cpu = 0.5}",
         "gates.infer_p99_max_ms=60000",
     ]
     arguments = [part for one in asked for part in ("--set", one)]

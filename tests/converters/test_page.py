@@ -158,8 +158,8 @@ def test_the_verdict_says_which_files_may_be_used(tiny: tuple[Document, bytes]) 
     told = verdict(tiny[0], int8=None, cpu=None)
     assert "says little about INT8" in told
     assert (
-        "Not gated: found_min int8, found_min cpu, size_max_mb, macs_int8_min, accuracy_min int8 "
-        "and accuracy_min cpu"
+        "Not gated: found_min int8, found_min cpu, size_max_mb, macs_int8_min int8, "
+        "macs_int8_min cpu, accuracy_min int8 and accuracy_min cpu"
     ) in told
 
 
