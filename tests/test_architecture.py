@@ -86,7 +86,7 @@ def test_readme_names_only_files_that_exist(root: Path) -> None:
 def test_every_decision_has_a_number_of_its_own(root: Path) -> None:
     records = sorted((root / "docs" / "decisions").glob("*.md"))
     numbers = [int(record.name[:4]) for record in records]
-    assert numbers == list(range(1, len(records) + 1))
+    assert len(set(numbers)) == len(numbers)
     for number, record in zip(numbers, records, strict=True):
         assert record.read_text().startswith(f"# {number}. "), record.name
 

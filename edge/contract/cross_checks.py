@@ -6,9 +6,19 @@ that they report beside the schema's own findings instead of after them. Never r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from edge.contract.plain import Mistake, Raw, classifies, number, rows, section, segments
+from edge.contract.data_checks import DATA_CHECKS
+from edge.contract.plain import (
+    Mistake,
+    Raw,
+    classifies,
+    number,
+    rows,
+    section,
+    segments,
+    twice,
+)
 from edge.contract.policy_checks import POLICY_CHECKS
 from edge.contract.segment import MOST_LABELS
 
@@ -34,15 +44,14 @@ def _batch_ascends(raw: Raw) -> Iterator[Mistake]:
 
 
 def _labels_differ(raw: Raw) -> Iterator[Mistake]:
-    labels = [str(label) for label in rows(section(raw, "model").get("labels"))]
-    for label in sorted({label for label in labels if labels.count(label) > 1}):
+    for label in twice(rows(section(raw, "model").get("labels"))):
         yield "model.labels", f"'{label}' is given more than once"
 
 
 def _conditions_differ(raw: Raw) -> Iterator[Mistake]:
     model = section(raw, "model")
     labels = [str(label) for label in rows(section(model, "condition").get("labels"))]
-    for label in sorted({label for label in labels if labels.count(label) > 1}):
+    for label in twice(labels):
         yield "model.condition.labels", f"'{label}' is given more than once"
     if classifies(raw):
         for label in sorted(set(labels) & {str(label) for label in rows(model.get("labels"))}):
@@ -109,48 +118,15 @@ def _input_fits_strides(raw: Raw) -> Iterator[Mistake]:
             yield f"model.input.{side}", f"{size:g} is not a multiple of every stride in {strides}"
 
 
-def _std_divides(raw: Raw) -> Iterator[Mistake]:
-    for value in rows(section(raw, "model", "preprocess").get("std")):
-        if (given := number(value)) is not None and given <= 0.0:
-            yield "model.preprocess.std", f"every value must be above 0, found {given:g}"
+def _input_can_be_held(raw: Raw) -> Iterator[Mistake]:
+    size = section(raw, "model", "input")
+    wide, high = number(size.get("width_px")), number(size.get("height_px"))
+    if wide is not None and high is not None and wide * high > MOST_PIXELS:
+        yield "model.input", f"{wide:g} x {high:g} are more than {MOST_PIXELS:,} pixels"
 
 
-def _data_complete(raw: Raw) -> Iterator[Mistake]:
-    data = section(raw, "data")
-    kind, has_root = data.get("kind"), data.get("root") is not None
-    has_url = data.get("url") is not None
-    if kind in ("images", "arrays") and not has_root and not has_url:
-        yield "data.root", f"missing: kind = '{kind}' needs a folder"
-    if has_url and kind != "images":
-        yield "data.url", "goes with kind = 'images'"
-    elif has_url and has_root:
-        yield "data.url", "give either root, a folder, or url"
-    if kind == "scenes" and (has_root or data.get("table") is not None):
-        yield "data", "kind = 'scenes' is generated: root and table go with kind = 'images'"
-    if kind == "scenes" and data.get("lock") is not None:
-        yield "data.lock", "kind = 'scenes' is generated: there is nothing to lock"
-    if (data.get("table") is None) != (data.get("group") is None):
-        yield "data", "table and group go together"
-    if data.get("split") is not None and data.get("lock") is None:
-        yield "data.split", "is of locked data: name their lock in data.lock"
-    if data.get("split") is not None and rows(data.get("also")):
-        yield "data.split", "parts data.root alone: it does not go with data.also"
-
-
-def _further_data(raw: Raw) -> Iterator[Mistake]:
-    data = section(raw, "data")
-    further = [row for row in rows(data.get("also")) if isinstance(row, Mapping)]
-    if further and data.get("kind") != "images":
-        yield "data.also", "further folders go with kind = 'images'"
-    names = [str(row.get("name")) for row in further]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield "data.also", f"two folders have the name '{name}'"
-    roots = [str(row.get("root")) for row in (data, *further) if row.get("root") is not None]
-    for root in sorted({root for root in roots if roots.count(root) > 1}):
-        yield "data.also", f"{root} is given more than once"
-    for place, row in enumerate(further):
-        if (row.get("table") is None) != (row.get("group") is None):
-            yield f"data.also[{place}]", "table and group go together"
+MOST_PIXELS = 2**25
+"""Of a network's input: 0.4 GB as float32. A camera of 8K has as many."""
 
 
 def _budget_fits(raw: Raw) -> Iterator[Mistake]:
@@ -227,9 +203,8 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _masks_can_be_told,
     _thresholds_say_something,
     _input_fits_strides,
-    _std_divides,
-    _data_complete,
-    _further_data,
+    _input_can_be_held,
+    *DATA_CHECKS,
     _budget_fits,
     _gates_have_a_subject,
     *POLICY_CHECKS,

@@ -36,6 +36,12 @@ PATH_KEYS = (
 )
 """Keys that may hold a path; `model.labels` only where it is a string."""
 
+LARGEST_FILE = 4 * 2**20
+"""Bytes of a mission or of a file of labels."""
+
+_LISTED = 50
+"""Mistakes that one message lists."""
+
 
 class MissionInvalid(UsageError):
     """A mission file with mistakes; `mistakes` holds (dotted key, what is wrong) for each."""
@@ -45,7 +51,8 @@ class MissionInvalid(UsageError):
         super().__init__(
             f"{path} has {count}",
             expected="a mission as `brakepoint init` writes it, with a comment on every key",
-            found="".join(f"\n    {key}: {text}" for key, text in mistakes),
+            found="".join(f"\n    {key}: {text}" for key, text in mistakes[:_LISTED])
+            + (f"\n    ... and {len(mistakes) - _LISTED} more" if mistakes[_LISTED:] else ""),
             remedy=f"correct the file, then: brakepoint mission check {path}",
         )
         self.mistakes = tuple(mistakes)
@@ -74,23 +81,38 @@ def load_mission(path: Path, overrides: Sequence[str] = ()) -> Mission:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = _text_of(path)
+    except (OSError, ValueError) as error:
         raise Missing(
             f"cannot read the mission {path}",
-            expected="a mission file (TOML, UTF-8)",
+            expected=f"a mission file (TOML, UTF-8, {LARGEST_FILE // 2**20} MiB at most)",
             found=getattr(error, "strerror", None) or str(error),
             remedy="correct the path, or write a first one: brakepoint init mission.toml",
         ) from error
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    # Beside its own errors tomllib lets pass those of Python's numbers, and of nesting too deep.
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} is not TOML",
             expected="TOML, as `brakepoint init` writes it",
             found=str(error),
             remedy="correct that line",
         ) from error
+
+
+def _text_of(path: Path) -> str:
+    """The text of a small file, without the mark that some editors put before it.
+
+    Raises OSError or ValueError where there is none.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("a folder" if path.is_dir() else "a device or a pipe, no file")
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"more than {LARGEST_FILE:,} bytes")
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
@@ -105,7 +127,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         )
     try:
         value: Any = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text  # a bare word is a string, so that paths need no quotes
     section = raw
     for part in parts[:-1]:
@@ -118,7 +140,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
                 remedy="see the keys with: brakepoint mission check MISSION --json",
             )
     if key.strip() in PATH_KEYS and isinstance(value, str):
-        value = str(Path(value).expanduser().resolve())
+        value = _resolved(value, Path.cwd())
     section[parts[-1]] = value
     if key.strip() == "data.also":
         _resolve_further(raw, Path.cwd())
@@ -129,7 +151,7 @@ def _resolve_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
         section_name, name = key.split(".")
         section = raw.get(section_name)
         if isinstance(section, dict) and isinstance(section.get(name), str):
-            section[name] = str((folder / Path(section[name]).expanduser()).resolve())
+            section[name] = _resolved(section[name], folder)
     _resolve_further(raw, folder)
     return raw
 
@@ -140,7 +162,16 @@ def _resolve_further(raw: dict[str, Any], folder: Path) -> None:
     for row in rows(data.get("also")) if isinstance(data, dict) else ():
         for name in ("root", "lock"):
             if isinstance(row, dict) and isinstance(row.get(name), str):
-                row[name] = str((folder / Path(row[name]).expanduser()).resolve())
+                row[name] = _resolved(row[name], folder)
+
+
+def _resolved(text: str, folder: Path) -> str:
+    """The path that `text` means in `folder`; unchanged where it can be none, which its reader or
+    the schema says."""
+    try:
+        return str((folder / Path(text).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError):  # no such user, a circle of links, U+0000
+        return text
 
 
 def _read_labels(raw: dict[str, Any]) -> None:
@@ -149,8 +180,8 @@ def _read_labels(raw: dict[str, Any]) -> None:
         return
     path = Path(model["labels"])
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = _text_of(path).splitlines()
+    except (OSError, ValueError) as error:
         raise Missing(
             f"cannot read the labels {path}",
             expected="a text file with one label a line",
@@ -176,7 +207,17 @@ def _sentence(item: Any, raw: dict[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(item["loc"][-1]), _known_keys(item["loc"]), n=1)
         return "unknown key" + (f": did you mean '{near[0]}'?" if near else "")
-    return f"{item['msg'][0].lower()}{item['msg'][1:]}, found {item['input']!r}"
+    said = item["msg"].removeprefix("Value error, ")
+    try:
+        found = repr(item["input"])
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        found = "a number of thousands of digits"
+    found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
+    return f"{said[0].lower()}{said[1:]}, found {found}"
+
+
+_SHOWN = 120
+"""Characters of a value that a message shows."""
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:

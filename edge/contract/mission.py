@@ -7,15 +7,13 @@ everywhere. Lengths in metres, speeds in m/s, times in milliseconds, pictures in
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import model_validator
 
 from edge.contract.cross_checks import cross_mistakes
 from edge.contract.sections.conversion import Calibration, Gates, Precision
 from edge.contract.sections.data import Data
 from edge.contract.sections.device import Budget, Camera, LinkSettings, Target
-from edge.contract.sections.field_types import Slug, Strict, Text
+from edge.contract.sections.field_types import File, Slug, Strict, Text
 from edge.contract.sections.fitting import Finetune, Train
 from edge.contract.sections.model import Model
 from edge.contract.sections.policy import Policy
@@ -37,7 +35,7 @@ class Tracking(Strict):
     mlflow: a SQLite file that MLflow reads and this program writes; needs the extra `tracking`.
     """
 
-    mlflow: Path | None = None
+    mlflow: File | None = None
 
 
 class Mission(Strict):

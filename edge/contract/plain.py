@@ -4,6 +4,8 @@ type reads as nothing. Never raises.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,13 +25,24 @@ def section(raw: Raw, *keys: str) -> Raw:
 
 
 def number(value: object) -> float | None:
-    """A number, or None for anything else; True and False are none."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A finite number, or None for anything else; True and False are none."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        given = float(value)
+    except OverflowError:
+        return None
+    return given if math.isfinite(given) else None
 
 
 def rows(value: object) -> list[Any]:
     """The rows of an array, or none."""
     return list(value) if isinstance(value, list | tuple) else []
+
+
+def twice(values: list[Any]) -> list[str]:
+    """What a row holds more than once, as text, sorted."""
+    return sorted(text for text, count in Counter(map(str, values)).items() if count > 1)
 
 
 def classifies(raw: Raw) -> bool:

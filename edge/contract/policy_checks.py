@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from edge.contract.plain import Mistake, Raw, classifies, number, rows, section, segments
+from edge.contract.zone_shapes import MOST_CORNERS, shape_mistake
 from firmware_bridge.codec import Action
 
 STOPS = (Action.COMFORT_STOP, Action.EMERGENCY_STOP)
@@ -22,10 +23,51 @@ def _rules(raw: Raw) -> Iterator[tuple[int, Raw]]:
 
 
 def _rules_are_distinct(raw: Raw) -> Iterator[Mistake]:
-    names = [rule.get("name") for _, rule in _rules(raw)]
-    for row, name in enumerate(names):
-        if name is not None and name in names[:row]:
+    names: set[str] = set()
+    for row, rule in _rules(raw):
+        name = rule.get("name")
+        if isinstance(name, str) and name.strip() in names:
             yield f"policy.rules[{row}].name", f"'{name}' is already the name of another rule"
+        elif isinstance(name, str):
+            names.add(name.strip())
+
+
+def _zones_enclose_an_area(raw: Raw) -> Iterator[Mistake]:
+    for name, corners in _zones(raw):
+        if (mistake := shape_mistake(corners)) is not None:
+            yield f"policy.zones.{name}", mistake
+
+
+def _zones(raw: Raw) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    """Zones whose corners are all points of the frame; the schema says what others lack."""
+    for name, given in section(raw, "policy", "zones").items():
+        corners = [tuple(number(value) for value in rows(corner)) for corner in rows(given)]
+        points = [
+            (x, y)
+            for x, y in (corner for corner in corners if len(corner) == 2)
+            if x is not None and y is not None and 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0
+        ]
+        if MOST_CORNERS >= len(points) == len(corners) >= 3:
+            yield str(name), points
+
+
+def _rules_can_match(raw: Raw) -> Iterator[Mistake]:
+    """As many objects as a frame may have, and as tall ones as stand in the zone."""
+    lowest = {name: max(y for _, y in corners) for name, corners in _zones(raw)}
+    most = number(section(raw, "model", "decode").get("max_detections", 100))
+    for row, rule in _rules(raw):
+        when, key = section(rule, "when"), f"policy.rules[{row}].when"
+        count, height = number(when.get("count")), number(when.get("height_min"))
+        if count is not None and most is not None and count > most:
+            yield f"{key}.count", f"{count:g} is more than model.decode.max_detections, {most:g}"
+        zone = when.get("zone")
+        reach = lowest.get(zone) if isinstance(zone, str) else None
+        if height is not None and reach is not None and height > reach:
+            yield (
+                f"{key}.height_min",
+                f"{height:g} of the frame is never met: what stands in '{zone}' ends at "
+                f"{reach:g} of its height",
+            )
 
 
 def _rules_name_known_things(raw: Raw) -> Iterator[Mistake]:
@@ -127,7 +169,9 @@ def _fallbacks_in_order(raw: Raw) -> Iterator[Mistake]:
 
 
 POLICY_CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
+    _zones_enclose_an_area,
     _rules_are_distinct,
+    _rules_can_match,
     _rules_name_known_things,
     _rules_look_for_one_thing,
     _rules_measure_what_is_there,

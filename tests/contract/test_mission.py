@@ -101,7 +101,26 @@ CROSS = {
         "either label",
     ),
     "strides": (("width_px = 320", "width_px = 330"), "model.input.width_px", "multiple"),
-    "std": (("std = [64.0,", "std = [0.0,"), "model.preprocess.std", "above 0"),
+    "input": (
+        ("width_px = 320\nheight_px = 192", "width_px = 8192\nheight_px = 8192"),
+        "model.input",
+        "more than 33,554,432 pixels",
+    ),
+    "count": (
+        ("height_min = 0.05 }", "height_min = 0.05, count = 101 }"),
+        "policy.rules[0].when.count",
+        "more than model.decode.max_detections, 100",
+    ),
+    "tall": (
+        ("[0.94, 1.0], [0.06, 1.0]]", "[0.94, 0.8], [0.06, 0.8]]"),
+        "policy.rules[0].when.height_min",
+        "never met: what stands in 'corridor' ends at 0.8 of its height",
+    ),
+    "shape": (
+        ("[[0.44, 0.52], [0.56, 0.52], [0.94, 1.0]", "[[0.44, 0.52], [0.94, 1.0], [0.56, 0.52]"),
+        "policy.zones.corridor",
+        "crosses itself",
+    ),
     "data": (('kind = "scenes"', 'kind = "images"'), "data.root", "needs a folder"),
     "url": (('kind = "scenes"', 'kind = "scenes"\nurl = "s3://a/b"'), "data.url", "'images'"),
     "budget": (("end_to_end_ms = 100", "end_to_end_ms = 50"), "budget.end_to_end_ms", "85 ms"),
@@ -153,6 +172,8 @@ CROSS = {
 def test_keys_that_do_not_fit_together(tmp_path: Path, case: str) -> None:
     change, key, words = CROSS[case]
     text = TEMPLATE.replace(*change, 1)
+    if case == "tall":
+        text = text.replace("height_min = 0.05", "height_min = 0.85", 1)
     if case == "turns":
         text = text.replace("valid_for_ms = 250", "# ")
     path = tmp_path / "mission.toml"

@@ -5,12 +5,21 @@ The schema only; the judging is in `converters/gates.py` and `gates_accuracy.py`
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge.contract.sections.field_types import PositiveFloat, Share, Strict, Text
+from edge.contract.sections.device import Milliseconds
+from edge.contract.sections.field_types import (
+    MOST_LABELS,
+    Count,
+    File,
+    Name,
+    Number,
+    Share,
+    Strict,
+    Whole,
+)
 
 
 class Calibration(Strict):
@@ -21,10 +30,10 @@ class Calibration(Strict):
     mean square error; "auto" takes for each tensor the one of these that measures best.
     """
 
-    frames: Annotated[int, Field(ge=8)] = 64
-    held_back: Annotated[int, Field(ge=4)] = 32
+    frames: Annotated[Count, Field(ge=8)] = 64
+    held_back: Annotated[Count, Field(ge=4)] = 32
     method: Literal["max", "percentile", "entropy", "mse", "auto"] = "percentile"
-    percentile: Annotated[float, Field(gt=90.0, le=100.0)] = 99.99
+    percentile: Annotated[Number, Field(gt=90.0, le=100.0)] = 99.99
 
 
 class Precision(Strict):
@@ -39,11 +48,11 @@ class Precision(Strict):
     search_frames: calibration frames that it looks at.
     """
 
-    opset: Annotated[int, Field(ge=17, le=21)] = 18
+    opset: Annotated[Whole, Field(ge=17, le=21)] = 18
     search: Literal["mixed", "none"] = "mixed"
-    damage_max: Annotated[float, Field(gt=0.0, le=2.0)] = 0.04
+    damage_max: Annotated[Number, Field(gt=0.0, le=2.0)] = 0.04
     macs_int8_min: Share = 0.85
-    search_frames: Annotated[int, Field(ge=4)] = 32
+    search_frames: Annotated[Count, Field(ge=4)] = 32
 
 
 class Int8Shares(Strict):
@@ -83,15 +92,15 @@ class Gates(Strict):
         frames.
     """
 
-    parity_max_abs: PositiveFloat = 1e-3
+    parity_max_abs: Annotated[Number, Field(gt=0.0, le=1000.0)] = 1e-3
     found_min: Share | None = None
     condition_agree_min: Share | None = None
-    size_max_mb: PositiveFloat | None = None
+    size_max_mb: Annotated[Number, Field(gt=0.0, le=100_000.0)] | None = None
     macs_int8_min: Share | Int8Shares | None = None
-    infer_p99_max_ms: PositiveFloat | Literal["budget"] | None = None
+    infer_p99_max_ms: Milliseconds | Literal["budget"] | None = None
     accuracy_min: Share | None = None
     accuracy_drop_max: Share | None = None
     worst_condition_min: Share | None = None
-    class_accuracy_min: dict[Text, Share] = Field(default_factory=dict)
-    condition_accuracy_min: dict[Text, Share] = Field(default_factory=dict)
-    labelled: Path | None = None
+    class_accuracy_min: dict[Name, Share] = Field(default_factory=dict, max_length=MOST_LABELS)
+    condition_accuracy_min: dict[Name, Share] = Field(default_factory=dict, max_length=MOST_LABELS)
+    labelled: File | None = None

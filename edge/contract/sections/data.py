@@ -5,10 +5,11 @@ The schema only; reading them is in `calibration/dataset`.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from edge.contract.sections.field_types import Slug, Strict, Url
+from pydantic import Field
+
+from edge.contract.sections.field_types import File, Name, Seed, Slug, Strict, Url
 
 
 class FurtherFrames(Strict):
@@ -20,10 +21,10 @@ class FurtherFrames(Strict):
     """
 
     name: Slug
-    root: Path
-    table: str | None = None
-    group: str | None = None
-    lock: Path | None = None
+    root: File
+    table: Name | None = None
+    group: Name | None = None
+    lock: File | None = None
     weather: Literal["clear", "cloudy", "rain", "fog", "snow"] | None = None
     light: Literal["day", "dusk", "night", "tunnel", "glare"] | None = None
     road: Literal["city", "rural", "highway"] | None = None
@@ -42,14 +43,14 @@ class Data(Strict):
     """
 
     kind: Literal["images", "scenes", "arrays"]
-    root: Path | None = None
+    root: File | None = None
     url: Url | None = None
-    table: str | None = None
-    group: str | None = None
-    lock: Path | None = None
-    split: Path | None = None
-    also: tuple[FurtherFrames, ...] = ()
-    seed: int = 0
+    table: Name | None = None
+    group: Name | None = None
+    lock: File | None = None
+    split: File | None = None
+    also: Annotated[tuple[FurtherFrames, ...], Field(max_length=256)] = ()
+    seed: Seed = 0
 
     @property
     def place(self) -> str:

@@ -9,23 +9,26 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge.contract.sections.field_types import Positive, PositiveFloat, Strict, Text
+from edge.contract.sections.field_types import Flag, Name, Number, Strict, Whole
 
 MAX_VALID_FOR_MS = 300
 """The longest time-to-live a command may ask for; the microcontroller clips to the same."""
+
+Milliseconds = Annotated[Number, Field(gt=0.0, le=10_000.0)]
+Pixels = Annotated[Whole, Field(ge=1, le=16_384)]
 
 
 class Budget(Strict):
     """Milliseconds allowed for each stage and from capture to bytes written."""
 
-    grab_ms: PositiveFloat
-    preprocess_ms: PositiveFloat
-    infer_ms: PositiveFloat
-    decode_ms: PositiveFloat
-    track_ms: PositiveFloat
-    decide_ms: PositiveFloat
-    send_ms: PositiveFloat
-    end_to_end_ms: PositiveFloat
+    grab_ms: Milliseconds
+    preprocess_ms: Milliseconds
+    infer_ms: Milliseconds
+    decode_ms: Milliseconds
+    track_ms: Milliseconds
+    decide_ms: Milliseconds
+    send_ms: Milliseconds
+    end_to_end_ms: Milliseconds
 
     def stage_ms(self, stage: str) -> float:
         """The budget of one of STAGES."""
@@ -36,20 +39,20 @@ class Budget(Strict):
 class Camera(Strict):
     """What the camera delivers, and the speed assumed while the true one is unknown."""
 
-    width_px: Positive
-    height_px: Positive
-    fps: PositiveFloat
-    assumed_speed_mps: PositiveFloat
+    width_px: Pixels
+    height_px: Pixels
+    fps: Annotated[Number, Field(ge=1.0, le=240.0)]
+    assumed_speed_mps: Annotated[Number, Field(gt=0.0, le=70.0)]
 
 
 class LinkSettings(Strict):
     """The serial link. `port` is a device path, or "emulated" for the firmware as a process."""
 
-    port: Text = "emulated"
-    baud: Positive = 115200
-    rate_hz: Annotated[float, Field(ge=20.0, le=200.0)] = 50.0
-    valid_for_ms: Annotated[int, Field(ge=50, le=MAX_VALID_FOR_MS)] = 250
-    acknowledge_within_ms: Annotated[int, Field(ge=10, le=1000)] = 100
+    port: Name = "emulated"
+    baud: Annotated[Whole, Field(ge=9600, le=4_000_000)] = 115200
+    rate_hz: Annotated[Number, Field(ge=20.0, le=200.0)] = 50.0
+    valid_for_ms: Annotated[Whole, Field(ge=50, le=MAX_VALID_FOR_MS)] = 250
+    acknowledge_within_ms: Annotated[Whole, Field(ge=10, le=1000)] = 100
 
 
 class Target(Strict):
@@ -59,6 +62,6 @@ class Target(Strict):
         builds the body (docs/engine.md).
     """
 
-    dla: bool = False
+    dla: Flag = False
     backend: Literal["onnxruntime"] = "onnxruntime"
-    threads: Positive = 2
+    threads: Annotated[Whole, Field(ge=1, le=256)] = 2

@@ -9,7 +9,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge.contract.sections.field_types import Factory, Positive, PositiveFloat, Share, Strict
+from edge.contract.sections.field_types import (
+    Count,
+    Factory,
+    Flag,
+    Number,
+    Seed,
+    Share,
+    Steps,
+    Strict,
+    Whole,
+)
 
 Corruption = Literal[
     "fog",
@@ -23,6 +33,9 @@ Corruption = Literal[
     "jpeg",
     "low_contrast",
 ]
+
+
+Batch = Annotated[Whole, Field(ge=1, le=65_536)]
 
 
 class Train(Strict):
@@ -39,21 +52,21 @@ class Train(Strict):
     search: factories that `--search` may choose from, beside the mission's own.
     """
 
-    steps: Positive
-    batch: Positive
-    learning_rate: PositiveFloat
-    scenes: Positive | None = None
-    validation_scenes: Positive | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    steps: Steps
+    batch: Batch
+    learning_rate: Annotated[Number, Field(gt=0.0, le=10.0)]
+    scenes: Count | None = None
+    validation_scenes: Count | None = None
+    seed: Seed = 0
     augment: Share = 0.5
-    corruptions: tuple[Corruption, ...] = ()
-    mirror: bool = False
+    corruptions: Annotated[tuple[Corruption, ...], Field(max_length=10)] = ()
+    mirror: Flag = False
     class_weights: Literal["balanced", "none"] = "balanced"
     draw: Literal["shuffled", "balanced"] = "shuffled"
-    checkpoint_every: Positive = 100
-    judge_every: Positive = 100
-    patience: Positive | None = None
-    search: tuple[Factory, ...] = ()
+    checkpoint_every: Steps = 100
+    judge_every: Steps = 100
+    patience: Count | None = None
+    search: Annotated[tuple[Factory, ...], Field(max_length=64)] = ()
 
 
 class Finetune(Strict):
@@ -66,10 +79,10 @@ class Finetune(Strict):
     judge_every: steps between looks at the watched frames; the best weights are kept.
     """
 
-    steps: Positive = 200
-    batch: Positive = 4
-    learning_rate: Annotated[float, Field(gt=0.0, le=0.1)] = 0.001
-    seed: Annotated[int, Field(ge=0)] = 0
-    frames: Annotated[int, Field(ge=8)] = 512
-    judge_every: Positive = 20
-    checkpoint_every: Positive = 20
+    steps: Steps = 200
+    batch: Batch = 4
+    learning_rate: Annotated[Number, Field(gt=0.0, le=0.1)] = 0.001
+    seed: Seed = 0
+    frames: Annotated[Count, Field(ge=8)] = 512
+    judge_every: Steps = 20
+    checkpoint_every: Steps = 20

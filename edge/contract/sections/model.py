@@ -6,7 +6,6 @@ The schema and its plain form for the device; the decoding is in `edge/contract/
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -14,11 +13,24 @@ from pydantic import Field
 from edge.contract.classify import HeadSpec
 from edge.contract.decode import DecodeSpec, NetworkSpec
 from edge.contract.preprocess import PreprocessSpec
-from edge.contract.sections.field_types import Factory, Positive, Share, Strict, Text
+from edge.contract.sections.field_types import (
+    MOST_LABELS,
+    Factory,
+    File,
+    Name,
+    Number,
+    Share,
+    Strict,
+    Whole,
+)
 from edge.contract.segment import MaskSpec
 from edge.contract.work_limits import MOST_DETECTIONS
 
-Triple = tuple[float, float, float]
+Stride = Annotated[Whole, Field(ge=1, le=1024)]
+Side = Annotated[Whole, Field(ge=1, le=8192)]
+Batch = Annotated[Whole, Field(ge=1, le=1024)]
+Mean = Annotated[Number, Field(ge=-65_536.0, le=65_536.0)]
+Deviation = Annotated[Number, Field(ge=1e-3, le=65_536.0)]
 
 
 class Input(Strict):
@@ -28,9 +40,9 @@ class Input(Strict):
         one. Everything is calibrated and judged on single pictures (docs/sources.md).
     """
 
-    width_px: Positive
-    height_px: Positive
-    batch: tuple[Positive, Positive, Positive] | None = None
+    width_px: Side
+    height_px: Side
+    batch: tuple[Batch, Batch, Batch] | None = None
 
 
 class Preprocess(Strict):
@@ -38,10 +50,10 @@ class Preprocess(Strict):
 
     fit: Literal["letterbox", "stretch"]
     anchor: Literal["top_left", "center"] = "center"
-    pad_value: Annotated[int, Field(ge=0, le=255)] = 114
+    pad_value: Annotated[Whole, Field(ge=0, le=255)] = 114
     color: Literal["bgr", "rgb"]
-    mean: Triple = (0.0, 0.0, 0.0)
-    std: Triple = (1.0, 1.0, 1.0)
+    mean: tuple[Mean, Mean, Mean] = (0.0, 0.0, 0.0)
+    std: tuple[Deviation, Deviation, Deviation] = (1.0, 1.0, 1.0)
 
 
 class Decode(Strict):
@@ -57,11 +69,11 @@ class Decode(Strict):
     """
 
     kind: Literal["yolox", "roadnet", "fastestdet", "classify", "segment"]
-    output: Text | None = None
-    strides: tuple[Positive, ...] = ()
+    output: Name | None = None
+    strides: Annotated[tuple[Stride, ...], Field(max_length=16)] = ()
     score_threshold: Share
     iou_threshold: Share | None = None
-    max_detections: Annotated[int, Field(ge=1, le=MOST_DETECTIONS)] = 100
+    max_detections: Annotated[Whole, Field(ge=1, le=MOST_DETECTIONS)] = 100
 
 
 class Condition(Strict):
@@ -70,7 +82,7 @@ class Condition(Strict):
     A highest softmax share below score_threshold leaves the condition not known.
     """
 
-    labels: Annotated[tuple[Text, ...], Field(min_length=2)]
+    labels: Annotated[tuple[Name, ...], Field(min_length=2, max_length=MOST_LABELS)]
     score_threshold: Share
 
 
@@ -83,10 +95,10 @@ class Model(Strict):
     text file with one label a line.
     """
 
-    file: Path | None = None
+    file: File | None = None
     factory: Factory | None = None
-    weights: Path | None = None
-    labels: Annotated[tuple[Text, ...], Field(min_length=1)]
+    weights: File | None = None
+    labels: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MOST_LABELS)]
     input: Input
     preprocess: Preprocess
     decode: Decode

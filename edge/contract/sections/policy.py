@@ -10,7 +10,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge.contract.sections.field_types import Share, Strict, Text
+from edge.contract.sections.field_types import (
+    Deceleration,
+    Name,
+    Number,
+    Share,
+    Speed,
+    Strict,
+    Text,
+    Whole,
+)
+from edge.contract.work_limits import MOST_DETECTIONS
+from edge.contract.zone_shapes import MOST_CORNERS
 
 ActionName = Literal["NOTIFY", "CAP_SPEED", "SLOW_DOWN", "COMFORT_STOP", "EMERGENCY_STOP"]
 
@@ -28,21 +39,24 @@ class When(Strict):
     here within so long, by how fast their boxes grow.
     """
 
-    label: Text | None = None
-    scene: Text | None = None
+    label: Name | None = None
+    scene: Name | None = None
     confidence: Share
-    zone: Text | None = None
+    zone: Name | None = None
     height_min: Share = 0.0
-    count: Annotated[int, Field(ge=1)] = 1
-    time_to_contact_max_s: Annotated[float, Field(gt=0.0, le=10.0)] | None = None
-    share_min: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    count: Annotated[Whole, Field(ge=1, le=MOST_DETECTIONS)] = 1
+    time_to_contact_max_s: Annotated[Number, Field(gt=0.0, le=10.0)] | None = None
+    share_min: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
+
+
+Frames = Annotated[Whole, Field(ge=1, le=250)]
 
 
 class Confirm(Strict):
     """Fires once `k` of the last `of` perceived frames matched."""
 
-    k: Annotated[int, Field(ge=1)]
-    of: Annotated[int, Field(ge=1)]
+    k: Frames
+    of: Frames
 
 
 class Rule(Strict):
@@ -53,15 +67,15 @@ class Rule(Strict):
     again). hold_ms: stays active at least so long after the last match.
     """
 
-    name: Text
+    name: Name
     why: Text
     when: When
     confirm: Confirm
     action: ActionName
-    speed_ceiling_mps: Annotated[float, Field(ge=0.0, le=70.0)] | None = None
-    deceleration_mps2: Annotated[float, Field(gt=0.0, le=10.0)] | None = None
+    speed_ceiling_mps: Speed | None = None
+    deceleration_mps2: Deceleration | None = None
     clear: Literal["when_gone", "standstill", "operator", "never"]
-    hold_ms: Annotated[int, Field(ge=0)] = 0
+    hold_ms: Annotated[Whole, Field(ge=0, le=600_000)] = 0
 
 
 class Fallbacks(Strict):
@@ -71,22 +85,24 @@ class Fallbacks(Strict):
     table of docs/runtime.md.
     """
 
-    unknown_after_periods: Annotated[float, Field(ge=1.0, le=2.0)] = 2.0
-    slow_down_after_periods: Annotated[float, Field(ge=2.0, le=5.0)] = 5.0
-    comfort_stop_after_periods: Annotated[float, Field(ge=3.0, le=10.0)] = 10.0
-    late_share_max: Annotated[float, Field(ge=0.0, le=0.2)] = 0.2
-    speed_ceiling_mps: Annotated[float, Field(ge=0.0, le=70.0)]
-    deceleration_mps2: Annotated[float, Field(gt=0.0, le=10.0)]
+    unknown_after_periods: Annotated[Number, Field(ge=1.0, le=2.0)] = 2.0
+    slow_down_after_periods: Annotated[Number, Field(ge=2.0, le=5.0)] = 5.0
+    comfort_stop_after_periods: Annotated[Number, Field(ge=3.0, le=10.0)] = 10.0
+    late_share_max: Annotated[Number, Field(ge=0.0, le=0.2)] = 0.2
+    speed_ceiling_mps: Speed
+    deceleration_mps2: Deceleration
+
+
+Corners = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3, max_length=MOST_CORNERS)]
 
 
 class Policy(Strict):
     """Zones, rules and fallbacks.
 
-    zones: name -> polygon of at least three (x, y) corners as shares of frame width and height.
+    zones: name -> polygon of at least three (x, y) corners as shares of frame width and height, in
+        their order around it.
     """
 
-    zones: dict[str, Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]] = Field(
-        default={}
-    )
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    zones: Annotated[dict[Name, Corners], Field(max_length=64)] = Field(default={})
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=200)]
     fallbacks: Fallbacks
