@@ -6,17 +6,16 @@ the current folder. Never guesses a value that the file does not hold.
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from edge.contract.cross_checks import cross_mistakes
 from edge.contract.mission import Mission
 from edge.contract.plain import Mistake, rows
+from edge.contract.schema_mistakes import mistakes_of
 from firmware_bridge.errors import Missing, UsageError
 
 if sys.version_info >= (3, 11):
@@ -76,7 +75,7 @@ def load_mission(path: Path, overrides: Sequence[str] = ()) -> Mission:
     try:
         return Mission.model_validate(raw)
     except ValidationError as error:
-        raise MissionInvalid(path, _mistakes(error, raw)) from error
+        raise MissionInvalid(path, mistakes_of(error, raw)) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -189,48 +188,3 @@ def _read_labels(raw: dict[str, Any]) -> None:
             remedy='correct model.labels, or give a list: labels = ["pedestrian", "vehicle"]',
         ) from error
     model["labels"] = [line.strip() for line in lines if line.strip()]
-
-
-def _mistakes(error: ValidationError, raw: dict[str, Any]) -> list[Mistake]:
-    found: list[Mistake] = []
-    for item in error.errors():
-        if not item["loc"]:
-            continue  # the cross checks' own summary; they are listed one by one below
-        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
-        found.append((key.lstrip("."), _sentence(item, raw)))
-    return found + cross_mistakes(raw)
-
-
-def _sentence(item: Any, raw: dict[str, Any]) -> str:
-    if item["type"] == "missing":
-        return "missing"
-    if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(item["loc"][-1]), _known_keys(item["loc"]), n=1)
-        return "unknown key" + (f": did you mean '{near[0]}'?" if near else "")
-    said = item["msg"].removeprefix("Value error, ")
-    try:
-        found = repr(item["input"])
-    except ValueError:  # Python writes no whole number of more than 4,300 digits
-        found = "a number of thousands of digits"
-    found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
-    return f"{said[0].lower()}{said[1:]}, found {found}"
-
-
-_SHOWN = 120
-"""Characters of a value that a message shows."""
-
-
-def _known_keys(location: Sequence[str | int]) -> list[str]:
-    """Names of the section that holds `location`, found by walking the schema."""
-    model: Any = Mission
-    for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(
-            (a for a in candidates if isinstance(a, type) and issubclass(a, BaseModel)), None
-        )
-        if model is None:
-            return []
-    return list(model.model_fields)

@@ -176,6 +176,17 @@ def test_a_value_that_cannot_be_meant_is_named(
     assert len(str(refused.value)) < 2000
 
 
+def test_a_key_with_several_kinds_of_value_is_named_as_it_stands_in_the_file(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(MissionInvalid) as refused:
+        load_mission(
+            written(tmp_path), ["gates.infer_p99_max_ms=inf", "gates.macs_int8_min={int8 = 2.0}"]
+        )
+    keys = {key for key, _ in refused.value.mistakes}
+    assert keys == {"gates.infer_p99_max_ms", "gates.macs_int8_min", "gates.macs_int8_min.int8"}
+
+
 @pytest.mark.parametrize(
     "content",
     [
