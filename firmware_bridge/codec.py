@@ -19,6 +19,7 @@ import cantools.database
 from cantools.database.can import Database
 
 from firmware_bridge.messages import (
+    AS_OF_TICK_RANGE,
     CAMERA_AGE_UNKNOWN_MS,
     Acknowledge,
     AckResult,
@@ -37,11 +38,12 @@ from firmware_bridge.messages import (
     VehicleState,
 )
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2  # 2: messages carry the tick as of which they were made
 CONTRACT_FILE = Path(__file__).parent / "brakepoint.dbc"
 
 
 __all__ = [
+    "AS_OF_TICK_RANGE",
     "CAMERA_AGE_UNKNOWN_MS",
     "CONTRACT_FILE",
     "PROTOCOL_VERSION",
@@ -167,6 +169,13 @@ def _from_hello(m: Hello) -> Signals:
     }
 
 
+def _as_of(tick_ms: int | None) -> int:
+    """What travels of the tick at which a message was made; it must have been set."""
+    if tick_ms is None:
+        raise ValueError("as_of_tick_ms is not set: the link sets it from the newest Status")
+    return operator.index(tick_ms) % AS_OF_TICK_RANGE
+
+
 def _from_command(m: SafetyCommand) -> Signals:
     return {
         "action": Action(m.action),
@@ -175,6 +184,7 @@ def _from_command(m: SafetyCommand) -> Signals:
         "speed_ceiling_cmps": _centi(m.speed_ceiling_mps),
         "deceleration_limit_cmps2": _centi(m.deceleration_limit_mps2),
         "valid_for_ms": operator.index(m.valid_for_ms),
+        "as_of_tick_ms": _as_of(m.as_of_tick_ms),
     }
 
 
@@ -186,6 +196,7 @@ def _to_command(s: Signals) -> SafetyCommand:
         deceleration_limit_mps2=s["deceleration_limit_cmps2"] / 100,
         valid_for_ms=s["valid_for_ms"],
         reason=Reason(s["reason"]),
+        as_of_tick_ms=s["as_of_tick_ms"],
     )
 
 
@@ -196,6 +207,7 @@ def _from_heartbeat(m: Heartbeat) -> Signals:
         "perception": Perception(m.perception),
         "canary": Canary(m.canary),
         "mode": Mode(m.mode),
+        "as_of_tick_ms": _as_of(m.as_of_tick_ms),
     }
 
 
@@ -206,6 +218,7 @@ def _to_heartbeat(s: Signals) -> Heartbeat:
         camera_age_ms=s["camera_age_ms"],
         mode=Mode(s["mode"]),
         canary=Canary(s["canary"]),
+        as_of_tick_ms=s["as_of_tick_ms"],
     )
 
 

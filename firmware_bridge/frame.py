@@ -19,6 +19,7 @@ _HEADER = struct.Struct("<BBH")
 _CRC = struct.Struct("<I")
 STUFFED_MAX = _HEADER.size + PAYLOAD_MAX + _CRC.size + 1
 DELIMITER = b"\0"
+ENVELOPE = _HEADER.size + _CRC.size + 1 + len(DELIMITER)  # bytes on the wire beside the payload
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,8 @@ def contract_header() -> str:
 
 def limits_header() -> str:
     """`limits.h`: the numbers of limits.py as one constant struct."""
-    scalars = [f.name for f in fields(Limits) if f.name != "action"]
+    as_macro = "healthy_heartbeats_to_release"
+    scalars = [f.name for f in fields(Limits) if f.name not in ("action", as_macro)]
     braking = [f.name for f in fields(ActionLimits)]
     rows = [
         "        [BP_" + action.name + "] = {" + ", ".join(f"{getattr(row, n)}u" for n in braking)
@@ -61,6 +62,9 @@ def limits_header() -> str:
         "#include <stdint.h>",
         "",
         '#include "contract.h"',
+        "",
+        "/* A macro, since it is the size of an array. */",
+        f"#define BP_{as_macro.upper()} {getattr(LIMITS, as_macro)}u",
         "",
         "struct bp_action_limits {",
         *(f"    uint16_t {name};" for name in braking),

@@ -29,13 +29,13 @@ class Limits:
     heartbeat_timeout_ms: int
     escalation_ms: int
     healthy_heartbeats_to_release: int
-    camera_age_max_ms: int
+    frame_age_max_ms: int
     standstill_cmps: int
     speed_ceiling_max_cmps: int
     slow_down_ceiling_cmps: int
     status_period_ms: int
     greeting_period_ms: int
-    frame_refused_shown_ms: int
+    refused_shown_ms: int
     action: tuple[ActionLimits, ...]
 
 
@@ -48,29 +48,35 @@ def _braking(lowest: int, default: int, highest: int, *, jerk: int) -> ActionLim
     )
 
 
-# Comfort stop 1.0 m/s2 with 0.3 m/s3 and emergency 2.5 with 1.5 are Autoware's defaults; a time to
-# live of at most 300 ms and one second to the stop are this link's own declaration (docs/link.md).
+# A graver action never brakes softer than a milder one: every column grows, or stays, from row to
+# row. A comfort stop's 1.0 m/s2 is Autoware's default (mrm_comfortable_stop_operator), and 2.0 is
+# well below the 4.0 that UN R157, 5.5.1, allows a minimal risk manoeuvre; its jerk is no lower than
+# SLOW_DOWN's, which it often follows. An emergency stop brakes with at least the 5.0 m/s2 that
+# UN R152, 5.2.1.2, asks of emergency braking; 8.0 is what dry asphalt gives with some reserve. Its
+# jerk of 15 m/s3 reaches 8.0 m/s2 in 0.53 s: UN R13-H, annex 3, asks for the prescribed braking
+# within 0.6 s of an emergency actuation.
 _BRAKING = {
     Action.NONE: _braking(0, 0, 0, jerk=60),
     Action.NOTIFY: _braking(0, 0, 0, jerk=60),
     Action.CAP_SPEED: _braking(30, 100, 200, jerk=60),
     Action.SLOW_DOWN: _braking(50, 100, 200, jerk=60),
-    Action.COMFORT_STOP: _braking(50, 100, 200, jerk=30),
-    Action.EMERGENCY_STOP: _braking(250, 250, 800, jerk=150),
+    Action.COMFORT_STOP: _braking(50, 100, 200, jerk=60),
+    Action.EMERGENCY_STOP: _braking(500, 500, 800, jerk=1500),
 }
 
+# Times are this link's own declaration (docs/link.md).
 LIMITS = Limits(
     command_valid_max_ms=300,
     heartbeat_timeout_ms=300,
     escalation_ms=1000,
     healthy_heartbeats_to_release=3,
-    camera_age_max_ms=1000,
+    frame_age_max_ms=1000,
     standstill_cmps=10,
     speed_ceiling_max_cmps=6000,
     slow_down_ceiling_cmps=500,
     status_period_ms=20,
     greeting_period_ms=100,
-    frame_refused_shown_ms=1000,
+    refused_shown_ms=1000,
     action=tuple(_BRAKING[action] for action in Action),
 )
 

@@ -7,7 +7,7 @@ clock, and never decides what to command.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from firmware_bridge.codec import (
     Acknowledge,
@@ -149,10 +149,13 @@ class Link:
 
         None unless ESTABLISHED. Raises CodecError for values that the contract cannot carry.
         """
-        if self._state is not LinkState.ESTABLISHED:
-            encode(heartbeat)
-            encode(command)
+        tick_ms = self._reports.as_of_tick_ms(now_ns)
+        if self._state is not LinkState.ESTABLISHED or tick_ms is None:
+            encode(replace(heartbeat, as_of_tick_ms=0))
+            encode(replace(command, as_of_tick_ms=0))
             return None
+        heartbeat = replace(heartbeat, as_of_tick_ms=tick_ms)
+        command = replace(command, as_of_tick_ms=tick_ms)
         beat = self._pack(heartbeat)[1]
         counter, data = self._pack(command)
         self._commands.sent(counter, now_ns)

@@ -58,6 +58,16 @@ class Reports:
             return Change("faults", {"faults": status.faults, "tick_ms": self.tick_ms})
         return None
 
+    def as_of_tick_ms(self, now_ns: int) -> int | None:
+        """The microcontroller's tick at `now_ns`, never later than the true one.
+
+        It is the newest Status's tick and the time since that was read; what the Status took to
+        come here is missing from it. None before the first Status.
+        """
+        if self.status is None:
+            return None
+        return self.status.tick_ms + (now_ns - self.status_ns) // 1_000_000
+
     def follow_tick(self, tick_ms: int) -> None:
         """Extend the 24 bits on the wire to a tick that does not wrap (after 4.66 hours)."""
         last = self.tick_ms

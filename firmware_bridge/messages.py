@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 CAMERA_AGE_UNKNOWN_MS = 0xFFFF
+AS_OF_TICK_RANGE = 1 << 22  # milliseconds until as_of_tick_ms comes round: 69.9 minutes
 
 
 class Action(enum.IntEnum):
@@ -61,7 +62,11 @@ class Mode(enum.IntEnum):
 
 
 class AckResult(enum.IntEnum):
-    """What became of a command. RELEASE_REFUSED_*: it stands, but the latched stop holds."""
+    """What became of a command.
+
+    RELEASE_REFUSED_*: it stands, but the latched stop holds. REFUSED_STALE: it was too old, or its
+    tick is not yet; a stop in it is latched all the same.
+    """
 
     ACCEPTED = 0
     CLIPPED = 1
@@ -70,6 +75,7 @@ class AckResult(enum.IntEnum):
     REFUSED_NO_GREETING = 4
     REFUSED_MISMATCH = 5
     REFUSED_INVALID = 6
+    REFUSED_STALE = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +105,8 @@ class SafetyCommand:
     `valid_for_ms` is 1 to 1000; the microcontroller clips it to its compiled limit (300).
     `release` permits a latched stop to be released to this action; where a rule wants the operator,
     set it only after the operator asked. Numbers travel in steps of 1 cm/s and 1 cm/s2.
+    `as_of_tick_ms` is the microcontroller's tick when this was made (any size: the low 22 bits
+    travel). The link sets it; a command without one cannot be encoded.
     """
 
     action: Action
@@ -107,6 +115,7 @@ class SafetyCommand:
     deceleration_limit_mps2: float
     valid_for_ms: int
     reason: Reason
+    as_of_tick_ms: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +123,8 @@ class Heartbeat:
     """A turn of the decision loop.
 
     `loop_sequence` grows by one each turn (any size: the low 16 bits travel). `camera_age_ms` above
-    65534 travels as 65535, which means that or older, or no frame at all.
+    65534 travels as 65535, which means that or older, or no frame at all. `as_of_tick_ms` as in
+    SafetyCommand.
     """
 
     loop_sequence: int
@@ -122,6 +132,7 @@ class Heartbeat:
     camera_age_ms: int
     mode: Mode
     canary: Canary
+    as_of_tick_ms: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

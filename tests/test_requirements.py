@@ -15,7 +15,11 @@ from pathlib import Path
 _LINE = re.compile(r"^(?:- )?\*\*(?P<id>R-[A-Z]+-\d+)\*\* (?P<text>.*)$")
 _MENTIONED = re.compile(r"\*\*(R-[A-Z]+-\d+)\*\*")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
-_BOUND = re.compile(r"\d|\b(?:never|only|every|each|always|no|none|nothing|exactly|any)\b", re.I)
+_BOUND = re.compile(
+    r"\d|\b(?:never|only|every|each|always|no|none|nothing|neither|exactly|any|until)\b"
+    r"|\bat (?:least|most)\b",
+    re.I,
+)
 
 
 @dataclass(frozen=True)

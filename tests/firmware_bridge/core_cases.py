@@ -5,14 +5,15 @@ gate and the mutation gate alike. Every time here is the microcontroller's own t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from cobs import cobs
+from core_registry import case
 from mcu_probe import COMMAND, HELLO, Mcu
 
 from firmware_bridge.codec import (
+    PROTOCOL_VERSION,
     Acknowledge,
     AckResult,
     Action,
@@ -25,14 +26,6 @@ from firmware_bridge.codec import (
 )
 from firmware_bridge.limits import LIMITS, limits_hash
 
-Case = Callable[[Mcu], None]
-CASES: dict[str, Case] = {}
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
-
 
 @case
 @pytest.mark.requirement("R-LINK-1")
@@ -40,21 +33,26 @@ def boots_with_a_comfort_stop_that_time_does_not_end(mcu: Mcu) -> None:
     first = mcu.update()
     assert (first.action, first.latched, first.ceiling_cmps) == (Action.COMFORT_STOP, True, 0)
     assert first.deceleration_cmps2 == 100
-    assert first.jerk_cmps3 == 30
+    assert first.jerk_cmps3 == LIMITS.action[Action.COMFORT_STOP].jerk_cmps3
     assert first.faults == {
         "no_greeting",
         "command_timeout",
         "heartbeat_timeout",
+        "perception_timeout",
         "heartbeat_unhealthy",
     }
     assert mcu.update(after_ms=60_000).action is Action.COMFORT_STOP
 
 
 @case
+@pytest.mark.requirement("R-LINK-6")
 def greets_until_it_is_greeted(mcu: Mcu) -> None:
     first = mcu.update()
     assert first.only(McuHello) == McuHello(
-        version=1, boot_id=9, contract_hash=contract_hash(), limits_hash=limits_hash()
+        version=PROTOCOL_VERSION,
+        boot_id=9,
+        contract_hash=contract_hash(),
+        limits_hash=limits_hash(),
     )
     assert first.counters == (1, 2, 3)
     assert not mcu.update(after_ms=99).all(McuHello)
@@ -67,6 +65,7 @@ def greets_until_it_is_greeted(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-31")
 def reports_every_20_ms_and_at_once_when_the_action_changes(mcu: Mcu) -> None:
     assert mcu.update().all(Status)
     assert not mcu.update(after_ms=19).sent
@@ -110,6 +109,7 @@ def the_tick_starts_at_boot_and_travels_in_24_bits(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-28", "R-LINK-30")
 def is_released_at_standstill_by_three_healthy_heartbeats_and_permission(mcu: Mcu) -> None:
     mcu.update(mcu.hello())
     permission = {"release": True, "valid_for_ms": 300}
@@ -127,6 +127,7 @@ def is_released_at_standstill_by_three_healthy_heartbeats_and_permission(mcu: Mc
 
 
 @case
+@pytest.mark.requirement("R-LINK-28")
 def is_not_released_without_permission(mcu: Mcu) -> None:
     mcu.update(mcu.hello())
     answer = mcu.update(mcu.beat(), mcu.beat(), mcu.beat(), mcu.command())
@@ -136,6 +137,7 @@ def is_not_released_without_permission(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-29")
 def is_not_released_while_it_moves_or_does_not_know_its_speed(mcu: Mcu) -> None:
     mcu.update(mcu.hello())
     beats = [mcu.beat() for _ in range(3)]
@@ -152,30 +154,34 @@ def is_not_released_while_it_moves_or_does_not_know_its_speed(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-30")
 def an_unhealthy_heartbeat_keeps_the_link_alive_but_releases_nothing(mcu: Mcu) -> None:
     for unhealthy in (
         {"perception": Perception.UNKNOWN},
         {"canary": Canary.FAILED},
-        {"camera_age_ms": 1001},
+        {"camera_age_ms": 1000},
+        {"camera_age_ms": 701, "age_ms": 299},
     ):
-        mcu.probe.boot(mcu.now_ms, 9)
+        mcu.boot()
         mcu.update(mcu.hello())
         # Two healthy ones before it are forgotten, too.
         beats = [mcu.beat(), mcu.beat(), mcu.beat(**unhealthy)]
         answer = mcu.update(*beats, mcu.command(release=True))
         assert answer.only(Acknowledge).result is AckResult.RELEASE_REFUSED_UNHEALTHY
         assert answer.action is Action.COMFORT_STOP
-        assert answer.faults == {"heartbeat_unhealthy"}
+        assert answer.faults == {"perception_timeout", "heartbeat_unhealthy"}
         answer = mcu.update(mcu.beat(), mcu.beat(), mcu.command(release=True))
         assert answer.action is Action.COMFORT_STOP
-        assert not answer.faults
+        assert answer.faults == {"perception_timeout"}
         answer = mcu.update(
-            mcu.beat(camera_age_ms=1000, canary=Canary.NOT_RUN), mcu.command(release=True)
+            mcu.beat(camera_age_ms=999, canary=Canary.NOT_RUN), mcu.command(release=True)
         )
+        assert not answer.faults
         assert answer.action is Action.NONE
 
 
 @case
+@pytest.mark.requirement("R-LINK-7", "R-LINK-30")
 def heartbeats_from_before_a_pause_or_another_host_release_nothing(mcu: Mcu) -> None:
     mcu.update(mcu.hello())
     mcu.update(mcu.beat(), mcu.beat(), mcu.beat())
@@ -192,6 +198,7 @@ def heartbeats_from_before_a_pause_or_another_host_release_nothing(mcu: Mcu) -> 
 
 
 @case
+@pytest.mark.requirement("R-LINK-16")
 def a_decision_loop_that_stands_still_is_no_heartbeat(mcu: Mcu) -> None:
     mcu.release()
     mcu.update(mcu.beat(loop_sequence=77), mcu.command(valid_for_ms=300))
@@ -206,6 +213,7 @@ def a_decision_loop_that_stands_still_is_no_heartbeat(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-2", "R-LINK-15")
 def a_command_lives_as_long_as_it_says(mcu: Mcu) -> None:
     mcu.release()
     mcu.update(mcu.beat(), mcu.command(Action.NOTIFY, valid_for_ms=120))
@@ -232,6 +240,7 @@ def no_command_lives_longer_than_300_ms(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-16")
 def a_missing_heartbeat_slows_down_after_300_ms(mcu: Mcu) -> None:
     mcu.release()
     mcu.update(mcu.command(valid_for_ms=300), after_ms=200)
@@ -260,19 +269,24 @@ def slow_down_that_lasts_one_second_becomes_a_latched_stop(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-19")
 def slow_down_by_timer_ends_with_a_fresh_command_and_healthy_heartbeats(mcu: Mcu) -> None:
     mcu.release()
     mcu.speed_cmps = 2000
     assert mcu.update(after_ms=300).action is Action.SLOW_DOWN
     assert mcu.update(mcu.beat(), mcu.beat(), mcu.beat(), after_ms=100).action is Action.SLOW_DOWN
-    assert mcu.update(mcu.command(Action.CAP_SPEED), after_ms=100).action is Action.CAP_SPEED
+    beat, command = mcu.beat(), mcu.command(Action.CAP_SPEED, valid_for_ms=300)
+    answer = mcu.update(beat, command, after_ms=100)
+    assert answer.action is Action.CAP_SPEED
     # The next one has its own full second.
-    assert mcu.update(after_ms=300).action is Action.SLOW_DOWN
+    assert mcu.update(mcu.beat(), after_ms=299).action is Action.CAP_SPEED
+    assert mcu.update(after_ms=1).action is Action.SLOW_DOWN
     assert mcu.update(after_ms=999).action is Action.SLOW_DOWN
     assert mcu.update(after_ms=1).action is Action.COMFORT_STOP
 
 
 @case
+@pytest.mark.requirement("R-LINK-19")
 def slow_down_by_timer_does_not_end_with_blind_heartbeats(mcu: Mcu) -> None:
     mcu.release()
     mcu.update(after_ms=300)
@@ -284,9 +298,10 @@ def slow_down_by_timer_does_not_end_with_blind_heartbeats(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-25")
 def a_commanded_stop_is_latched(mcu: Mcu) -> None:
     for stop in (Action.COMFORT_STOP, Action.EMERGENCY_STOP):
-        mcu.probe.boot(mcu.now_ms, 9)
+        mcu.boot()
         mcu.release()
         answer = mcu.update(mcu.command(stop, deceleration_limit_mps2=2.0 if stop == 4 else 5.0))
         assert (answer.action, answer.latched, answer.ceiling_cmps) == (stop, True, 0)
@@ -322,13 +337,14 @@ def permission_means_nothing_for_the_same_stop(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-24")
 def clips_every_number_that_the_action_uses(mcu: Mcu) -> None:
     mcu.release()
     for action in list(Action)[Action.CAP_SPEED :]:
         limits = LIMITS.action[action]
         low, high = limits.deceleration_min_cmps2, limits.deceleration_max_cmps2
         for asked, applied in ((low - 1, low), (low, low), (high, high), (high + 1, high)):
-            mcu.probe.boot(mcu.now_ms, 9)
+            mcu.boot()
             mcu.release()
             answer = mcu.update(mcu.command(action, deceleration_limit_mps2=asked / 100))
             assert answer.deceleration_cmps2 == applied
@@ -336,7 +352,7 @@ def clips_every_number_that_the_action_uses(mcu: Mcu) -> None:
             expected = AckResult.ACCEPTED if asked == applied else AckResult.CLIPPED
             assert answer.only(Acknowledge).result is expected
             assert answer.jerk_cmps3 == limits.jerk_cmps3
-    mcu.probe.boot(mcu.now_ms, 9)
+    mcu.boot()
     mcu.release()
     for action in (Action.CAP_SPEED, Action.SLOW_DOWN):
         answer = mcu.update(mcu.command(action, speed_ceiling_mps=60.0))
@@ -361,6 +377,7 @@ def ignores_numbers_that_the_action_does_not_use(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-20", "R-LINK-27")
 def applies_the_most_severe_action_and_the_lowest_ceiling(mcu: Mcu) -> None:
     mcu.release()
     cap = mcu.command(Action.CAP_SPEED, speed_ceiling_mps=3.0, deceleration_limit_mps2=2.0)
@@ -369,8 +386,8 @@ def applies_the_most_severe_action_and_the_lowest_ceiling(mcu: Mcu) -> None:
     # Timer SLOW_DOWN (5 m/s) over an expired cap at 3 m/s: the graver action, the lower ceiling.
     answer = mcu.update(after_ms=300)
     assert (answer.action, answer.ceiling_cmps) == (Action.SLOW_DOWN, 300)
-    assert answer.deceleration_cmps2 == 100
-    mcu.probe.boot(mcu.now_ms, 9)
+    assert answer.deceleration_cmps2 == 200
+    mcu.boot()
     mcu.release()
     slow = mcu.command(Action.SLOW_DOWN, speed_ceiling_mps=8.0, deceleration_limit_mps2=2.0)
     assert mcu.update(slow).ceiling_cmps == 800
@@ -378,15 +395,16 @@ def applies_the_most_severe_action_and_the_lowest_ceiling(mcu: Mcu) -> None:
     answer = mcu.update(after_ms=300)
     assert (answer.action, answer.ceiling_cmps) == (Action.SLOW_DOWN, 500)
     assert answer.deceleration_cmps2 == 200
-    mcu.probe.boot(mcu.now_ms, 9)
+    mcu.boot()
     mcu.release()
-    mcu.update(mcu.command(Action.EMERGENCY_STOP, deceleration_limit_mps2=4.0))
+    mcu.update(mcu.command(Action.EMERGENCY_STOP, deceleration_limit_mps2=6.0))
     answer = mcu.update(after_ms=2000)
     assert mcu.update(after_ms=1000).action is Action.EMERGENCY_STOP
-    assert answer.deceleration_cmps2 == 400
+    assert answer.deceleration_cmps2 == 600
 
 
 @case
+@pytest.mark.requirement("R-LINK-26")
 def a_failed_speed_sensor_is_a_stop(mcu: Mcu) -> None:
     mcu.release()
     mcu.speed_valid = False
@@ -400,6 +418,7 @@ def a_failed_speed_sensor_is_a_stop(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-4")
 def refuses_commands_before_the_greeting(mcu: Mcu) -> None:
     beats = [mcu.beat() for _ in range(3)]
     answer = mcu.update(*beats, mcu.command(Action.EMERGENCY_STOP))
@@ -413,14 +432,15 @@ def refuses_commands_before_the_greeting(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-5")
 def refuses_commands_of_another_contract(mcu: Mcu) -> None:
     for wrong, faults in (
         ({"contract_hash": contract_hash() ^ 1}, {"contract_mismatch"}),
-        ({"version": 2}, {"contract_mismatch"}),
+        ({"version": PROTOCOL_VERSION + 1}, {"contract_mismatch"}),
         ({"limits_hash": limits_hash() ^ 1}, {"limits_mismatch"}),
         ({"version": 0, "limits_hash": 0}, {"contract_mismatch", "limits_mismatch"}),
     ):
-        mcu.probe.boot(mcu.now_ms, 9)
+        mcu.boot()
         mcu.release()
         answer = mcu.update(mcu.hello(**wrong))
         assert answer.only(McuHello).contract_hash == contract_hash()
@@ -438,27 +458,39 @@ def refuses_commands_of_another_contract(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-9", "R-LINK-10")
 def refuses_what_the_contract_does_not_allow(mcu: Mcu) -> None:
     mcu.release()
-    good = bytes.fromhex("02 01 e803 6400 c800")  # CAP_SPEED 10 m/s, 1 m/s2, 200 ms
-    for at, value in ((0, 6), (0, 7), (1, 10), (2, b"\x11\x27"), (4, b"\xe9\x03"), (6, b"\0\0")):
-        patch = bytes([value]) if isinstance(value, int) else value
-        payload = good[:at] + patch + good[at + len(patch) :]
-        answer = mcu.update(mcu.raw(17, payload))
+    good = Action.CAP_SPEED | 1 << 4 | 1000 << 8 | 100 << 22 | 200 << 32
+    for first_bit, bits, wrong in (
+        (0, 3, 6),
+        (0, 3, 7),
+        (4, 4, 10),
+        (8, 14, 10_001),
+        (22, 10, 1001),
+        (32, 10, 0),
+        (32, 10, 1001),
+    ):
+        payload = good & ~((1 << bits) - 1 << first_bit) | wrong << first_bit
+        answer = mcu.update(mcu.raw(17, payload.to_bytes(8, "little")))
         assert answer.only(Acknowledge).result is AckResult.REFUSED_INVALID
         assert answer.action is Action.NONE
-    answer = mcu.update(mcu.beat(), mcu.raw(17, good[:6] + b"\xe9\x03"), after_ms=299)
+    wrong_at_last = (good | 1001 << 32).to_bytes(8, "little")
+    answer = mcu.update(mcu.beat(), mcu.raw(17, wrong_at_last), after_ms=299)
     assert answer.only(Acknowledge).result is AckResult.REFUSED_INVALID
     assert mcu.update(after_ms=1).faults == {"command_timeout"}
-    assert mcu.ack(mcu.raw(17, good)).result is AckResult.ACCEPTED
+    good |= mcu.tick_ms << 42
+    assert mcu.ack(mcu.raw(17, good.to_bytes(8, "little"))).result is AckResult.ACCEPTED
     # A heartbeat out of contract: canary 3, mode 5.
     for state in (0b0000_0111, 0b0101_0011):
         mcu.loop_sequence += 1
-        answer = mcu.update(mcu.raw(18, bytes([mcu.loop_sequence, 0, 0, 0, state])))
+        as_of = mcu.tick_ms.to_bytes(3, "little")
+        answer = mcu.update(mcu.raw(18, bytes([mcu.loop_sequence, 0, 0, 0, state]) + as_of))
         assert "frame_refused" in answer.faults
 
 
 @case
+@pytest.mark.requirement("R-LINK-9")
 def refuses_foreign_and_misshapen_frames(mcu: Mcu) -> None:
     mcu.release()
     own_status = (34, bytes(8))
@@ -467,8 +499,8 @@ def refuses_foreign_and_misshapen_frames(mcu: Mcu) -> None:
         (99, b""),
         (16, bytes(7)),
         (17, bytes(7)),
-        (18, bytes(4)),
-        (18, bytes(6)),
+        (18, bytes(5)),
+        (18, bytes(7)),
     ):
         mcu.update(after_ms=1000)
         assert "frame_refused" not in mcu.update().faults
@@ -478,9 +510,10 @@ def refuses_foreign_and_misshapen_frames(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-9", "R-LINK-34")
 def shows_a_damaged_frame_for_one_second(mcu: Mcu) -> None:
     mcu.update(mcu.hello())
-    whole = mcu.command(Action.EMERGENCY_STOP)
+    whole = mcu.wire(mcu.command(Action.EMERGENCY_STOP))
     pointer_past_the_end = b"\xff\x01\x02\0"
     too_long = bytes(range(1, 200)) + b"\0"
     too_short = b"\x03\x01\x02\0"
@@ -514,8 +547,9 @@ def shows_a_damaged_frame_for_one_second(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-32")
 def takes_frames_in_any_pieces(mcu: Mcu) -> None:
-    stream = b"\0\0" + mcu.hello() + b"\0" + mcu.command(Action.EMERGENCY_STOP)
+    stream = mcu.wire(b"\0\0", mcu.hello(), b"\0", mcu.command(Action.EMERGENCY_STOP))
     seen: list[Acknowledge] = []
     for byte in stream:
         answer = mcu.update(bytes([byte]))
@@ -528,6 +562,7 @@ def takes_frames_in_any_pieces(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-8")
 def refuses_repeats_and_replays_and_takes_the_wrap(mcu: Mcu) -> None:
     mcu.counter = 65_530
     mcu.release()
@@ -550,6 +585,7 @@ def refuses_repeats_and_replays_and_takes_the_wrap(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-8")
 def a_replayed_heartbeat_feeds_nothing(mcu: Mcu) -> None:
     mcu.release()
     beat = mcu.beat()
@@ -559,6 +595,7 @@ def a_replayed_heartbeat_feeds_nothing(mcu: Mcu) -> None:
 
 
 @case
+@pytest.mark.requirement("R-LINK-7")
 def a_host_that_reboots_starts_a_new_count(mcu: Mcu) -> None:
     mcu.counter = 500
     mcu.release()
@@ -592,7 +629,7 @@ def sends_nothing_that_does_not_fit(mcu: Mcu) -> None:
 @case
 def ages_survive_the_wrap_of_the_tick(mcu: Mcu) -> None:
     mcu.now_ms = 2**32 - 100
-    mcu.probe.boot(mcu.now_ms, 9)
+    mcu.boot()
     mcu.release()
     assert mcu.update(mcu.beat(), after_ms=150).action is Action.NONE
     assert mcu.update(mcu.beat(), after_ms=149).action is Action.NONE

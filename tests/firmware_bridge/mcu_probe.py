@@ -77,6 +77,23 @@ class Answer:
         return [m for m in self.sent if isinstance(m, kind)]
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A numbered message, on its way: stamped when it is handed over, unless it says as of when."""
+
+    message: Message
+    counter: int
+    age_ms: int = 0
+
+    def wire(self, tick_ms: int) -> bytes:
+        """Its bytes, made `age_ms` before that tick."""
+        message = self.message
+        if isinstance(message, (Heartbeat, SafetyCommand)) and message.as_of_tick_ms is None:
+            message = replace(message, as_of_tick_ms=tick_ms - self.age_ms)
+        identity, payload = encode(message)
+        return pack(LinkFrame(message_id=identity, counter=self.counter, payload=payload))
+
+
 class Probe:
     """The probe process; any sanitizer report or crash fails the test that caused it."""
 
@@ -154,44 +171,57 @@ class Mcu:
         self.capacity = 4096
         self.counter = 0
         self.loop_sequence = 0
-        probe.boot(now_ms, boot_id)
+        self.boot(boot_id)
 
-    def update(self, *rx: bytes, after_ms: int = 0) -> Answer:
-        """Let time pass, then let the bytes arrive."""
+    def boot(self, boot_id: int = 9) -> None:
+        """Reboot now: the tick starts at 0."""
+        self.boot_ms = self.now_ms
+        self.probe.boot(self.now_ms, boot_id)
+
+    @property
+    def tick_ms(self) -> int:
+        """Milliseconds since it booted."""
+        return self.now_ms - self.boot_ms
+
+    def wire(self, *rx: bytes | Frame) -> bytes:
+        """The bytes of frames that are made now."""
+        return b"".join(r.wire(self.tick_ms) if isinstance(r, Frame) else r for r in rx)
+
+    def update(self, *rx: bytes | Frame, after_ms: int = 0) -> Answer:
+        """Let time pass, then let the frames be made and arrive."""
         self.now_ms += after_ms
         return self.probe.update(
             self.now_ms,
-            b"".join(rx),
+            self.wire(*rx),
             speed_cmps=self.speed_cmps,
             speed_valid=self.speed_valid,
             operator=self.operator,
             capacity=self.capacity,
         )
 
-    def frame(self, message: Message, *, counter: int | None = None) -> bytes:
+    def frame(self, message: Message, *, counter: int | None = None, age_ms: int = 0) -> Frame:
         """The message in the next frame, or in one with that counter."""
         if counter is None:
             self.counter = counter = (self.counter + 1) % 65536
-        identity, payload = encode(message)
-        return pack(LinkFrame(message_id=identity, counter=counter, payload=payload))
+        return Frame(message, counter, age_ms)
 
     def raw(self, identity: int, payload: bytes) -> bytes:
         """Any payload under any id, in the next frame."""
         self.counter = (self.counter + 1) % 65536
         return pack(LinkFrame(message_id=identity, counter=self.counter, payload=payload))
 
-    def hello(self, **changes: Any) -> bytes:
+    def hello(self, **changes: Any) -> Frame:
         return self.frame(replace(HELLO, **changes))
 
-    def beat(self, **changes: Any) -> bytes:
+    def beat(self, *, age_ms: int = 0, **changes: Any) -> Frame:
         """The next turn of the decision loop, unless told which."""
         if "loop_sequence" not in changes:
             self.loop_sequence += 1
             changes["loop_sequence"] = self.loop_sequence
-        return self.frame(replace(BEAT, **changes))
+        return self.frame(replace(BEAT, **changes), age_ms=age_ms)
 
-    def command(self, action: Action = Action.NONE, **changes: Any) -> bytes:
-        return self.frame(replace(COMMAND, action=action, **changes))
+    def command(self, action: Action = Action.NONE, *, age_ms: int = 0, **changes: Any) -> Frame:
+        return self.frame(replace(COMMAND, action=action, **changes), age_ms=age_ms)
 
     def release(self) -> Answer:
         """From boot to NONE: greet, three healthy heartbeats, permission."""
@@ -200,7 +230,7 @@ class Mcu:
             self.beat(), self.beat(), self.beat(), self.command(release=True, valid_for_ms=300)
         )
 
-    def ack(self, *rx: bytes, after_ms: int = 0) -> Acknowledge:
+    def ack(self, *rx: bytes | Frame, after_ms: int = 0) -> Acknowledge:
         return self.update(*rx, after_ms=after_ms).only(Acknowledge)
 
     def status(self) -> Status:

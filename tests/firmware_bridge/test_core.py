@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from core_cases import CASES
+from core_registry import all_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcu_probe import Mcu, Probe
@@ -16,6 +16,7 @@ from mcu_probe import Mcu, Probe
 from firmware_bridge.codec import Action
 from firmware_bridge.firmware_build import FIRMWARE, build_firmware
 
+CASES = all_cases()
 CORE_FILES = ("frame.c", "safety.c", "mcu.c")
 
 

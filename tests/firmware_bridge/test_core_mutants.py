@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from core_cases import CASES
+from core_registry import all_cases
 from mcu_probe import Mcu, Probe
 
 from firmware_bridge.firmware_build import FIRMWARE
 
+CASES = all_cases()
 # (file, what stands there once, what a slip of the hand would make of it)
 MUTANTS = [
     ("safety.c", "return action >= BP_COMFORT_STOP;", "return action > BP_COMFORT_STOP;"),

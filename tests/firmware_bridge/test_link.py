@@ -297,7 +297,8 @@ def test_an_echo_is_not_an_answer(bench: Bench) -> None:
     packed = bench.link.command(COMMAND, BEAT, now_ns=bench.now_ns)
     assert packed is not None
     # Make it look new to the reader, so that only its meaning is wrong.
-    bench.hear(COMMAND, counter=bench.last.counters[-1] + 1)
+    echo = replace(COMMAND, as_of_tick_ms=0)
+    bench.hear(echo, counter=bench.last.counters[-1] + 1)
     assert bench.facts.counts.contract_errors == 1
     assert "echo" in (bench.facts.first_fault or "")
 

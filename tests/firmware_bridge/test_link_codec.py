@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.metadata import version
+from itertools import pairwise
 
 import cantools.database
 import pytest
@@ -40,11 +41,11 @@ from firmware_bridge.codec import (
     fault_names,
     message_id,
 )
-from firmware_bridge.limits import LIMITS, canonical_limits, limits_hash
+from firmware_bridge.limits import LIMITS, ActionLimits, canonical_limits, limits_hash
 
 CENTI = st.integers(0, 10_000).map(lambda n: n / 100)
 BRAKING = st.integers(0, 1000).map(lambda n: n / 100)
-U8, U16, U24 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 24))
+U8, U16, U22, U24 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 22, 24))
 HELLO = {"version": U8, "boot_id": U8, "contract_hash": U24, "limits_hash": U24}
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(HostHello, **HELLO),
@@ -54,8 +55,9 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         speed_ceiling_mps=CENTI,
         deceleration_limit_mps2=BRAKING,
         valid_for_ms=st.integers(1, 1000),
+        as_of_tick_ms=U22,
     ),
-    st.builds(Heartbeat, loop_sequence=U16, camera_age_ms=U16),
+    st.builds(Heartbeat, loop_sequence=U16, camera_age_ms=U16, as_of_tick_ms=U22),
     st.builds(VehicleState, speed_mps=st.none() | st.integers(0, 65535).map(lambda n: n / 100)),
     st.builds(
         Status,
@@ -101,11 +103,12 @@ def test_any_payload_is_a_message_or_refused(identity: int, payload: bytes) -> N
         {"deceleration_limit_mps2": -1.0},
         {"action": 6},
         {"reason": 10},
+        {"as_of_tick_ms": None},
     ],
 )
 def test_a_command_out_of_contract_is_an_error(wrong: dict[str, object]) -> None:
     with pytest.raises(CodecError, match="SafetyCommand cannot be sent"):
-        encode(replace(COMMAND, **wrong))  # type: ignore[arg-type]
+        encode(replace(replace(COMMAND, as_of_tick_ms=0), **wrong))  # type: ignore[arg-type]
 
 
 def test_unknown_things_are_errors() -> None:
@@ -129,8 +132,9 @@ def test_unknown_things_are_errors() -> None:
 
 
 def test_long_counts_and_ages_are_folded_as_documented() -> None:
-    sent = decode(*encode(replace(BEAT, loop_sequence=65536 + 7, camera_age_ms=10**9)))
-    assert sent == replace(BEAT, loop_sequence=7, camera_age_ms=65535)
+    beat = replace(BEAT, loop_sequence=65536 + 7, camera_age_ms=10**9, as_of_tick_ms=2**22 + 5)
+    sent = decode(*encode(beat))
+    assert sent == replace(BEAT, loop_sequence=7, camera_age_ms=65535, as_of_tick_ms=5)
 
 
 @pytest.mark.parametrize(
@@ -170,10 +174,10 @@ def test_only_what_matters_changes_the_contract_hash() -> None:
 
 def test_every_limit_changes_the_limits_hash() -> None:
     assert limits_hash(replace(LIMITS, escalation_ms=1001)) != limits_hash()
-    harder = replace(LIMITS.action[Action.COMFORT_STOP], jerk_cmps3=31)
+    harder = replace(LIMITS.action[Action.COMFORT_STOP], jerk_cmps3=61)
     changed = replace(LIMITS, action=(*LIMITS.action[:4], harder, LIMITS.action[5]))
     assert limits_hash(changed) != limits_hash()
-    assert "COMFORT_STOP.jerk_cmps3=30\n" in canonical_limits()
+    assert "COMFORT_STOP.jerk_cmps3=60\n" in canonical_limits()
 
 
 def test_limits_fit_the_contract() -> None:
@@ -182,6 +186,13 @@ def test_limits_fit_the_contract() -> None:
         assert 0 <= low <= braking.deceleration_default_cmps2 <= high <= 1000
     assert LIMITS.speed_ceiling_max_cmps <= 10_000
     assert LIMITS.command_valid_max_ms <= 300
+
+
+@pytest.mark.requirement("R-LINK-21")
+def test_no_graver_action_has_softer_braking_than_a_milder_one() -> None:
+    for milder, graver in pairwise(LIMITS.action):
+        for field in fields(ActionLimits):
+            assert getattr(graver, field.name) >= getattr(milder, field.name), field.name
 
 
 @pytest.mark.parametrize("name", ["contract.h", "limits.h"])

@@ -160,8 +160,9 @@ def test_a_killed_daemon_is_slowed_and_stopped_by_the_microcontroller_alone(
     slow = next(r for r in later if r.action is Action.SLOW_DOWN)
     latched = next(r for r in later if r.action is Action.COMFORT_STOP)
     assert {"command_timeout", "heartbeat_timeout"} & set(slow.faults)
-    # The microcontroller's own tick; its loop turns every 5 ms, a loaded machine now and then late.
-    assert 1000 <= latched.tick_ms - slow.tick_ms < 1200
+    # The microcontroller's own tick. Its loop turns every 5 ms, on a loaded machine now and then
+    # late; the second counts from when the timer ran out, not from when the loop saw it.
+    assert 900 < latched.tick_ms - slow.tick_ms < 1200
     assert latched.latched
     assert stopped.action is Action.COMFORT_STOP
     assert firmware.running

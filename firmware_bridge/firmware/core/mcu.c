@@ -5,6 +5,7 @@
 #include "brakepoint.h"
 
 #define TICK_MASK 0xffffffu
+#define AS_OF_MASK 0x3fffffu
 
 struct bp_transmit {
     uint8_t *bytes;
@@ -85,7 +86,9 @@ static void send_state(struct bp_mcu *mcu, struct bp_transmit *tx, uint32_t now_
         .fault_limits_mismatch = (out->faults & BP_FAULT_LIMITS_MISMATCH) != 0u,
         .fault_command_timeout = (out->faults & BP_FAULT_COMMAND_TIMEOUT) != 0u,
         .fault_heartbeat_timeout = (out->faults & BP_FAULT_HEARTBEAT_TIMEOUT) != 0u,
+        .fault_perception_timeout = (out->faults & BP_FAULT_PERCEPTION_TIMEOUT) != 0u,
         .fault_heartbeat_unhealthy = (out->faults & BP_FAULT_HEARTBEAT_UNHEALTHY) != 0u,
+        .fault_message_stale = (out->faults & BP_FAULT_MESSAGE_STALE) != 0u,
         .fault_frame_refused = (out->faults & BP_FAULT_FRAME_REFUSED) != 0u,
         .fault_speed_sensor = (out->faults & BP_FAULT_SPEED_SENSOR) != 0u,
         .tick_ms = bp_mcu_tick_ms(mcu, now_ms) & TICK_MASK,
@@ -101,10 +104,23 @@ static void send_state(struct bp_mcu *mcu, struct bp_transmit *tx, uint32_t now_
     mcu->reported = true;
 }
 
-static void refuse_frame(struct bp_mcu *mcu, uint32_t now_ms)
+static void show(struct bp_refusal *refusal, uint32_t now_ms)
 {
-    mcu->refused = true;
-    mcu->refused_ms = now_ms;
+    *refusal = (struct bp_refusal){now_ms, true};
+}
+
+static void end_showing(struct bp_refusal *refusal, uint32_t now_ms)
+{
+    if (now_ms - refusal->at_ms >= BP_LIMITS.refused_shown_ms) {
+        refusal->shown = false;
+    }
+}
+
+/* How long ago the host made a message, at least: the host's tick is never ahead of this one. A
+ * tick that is not yet comes out as an age of many minutes, and so does one of an earlier boot. */
+static uint32_t age_of(const struct bp_mcu *mcu, uint32_t now_ms, uint32_t as_of_tick_ms)
+{
+    return (bp_mcu_tick_ms(mcu, now_ms) - as_of_tick_ms) & AS_OF_MASK;
 }
 
 static bool session_is_open(const struct bp_mcu *mcu)
@@ -112,25 +128,27 @@ static bool session_is_open(const struct bp_mcu *mcu)
     return mcu->greeted && mcu->mismatch == 0u;
 }
 
-static uint8_t current_faults(const struct bp_mcu *mcu, const struct bp_vehicle *vehicle)
+static uint16_t current_faults(const struct bp_mcu *mcu, const struct bp_vehicle *vehicle)
 {
     const struct bp_safety *safety = &mcu->safety;
     unsigned faults = mcu->mismatch;
 
     faults |= mcu->greeted ? 0u : BP_FAULT_NO_GREETING;
-    faults |= safety->command_live ? 0u : BP_FAULT_COMMAND_TIMEOUT;
-    faults |= safety->heartbeat_live ? 0u : BP_FAULT_HEARTBEAT_TIMEOUT;
+    faults |= safety->timer[BP_TIMER_COMMAND].live ? 0u : BP_FAULT_COMMAND_TIMEOUT;
+    faults |= safety->timer[BP_TIMER_HEARTBEAT].live ? 0u : BP_FAULT_HEARTBEAT_TIMEOUT;
+    faults |= safety->timer[BP_TIMER_PERCEPTION].live ? 0u : BP_FAULT_PERCEPTION_TIMEOUT;
     faults |= safety->heartbeat_healthy ? 0u : BP_FAULT_HEARTBEAT_UNHEALTHY;
-    faults |= mcu->refused ? BP_FAULT_FRAME_REFUSED : 0u;
+    faults |= mcu->message.shown ? BP_FAULT_MESSAGE_STALE : 0u;
+    faults |= mcu->frame.shown ? BP_FAULT_FRAME_REFUSED : 0u;
     faults |= vehicle->speed_valid ? 0u : BP_FAULT_SPEED_SENSOR;
-    return (uint8_t)faults;
+    return (uint16_t)faults;
 }
 
-static void settle(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicle *vehicle)
+static void settle(struct bp_mcu *mcu, const struct bp_vehicle *vehicle)
 {
     struct bp_outputs *out = &mcu->outputs;
 
-    out->demand = bp_safety_settle(&mcu->safety, now_ms, vehicle);
+    out->demand = bp_safety_settle(&mcu->safety, vehicle);
     out->jerk_cmps3 = BP_LIMITS.action[out->demand.action].jerk_cmps3;
     out->stop_latched = mcu->safety.latch.action != BP_NONE;
     out->standstill = bp_safety_standstill(vehicle);
@@ -196,8 +214,13 @@ static enum bp_result judge_command(struct bp_mcu *mcu, uint32_t now_ms,
         .ceiling_cmps = raw->speed_ceiling_cmps,
         .deceleration_cmps2 = raw->deceleration_limit_cmps2,
         .valid_for_ms = raw->valid_for_ms,
+        .age_ms = age_of(mcu, now_ms, raw->as_of_tick_ms),
     };
-    return bp_safety_command(&mcu->safety, now_ms, vehicle, &command);
+    enum bp_result result = bp_safety_command(&mcu->safety, now_ms, vehicle, &command);
+    if (result == BP_REFUSED_STALE) {
+        show(&mcu->message, now_ms);
+    }
+    return result;
 }
 
 static void take_command(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicle *vehicle,
@@ -208,7 +231,7 @@ static void take_command(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_ve
     (void)brakepoint_safety_command_unpack(&raw, frame->payload, frame->length);
     mcu->host_counter = frame->counter;
     enum bp_result result = judge_command(mcu, now_ms, vehicle, &raw);
-    settle(mcu, now_ms, vehicle);
+    settle(mcu, vehicle);
     send_ack(mcu, tx, now_ms, frame->counter, result);
 }
 
@@ -225,11 +248,14 @@ static bool take_heartbeat(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_
     if (session_is_open(mcu)) {
         struct bp_heartbeat heartbeat = {
             .loop_sequence = raw.loop_sequence,
-            .healthy = raw.perception == BRAKEPOINT_HEARTBEAT_PERCEPTION_KNOWN_CHOICE &&
-                       raw.canary != BRAKEPOINT_HEARTBEAT_CANARY_FAILED_CHOICE &&
-                       raw.camera_age_ms <= BP_LIMITS.camera_age_max_ms,
+            .camera_age_ms = raw.camera_age_ms,
+            .perceives = raw.perception == BRAKEPOINT_HEARTBEAT_PERCEPTION_KNOWN_CHOICE &&
+                         raw.canary != BRAKEPOINT_HEARTBEAT_CANARY_FAILED_CHOICE,
+            .age_ms = age_of(mcu, now_ms, raw.as_of_tick_ms),
         };
-        bp_safety_heartbeat(&mcu->safety, now_ms, &heartbeat);
+        if (!bp_safety_heartbeat(&mcu->safety, now_ms, &heartbeat)) {
+            show(&mcu->message, now_ms);
+        }
     }
     return true;
 }
@@ -263,13 +289,13 @@ uint32_t bp_mcu_tick_ms(const struct bp_mcu *mcu, uint32_t now_ms)
 void bp_mcu_boot(struct bp_mcu *mcu, uint32_t now_ms, uint8_t boot_id)
 {
     memset(mcu, 0, sizeof(*mcu));
-    bp_safety_boot(&mcu->safety);
+    bp_safety_boot(&mcu->safety, now_ms);
     mcu->boot_ms = now_ms;
     mcu->boot_id = boot_id;
     mcu->outputs.demand = mcu->safety.latch; /* safe before the first update, too */
     mcu->outputs.jerk_cmps3 = BP_LIMITS.action[BP_COMFORT_STOP].jerk_cmps3;
     mcu->outputs.stop_latched = true;
-    mcu->outputs.faults = BP_FAULT_NO_GREETING;
+    mcu->outputs.faults = current_faults(mcu, &(struct bp_vehicle){.speed_valid = true});
 }
 
 size_t bp_mcu_update(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicle *vehicle,
@@ -279,18 +305,17 @@ size_t bp_mcu_update(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicl
     uint8_t action_before = mcu->outputs.demand.action;
     struct bp_frame frame;
 
-    bp_safety_expire(&mcu->safety, now_ms);
-    if (mcu->refused && now_ms - mcu->refused_ms >= BP_LIMITS.frame_refused_shown_ms) {
-        mcu->refused = false;
-    }
+    bp_safety_run(&mcu->safety, now_ms);
+    end_showing(&mcu->frame, now_ms);
+    end_showing(&mcu->message, now_ms);
     for (size_t i = 0; i < rx_size; i++) {
         enum bp_deframed deframed = bp_deframer_push(&mcu->deframer, rx[i], &frame);
         if (deframed == BP_FRAME_DAMAGED ||
             (deframed == BP_FRAME_WHOLE && !take_frame(mcu, now_ms, vehicle, &frame, &tx))) {
-            refuse_frame(mcu, now_ms);
+            show(&mcu->frame, now_ms);
         }
     }
-    settle(mcu, now_ms, vehicle);
+    settle(mcu, vehicle);
 
     bool greeting_due =
         !mcu->reported || now_ms - mcu->greeting_ms >= BP_LIMITS.greeting_period_ms;

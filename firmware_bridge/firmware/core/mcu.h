@@ -19,15 +19,23 @@ enum bp_fault {
     BP_FAULT_LIMITS_MISMATCH = 1u << 2,
     BP_FAULT_COMMAND_TIMEOUT = 1u << 3,
     BP_FAULT_HEARTBEAT_TIMEOUT = 1u << 4,
-    BP_FAULT_HEARTBEAT_UNHEALTHY = 1u << 5,
-    BP_FAULT_FRAME_REFUSED = 1u << 6,
-    BP_FAULT_SPEED_SENSOR = 1u << 7,
+    BP_FAULT_PERCEPTION_TIMEOUT = 1u << 5,
+    BP_FAULT_HEARTBEAT_UNHEALTHY = 1u << 6,
+    BP_FAULT_MESSAGE_STALE = 1u << 7,
+    BP_FAULT_FRAME_REFUSED = 1u << 8,
+    BP_FAULT_SPEED_SENSOR = 1u << 9,
+};
+
+/* Something that was refused lately, and is shown for a while. */
+struct bp_refusal {
+    uint32_t at_ms;
+    bool shown;
 };
 
 struct bp_outputs {
     struct bp_demand demand;
     uint16_t jerk_cmps3;
-    uint8_t faults;
+    uint16_t faults;
     bool stop_latched;
     bool standstill;
 };
@@ -39,14 +47,14 @@ struct bp_mcu {
     uint32_t boot_ms;
     uint32_t status_ms;
     uint32_t greeting_ms;
-    uint32_t refused_ms;
+    struct bp_refusal frame;   /* damaged, foreign, repeated or replayed */
+    struct bp_refusal message; /* too old */
     uint16_t host_counter;
     uint16_t own_counter;
     uint8_t boot_id;
     uint8_t host_boot_id;
     uint8_t mismatch; /* fault bits of the last Hello */
     bool greeted;     /* a Hello of this boot was accepted, matching or not */
-    bool refused;     /* a frame was refused lately */
     bool reported;    /* status was sent since boot */
 };
 

@@ -27,16 +27,15 @@ static struct bp_demand default_stop(uint8_t action)
     return (struct bp_demand){action, 0u, BP_LIMITS.action[action].deceleration_default_cmps2};
 }
 
-/* The most severe of two: the graver action with its own braking, the lower ceiling. */
-static struct bp_demand graver(struct bp_demand a, struct bp_demand b)
+/* Both at once: the graver action, the lower ceiling, the harder braking. A graver action's range
+ * reaches at least as far as a milder one's, so the harder braking is inside it. */
+static struct bp_demand both(struct bp_demand a, struct bp_demand b)
 {
-    struct bp_demand result = a.action >= b.action ? a : b;
-
-    result.ceiling_cmps = at_most(a.ceiling_cmps, b.ceiling_cmps);
-    if (a.action == b.action) {
-        result.deceleration_cmps2 = at_least(a.deceleration_cmps2, b.deceleration_cmps2);
-    }
-    return result;
+    return (struct bp_demand){
+        .action = a.action > b.action ? a.action : b.action,
+        .ceiling_cmps = at_most(a.ceiling_cmps, b.ceiling_cmps),
+        .deceleration_cmps2 = at_least(a.deceleration_cmps2, b.deceleration_cmps2),
+    };
 }
 
 /* What a command demands once every number that its action uses is inside the compiled limits. */
@@ -59,24 +58,40 @@ static struct bp_demand clipped_demand(const struct bp_command *command)
 
 static bool was_clipped(const struct bp_command *command, const struct bp_demand *demand)
 {
-    bool uses_ceiling = command->action >= BP_CAP_SPEED && !is_stop(command->action);
     bool uses_braking = command->action >= BP_CAP_SPEED;
+    bool uses_ceiling = uses_braking && !is_stop(command->action);
 
     return command->valid_for_ms > BP_LIMITS.command_valid_max_ms ||
            (uses_ceiling && command->ceiling_cmps != demand->ceiling_cmps) ||
            (uses_braking && command->deceleration_cmps2 != demand->deceleration_cmps2);
 }
 
-static bool heartbeats_are_healthy(const struct bp_safety *safety)
+/* Whether somebody who sees is there: enough healthy heartbeats, and a fresh frame behind them. */
+static bool is_vouched_for(const struct bp_safety *safety)
 {
-    /* The count is cleared when they stop, so it also says that they are fresh. */
-    return safety->healthy_heartbeats >= BP_LIMITS.healthy_heartbeats_to_release;
+    return safety->healthy_heartbeats == BP_HEALTHY_HEARTBEATS_TO_RELEASE &&
+           safety->timer[BP_TIMER_PERCEPTION].live;
 }
 
 static void latch_stop(struct bp_safety *safety, struct bp_demand demand)
 {
     if (is_stop(demand.action)) {
-        safety->latch = graver(safety->latch, demand);
+        safety->latch = both(safety->latch, demand);
+    }
+}
+
+static void begin_slow(struct bp_safety *safety, uint32_t now_ms, uint32_t since_ms)
+{
+    if (!safety->slow || now_ms - since_ms > now_ms - safety->slow_since_ms) {
+        safety->slow = true;
+        safety->slow_since_ms = since_ms;
+    }
+}
+
+static void end_slow_if_all_is_well(struct bp_safety *safety)
+{
+    if (safety->timer[BP_TIMER_COMMAND].live && is_vouched_for(safety)) {
+        safety->slow = false;
     }
 }
 
@@ -85,11 +100,12 @@ bool bp_safety_standstill(const struct bp_vehicle *vehicle)
     return vehicle->speed_valid && vehicle->speed_cmps <= BP_LIMITS.standstill_cmps;
 }
 
-void bp_safety_boot(struct bp_safety *safety)
+void bp_safety_boot(struct bp_safety *safety, uint32_t now_ms)
 {
     memset(safety, 0, sizeof(*safety));
     safety->commanded = no_demand();
     safety->latch = default_stop(BP_COMFORT_STOP);
+    begin_slow(safety, now_ms, now_ms);
 }
 
 void bp_safety_new_session(struct bp_safety *safety)
@@ -98,14 +114,22 @@ void bp_safety_new_session(struct bp_safety *safety)
     safety->loop_sequence_known = false;
 }
 
-void bp_safety_expire(struct bp_safety *safety, uint32_t now_ms)
+void bp_safety_run(struct bp_safety *safety, uint32_t now_ms)
 {
-    if (safety->command_live && now_ms - safety->command_ms >= safety->command_valid_for_ms) {
-        safety->command_live = false;
+    for (int name = 0; name < BP_TIMER_COUNT; name++) {
+        struct bp_timer *timer = &safety->timer[name];
+        if (timer->live && now_ms - timer->since_ms >= timer->lifetime_ms) {
+            timer->live = false;
+            begin_slow(safety, now_ms, timer->since_ms + timer->lifetime_ms);
+        }
     }
-    if (safety->heartbeat_live && now_ms - safety->heartbeat_ms >= BP_LIMITS.heartbeat_timeout_ms) {
-        safety->heartbeat_live = false;
-        safety->healthy_heartbeats = 0;
+    for (uint8_t i = 0; i < safety->healthy_heartbeats; i++) {
+        if (now_ms - safety->healthy_ms[i] >= BP_LIMITS.heartbeat_timeout_ms) {
+            safety->healthy_heartbeats = i;
+        }
+    }
+    if (safety->slow && now_ms - safety->slow_since_ms >= BP_LIMITS.escalation_ms) {
+        latch_stop(safety, default_stop(BP_COMFORT_STOP));
     }
 }
 
@@ -115,11 +139,16 @@ enum bp_result bp_safety_command(struct bp_safety *safety, uint32_t now_ms,
 {
     struct bp_demand demand = clipped_demand(command);
     enum bp_result result = was_clipped(command, &demand) ? BP_CLIPPED : BP_ACCEPTED;
+    uint16_t lifetime_ms = at_most(command->valid_for_ms, BP_LIMITS.command_valid_max_ms);
 
+    if (command->age_ms >= lifetime_ms) {
+        latch_stop(safety, demand); /* Late, but a stop: the only thing that age does not weaken. */
+        return BP_REFUSED_STALE;
+    }
     if (command->release && command->action < safety->latch.action) {
         if (!bp_safety_standstill(vehicle)) {
             result = BP_RELEASE_REFUSED_MOVING;
-        } else if (!heartbeats_are_healthy(safety)) {
+        } else if (!is_vouched_for(safety)) {
             result = BP_RELEASE_REFUSED_UNHEALTHY;
         } else {
             safety->latch = no_demand();
@@ -127,52 +156,63 @@ enum bp_result bp_safety_command(struct bp_safety *safety, uint32_t now_ms,
     }
     latch_stop(safety, demand);
     safety->commanded = demand;
-    safety->command_live = true;
-    safety->command_ms = now_ms;
-    safety->command_valid_for_ms = at_most(command->valid_for_ms, BP_LIMITS.command_valid_max_ms);
+    safety->timer[BP_TIMER_COMMAND] =
+        (struct bp_timer){now_ms - command->age_ms, lifetime_ms, true};
+    end_slow_if_all_is_well(safety);
     return result;
 }
 
-void bp_safety_heartbeat(struct bp_safety *safety, uint32_t now_ms,
+bool bp_safety_heartbeat(struct bp_safety *safety, uint32_t now_ms,
                          const struct bp_heartbeat *heartbeat)
 {
-    if (safety->loop_sequence_known && heartbeat->loop_sequence == safety->loop_sequence) {
-        return; /* Somebody sends, but the decision loop stands still. */
+    if (heartbeat->age_ms >= BP_LIMITS.heartbeat_timeout_ms) {
+        return false;
     }
+    if (safety->loop_sequence_known && heartbeat->loop_sequence == safety->loop_sequence) {
+        return true; /* Somebody sends, but the decision loop stands still. */
+    }
+    uint32_t made_ms = now_ms - heartbeat->age_ms;
+    uint32_t frame_age_ms = heartbeat->age_ms + heartbeat->camera_age_ms;
+
     safety->loop_sequence_known = true;
     safety->loop_sequence = heartbeat->loop_sequence;
-    safety->heartbeat_live = true;
-    safety->heartbeat_ms = now_ms;
-    safety->heartbeat_healthy = heartbeat->healthy;
-    if (!heartbeat->healthy) {
+    safety->timer[BP_TIMER_HEARTBEAT] =
+        (struct bp_timer){made_ms, BP_LIMITS.heartbeat_timeout_ms, true};
+    safety->heartbeat_healthy =
+        heartbeat->perceives && frame_age_ms < BP_LIMITS.frame_age_max_ms;
+    if (!safety->heartbeat_healthy) {
         safety->healthy_heartbeats = 0;
-    } else if (safety->healthy_heartbeats < BP_LIMITS.healthy_heartbeats_to_release) {
+        return true;
+    }
+    for (unsigned i = BP_HEALTHY_HEARTBEATS_TO_RELEASE - 1u; i > 0u; i--) {
+        safety->healthy_ms[i] = safety->healthy_ms[i - 1u];
+    }
+    safety->healthy_ms[0] = made_ms;
+    if (safety->healthy_heartbeats < BP_HEALTHY_HEARTBEATS_TO_RELEASE) {
         safety->healthy_heartbeats++;
     }
+    if (safety->healthy_heartbeats == BP_HEALTHY_HEARTBEATS_TO_RELEASE) {
+        safety->timer[BP_TIMER_PERCEPTION] =
+            (struct bp_timer){now_ms - frame_age_ms, BP_LIMITS.frame_age_max_ms, true};
+    }
+    end_slow_if_all_is_well(safety);
+    return true;
 }
 
-struct bp_demand bp_safety_settle(struct bp_safety *safety, uint32_t now_ms,
-                                  const struct bp_vehicle *vehicle)
+struct bp_demand bp_safety_settle(struct bp_safety *safety, const struct bp_vehicle *vehicle)
 {
-    if (safety->slow) {
-        if (safety->command_live && heartbeats_are_healthy(safety)) {
-            safety->slow = false;
-        } else if (now_ms - safety->slow_since_ms >= BP_LIMITS.escalation_ms) {
-            latch_stop(safety, default_stop(BP_COMFORT_STOP));
-        }
-    } else if (!safety->command_live || !safety->heartbeat_live) {
-        safety->slow = true;
-        safety->slow_since_ms = now_ms;
-    }
     if (!vehicle->speed_valid) {
         latch_stop(safety, default_stop(BP_COMFORT_STOP));
     }
 
-    struct bp_demand demand = graver(safety->commanded, safety->latch);
+    struct bp_demand demand = both(safety->commanded, safety->latch);
     if (safety->slow) {
-        demand = graver(demand, (struct bp_demand){
-                                    BP_SLOW_DOWN, BP_LIMITS.slow_down_ceiling_cmps,
-                                    BP_LIMITS.action[BP_SLOW_DOWN].deceleration_default_cmps2});
+        demand = both(demand, (struct bp_demand){
+                                  BP_SLOW_DOWN, BP_LIMITS.slow_down_ceiling_cmps,
+                                  BP_LIMITS.action[BP_SLOW_DOWN].deceleration_default_cmps2});
+    }
+    if (is_stop(safety->latch.action)) {
+        safety->latch = demand; /* A stop that has begun never lets up. */
     }
     return demand;
 }

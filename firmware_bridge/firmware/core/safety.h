@@ -2,6 +2,7 @@
  *
  * No bytes, no I/O, no allocation, integers only. Times are milliseconds of a 32-bit tick that may
  * wrap: ages are differences, and what has expired stays expired until something fresh arrives.
+ * Messages count from when the host made them, `age_ms` ago, not from when they arrived.
  */
 #ifndef BP_SAFETY_H
 #define BP_SAFETY_H
@@ -17,11 +18,14 @@ struct bp_command {
     uint16_t ceiling_cmps;
     uint16_t deceleration_cmps2;
     uint16_t valid_for_ms;
+    uint32_t age_ms;
 };
 
 struct bp_heartbeat {
     uint16_t loop_sequence;
-    bool healthy;
+    uint16_t camera_age_ms; /* at the time the heartbeat was made */
+    bool perceives;         /* perception KNOWN and canary not FAILED */
+    uint32_t age_ms;
 };
 
 struct bp_vehicle {
@@ -36,42 +40,53 @@ struct bp_demand {
     uint16_t deceleration_cmps2;
 };
 
+/* What must be renewed in time. Any of them running out begins SLOW_DOWN by timer. */
+enum bp_timer_name {
+    BP_TIMER_COMMAND,    /* a fresh command */
+    BP_TIMER_HEARTBEAT,  /* a turn of the decision loop */
+    BP_TIMER_PERCEPTION, /* a fresh frame, vouched for by healthy heartbeats */
+    BP_TIMER_COUNT,
+};
+
+struct bp_timer {
+    uint32_t since_ms;
+    uint16_t lifetime_ms;
+    bool live;
+};
+
 struct bp_safety {
     struct bp_demand commanded;
     struct bp_demand latch; /* BP_NONE, or the stop that only a release ends */
-    uint32_t command_ms;
-    uint32_t heartbeat_ms;
+    struct bp_timer timer[BP_TIMER_COUNT];
+    uint32_t healthy_ms[BP_HEALTHY_HEARTBEATS_TO_RELEASE]; /* when made, newest first */
     uint32_t slow_since_ms;
-    uint16_t command_valid_for_ms;
     uint16_t loop_sequence;
-    uint8_t healthy_heartbeats;
+    uint8_t healthy_heartbeats; /* in a row, none older than the heartbeat timeout */
     bool loop_sequence_known;
-    bool command_live;
-    bool heartbeat_live;
     bool heartbeat_healthy;
-    bool slow; /* a timer has expired and its SLOW_DOWN is not yet cleared */
+    bool slow; /* a timer has run out and its SLOW_DOWN is not yet cleared */
 };
 
 /* Boots safe: COMFORT_STOP, latched. */
-void bp_safety_boot(struct bp_safety *safety);
+void bp_safety_boot(struct bp_safety *safety, uint32_t now_ms);
 
 /* A new session: heartbeats before it prove nothing about this host. */
 void bp_safety_new_session(struct bp_safety *safety);
 
-/* Ends what has outlived its time. Call before anything fresh is fed. */
-void bp_safety_expire(struct bp_safety *safety, uint32_t now_ms);
+/* Lets all timers run up to `now_ms`, in their order. Call before anything fresh is fed. */
+void bp_safety_run(struct bp_safety *safety, uint32_t now_ms);
 
 /* Takes a command that the contract allows (ranges already checked). */
 enum bp_result bp_safety_command(struct bp_safety *safety, uint32_t now_ms,
                                  const struct bp_vehicle *vehicle,
                                  const struct bp_command *command);
 
-void bp_safety_heartbeat(struct bp_safety *safety, uint32_t now_ms,
+/* Takes a heartbeat; false where it is too old to count. */
+bool bp_safety_heartbeat(struct bp_safety *safety, uint32_t now_ms,
                          const struct bp_heartbeat *heartbeat);
 
-/* Runs timers and own faults, and returns what to apply: the most severe of all demands. */
-struct bp_demand bp_safety_settle(struct bp_safety *safety, uint32_t now_ms,
-                                  const struct bp_vehicle *vehicle);
+/* Adds own faults, and returns what to apply: the most severe of all demands. */
+struct bp_demand bp_safety_settle(struct bp_safety *safety, const struct bp_vehicle *vehicle);
 
 bool bp_safety_standstill(const struct bp_vehicle *vehicle);
 

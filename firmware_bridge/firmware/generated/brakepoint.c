@@ -223,13 +223,16 @@ int brakepoint_safety_command_pack(
 
     dst_p[0] |= pack_left_shift_u8(src_p->action, 0u, 0x07u);
     dst_p[0] |= pack_left_shift_u8(src_p->release, 3u, 0x08u);
-    dst_p[1] |= pack_left_shift_u8(src_p->reason, 0u, 0xffu);
-    dst_p[2] |= pack_left_shift_u16(src_p->speed_ceiling_cmps, 0u, 0xffu);
-    dst_p[3] |= pack_right_shift_u16(src_p->speed_ceiling_cmps, 8u, 0xffu);
-    dst_p[4] |= pack_left_shift_u16(src_p->deceleration_limit_cmps2, 0u, 0xffu);
-    dst_p[5] |= pack_right_shift_u16(src_p->deceleration_limit_cmps2, 8u, 0xffu);
-    dst_p[6] |= pack_left_shift_u16(src_p->valid_for_ms, 0u, 0xffu);
-    dst_p[7] |= pack_right_shift_u16(src_p->valid_for_ms, 8u, 0xffu);
+    dst_p[0] |= pack_left_shift_u8(src_p->reason, 4u, 0xf0u);
+    dst_p[1] |= pack_left_shift_u16(src_p->speed_ceiling_cmps, 0u, 0xffu);
+    dst_p[2] |= pack_right_shift_u16(src_p->speed_ceiling_cmps, 8u, 0x3fu);
+    dst_p[2] |= pack_left_shift_u16(src_p->deceleration_limit_cmps2, 6u, 0xc0u);
+    dst_p[3] |= pack_right_shift_u16(src_p->deceleration_limit_cmps2, 2u, 0xffu);
+    dst_p[4] |= pack_left_shift_u16(src_p->valid_for_ms, 0u, 0xffu);
+    dst_p[5] |= pack_right_shift_u16(src_p->valid_for_ms, 8u, 0x03u);
+    dst_p[5] |= pack_left_shift_u32(src_p->as_of_tick_ms, 2u, 0xfcu);
+    dst_p[6] |= pack_right_shift_u32(src_p->as_of_tick_ms, 6u, 0xffu);
+    dst_p[7] |= pack_right_shift_u32(src_p->as_of_tick_ms, 14u, 0xffu);
 
     return (8);
 }
@@ -245,13 +248,16 @@ int brakepoint_safety_command_unpack(
 
     dst_p->action = unpack_right_shift_u8(src_p[0], 0u, 0x07u);
     dst_p->release = unpack_right_shift_u8(src_p[0], 3u, 0x08u);
-    dst_p->reason = unpack_right_shift_u8(src_p[1], 0u, 0xffu);
-    dst_p->speed_ceiling_cmps = unpack_right_shift_u16(src_p[2], 0u, 0xffu);
-    dst_p->speed_ceiling_cmps |= unpack_left_shift_u16(src_p[3], 8u, 0xffu);
-    dst_p->deceleration_limit_cmps2 = unpack_right_shift_u16(src_p[4], 0u, 0xffu);
-    dst_p->deceleration_limit_cmps2 |= unpack_left_shift_u16(src_p[5], 8u, 0xffu);
-    dst_p->valid_for_ms = unpack_right_shift_u16(src_p[6], 0u, 0xffu);
-    dst_p->valid_for_ms |= unpack_left_shift_u16(src_p[7], 8u, 0xffu);
+    dst_p->reason = unpack_right_shift_u8(src_p[0], 4u, 0xf0u);
+    dst_p->speed_ceiling_cmps = unpack_right_shift_u16(src_p[1], 0u, 0xffu);
+    dst_p->speed_ceiling_cmps |= unpack_left_shift_u16(src_p[2], 8u, 0x3fu);
+    dst_p->deceleration_limit_cmps2 = unpack_right_shift_u16(src_p[2], 6u, 0xc0u);
+    dst_p->deceleration_limit_cmps2 |= unpack_left_shift_u16(src_p[3], 2u, 0xffu);
+    dst_p->valid_for_ms = unpack_right_shift_u16(src_p[4], 0u, 0xffu);
+    dst_p->valid_for_ms |= unpack_left_shift_u16(src_p[5], 8u, 0x03u);
+    dst_p->as_of_tick_ms = unpack_right_shift_u32(src_p[5], 2u, 0xfcu);
+    dst_p->as_of_tick_ms |= unpack_left_shift_u32(src_p[6], 6u, 0xffu);
+    dst_p->as_of_tick_ms |= unpack_left_shift_u32(src_p[7], 14u, 0xffu);
 
     return (0);
 }
@@ -325,16 +331,26 @@ bool brakepoint_safety_command_valid_for_ms_is_in_phys_range(double value)
     return ((value >= 1.0) && (value <= 1000.0));
 }
 
+bool brakepoint_safety_command_as_of_tick_ms_is_in_range(uint32_t value)
+{
+    return (value <= 4194303u);
+}
+
+bool brakepoint_safety_command_as_of_tick_ms_is_in_phys_range(double value)
+{
+    return ((value >= 0.0) && (value <= 4194303.0));
+}
+
 int brakepoint_heartbeat_pack(
     uint8_t *dst_p,
     const struct brakepoint_heartbeat_t *src_p,
     size_t size)
 {
-    if (size < 5u) {
+    if (size < 8u) {
         return (-EINVAL);
     }
 
-    memset(&dst_p[0], 0, 5);
+    memset(&dst_p[0], 0, 8);
 
     dst_p[0] |= pack_left_shift_u16(src_p->loop_sequence, 0u, 0xffu);
     dst_p[1] |= pack_right_shift_u16(src_p->loop_sequence, 8u, 0xffu);
@@ -343,8 +359,11 @@ int brakepoint_heartbeat_pack(
     dst_p[4] |= pack_left_shift_u8(src_p->perception, 0u, 0x01u);
     dst_p[4] |= pack_left_shift_u8(src_p->canary, 1u, 0x06u);
     dst_p[4] |= pack_left_shift_u8(src_p->mode, 4u, 0x70u);
+    dst_p[5] |= pack_left_shift_u32(src_p->as_of_tick_ms, 0u, 0xffu);
+    dst_p[6] |= pack_right_shift_u32(src_p->as_of_tick_ms, 8u, 0xffu);
+    dst_p[7] |= pack_right_shift_u32(src_p->as_of_tick_ms, 16u, 0x3fu);
 
-    return (5);
+    return (8);
 }
 
 int brakepoint_heartbeat_unpack(
@@ -352,7 +371,7 @@ int brakepoint_heartbeat_unpack(
     const uint8_t *src_p,
     size_t size)
 {
-    if (size < 5u) {
+    if (size < 8u) {
         return (-EINVAL);
     }
 
@@ -363,6 +382,9 @@ int brakepoint_heartbeat_unpack(
     dst_p->perception = unpack_right_shift_u8(src_p[4], 0u, 0x01u);
     dst_p->canary = unpack_right_shift_u8(src_p[4], 1u, 0x06u);
     dst_p->mode = unpack_right_shift_u8(src_p[4], 4u, 0x70u);
+    dst_p->as_of_tick_ms = unpack_right_shift_u32(src_p[5], 0u, 0xffu);
+    dst_p->as_of_tick_ms |= unpack_left_shift_u32(src_p[6], 8u, 0xffu);
+    dst_p->as_of_tick_ms |= unpack_left_shift_u32(src_p[7], 16u, 0x3fu);
 
     return (0);
 }
@@ -428,6 +450,16 @@ bool brakepoint_heartbeat_mode_is_in_range(uint8_t value)
 bool brakepoint_heartbeat_mode_is_in_phys_range(double value)
 {
     return ((value >= 0.0) && (value <= 4.0));
+}
+
+bool brakepoint_heartbeat_as_of_tick_ms_is_in_range(uint32_t value)
+{
+    return (value <= 4194303u);
+}
+
+bool brakepoint_heartbeat_as_of_tick_ms_is_in_phys_range(double value)
+{
+    return ((value >= 0.0) && (value <= 4194303.0));
 }
 
 int brakepoint_mcu_hello_pack(
@@ -630,17 +662,20 @@ int brakepoint_status_pack(
     dst_p[0] |= pack_left_shift_u8(src_p->effective_action, 0u, 0x07u);
     dst_p[0] |= pack_left_shift_u8(src_p->stop_latched, 3u, 0x08u);
     dst_p[0] |= pack_left_shift_u16(src_p->applied_deceleration_cmps2, 4u, 0xf0u);
-    dst_p[1] |= pack_right_shift_u16(src_p->applied_deceleration_cmps2, 4u, 0xffu);
-    dst_p[2] |= pack_left_shift_u16(src_p->applied_ceiling_cmps, 0u, 0xffu);
-    dst_p[3] |= pack_right_shift_u16(src_p->applied_ceiling_cmps, 8u, 0xffu);
-    dst_p[4] |= pack_left_shift_u8(src_p->fault_no_greeting, 0u, 0x01u);
-    dst_p[4] |= pack_left_shift_u8(src_p->fault_contract_mismatch, 1u, 0x02u);
-    dst_p[4] |= pack_left_shift_u8(src_p->fault_limits_mismatch, 2u, 0x04u);
-    dst_p[4] |= pack_left_shift_u8(src_p->fault_command_timeout, 3u, 0x08u);
-    dst_p[4] |= pack_left_shift_u8(src_p->fault_heartbeat_timeout, 4u, 0x10u);
-    dst_p[4] |= pack_left_shift_u8(src_p->fault_heartbeat_unhealthy, 5u, 0x20u);
-    dst_p[4] |= pack_left_shift_u8(src_p->fault_frame_refused, 6u, 0x40u);
-    dst_p[4] |= pack_left_shift_u8(src_p->fault_speed_sensor, 7u, 0x80u);
+    dst_p[1] |= pack_right_shift_u16(src_p->applied_deceleration_cmps2, 4u, 0x3fu);
+    dst_p[1] |= pack_left_shift_u16(src_p->applied_ceiling_cmps, 6u, 0xc0u);
+    dst_p[2] |= pack_right_shift_u16(src_p->applied_ceiling_cmps, 2u, 0xffu);
+    dst_p[3] |= pack_right_shift_u16(src_p->applied_ceiling_cmps, 10u, 0x0fu);
+    dst_p[3] |= pack_left_shift_u8(src_p->fault_no_greeting, 4u, 0x10u);
+    dst_p[3] |= pack_left_shift_u8(src_p->fault_contract_mismatch, 5u, 0x20u);
+    dst_p[3] |= pack_left_shift_u8(src_p->fault_limits_mismatch, 6u, 0x40u);
+    dst_p[3] |= pack_left_shift_u8(src_p->fault_command_timeout, 7u, 0x80u);
+    dst_p[4] |= pack_left_shift_u8(src_p->fault_heartbeat_timeout, 0u, 0x01u);
+    dst_p[4] |= pack_left_shift_u8(src_p->fault_perception_timeout, 1u, 0x02u);
+    dst_p[4] |= pack_left_shift_u8(src_p->fault_heartbeat_unhealthy, 2u, 0x04u);
+    dst_p[4] |= pack_left_shift_u8(src_p->fault_message_stale, 3u, 0x08u);
+    dst_p[4] |= pack_left_shift_u8(src_p->fault_frame_refused, 4u, 0x10u);
+    dst_p[4] |= pack_left_shift_u8(src_p->fault_speed_sensor, 5u, 0x20u);
     dst_p[5] |= pack_left_shift_u32(src_p->tick_ms, 0u, 0xffu);
     dst_p[6] |= pack_right_shift_u32(src_p->tick_ms, 8u, 0xffu);
     dst_p[7] |= pack_right_shift_u32(src_p->tick_ms, 16u, 0xffu);
@@ -660,17 +695,20 @@ int brakepoint_status_unpack(
     dst_p->effective_action = unpack_right_shift_u8(src_p[0], 0u, 0x07u);
     dst_p->stop_latched = unpack_right_shift_u8(src_p[0], 3u, 0x08u);
     dst_p->applied_deceleration_cmps2 = unpack_right_shift_u16(src_p[0], 4u, 0xf0u);
-    dst_p->applied_deceleration_cmps2 |= unpack_left_shift_u16(src_p[1], 4u, 0xffu);
-    dst_p->applied_ceiling_cmps = unpack_right_shift_u16(src_p[2], 0u, 0xffu);
-    dst_p->applied_ceiling_cmps |= unpack_left_shift_u16(src_p[3], 8u, 0xffu);
-    dst_p->fault_no_greeting = unpack_right_shift_u8(src_p[4], 0u, 0x01u);
-    dst_p->fault_contract_mismatch = unpack_right_shift_u8(src_p[4], 1u, 0x02u);
-    dst_p->fault_limits_mismatch = unpack_right_shift_u8(src_p[4], 2u, 0x04u);
-    dst_p->fault_command_timeout = unpack_right_shift_u8(src_p[4], 3u, 0x08u);
-    dst_p->fault_heartbeat_timeout = unpack_right_shift_u8(src_p[4], 4u, 0x10u);
-    dst_p->fault_heartbeat_unhealthy = unpack_right_shift_u8(src_p[4], 5u, 0x20u);
-    dst_p->fault_frame_refused = unpack_right_shift_u8(src_p[4], 6u, 0x40u);
-    dst_p->fault_speed_sensor = unpack_right_shift_u8(src_p[4], 7u, 0x80u);
+    dst_p->applied_deceleration_cmps2 |= unpack_left_shift_u16(src_p[1], 4u, 0x3fu);
+    dst_p->applied_ceiling_cmps = unpack_right_shift_u16(src_p[1], 6u, 0xc0u);
+    dst_p->applied_ceiling_cmps |= unpack_left_shift_u16(src_p[2], 2u, 0xffu);
+    dst_p->applied_ceiling_cmps |= unpack_left_shift_u16(src_p[3], 10u, 0x0fu);
+    dst_p->fault_no_greeting = unpack_right_shift_u8(src_p[3], 4u, 0x10u);
+    dst_p->fault_contract_mismatch = unpack_right_shift_u8(src_p[3], 5u, 0x20u);
+    dst_p->fault_limits_mismatch = unpack_right_shift_u8(src_p[3], 6u, 0x40u);
+    dst_p->fault_command_timeout = unpack_right_shift_u8(src_p[3], 7u, 0x80u);
+    dst_p->fault_heartbeat_timeout = unpack_right_shift_u8(src_p[4], 0u, 0x01u);
+    dst_p->fault_perception_timeout = unpack_right_shift_u8(src_p[4], 1u, 0x02u);
+    dst_p->fault_heartbeat_unhealthy = unpack_right_shift_u8(src_p[4], 2u, 0x04u);
+    dst_p->fault_message_stale = unpack_right_shift_u8(src_p[4], 3u, 0x08u);
+    dst_p->fault_frame_refused = unpack_right_shift_u8(src_p[4], 4u, 0x10u);
+    dst_p->fault_speed_sensor = unpack_right_shift_u8(src_p[4], 5u, 0x20u);
     dst_p->tick_ms = unpack_right_shift_u32(src_p[5], 0u, 0xffu);
     dst_p->tick_ms |= unpack_left_shift_u32(src_p[6], 8u, 0xffu);
     dst_p->tick_ms |= unpack_left_shift_u32(src_p[7], 16u, 0xffu);
@@ -777,12 +815,32 @@ bool brakepoint_status_fault_heartbeat_timeout_is_in_phys_range(double value)
     return ((value >= 0.0) && (value <= 1.0));
 }
 
+bool brakepoint_status_fault_perception_timeout_is_in_range(uint8_t value)
+{
+    return (value <= 1u);
+}
+
+bool brakepoint_status_fault_perception_timeout_is_in_phys_range(double value)
+{
+    return ((value >= 0.0) && (value <= 1.0));
+}
+
 bool brakepoint_status_fault_heartbeat_unhealthy_is_in_range(uint8_t value)
 {
     return (value <= 1u);
 }
 
 bool brakepoint_status_fault_heartbeat_unhealthy_is_in_phys_range(double value)
+{
+    return ((value >= 0.0) && (value <= 1.0));
+}
+
+bool brakepoint_status_fault_message_stale_is_in_range(uint8_t value)
+{
+    return (value <= 1u);
+}
+
+bool brakepoint_status_fault_message_stale_is_in_phys_range(double value)
 {
     return ((value >= 0.0) && (value <= 1.0));
 }
@@ -882,12 +940,12 @@ bool brakepoint_acknowledge_command_counter_is_in_phys_range(double value)
 
 bool brakepoint_acknowledge_result_is_in_range(uint8_t value)
 {
-    return (value <= 6u);
+    return (value <= 7u);
 }
 
 bool brakepoint_acknowledge_result_is_in_phys_range(double value)
 {
-    return ((value >= 0.0) && (value <= 6.0));
+    return ((value >= 0.0) && (value <= 7.0));
 }
 
 bool brakepoint_acknowledge_effective_action_is_in_range(uint8_t value)

@@ -56,7 +56,7 @@ extern "C" {
 /* Frame lengths in bytes. */
 #define BRAKEPOINT_HOST_HELLO_LENGTH (8u)
 #define BRAKEPOINT_SAFETY_COMMAND_LENGTH (8u)
-#define BRAKEPOINT_HEARTBEAT_LENGTH (5u)
+#define BRAKEPOINT_HEARTBEAT_LENGTH (8u)
 #define BRAKEPOINT_MCU_HELLO_LENGTH (8u)
 #define BRAKEPOINT_VEHICLE_STATE_LENGTH (3u)
 #define BRAKEPOINT_STATUS_LENGTH (8u)
@@ -120,6 +120,7 @@ extern "C" {
 #define BRAKEPOINT_ACKNOWLEDGE_RESULT_REFUSED_NO_GREETING_CHOICE (4u)
 #define BRAKEPOINT_ACKNOWLEDGE_RESULT_REFUSED_MISMATCH_CHOICE (5u)
 #define BRAKEPOINT_ACKNOWLEDGE_RESULT_REFUSED_INVALID_CHOICE (6u)
+#define BRAKEPOINT_ACKNOWLEDGE_RESULT_REFUSED_STALE_CHOICE (7u)
 
 #define BRAKEPOINT_ACKNOWLEDGE_EFFECTIVE_ACTION_NONE_CHOICE (0u)
 #define BRAKEPOINT_ACKNOWLEDGE_EFFECTIVE_ACTION_NOTIFY_CHOICE (1u)
@@ -148,11 +149,13 @@ extern "C" {
 #define BRAKEPOINT_SAFETY_COMMAND_SPEED_CEILING_CMPS_NAME "speed_ceiling_cmps"
 #define BRAKEPOINT_SAFETY_COMMAND_DECELERATION_LIMIT_CMPS2_NAME "deceleration_limit_cmps2"
 #define BRAKEPOINT_SAFETY_COMMAND_VALID_FOR_MS_NAME "valid_for_ms"
+#define BRAKEPOINT_SAFETY_COMMAND_AS_OF_TICK_MS_NAME "as_of_tick_ms"
 #define BRAKEPOINT_HEARTBEAT_LOOP_SEQUENCE_NAME "loop_sequence"
 #define BRAKEPOINT_HEARTBEAT_CAMERA_AGE_MS_NAME "camera_age_ms"
 #define BRAKEPOINT_HEARTBEAT_PERCEPTION_NAME "perception"
 #define BRAKEPOINT_HEARTBEAT_CANARY_NAME "canary"
 #define BRAKEPOINT_HEARTBEAT_MODE_NAME "mode"
+#define BRAKEPOINT_HEARTBEAT_AS_OF_TICK_MS_NAME "as_of_tick_ms"
 #define BRAKEPOINT_MCU_HELLO_VERSION_NAME "version"
 #define BRAKEPOINT_MCU_HELLO_BOOT_ID_NAME "boot_id"
 #define BRAKEPOINT_MCU_HELLO_CONTRACT_HASH_NAME "contract_hash"
@@ -170,7 +173,9 @@ extern "C" {
 #define BRAKEPOINT_STATUS_FAULT_LIMITS_MISMATCH_NAME "fault_limits_mismatch"
 #define BRAKEPOINT_STATUS_FAULT_COMMAND_TIMEOUT_NAME "fault_command_timeout"
 #define BRAKEPOINT_STATUS_FAULT_HEARTBEAT_TIMEOUT_NAME "fault_heartbeat_timeout"
+#define BRAKEPOINT_STATUS_FAULT_PERCEPTION_TIMEOUT_NAME "fault_perception_timeout"
 #define BRAKEPOINT_STATUS_FAULT_HEARTBEAT_UNHEALTHY_NAME "fault_heartbeat_unhealthy"
+#define BRAKEPOINT_STATUS_FAULT_MESSAGE_STALE_NAME "fault_message_stale"
 #define BRAKEPOINT_STATUS_FAULT_FRAME_REFUSED_NAME "fault_frame_refused"
 #define BRAKEPOINT_STATUS_FAULT_SPEED_SENSOR_NAME "fault_speed_sensor"
 #define BRAKEPOINT_STATUS_TICK_MS_NAME "tick_ms"
@@ -274,13 +279,22 @@ struct brakepoint_safety_command_t {
     uint16_t deceleration_limit_cmps2;
 
     /**
-     * Time to live, counted by the microcontroller from reception, clipped to its compiled limit.
+     * Time to live, counted by the microcontroller from as_of_tick_ms, clipped to its compiled limit.
      *
      * Range: 1..1000 (1..1000 ms)
      * Scale: 1
      * Offset: 0
      */
     uint16_t valid_for_ms;
+
+    /**
+     * The microcontroller's tick when this was made, as the host knows it: the newest Status's tick and the milliseconds since the host read it, low 22 bits. Never later than the true one, so the age that follows from it is never too small.
+     *
+     * Range: 0..4194303 (0..4194303 ms)
+     * Scale: 1
+     * Offset: 0
+     */
+    uint32_t as_of_tick_ms;
 };
 
 /**
@@ -329,6 +343,15 @@ struct brakepoint_heartbeat_t {
      * Offset: 0
      */
     uint8_t mode;
+
+    /**
+     * As in SafetyCommand.
+     *
+     * Range: 0..4194303 (0..4194303 ms)
+     * Scale: 1
+     * Offset: 0
+     */
+    uint32_t as_of_tick_ms;
 };
 
 /**
@@ -479,6 +502,15 @@ struct brakepoint_status_t {
     uint8_t fault_heartbeat_timeout;
 
     /**
+     * No frame younger than the compiled limit is vouched for by three healthy heartbeats in a row.
+     *
+     * Range: 0..1 (0..1 -)
+     * Scale: 1
+     * Offset: 0
+     */
+    uint8_t fault_perception_timeout;
+
+    /**
      * The last heartbeat was no good for releasing: perception UNKNOWN, canary FAILED or camera too old.
      *
      * Range: 0..1 (0..1 -)
@@ -486,6 +518,15 @@ struct brakepoint_status_t {
      * Offset: 0
      */
     uint8_t fault_heartbeat_unhealthy;
+
+    /**
+     * A command or heartbeat was refused for its age within the last second.
+     *
+     * Range: 0..1 (0..1 -)
+     * Scale: 1
+     * Offset: 0
+     */
+    uint8_t fault_message_stale;
 
     /**
      * A frame was refused by CRC, length, id or counter within the last second.
@@ -529,9 +570,9 @@ struct brakepoint_acknowledge_t {
     uint16_t command_counter;
 
     /**
-     * RELEASE_REFUSED_*: the command stands, but the latched stop holds.
+     * RELEASE_REFUSED_*: the command stands, but the latched stop holds. REFUSED_STALE: too old, or of a tick that is not yet; a stop in it is latched all the same.
      *
-     * Range: 0..6 (0..6 -)
+     * Range: 0..7 (0..7 -)
      * Scale: 1
      * Offset: 0
      */
@@ -847,6 +888,28 @@ bool brakepoint_safety_command_valid_for_ms_is_in_range(uint16_t value);
 bool brakepoint_safety_command_valid_for_ms_is_in_phys_range(double value);
 
 /**
+ * Check that given signal is in allowed range.
+ *
+ * @param[in] value Signal to check.
+ *
+ * @return true if in range, false otherwise.
+ */
+bool brakepoint_safety_command_as_of_tick_ms_is_in_range(uint32_t value);
+
+/**
+ * Check that given physical value is in allowed range before encoding.
+ *
+ * Use this BEFORE calling _encode() to avoid silent integer overflow:
+ *   encode(-1.0) on a [0,100] signal wraps to 255 and passes is_in_range().
+ *   is_in_phys_range(-1.0) correctly returns false.
+ *
+ * @param[in] value Physical signal value to check.
+ *
+ * @return true if in range, false otherwise.
+ */
+bool brakepoint_safety_command_as_of_tick_ms_is_in_phys_range(double value);
+
+/**
  * Pack message Heartbeat.
  *
  * @param[out] dst_p Buffer to pack the message into.
@@ -992,6 +1055,28 @@ bool brakepoint_heartbeat_mode_is_in_range(uint8_t value);
  * @return true if in range, false otherwise.
  */
 bool brakepoint_heartbeat_mode_is_in_phys_range(double value);
+
+/**
+ * Check that given signal is in allowed range.
+ *
+ * @param[in] value Signal to check.
+ *
+ * @return true if in range, false otherwise.
+ */
+bool brakepoint_heartbeat_as_of_tick_ms_is_in_range(uint32_t value);
+
+/**
+ * Check that given physical value is in allowed range before encoding.
+ *
+ * Use this BEFORE calling _encode() to avoid silent integer overflow:
+ *   encode(-1.0) on a [0,100] signal wraps to 255 and passes is_in_range().
+ *   is_in_phys_range(-1.0) correctly returns false.
+ *
+ * @param[in] value Physical signal value to check.
+ *
+ * @return true if in range, false otherwise.
+ */
+bool brakepoint_heartbeat_as_of_tick_ms_is_in_phys_range(double value);
 
 /**
  * Pack message McuHello.
@@ -1485,6 +1570,28 @@ bool brakepoint_status_fault_heartbeat_timeout_is_in_phys_range(double value);
  *
  * @return true if in range, false otherwise.
  */
+bool brakepoint_status_fault_perception_timeout_is_in_range(uint8_t value);
+
+/**
+ * Check that given physical value is in allowed range before encoding.
+ *
+ * Use this BEFORE calling _encode() to avoid silent integer overflow:
+ *   encode(-1.0) on a [0,100] signal wraps to 255 and passes is_in_range().
+ *   is_in_phys_range(-1.0) correctly returns false.
+ *
+ * @param[in] value Physical signal value to check.
+ *
+ * @return true if in range, false otherwise.
+ */
+bool brakepoint_status_fault_perception_timeout_is_in_phys_range(double value);
+
+/**
+ * Check that given signal is in allowed range.
+ *
+ * @param[in] value Signal to check.
+ *
+ * @return true if in range, false otherwise.
+ */
 bool brakepoint_status_fault_heartbeat_unhealthy_is_in_range(uint8_t value);
 
 /**
@@ -1499,6 +1606,28 @@ bool brakepoint_status_fault_heartbeat_unhealthy_is_in_range(uint8_t value);
  * @return true if in range, false otherwise.
  */
 bool brakepoint_status_fault_heartbeat_unhealthy_is_in_phys_range(double value);
+
+/**
+ * Check that given signal is in allowed range.
+ *
+ * @param[in] value Signal to check.
+ *
+ * @return true if in range, false otherwise.
+ */
+bool brakepoint_status_fault_message_stale_is_in_range(uint8_t value);
+
+/**
+ * Check that given physical value is in allowed range before encoding.
+ *
+ * Use this BEFORE calling _encode() to avoid silent integer overflow:
+ *   encode(-1.0) on a [0,100] signal wraps to 255 and passes is_in_range().
+ *   is_in_phys_range(-1.0) correctly returns false.
+ *
+ * @param[in] value Physical signal value to check.
+ *
+ * @return true if in range, false otherwise.
+ */
+bool brakepoint_status_fault_message_stale_is_in_phys_range(double value);
 
 /**
  * Check that given signal is in allowed range.

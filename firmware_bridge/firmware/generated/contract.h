@@ -2,9 +2,9 @@
 #ifndef BP_CONTRACT_H
 #define BP_CONTRACT_H
 
-#define BP_PROTOCOL_VERSION 1u
-#define BP_CONTRACT_HASH 0x3a4c23u
-#define BP_LIMITS_HASH 0x4f99dfu
+#define BP_PROTOCOL_VERSION 2u
+#define BP_CONTRACT_HASH 0xbd39e5u
+#define BP_LIMITS_HASH 0x1b778eu
 
 enum bp_action {
     BP_NONE = 0,
@@ -24,6 +24,7 @@ enum bp_result {
     BP_REFUSED_NO_GREETING = 4,
     BP_REFUSED_MISMATCH = 5,
     BP_REFUSED_INVALID = 6,
+    BP_REFUSED_STALE = 7,
 };
 
 #endif

@@ -6,6 +6,9 @@
 
 #include "contract.h"
 
+/* A macro, since it is the size of an array. */
+#define BP_HEALTHY_HEARTBEATS_TO_RELEASE 3u
+
 struct bp_action_limits {
     uint16_t deceleration_min_cmps2;
     uint16_t deceleration_default_cmps2;
@@ -17,14 +20,13 @@ struct bp_limits {
     uint16_t command_valid_max_ms;
     uint16_t heartbeat_timeout_ms;
     uint16_t escalation_ms;
-    uint16_t healthy_heartbeats_to_release;
-    uint16_t camera_age_max_ms;
+    uint16_t frame_age_max_ms;
     uint16_t standstill_cmps;
     uint16_t speed_ceiling_max_cmps;
     uint16_t slow_down_ceiling_cmps;
     uint16_t status_period_ms;
     uint16_t greeting_period_ms;
-    uint16_t frame_refused_shown_ms;
+    uint16_t refused_shown_ms;
     struct bp_action_limits action[BP_ACTION_COUNT];
 };
 
@@ -32,21 +34,20 @@ static const struct bp_limits BP_LIMITS = {
     .command_valid_max_ms = 300u,
     .heartbeat_timeout_ms = 300u,
     .escalation_ms = 1000u,
-    .healthy_heartbeats_to_release = 3u,
-    .camera_age_max_ms = 1000u,
+    .frame_age_max_ms = 1000u,
     .standstill_cmps = 10u,
     .speed_ceiling_max_cmps = 6000u,
     .slow_down_ceiling_cmps = 500u,
     .status_period_ms = 20u,
     .greeting_period_ms = 100u,
-    .frame_refused_shown_ms = 1000u,
+    .refused_shown_ms = 1000u,
     .action = {
         [BP_NONE] = {0u, 0u, 0u, 60u},
         [BP_NOTIFY] = {0u, 0u, 0u, 60u},
         [BP_CAP_SPEED] = {30u, 100u, 200u, 60u},
         [BP_SLOW_DOWN] = {50u, 100u, 200u, 60u},
-        [BP_COMFORT_STOP] = {50u, 100u, 200u, 30u},
-        [BP_EMERGENCY_STOP] = {250u, 250u, 800u, 150u},
+        [BP_COMFORT_STOP] = {50u, 100u, 200u, 60u},
+        [BP_EMERGENCY_STOP] = {500u, 500u, 800u, 1500u},
     },
 };
 

@@ -1,0 +1,62 @@
+"""How many bytes a second the link needs, each way, and the slowest line that carries them.
+
+A slower line queues: what arrives grows older until the microcontroller refuses it, slows down and
+stops. That is safe, and of no use, so it is better said before the run. No I/O.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from firmware_bridge.codec import (
+    Acknowledge,
+    Heartbeat,
+    Message,
+    SafetyCommand,
+    Status,
+    VehicleState,
+    contract,
+)
+from firmware_bridge.frame import ENVELOPE
+from firmware_bridge.limits import LIMITS
+
+BITS_PER_BYTE = 10
+"""Start bit, eight bits, stop bit."""
+
+HEADROOM = 1.25
+"""For Hellos, reports at once when the action changes, and what USB bridges add."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineLoad:
+    """Bytes a second on the wire."""
+
+    to_microcontroller: float
+    to_host: float
+
+
+def wire_bytes(kind: type[Message]) -> int:
+    """Bytes of one message on the wire: payload, envelope, stuffing and delimiter."""
+    return int(contract().get_message_by_name(kind.__name__).length) + ENVELOPE
+
+
+def line_load(turns_per_s: float) -> LineLoad:
+    """What the link sends where the decision loop makes so many turns a second.
+
+    A turn is a heartbeat and a command; each command is acknowledged, and the microcontroller
+    reports its state in its own period.
+    """
+    reports_per_s = 1000 / LIMITS.status_period_ms
+    return LineLoad(
+        to_microcontroller=turns_per_s * (wire_bytes(Heartbeat) + wire_bytes(SafetyCommand)),
+        to_host=turns_per_s * wire_bytes(Acknowledge)
+        + reports_per_s * (wire_bytes(VehicleState) + wire_bytes(Status)),
+    )
+
+
+def minimum_baud(turns_per_s: float) -> int:
+    """The slowest line, in baud, that carries the busier way with headroom."""
+    load = line_load(turns_per_s)
+    busier = max(load.to_microcontroller, load.to_host)
+    return math.ceil(busier * BITS_PER_BYTE * HEADROOM)

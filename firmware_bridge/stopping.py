@@ -1,0 +1,21 @@
+"""How far a vehicle goes until it stands, for a given braking and jerk. No I/O."""
+
+from __future__ import annotations
+
+
+def stopping_distance_m(
+    speed_mps: float, *, deceleration_mps2: float, jerk_mps3: float, delay_s: float = 0.0
+) -> float:
+    """Metres from `speed_mps` to standstill.
+
+    The vehicle keeps its speed for `delay_s`; then braking grows by `jerk_mps3` from 0 to
+    `deceleration_mps2` and stays. All positive. Plain kinematics, on a road and with brakes that
+    give what is asked.
+    """
+    rise_s = deceleration_mps2 / jerk_mps3
+    lost_mps = deceleration_mps2 * rise_s / 2
+    if lost_mps >= speed_mps:  # it stands before the braking is fully there
+        rise_s = (2 * speed_mps / jerk_mps3) ** 0.5
+        return speed_mps * (delay_s + rise_s) - jerk_mps3 * rise_s**3 / 6
+    rise_m = speed_mps * rise_s - jerk_mps3 * rise_s**3 / 6
+    return speed_mps * delay_s + rise_m + (speed_mps - lost_mps) ** 2 / (2 * deceleration_mps2)
