@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from file_budgets import Budgets, CostMeter
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -12,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--long` runs what takes minutes: full trainings behind measured figures."""
     parser.addoption("--long", action="store_true", help="run tests that take minutes")
+    parser.addoption("--costs", metavar="FILE", help="write what each test file took, as JSON")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -21,6 +26,44 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "long" in item.keywords:
                 item.add_marker(skipped)
+
+
+_METER = CostMeter()
+_HERE = Path(__file__).resolve().parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Adds what each test takes to the cost of its file."""
+    _METER.begin()
+    try:
+        return (yield)
+    finally:
+        _METER.end(str(item.path.relative_to(_HERE)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A session in which a file exceeded its budget has failed."""
+    file = session.config.getoption("--costs")
+    if file:
+        costs = {name: asdict(cost) for name, cost in sorted(_METER.costs.items())}
+        Path(file).write_text(json.dumps(costs, indent=1) + "\n")
+    if session.exitstatus == pytest.ExitCode.OK and _over_budget(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Tells which files exceeded their budgets."""
+    for sentence in _over_budget(config):
+        terminalreporter.write_line(f"over budget: {sentence}", red=True)
+
+
+def _over_budget(config: pytest.Config) -> list[str]:
+    # The long tests have no budget: they run alone and when somebody waits for them.
+    return [] if config.getoption("--long") else _METER.over(Budgets.read())
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,39 @@
+"""Budgets of the test files fit into the limit of the suite, and exceeding one fails a session."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from file_budgets import BUDGETS, SUITE_S, Budgets
+
+
+def test_all_budgets_together_fit_into_the_suites_limit(root: Path) -> None:
+    budgets = Budgets.read()
+    files = [str(path.relative_to(root / "tests")) for path in (root / "tests").rglob("test_*.py")]
+    assert sum(map(budgets.of, files)) <= SUITE_S, f"lower some in {BUDGETS}"
+    assert set(budgets.named_s) <= set(files), "names files that are not there"
+
+
+def test_a_file_that_takes_too_much_processor_time_fails_the_session(
+    root: Path, tmp_path: Path
+) -> None:
+    for name in ("conftest.py", "file_budgets.py"):
+        (tmp_path / name).write_text((root / "tests" / name).read_text())
+    (tmp_path / "budgets.toml").write_text("default_s = 100\n[seconds]\n'test_busy.py' = 0.05\n")
+    (tmp_path / "test_idle.py").write_text("import time\ndef test_idle(): time.sleep(0.5)\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=."]
+    for busy_s, code in ((0.5, 1), (0.0, 0)):
+        (tmp_path / "test_busy.py").write_text(
+            "import time\n"
+            "def test_busy():\n"
+            "    began_s = time.process_time()\n"
+            f"    while time.process_time() - began_s < {busy_s}: pass\n"
+        )
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == code, done.stdout
+        assert ("test_busy.py took" in done.stdout) == bool(code)
+        assert "test_idle.py took" not in done.stdout
