@@ -59,6 +59,7 @@ def run_conversion(
     lowered = steps.lowered(files, ranges, quantized.facts.placement)
     judged = steps.judged(files)
     accurate = steps.accurate(files, judged_on)
+    stopped = steps.stopped(files)
     timed = steps.timed(files)
     files = {**files, **lowered.files}
     judgement = judged.facts
@@ -115,6 +116,7 @@ def run_conversion(
         source_to_float=floated.facts.parity,
         judgement=judgement,
         accuracy=accurate,
+        stops=stopped,
         lowerings=lowered.facts.agreements,
         profiles=profiles_of(mission),
         dla=lowered.facts.cut,

@@ -25,6 +25,7 @@ from calibration.reuse import reuse
 from calibration.sessions import ModelSession
 from converters.accuracy import NOT_ASKED, Accuracy, accuracy
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, Judgement, judge
+from converters.clip_stops import NO_CLIPS, stops_on_clips
 from converters.finetuning.tuned import Tuned
 from converters.floating import Floating, probes, to_float
 from converters.inputs import Inputs, frame_facts, source_facts
@@ -63,6 +64,13 @@ class Lowered:
 
     agreements: tuple[Agreement, ...]
     cut: DlaCut | None
+
+
+@dataclass(frozen=True)
+class Stops:
+    """What the policy does on labelled clips, see `converters.clip_stops`."""
+
+    found: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -229,6 +237,29 @@ class ConversionStages:
             return NOT_ASKED
         with self._stages.watch.stage("accuracy"):
             return accuracy(self._mission, files, chosen, progress=self._progress)
+
+    def stopped(self, files: Mapping[str, bytes]) -> Mapping[str, Any]:
+        """What the policy does on labelled clips with each network, where the mission names any."""
+        mission = self._mission
+        if not mission.data.clips:
+            return NO_CLIPS
+
+        def work(_: Path) -> tuple[Stops, dict[str, bytes]]:
+            networks = {
+                name: running(ModelSession(files[name], threads=self._threads, kernels=kernels))
+                for name, kernels in KERNELS.items()
+            }
+            return Stops(stops_on_clips(networks, mission, progress=self._progress)), {}
+
+        clips = [one for clip in mission.data.clips for one in (clip.video, clip.truth) if one]
+        uses = {
+            "files": _digests({name: files[name] for name in KERNELS}),
+            "clips": [clip.model_dump(exclude={"video", "truth"}) for clip in mission.data.clips],
+            "clip_files": [digest_file(path) for path in clips],
+            "asked": section_facts(mission, "model", "policy", "camera", "budget", "link"),
+            "threads": self._threads,
+        }
+        return self._stages.run("stops", Stops, uses, work).facts.found
 
     def timed(self, files: Mapping[str, bytes]) -> Made[Latency]:
         """How long float.onnx and cpu.onnx take on this machine."""

@@ -64,6 +64,7 @@ class Report:
         source_to_float: parity of the source and float.onnx.
         judgement: the quantized networks on held-back frames.
         accuracy: all networks against labels, where a gate asks for it.
+        stops: what the policy does on labelled clips, see `converters.clip_stops`.
         lowerings: further forms of int8.onnx; one that does not agree is not written.
         profiles: by input, the least, usual and largest shape that engines are built for; empty
             where they take one picture.
@@ -99,6 +100,7 @@ class Report:
     source_to_float: Parity
     judgement: Judgement
     accuracy: Accuracy
+    stops: Mapping[str, Any]
     lowerings: tuple[Agreement, ...]
     profiles: Mapping[str, Sequence[Sequence[int]]]
     dla: DlaCut | None
@@ -142,6 +144,7 @@ class Report:
             },
             "evaluation": self.judgement.evaluations,
             "accuracy": asdict(self.accuracy),
+            "stops": dict(self.stops),
             "latency": asdict(self.latency),
             "parity": {
                 "source -> float.onnx": _parity(self.source_to_float),

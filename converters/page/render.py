@@ -24,6 +24,7 @@ from converters.page.tables import (
     latency_rows,
     mask_key,
     matrix,
+    stop_rows,
     training_rows,
     worst_first,
 )
@@ -70,6 +71,7 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> byte
         ranges=range_chart(document),
         latency=latency_rows(document),
         matrix=matrix(document),
+        stops=stop_rows(document),
         training=training_rows(document),
         coverage=coverage(document),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from calibration.evaluation.overlays import colour_words, overlay
+from calibration.evaluation.stops import StopFigures
 from converters.latency import STAGES
 from converters.page.pictures import Picture
 from edge.contract.conditions import LIGHTS, WEATHERS
@@ -192,6 +193,41 @@ def latency_rows(document: Mapping[str, Any]) -> dict[str, Any]:
             begin += wide
         rows.append({"name": name, "parts": parts, "all": row["all"]})
     return {"rows": rows, "stages": STAGES, "budget_ms": document["budget_ms"]}
+
+
+def stop_rows(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the policy does on labelled clips: its figures, and each clip's stops as parts of a bar;
+    None where the mission names no clips."""
+    stops = document["stops"]
+    if stops["state"] == "not asked":
+        return None
+    if stops["state"] == "unknown":
+        return dict(stops)
+    seconds = sum(clip["seconds"] for clip in stops["clips"])
+    clips = []
+    for clip in stops["clips"]:
+        lanes = [("what is there", _bars(clip["stops"], clip["seconds"], "left"))]
+        for name, own in clip["networks"].items():
+            colour = name.removesuffix(".onnx")
+            lanes.append((NAMES[name], _bars(own, clip["seconds"], colour)))
+        clips.append({**clip, "lanes": lanes})
+    none_per_hour = StopFigures(0, 0, (), 0, seconds).false_per_hour_95[1]
+    return {**stops, "clips": clips, "seconds": seconds, "none_per_hour": none_per_hour}
+
+
+def _bars(
+    stops: Sequence[Mapping[str, float]], seconds: float, colour: str
+) -> list[dict[str, float | str]]:
+    """Each stop as a part of a bar 100 wide; one of a single frame can still be seen."""
+    return [
+        {
+            "begin": 100.0 * stop["begin_s"] / seconds,
+            "wide": max(0.6, 100.0 * (stop["end_s"] - stop["begin_s"]) / seconds),
+            "colour": colour,
+            "says": f"{stop['begin_s']:.2f} to {stop['end_s']:.2f} s",
+        }
+        for stop in stops
+    ]
 
 
 def training_rows(document: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -47,4 +47,20 @@ def _further_data(raw: Raw) -> Iterator[Mistake]:
             yield f"data.also[{place}]", "table and group go together"
 
 
-DATA_CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (_data_complete, _further_data)
+def _clips_have_truth(raw: Raw) -> Iterator[Mistake]:
+    for place, row in enumerate(rows(section(raw, "data").get("clips"))):
+        if not isinstance(row, Mapping):
+            continue
+        has = {key: row.get(key) is not None for key in ("video", "truth", "story")}
+        if has["story"] == has["video"] or has["video"] != has["truth"]:
+            yield f"data.clips[{place}]", "give a story, or a video and its truth"
+        drawn = [key for key in ("seed", "weather", "light", "road") if row.get(key)]
+        if has["video"] and drawn:
+            yield f"data.clips[{place}].{drawn[0]}", "goes with a story, which is drawn"
+
+
+DATA_CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
+    _data_complete,
+    _further_data,
+    _clips_have_truth,
+)

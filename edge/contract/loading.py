@@ -41,6 +41,9 @@ LARGEST_FILE = 4 * 2**20
 _LISTED = 50
 """Mistakes that one message lists."""
 
+LISTED_PATHS = {"data.also": ("root", "lock"), "data.clips": ("video", "truth")}
+"""Keys that hold a list of tables, and their keys that hold a path."""
+
 
 class MissionInvalid(UsageError):
     """A mission file with mistakes; `mistakes` holds (dotted key, what is wrong) for each."""
@@ -141,8 +144,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     if key.strip() in PATH_KEYS and isinstance(value, str):
         value = _resolved(value, Path.cwd())
     section[parts[-1]] = value
-    if key.strip() == "data.also":
-        _resolve_further(raw, Path.cwd())
+    if key.strip() in LISTED_PATHS:
+        _resolve_listed(raw, Path.cwd())
 
 
 def _resolve_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -151,17 +154,19 @@ def _resolve_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
         section = raw.get(section_name)
         if isinstance(section, dict) and isinstance(section.get(name), str):
             section[name] = _resolved(section[name], folder)
-    _resolve_further(raw, folder)
+    _resolve_listed(raw, folder)
     return raw
 
 
-def _resolve_further(raw: dict[str, Any], folder: Path) -> None:
-    """The paths of `data.also`, a list of tables."""
-    data = raw.get("data")
-    for row in rows(data.get("also")) if isinstance(data, dict) else ():
-        for name in ("root", "lock"):
-            if isinstance(row, dict) and isinstance(row.get(name), str):
-                row[name] = _resolved(row[name], folder)
+def _resolve_listed(raw: dict[str, Any], folder: Path) -> None:
+    """The paths in lists of tables."""
+    for key, names in LISTED_PATHS.items():
+        section_name, listed = key.split(".")
+        section = raw.get(section_name)
+        for row in rows(section.get(listed)) if isinstance(section, dict) else ():
+            for name in names:
+                if isinstance(row, dict) and isinstance(row.get(name), str):
+                    row[name] = _resolved(row[name], folder)
 
 
 def _resolved(text: str, folder: Path) -> str:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from edge.contract.artifact import replacing, write_json
+from edge.contract.clip_truth import TRUTH_SCHEMA
 from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage
 from edge.progress import Advance
@@ -19,8 +20,6 @@ from edge.scenes.still import HEIGHT_PX, WIDTH_PX, LabelledScene, render
 from edge.scenes.stories import FPS, STORIES
 from edge.scenes.world import SCENE_LABELS, Camera
 from firmware_bridge.errors import DeviceFault
-
-TRUTH_SCHEMA = "brakepoint.scene_truth/1"
 
 
 def frame_count(story: str) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge.contract.sections.field_types import File, Name, Seed, Slug, Strict, Url
+from edge.contract.sections.field_types import File, Name, Seed, Slug, Strict, Url, Whole
 
 
 class FurtherFrames(Strict):
@@ -30,6 +30,23 @@ class FurtherFrames(Strict):
     road: Literal["city", "rural", "highway"] | None = None
 
 
+class Clip(Strict):
+    """A clip in which the truth of each frame is known: on it the report counts stops.
+
+    Either `video`, a file, and `truth`, the file that tells what is in its frames
+    (`brakepoint.scene_truth/1`); or `story`, one of those that `brakepoint scenes` draws, with the
+    rest as that verb has it.
+    """
+
+    video: File | None = None
+    truth: File | None = None
+    story: Slug | None = None
+    seed: Annotated[Whole, Field(ge=0, le=999)] = 0
+    weather: Literal["clear", "cloudy", "rain", "fog", "snow"] | None = None
+    light: Literal["day", "dusk", "night", "tunnel", "glare"] | None = None
+    road: Literal["city", "rural", "highway"] | None = None
+
+
 class Data(Strict):
     """Road frames for calibration and for the held-back judgement.
 
@@ -40,6 +57,7 @@ class Data(Strict):
     in `root` (see docs/training.md). `lock` is the dataset.lock.json that `root` must agree with,
     `split` the dataset.split.json that says which of its records may be fitted on and which judge.
     `also` are further folders of "images": a network that is to work in fog must see fog.
+    `clips` are for the report alone: would the vehicle have stopped, and how often for nothing.
     """
 
     kind: Literal["images", "scenes", "arrays"]
@@ -50,6 +68,7 @@ class Data(Strict):
     lock: File | None = None
     split: File | None = None
     also: Annotated[tuple[FurtherFrames, ...], Field(max_length=256)] = ()
+    clips: Annotated[tuple[Clip, ...], Field(max_length=64)] = ()
     seed: Seed = 0
 
     @property
