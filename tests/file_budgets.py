@@ -18,7 +18,7 @@ import tomllib
 BUDGETS = Path(__file__).with_name("budgets.toml")
 SUITE_S = 1200  # the whole suite, on two idle cores
 # Two cores may work at once, and a core shared with strangers does less in a second.
-CPU_FACTOR = 3.0
+CPU_FACTOR = 10.0
 
 
 @dataclass(frozen=True)
