@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 from torch import nn
 
+from converters.beside import import_from
 from firmware_bridge.errors import Refusal, UsageError
 
 
-def load_factory(name: str) -> Callable[..., nn.Module]:
+def load_factory(name: str, *, beside: Path | None) -> Callable[..., nn.Module]:
     """The function that "module:function" names; it takes `Model.head_sizes`.
 
+    The module is one that lies in the folder `beside` (that of the mission's file), or else one
+    that is installed. Importing it runs it.
+
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or its code fails.
     """
     module, function = name.split(":")
     try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+        found = getattr(import_from(module, beside), function)
+    except Refusal:
+        raise
+    # Importing runs the user's code: whatever it raises is theirs to read.
+    except Exception as error:
+        missing = isinstance(error, ImportError | AttributeError)
         raise UsageError(
-            f"no factory {name}",
-            expected="module:function that can be imported here, such as converters.zoo:roadnet",
-            found=str(error),
-            remedy="correct model.factory, or install the package that holds it",
+            f"no factory {name}" if missing else f"the module of the factory {name} failed",
+            expected="module:function of a module that is installed, such as "
+            f"converters.zoo:roadnet, or lies in {beside or 'the folder of the mission'}",
+            found=str(error) if missing else f"{type(error).__name__}: {error}",
+            remedy="correct model.factory, or put the module beside the mission's file, or install "
+            "the package that holds it",
         ) from error
     made: Callable[..., nn.Module] = found
     return made
 
 
-def make_network(factory: str, sizes: tuple[int, ...]) -> nn.Module:
+def make_network(factory: str, sizes: tuple[int, ...], *, beside: Path | None) -> nn.Module:
     """What the factory makes for so many labels (and conditions).
 
     Raises:
         Refusal: the factory's own.
         UsageError: there is no such factory, it failed, or it makes no network.
     """
-    make = load_factory(factory)
+    make = load_factory(factory, beside=beside)
     try:
         network = make(*sizes)
     except Refusal:

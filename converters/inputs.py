@@ -22,12 +22,12 @@ import cv2
 
 from calibration.dataset.frames import RoadFrame, data_digest
 from calibration.dataset.splits import Split
+from converters.beside import PACKAGES, neighbours
 from converters.frames import frames_to_split
 from converters.sources import Source, TorchSource, open_source
 from edge.contract.artifact import digest_json
 from edge.contract.mission import Mission
 
-PACKAGES = ("calibration", "converters", "edge", "firmware_bridge")
 CODE = (".py", ".jinja", ".css", ".html")
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def source_facts(source: Source) -> dict[str, Any]:
 
 def network_code(factory: str, network: nn.Module) -> str:
     """sha256 of the source files behind a network: the whole packages that its classes and its
-    factory come from, whatever of them is loaded. torch and this program have a version and a
+    factory come from, whatever of them is loaded, and all that lies beside the mission where a
+    module does. torch and this program have a version and a
     digest of their own.
     """
     made_by, _, _ = factory.partition(":")
@@ -83,7 +84,7 @@ def network_code(factory: str, network: nn.Module) -> str:
     packages = {name.split(".")[0] for name in modules} - {"torch", *PACKAGES}
     sha = sha256()
     for name in sorted(packages):
-        for path in _sources(sys.modules.get(name)):
+        for path in (*_sources(sys.modules.get(name)), *neighbours(name)):
             sha.update(f"{name} {sha256(path.read_bytes()).hexdigest()}\n".encode())
     return sha.hexdigest()
 

@@ -197,12 +197,12 @@ def _torch_source(factory: str, weights: Path | None, mission: Mission) -> Torch
     from converters.factory import load_factory, make_network, values_digest
     from converters.weights import demand_finite, load_weights, read_weights
 
-    sizes = mission.model.head_sizes
+    sizes, beside = mission.model.head_sizes, mission.model.folder
     if weights is None:
-        network = make_network(factory, sizes)
+        network = make_network(factory, sizes, beside=beside)
         demand_finite(dict(network.named_parameters()), factory)
         return TorchSource(network.eval(), factory, None, values_digest(network))
-    load_factory(factory)
+    load_factory(factory, beside=beside)
     if not weights.is_file():
         raise Missing(
             f"no weights at {weights}",
@@ -213,7 +213,7 @@ def _torch_source(factory: str, weights: Path | None, mission: Mission) -> Torch
         )
     digest = digest_file(weights)
     state = read_weights(weights)
-    network = make_network(factory, sizes)
+    network = make_network(factory, sizes, beside=beside)
     load_weights(network, state, factory=factory, weights=weights, sizes=sizes)
     demand_finite(dict(network.named_parameters()), str(weights))
     return TorchSource(network.eval(), factory, weights, digest)

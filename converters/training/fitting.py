@@ -50,7 +50,7 @@ def trainable(mission: Mission) -> tuple[Train, Path]:
             found="model.file, or no [train]",
             remedy="add them as `brakepoint init` shows, or convert the file that is there",
         )
-    load_factory(model.factory)
+    load_factory(model.factory, beside=model.folder)
     return settings, model.weights
 
 
@@ -78,7 +78,7 @@ def network_for(mission: Mission) -> nn.Module:
     """
     model = mission.model
     assert model.factory is not None  # `trainable` has refused others
-    network = make_network(model.factory, model.head_sizes)
+    network = make_network(model.factory, model.head_sizes, beside=model.folder)
     picture = torch.zeros(picture_shape(mission))
     try:
         with torch.inference_mode():

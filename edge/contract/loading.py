@@ -76,7 +76,7 @@ def load_mission(path: Path, overrides: Sequence[str] = ()) -> Mission:
         _apply(raw, override)
     _read_labels(raw)
     try:
-        return Mission.model_validate(raw)
+        return Mission.model_validate(raw, context={"folder": path.resolve().parent})
     except ValidationError as error:
         raise MissionInvalid(path, mistakes_of(error, raw)) from error
 

@@ -6,9 +6,10 @@ The schema and its plain form for the device; the decoding is in `edge/contract/
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from edge.contract.classify import HeadSpec
 from edge.contract.decode import DecodeSpec, NetworkSpec
@@ -89,7 +90,8 @@ class Condition(Strict):
 class Model(Strict):
     """Where the network comes from and what its numbers mean.
 
-    Either `file` (ONNX, TorchScript or a torch.export program) or `factory` ("module:function",
+    Either `file` (ONNX, TorchScript or a torch.export program) or `factory` ("module:function" of
+    what is installed or lies beside the mission's file,
     called with the number of labels, and with the number of conditions where there is a second
     head) with `weights`, or without where it brings its own. `labels` is a list, or the name of a
     text file with one label a line.
@@ -103,6 +105,17 @@ class Model(Strict):
     preprocess: Preprocess
     decode: Decode
     condition: Condition | None = None
+    _folder: Path | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keeps the folder that `load_mission` read the mission from."""
+        self._folder = None if context is None else context.get("folder")
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the mission's file, where a factory's module may lie; None where the
+        mission was not read from a file."""
+        return self._folder
 
     @property
     def head_sizes(self) -> tuple[int, ...]:
