@@ -338,8 +338,11 @@ def test_a_checkpoint_before_the_first_step_loses_nothing(folder: Path) -> None:
 
 
 def test_a_loss_that_leaves_the_numbers_is_refused(folder: Path) -> None:
+    mission = picture_mission(folder)
+    assert mission.train is not None
+    settings = mission.train.model_copy(update={"learning_rate": 1e30})  # no file may say so
     with pytest.raises(GateFailed, match="finite"):
-        train(picture_mission(folder, "train.learning_rate=1e30"), progress=silent)
+        train(mission.model_copy(update={"train": settings}), progress=silent)
 
 
 def test_a_full_disk_is_one_message_and_leaves_what_was_there(folder: Path) -> None:
