@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from converters.page.charts import layer_chart, range_chart
+from converters.page.narrow_tables import with_column_titles
 from converters.page.pictures import Picture
 from converters.page.tables import (
     NAMES,
@@ -76,7 +77,7 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> byte
         coverage=coverage(document),
     )
     # A file name may hold bytes that are no text.
-    return page.encode("utf-8", errors="replace")
+    return with_column_titles(page).encode("utf-8", errors="replace")
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from calibration.evaluation.overlays import colour_words, overlay
 from calibration.evaluation.stops import StopFigures
 from converters.latency import STAGES
+from converters.page.label_layout import Place, places
 from converters.page.pictures import Picture
 from edge.contract.conditions import LIGHTS, WEATHERS
 
@@ -28,6 +29,7 @@ OUTPUTS = {
 MOST_CLASSES = 12
 MOST_CONFUSED = 6
 MOST_TOLD = 3
+LONGEST_TAG = 28
 FLOAT = "float.onnx"
 
 
@@ -89,9 +91,19 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Label:
+    """A label on a picture: what it says, of a box of which fate, and where it stands."""
+
+    text: str
+    fate: str
+    place: Place
+
+
+@dataclass(frozen=True)
 class Panel:
     """One network's view of a frame; of a segmentation network `lost` is pixels that changed, `of`
-    all of them, and `mask` a PNG in colours."""
+    all of them, and `mask` a PNG in colours. `labels` stand on the picture, `beside` are those for
+    which there is no room on it."""
 
     name: str
     boxes: Sequence[Box]
@@ -99,6 +111,8 @@ class Panel:
     added: int
     of: int = 0
     mask: str = ""
+    labels: tuple[Label, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 def frames_side_by_side(
@@ -123,8 +137,33 @@ def frames_side_by_side(
             for name, answers in networks.items()
             if name == "int8.onnx" or any(name in one["lost_by"] for one in wanted)
         ]
-        shown.append({**frame, "picture": picture, "panels": panels})
+        size = picture.width_px / (46 if len(panels) < 3 else 32)
+        panels = [_labelled(panel, picture, size=size) for panel in panels]
+        shown.append({**frame, "picture": picture, "panels": panels, "font_px": size})
     return shown
+
+
+def _labelled(panel: Panel, picture: Picture, *, size: float) -> Panel:
+    """The panel with its labels placed on the picture; what was lost or is new comes first."""
+    boxes = sorted((box for box in panel.boxes if box.told), key=lambda box: box.fate == "kept")
+    written = [(box, box.box, _tag(box)) for box in boxes if box.box is not None]
+    spots = places(
+        [(corners, text) for _, corners, text in written],
+        size=size,
+        width=picture.width_px,
+        height=picture.height_px,
+    )
+    pairs = list(zip(written, spots, strict=True))
+    return replace(
+        panel,
+        labels=tuple(Label(text, box.fate, at) for (box, _, text), at in pairs if at is not None),
+        beside=tuple(text for (_, _, text), at in pairs if at is None),
+    )
+
+
+def _tag(box: Box) -> str:
+    label = box.label if len(box.label) <= LONGEST_TAG else box.label[: LONGEST_TAG - 1] + "…"
+    return f"{label} {box.score:.2f}"
 
 
 def mask_key(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
