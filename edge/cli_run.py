@@ -100,7 +100,7 @@ def _vehicle(
             cruise = mission.camera.assumed_speed_mps if speed_mps is None else speed_mps
             on_event = _moving_off(mcu, cruise)
             port = mcu.port
-        link = stack.enter_context(LinkDriver(port))
+        link = stack.enter_context(LinkDriver(port, baud=mission.link.baud))
         link.wait_established(ESTABLISH_WITHIN_S)
         yield link, on_event
 

@@ -2,29 +2,39 @@
 
 A reader thread owns opening, reading and reconnecting. send() writes in the caller's thread under
 the write timeout. Nothing here decides what to command; a port lost in mid-run is a state in the
-facts, not an exception.
+facts, not an exception, and so is the death of the reader.
 """
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
 from firmware_bridge.codec import Heartbeat, SafetyCommand
 from firmware_bridge.errors import DeviceFault
-from firmware_bridge.link import Link, LinkTimes
+from firmware_bridge.line_speed import BAUD
+from firmware_bridge.link import Link
 from firmware_bridge.link_facts import LinkEvent, LinkFacts
-from firmware_bridge.link_states import LinkState
-from firmware_bridge.ports import Port, PortLost, PortOpener, WriteTimeout, serial_opener
+from firmware_bridge.link_heard import SILENCE
+from firmware_bridge.link_states import LinkInput, LinkState
+from firmware_bridge.link_times import LinkTimes
+from firmware_bridge.ports import (
+    Port,
+    PortLost,
+    PortOpener,
+    Queueing,
+    WriteTimeout,
+    serial_opener,
+)
 
-BAUD = 115200
 _BACK_OFF_FIRST_S = 0.05
 _BACK_OFF_MOST_S = 1.0
+_LET_GO_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +51,10 @@ class LinkDriver:
 
     Args:
         port: path of a serial port or pty, or a callable that opens a Port (tests).
-        baud: line speed; a pty ignores it.
+        baud: line speed, read back from the device; a pty has it and does not work by it.
         read_timeout_ms: how long the reader thread waits for bytes before it looks at deadlines.
         write_timeout_ms: the longest that send() may take.
-        times: the link's deadlines.
+        times: the link's deadlines; `use_times` changes them.
         clock_ns: monotonic nanoseconds.
     """
 
@@ -94,15 +104,29 @@ class LinkDriver:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop the thread and let go of the port. The microcontroller then stops by itself."""
+        """Stop the thread and let go of the port. The microcontroller then stops by itself.
+
+        Also of a port that keeps its reader or writer for ever: after two seconds.
+        """
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
-        with self._write_lock, self._state_lock:
-            port, self._port = self._port, None
+            self._thread.join(_LET_GO_WITHIN_S)
+        writer_is_out = self._write_lock.acquire(timeout=_LET_GO_WITHIN_S)
+        try:
+            with self._state_lock:
+                port, self._port = self._port, None
+                if port is not None:
+                    self._link.closed(self._clock_ns())
             if port is not None:
                 port.close()
-                self._link.closed(self._clock_ns())
+        finally:
+            if writer_is_out:
+                self._write_lock.release()
+
+    def use_times(self, times: LinkTimes) -> None:
+        """Judge by other deadlines from now on: those of the mission that is run."""
+        with self._state_lock:
+            self._link.use_times(times)
 
     def wait_established(self, timeout_s: float) -> LinkFacts:
         """Wait for the greeting. Raises DeviceFault when it fails or does not come in time."""
@@ -119,11 +143,13 @@ class LinkDriver:
                     remedy="flash the firmware that belongs to this version of brakepoint",
                 )
             if self._clock_ns() > deadline_ns:
+                heard = facts.heard or SILENCE
+                fault = f" ({facts.first_fault})" if facts.first_fault else ""
                 raise DeviceFault(
                     f"no microcontroller answered at {self._name}",
                     expected=f"its greeting within {timeout_s:g} s",
-                    found=facts.first_fault or "silence",
-                    remedy="check cable, power and baud rate, and that this is its port",
+                    found=f"{heard.what}{fault}",
+                    remedy=heard.remedy,
                 )
             time.sleep(0.005)
 
@@ -134,24 +160,40 @@ class LinkDriver:
         why. Raises CodecError for values that the contract cannot carry.
         """
         if not self._write_lock.acquire(blocking=False):
-            return None  # the reader greets or lets go of the port: not established
-        try:
-            sent_ns = self._clock_ns()
+            # The reader greets or lets go of the port: not established.
             with self._state_lock:
-                port = self._port
-                packed = self._link.command(command, heartbeat, now_ns=sent_ns)
-            if packed is None or port is None:
-                return None
-            counter, data = packed
-            try:
-                port.write(data)
-            except (WriteTimeout, PortLost) as error:
-                with self._state_lock:
-                    self._link.write_failed(counter, self._clock_ns(), str(error))
-                return None
-            return Sent(counter=counter, sent_ns=sent_ns, written_ns=self._clock_ns())
+                self._link.unsent(self._clock_ns())
+            return None
+        try:
+            return self._send(command, heartbeat)
         finally:
             self._write_lock.release()
+
+    def _send(self, command: SafetyCommand, heartbeat: Heartbeat) -> Sent | None:
+        sent_ns = self._clock_ns()
+        port, full = self._port, None
+        try:
+            full = port.backs_up() if isinstance(port, Queueing) else None
+        except PortLost as error:
+            full = str(error)  # the reader is about to find out, too
+        with self._state_lock:
+            if full is not None and self._link.state is LinkState.ESTABLISHED:
+                self._link.held_back(sent_ns, full)
+                return None
+            packed = self._link.command(command, heartbeat, now_ns=sent_ns)
+        if packed is None or port is None:
+            return None
+        counter, data = packed
+        try:
+            port.write(data)
+        except (WriteTimeout, PortLost) as error:
+            written = error.written if isinstance(error, WriteTimeout) else 0
+            with self._state_lock:
+                self._link.write_failed(counter, self._clock_ns(), str(error), begun=written > 0)
+            return None
+        with self._state_lock:
+            self._link.written()
+        return Sent(counter=counter, sent_ns=sent_ns, written_ns=self._clock_ns())
 
     def facts(self, now_ns: int) -> LinkFacts:
         """What is known at `now_ns`. Never waits for the port."""
@@ -164,6 +206,14 @@ class LinkDriver:
             return self._link.events(after)
 
     def _run(self) -> None:
+        try:
+            self._read_and_reopen()
+        except BaseException as error:  # noqa: BLE001 # whatever it is, it must not end unsaid
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            why = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+            self._let_go(why, LinkInput.UNREAD)
+
+    def _read_and_reopen(self) -> None:
         while not self._stopping.is_set():
             if self._port is None and not self._reopen():
                 return
@@ -185,16 +235,24 @@ class LinkDriver:
         if not greeting:
             return
         with self._write_lock:
+            full = port.backs_up() if isinstance(port, Queueing) else None
             with self._state_lock:
                 hello = self._link.poll(now_ns)
-            if hello:
-                with contextlib.suppress(WriteTimeout):  # the next one follows in 100 ms
+            try:
+                if full is not None:
+                    raise WriteTimeout(full)
+                if hello:
                     port.write(hello)
+            except WriteTimeout as error:  # the next one follows in 100 ms
+                with self._state_lock:
+                    self._link.greeting_failed(
+                        self._clock_ns(), str(error), begun=error.written > 0
+                    )
 
-    def _let_go(self, why: str) -> None:
+    def _let_go(self, why: str, how: LinkInput = LinkInput.LOST) -> None:
         with self._state_lock:
             port, self._port = self._port, None
-            self._link.lost(self._clock_ns(), why)
+            self._link.lost(self._clock_ns(), why, how)
         # Under the write lock: a descriptor closed in mid-write may be another file's by then.
         with self._write_lock:
             if port is not None:

@@ -7,7 +7,7 @@ clock, and never decides what to command.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from firmware_bridge.codec import (
     Acknowledge,
@@ -31,24 +31,19 @@ from firmware_bridge.frame import (
     pack,
 )
 from firmware_bridge.link_agreement import FORGOTTEN, disagreement, greeting
-from firmware_bridge.link_commands import CommandLedger
+from firmware_bridge.link_commands import WINDOW, CommandLedger
 from firmware_bridge.link_facts import Ack, LinkEvent, LinkFacts
+from firmware_bridge.link_heard import Ear
 from firmware_bridge.link_log import LinkLog
 from firmware_bridge.link_reports import Reports
 from firmware_bridge.link_states import LinkInput, LinkState, next_state
+from firmware_bridge.link_times import LinkTimes
 
 _MS = 1_000_000
 _HELLOS_PER_SESSION = 10
 
-
-@dataclass(frozen=True, kw_only=True)
-class LinkTimes:
-    """The link's own deadlines in milliseconds, on the host's clock."""
-
-    hello_period_ms: int = 100
-    acknowledge_ms: int = 200
-    silence_ms: int = 500
-    deaf_ms: int = 500
+# Ends a half frame so that it cannot become a whole one, not even where only its end was missing.
+_SPOIL = b"\x01" + DELIMITER
 
 
 class Link:
@@ -65,7 +60,7 @@ class Link:
     _hello_due_ns: int
     _hellos: int
     _heard_ns: int
-    _commands: CommandLedger
+    _ear: Ear
     _reports: Reports
 
     def __init__(self, boot_id: int, *, times: LinkTimes, first_counter: int = 0) -> None:
@@ -73,19 +68,29 @@ class Link:
         self._boot_id = boot_id
         self._counter = first_counter
         self._log = LinkLog()
+        self._commands = CommandLedger(
+            limit_ns=times.acknowledge_ms * _MS, late_share_max=times.late_share_max
+        )
         self._state = LinkState.DISCONNECTED
         self._refusal: str | None = None
         self._peer_boot_id: int | None = None
         self._last_ack: Ack | None = None
         self._opened_before = False
         self._deframer = Deframer()
-        self._end_half_frame = False
+        self._end_half_frame = self._half_before = False
+        self._backs_up = False
         self._begin_session()
 
     @property
     def state(self) -> LinkState:
         """Where the link stands."""
         return self._state
+
+    def use_times(self, times: LinkTimes) -> None:
+        """Judge by other deadlines from now on."""
+        self._times = times
+        self._commands.limit_ns = times.acknowledge_ms * _MS
+        self._commands.late_share_max = times.late_share_max
 
     def opened(self, now_ns: int) -> None:
         """The port is open (again)."""
@@ -95,9 +100,9 @@ class Link:
         self._deframer = Deframer()
         self._happened(LinkInput.OPENED, now_ns, "")
 
-    def lost(self, now_ns: int, why: str) -> None:
-        """The port is gone. `why` is kept when it is the first failure."""
-        self._happened(LinkInput.LOST, now_ns, why)
+    def lost(self, now_ns: int, why: str, how: LinkInput = LinkInput.LOST) -> None:
+        """The port is gone, or nobody reads it. `why` is kept when it is the first failure."""
+        self._happened(how, now_ns, why)
 
     def closed(self, now_ns: int) -> None:
         """This side has let go of the port on purpose."""
@@ -112,10 +117,13 @@ class Link:
         damaged_before = self._deframer.damaged
         frames = self._deframer.feed(data)
         damaged = self._deframer.damaged - damaged_before
+        self._ear.take(data, frames)
         # Before the greeting a half frame is only where we came in.
         if damaged and self._agreed:
             self._log.count(crc_errors=damaged)
-            self._log.fault(now_ns, f"{damaged} damaged frame(s) from the microcontroller")
+            text = self._ear.text_among_frames()
+            among = "" if text is None else f"; text among the frames: {text}"
+            self._log.fault(now_ns, f"{damaged} damaged frame(s) from the microcontroller{among}")
         for frame in frames:
             self._take(frame, now_ns)
 
@@ -125,14 +133,7 @@ class Link:
 
     def poll(self, now_ns: int) -> bytes:
         """Runs the deadlines; returns what to write now: a Hello, or nothing. Call every 20 ms."""
-        self._check_commands(now_ns)
-        if self._state is LinkState.ESTABLISHED:
-            if now_ns - self._heard_ns > self._times.silence_ms * _MS:
-                why = f"nothing heard for {self._times.silence_ms} ms"
-                self._happened(LinkInput.SILENT, now_ns, why)
-            elif self._commands.unanswered_for(now_ns) > self._times.deaf_ms * _MS:
-                why = f"no command acknowledged for {self._times.deaf_ms} ms"
-                self._happened(LinkInput.DEAF, now_ns, why)
+        self._judge(now_ns)
         if not self.wants_poll(now_ns):
             return b""
         if self._hellos == _HELLOS_PER_SESSION:
@@ -140,19 +141,24 @@ class Link:
         self._hellos += 1
         self._hello_due_ns = now_ns + self._times.hello_period_ms * _MS
         # The delimiter first ends whatever half frame lies in the other side's buffer.
-        return DELIMITER + self._pack(greeting(self._boot_id))[1]
+        lead = _SPOIL if self._end_half_frame else DELIMITER
+        self._end_half_frame = False
+        return lead + self._pack(greeting(self._boot_id))[1]
 
     def command(
         self, command: SafetyCommand, heartbeat: Heartbeat, *, now_ns: int
     ) -> tuple[int, bytes] | None:
         """Counter of the command's frame and bytes to write: heartbeat, then command.
 
-        None unless ESTABLISHED. Raises CodecError for values that the contract cannot carry.
+        None unless ESTABLISHED: the command was due and is late in time, like one that nobody
+        acknowledges. Raises CodecError for values that the contract cannot carry.
         """
+        self._judge(now_ns)
         tick_ms = self._reports.as_of_tick_ms(now_ns)
         if self._state is not LinkState.ESTABLISHED or tick_ms is None:
             encode(replace(heartbeat, as_of_tick_ms=0))
             encode(replace(command, as_of_tick_ms=0))
+            self.unsent(now_ns)
             return None
         heartbeat = replace(heartbeat, as_of_tick_ms=tick_ms)
         command = replace(command, as_of_tick_ms=tick_ms)
@@ -160,33 +166,57 @@ class Link:
         counter, data = self._pack(command)
         self._commands.sent(counter, now_ns)
         self._log.count(commands_sent=1)
-        lead = DELIMITER if self._end_half_frame else b""
-        self._end_half_frame = False
-        return counter, lead + beat + data
+        self._half_before, self._end_half_frame = self._end_half_frame, False
+        return counter, (_SPOIL if self._half_before else b"") + beat + data
 
-    def write_failed(self, counter: int, now_ns: int, why: str) -> None:
-        """The command of that counter did not get out whole."""
+    def unsent(self, now_ns: int) -> None:
+        """A command was due now, and nothing of it went out."""
+        self._commands.unsent(now_ns)
+        self._log.count(unsent=1)
+
+    def held_back(self, now_ns: int, why: str) -> None:
+        """A command was due now, and was not written because the line backs up."""
+        self.unsent(now_ns)
+        self._log.count(held_back=1)
+        if not self._backs_up:
+            self._log.fault(now_ns, f"the line backs up, so no command is written: {why}")
+        self._backs_up = True
+
+    def written(self) -> None:
+        """All bytes of the last command got out."""
+        self._backs_up = False
+
+    def write_failed(self, counter: int, now_ns: int, why: str, *, begun: bool = True) -> None:
+        """The command of that counter did not get out whole; `begun`: some bytes of it did."""
         self._commands.not_sent(counter)
-        self._end_half_frame = True
-        self._log.count(commands_sent=-1, write_failures=1)
+        self._end_half_frame = begun or self._half_before
+        self._log.count(commands_sent=-1, unsent=1, write_failures=1)
         self._log.fault(now_ns, why)
+
+    def greeting_failed(self, now_ns: int, why: str, *, begun: bool) -> None:
+        """A Hello did not get out whole. Told once a session: the next one follows."""
+        self._end_half_frame |= begun
+        if self._hellos == 1:
+            self._log.fault(now_ns, f"the greeting: {why}")
 
     def events(self, after: int) -> tuple[LinkEvent, ...]:
         """Events newer than sequence number `after`, oldest first."""
         return self._log.events(after)
 
     def facts(self, now_ns: int) -> LinkFacts:
-        """What is known at `now_ns`."""
-        reports = self._reports
-        vehicle, status = reports.vehicle, reports.status
+        """What is known at `now_ns`: deadlines are judged first, whoever asks."""
+        self._judge(now_ns)
+        reports, oldest_ns = self._reports, now_ns - self._times.report_max_age_ms * _MS
+        vehicle = reports.vehicle if reports.vehicle_ns >= oldest_ns else None
+        status = reports.status if reports.status_ns >= oldest_ns else None
         return LinkFacts(
             state=self._state,
             vehicle_speed_mps=vehicle.speed_mps if vehicle else None,
-            vehicle_age_ms=(now_ns - reports.vehicle_ns) / _MS if vehicle else None,
+            vehicle_age_ms=(now_ns - reports.vehicle_ns) / _MS if reports.vehicle else None,
             standstill=vehicle.standstill if vehicle else None,
             operator_request=vehicle.operator_request if vehicle else None,
             effective_action=status.effective_action if status else None,
-            effective_age_ms=(now_ns - reports.status_ns) / _MS if status else None,
+            effective_age_ms=(now_ns - reports.status_ns) / _MS if reports.status else None,
             stop_latched=status.stop_latched if status else None,
             applied_ceiling_mps=status.applied_ceiling_mps if status else None,
             applied_deceleration_mps2=status.applied_deceleration_mps2 if status else None,
@@ -194,9 +224,12 @@ class Link:
             mcu_tick_ms=reports.tick_ms,
             last_ack=self._last_ack,
             unacknowledged_in_a_row=self._commands.late_in_a_row,
-            counts=self._log.counts,
+            counts=replace(self._log.counts, open=self._commands.open),
             first_fault=self._log.first_fault,
             refusal=self._refusal if self._state is LinkState.REFUSED else None,
+            often_late=self._commands.often_late,
+            heard=self._ear.heard() if self._state is LinkState.GREETING else None,
+            stale=(status, vehicle) != (reports.status, reports.vehicle),
         )
 
     def _begin_session(self) -> None:
@@ -205,7 +238,7 @@ class Link:
         self._peer_counter = None
         self._hello_due_ns = self._hellos = 0
         self._heard_ns = 0
-        self._commands = CommandLedger()
+        self._ear = Ear()
         self._reports = Reports()
 
     def _happened(self, what: LinkInput, now_ns: int, why: str) -> None:
@@ -289,17 +322,26 @@ class Link:
             if self._state is LinkState.ESTABLISHED:
                 self._happened(LinkInput.FORGOTTEN, now_ns, ", ".join(sorted(forgotten)))
             return
+        if self._state is not LinkState.ESTABLISHED:
+            self._commands.begin_session(now_ns)
         self._happened(LinkInput.AGREED, now_ns, "")
         if (event := self._reports.take_status(status, now_ns)) is not None:
             self._log.note(now_ns, event.kind, **event.values)
 
     def _take_acknowledge(self, ack: Acknowledge, now_ns: int) -> None:
-        done = self._commands.acknowledged(ack, now_ns)
-        if done is None:
+        answered = self._commands.acknowledged(ack, now_ns)
+        if answered is None:
             return
+        before, done = self._last_ack, answered.ack
         self._reports.follow_tick(ack.tick_ms)
         self._last_ack = done
-        self._log.count(acknowledged=1)
+        self._log.count(
+            acknowledged=1,
+            unacknowledged=-answered.was_late,
+            refused=not answered.in_force,
+        )
+        if not answered.in_force and (before is None or before.result is not done.result):
+            self._log.fault(now_ns, f"command {done.counter} answered with {done.result.name}")
         self._log.note(
             now_ns,
             "ack",
@@ -310,10 +352,31 @@ class Link:
             round_trip_ns=done.round_trip_ns,
         )
 
+    def _judge(self, now_ns: int) -> None:
+        """Runs the deadlines, in whatever thread asks: a reader that stands must not hide them."""
+        self._check_commands(now_ns)
+        if self._state is not LinkState.ESTABLISHED:
+            return
+        if now_ns - self._heard_ns > self._times.silence_ms * _MS:
+            why = f"nothing heard for {self._times.silence_ms} ms"
+            self._happened(LinkInput.SILENT, now_ns, why)
+        elif self._commands.unanswered_for(now_ns) > self._times.deaf_ms * _MS:
+            why = f"no command acknowledged for {self._times.deaf_ms} ms"
+            self._happened(LinkInput.DEAF, now_ns, why)
+
     def _check_commands(self, now_ns: int) -> None:
-        limit_ms = self._times.acknowledge_ms
-        for counter, sent_ns in self._commands.newly_late(now_ns, limit_ns=limit_ms * _MS):
-            self._log.count(unacknowledged=1)
-            self._log.note(now_ns, "unacknowledged", counter=counter, sent_ns=sent_ns)
-            if self._commands.late_in_a_row == 1:
-                self._log.fault(now_ns, f"command {counter} not acknowledged in {limit_ms} ms")
+        often_late = self._commands.often_late
+        for command in self._commands.newly_late(now_ns):
+            if command.counter is None:
+                continue
+            self._log.count(late=1, unacknowledged=not command.answered)
+            self._log.note(
+                now_ns, "unacknowledged", counter=command.counter, sent_ns=command.sent_ns
+            )
+            if self._commands.late_in_a_row == 1 and not often_late:
+                limit_ms = self._times.acknowledge_ms
+                text = f"command {command.counter} not acknowledged in {limit_ms} ms"
+                self._log.fault(now_ns, text)
+        if self._commands.often_late and not often_late:
+            share = f"{100 * self._commands.late_share:.0f} % of the last {WINDOW} commands"
+            self._log.fault(now_ns, f"{share} were not acknowledged in time")

@@ -1,74 +1,174 @@
-"""Every command on its way to an acknowledge: which are late, and how long each round trip took.
+"""Every command on its way to an acknowledge: which were answered in time, how many in a row and
+what share were not, and how long each round trip took.
 
-No clock, no bytes; link.py says what was sent and what came back.
+No clock, no bytes; link.py says what was commanded, what got out and what came back.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
-from firmware_bridge.codec import Acknowledge
+from firmware_bridge.codec import Acknowledge, AckResult
 from firmware_bridge.link_facts import Ack
+
+WINDOW = 50
+"""Commands over which the share of late ones is taken: a second at 50 a second."""
+
+IN_FORCE = frozenset(
+    {
+        AckResult.ACCEPTED,
+        AckResult.CLIPPED,
+        AckResult.RELEASE_REFUSED_MOVING,
+        AckResult.RELEASE_REFUSED_UNHEALTHY,
+    }
+)
+"""Answers that say the command stands. A refused command counts like an unanswered one."""
 
 _FORGET_NS = 2_000_000_000
 
 
 @dataclass
-class _Sent:
+class _Command:
+    """One command. `counter` is None where it never got out whole."""
+
+    counter: int | None
     sent_ns: int
+    answered: bool = False
     late: bool = False
 
 
-class CommandLedger:
-    """Commands sent and not yet acknowledged, of one session. Bounded: two seconds of them."""
+@dataclass(frozen=True)
+class Late:
+    """A command whose time has passed. `counter` is None where it never got out; `answered`: it
+    was refused in time."""
 
-    def __init__(self) -> None:
-        self._open: dict[int, _Sent] = {}
+    counter: int | None
+    sent_ns: int
+    answered: bool
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A finished round trip. `was_late`: its command had been told as late before."""
+
+    ack: Ack
+    was_late: bool
+    in_force: bool
+
+
+class CommandLedger:
+    """All commands of one link, whatever its sessions. Bounded: two seconds of them.
+
+    Each command has one outcome. In time: its acknowledge came within the limit and says that the
+    command stands. Late: everything else, as soon as the limit has passed, also where the command
+    never got out. Nothing but a command in time ends a row of late ones.
+    """
+
+    def __init__(self, *, limit_ns: int, late_share_max: float) -> None:
+        self.limit_ns = limit_ns
+        self.late_share_max = late_share_max
+        self._waiting: dict[int, _Command] = {}  # by their place in the order of all commands
+        self._placed = 0
+        self._newest_in_time = 0
+        self._outcomes: deque[bool] = deque(maxlen=WINDOW)
+        self._session_ns = 0
         self._answered_ns = 0
         self.late_in_a_row = 0
+        self.often_late = False
 
-    def sent(self, counter: int, now_ns: int) -> None:
-        """A command went out in the frame of that counter."""
-        self._open[counter] = _Sent(now_ns)
-
-    def not_sent(self, counter: int) -> None:
-        """It did not, after all."""
-        self._open.pop(counter, None)
-
-    def acknowledged(self, ack: Acknowledge, now_ns: int) -> Ack | None:
-        """The finished round trip, or None when nobody waits for this acknowledge."""
-        sent = self._open.pop(ack.command_counter, None)
-        if sent is None:
-            return None
-        self._answered_ns = now_ns
-        self.late_in_a_row = 0
-        return Ack(
-            counter=ack.command_counter,
-            sent_ns=sent.sent_ns,
-            acknowledged_ns=now_ns,
-            result=ack.result,
-            effective_action=ack.effective_action,
+    @property
+    def open(self) -> int:
+        """Commands that got out, are not answered and still have time."""
+        return sum(
+            not (command.late or command.answered or command.counter is None)
+            for command in self._waiting.values()
         )
 
-    def newly_late(self, now_ns: int, *, limit_ns: int) -> list[tuple[int, int]]:
-        """(counter, sent_ns) of commands that have just passed `limit_ns` unacknowledged.
+    @property
+    def late_share(self) -> float:
+        """Share of late ones among the last 50 commands; what was not commanded yet is not late."""
+        return sum(self._outcomes) / WINDOW
 
-        A late one still counts when its acknowledge comes within two seconds.
+    def begin_session(self, now_ns: int) -> None:
+        """The microcontroller is greeted: how long it has been deaf is counted from here."""
+        self._session_ns = now_ns
+
+    def sent(self, counter: int, now_ns: int) -> None:
+        """A command goes out in the frame of that counter."""
+        self._placed += 1
+        self._waiting[self._placed] = _Command(counter, now_ns)
+
+    def unsent(self, now_ns: int) -> None:
+        """A command was due and cannot go out: no session, a line that backs up."""
+        self._placed += 1
+        self._waiting[self._placed] = _Command(None, now_ns)
+
+    def not_sent(self, counter: int) -> None:
+        """That command did not get out whole, after all."""
+        if (place := self._place_of(counter)) is not None:
+            self._waiting[place].counter = None
+
+    def acknowledged(self, ack: Acknowledge, now_ns: int) -> Answered | None:
+        """The finished round trip, or None when nobody waits for this acknowledge."""
+        place = self._place_of(ack.command_counter)
+        if place is None:
+            return None
+        command = self._waiting[place]
+        self._answered_ns = now_ns
+        in_force = ack.result in IN_FORCE
+        was_late, command.answered = command.late, True
+        if not was_late and in_force and now_ns - command.sent_ns <= self.limit_ns:
+            del self._waiting[place]
+            self._newest_in_time = max(self._newest_in_time, place)
+            self.late_in_a_row = 0
+            self._outcome(late=False)
+        return Answered(
+            Ack(
+                counter=ack.command_counter,
+                sent_ns=command.sent_ns,
+                acknowledged_ns=now_ns,
+                result=ack.result,
+                effective_action=ack.effective_action,
+            ),
+            was_late=was_late,
+            in_force=in_force,
+        )
+
+    def newly_late(self, now_ns: int) -> list[Late]:
+        """Commands whose time has just passed, in their order.
+
+        A late one still finishes its round trip when its acknowledge comes within two seconds.
         """
-        late = []
-        for counter, sent in list(self._open.items()):
-            age_ns = now_ns - sent.sent_ns
-            if age_ns > limit_ns and not sent.late:
-                sent.late = True
-                self.late_in_a_row += 1
-                late.append((counter, sent.sent_ns))
+        passed = []
+        for place, command in list(self._waiting.items()):
+            age_ns = now_ns - command.sent_ns
+            if age_ns > self.limit_ns and not command.late:
+                command.late = True
+                # One that is late behind a newer one in time belongs to no row.
+                self.late_in_a_row += place > self._newest_in_time
+                self._outcome(late=True)
+                passed.append(Late(command.counter, command.sent_ns, command.answered))
             if age_ns > _FORGET_NS:
-                del self._open[counter]
-        return late
+                del self._waiting[place]
+        return passed
 
     def unanswered_for(self, now_ns: int) -> int:
-        """Nanoseconds since which commands have been going out and nothing has come back."""
-        if not self._open:
-            return 0
-        oldest_ns = min(sent.sent_ns for sent in self._open.values())
-        return now_ns - max(oldest_ns, self._answered_ns)
+        """Nanoseconds since which commands of this session go out and nothing comes back."""
+        for command in self._waiting.values():  # oldest first
+            waits = not command.answered and command.counter is not None
+            if waits and command.sent_ns >= self._session_ns:
+                return now_ns - max(command.sent_ns, self._answered_ns)
+        return 0
+
+    def _place_of(self, counter: int) -> int | None:
+        for place, command in self._waiting.items():
+            if command.counter == counter and not command.answered:
+                return place
+        return None
+
+    def _outcome(self, *, late: bool) -> None:
+        self._outcomes.append(late)
+        # Ends at half of where it begins: a share at the limit does not flap.
+        limit = self.late_share_max / 2 if self.often_late else self.late_share_max
+        self.often_late = self.late_share > limit

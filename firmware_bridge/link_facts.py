@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from firmware_bridge.codec import AckResult, Action
+from firmware_bridge.link_heard import Heard
 from firmware_bridge.link_states import LinkState
 
 
@@ -27,11 +28,23 @@ class Ack:
 
 @dataclass(frozen=True, kw_only=True)
 class LinkCounts:
-    """Totals since the link was made."""
+    """Totals since the link was made; `open` is how many there are now.
+
+    commands_sent = acknowledged + unacknowledged + open, at any instant. A command goes from
+    `open` to `unacknowledged` when its time has passed, and from there to `acknowledged` when its
+    acknowledge does come, within two seconds. `late` ones were not acknowledged in time, whatever
+    came after; `refused` ones were acknowledged and not taken; `unsent` ones were due and did not
+    get out, because there was no session, the line backed up (`held_back`) or a write failed.
+    """
 
     commands_sent: int = 0
     acknowledged: int = 0
     unacknowledged: int = 0
+    open: int = 0
+    late: int = 0
+    refused: int = 0
+    unsent: int = 0
+    held_back: int = 0
     crc_errors: int = 0
     counter_errors: int = 0
     contract_errors: int = 0
@@ -53,11 +66,16 @@ class LinkEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class LinkFacts:
-    """All that the decision loop needs, at one instant. None: never heard in this connection.
+    """All that the decision loop needs, at one instant, judged by the clock of whoever asks.
 
-    Speeds m/s, decelerations m/s2 (positive brakes), ages in ms at the asked instant.
+    None: not heard in this session, or older than what is believed (`LinkTimes`). Speeds m/s,
+    decelerations m/s2 (positive brakes), ages in ms at the asked instant.
     `vehicle_speed_mps` is None also where the microcontroller's speed sensor is at fault.
     `mcu_tick_ms` grows without wrap from the microcontroller's boot. `first_fault` stays.
+    `unacknowledged_in_a_row`: commands due since the newest one acknowledged in time and late
+    themselves, whatever sessions began meanwhile; `often_late`: too many of the last 50 were late.
+    `stale`: there is a session, but what was last reported is too old to be believed. `heard` says
+    what comes from the port while there is no session.
     """
 
     state: LinkState
@@ -77,3 +95,11 @@ class LinkFacts:
     counts: LinkCounts
     first_fault: str | None
     refusal: str | None
+    often_late: bool = False
+    heard: Heard | None = None
+    stale: bool = False
+
+    @property
+    def up(self) -> bool:
+        """Commands travel, and it is known what the microcontroller applies and measures."""
+        return self.state is LinkState.ESTABLISHED and not self.stale

@@ -22,6 +22,7 @@ class LinkInput(enum.Enum):
 
     OPENED = "port opened"
     LOST = "port lost"
+    UNREAD = "the thread that reads the port died"
     CLOSED = "port closed by this side"
     AGREED = "the microcontroller agrees on contract and limits"
     DISAGREED = "the microcontroller has another contract or other limits"
@@ -37,6 +38,7 @@ TRANSITIONS: dict[LinkState, dict[LinkInput, LinkState]] = {
     LinkState.DISCONNECTED: {
         LinkInput.OPENED: _G,
         LinkInput.LOST: _D,
+        LinkInput.UNREAD: _D,
         LinkInput.CLOSED: _D,
         LinkInput.AGREED: _D,
         LinkInput.DISAGREED: _D,
@@ -48,6 +50,7 @@ TRANSITIONS: dict[LinkState, dict[LinkInput, LinkState]] = {
     LinkState.GREETING: {
         LinkInput.OPENED: _G,
         LinkInput.LOST: _D,
+        LinkInput.UNREAD: _D,
         LinkInput.CLOSED: _D,
         LinkInput.AGREED: _E,
         LinkInput.DISAGREED: _R,
@@ -59,6 +62,7 @@ TRANSITIONS: dict[LinkState, dict[LinkInput, LinkState]] = {
     LinkState.ESTABLISHED: {
         LinkInput.OPENED: _G,
         LinkInput.LOST: _D,
+        LinkInput.UNREAD: _D,
         LinkInput.CLOSED: _D,
         LinkInput.AGREED: _E,
         LinkInput.DISAGREED: _R,
@@ -71,6 +75,7 @@ TRANSITIONS: dict[LinkState, dict[LinkInput, LinkState]] = {
     LinkState.REFUSED: {
         LinkInput.OPENED: _G,
         LinkInput.LOST: _D,
+        LinkInput.UNREAD: _D,
         LinkInput.CLOSED: _D,
         LinkInput.AGREED: _E,
         LinkInput.DISAGREED: _R,

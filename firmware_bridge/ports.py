@@ -7,22 +7,27 @@ which the driver turns into a state; it never reaches a user as an exception.
 from __future__ import annotations
 
 import contextlib
-import errno
-import stat
+import os
+import select
 import termios
 import threading
+import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import serial
 
 from firmware_bridge.errors import DeviceFault
+from firmware_bridge.line_rate import BITS_PER_BYTE
+from firmware_bridge.line_speed import BAUD_TOLERANCE, line_speed
+from firmware_bridge.port_faults import cannot_open, wrong_baud
 
 READ_MAX = 4096
+_ANY_BAUD = 9600
+_QUEUE_S = 0.03
 # TypeError and ValueError: pyserial on a descriptor that has just gone; termios.error: likewise,
 # and it is no OSError.
-_FAILURES = (serial.SerialException, OSError, termios.error, TypeError, ValueError)
+FAILURES = (serial.SerialException, OSError, termios.error, TypeError, ValueError)
 
 
 class PortLost(Exception):
@@ -30,7 +35,11 @@ class PortLost(Exception):
 
 
 class WriteTimeout(Exception):
-    """The bytes did not get out within the write timeout; some of them may have."""
+    """The bytes did not get out within the write timeout; the first `written` of them did."""
+
+    def __init__(self, why: str, *, written: int = 0) -> None:
+        super().__init__(why)
+        self.written = written
 
 
 class Port(Protocol):
@@ -46,27 +55,60 @@ class Port(Protocol):
         """Let go of the port. Never raises."""
 
 
+@runtime_checkable
+class Queueing(Protocol):
+    """A port that knows whether its bytes leave it."""
+
+    def backs_up(self) -> str | None:
+        """Why nothing should be written now, None where all is well. Never waits.
+
+        Raises PortLost.
+        """
+
+
 PortOpener = Callable[[], Port]
 
 
 class SerialPort:
-    """A serial port or pty by path, locked against other programs while open."""
+    """A serial port or pty by path, locked against other programs while open.
+
+    Raises DeviceFault where it cannot be opened, or does not work at `baud`.
+    """
 
     def __init__(
         self, path: str, *, baud: int, read_timeout_ms: int, write_timeout_ms: int
     ) -> None:
+        self._path = path
+        self._baud = baud
+        self._write_timeout_s = write_timeout_ms / 1000
+        self._full_since_s: float | None = None
         try:
             self._serial = serial.Serial(
                 path,
-                baudrate=baud,
+                baudrate=_ANY_BAUD,
                 timeout=read_timeout_ms / 1000,
-                write_timeout=write_timeout_ms / 1000,
                 exclusive=True,
             )
-        except _FAILURES as error:
-            raise _cannot_open(path, error) from error
-        with contextlib.suppress(*_FAILURES):
+        except FAILURES as error:
+            raise cannot_open(path, error) from error
+        try:
+            self._set_baud()
+            self.check_baud()
+        except DeviceFault:
+            self.close()
+            raise
+        with contextlib.suppress(*FAILURES):
             self._serial.reset_input_buffer()
+
+    def check_baud(self) -> None:
+        """Ask the device at what rate it works. Raises DeviceFault where that is another one."""
+        try:
+            rates = line_speed(self._serial.fileno())
+        except FAILURES as error:
+            raise cannot_open(self._path, error) from error
+        for rate in rates:
+            if abs(rate - self._baud) > BAUD_TOLERANCE * self._baud:
+                raise wrong_baud(self._path, self._baud, f"{rate} baud")
 
     def read(self) -> bytes:
         """See Port."""
@@ -76,25 +118,66 @@ class SerialPort:
                 return b""
             waiting = min(self._serial.in_waiting, READ_MAX)
             return first + bytes(self._serial.read(waiting)) if waiting else first
-        except _FAILURES as error:
+        except FAILURES as error:
             raise PortLost(f"reading failed: {error}") from error
 
     def write(self, data: bytes) -> None:
         """See Port."""
+        # Not pyserial's write(): that raises its timeout also where every byte got out, and never
+        # says how many did.
+        deadline_s = time.monotonic() + self._write_timeout_s
+        written = 0
         try:
-            self._serial.write(data)
-        except serial.SerialTimeoutException as error:
-            raise WriteTimeout(f"the port took no bytes for {self._timeout_text()}") from error
-        except _FAILURES as error:
+            descriptor = self._serial.fileno()
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    written += os.write(descriptor, data[written:])
+                if written == len(data):
+                    return
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0.0:
+                    break
+                select.select([], [descriptor], [], left_s)
+        except FAILURES as error:
             raise PortLost(f"writing failed: {error}") from error
+        raise WriteTimeout(
+            f"the port took {written} of {len(data)} bytes in"
+            f" {1000 * self._write_timeout_s:.0f} ms",
+            written=written,
+        )
+
+    def backs_up(self) -> str | None:
+        """See Queueing. A queue that empties within 30 ms is no reason: drivers send in bursts."""
+        try:
+            descriptor = self._serial.fileno()
+            if not select.select([], [descriptor], [], 0.0)[1]:
+                return "the port takes no more bytes"
+            waiting = self._serial.out_waiting
+        except FAILURES as error:
+            raise PortLost(f"the port does not answer: {error}") from error
+        now_s = time.monotonic()
+        if waiting <= self._baud / BITS_PER_BYTE * _QUEUE_S:
+            self._full_since_s = None
+        elif self._full_since_s is None:
+            self._full_since_s = now_s
+        elif now_s - self._full_since_s >= _QUEUE_S:
+            return f"{waiting} bytes wait to be sent"
+        return None
 
     def close(self) -> None:
         """See Port."""
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(PortLost, *FAILURES):
+            # What waits would be waited for, up to 30 s by the kernel's default.
+            if self.backs_up() is not None or self._serial.out_waiting:
+                self._serial.reset_output_buffer()
+        with contextlib.suppress(*FAILURES):
             self._serial.close()
 
-    def _timeout_text(self) -> str:
-        return f"{(self._serial.write_timeout or 0) * 1000:.0f} ms"
+    def _set_baud(self) -> None:
+        try:
+            self._serial.baudrate = self._baud
+        except (*FAILURES, OverflowError) as error:
+            raise wrong_baud(self._path, self._baud, f"refused by the device: {error}") from error
 
 
 def serial_opener(
@@ -103,47 +186,6 @@ def serial_opener(
     """Opens the serial port at `path` when called. Raises DeviceFault then, with the remedy."""
     return lambda: SerialPort(
         path, baud=baud, read_timeout_ms=read_timeout_ms, write_timeout_ms=write_timeout_ms
-    )
-
-
-def _cannot_open(path: str, error: Exception) -> DeviceFault:
-    """What stands in the way, found by its errno or, where pyserial hides that, by looking."""
-    code = getattr(error, "errno", None)
-    expected = "a serial port that this program may use alone"
-    if code == errno.ENOENT:
-        return DeviceFault(
-            f"serial port {path} does not exist",
-            expected=expected,
-            found="no such file",
-            remedy="plug the microcontroller in, or name the port it has: ls /dev/serial/by-id",
-        )
-    if code in (errno.EACCES, errno.EPERM):
-        return DeviceFault(
-            f"serial port {path} may not be opened",
-            expected=expected,
-            found="permission denied",
-            remedy="join the group that owns it (sudo usermod -aG dialout $USER), then log in anew",
-        )
-    if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in str(error):
-        return DeviceFault(
-            f"serial port {path} is held by another program",
-            expected=expected,
-            found="locked",
-            remedy=f"find and end the other program: fuser -v {path}",
-        )
-    with contextlib.suppress(OSError):
-        if not stat.S_ISCHR(Path(path).stat().st_mode) or code == errno.ENOTTY or not code:
-            return DeviceFault(
-                f"{path} is not a serial port",
-                expected=expected,
-                found=f"a file that does not answer as one ({error})",
-                remedy="name the microcontroller's port: ls /dev/serial/by-id",
-            )
-    return DeviceFault(
-        f"serial port {path} cannot be opened",
-        expected=expected,
-        found=str(error),
-        remedy="unplug the microcontroller and plug it in again, then look at: dmesg | tail",
     )
 
 

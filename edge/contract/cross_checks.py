@@ -6,6 +6,7 @@ that they report beside the schema's own findings instead of after them. Never r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from edge.contract.data_checks import DATA_CHECKS
@@ -20,7 +21,9 @@ from edge.contract.plain import (
     twice,
 )
 from edge.contract.policy_checks import POLICY_CHECKS
+from edge.contract.sections.device import LinkSettings
 from edge.contract.segment import MOST_LABELS
+from firmware_bridge.line_rate import minimum_baud
 
 STAGES = ("grab", "preprocess", "infer", "decode", "track", "decide", "send")
 """Names of the stages everywhere: budgets, histograms, tables."""
@@ -158,6 +161,22 @@ def _command_outlives_its_turn(raw: Raw) -> Iterator[Mistake]:
         )
 
 
+def _line_carries_the_link(raw: Raw) -> Iterator[Mistake]:
+    usual = LinkSettings()
+    link = {"baud": usual.baud, "rate_hz": usual.rate_hz, **section(raw, "link")}
+    baud, rate = number(link["baud"]), number(link["rate_hz"])
+    fps = number(section(raw, "camera").get("fps"))
+    if baud is None or rate is None or fps is None or not 0.0 < rate + fps < math.inf:
+        return
+    needed = minimum_baud(rate + fps)
+    if baud < needed:
+        yield (
+            "link.baud",
+            f"{baud:g} is too slow for {rate:g} commands a second and one more for each of "
+            f"{fps:g} frames: they need at least {needed} baud",
+        )
+
+
 def _train_has_a_network(raw: Raw) -> Iterator[Mistake]:
     if raw.get("train") is not None and section(raw, "model").get("file") is not None:
         yield "train", "goes with model.factory, not with model.file"
@@ -209,6 +228,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _gates_have_a_subject,
     *POLICY_CHECKS,
     _command_outlives_its_turn,
+    _line_carries_the_link,
     _train_has_a_network,
     _train_counts_scenes,
     _train_counts_once,

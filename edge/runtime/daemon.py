@@ -30,9 +30,11 @@ from edge.runtime.outbox import Outbox
 from edge.runtime.policy import PolicySettings
 from edge.runtime.report import FrameCounts, Housekeeping, ModelRun, Recording, RunReport
 from edge.runtime.sources import Source, open_source
-from firmware_bridge.errors import Refusal
+from firmware_bridge.errors import Refusal, UsageError
+from firmware_bridge.line_rate import minimum_baud
 from firmware_bridge.link_facts import LinkCounts
 from firmware_bridge.link_states import LinkState
+from firmware_bridge.link_times import LinkTimes
 
 _EVENTS_QUEUED = 1024
 _THREADS_END_WITHIN_S = 2.0
@@ -55,7 +57,8 @@ def run(
     Args:
         source: a video file, a folder of pictures, /dev/videoN, camera:N or scenes:STORY.
         model_path: the ONNX file to run; `precision` only goes into the report.
-        link: started and established; the caller keeps and closes it.
+        link: started and established; the caller keeps and closes it. It is told the mission's
+            times, which alone say when a command is late.
         on_event: called on a thread of its own, in order; may print.
         until: set it to end the run cleanly.
         record: where to write the annotated .mp4.
@@ -67,6 +70,13 @@ def run(
     frames: Mailbox[Captured] = Mailbox()
     results: Mailbox[Result] = Mailbox()
     target = mission.target
+    _line_is_fast_enough(mission, opened)
+    link.use_times(
+        LinkTimes(
+            acknowledge_ms=mission.link.acknowledge_within_ms,
+            late_share_max=mission.link.late_share_max,
+        )
+    )
     with contextlib.ExitStack() as until_captured:
         until_captured.callback(opened.close)
         until_captured.callback(frames.close)  # lets a loaded inference thread end
@@ -212,7 +222,9 @@ class _Run:
             self._faults.note("camera gone at the end", "it did not come back")
         link = self._link.facts(self._clock())
         if link.state is not LinkState.ESTABLISHED:
-            self._faults.note("link lost at the end", link.refusal or link.state.value)
+            heard = "" if link.heard is None else f"; heard: {link.heard.what}"
+            why = f"{link.refusal or link.state.value}{heard}"
+            self._faults.note("link lost at the end", why)
         elif not stopped:
             self._faults.note("last stop unacknowledged", "no acknowledge came in time")
 
@@ -242,6 +254,21 @@ def _ending_on_signals(until: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, former, strict=True):
             signal.signal(number, handler)
+
+
+def _line_is_fast_enough(mission: Mission, source: Source) -> None:
+    """What `mission check` says of the mission's camera, said of the source that is run."""
+    link, fps = mission.link, source.info.fps
+    needed = minimum_baud(link.rate_hz + fps)
+    if link.baud >= needed:
+        return
+    source.close()
+    raise UsageError(
+        f"the line to the microcontroller is too slow for {fps:g} frames a second",
+        expected=f"link.baud of {needed} or more",
+        found=f"link.baud = {link.baud}",
+        remedy="raise link.baud, or lower link.rate_hz",
+    )
 
 
 def _since(before: LinkCounts, now: LinkCounts) -> LinkCounts:

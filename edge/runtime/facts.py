@@ -38,12 +38,13 @@ class Facts:
         camera_gone: the camera delivers nothing and is being reopened.
         inference_hung: the network has not answered for far longer than it ever takes.
         late_share: share of late results in the window; None until the window is full.
-        unacknowledged_in_a_row: commands that went unacknowledged since the last acknowledge.
+        unacknowledged_in_a_row: commands that were late since the newest one acknowledged in time.
         standstill, operator_request: as the microcontroller says; None: not known, which counts
             as moving and as no request.
         effective_action: what the microcontroller applies; None: not known.
         link_up: commands travel.
         ending: the run is to end.
+        commands_often_late: too large a share of the last commands was late (link.late_share_max).
     """
 
     seen: Seen | None
@@ -56,6 +57,7 @@ class Facts:
     effective_action: Action | None
     link_up: bool
     ending: bool
+    commands_often_late: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from firmware_bridge.codec import (
 )
 from firmware_bridge.driver import Sent
 from firmware_bridge.link_facts import LinkEvent, LinkFacts
-from firmware_bridge.link_states import LinkState
+from firmware_bridge.link_times import LinkTimes
 
 # Commands whose acknowledge is awaited for the latency histogram; two seconds at 50 a second.
 _AWAITED = 128
@@ -45,6 +45,10 @@ class Link(Protocol):
 
     def facts(self, now_ns: int) -> LinkFacts:
         """What is known of the link now; never blocks."""
+        ...
+
+    def use_times(self, times: LinkTimes) -> None:
+        """Judges by these from now on."""
         ...
 
     def events(self, after: int = 0) -> tuple[LinkEvent, ...]:
@@ -210,8 +214,9 @@ class DecisionLoop:
             standstill=link.standstill,
             operator_request=link.operator_request,
             effective_action=link.effective_action,
-            link_up=link.state is LinkState.ESTABLISHED,
+            link_up=link.up,
             ending=ending,
+            commands_often_late=link.often_late,
         )
 
     def _measure(

@@ -252,13 +252,24 @@ def _held_stop(
 
 
 def _escalation(settings: PolicySettings, facts: Facts, demands: list[Demand]) -> list[Demand]:
-    """One step above the gravest demand for each acknowledge time without an acknowledge."""
+    """One step above the gravest demand for as many late commands in a row as are sent in one
+    acknowledge time, up to COMFORT_STOP; and SLOW_DOWN where too many are late, in a row or not.
+
+    The row outlives sessions: only a command acknowledged in time ends it. Both stand beside a
+    graver demand too, so that their own braking is never the softer one.
+    """
     steps = facts.unacknowledged_in_a_row // settings.commands_a_step
     gravest = max((d.action for d in demands), default=Action.NONE)
     raised = Action(min(gravest + steps, Action.COMFORT_STOP))
-    if raised <= gravest:
-        return []
-    return [_fallback(settings, "commands unacknowledged", raised, Reason.UNACKNOWLEDGED)]
+    table = (
+        (steps > 0, "commands unacknowledged", raised),
+        (facts.commands_often_late, "commands late", Action.SLOW_DOWN),
+    )
+    return [
+        _fallback(settings, name, action, Reason.UNACKNOWLEDGED)
+        for holds, name, action in table
+        if holds
+    ]
 
 
 def _command(

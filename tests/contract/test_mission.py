@@ -147,6 +147,7 @@ CROSS = {
         "policy.fallbacks",
         "order",
     ),
+    "slow line": (("baud = 115200", "baud = 19200"), "link.baud", "at least"),
     "turns": (("rate_hz = 50", "rate_hz = 20\nvalid_for_ms = 100 #"), "link.valid_for_ms", "three"),
     "train": (
         ('factory = "converters.zoo:roadnet"\nweights = "weights.pt"', 'file = "a.onnx"'),

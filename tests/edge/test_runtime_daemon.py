@@ -23,6 +23,7 @@ from edge.runtime.report import SCHEMA, RunReport
 from firmware_bridge.driver import LinkDriver
 from firmware_bridge.emulator import HostFirmware
 from firmware_bridge.errors import Missing, UsageError
+from firmware_bridge.line_rate import minimum_baud
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def mission(root: Path) -> Mission:
         root,
         camera={"fps": 8.0},
         budget={"infer_ms": 300.0, "end_to_end_ms": 400.0},
+        link={"acknowledge_within_ms": 500},
         policy={
             "rules": [
                 {
@@ -72,6 +74,26 @@ def test_a_generated_story_runs_as_a_camera_does(
     assert 40 < frames.captured <= 138
     assert frames.captured == frames.inferred + frames.dropped
     assert frames.unknown == 0
+
+
+@pytest.mark.requirement("R-LINK-48")
+def test_a_line_too_slow_for_the_source_is_refused_before_the_first_frame(
+    root: Path, network: Path, link: LinkDriver, tmp_path: Path
+) -> None:
+    """The mission's camera of 8 frames a second fits; this clip of 100 does not."""
+    slow = tiny_mission(root, camera={"fps": 8.0}, link={"baud": 38400})
+    with pytest.raises(UsageError, match="too slow for 100 frames a second") as refused:
+        run(
+            slow,
+            source=str(write_clip(tmp_path / "fast.mp4", frames=5, fps=100.0)),
+            model_path=network,
+            precision="float",
+            link=link,
+            on_event=lambda _event: None,
+        )
+    assert str(minimum_baud(8.0 + 50.0)) not in refused.value.expected
+    assert str(minimum_baud(100.0 + 50.0)) in refused.value.expected
+    assert "38400" in refused.value.found
 
 
 def test_a_pedestrian_steps_out_and_the_vehicle_stops_and_is_released(

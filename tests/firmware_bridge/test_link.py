@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -20,9 +21,10 @@ from firmware_bridge.codec import (
 )
 from firmware_bridge.frame import LinkFrame, pack
 from firmware_bridge.limits import limits_hash
-from firmware_bridge.link import Link, LinkTimes
+from firmware_bridge.link import Link
 from firmware_bridge.link_facts import LinkFacts
 from firmware_bridge.link_states import LinkState
+from firmware_bridge.link_times import LinkTimes
 
 MS = 1_000_000
 
@@ -86,6 +88,13 @@ def bench(probe: Probe) -> Bench:
 
 
 RELEASE = replace(COMMAND, release=True)
+
+
+def greeted(bench: Bench) -> None:
+    """Established, released, and all of five commands acknowledged."""
+    bench.turns(2)
+    bench.turns(5, RELEASE)
+    assert bench.facts.counts.acknowledged == bench.facts.counts.commands_sent == 5
 
 
 def test_greets_commands_and_is_acknowledged(bench: Bench) -> None:
@@ -237,7 +246,7 @@ def test_silence_is_a_state_and_ends(bench: Bench) -> None:
     assert facts.state is LinkState.GREETING
     assert facts.effective_action is None
     # Acknowledges were missing before silence was certain.
-    assert "not acknowledged in 200 ms" in (facts.first_fault or "")
+    assert "not acknowledged in 100 ms" in (facts.first_fault or "")
     assert any("silent" in str(event["text"]) for event in bench.kinds("fault"))
     facts = bench.turns(15, RELEASE)
     assert facts.state is LinkState.ESTABLISHED
@@ -245,14 +254,14 @@ def test_silence_is_a_state_and_ends(bench: Bench) -> None:
 
 def test_unacknowledged_commands_are_reported_and_a_deaf_link_greets_again(bench: Bench) -> None:
     bench.turns(5, RELEASE)
-    bench.turns(20, RELEASE, deaf_mcu=True)
+    bench.turns(10, RELEASE, deaf_mcu=True)
     assert bench.facts.unacknowledged_in_a_row == 0
     bench.turns(4, RELEASE, deaf_mcu=True)
-    assert bench.facts.unacknowledged_in_a_row == 3
-    assert bench.facts.counts.unacknowledged == 3
-    assert len(bench.kinds("unacknowledged")) == 3
+    assert bench.facts.unacknowledged_in_a_row == 4
+    assert bench.facts.counts.unacknowledged == bench.facts.counts.late == 4
+    assert len(bench.kinds("unacknowledged")) == 4
     assert bench.facts.state is LinkState.ESTABLISHED
-    bench.turns(30, RELEASE, deaf_mcu=True)
+    bench.turns(40, RELEASE, deaf_mcu=True)
     assert any("no longer acknowledges" in str(event["text"]) for event in bench.kinds("fault"))
     facts = bench.turns(30, RELEASE)
     assert facts.state is LinkState.ESTABLISHED
@@ -261,16 +270,147 @@ def test_unacknowledged_commands_are_reported_and_a_deaf_link_greets_again(bench
     assert facts.last_ack.acknowledged_ns == bench.now_ns
 
 
-def test_a_late_acknowledge_still_counts(bench: Bench) -> None:
-    bench.turns(5, RELEASE)
+@pytest.mark.requirement("R-LINK-40")
+def test_a_late_acknowledge_is_a_finished_round_trip_and_still_late(bench: Bench) -> None:
+    greeted(bench)
     bench.turn(RELEASE, deaf_host=True)
     late = bench.last.tx
-    bench.turns(30, deaf_host=True)
-    assert bench.facts.unacknowledged_in_a_row == 1
+    bench.turns(25, deaf_host=True)
+    assert bench.facts.counts.unacknowledged == 1
     bench.link.received(late, bench.now_ns)
-    assert bench.facts.unacknowledged_in_a_row == 0
+    counts = bench.facts.counts
+    assert (counts.acknowledged, counts.unacknowledged, counts.late) == (6, 0, 1)
+    assert bench.facts.unacknowledged_in_a_row == 1
     assert bench.facts.last_ack is not None
-    assert bench.facts.last_ack.round_trip_ns == 310 * MS
+    assert bench.facts.last_ack.round_trip_ns == 260 * MS
+    bench.turns(2, RELEASE)
+    assert bench.facts.unacknowledged_in_a_row == 0
+
+
+@pytest.mark.requirement("R-LINK-41")
+def test_a_new_session_ends_no_row_of_late_commands(bench: Bench) -> None:
+    """Acknowledges are lost for ten seconds, through every greeting that follows from that."""
+    greeted(bench)
+    rows = [bench.turn(RELEASE, deaf_mcu=True).unacknowledged_in_a_row for _ in range(1000)]
+    assert bench.kinds("state")[-1]["state"] == "GREETING"
+    assert rows == sorted(rows)
+    assert rows[-1] == 1000 - 11 + 1
+    bench.turns(30)
+    assert bench.facts.state is LinkState.ESTABLISHED
+    assert bench.facts.unacknowledged_in_a_row == 1000  # greeted, but nothing acknowledged
+    bench.turns(2, RELEASE)
+    assert bench.facts.unacknowledged_in_a_row == 0
+
+
+def test_commands_due_while_there_is_no_session_are_late_too(bench: Bench) -> None:
+    greeted(bench)
+    bench.link.lost(bench.now_ns, "unplugged")
+    bench.turns(30, RELEASE)
+    assert bench.facts.unacknowledged_in_a_row == 30 - 11 + 1
+    assert bench.facts.counts.unsent == 30
+    assert bench.facts.counts.commands_sent == 5
+
+
+@pytest.mark.requirement("R-LINK-42")
+def test_a_share_of_late_commands_counts_though_none_are_in_a_row(bench: Bench) -> None:
+    """Every fourth acknowledge is lost: 25 % of the last 50, where 20 % may be."""
+    greeted(bench)
+    often = []
+    for turn in range(200):
+        facts = bench.turn(RELEASE, deaf_mcu=turn % 4 == 0)
+        often.append(facts.often_late)
+        assert facts.unacknowledged_in_a_row <= 1
+    assert not any(often[:50])
+    assert all(often[60:])
+    assert bench.facts.state is LinkState.ESTABLISHED
+    assert any("of the last 50 commands" in str(e["text"]) for e in bench.kinds("fault"))
+    # It ends at half of where it begins.
+    often = [bench.turn(RELEASE).often_late for _ in range(60)]
+    assert often[20]
+    assert not often[-1]
+
+
+def test_a_share_at_the_limit_is_borne(bench: Bench) -> None:
+    greeted(bench)
+    for turn in range(300):
+        assert not bench.turn(RELEASE, deaf_mcu=turn % 5 == 0).often_late
+
+
+def test_a_refused_command_is_as_good_as_none(bench: Bench) -> None:
+    """The microcontroller answers at once that it takes none."""
+    greeted(bench)
+    for turn in range(30):
+        packed = bench.link.command(COMMAND, replace(BEAT, loop_sequence=99), now_ns=bench.now_ns)
+        assert packed is not None
+        bench.hear(
+            Acknowledge(
+                command_counter=packed[0],
+                result=AckResult.REFUSED_INVALID,
+                effective_action=Action.NONE,
+                tick_ms=0,
+            ),
+            counter=bench.last.counters[-1] + 1 + turn,
+        )
+        bench.mcu.now_ms += 10
+    facts = bench.facts
+    assert facts.unacknowledged_in_a_row == 30 - 10
+    assert facts.counts.refused == 30
+    assert facts.counts.acknowledged == facts.counts.commands_sent
+    faults = [str(event["text"]) for event in bench.kinds("fault")]
+    assert sum("REFUSED_INVALID" in text for text in faults) == 1
+
+
+@pytest.mark.requirement("R-LINK-43")
+def test_old_facts_are_no_facts_whoever_asks(bench: Bench) -> None:
+    """Nobody reads the port any more: no poll, no bytes; only the loop asks, on its own clock."""
+    greeted(bench)
+    heard_ns = bench.now_ns
+    facts = bench.link.facts(heard_ns + 280 * MS)
+    assert facts.standstill is True
+    assert facts.up
+    facts = bench.link.facts(heard_ns + 320 * MS)
+    assert facts.state is LinkState.ESTABLISHED
+    assert not facts.up
+    assert facts.standstill is facts.operator_request is facts.vehicle_speed_mps is None
+    assert facts.effective_action is facts.stop_latched is facts.applied_ceiling_mps is None
+    assert facts.faults == ()
+    assert facts.vehicle_age_ms == facts.effective_age_ms == 320.0
+    facts = bench.link.facts(heard_ns + 520 * MS)
+    assert facts.state is LinkState.GREETING
+    assert bench.link.command(COMMAND, BEAT, now_ns=heard_ns + 530 * MS) is None
+    assert any("silent" in str(event["text"]) for event in bench.kinds("fault"))
+
+
+@pytest.mark.requirement("R-LINK-45")
+def test_counts_add_up_at_every_instant(bench: Bench) -> None:
+    dice = random.Random(7)
+    seen = set()
+    for _ in range(600):
+        kind = dice.choice(["", "", "", "deaf_mcu", "deaf_host"])
+        packed_before = bench.facts.counts.commands_sent
+        facts = bench.turn(RELEASE, **({kind: True} if kind else {}))
+        counts = facts.counts
+        assert counts.commands_sent - packed_before in (0, 1)
+        assert counts.commands_sent == counts.acknowledged + counts.unacknowledged + counts.open
+        assert counts.late >= counts.unacknowledged
+        seen.add((counts.open > 0, counts.unacknowledged > 0))
+    assert len(seen) > 2
+    counts = bench.facts.counts
+    assert bench.turn_number == counts.commands_sent + counts.unsent == 600
+
+
+def test_another_time_is_used_as_soon_as_it_is_told(bench: Bench) -> None:
+    bench.link.use_times(LinkTimes(acknowledge_ms=250, late_share_max=0.9))
+    greeted(bench)
+    bench.turns(25, RELEASE, deaf_mcu=True)
+    assert bench.facts.unacknowledged_in_a_row == 0
+    bench.turns(2, RELEASE, deaf_mcu=True)
+    assert bench.facts.unacknowledged_in_a_row == 2
+    assert "250 ms" in (bench.facts.first_fault or "")
+    bench.turns(25, RELEASE, deaf_mcu=True)
+    # A session may last twice the time that an acknowledge may take.
+    assert LinkTimes(acknowledge_ms=400).deaf_ms == 800
+    assert not bench.facts.often_late
 
 
 def test_a_microcontroller_that_forgot_the_session_is_greeted_again(bench: Bench) -> None:
@@ -314,7 +454,7 @@ def test_a_failed_write_is_no_sent_command_and_its_half_frame_is_ended(bench: Be
     bench.turns(4, RELEASE)
     packed = bench.link.command(RELEASE, replace(BEAT, loop_sequence=99), now_ns=bench.now_ns)
     assert packed is not None
-    bench.link.write_failed(packed[0], bench.now_ns, "the port took no bytes")
+    bench.link.write_failed(packed[0], bench.now_ns, "the port took no bytes", begun=True)
     bench.mcu.update(packed[1][:7])
     sent_before = bench.facts.counts.commands_sent
     facts = bench.turn(RELEASE)
@@ -325,6 +465,51 @@ def test_a_failed_write_is_no_sent_command_and_its_half_frame_is_ended(bench: Be
     assert facts.last_ack.acknowledged_ns == bench.now_ns
     assert bench.last.faults == {"frame_refused"}
     assert bench.turns(40, RELEASE).counts.unacknowledged == 0
+
+
+@pytest.mark.requirement("R-LINK-45")
+@pytest.mark.parametrize("missing", [1, 2, 17, 18, 19])
+def test_a_command_cut_anywhere_is_never_taken_later(bench: Bench, missing: int) -> None:
+    """Also where only its delimiter was missing, which the next frame would have brought."""
+    greeted(bench)
+    stop = replace(RELEASE, action=Action.EMERGENCY_STOP)
+    beat = replace(BEAT, loop_sequence=99)
+    packed = bench.link.command(stop, beat, now_ns=bench.now_ns)
+    assert packed is not None
+    bench.link.write_failed(packed[0], bench.now_ns, "it took a part", begun=True)
+    bench.mcu.update(packed[1][:-missing])
+    sent = bench.facts.counts.commands_sent
+    again = bench.link.command(RELEASE, replace(beat, loop_sequence=100), now_ns=bench.now_ns)
+    assert again is not None
+    bench.link.write_failed(again[0], bench.now_ns, "it took nothing", begun=False)
+    facts = bench.turn(RELEASE)
+    assert facts.effective_action is Action.NONE
+    assert bench.last.action is Action.NONE
+    assert facts.counts.commands_sent == facts.counts.acknowledged == sent + 1
+    assert facts.counts.unsent == 2
+
+
+def test_a_half_greeting_spoils_no_greeting(bench: Bench) -> None:
+    hello = bench.link.poll(bench.now_ns)
+    bench.link.greeting_failed(bench.now_ns, "it took a part", begun=True)
+    bench.mcu.update(hello[:9])
+    assert bench.turns(15).state is LinkState.ESTABLISHED
+    assert "the greeting" in (bench.facts.first_fault or "")
+
+
+def test_a_line_that_backs_up_is_told_once_and_its_commands_are_late(bench: Bench) -> None:
+    greeted(bench)
+    for _ in range(30):
+        bench.link.held_back(bench.now_ns, "300 bytes wait")
+        bench.turn()
+    counts = bench.facts.counts
+    assert counts.held_back == counts.unsent == 30
+    assert counts.commands_sent == 5
+    assert bench.facts.unacknowledged_in_a_row == 20
+    assert sum("backs up" in str(event["text"]) for event in bench.kinds("fault")) == 1
+    bench.link.written()
+    bench.link.held_back(bench.now_ns, "300 bytes wait")
+    assert sum("backs up" in str(event["text"]) for event in bench.kinds("fault")) == 2
 
 
 def test_closing_on_purpose_is_no_fault(bench: Bench) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import subprocess
 import sys
 import threading
 import time
+import tty
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import serial
 
 from firmware_bridge.emulator import HostFirmware
 from firmware_bridge.errors import DeviceFault
-from firmware_bridge.ports import PortLost, SerialPort, WriteTimeout, memory_pair
+from firmware_bridge.line_speed import line_speed
+from firmware_bridge.ports import PortLost, Queueing, SerialPort, WriteTimeout, memory_pair
 
 HOLDER = """
 import sys, serial
@@ -23,8 +29,124 @@ sys.stdin.read()
 """
 
 
-def open_port(path: str | Path) -> SerialPort:
-    return SerialPort(str(path), baud=115200, read_timeout_ms=20, write_timeout_ms=20)
+def open_port(path: str | Path, *, baud: int = 115200) -> SerialPort:
+    return SerialPort(str(path), baud=baud, read_timeout_ms=20, write_timeout_ms=20)
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, str]]:
+    """A pseudo terminal that nobody reads: (its other end, its path)."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    yield master, os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+def fill(port: SerialPort) -> int:
+    """Write until the port takes no more; how many bytes it took."""
+    taken = 0
+    while True:
+        try:
+            port.write(bytes(1000))
+        except WriteTimeout as timeout:
+            return taken + timeout.written
+        taken += 1000
+
+
+@pytest.mark.parametrize("baud", [9600, 57600, 115200, 250_000, 1_000_000])
+def test_the_rate_is_set_and_read_back(terminal: tuple[int, str], baud: int) -> None:
+    port = open_port(terminal[1], baud=baud)
+    assert line_speed(terminal[0]) == (baud, baud)
+    port.check_baud()
+    port.close()
+
+
+@pytest.mark.requirement("R-LINK-47")
+def test_a_device_that_works_at_another_rate_is_refused(terminal: tuple[int, str]) -> None:
+    port = open_port(terminal[1], baud=57600)
+    with serial.Serial(terminal[1], 58000):
+        port.check_baud()  # within what a receiver bears
+    with serial.Serial(terminal[1], 38400), pytest.raises(DeviceFault) as refused:
+        port.check_baud()
+    assert "does not work at 57600 baud" in refused.value.what
+    assert refused.value.found == "38400 baud"
+    assert "link.baud" in refused.value.remedy
+    port.close()
+
+
+@pytest.mark.parametrize("baud", [-1, 2**31, 2**40])
+def test_a_rate_that_no_device_has_is_refused_as_such(terminal: tuple[int, str], baud: int) -> None:
+    with pytest.raises(DeviceFault, match=f"does not work at {baud} baud"):
+        open_port(terminal[1], baud=baud)
+    open_port(terminal[1]).close()  # it was let go of
+
+
+def test_how_much_of_a_write_got_out_is_known(terminal: tuple[int, str]) -> None:
+    port = open_port(terminal[1])
+    taken = fill(port)
+    arrived = 0
+    os.set_blocking(terminal[0], False)
+    with pytest.raises(BlockingIOError):  # noqa: PT012 - until it is empty
+        while True:
+            arrived += len(os.read(terminal[0], 4096))
+    assert arrived == taken
+    port.close()
+
+
+def test_a_port_that_takes_no_bytes_says_so_and_says_when_it_does_again(
+    terminal: tuple[int, str],
+) -> None:
+    port = open_port(terminal[1])
+    assert isinstance(port, Queueing)
+    assert port.backs_up() is None
+    fill(port)
+    assert port.backs_up() == "the port takes no more bytes"
+    while select.select([terminal[0]], [], [], 0.0)[0]:
+        os.read(terminal[0], 4096)
+    assert port.backs_up() is None
+    fill(port)
+    port.close()  # and does not wait for what nobody takes
+
+
+def test_a_writer_held_up_for_long_has_written_what_it_wrote(
+    terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread is away for longer than the write timeout right after the bytes went out."""
+    real_write = os.write
+
+    def away(descriptor: int, data: bytes) -> int:
+        written = real_write(descriptor, data)
+        time.sleep(0.05)
+        return written
+
+    port = open_port(terminal[1])
+    monkeypatch.setattr(os, "write", away)
+    for _ in range(5):
+        port.write(b"0123456789")
+    monkeypatch.undo()
+    assert os.read(terminal[0], 4096) == b"0123456789" * 5
+    port.close()
+
+
+@pytest.mark.requirement("R-LINK-46")
+def test_a_queue_that_does_not_drain_backs_up_and_a_burst_does_not(
+    terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the kernel's count is made up: a pseudo terminal has none."""
+    waiting = [400]
+    monkeypatch.setattr(serial.Serial, "out_waiting", property(lambda _: waiting[0]))
+    port = open_port(terminal[1])
+    assert port.backs_up() is None
+    time.sleep(0.04)
+    assert port.backs_up() == "400 bytes wait to be sent"
+    waiting[0] = 345  # what the line carries in 30 ms
+    assert port.backs_up() is None
+    waiting[0] = 346
+    assert port.backs_up() is None
+    time.sleep(0.04)
+    assert port.backs_up() == "346 bytes wait to be sent"
+    port.close()
 
 
 def test_a_port_that_does_not_exist(tmp_path: Path) -> None:
@@ -76,7 +198,7 @@ def test_a_port_without_permission(firmware: HostFirmware) -> None:
 
 def test_reading_what_the_firmware_says_and_losing_it(firmware: HostFirmware) -> None:
     port = open_port(firmware.port)
-    assert port.read()
+    assert any(port.read() for _ in range(50))
     firmware.kill()
     with pytest.raises(PortLost):  # noqa: PT012 - bytes in flight may still be read before it
         for _ in range(200):

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edge.contract.sections.field_types import Flag, Name, Number, Strict, Whole
+from firmware_bridge.line_speed import BAUD
+from firmware_bridge.link_times import LinkTimes
 
 MAX_VALID_FOR_MS = 300
 """The longest time-to-live a command may ask for; the microcontroller clips to the same."""
@@ -46,13 +48,19 @@ class Camera(Strict):
 
 
 class LinkSettings(Strict):
-    """The serial link. `port` is a device path, or "emulated" for the firmware as a process."""
+    """The serial link. `port` is a device path, or "emulated" for the firmware as a process.
+
+    A command acknowledged after more than `acknowledge_within_ms` is late. Late ones in a row make
+    the demand graver step by step, and more than `late_share_max` of the last 50 slow the vehicle
+    (docs/runtime.md).
+    """
 
     port: Name = "emulated"
-    baud: Annotated[Whole, Field(ge=9600, le=4_000_000)] = 115200
+    baud: Annotated[Whole, Field(ge=9600, le=4_000_000)] = BAUD
     rate_hz: Annotated[Number, Field(ge=20.0, le=200.0)] = 50.0
     valid_for_ms: Annotated[Whole, Field(ge=50, le=MAX_VALID_FOR_MS)] = 250
-    acknowledge_within_ms: Annotated[Whole, Field(ge=10, le=1000)] = 100
+    acknowledge_within_ms: Annotated[Whole, Field(ge=10, le=1000)] = LinkTimes().acknowledge_ms
+    late_share_max: Annotated[Number, Field(gt=0.0, lt=1.0)] = LinkTimes().late_share_max
 
 
 class Target(Strict):

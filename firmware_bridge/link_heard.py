@@ -1,0 +1,114 @@
+"""What comes from a port on which nobody greets: nothing, our own frames, text, bytes.
+
+Fed with bytes and with the frames found in them; says what they look like and what to do. Keeps the
+last half kilobyte. No clock, no port.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from firmware_bridge.codec import Heartbeat, HostHello, SafetyCommand, message_id
+from firmware_bridge.frame import LinkFrame
+
+_KEPT = 512
+_SHOWN = 60
+_TEXT_SHARE = 0.95
+_SLOW_SHARE = 0.8
+
+_OURS = frozenset(message_id(kind) for kind in (HostHello, SafetyCommand, Heartbeat))
+
+# A receiver that samples much faster than the sender sends sees each bit many times over: what it
+# takes for a byte holds one change of level at most.
+_ONE_EDGE = frozenset({0x00, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE, 0xFF})
+
+_NMEA = re.compile(rb"[$!][A-Z]{2}[A-Z0-9]{3},[^\r\n*]*\*[0-9A-F]{2}")
+
+# In frames so many printable bytes in a row come about once in 100,000 bytes.
+_TEXT_RUN = re.compile(rb"[ -~]{12,}")
+
+OUR_PORT = "name the microcontroller's own port: ls /dev/serial/by-id"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard, in words, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+SILENCE = Heard(
+    "silence: not one byte", "check cable, power and baud rate, and that this is its port"
+)
+
+
+class Ear:
+    """What came since the port was opened, or since the last session ended."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._last = bytearray()
+        self._ours = 0
+        self._ids: set[int] = set()
+
+    def take(self, data: bytes, frames: list[LinkFrame]) -> None:
+        """Bytes as they came, and the undamaged frames that they completed."""
+        self._bytes += len(data)
+        self._last += data
+        del self._last[:-_KEPT]
+        ids = [frame.message_id for frame in frames]
+        self._ours += sum(identity in _OURS for identity in ids)
+        self._ids |= set(ids) - _OURS
+
+    def heard(self) -> Heard:
+        """What it looks like: the surest sign first."""
+        if self._bytes == 0:
+            return SILENCE
+        if self._ids:
+            return Heard(
+                "a microcontroller that reports and does not answer our greeting",
+                "check the wire towards the microcontroller (our TX to its RX), and that it was"
+                " flashed with the firmware of this version of brakepoint",
+            )
+        if self._ours:
+            return Heard(
+                f"an echo: {self._ours} frame(s) of our own came back",
+                "RX and TX are joined, or a modem or console echoes; check the wiring, or "
+                + OUR_PORT,
+            )
+        if (line := self.text()) is not None:
+            if _NMEA.search(self._last):
+                return Heard(
+                    f"NMEA text, as receivers of satellite positions send it at 4800 or 9600 baud:"
+                    f" {line}",
+                    "this is the port of such a receiver; " + OUR_PORT,
+                )
+            return Heard(
+                f"lines of text: {line}",
+                "a console or another device; switch its messages off, or " + OUR_PORT,
+            )
+        what = f"{self._bytes} bytes and no whole frame among them"
+        slow = sum(byte in _ONE_EDGE for byte in self._last)
+        if slow >= _SLOW_SHARE * len(self._last):
+            what += ", as from a sender at a far lower baud rate"
+        return Heard(
+            what,
+            "set link.baud to the rate that the firmware was built for, or " + OUR_PORT,
+        )
+
+    def text(self) -> str | None:
+        """The last whole line, quoted, where nearly all of it is printable text; None elsewhere."""
+        printable = sum(32 <= byte < 127 or byte in b"\r\n\t" for byte in self._last)
+        if not self._last or printable < _TEXT_SHARE * len(self._last):
+            return None
+        lines = [line for line in bytes(self._last).splitlines() if line.strip()]
+        # The last one may still be coming in; the first may have lost its beginning.
+        line = lines[-2] if len(lines) > 2 else lines[-1] if lines else b""
+        return repr(line[:_SHOWN].decode("ascii", "replace"))
+
+    def text_among_frames(self) -> str | None:
+        """The last run of printable text that no frame holds, quoted; None where there is none."""
+        runs = _TEXT_RUN.findall(self._last)
+        return repr(runs[-1][:_SHOWN].decode("ascii")) if runs else None

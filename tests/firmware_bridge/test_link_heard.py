@@ -1,0 +1,192 @@
+"""What a port without a microcontroller says is told for what it is, with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import random
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+from mcu_probe import BEAT, COMMAND
+
+from firmware_bridge.codec import Action, HostHello, Status, contract_hash, encode
+from firmware_bridge.driver import LinkDriver
+from firmware_bridge.errors import DeviceFault
+from firmware_bridge.frame import Deframer, LinkFrame, pack
+from firmware_bridge.limits import limits_hash
+from firmware_bridge.link_heard import SILENCE, Ear
+
+GPS = b"$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A\r\n"
+
+
+def heard_of(*pieces: bytes) -> tuple[str, str]:
+    ear, deframer = Ear(), Deframer()
+    for data in pieces:
+        ear.take(data, deframer.feed(data))
+    return ear.heard().what, ear.heard().remedy
+
+
+def framed(message: object, counter: int = 1) -> bytes:
+    identity, payload = encode(message)  # type: ignore[arg-type]
+    return pack(LinkFrame(message_id=identity, counter=counter, payload=payload))
+
+
+STATUS = Status(
+    effective_action=Action.COMFORT_STOP,
+    stop_latched=True,
+    applied_ceiling_mps=0.0,
+    applied_deceleration_mps2=1.0,
+    faults=("no_greeting",),
+    tick_ms=20,
+)
+
+
+def test_nothing_is_silence() -> None:
+    assert heard_of() == (SILENCE.what, SILENCE.remedy)
+
+
+def test_a_satellite_receiver_is_named_with_its_line() -> None:
+    what, remedy = heard_of(GPS[30:], GPS, GPS, GPS[:20])
+    assert what.startswith("NMEA text")
+    assert "4800" in what
+    assert "'$GPRMC,123519,A," in what
+    assert "ls /dev/serial/by-id" in remedy
+
+
+def test_other_text_is_shown_and_cannot_move_the_terminal() -> None:
+    what, _ = heard_of(b"ot ok\r\n", b"[ 12.345] loop ok, adc=512\r\n" * 3, b"\x1b[")
+    assert what == "lines of text: '[ 12.345] loop ok, adc=512'"
+    what, _ = heard_of(b"login: " * 50, b"\x1b[2J")
+    assert "\x1b" not in what
+    assert len(what) < 100
+
+
+def test_our_own_frames_are_an_echo() -> None:
+    hello = HostHello(
+        version=1, boot_id=1, contract_hash=contract_hash(), limits_hash=limits_hash()
+    )
+    what, remedy = heard_of(
+        b"\0" + framed(hello),
+        framed(replace(BEAT, as_of_tick_ms=1), 2),
+        framed(replace(COMMAND, as_of_tick_ms=1), 3),
+    )
+    assert what == "an echo: 3 frame(s) of our own came back"
+    assert "RX and TX" in remedy
+
+
+def test_a_microcontroller_that_does_not_hear_us_is_known_by_its_reports() -> None:
+    what, remedy = heard_of(b"\xff\xfe" + framed(STATUS), framed(STATUS, 2))
+    assert what == "a microcontroller that reports and does not answer our greeting"
+    assert "our TX" in remedy
+
+
+def test_bytes_that_are_no_frames_are_counted_and_the_rate_is_suspected() -> None:
+    what, remedy = heard_of(random.Random(1).randbytes(3000))
+    assert what == "3000 bytes and no whole frame among them"
+    assert "link.baud" in remedy
+
+
+def sampled(data: bytes, *, factor: int) -> bytes:
+    """What a receiver at `factor` times the sender's rate takes the bytes for."""
+    line = [1] * 3 * factor
+    for byte in data:
+        for bit in (0, *(byte >> n & 1 for n in range(8)), 1):
+            line += [bit] * factor
+    line += [1] * 20
+    taken, at = bytearray(), 0
+    while at < len(line) - 10:
+        if line[at]:  # idle, until a start bit
+            at += 1
+            continue
+        taken.append(sum(line[at + 1 + n] << n for n in range(8)))
+        at += 9
+        while at < len(line) and not line[at]:  # no stop bit: a break, until the line is idle
+            at += 1
+    return bytes(taken)
+
+
+@pytest.mark.parametrize("factor", [12, 24])
+def test_a_sender_at_a_far_lower_rate_is_told_from_noise(factor: int) -> None:
+    what, _ = heard_of(sampled(GPS * 3, factor=factor))
+    assert what.endswith("as from a sender at a far lower baud rate")
+
+
+def test_text_among_frames_is_found() -> None:
+    ear = Ear()
+    ear.take(framed(STATUS), [])
+    assert ear.text_among_frames() is None
+    ear.take(b"[ 12.345] loop ok\r\n" + framed(STATUS), [])
+    assert ear.text_among_frames() == "'[ 12.345] loop ok'"
+
+
+@dataclass
+class Line:
+    """A pseudo terminal, with something at its other end that `answers`."""
+
+    answer: Callable[[bytes], bytes]
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.master, slave = pty.openpty()
+        tty.setraw(slave)
+        self.path = os.ttyname(slave)
+        self.slave = slave
+        os.set_blocking(self.master, False)
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.ended.wait(0.01):
+            try:
+                data = os.read(self.master, 4096)
+            except BlockingIOError:
+                data = b""
+            if out := self.answer(data):
+                os.write(self.master, out)
+
+    def close(self) -> None:
+        self.ended.set()
+        self.thread.join()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def line() -> Iterator[Callable[[Callable[[bytes], bytes]], str]]:
+    lines: list[Line] = []
+
+    def make(answer: Callable[[bytes], bytes]) -> str:
+        lines.append(Line(answer))
+        return lines[-1].path
+
+    yield make
+    for one in lines:
+        one.close()
+
+
+@pytest.mark.requirement("R-LINK-49")
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (lambda _: GPS, "NMEA text"),
+        (lambda data: data, "an echo"),
+        (lambda _: b"booting...\r\n", "lines of text: 'booting...'"),
+        (lambda _: b"", "silence: not one byte"),
+        (lambda _: framed(STATUS), "a microcontroller that reports"),
+        (lambda _: b"\xa7\x31\x00\x99" * 5, "bytes and no whole frame"),
+    ],
+)
+def test_a_port_that_is_not_the_microcontrollers_is_refused_with_what_it_says(
+    line: Callable[[Callable[[bytes], bytes]], str], answer: Callable[[bytes], bytes], found: str
+) -> None:
+    with (
+        LinkDriver(line(answer)) as driver,
+        pytest.raises(DeviceFault, match="no microcontroller answered") as refused,
+    ):
+        driver.wait_established(0.5)
+    assert found in refused.value.found
+    assert refused.value.remedy
