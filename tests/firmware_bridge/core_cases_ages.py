@@ -279,6 +279,22 @@ def a_graver_action_never_brakes_softer_than_a_milder_one_that_holds(mcu: Mcu) -
 
 
 @case
+@pytest.mark.requirement("R-LINK-18", "R-LINK-21", "R-LINK-22")
+def a_stop_that_began_before_a_late_update_keeps_the_braking_it_began_with(mcu: Mcu) -> None:
+    for times_ms in ((200, 1000), (1200,)):  # called in time, and late
+        mcu.boot()
+        mcu.release()
+        mcu.speed_cmps = 1400
+        slow = mcu.command(Action.SLOW_DOWN, speed_ceiling_mps=0.0, deceleration_limit_mps2=2.0)
+        mcu.update(slow)
+        for after_ms in times_ms[:-1]:
+            mcu.update(after_ms=after_ms)
+        answer = mcu.update(mcu.beat(), mcu.command(Action.NONE), after_ms=times_ms[-1])
+        assert (answer.action, answer.deceleration_cmps2) == (Action.COMFORT_STOP, 200)
+        mcu.speed_cmps = 0
+
+
+@case
 @pytest.mark.requirement("R-LINK-22")
 def a_latched_stop_never_lets_up(mcu: Mcu) -> None:
     mcu.release()

@@ -305,7 +305,10 @@ size_t bp_mcu_update(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicl
     uint8_t action_before = mcu->outputs.demand.action;
     struct bp_frame frame;
 
+    /* What held until now is applied first: a stop that is due by now keeps the braking it began
+     * with, also where what arrives in this very update asks for less. */
     bp_safety_run(&mcu->safety, now_ms);
+    settle(mcu, vehicle);
     end_showing(&mcu->frame, now_ms);
     end_showing(&mcu->message, now_ms);
     for (size_t i = 0; i < rx_size; i++) {
