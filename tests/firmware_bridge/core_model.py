@@ -156,6 +156,7 @@ class CoreModel:
             (self.refused_ms, LIMITS.refused_shown_ms),
             (self.stale_ms, LIMITS.refused_shown_ms),
             (self.status_ms, LIMITS.status_period_ms),
+            (self.greeting_ms, LIMITS.greeting_period_ms),
         ):
             if since_ms is not None:
                 ends.append(since_ms + period_ms)
