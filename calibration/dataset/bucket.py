@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from calibration.dataset.conditions import conditions_of, own_words
-from calibration.dataset.images import SUFFIXES, no_frames, rows_by_picture
+from calibration.dataset.images import no_frames, rows_by_picture
 from calibration.dataset.mask_pairs import pairs_of
-from calibration.dataset.pictures import UnreadablePicture, decoded
-from calibration.dataset.places import Place, place_at, suffix
+from calibration.dataset.places import Place, place_at
 from calibration.metrics import Truth
 from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage
+from edge.contract.picture_files import SUFFIXES, natural_order
+from edge.contract.picture_header import UnreadablePicture
+from edge.contract.pictures import decoded
 from firmware_bridge.errors import Missing, NotTrusted
 
 
@@ -52,7 +54,7 @@ class BucketFrame:
                 remedy="run it again when nobody writes there",
             )
         try:
-            return decoded(data, self.name)
+            return decoded(data)
         except UnreadablePicture as error:
             raise Missing(
                 f"cannot read the road frame {self.name} in {self.place.given}",
@@ -71,15 +73,15 @@ class BucketFrame:
 
 
 def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[BucketFrame]:
-    """Pictures below a URL, sorted by name relative to it; `table` and `group` as `image_frames`
-    has them.
+    """Pictures below a URL, in natural order of their names relative to it; `table` and `group` as
+    `image_frames` has them.
 
     Raises:
         Missing: nothing is there, or it cannot be read.
         UsageError: no such kind of URL; a table that cannot be used.
     """
     place = place_at(url)
-    every = [name for name in place.pictures if suffix(name) in SUFFIXES]
+    every = place.pictures
     hidden = pairs_of(every).no_pictures
     names = [name for name in every if name not in hidden]
     if not names:
@@ -100,5 +102,5 @@ def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[Buc
         ) from error
     return [
         BucketFrame(name, row[group].strip(), bare, conditions_of(row).conditions, own_words(row))
-        for name, row in sorted(rows.items())
+        for name, row in sorted(rows.items(), key=lambda item: natural_order(item[0]))
     ]

@@ -37,6 +37,10 @@ CHECKS: dict[str, Check] = {
         checks_pictures.size,
         "use the pictures that the labels were made for",
     ),
+    "stored": Check(
+        checks_pictures.stored,
+        "look whether the labels lie right; write pictures upright, in 8 bits",
+    ),
     "labels": Check(
         checks_labels.label_set,
         "rename or merge the classes; move whole drives so that every part has every class",

@@ -62,6 +62,27 @@ def size(data: Examined) -> Iterator[Said]:
         yield Said("note", f"{len(sizes)} sizes; most often {common}")
 
 
+def stored(data: Examined) -> Iterator[Said]:
+    """Pictures that were turned or had their samples scaled as they were read."""
+    turned = [one for one in data.seen if one.orientation != 1]
+    if turned:
+        labelled = any(one.entry.boxes or one.entry.mask for one in turned)
+        yield Said(
+            "warning" if labelled else "note",
+            f"{counted(len(turned), 'picture')} turned as EXIF says, and labels taken to be in the "
+            "turned picture",
+            tuple(one.entry.name for one in turned),
+        )
+    depths = Counter(one.bits for one in data.seen if one.look is not None)
+    for bits in sorted(depths.keys() - {8}):
+        names = tuple(one.entry.name for one in data.seen if one.bits == bits)
+        yield Said(
+            "warning" if len(depths) > 1 else "note",
+            f"{counted(len(names), 'picture')} read as {bits}-bit samples",
+            names,
+        )
+
+
 def duplicates(data: Examined) -> Iterator[Said]:
     """Records with the very same bytes."""
     same: dict[str, list[Record]] = defaultdict(list)

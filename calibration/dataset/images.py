@@ -13,14 +13,14 @@ from pathlib import Path, PurePosixPath
 
 from calibration.dataset.conditions import conditions_of, own_words
 from calibration.dataset.mask_pairs import pairs_of
-from calibration.dataset.pictures import UnreadablePicture, decoded
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_file
 from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage
+from edge.contract.picture_files import SUFFIXES, files_below, natural_order
+from edge.contract.picture_header import UnreadablePicture
+from edge.contract.pictures import decoded
 from firmware_bridge.errors import Missing, UsageError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ImageFrame:
         except OSError as error:
             raise self._unreadable(error.strerror or str(error)) from error
         try:
-            return decoded(data, self.path.name)
+            return decoded(data)
         except UnreadablePicture as error:
             raise self._unreadable(str(error)) from error
 
@@ -62,7 +62,7 @@ class ImageFrame:
 
 
 def image_frames(root: Path, *, table: str | None, group: str | None) -> list[ImageFrame]:
-    """Pictures under `root` (folders included), sorted by name relative to it.
+    """Pictures under `root` (folders included), in natural order of their names relative to it.
 
     With `table`, a CSV in `root` whose first column is a file name (relative to `root`, or the
     bare name where it is unique) only its rows are taken, grouped by its column `group`, with the
@@ -71,19 +71,13 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
     if not root.is_dir():
         raise no_frames(str(root), "no such folder" if not root.exists() else "a file")
     try:
-        found = sorted(
-            path
-            for path in root.rglob("*")
-            if path.suffix.lower() in SUFFIXES
-            and path.is_file()
-            and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        )
+        found = files_below(root, deep=True, pictures_only=True)
         inside = sum(1 for _ in root.iterdir())
     except OSError as error:
         raise no_frames(str(root), error.strerror or str(error)) from error
     if not found:
         raise no_frames(str(root), f"{inside} other entries" if inside else "an empty folder")
-    names = {path.relative_to(root).as_posix(): path for path in found}
+    names = {name: root / name for name in found}
     for mask in pairs_of(names).no_pictures:  # what is true of other pictures, and none itself
         del names[mask]
     if table is None or group is None:
@@ -93,7 +87,7 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
         ImageFrame(
             name, row[group].strip(), names[name], conditions_of(row).conditions, own_words(row)
         )
-        for name, row in sorted(rows.items())
+        for name, row in sorted(rows.items(), key=lambda item: natural_order(item[0]))
     ]
 
 

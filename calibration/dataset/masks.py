@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from calibration.dataset.places import Place
 from calibration.dataset.records import Mask
 from calibration.segmentation import IGNORED
+from edge.contract.picture_header import UnreadablePicture
+from edge.contract.pictures import sound_header
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 Ids = NDArray[np.uint8]
@@ -42,8 +44,10 @@ def ids_of(data: bytes) -> Ids:
     depth, kind = data[24], data[25]
     if kind not in (GREY, PALETTE) or (kind == GREY and depth != 8):
         raise NoMask(f"a PNG in {depth}-bit {KINDS.get(kind, 'colour of no kind')}, not label ids")
-    if b"IEND" not in data[-64:]:
-        raise NoMask(f"{len(data)} bytes that end in the middle of the mask")
+    try:
+        sound_header(data)
+    except UnreadablePicture as error:
+        raise NoMask(str(error)) from error
     try:
         # Nobody has turned the numbers of a grey file, so a palette's are not turned either.
         colour = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION

@@ -1,6 +1,6 @@
 """Where a data set lies: a folder, one file, or a bucket, all read alike through fsspec.
 
-Reads only. Never follows hidden files and never writes.
+Reads only. Never follows hidden files nor links that leave a folder, and never writes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import IO, Any
 
 import fsspec
 
+from edge.contract.picture_files import files_below, is_picture, natural_order
 from firmware_bridge.errors import Missing, UsageError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp")
 
 
 @dataclass(frozen=True)
 class Place:
-    """The root of a data set; `files` are relative to it, sorted, with their sizes in bytes."""
+    """The root of a data set; `files` are relative to it, in natural order, with their sizes in
+    bytes."""
 
     given: str
     root: str
@@ -33,7 +33,7 @@ class Place:
     @property
     def pictures(self) -> list[str]:
         """Picture files, in order."""
-        return [name for name in self.files if suffix(name) in IMAGE_SUFFIXES]
+        return [name for name in self.files if is_picture(name)]
 
     def with_suffix(self, *suffixes: str) -> list[str]:
         """Files with one of these suffixes (lower case, with the dot), in order."""
@@ -175,6 +175,8 @@ def place_at(given: str) -> Place:
                 for path, size in _relative(root, {item["name"]: item for item in beside}).items()
                 if path == name or _stands_beside(path)
             }
+        elif "file" in _protocols(filesystem):
+            found = files_below(Path(root), deep=True)
         else:
             found = _relative(root, filesystem.find(root, detail=True))
     except faults() as error:
@@ -186,7 +188,8 @@ def place_at(given: str) -> Place:
             found=", ".join(ascii(name) for name in sorted(strange)[:5]),
             remedy="rename these files (convmv mends names of another encoding)",
         )
-    return Place(given, root, filesystem, dict(sorted(found.items())))
+    ordered = dict(sorted(found.items(), key=lambda item: natural_order(item[0])))
+    return Place(given, root, filesystem, ordered)
 
 
 NOT_FOR_THREADS = frozenset({"filecache", "blockcache", "cached", "tar", "libarchive"})

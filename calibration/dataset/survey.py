@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 
 from calibration.dataset.look import Look, look_at
 from calibration.dataset.masks import SeenMask, look_at_mask
-from calibration.dataset.pictures import UnreadablePicture, decoded
 from calibration.dataset.places import Place, suffix
 from calibration.dataset.readers import arrays, videos
 from calibration.dataset.records import Entry, LockedFile
 from edge.contract.perception import BgrImage
+from edge.contract.picture_header import UnreadablePicture
+from edge.contract.pictures import decoded, read_picture
 from edge.progress import Advance
 from firmware_bridge.errors import Missing
 
@@ -35,6 +36,7 @@ class Seen:
         sha256, size_bytes: see `Record`; "" and 0 where nothing could be read.
         look: None where there is no picture; `fault` says why.
         mask: of a picture that has one.
+        orientation, bits: see `edge.contract.pictures.Picture`.
     """
 
     entry: Entry
@@ -43,6 +45,8 @@ class Seen:
     look: Look | None
     fault: str = ""
     mask: SeenMask | None = None
+    orientation: int = 1
+    bits: int = 8
 
 
 def survey(place: Place, entries: Sequence[Entry], *, progress: Advance) -> list[Seen]:
@@ -59,7 +63,7 @@ def pictures(place: Place, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Bg
     for entry in entries:
         if entry.row is None:
             try:
-                yield entry, decoded(place.read(entry.file), entry.file)
+                yield entry, decoded(place.read(entry.file))
             except (UnreadablePicture, Missing):
                 continue
     for file, rows in _by_container(entries).items():
@@ -80,7 +84,7 @@ def whole_pictures(place: Place, entries: Sequence[Entry]) -> Iterator[tuple[Ent
         if entry.row is None:
             data = place.read(entry.file)
             try:
-                image = decoded(data, entry.file)
+                image = decoded(data)
             except UnreadablePicture as error:
                 raise _no_picture(place, entry.name, str(error)) from error
             yield entry, image, hashlib.sha256(data).hexdigest()
@@ -159,9 +163,11 @@ def _seen_picture(place: Place, entry: Entry) -> Seen:
         return Seen(entry, "", 0, None, error.found)
     sha = hashlib.sha256(data).hexdigest()
     try:
-        return Seen(entry, sha, len(data), look_at(decoded(data, entry.file)))
+        picture = read_picture(data)
     except UnreadablePicture as error:
         return Seen(entry, sha, len(data), None, str(error))
+    look = look_at(picture.image)
+    return Seen(entry, sha, len(data), look, orientation=picture.orientation, bits=picture.bits)
 
 
 def _by_container(entries: Sequence[Entry]) -> dict[str, dict[int, Entry]]:

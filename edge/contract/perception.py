@@ -25,12 +25,14 @@ class Frame:
         captured_ns: capture time on the monotonic clock, nanoseconds.
         stamp_source: where that time came from ("driver", "read" or "video").
         index: number of this frame in its source, from 0; gaps are drops.
+        clip_ns: time into the clip, by the file's own clock; None of a camera.
     """
 
     image: BgrImage
     captured_ns: int
     stamp_source: str
     index: int
+    clip_ns: int | None = None
 
 
 @dataclass(frozen=True)

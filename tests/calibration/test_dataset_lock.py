@@ -116,7 +116,7 @@ def test_a_cut_picture_is_named_and_no_lock_is_written(
     code, _, err = run(capsys, "data", "lock", str(root), "--out", str(tmp_path / "lock.json"))
     assert code == 3
     assert "val2017/000000000002.jpg" in err
-    assert "end in the middle" in err
+    assert "damaged: Premature end of JPEG file" in err
     assert not (tmp_path / "lock.json").exists()
 
 

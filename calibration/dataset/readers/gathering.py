@@ -18,6 +18,7 @@ from calibration.dataset.conditions import conditions_of
 from calibration.dataset.places import Place
 from calibration.dataset.records import Box, Entry, Problem, Reading
 from edge.contract.conditions import Conditions
+from edge.contract.picture_files import natural_order
 from firmware_bridge.errors import UsageError
 
 GROUP_FIELDS = (
@@ -130,7 +131,7 @@ class Gathering:
         Raises:
             UsageError: nothing was found at all.
         """
-        entries = sorted(self._entries, key=lambda entry: entry.name)
+        entries = sorted(self._entries, key=lambda entry: natural_order(entry.name))
         twice = {one.name for one, next_ in itertools.pairwise(entries) if one.name == next_.name}
         for name in sorted(twice):
             self.problem(name, "has labels twice, in different places")
