@@ -1,8 +1,9 @@
 """Writes the annotated video of a run, on its own thread and in one piece.
 
-The loop hands turns over and goes on; what the encoder cannot keep up with is left out, and the
-picture before stands in for it, so that the video keeps the time of the clip. The file appears
-under its name only when it is whole.
+The loop hands turns over and goes on; what the encoder cannot keep up with is left out. The video
+keeps the time of the clip: a picture is repeated until the next one's time, and of those that fall
+into one frame of the video the last is kept. The file appears under its name only when it is whole,
+which is proved by reading it back.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edge.runtime.loop import Turn
 from edge.runtime.outbox import Outbox
 from edge.runtime.report import Recording
 from edge.runtime.sources import quiet_opencv
+from edge.runtime.written_video import prove_written
 from firmware_bridge.errors import DeviceFault, UsageError
 
 _QUEUED_TURNS = 8
@@ -37,6 +39,8 @@ class AnnotatedVideo:
         self._files = contextlib.ExitStack()
         self._writer: Any = None
         self._shown: tuple[int, BgrImage] | None = None
+        self._temporary: Path | None = None
+        self._start_ns = 0
         self._frames = 0
         self._outbox: Outbox[Turn] = Outbox(self._write, capacity=_QUEUED_TURNS, name="recording")
 
@@ -58,19 +62,25 @@ class AnnotatedVideo:
             finally:
                 if self._writer is not None:
                     self._writer.release()
+            if self._shown is not None and self._temporary is not None:
+                image = self._shown[1]
+                prove_written(self._temporary, self._path, total=self._frames, last=image)
         if self._shown is None:
             return None
         return Recording(str(self._path), self._frames, self._outbox.left_out)
 
     def _write(self, turn: Turn) -> None:
         assert turn.result is not None
-        image, index = self._painter.draw(turn), turn.result.frame.index
+        image, captured_ns = self._painter.draw(turn), turn.result.frame.captured_ns
         if self._writer is None:
             self._open(image)
+        if self._shown is None:
+            self._start_ns = captured_ns
+        place = round((captured_ns - self._start_ns) * self._fps / 1e9)
         if self._shown is not None:
-            for _ in range(index - self._shown[0]):
+            for _ in range(place - self._shown[0]):
                 self._append(self._shown[1])
-        self._shown = (index, image)
+        self._shown = (place, image)
 
     def _append(self, image: BgrImage) -> None:
         self._writer.write(image)
@@ -78,16 +88,16 @@ class AnnotatedVideo:
 
     def _open(self, image: BgrImage) -> None:
         cv2 = quiet_opencv()
-        temporary = self._files.enter_context(replacing(self._path))
+        self._temporary = self._files.enter_context(replacing(self._path))
         height, width = image.shape[:2]
         code = cv2.VideoWriter_fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(str(temporary), code, self._fps, (width, height))
+        self._writer = cv2.VideoWriter(str(self._temporary), code, self._fps, (width, height))
         if not self._writer.isOpened():
             raise DeviceFault(
                 f"cannot write the video {self._path}",
                 expected="an OpenCV that encodes mp4",
                 found=f"it refuses {width}x{height} at {self._fps:g} frames a second",
-                remedy="pip install 'brakepoint[camera]', or run without --record",
+                remedy="pip install 'brakepoint[camera]', or run without --video",
             )
 
 
@@ -97,7 +107,7 @@ def _check_writable(path: Path) -> None:
             f"cannot record to {path}",
             expected="a file name that ends in .mp4",
             found=path.suffix or "no suffix",
-            remedy=f"--record {path.with_suffix('.mp4')}",
+            remedy=f"--video {path.with_suffix('.mp4')}",
         )
     folder = path.parent
     while not folder.exists():
@@ -107,5 +117,5 @@ def _check_writable(path: Path) -> None:
             f"cannot record to {path}",
             expected="a file name in a folder that can be written",
             found="a folder of that name" if path.is_dir() else f"{folder} cannot be written",
-            remedy="correct --record",
+            remedy="correct --video",
         )

@@ -19,6 +19,10 @@ from edge.runtime.sources import BadFrame, CameraGone, Source, SourceEnd
 _BACK_OFF_FIRST_S = 0.1
 _BACK_OFF_MOST_S = 2.0
 
+TOO_LATE_MS = 1000.0
+"""A frame of a file that is delivered so long after its time says that the machine cannot read the
+source as fast as it plays."""
+
 
 class CameraState(enum.Enum):
     """What the source does."""
@@ -35,7 +39,8 @@ class CaptureFacts:
 
     Attributes:
         camera: state of the source.
-        captured: frames whose time has come so far, those skipped by the source included.
+        captured: frames whose time has come so far, those that the source skipped or could not
+            read included.
         newest_ns: capture time of the newest one.
         fault: why the state is what it is, where something went wrong; stays after recovery.
     """
@@ -71,6 +76,7 @@ class Capture:
         self._on_fault = on_fault
         self._stop = threading.Event()
         self._facts = CaptureFacts(CameraState.OPEN)
+        self._too_late = False
         self.crashed = False
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
@@ -106,10 +112,10 @@ class Capture:
                 back_off_s = _BACK_OFF_FIRST_S
                 self._deliver(reading)
             elif isinstance(reading, SourceEnd):
-                if reading.fault is not None:
-                    self._fail("source ended early", reading.fault)
+                self._note_end(reading)
                 return
             elif isinstance(reading, BadFrame):
+                self._count(reading.index + 1)
                 self._fail("unreadable frame", reading.reason)
             elif isinstance(reading, CameraGone):
                 if self._facts.camera is not CameraState.GONE:
@@ -124,6 +130,24 @@ class Capture:
         )
         grab_ms = (self._clock() - frame.captured_ns) / 1e6
         self._mailbox.put(Captured(frame, grab_ms))
+        if frame.clip_ns is not None and grab_ms > TOO_LATE_MS and not self._too_late:
+            self._too_late = True
+            self._fail(
+                "source too slow",
+                f"frame {frame.index} could be shown only {grab_ms / 1e3:.1f} s after its time",
+            )
+
+    def _note_end(self, end: SourceEnd) -> None:
+        if end.frames is not None:
+            self._count(end.frames)
+        for note in end.notes:
+            self._fail("frame times", note)
+        if end.fault is not None:
+            self._fail("source ended early", end.fault)
+
+    def _count(self, captured: int) -> None:
+        now = self._facts
+        self._facts = CaptureFacts(now.camera, captured, now.newest_ns, now.fault)
 
     def _fail(self, kind: str, reason: str) -> None:
         self._facts = CaptureFacts(

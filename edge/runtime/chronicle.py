@@ -117,7 +117,10 @@ class Chronicle:
             return None
         frame = turn.result.frame
         if self._clip_start_ns is None:
-            self._clip_start_ns = frame.captured_ns - round(frame.index * 1e9 / self._source.fps)
+            into = frame.clip_ns
+            if into is None:
+                into = round(frame.index * 1e9 / self._source.fps)
+            self._clip_start_ns = frame.captured_ns - into
         self._frame = frame.index
         self.inferred += 1
         perception = turn.result.perception

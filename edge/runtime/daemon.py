@@ -234,7 +234,7 @@ class _Run:
         try:
             recording = self._video.close()
         except (Refusal, OSError) as error:
-            self._faults.note("recording incomplete", str(error))
+            self._faults.note("recording lost", str(error))
             return None
         if recording is not None and recording.left_out:
             self._faults.note("recording incomplete", f"{recording.left_out} frames left out")

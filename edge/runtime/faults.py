@@ -26,6 +26,12 @@ class FaultKind:
 
 FAULTS: dict[str, FaultKind] = {
     "source ended early": FaultKind("copy the file again: its end is missing", 3),
+    "source too slow": FaultKind(
+        "play a clip of fewer pixels or frames, or play it on a faster machine", 5
+    ),
+    "frame times": FaultKind(
+        "record with times in one file, or write them anew: ffmpeg -i OLD -c copy NEW.mp4", 0
+    ),
     "unreadable frame": FaultKind("copy the picture again or take it out", 3),
     "camera gone": FaultKind("check its cable and power; it is being reopened", 0),
     "camera gone at the end": FaultKind("check its cable and power, then run again", 5),
@@ -42,7 +48,8 @@ FAULTS: dict[str, FaultKind] = {
     "last stop unacknowledged": FaultKind(
         "look at the microcontroller: without commands it stops by its own timers", 5
     ),
-    "recording incomplete": FaultKind("free space and cores, or run without --record", 0),
+    "recording incomplete": FaultKind("free cores, or run without --video", 0),
+    "recording lost": FaultKind("free space where --video points to, or run without it", 5),
 }
 
 

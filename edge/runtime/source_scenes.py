@@ -36,15 +36,16 @@ class ScenesSource:
         self._draw, self._story, self._camera = clip_frame, story, camera
         count = frame_count(story)
         self.info = SourceInfo(given=given, kind="scenes", fps=FPS, frames=count)
-        self._count, self._pace, self._index = count, Pace(FPS, clock), 0
+        self._count, self._fps, self._index = count, FPS, 0
+        self._pace = Pace(round(1e9 / FPS), clock)
 
     def read(self, pause: Pause) -> Reading:
         """The next frame at its due time, stamped with it."""
-        while self._index < self._count and self._pace.missed(self._index):
+        while self._index < self._count and self._pace.missed(self._time_ns):
             self._index += 1
         if self._index >= self._count:
-            return SourceEnd()
-        index = self._index
+            return SourceEnd(frames=self._count)
+        index, time_ns = self._index, self._time_ns
         self._index += 1
         scene = self._draw(
             self._story,
@@ -54,11 +55,14 @@ class ScenesSource:
             width_px=self._camera.width_px,
             height_px=self._camera.height_px,
         )
-        self._pace.wait(index, pause)
-        return Frame(scene.image, self._pace.due_ns(index), "video", index)
+        return Frame(scene.image, self._pace.wait(time_ns, pause), "video", index, time_ns)
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    @property
+    def _time_ns(self) -> int:
+        return round(self._index * 1e9 / self._fps)
 
 
 def _parsed(given: str) -> tuple[str, int, Conditions]:

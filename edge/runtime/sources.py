@@ -25,9 +25,17 @@ Pause = Callable[[float], object]
 
 @dataclass(frozen=True)
 class SourceEnd:
-    """No more frames will come; `fault` says why where that is not the plain end."""
+    """No more frames will come.
+
+    Attributes:
+        fault: why, where that is not the plain end.
+        frames: that came by in all, those skipped included; None where every one was read.
+        notes: what is odd about the frames' times.
+    """
 
     fault: str | None = None
+    frames: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,10 @@ class CameraGone:
 
 @dataclass(frozen=True)
 class BadFrame:
-    """One frame could not be read; the next may be."""
+    """One frame could not be read; the next may be. `index` is its place in the source."""
 
     reason: str
+    index: int
 
 
 Reading = Frame | SourceEnd | CameraGone | BadFrame
@@ -54,8 +63,9 @@ class SourceInfo:
     Attributes:
         given: as the user wrote it.
         kind: "video", "folder", "camera" or "scenes".
-        fps: frames a second that it delivers.
-        frames: how many it holds, None for a camera.
+        fps: frames a second that it delivers; of a video, what its header says, and its frames
+            come when the file presents them.
+        frames: how many it holds, None for a camera; of a video, what its header says.
     """
 
     given: str
@@ -83,14 +93,15 @@ def open_source(given: str, camera: Camera, clock: Clock) -> Source:
 
     Raises:
         Missing: no such file or folder, or one that cannot be read.
-        UsageError: no such generated scenes.
-        DeviceFault: no such camera, or one that delivers nothing.
+        UsageError: no such generated scenes; a folder with links that leave it.
+        DeviceFault: no such camera, or one that delivers nothing, or another size or rate than
+            the mission has.
     """
     device = re.fullmatch(r"(?:camera:|/dev/video)(\d+)", given)
     if device:
         from edge.runtime.source_camera import CameraSource
 
-        return CameraSource(given, int(device.group(1)), fps=camera.fps, clock=clock)
+        return CameraSource(given, int(device.group(1)), camera=camera, clock=clock)
     if given.startswith("scenes:"):
         from edge.runtime.source_scenes import ScenesSource
 
@@ -112,29 +123,46 @@ def open_source(given: str, camera: Camera, clock: Clock) -> Source:
     return VideoSource(path, fallback_fps=camera.fps, clock=clock)
 
 
+SKIPS_AT_MOST_NS = 500_000_000
+"""A source that cannot catch up still delivers so often, however late its frames are."""
+
+
 class Pace:
     """Due times of the frames of a file, as a camera would deliver them from the first read on."""
 
-    def __init__(self, fps: float, clock: Clock) -> None:
-        self._period_ns = 1e9 / fps
+    def __init__(self, period_ns: int, clock: Clock) -> None:
+        self._period_ns = period_ns
         self._clock = clock
         self._start_ns: int | None = None
+        self._skipping_since_ns: int | None = None
 
-    def due_ns(self, index: int) -> int:
-        """When frame `index` is captured. The first call starts the clip."""
+    def due_ns(self, time_ns: int) -> int:
+        """When the frame at this time into the clip is captured. The first call starts the clip."""
         if self._start_ns is None:
-            self._start_ns = self._clock() - round(index * self._period_ns)
-        return self._start_ns + round(index * self._period_ns)
+            self._start_ns = self._clock() - time_ns
+        return self._start_ns + time_ns
 
-    def missed(self, index: int) -> bool:
-        """True when the next frame is due already: a camera would have dropped this one."""
-        return self._start_ns is not None and self._clock() >= self.due_ns(index + 1)
+    def missed(self, time_ns: int) -> bool:
+        """True when a frame is a period late or more: a camera would have dropped it for the next.
 
-    def wait(self, index: int, pause: Pause) -> None:
-        """Until frame `index` is due."""
-        left_ns = self.due_ns(index) - self._clock()
+        After SKIPS_AT_MOST_NS of skipping it is shown all the same: stamped with its own time, it
+        tells the loop how far behind its source is, and no frame would tell nothing.
+        """
+        now_ns = self._clock()
+        if self._start_ns is None or now_ns < self.due_ns(time_ns + self._period_ns):
+            return False
+        if self._skipping_since_ns is None:
+            self._skipping_since_ns = now_ns
+        return now_ns - self._skipping_since_ns < SKIPS_AT_MOST_NS
+
+    def wait(self, time_ns: int, pause: Pause) -> int:
+        """Until this frame is due; the moment that it is due."""
+        due_ns = self.due_ns(time_ns)
+        self._skipping_since_ns = None
+        left_ns = due_ns - self._clock()
         if left_ns > 0:
             pause(left_ns / 1e9)
+        return due_ns
 
 
 def quiet_opencv() -> Any:

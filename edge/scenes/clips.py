@@ -13,8 +13,8 @@ import numpy as np
 from edge.contract.artifact import replacing, write_json
 from edge.contract.clip_truth import TRUTH_SCHEMA
 from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
 from edge.progress import Advance
+from edge.runtime.written_video import prove_written
 from edge.scenes.air import CLEAR_DAY, plain
 from edge.scenes.still import HEIGHT_PX, WIDTH_PX, LabelledScene, render
 from edge.scenes.stories import FPS, STORIES
@@ -103,14 +103,14 @@ def write_clip(
                 found="the encoder did not open",
                 remedy="choose a name ending in .mp4 in a folder that can be written",
             )
-        last: BgrImage | None = None
+        last = np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8)
         for scene in clip(story, seed=seed, conditions=conditions):
             writer.write(scene.image)
             rows.append({"index": len(rows), "time_s": len(rows) / FPS, "objects": _objects(scene)})
             last = scene.image
             progress("draw", len(rows), total)
         writer.release()
-        _proved(temporary, path, total=total, last=last)
+        prove_written(temporary, path, total=total, last=last)
     if truth is not None:
         whole = plain(conditions)
         write_json(
@@ -144,21 +144,3 @@ def _objects(scene: LabelledScene) -> list[dict[str, Any]]:
         for row in range(len(scene.ids))
         for time_s in (float(scene.time_to_contact_s[row]),)
     ]
-
-
-def _proved(written: Path, path: Path, *, total: int, last: BgrImage | None) -> None:
-    """The encoder tells of no failure, a full disk included: read back what it wrote."""
-    reader = cv2.VideoCapture(str(written), cv2.CAP_FFMPEG)
-    count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
-    reader.set(cv2.CAP_PROP_POS_FRAMES, total - 1)
-    good, image = reader.read()
-    reader.release()
-    # Only the last frame's rough brightness: coding is lossy.
-    same = good and last is not None and abs(float(np.mean(image)) - float(np.mean(last))) < 12.0
-    if count != total or not same:
-        raise DeviceFault(
-            f"the clip {path} was not written whole",
-            expected=f"{total} frames that can be read back",
-            found=f"{count} frames, {written.stat().st_size if written.exists() else 0} bytes",
-            remedy="free space in that folder, or choose another one",
-        )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from tiny_road import picture, write_clip
 
@@ -20,7 +21,7 @@ from edge.runtime.capture import CameraState, Capture, Captured
 from edge.runtime.clock import monotonic_ns
 from edge.runtime.mailbox import Mailbox
 from edge.runtime.source_camera import CameraSource
-from edge.runtime.sources import BadFrame, Source, SourceEnd, open_source
+from edge.runtime.sources import BadFrame, CameraGone, Source, SourceEnd, open_source
 from firmware_bridge.errors import DeviceFault, Missing
 
 CAMERA = Camera(width_px=128, height_px=128, fps=50.0, assumed_speed_mps=10.0)
@@ -45,6 +46,47 @@ class SteppingClock:
 
     def pause(self, seconds: float) -> None:
         self.now_ns += round(seconds * 1e9)
+
+
+class Device:
+    """A camera as OpenCV drives it; there is none on the machines that run the suite."""
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int] = (128, 128),
+        native_fps: float = 50.0,
+        mjpg_fps: float = 50.0,
+    ) -> None:
+        self.size, self.there, self.stamp_ms, self.mode = size, True, 0.0, "native"
+        self.settings: dict[int, float] = {}
+        self.modes: dict[str, tuple[float, float, float]] = {}
+        self._fps = {"native": native_fps, "MJPG": mjpg_fps}
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return True
+
+    def set(self, number: int, value: float) -> bool:
+        self.settings[number] = value
+        if number == cv2.CAP_PROP_FOURCC:
+            self.mode = int(value).to_bytes(4, "little").decode()
+        if number == cv2.CAP_PROP_FPS:
+            wide, high = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
+            self.modes[self.mode] = (self.settings[wide], self.settings[high], value)
+        return True
+
+    def get(self, number: int) -> float:
+        if number == cv2.CAP_PROP_FPS:
+            return self._fps[self.mode]
+        return self.stamp_ms if number == cv2.CAP_PROP_POS_MSEC else 0.0
+
+    def grab(self) -> bool:
+        return self.there
+
+    def retrieve(self) -> tuple[bool, Any]:
+        return True, np.full((self.size[1], self.size[0], 3), 90, np.uint8)
+
+    def release(self) -> None: ...
 
 
 def read_all(source: Source, clock: SteppingClock) -> tuple[list[Frame], SourceEnd]:
@@ -178,7 +220,7 @@ class TestFolder:
         source = opened(folder)
         (folder / "001.jpg").unlink()
         readings = [source.read(no_pause) for _ in range(4)]
-        assert readings[1] == BadFrame("001.jpg cannot be read")
+        assert readings[1] == BadFrame("001.jpg: No such file or directory", 1)
         assert isinstance(readings[2], Frame)
         assert isinstance(readings[3], SourceEnd)
 
@@ -203,7 +245,8 @@ class TestCamera:
 
     def test_unplugged_and_back(self, tmp_path: Path) -> None:
         """A clip stands in for the device: when it ends, grabbing fails as on an unplugged one."""
-        clip = write_clip(tmp_path / "clip.mp4", frames=3)
+        # Every opening takes the first frame as proof of the size.
+        clip = write_clip(tmp_path / "clip.mp4", frames=4)
         attempts: list[int] = []
 
         def plug(_: int) -> Any:
@@ -211,7 +254,8 @@ class TestCamera:
             # The first, and after two attempts at an empty socket the next.
             return cv2.VideoCapture(str(clip) if len(attempts) in (1, 4) else "")
 
-        source = CameraSource("camera:0", 0, fps=25.0, clock=monotonic_ns, open_capture=plug)
+        camera = CAMERA.model_copy(update={"fps": 25.0})
+        source = CameraSource("camera:0", 0, camera=camera, clock=monotonic_ns, open_capture=plug)
         mailbox: Mailbox[Captured] = Mailbox()
         faults: list[str] = []
         capture = Capture(
@@ -232,25 +276,10 @@ class TestCamera:
         assert not capture.crashed
 
     def test_a_drivers_stamp_is_taken_only_where_it_is_on_our_clock(self) -> None:
-        class Device:
-            stamp_ms = 0.0
-
-            def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
-                return True
-
-            def grab(self) -> bool:
-                return True
-
-            def get(self, _: int) -> float:
-                return self.stamp_ms
-
-            def retrieve(self) -> tuple[bool, Any]:
-                return True, picture()
-
-            def release(self) -> None: ...
-
         device, clock = Device(), SteppingClock()
-        source = CameraSource("camera:0", 0, fps=25.0, clock=clock, open_capture=lambda _: device)
+        source = CameraSource(
+            "camera:0", 0, camera=CAMERA, clock=clock, open_capture=lambda _: device
+        )
         device.stamp_ms = clock.now_ns / 1e6 - 15.0
         driver = source.read(no_pause)
         device.stamp_ms = 1.6e12  # a wall clock
@@ -259,3 +288,74 @@ class TestCamera:
         assert isinstance(ours, Frame)
         assert (driver.stamp_source, driver.captured_ns) == ("driver", clock.now_ns - 15_000_000)
         assert (ours.stamp_source, ours.captured_ns) == ("read", clock.now_ns)
+
+    def test_size_and_rate_are_asked_for_at_every_opening(self) -> None:
+        devices: list[Device] = []
+
+        def plug(_: int) -> Device:
+            devices.append(Device())
+            return devices[-1]
+
+        source = CameraSource(
+            "camera:0", 0, camera=CAMERA, clock=SteppingClock(), open_capture=plug
+        )
+        devices[0].there = False
+        assert isinstance(source.read(no_pause), CameraGone)
+        assert isinstance(source.read(no_pause), Frame)
+        for device in devices:
+            assert device.modes["native"] == (128, 128, 50.0)
+            assert device.settings[cv2.CAP_PROP_BUFFERSIZE] == 1
+
+    def test_a_camera_that_is_fast_enough_only_when_it_compresses_is_asked_to(self) -> None:
+        device = Device(native_fps=10.0)
+        CameraSource(
+            "camera:0", 0, camera=CAMERA, clock=SteppingClock(), open_capture=lambda _: device
+        )
+        assert (device.mode, device.modes["MJPG"]) == ("MJPG", (128, 128, 50.0))
+
+    @pytest.mark.parametrize(
+        ("device", "found"),
+        [
+            ({"size": (96, 64)}, "96 x 64 pixels at 50 frames a second"),
+            ({"native_fps": 10.0, "mjpg_fps": 30.0}, "128 x 128 pixels at 10 frames a second"),
+        ],
+    )
+    def test_a_camera_that_answers_otherwise_is_refused(
+        self, device: dict[str, Any], found: str
+    ) -> None:
+        with pytest.raises(DeviceFault, match="not the one that the mission describes") as refused:
+            CameraSource(
+                "camera:0",
+                0,
+                camera=CAMERA,
+                clock=SteppingClock(),
+                open_capture=lambda _: Device(**device),
+            )
+        assert refused.value.expected == "128 x 128 pixels at 50 frames a second"
+        assert refused.value.found == found
+        assert "v4l2-ctl" in refused.value.remedy
+
+    def test_one_that_comes_back_with_another_size_stays_gone(self) -> None:
+        devices = [Device(), Device(size=(96, 64)), Device()]
+        source = CameraSource(
+            "camera:0",
+            0,
+            camera=CAMERA,
+            clock=SteppingClock(),
+            open_capture=lambda _: devices.pop(0),
+        )
+        assert isinstance(source.read(no_pause), Frame)
+        source.close()
+        gone = source.read(no_pause)
+        assert isinstance(gone, CameraGone)
+        assert "96 x 64" in gone.reason
+        assert isinstance(source.read(no_pause), Frame)
+
+    def test_a_frame_of_another_size_in_the_middle_of_a_run_is_a_lost_camera(self) -> None:
+        device = Device()
+        source = CameraSource(
+            "camera:0", 0, camera=CAMERA, clock=SteppingClock(), open_capture=lambda _: device
+        )
+        device.size = (96, 64)
+        gone = source.read(no_pause)
+        assert gone == CameraGone("camera 0 delivers 96 x 64 pixels, not 128 x 128")

@@ -1,22 +1,33 @@
-"""Video files, sampled at a rate: a record is a frame, a group is a file."""
+"""Video files, sampled at a rate of their own presentation times: a record is a frame, a group is a
+file.
+
+Never trusts what a header counts: the stream says how many frames there are and when each is shown.
+"""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import cv2
-import numpy as np
 
 from calibration.dataset.places import Place
 from calibration.dataset.readers.gathering import Gathering, split_of, wrong_schema
 from calibration.dataset.records import Entry, Reading
 from edge.contract.perception import BgrImage
-from edge.runtime.sources import quiet_opencv
+from edge.runtime.video_file import UnreadableVideo, VideoFile
 from firmware_bridge.errors import Missing
 
-SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
+SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts"),
+    *(".h264", ".264", ".h265", ".265", ".hevc", ".mjpg", ".mjpeg"),
+)
+
+RAW_FPS = 25.0
+"""Rate of a stream that has neither times nor a rate; FFmpeg assumes the same."""
+
+TIE_NS = 1_000
+"""Two frames whose distance from a wanted time differs by less are equally near: the earlier one is
+taken."""
 
 
 def recognises(place: Place) -> bool:
@@ -28,7 +39,7 @@ def read_at(place: Place, fps: float) -> Reading:
     """Frames of every video at `fps`, or every frame where a video is slower.
 
     Raises:
-        Missing: a video that no decoder opens.
+        Missing: a video that no decoder opens, or that ends early.
         UsageError: no video at all.
     """
     gathering = Gathering(place)
@@ -54,35 +65,72 @@ def read_at(place: Place, fps: float) -> Reading:
 
 def frames(path: Path, wanted: set[int]) -> Iterator[tuple[int, BgrImage]]:
     """The frames with these numbers, in order; ends early where the video does."""
-    video = quiet_opencv().VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
-        number, last = 0, max(wanted, default=-1)
-        while number <= last and video.grab():
-            if number in wanted:
-                good, image = video.retrieve()
-                if not good or image is None:
+        video = VideoFile(path, fallback_fps=RAW_FPS)
+    except UnreadableVideo as error:
+        raise ValueError(str(error)) from error
+    try:
+        last = max(wanted, default=-1)
+        while video.frames <= last and (at := video.grab()) is not None:
+            if at.index in wanted:
+                image = video.retrieve()
+                if image is None:
                     return
-                yield number, np.asarray(image, np.uint8)
-            number += 1
+                yield at.index, image
     finally:
-        video.release()
+        video.close()
+
+
+def sampled(times_ns: Sequence[tuple[int, int]], fps: float) -> list[int]:
+    """Numbers of the frames that lie nearest to the times 0, 1/fps, 2/fps, ..., each once.
+
+    `times_ns` are (number, time into the clip) in order. A time that lies further from every frame
+    than half a step has none: nothing was recorded then.
+    """
+    step_ns = 1e9 / fps
+    taken: list[int] = []
+    row = tick = 0
+    # A quarter of a step: rates such as 29.97 are rounded ones.
+    while times_ns and (wanted_ns := tick * step_ns) <= times_ns[-1][1] + step_ns / 4:
+        while row + 1 < len(times_ns) and (
+            abs(times_ns[row + 1][1] - wanted_ns) + TIE_NS < abs(times_ns[row][1] - wanted_ns)
+        ):
+            row += 1
+        number, at_ns = times_ns[row]
+        if wanted_ns - at_ns > step_ns / 2 - TIE_NS and row + 1 < len(times_ns):
+            row += 1  # behind the last frame before a gap
+        elif at_ns - wanted_ns > step_ns / 2:  # within a gap: go on at the first time behind it
+            tick = max(tick + 1, round(at_ns / step_ns))
+        else:
+            if not taken or taken[-1] != number:
+                taken.append(number)
+            tick += 1
+    return taken
 
 
 def _sampled(place: Place, name: str, fps: float) -> list[int]:
-    """Numbers of the frames at times 0, 1/fps, 2/fps, ... of the file's own clock."""
     with place.local(name) as path:
-        video = quiet_opencv().VideoCapture(str(path), cv2.CAP_FFMPEG)
-        rate, count = video.get(cv2.CAP_PROP_FPS), int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        opened = video.isOpened() and video.grab()
-        video.release()
-    if not opened or count <= 0 or not rate > 0:
-        raise Missing(
-            f"{name} in {place.given} is not a video that can be read",
-            expected="a whole video file with a frame rate and an index",
-            found=f"{place.files[name]} bytes that no decoder opens",
-            remedy="copy the file again: one that was cut short may have lost its index",
-        )
-    step = max(1.0, rate / fps)
-    return [
-        number for turn in range(int(count / step) + 1) if (number := round(turn * step)) < count
-    ]
+        try:
+            video = VideoFile(path, fallback_fps=RAW_FPS)
+        except UnreadableVideo as error:
+            raise _unreadable(place, name, str(error)) from error
+        try:
+            times = []
+            while (at := video.grab()) is not None:
+                if at.time_ns is not None:
+                    times.append((at.index, at.time_ns))
+            missing = video.ended_early()
+        finally:
+            video.close()
+    if missing is not None:
+        raise _unreadable(place, name, f"it ends early: {missing}")
+    return sampled(times, fps)
+
+
+def _unreadable(place: Place, name: str, found: str) -> Missing:
+    return Missing(
+        f"{name} in {place.given} is not a video that can be read",
+        expected="a whole video file",
+        found=found,
+        remedy="copy the file again: one that was cut short may have lost its index",
+    )

@@ -1,0 +1,219 @@
+"""Clips are played and sampled at the times that their files present frames at: variable rates,
+gaps, times that repeat or go back, and headers that count other frames than there are.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from clip_files import (
+    number_of,
+    raw_stream,
+    write_avi,
+    write_mkv,
+    write_mp4,
+)
+from test_runtime_sources import CAMERA, SteppingClock, read_all
+
+from calibration.dataset.places import place_at
+from calibration.dataset.readers.videos import frames as video_frames
+from calibration.dataset.readers.videos import read_at
+from edge.contract.perception import Frame
+from edge.contract.sections.device import Camera
+from edge.runtime import video_file
+from edge.runtime.capture import CameraState, Capture, Captured
+from edge.runtime.mailbox import Mailbox
+from edge.runtime.sources import Source, SourceEnd, open_source
+from firmware_bridge.errors import Missing
+
+VFR_MS = [0, 160, 320, 480, 640, 680, 720, 760, 800, 840]
+"""A recorder that writes every fourth frame while nothing moves, then every one."""
+
+
+def played(path: Path, *, fps: float = 50.0) -> tuple[list[Frame], SourceEnd]:
+    clock = SteppingClock()
+    camera = CAMERA.model_copy(update={"fps": fps})
+    return read_all(open_source(str(path), camera, clock), clock)
+
+
+def times_ms(frames: list[Frame]) -> list[int]:
+    return [round((frame.captured_ns - frames[0].captured_ns) / 1e6) for frame in frames]
+
+
+class TestPlayed:
+    @pytest.mark.parametrize("container", ["mkv", "mp4"])
+    def test_a_clip_of_variable_rate_keeps_the_time_of_every_frame(
+        self, container: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / f"vfr.{container}"
+        if container == "mkv":
+            write_mkv(path, VFR_MS)
+        else:
+            write_mp4(path, [b - a for a, b in zip(VFR_MS, [*VFR_MS[1:], 880], strict=True)])
+        frames, end = played(path)
+        assert times_ms(frames) == VFR_MS
+        assert [frame.clip_ns for frame in frames] == [one * 10**6 for one in VFR_MS]
+        assert [number_of(frame.image) for frame in frames] == list(range(10))
+        assert (end.fault, end.frames, end.notes) == (None, 10, ())
+
+    def test_a_gap_in_a_clip_is_a_gap(self, tmp_path: Path) -> None:
+        frames, end = played(write_mkv(tmp_path / "gap.mkv", [0, 40, 2040, 2080]))
+        assert times_ms(frames) == [0, 40, 2040, 2080]
+        assert end.fault is None
+
+    def test_a_gap_of_minutes_ends_the_clip_and_is_said(self, tmp_path: Path) -> None:
+        frames, end = played(write_mkv(tmp_path / "gap.mkv", [0, 40, 3_600_040, 3_600_080]))
+        assert len(frames) == 2
+        assert end.fault is not None
+        assert "no frame for 3600 s" in end.fault
+
+    def test_frames_whose_times_repeat_or_go_back_are_left_out_counted_and_said(
+        self, tmp_path: Path
+    ) -> None:
+        frames, end = played(write_mkv(tmp_path / "odd.mkv", [0, 40, 40, 80, 60, 120]))
+        assert [number_of(frame.image) for frame in frames] == [0, 1, 3, 5]
+        assert times_ms(frames) == [0, 40, 80, 120]
+        assert end.frames == 6
+        assert end.notes[0].startswith("2 of 6 frames do not come at least 1 ms after")
+
+    def test_joined_files_go_on_one_frame_later_and_it_is_said(self, tmp_path: Path) -> None:
+        frames, end = played(write_mkv(tmp_path / "two.mkv", [20, 60, 900, 20, 60, 900]))
+        assert times_ms(frames) == [0, 40, 880, 920, 960, 1800]
+        assert any("times start over once" in note for note in end.notes)
+
+    def test_a_stream_without_times_is_paced_by_its_rate_and_it_is_said(
+        self, tmp_path: Path
+    ) -> None:
+        # OpenCV cannot write such a stream (raw H.264), so its answer for one stands in here.
+        path = write_mkv(tmp_path / "clip.mkv", [0, 40, 80])
+        video = video_file.VideoFile(path, fallback_fps=10.0)
+        placed = [video._placed(index, 0.0) for index in range(4)]
+        assert placed == [0, 40_000_000, 80_000_000, 120_000_000]
+        assert "no time in the file" in video.oddities()[0]
+        video.close()
+
+
+class TestCounts:
+    @pytest.mark.parametrize("kind", ["avi", "mkv", "live mkv", "raw"])
+    def test_the_stream_says_how_many_frames_there_are(self, kind: str, tmp_path: Path) -> None:
+        """Sound that is longer than the picture, live recordings and bare streams: headers count
+        too many frames, or none."""
+        path = tmp_path / ("clip.m4v" if kind == "raw" else f"clip.{kind[-3:]}")
+        if kind == "avi":
+            write_avi(path, 10, header_frames=60)
+        elif kind == "raw":
+            raw_stream(write_avi(tmp_path / "clip.avi", 10), path)
+        elif kind == "mkv":
+            write_mkv(path, [40 * number for number in range(10)], duration_ms=8000.0)
+        else:
+            write_mkv(path, [40 * number for number in range(10)], live=True)
+        frames, end = played(path)
+        assert (len(frames), end.frames, end.fault) == (10, 10, None)
+        reading = read_at(place_at(str(path)), 25.0)
+        assert [entry.row for entry in reading.entries] == list(range(10))
+
+    @pytest.mark.parametrize("container", ["avi", "mkv"])
+    def test_a_file_cut_short_plays_to_there_and_says_so(
+        self, container: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / f"cut.{container}"
+        if container == "avi":
+            write_avi(path, 40)
+        else:
+            write_mkv(path, [40 * number for number in range(40)])
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 4 // 5])
+        frames, end = played(path)
+        assert 3 < len(frames) < 40
+        assert end.fault is not None
+        assert end.fault.startswith(f"ended early: {end.frames} frames, and the file is shorter")
+        with pytest.raises(Missing, match="not a video that can be read") as refused:
+            read_at(place_at(str(path)), 25.0)
+        assert "ends early" in refused.value.found
+
+    def test_a_hole_in_an_mp4_that_ends_it_is_said(self, tmp_path: Path) -> None:
+        path = write_mp4(tmp_path / "hole.mp4", [40] * 30)
+        data = bytearray(path.read_bytes())
+        start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+        middle = start + (end - start) // 4
+        data[middle:end] = bytes(end - middle)
+        path.write_bytes(bytes(data))
+        frames, last = played(path)
+        assert len(frames) < 30
+        assert last.fault == f"ended early: {last.frames} of 30 frames"
+
+
+class TestTooSlow:
+    """Reading a frame takes longer than the clip gives it, as with 4K at 60 frames a second."""
+
+    @pytest.fixture
+    def slow(self, tmp_path: Path) -> tuple[Source, SteppingClock]:
+        clock = SteppingClock()
+        source = open_source(str(write_mkv(tmp_path / "c.mkv", self.times)), CAMERA, clock)
+        video = source._video  # type: ignore[attr-defined]
+        grab = video.grab
+
+        def slowly() -> object:
+            clock.pause(0.12)
+            return grab()
+
+        video.grab = slowly
+        return source, clock
+
+    times = tuple(40 * number for number in range(40))
+
+    def test_every_frame_is_shown_or_dropped_and_counted(
+        self, slow: tuple[Source, SteppingClock]
+    ) -> None:
+        source, clock = slow
+        mailbox: Mailbox[Captured] = Mailbox()
+        faults: list[tuple[str, str]] = []
+        shown: list[Frame] = []
+
+        def put(captured: Captured) -> None:
+            shown.append(captured.frame)
+
+        mailbox.put = put  # type: ignore[method-assign]
+        capture = Capture(
+            source, mailbox, clock=clock, on_fault=lambda kind, text: faults.append((kind, text))
+        )
+        capture.start()
+        deadline_s = time.monotonic() + 60.0
+        while capture.facts.camera is not CameraState.ENDED and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        capture.stop(timeout_s=10.0)
+        assert capture.facts.captured == 40
+        assert capture.facts.camera is CameraState.ENDED
+        # At least every half second one is shown, stamped with its own time.
+        assert 5 < len(shown) < 20
+        assert [round(one.captured_ns - shown[0].captured_ns) for one in shown] == [
+            one.clip_ns for one in shown
+        ]
+        assert [kind for kind, _ in faults] == ["source too slow"]
+        assert "after its time" in faults[0][1]
+
+
+class TestSampled:
+    def test_a_rate_takes_frames_by_their_times(self, tmp_path: Path) -> None:
+        write_mkv(tmp_path / "vfr.mkv", VFR_MS)
+        reading = read_at(place_at(str(tmp_path)), 6.25)
+        assert [entry.row for entry in reading.entries] == [0, 1, 2, 3, 4, 8]
+
+    def test_nothing_is_taken_from_a_gap(self, tmp_path: Path) -> None:
+        write_mkv(tmp_path / "gap.mkv", [0, 40, 80, 2000, 2040, 2080])
+        reading = read_at(place_at(str(tmp_path)), 25.0)
+        assert [entry.row for entry in reading.entries] == [0, 1, 2, 3, 4, 5]
+        found = dict(video_frames(tmp_path / "gap.mkv", {1, 3}))
+        assert {row: number_of(image) for row, image in found.items()} == {1: 1, 3: 3}
+
+
+def test_a_video_of_absurd_size_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_mkv(tmp_path / "clip.mkv", [0, 40])
+    monkeypatch.setattr(video_file, "MAX_PIXELS", 64 * 64 - 1)
+    camera = Camera(width_px=64, height_px=64, fps=25.0, assumed_speed_mps=1.0)
+    with pytest.raises(Missing) as refused:
+        open_source(str(path), camera, SteppingClock())
+    assert "64 x 64 pixels" in refused.value.found
