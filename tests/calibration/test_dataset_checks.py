@@ -208,7 +208,7 @@ def test_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     page = tmp_path / "page.html"
     code, out, _ = run(str(root), "--html", str(page))
     assert code == 0
-    assert "4 records, 15 checks" in out
+    assert "4 records, 16 checks" in out
     assert page.read_text().startswith("<!doctype html>")
     cut(root)
     code, out, err = run(str(root), "--json")

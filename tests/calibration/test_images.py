@@ -10,9 +10,10 @@ import pytest
 from road import write_pictures
 
 from calibration.dataset.frames import data_digest
-from calibration.dataset.images import SUFFIXES, image_frames
+from calibration.dataset.images import image_frames
 from calibration.dataset.united import united
 from calibration.sampling import in_quotas
+from edge.contract.picture_files import SUFFIXES
 from edge.contract.sections.data import FurtherFrames
 from firmware_bridge.errors import Missing, UsageError
 

@@ -195,6 +195,7 @@ def bomb(suffix: str, side_px: int) -> bytes:
     return bytes(whole)
 
 
+@pytest.mark.requirement("R-RUN-69")
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".ppm", ".webp", ".tif"])
 def test_a_file_that_claims_absurd_sizes_is_refused_by_its_header(suffix: str) -> None:
     data = bomb(suffix, 16_000)

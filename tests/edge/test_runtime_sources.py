@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from edge.runtime.clock import monotonic_ns
 from edge.runtime.mailbox import Mailbox
 from edge.runtime.source_camera import CameraSource
 from edge.runtime.sources import BadFrame, CameraGone, Source, SourceEnd, open_source
-from firmware_bridge.errors import DeviceFault, Missing
+from firmware_bridge.errors import DeviceFault, Missing, UsageError
 
 CAMERA = Camera(width_px=128, height_px=128, fps=50.0, assumed_speed_mps=10.0)
 
@@ -192,6 +193,56 @@ class TestFolder:
         assert frames[1].captured_ns - frames[0].captured_ns == 20_000_000
         assert end.fault is None
 
+    @pytest.mark.requirement("R-RUN-67")
+    def test_numbers_without_leading_zeros_are_in_the_order_they_were_numbered(
+        self, tmp_path: Path
+    ) -> None:
+        for number in (*range(12), 100):
+            shade = np.full((16, 16, 3), 10 + number, np.uint8)
+            cv2.imwrite(str(tmp_path / f"frame_{number}.png"), shade)
+        clock = SteppingClock()
+        frames, _ = read_all(open_source(str(tmp_path), CAMERA, clock), clock)
+        assert [int(f.image[0, 0, 0]) - 10 for f in frames] == [*range(12), 100]
+        assert {b.captured_ns - a.captured_ns for a, b in itertools.pairwise(frames)} == {
+            20_000_000
+        }
+
+    @pytest.mark.requirement("R-RUN-68")
+    def test_links_that_leave_the_folder_are_refused_by_name(self, tmp_path: Path) -> None:
+        folder = self.fill(tmp_path / "road")
+        (folder / "005.png").symlink_to("000.png")
+        clock = SteppingClock()
+        assert len(read_all(open_source(str(folder), CAMERA, clock), clock)[0]) == 6
+        cv2.imwrite(str(tmp_path / "elsewhere.png"), picture())
+        (folder / "006.png").symlink_to("../elsewhere.png")
+        (folder / "007.png").symlink_to("nowhere.png")
+        with pytest.raises(UsageError, match="2 links") as refused:
+            opened(folder)
+        assert "006.png (leads to ../elsewhere.png), 007.png (leads nowhere)" in refused.value.found
+
+    @pytest.mark.requirement("R-RUN-65")
+    def test_the_tail_that_comes_too_late_is_counted(self, tmp_path: Path) -> None:
+        source_clock = SteppingClock()
+        source = open_source(str(self.fill(tmp_path / "road")), CAMERA, source_clock)
+        source.read(source_clock.pause)
+        source_clock.pause(0.4)
+        assert source.read(source_clock.pause) == SourceEnd(frames=5)
+
+    def test_what_only_decoding_shows_is_a_fault_of_that_frame_and_counted(
+        self, tmp_path: Path
+    ) -> None:
+        folder = self.fill(tmp_path / "road", count=2)
+        whole = (folder / "000.png").read_bytes()
+        shutil.copy(folder / "000.png", folder / "002.bmp")  # a suffix does not say what it is
+        (folder / "003.bmp").write_bytes(cv2.imencode(".bmp", picture())[1].tobytes()[:-500])
+        clock = SteppingClock()
+        source = open_source(str(folder), CAMERA, clock)
+        readings = [source.read(clock.pause) for _ in range(5)]
+        assert isinstance(readings[2], Frame)
+        assert whole.startswith(b"\x89PNG")
+        assert isinstance(readings[3], BadFrame)
+        assert (readings[3].index, readings[4]) == (3, SourceEnd(frames=4))
+
     def test_an_empty_folder(self, tmp_path: Path) -> None:
         (tmp_path / "road").mkdir()
         (tmp_path / "road" / "readme.txt").write_text("no pictures")
@@ -289,6 +340,7 @@ class TestCamera:
         assert (driver.stamp_source, driver.captured_ns) == ("driver", clock.now_ns - 15_000_000)
         assert (ours.stamp_source, ours.captured_ns) == ("read", clock.now_ns)
 
+    @pytest.mark.requirement("R-RUN-70")
     def test_size_and_rate_are_asked_for_at_every_opening(self) -> None:
         devices: list[Device] = []
 
@@ -313,6 +365,7 @@ class TestCamera:
         )
         assert (device.mode, device.modes["MJPG"]) == ("MJPG", (128, 128, 50.0))
 
+    @pytest.mark.requirement("R-RUN-70")
     @pytest.mark.parametrize(
         ("device", "found"),
         [
@@ -335,6 +388,7 @@ class TestCamera:
         assert refused.value.found == found
         assert "v4l2-ctl" in refused.value.remedy
 
+    @pytest.mark.requirement("R-RUN-70")
     def test_one_that_comes_back_with_another_size_stays_gone(self) -> None:
         devices = [Device(), Device(size=(96, 64)), Device()]
         source = CameraSource(

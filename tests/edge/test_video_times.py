@@ -43,6 +43,7 @@ def times_ms(frames: list[Frame]) -> list[int]:
 
 
 class TestPlayed:
+    @pytest.mark.requirement("R-RUN-60")
     @pytest.mark.parametrize("container", ["mkv", "mp4"])
     def test_a_clip_of_variable_rate_keeps_the_time_of_every_frame(
         self, container: str, tmp_path: Path
@@ -58,6 +59,7 @@ class TestPlayed:
         assert [number_of(frame.image) for frame in frames] == list(range(10))
         assert (end.fault, end.frames, end.notes) == (None, 10, ())
 
+    @pytest.mark.requirement("R-RUN-60")
     def test_a_gap_in_a_clip_is_a_gap(self, tmp_path: Path) -> None:
         frames, end = played(write_mkv(tmp_path / "gap.mkv", [0, 40, 2040, 2080]))
         assert times_ms(frames) == [0, 40, 2040, 2080]
@@ -69,6 +71,7 @@ class TestPlayed:
         assert end.fault is not None
         assert "no frame for 3600 s" in end.fault
 
+    @pytest.mark.requirement("R-RUN-61", "R-RUN-65")
     def test_frames_whose_times_repeat_or_go_back_are_left_out_counted_and_said(
         self, tmp_path: Path
     ) -> None:
@@ -83,6 +86,7 @@ class TestPlayed:
         assert times_ms(frames) == [0, 40, 880, 920, 960, 1800]
         assert any("times start over once" in note for note in end.notes)
 
+    @pytest.mark.requirement("R-RUN-62")
     def test_a_stream_without_times_is_paced_by_its_rate_and_it_is_said(
         self, tmp_path: Path
     ) -> None:
@@ -96,6 +100,7 @@ class TestPlayed:
 
 
 class TestCounts:
+    @pytest.mark.requirement("R-RUN-63")
     @pytest.mark.parametrize("kind", ["avi", "mkv", "live mkv", "raw"])
     def test_the_stream_says_how_many_frames_there_are(self, kind: str, tmp_path: Path) -> None:
         """Sound that is longer than the picture, live recordings and bare streams: headers count
@@ -114,6 +119,7 @@ class TestCounts:
         reading = read_at(place_at(str(path)), 25.0)
         assert [entry.row for entry in reading.entries] == list(range(10))
 
+    @pytest.mark.requirement("R-RUN-64")
     @pytest.mark.parametrize("container", ["avi", "mkv"])
     def test_a_file_cut_short_plays_to_there_and_says_so(
         self, container: str, tmp_path: Path
@@ -163,6 +169,7 @@ class TestTooSlow:
 
     times = tuple(40 * number for number in range(40))
 
+    @pytest.mark.requirement("R-RUN-65", "R-RUN-66")
     def test_every_frame_is_shown_or_dropped_and_counted(
         self, slow: tuple[Source, SteppingClock]
     ) -> None:
@@ -208,6 +215,7 @@ class TestSampled:
         assert {row: number_of(image) for row, image in found.items()} == {1: 1, 3: 3}
 
 
+@pytest.mark.requirement("R-RUN-69")
 def test_a_video_of_absurd_size_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
