@@ -15,6 +15,8 @@ from firmware_bridge.errors import UsageError
 def frames_to_split(mission: Mission) -> Split:
     """Frames held back, and those that may be calibrated on, by quotas of conditions; both sorted
     by name, and no group is in both. Where the data declare a split, its parts are taken.
+
+    Those held back do not change with calibration.frames.
     """
     everything = frames_of(mission)
     asked = mission.calibration
@@ -25,6 +27,10 @@ def frames_to_split(mission: Mission) -> Split:
             calibrate=asked.frames,
             hold_back=asked.held_back,
             seed=mission.data.seed,
+        )
+    if mission.data.kind == "scenes":  # as many as are asked for: the first of them judge
+        return Split(
+            _by_name(everything[asked.held_back :]), _by_name(everything[: asked.held_back])
         )
     parts = split(
         everything, calibrate=asked.frames, hold_back=asked.held_back, seed=mission.data.seed
@@ -77,4 +83,8 @@ def _enough(
 def _first_in_quotas(
     frames: Sequence[RoadFrame], count: int, *, seed: int
 ) -> tuple[RoadFrame, ...]:
-    return tuple(sorted(in_quotas(frames, seed=seed)[:count], key=lambda frame: frame.name))
+    return _by_name(in_quotas(frames, seed=seed)[:count])
+
+
+def _by_name(frames: Sequence[RoadFrame]) -> tuple[RoadFrame, ...]:
+    return tuple(sorted(frames, key=lambda frame: frame.name))

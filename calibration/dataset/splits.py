@@ -1,18 +1,21 @@
 """Which frames are calibrated on and which are held back: seeded, disjoint, by whole groups.
 
-Pure: the same frames and seed give the same split everywhere. Never reads a picture.
+Pure: the same frames and seed give the same split everywhere, and who judges does not depend on how
+many are calibrated on. Never reads a picture.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from hashlib import sha256
 
 from calibration.dataset.frames import RoadFrame
 from firmware_bridge.errors import UsageError
+
+MOST_GROUPS = 8
+"""Groups held back where fewer have enough frames: so many drives do not speak for one."""
 
 
 @dataclass(frozen=True)
@@ -26,68 +29,71 @@ class Split:
 def split(frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: int) -> Split:
     """`calibrate` and `hold_back` frames out of `frames`.
 
-    Groups are shuffled by `seed` and held back in the proportion asked for; where long drives leave
-    too little on one side by that, the shortest are held back. Within each side every group gives
-    about the same number of frames, so that one long drive does not speak for all.
+    The frames that judge are chosen first, by digests of their groups' and their own names: neither
+    `calibrate` nor the order of the frames moves them, and frames that are added move few. Within
+    each side every group gives about the same number of frames, so that one long drive does not
+    speak for all.
 
     Raises:
         UsageError: there are not enough frames, or not enough groups to keep the sides apart.
     """
     groups: dict[str, list[RoadFrame]] = defaultdict(list)
-    for frame in sorted(frames, key=lambda frame: frame.name):
+    for frame in frames:
         groups[frame.group].append(frame)
-    random = np.random.default_rng(seed)
-    order = [sorted(groups)[row] for row in random.permutation(len(groups))]
-    share = round(len(order) * hold_back / (calibrate + hold_back))
-    sides = _sides(order, groups, hold_back=hold_back, least=max(1, share))
-    if _frames_in(sides[0], groups) < calibrate:
-        shortest_first = sorted(order, key=lambda name: len(groups[name]))
-        sides = _sides(shortest_first, groups, hold_back=hold_back, least=1)
-    there = [_frames_in(side, groups) for side in sides]
+    sizes = {name: len(found) for name, found in groups.items()}
+    held = held_back_groups(sizes, hold_back=hold_back, seed=seed)
+    rest = [name for name in groups if name not in held]
+    there = [sum(sizes[name] for name in side) for side in (rest, held)]
     if there[0] < calibrate or there[1] < hold_back:
         raise UsageError(
             "there are too few road frames",
             expected=f"{calibrate} to calibrate on and {hold_back} others to judge INT8",
-            found=f"{len(frames)} frames in {len(order)} groups: {there[0]} and {there[1]}",
+            found=f"{len(frames)} frames in {len(groups)} groups, of which {len(held)} with "
+            f"{there[1]} judge: {there[0]} are left",
             remedy="add frames (or drives), or ask for fewer: --set calibration.frames=N "
             "--set calibration.held_back=N",
         )
-    taken = [
-        _in_turn(({name: groups[name] for name in side}).values(), count, random)
-        for side, count in zip(sides, (calibrate, hold_back), strict=True)
-    ]
-    return Split(*taken)
+    sides = (rest, calibrate), (held, hold_back)
+    return Split(*(_in_turn([groups[n] for n in names], count, seed) for names, count in sides))
 
 
-def _sides(
-    order: Sequence[str],
-    groups: Mapping[str, Sequence[RoadFrame]],
-    *,
-    hold_back: int,
-    least: int,
-) -> tuple[Sequence[str], Sequence[str]]:
-    """Names of the groups to calibrate on, and of those held back: the first that suffice."""
-    held = least
-    while held < len(order) and _frames_in(order[:held], groups) < hold_back:
-        held += 1
-    return order[held:], order[:held]
+def held_back_groups(sizes: Mapping[str, int], *, hold_back: int, seed: int) -> list[str]:
+    """Names of the groups that judge: the first by digest that hold enough frames and are a quarter
+    of all groups (MOST_GROUPS at most), those left out that would leave less than half of the
+    frames. Where too few remain by that, the shortest.
+    """
+    order = sorted(sizes, key=lambda name: _digest(name, seed))
+    several = min(hold_back, MOST_GROUPS, -(-len(order) // 4))
+    half, held, count = sum(sizes.values()) / 2, list[str](), 0
+    for name in order:
+        if count >= hold_back and len(held) >= several:
+            break
+        if count + sizes[name] <= half:
+            held.append(name)
+            count += sizes[name]
+    if count >= hold_back:
+        return held
+    held, count = [], 0
+    for name in sorted(order, key=lambda name: sizes[name]):
+        if count >= hold_back:
+            break
+        held.append(name)
+        count += sizes[name]
+    return held
 
 
-def _frames_in(names: Sequence[str], groups: Mapping[str, Sequence[RoadFrame]]) -> int:
-    return sum(len(groups[name]) for name in names)
+def _digest(name: str, seed: int) -> bytes:
+    # A name may hold bytes that are no text.
+    return sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _in_turn(
-    groups: Iterable[Sequence[RoadFrame]], count: int, random: np.random.Generator
-) -> tuple[RoadFrame, ...]:
-    """`count` frames, one of each group in turn, each group in a random order; sorted by name."""
-    queues = [[group[row] for row in random.permutation(len(group))] for group in groups]
-    taken: list[RoadFrame] = []
-    while len(taken) < count:
-        for queue in queues:
-            if queue and len(taken) < count:
-                taken.append(queue.pop())
-    return tuple(sorted(taken, key=lambda frame: frame.name))
+def _in_turn(groups: Sequence[Sequence[RoadFrame]], count: int, seed: int) -> tuple[RoadFrame, ...]:
+    """`count` frames, one of each group in turn, in the order of digests; sorted by name."""
+    queues = [sorted(group, key=lambda frame: _digest(frame.name, seed)) for group in groups]
+    queues.sort(key=lambda queue: _digest(queue[0].group, seed))
+    longest = max((len(queue) for queue in queues), default=0)
+    taken = [queue[row] for row in range(longest) for queue in queues if row < len(queue)]
+    return tuple(sorted(taken[:count], key=lambda frame: frame.name))
 
 
 def spread(frames: Sequence[RoadFrame], count: int) -> tuple[RoadFrame, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
@@ -55,6 +56,38 @@ def test_a_long_drive_does_not_speak_for_all() -> None:
         parts = split(there, calibrate=12, hold_back=4, seed=seed)
         taken = [frame.group for frame in parts.calibration]
         assert max(taken.count(group) for group in set(taken)) <= 4
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=2, max_size=12),
+    st.lists(st.integers(1, 40), min_size=2, max_size=4),
+    st.integers(1, 12),
+    st.integers(0, 5),
+)
+def test_how_many_are_calibrated_on_does_not_move_the_frames_that_judge(
+    sizes: list[int], asked: list[int], hold_back: int, seed: int
+) -> None:
+    there, judging = frames(sizes), set()
+    for calibrate in asked:
+        with contextlib.suppress(UsageError):  # there may be too few of them
+            parts = split(there, calibrate=calibrate, hold_back=hold_back, seed=seed)
+            judging.add(parts.held_back)
+    assert len(judging) <= 1
+
+
+def test_frames_that_are_added_move_few_of_those_that_judge() -> None:
+    for sizes, more in (([1] * 60, [1] * 6), ([12] * 12, [12])):
+        before, after = (
+            set(split(frames(every), calibrate=8, hold_back=24, seed=0).held_back)
+            for every in (sizes, [*sizes, *more])
+        )
+        assert len(before & after) >= 12
+
+
+def test_several_drives_judge_where_there_are_many() -> None:
+    held = split(frames([50] * 16), calibrate=8, hold_back=24, seed=0).held_back
+    drives = [frame.group for frame in held]
+    assert {name: drives.count(name) for name in drives} == dict.fromkeys(drives, 6)
 
 
 @pytest.mark.parametrize(
