@@ -173,6 +173,7 @@ class ConversionStages:
             "files": _digests({**floated.files, **observed.files}),
             "frames": self._inputs.calibration,
             "asked": section_facts(mission, "precision", "model"),
+            "limits": None if mission.precision.search == "none" else kept_limits(mission),
             "threads": self._threads,
             "tuned": None if tuned is None else tuned.digests,
         }

@@ -1,21 +1,22 @@
 """Chooses which layers stay in float: as few multiplications as the answer allows.
 
 Layers are left in float in the order of squared damage saved a multiplication (the noise of layers
-adds up in squares), step by step, until the quantized network answers as float does; the caller
-says what that means. How weights are rounded and how far ranges reach is chosen again at the end:
-what suits a network that INT8 has ruined says little of one that it has not. The same inputs give
-the same choice. Never asks for a layer's name, and never judges on frames that the result will be
-judged on.
+adds up in squares), step by step, until the quantized network answers as float does; what that
+means is the aim's to say (`aim.py`). How weights are rounded and how far ranges reach is chosen
+again at the end: what suits a network that INT8 has ruined says little of one that it has not. The
+same inputs give the same choice. Never asks for a layer's name, and never judges on frames that the
+result will be judged on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onnx import ModelProto
 
 from calibration.sessions import Floats
+from converters.aim import Aim, Kept, Reached
 from converters.better_bias import Better, better_bias
 from converters.damage import NOISE
 from converters.placement import Placement, place
@@ -51,12 +52,16 @@ class Step:
         macs_int8_share: multiply-accumulates in INT8, 0..1.
         damage_plain, damage_corrected: mean damage an answer, without bias correction and with it;
             see `damage.py`.
+        enough: whether it is all that is aimed at.
+        kept: by gate, what it keeps of float's answers on the search's frames; see `aim.py`.
     """
 
     float_layers: int
     macs_int8_share: float
     damage_plain: float
     damage_corrected: float
+    enough: bool
+    kept: Mapping[str, Kept]
 
     @property
     def damage(self) -> float:
@@ -74,7 +79,7 @@ class Search:
         bias_corrected: whether its biases differ from float's.
         rounded_together: whether its weights were rounded together, not each to the nearest.
         widening: how many times as far as given its ranges reach.
-        reached: whether the damage allowed was reached within the multiplications allowed.
+        reached: whether the aim was reached within the multiplications allowed.
     """
 
     layers: tuple[Sensitivity, ...]
@@ -114,17 +119,17 @@ def choose(
     pictures: Sequence[Floats],
     *,
     macs_int8_min: float,
-    damage_max: float,
+    aim: Aim,
     threads: int,
     progress: Progress,
 ) -> Mixed:
-    """The cheapest assignment whose damage is at most `damage_max`, or else the least damage that
-    `macs_int8_min` (share of all multiplications, 0..1) allows.
+    """The cheapest assignment that is enough for `aim`, or else the least damage that
+    `macs_int8_min` (share of the multiplications that can be INT8, 0..1) allows.
 
     Layers are measured and tried by the writer for ranges as they are given that does less damage
     with all layers in INT8; of all `writers` the one that does the least at the chosen places is
-    taken, if it is clearly better than that one. `judge` holds the search frames; `pictures`,
-    others, give the means for bias correction.
+    taken, if it is clearly better than that one and still enough. `judge` holds the search frames;
+    `pictures`, others, give the means for bias correction.
     """
 
     def better(way: _Way, placement: Placement) -> Better:
@@ -139,48 +144,56 @@ def choose(
     write = writers(first.widening)[first.together]
     layers = sensitivities(model, whole, write, judge, progress=progress)
     order = sorted(layers, key=lambda layer: -(layer.damage**2) / (layer.macs / whole.macs + FREE))
-    tried: list[tuple[Step, Placement]] = []
-    best: Better | None = None
+    tried: list[_Tried] = []
     allowed = [share for share in STEPS if share < 1.0 - macs_int8_min] + [1.0 - macs_int8_min]
     seen: set[frozenset[str]] = set()
     for row, share in enumerate(allowed, start=1):
-        kept = _within(order, share * whole.macs)
+        kept = _within(order, share * whole.macs_int8)
         progress("choose layers", row, len(allowed))
         if frozenset(kept) in seen:
             continue
         seen.add(frozenset(kept))
         placement = place(model, kept_float=kept)
         found = better(first, placement)
-        tried.append((_step(placement, whole, found), placement))
-        if best is None or found.damage < best.damage:
-            best = found
-        if best.damage <= damage_max:
+        tried.append(_Tried(placement, found, aim(found)))
+        if tried[-1].reached.enough:
             break
     # Where none was good enough: the least damage there is, to be judged as it is.
-    placement = min(tried, key=lambda one: one[0].damage)[1]
-    assert best is not None  # a search has a step
-    taken = first
-    limit = (1.0 - NOISE) * best.damage
+    chosen = tried[-1]
+    if not chosen.reached.enough:
+        chosen = min(tried, key=lambda one: one.found.damage)
+    placement, taken = chosen.placement, first
+    limit = (1.0 - NOISE) * chosen.found.damage
     others = [way for way in WAYS if way != first]
     for row, way in enumerate(others, start=1):
         progress("choose ranges", row, len(others))
         found = better(way, placement)
-        if found.damage < min(limit, best.damage):
-            best, taken = found, way
-    tried.append((_step(placement, whole, best), placement))
+        if found.damage < min(limit, chosen.found.damage):
+            reached = aim(found)
+            if reached.enough or not chosen.reached.enough:
+                chosen, taken = _Tried(placement, found, reached), way
     return Mixed(
-        best=best,
+        best=chosen.found,
         placement=placement,
         search=Search(
             layers=layers,
-            steps=tuple(one[0] for one in tried),
-            bias_corrected=best.corrected,
+            steps=tuple(_step(one, whole) for one in (*tried, chosen)),
+            bias_corrected=chosen.found.corrected,
             rounded_together=taken.together,
             widening=taken.widening,
-            reached=best.damage <= damage_max,
+            reached=chosen.reached.enough,
         ),
-        tried=tuple(one[1] for one in tried[:-1]),
+        tried=tuple(one.placement for one in tried),
     )
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A placement, the better graph of it, and whether that is enough."""
+
+    placement: Placement
+    found: Better
+    reached: Reached
 
 
 def choose_cpu(
@@ -190,35 +203,46 @@ def choose_cpu(
     pictures: Sequence[Floats],
     mixed: Mixed,
     *,
-    damage_max: float,
+    aim: Aim,
     threads: int,
     progress: Progress,
 ) -> Better:
     """cpu.onnx: of the placements that the search for `mixed` tried, the first, the one with the
-    fewest layers in float, that does no more damage than is allowed, or than int8.onnx does.
+    fewest layers in float, that is enough for `aim`, or does no more damage than int8.onnx where
+    that is not enough either.
 
     Unsigned ranges are twice as fine, and every layer in float costs a processor time. Ranges are
     as wide as those of int8.onnx. Where none is good enough, the least damage is taken.
     """
-    allowed = max(damage_max, mixed.best.damage)
+    allowed = 0.0 if mixed.search.reached else mixed.best.damage
     best: Better | None = None
     for row, placement in enumerate(mixed.tried, start=1):
         progress("choose layers of cpu.onnx", row, len(mixed.tried))
-        for write in writers(mixed.search.widening):
-            found = better_bias(model, write, placement, judge, pictures, threads=threads)
-            if best is None or found.damage < best.damage:
-                best = found
-        assert best is not None  # there are two writers
-        if best.damage <= allowed:
-            break
+        here = min(
+            (
+                better_bias(model, write, placement, judge, pictures, threads=threads)
+                for write in writers(mixed.search.widening)
+            ),
+            key=lambda one: one.damage,
+        )
+        if best is None or here.damage < best.damage:
+            best = here
+        if here.damage <= allowed or aim(here).enough:
+            return here
     assert best is not None  # a search has a step
     return best
 
 
-def _step(placement: Placement, whole: Placement, found: Better) -> Step:
-    left = len(whole.macs_of) - len(placement.macs_of)
-    share = placement.macs_int8 / whole.macs
-    return Step(left, share, found.damage_plain, found.damage_corrected)
+def _step(tried: _Tried, whole: Placement) -> Step:
+    found, reached = tried.found, tried.reached
+    return Step(
+        float_layers=len(whole.macs_of) - len(tried.placement.macs_of),
+        macs_int8_share=tried.placement.macs_int8 / whole.macs,
+        damage_plain=found.damage_plain,
+        damage_corrected=found.damage_corrected,
+        enough=reached.enough,
+        kept=reached.kept,
+    )
 
 
 def _within(order: Sequence[Sensitivity], macs: float) -> dict[str, str]:

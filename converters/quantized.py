@@ -15,6 +15,7 @@ from calibration.dataset.splits import spread
 from calibration.ranges import Range
 from calibration.sessions import Floats
 from converters.agreement import CPU, INT8
+from converters.aim import aim_of
 from converters.better_bias import Better
 from converters.damage import damage_measure
 from converters.finetuning.tuned import Tuned
@@ -32,6 +33,7 @@ from converters.widening import widened
 from edge.contract.decode import DecodeSpec
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
+from edge.contract.segment import MaskSpec
 from edge.progress import Advance
 
 Write = Callable[[ModelProto, Placement, Mapping[str, Range]], ModelProto]
@@ -79,16 +81,17 @@ def quantize(
         cpu = quantize_cpu(floating, placement, ranges)
         return _made({INT8: int8, CPU: cpu}, placement)
     searched = spread(calibration, asked.search_frames)
-    others = [frame for frame in calibration if frame not in searched] or searched
+    others = [frame for frame in calibration if frame not in searched]
     spec = mission.model.preprocess_spec
     pictures = [
         [preprocess(frame.read(), spec)[0] for frame in part]
-        for part in (searched, spread(others, asked.search_frames))
+        for part in (searched, spread(others or searched, asked.search_frames))
     ]
+    measure = damage_measure(mission)
     judge = Judge(
         floating,
         pictures[0],
-        damage_measure(mission),
+        measure,
         threads=threads,
         remembered=Remembered(begun / REMEMBERED),
     )
@@ -114,13 +117,17 @@ def quantize(
 
         return of
 
+    judges = [judge]
+    if others and not isinstance(mission.model.network_spec.main, MaskSpec):  # masks are large
+        judges.append(Judge(floating, pictures[1], measure, threads=threads))
+    aim = aim_of(mission, judges)
     mixed = choose(
         floating,
         writers(quantize_int8),
         judge,
         pictures[1],
         macs_int8_min=asked.macs_int8_min,
-        damage_max=asked.damage_max,
+        aim=aim,
         threads=threads,
         progress=progress,
     )
@@ -130,12 +137,12 @@ def quantize(
         judge,
         pictures[1],
         mixed,
-        damage_max=asked.damage_max,
+        aim=aim,
         threads=threads,
         progress=progress,
     )
     best = {INT8: mixed.best, CPU: own}
-    models, biases = _scored(best, floating, mission, judge, pictures[1], progress=progress)
+    models, biases = _scored(best, floating, mission, judges, pictures[1][0], progress=progress)
     return _made(
         models,
         mixed.placement,
@@ -161,20 +168,20 @@ def _scored(
     best: Mapping[str, Better],
     floating: ModelProto,
     mission: Mission,
-    judge: Judge,
-    others: Sequence[Floats],
+    judges: Sequence[Judge],
+    picture: Floats,
     *,
     progress: Advance,
 ) -> tuple[dict[str, ModelProto], dict[str, ScoreBias]]:
-    """The graphs by name, a detector's scores as high as float's in the mean."""
-    spec, size, threads = mission.model.network_spec, mission.model.input, mission.target.threads
+    """The graphs by name, a detector's scores as high as float's in the mean over all judges."""
+    spec, size = mission.model.network_spec, mission.model.input
     if not isinstance(spec.main, DecodeSpec):
         return {name: one.quantized for name, one in best.items()}, {}
     progress("scores", 0, 0)
     scores = Scores.of(
-        floating, spec.main, others[0], width_px=size.width_px, height_px=size.height_px
+        floating, spec.main, picture, width_px=size.width_px, height_px=size.height_px
     )
-    also = [Judge(floating, others, scores.measure, threads=threads)]
+    judge, *also = judges
     found = {name: with_score_bias(one, scores, judge, also) for name, one in best.items()}
     return (
         {name: model for name, (model, _) in found.items()},

@@ -5,7 +5,7 @@ One small session a layer, a few pictures each. Never chooses: `mixed_precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -79,6 +79,15 @@ class Judge:
             damage = self._measured(data)
             self._remembered.put(digest, damage)
         return damage
+
+    def answers(self, candidate: ModelProto) -> Iterator[tuple[Outputs, Outputs]]:
+        """Float's outputs and the candidate's, picture by picture. Raises as `damage`."""
+        network = running(ModelSession(candidate.SerializeToString(), threads=1))
+        rows = range(0, len(self._pictures), self._threads)  # so few of its outputs at a time
+        with ThreadPoolExecutor(self._threads) as pool:
+            for part in (slice(row, row + self._threads) for row in rows):
+                offered = pool.map(network, self._pictures[part])
+                yield from zip(self._answers[part], offered, strict=True)
 
     def total(self, candidate: ModelProto, measure: Measure) -> Damage:
         """By another measure than the judge's own, over all pictures. Raises as `damage`."""

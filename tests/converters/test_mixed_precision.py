@@ -13,6 +13,7 @@ from calibration.histogram import Histogram
 from calibration.observe import with_outputs
 from calibration.ranges import Range, range_of
 from calibration.sessions import Floats, ModelSession
+from converters.aim import DamageAim
 from converters.better_bias import better_bias
 from converters.bias_correction import correct_bias
 from converters.damage import LOST, NOISE, Damage, damage_measure
@@ -101,7 +102,7 @@ def chosen(
         judge,
         FRAMES,
         macs_int8_min=macs_int8_min,
-        damage_max=damage_max,
+        aim=DamageAim(damage_max),
         threads=1,
         progress=lambda *_: None,
     )

@@ -11,6 +11,7 @@ import pytest
 from test_mixed_precision import FRAMES, difference, network, writers
 
 from converters import remembered
+from converters.aim import DamageAim
 from converters.damage import Damage
 from converters.mixed_precision import Mixed, choose
 from converters.parity import Outputs
@@ -41,7 +42,7 @@ def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
         judge,
         FRAMES,
         macs_int8_min=0.1,
-        damage_max=0.05,
+        aim=DamageAim(0.05),
         threads=1,
         progress=lambda *_: None,
     )
