@@ -13,7 +13,7 @@ from rich.table import Table
 
 from calibration.recording import record
 from converters.chain import convert as convert_mission
-from converters.cli_gates import VERDICTS, demand_passed
+from converters.cli_gates import VERDICTS, Given, demand_passed, show_advice
 from converters.locked import NAME as LOCK
 from converters.report import PAGE, REPORT, Report
 from converters.run_records import convert_run
@@ -73,15 +73,17 @@ def convert(
         files=[out / PAGE, out / REPORT, out / LOCK],
         say=say,
     )
+    given = Given(mission, out, set_ or [])
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
     else:
-        _print(report, out)
-    demand_passed(report, out)
+        _print(report, given)
+    demand_passed(report, given)
 
 
-def _print(report: Report, out: Path) -> None:
-    """What was written, the gates, and how far INT8 is from float."""
+def _print(report: Report, given: Given) -> None:
+    """What was written, the gates, and what to try where one failed."""
+    out = given.out
     console = Console(highlight=False)
     files = Table(title=f"{report.mission} in {out}", title_justify="left")
     for name in ("file", "kB", "nodes", "multiplications in INT8"):
@@ -90,10 +92,13 @@ def _print(report: Report, out: Path) -> None:
         share = "" if file.macs_int8_share is None else f"{100 * file.macs_int8_share:.1f} %"
         files.add_row(name, f"{file.size / 1000:.0f}", str(file.nodes or ""), share)
     console.print(files)
-    gates = Table("gate", "limit", "verdict", "measured", title="gates", title_justify="left")
+    count = report.gate_count
+    title = f"{count.words}, {count.not_gated} figures are not gated"
+    gates = Table("gate", "limit", "verdict", "measured", title=title, title_justify="left")
     for gate in report.gates:
         gates.add_row(gate.name, gate.limit_text, VERDICTS[gate.passed], gate.sentence)
     console.print(gates)
+    show_advice(console, report, given)
     seconds = sum(stage.seconds for stage in report.stages)
     console.print(
         "INT8 in cpu.onnx is what onnxruntime computes in integers, in the others what TensorRT's "

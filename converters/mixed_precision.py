@@ -80,6 +80,7 @@ class Search:
         rounded_together: whether its weights were rounded together, not each to the nearest.
         widening: how many times as far as given its ranges reach.
         reached: whether the aim was reached within the multiplications allowed.
+        macs_int8_min: the least share of those that can be INT8 which it had to leave so.
     """
 
     layers: tuple[Sensitivity, ...]
@@ -88,6 +89,7 @@ class Search:
     rounded_together: bool
     widening: float
     reached: bool
+    macs_int8_min: float
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ def choose(
             rounded_together=taken.together,
             widening=taken.widening,
             reached=chosen.reached.enough,
+            macs_int8_min=macs_int8_min,
         ),
         tried=tuple(one.placement for one in tried),
     )

@@ -22,6 +22,7 @@ from converters.latency import Latency
 from converters.lowerings.dla import DlaCut
 from converters.lowerings.proof import Agreement
 from converters.mixed_precision import Search
+from converters.page.advice import Advice, advice_on
 from converters.parity import Parity
 from converters.passes.chain import PassResult
 from converters.placement import Placement
@@ -29,6 +30,7 @@ from converters.rules import RULES
 from converters.score_bias import ScoreBias
 from converters.sources import OnnxSource, Source
 from converters.stages import Stage
+from edge.contract.gate_count import GateCount
 from edge.engine.trtexec import Command
 
 SCHEMA = "brakepoint.report/1"
@@ -112,9 +114,14 @@ class Report:
     finished: datetime
 
     @property
+    def gate_count(self) -> GateCount:
+        """How many gates there are, and failed."""
+        return GateCount.of(gate.passed for gate in self.gates)
+
+    @property
     def passed(self) -> bool:
-        """No gate failed."""
-        return all(gate.passed is not False for gate in self.gates)
+        """There are gates, and none failed."""
+        return self.gate_count.judged > 0 and not self.gate_count.failed
 
     def payload(self) -> dict[str, Any]:
         """The report as plain values, without its schema."""
@@ -127,6 +134,7 @@ class Report:
             "source": _source(self.source),
             "opset": self.opset,
             "artifacts": {name: asdict(file) for name, file in self.artifacts.items()},
+            "gate_count": asdict(self.gate_count),
             "gates": [asdict(gate) for gate in self.gates],
             **self.context,
             "agreement": {
@@ -215,11 +223,21 @@ class Report:
                 **{name: metadata.version(name) for name in LIBRARIES},
             },
         }
-        return {key: _finite(value) for key, value in plain.items()}
+        told = {key: _finite(value) for key, value in plain.items()}
+        return {**told, "advice": [asdict(one) for one in _advice(told)]}
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """What to do about failed gates, most useful first."""
+        return _advice(self.payload()) if self.gate_count.failed else ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values, schema first."""
         return {"schema": SCHEMA, **self.payload()}
+
+
+def _advice(told: Mapping[str, Any]) -> tuple[Advice, ...]:
+    return advice_on(told, [gate for gate in told["gates"] if gate["passed"] is False])
 
 
 def _parity(parity: Parity) -> dict[str, Any]:
@@ -239,6 +257,7 @@ def _equalization(balance: Balance | None) -> dict[str, Any] | None:
 def _search(search: Search) -> dict[str, Any]:
     return {
         "reached": search.reached,
+        "macs_int8_min": search.macs_int8_min,
         "bias_corrected": search.bias_corrected,
         "rounded_together": search.rounded_together,
         "steps": [{**asdict(step), "damage": step.damage} for step in search.steps],

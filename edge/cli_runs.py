@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.cli_mission import JsonOption
+from edge.contract.gate_count import GateCount
 from edge.contract.runs import FOLDER, Recorded, folder_of, read_run, runs_in
 from firmware_bridge.errors import Missing, UsageError
 
@@ -29,7 +30,7 @@ TELLING = 3
 
 WIDTH = 120
 
-WORDS = {True: "[green]passed[/]", False: "[bold red]failed[/]", None: ""}
+COLOURS = {True: "green", False: "bold red"}
 
 
 def list_(
@@ -52,7 +53,7 @@ def list_(
             one.name,
             one.run.kind,
             one.run.mission,
-            WORDS[one.run.passed],
+            _gates(one),
             f"{one.run.seconds:.0f}",
             "  ".join(f"{name} {_shown(value)}" for name, value in figures),
         )
@@ -71,7 +72,7 @@ def show(
         typer.echo(json.dumps({"name": one.name, **asdict(one.run)}, indent=1))
         return
     console = _console()
-    console.print(f"[bold]{one.name}[/]  {one.run.mission}  {WORDS[one.run.passed]}")
+    console.print(f"[bold]{one.name}[/]  {one.run.mission}  {_gates(one)}")
     for title, values in _sections(one).items():
         if values:
             table = Table(title, "", show_header=True, title_justify="left")
@@ -108,7 +109,7 @@ def compare(
         console.print("the same in everything that is recorded, times left out")
         return
     for number, one in enumerate(found, start=1):
-        console.print(f"{number}  {one.name}  {one.run.mission}  {WORDS[one.run.passed]}")
+        console.print(f"{number}  {one.name}  {one.run.mission}  {_gates(one)}")
     table = Table("", "", *map(str, range(1, len(found) + 1)), "change")
     section = ""
     for row in rows:
@@ -167,6 +168,14 @@ def _sections(one: Recorded) -> dict[str, Mapping[str, Any]]:
         "outputs": run.outputs,
         "environment": run.environment,
     }
+
+
+def _gates(one: Recorded) -> str:
+    """What became of the gates, in the terminal's markup; nothing where there were none."""
+    if one.run.passed is None:
+        return ""
+    count = GateCount.of(gate.get("passed") for gate in one.run.gates)
+    return f"[{COLOURS[one.run.passed]}]{count.words}[/]"
 
 
 def _verdict(gate: Mapping[str, Any]) -> str:

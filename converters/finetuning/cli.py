@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from converters.cli_gates import VERDICTS, demand_passed
+from converters.cli_gates import VERDICTS, Given, demand_passed, show_advice
 from converters.finetune import Finetuned
 from converters.finetune import finetune as finetune_mission
 from converters.report import PAGE
@@ -41,18 +41,28 @@ def finetune(
     loaded = load_mission(mission, [*(set_ or []), *more])
     with progress_bar() as advance:
         done = finetune_mission(loaded, from_, out, progress=advance, fresh=fresh)
+    given = Given(mission, out, set_ or [], parent=from_)
     if as_json:
         typer.echo(json.dumps(done.to_json(), indent=1))
     else:
-        _print(done, out)
-    demand_passed(done.after, out)
+        _print(done, given)
+    demand_passed(done.after, given)
 
 
-def _print(done: Finetuned, out: Path) -> None:
+def _print(done: Finetuned, given: Given) -> None:
     """Each gate before and after, and what the fine-tuning did on the frames it watched."""
+    out = given.out
     console = Console(highlight=False)
     was = {gate["name"]: gate for gate in done.before["gates"]}
-    gates = Table("gate", "limit", "before", "after", "", title=f"in {out}", title_justify="left")
+    gates = Table(
+        "gate",
+        "limit",
+        "before",
+        "after",
+        "",
+        title=f"{done.after.gate_count.words} in {out}",
+        title_justify="left",
+    )
     for gate in done.after.gates:
         former = was.get(gate.name, {}).get("measured")
         gates.add_row(
@@ -63,6 +73,7 @@ def _print(done: Finetuned, out: Path) -> None:
             VERDICTS[gate.passed],
         )
     console.print(gates)
+    show_advice(console, done.after, given)
     facts: dict[str, Any] = done.facts
     frames, damage = facts["frames"], facts["damage"]
     resumed = f", taken up again at {list(done.resumed_at)}" if done.resumed_at else ""

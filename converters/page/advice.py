@@ -6,22 +6,32 @@ Reads the report's own figures; measures nothing and promises no figure.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from calibration.metrics import wilson_95
+from converters.page.next_search import next_search
 from converters.page.report_facts import Document, Gate, answers, float_failed, listed
 
 CONDITION = "condition"
 
+MOST_TIMES = 8
+"""More frames than so many times those there are asked for by no advice."""
+
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to do, and the command or setting that does it."""
+    """One thing to do, and the command that does it; MISSION and DIR stand for those of this
+    conversion, ANOTHER for a folder of its own, PARENT for the one that was fine-tuned."""
 
     text: str
     command: str = ""
+
+
+def _again(settings: str) -> str:
+    return f"brakepoint convert MISSION --out DIR {settings}"
 
 
 def advice_on(document: Document, failed: Sequence[Gate]) -> tuple[Advice, ...]:
@@ -36,15 +46,9 @@ def advice_on(document: Document, failed: Sequence[Gate]) -> tuple[Advice, ...]:
 
 
 def _kept(document: Document, gates: Sequence[Gate]) -> list[Advice]:
-    """Where quantized networks lose too many of float's answers."""
-    lines = []
-    if not float_failed([one for one in document["gates"] if one["passed"] is False]):
-        lines.append(
-            Advice(
-                "Run the float network meanwhile.",
-                "brakepoint run MISSION --from DIR --precision float",
-            )
-        )
+    """Where quantized networks lose too many of float's answers: what may mend it, what tells more,
+    what works meanwhile."""
+    lines = _layers(document, gates) + _tuning(document) + _ranges(document)
     condition = gates[0]["name"].startswith("condition")
     judged = [
         evaluation
@@ -52,34 +56,54 @@ def _kept(document: Document, gates: Sequence[Gate]) -> list[Advice]:
         if (output == CONDITION) == condition
     ]
     for evaluation in judged:
-        lines += _few(evaluation, gates[0])
-    lines += _layers(document) + _tuning(document) + _unseen_conditions(document)
+        lines += _few(document, evaluation, gates[0])
+    lines += _unseen_conditions(document)
     for evaluation in judged:
         lines += _where(evaluation, [gate["artifact"] for gate in gates])
+    if not float_failed([one for one in document["gates"] if one["passed"] is False]):
+        lines.append(
+            Advice(
+                "Run the float network meanwhile.",
+                "brakepoint run MISSION --from DIR --precision float",
+            )
+        )
     return lines
 
 
-def _few(evaluation: Mapping[str, Any], gate: Gate) -> list[Advice]:
+def _few(document: Document, evaluation: Mapping[str, Any], gate: Gate) -> list[Advice]:
     if "iou_mean" in evaluation:  # pixels are many, and alike: their count tells nothing
         return []
     found, of = answers(evaluation, gate["artifact"])
+    frames = document["data"]["held_back"]["frames"]
     if not of:
         return [
             Advice(
                 "Hold back frames in which float finds something: without any, nothing is known.",
-                "--set calibration.held_back=N",
+                _again(f"--set calibration.held_back={2 * frames}"),
             )
         ]
     low, high = wilson_95(found, of)
     if low <= gate["limit"] <= high:
+        more = min(MOST_TIMES * frames, _enough_frames(found, of, gate["limit"], frames))
         return [
             Advice(
                 f"Hold back more frames: with {of} answers of float the limit of "
                 f"{gate['limit']:g} lies inside the 95 % interval, so chance decides.",
-                "--set calibration.held_back=N",
+                _again(f"--set calibration.held_back={more}"),
             )
         ]
     return []
+
+
+def _enough_frames(found: int, of: int, limit: float, frames: int) -> int:
+    """So many that a share as it is would leave the limit outside of its interval."""
+    times = 2
+    while times < MOST_TIMES:
+        low, high = wilson_95(found * times, of * times)
+        if not low <= limit <= high:
+            break
+        times += 1
+    return times * frames
 
 
 def _where(evaluation: Mapping[str, Any], files: Sequence[str]) -> list[Advice]:
@@ -107,32 +131,46 @@ def _lost(kept: Mapping[str, Any]) -> int:
     return lost
 
 
-def _layers(document: Document) -> list[Advice]:
-    search, share = document["search"], document["quantized"]["macs_int8_share"]
-    if search is None:
+def _layers(document: Document, gates: Sequence[Gate]) -> list[Advice]:
+    if document["finetuning"] is not None:
+        return []
+    if document["search"] is None:
         return [
             Advice(
                 "Let convert find the layers that INT8 ruins and leave them in float.",
-                "--set precision.search=mixed",
+                _again("--set precision.search=mixed"),
             )
         ]
-    if share is None:
-        return []
-    return [
-        Advice(
-            f"{100 * share:.1f} % of the multiplications run in INT8: leave more in float.",
-            "--set precision.damage_max=LESS --set precision.macs_int8_min=LESS",
-        )
-    ]
+    found = next_search(document, gates)
+    return [] if found is None else [Advice(found[0], _again(found[1]))]
 
 
 def _tuning(document: Document) -> list[Advice]:
-    if document["finetuning"] is not None:
-        return []
+    tuned = document["finetuning"]
+    if tuned is not None:
+        return [
+            Advice(
+                f"Fit the weights for longer: {tuned['steps']} steps were not enough.",
+                f"brakepoint finetune MISSION --from PARENT --out DIR --steps {2 * tuned['steps']}",
+            )
+        ]
     return [
         Advice(
             "Fit the weights to this INT8, with float as the teacher; it needs no labels.",
             "brakepoint finetune MISSION --from DIR --out ANOTHER",
+        )
+    ]
+
+
+def _ranges(document: Document) -> list[Advice]:
+    """More frames for the ranges, where these did not settle them."""
+    sampling, frames = document["calibration"]["sampling"], document["calibration"]["frames"]
+    if sampling["settled"]:
+        return []
+    return [
+        Advice(
+            f"Take ranges from more frames: after {len(frames)} they were still moving.",
+            _again(f"--set calibration.frames={2 * len(frames)}"),
         )
     ]
 
@@ -159,14 +197,40 @@ def _parity(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
     ]
 
 
-def _size(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
+def _size(_document: Document, gates: Sequence[Gate]) -> list[Advice]:
+    more = math.ceil(max(gate["measured"] for gate in gates) * 10.0) / 10.0
     return [
         Advice(
             "Take a smaller network; or raise the limit where the device has the room: int8.onnx "
             "holds its weights in float, and the engine built from it is smaller.",
-            "--set gates.size_max_mb=MORE",
+            _again(f"--set gates.size_max_mb={more:g}"),
         )
     ]
+
+
+def _in_int8(document: Document, gates: Sequence[Gate]) -> list[Advice]:
+    lines = []
+    for gate in gates:
+        if gate["artifact"] == "int8.onnx" and document["search"] is not None:
+            lines.append(
+                Advice(
+                    "Let the search leave less in float.",
+                    _again(f"--set precision.macs_int8_min={gate['limit']:g}"),
+                )
+            )
+        if gate["artifact"] == "cpu.onnx" and gate["measured"] is not None:
+            asked = next(g for g in document["gates"] if g["name"] == "macs_int8_min int8")
+            least = math.floor(100.0 * gate["measured"]) / 100.0
+            int8 = "" if asked["limit"] is None else f"int8 = {asked['limit']:g}, "
+            lines.append(
+                Advice(
+                    "onnxruntime computes a layer in integers only where what follows it has an "
+                    "integer kernel too (Relu, Clip, LeakyRelu, SiLU, Add, Concat, pooling): take "
+                    "such activations, or allow what is there.",
+                    _again(f"--set 'gates.macs_int8_min={{ {int8}cpu = {least:g} }}'"),
+                )
+            )
+    return lines or _any(document, gates)
 
 
 def _slow(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
@@ -178,12 +242,18 @@ def _slow(_document: Document, _gates: Sequence[Gate]) -> list[Advice]:
     ]
 
 
+def _drop(document: Document, gates: Sequence[Gate]) -> list[Advice]:
+    if any(gate["measured"] is None for gate in gates):
+        return _unlabelled(document, gates)
+    return _layers(document, gates) + _tuning(document) + _unlabelled(document, gates)
+
+
 def _unlabelled(_document: Document, gates: Sequence[Gate]) -> list[Advice]:
     if any(gate["measured"] is None for gate in gates):
         return [
             Advice(
                 "Give labelled frames that show what the gate asks for.",
-                "--set gates.labelled=ROOT_OR_LOCK",
+                _again("--set gates.labelled=ROOT_OR_LOCK"),
             )
         ]
     return [
@@ -204,9 +274,10 @@ ADVICE: Mapping[str, Callable[[Document, Sequence[Gate]], list[Advice]]] = {
     "found_min": _kept,
     "condition_agree_min": _kept,
     "size_max_mb": _size,
+    "macs_int8_min": _in_int8,
     "infer_p99_max_ms": _slow,
     "accuracy_min": _unlabelled,
-    "accuracy_drop_max": _unlabelled,
+    "accuracy_drop_max": _drop,
     "worst_condition_min": _unlabelled,
     "class_accuracy_min": _unlabelled,
     "condition_accuracy_min": _unlabelled,

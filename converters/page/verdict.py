@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from converters.page.advice import Advice, advice_on
 from converters.page.report_facts import Document, Gate, answers, float_failed, listed
+from edge.contract.gate_count import GateCount
 
 KEEPING = ("found_min", "condition_agree_min", "accuracy_min", "accuracy_drop_max")
 """Gates on what a quantized network keeps of float."""
@@ -23,7 +24,7 @@ class Verdict:
     """The first thing on the page.
 
     Attributes:
-        passed: no gate failed.
+        passed: there are gates, and none failed.
         title: one sentence.
         summary: what a pass means; empty when it failed.
         failures: what each failed gate found, and its limit.
@@ -44,9 +45,12 @@ def verdict_of(document: Document) -> Verdict:
     judged = [gate for gate in document["gates"] if gate["passed"] is not None]
     failed = [gate for gate in judged if not gate["passed"]]
     asked = [gate for gate in judged if gate["name"].split(" ")[0] in KEEPING]
-    title, summary = f"Passed: {len(judged)} of {len(judged)} gates hold.", ""
+    count = GateCount.of(gate["passed"] for gate in document["gates"])
+    title, summary = f"Passed: {count.words}.", ""
+    if not judged:
+        title = "Not judged: the mission has no gate. No file may be used."
     if failed:
-        title = f"Failed: {len(failed)} of {len(judged)} gates. {_usable(failed)}"
+        title = f"Failed: {count.failed} of {count.judged} gates. {_usable(failed)}"
     elif asked:
         summary = (
             "INT8 keeps what this mission asks it to keep of the float network, on "
@@ -58,7 +62,7 @@ def verdict_of(document: Document) -> Verdict:
             "says little about INT8."
         )
     return Verdict(
-        passed=not failed,
+        passed=bool(judged) and not failed,
         title=title,
         summary=summary,
         failures=tuple(
