@@ -139,6 +139,8 @@ class GatesAim:
         main = _counted((tops if isinstance(spec.main, HeadSpec) else detections).result()[OTHER])
         if isinstance(spec.main, MaskSpec):
             main = _of_masks(np.array(masks))
+        if spec.condition is None:
+            return {MAIN: main}
         return {MAIN: main, CONDITION: _counted(conditions.result()[OTHER])}
 
     def _answers(self, candidate: ModelProto) -> Iterator[tuple[Outputs, Outputs]]:

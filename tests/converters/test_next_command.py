@@ -154,7 +154,7 @@ def test_few_answers_ask_for_as_many_frames_as_would_tell(report: Document) -> N
         for row in rows:
             row["networks"]["int8.onnx"] |= {"found": 34, "of": 40}
     told = [one for one in advice_on(document, gates) if "held_back" in one.command]
-    # 4 frames with 34 of 40 found: with 102 of 120 the limit of 0.9 lies inside, with 136 of 160 not.
+    # 34 of 40 in 4 frames: with 102 of 120 the limit of 0.9 lies inside, with 136 of 160 not.
     assert [one.command.rsplit("=", 1)[1] for one in told] == ["16"]
 
 
