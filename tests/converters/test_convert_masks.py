@@ -54,7 +54,8 @@ def put_out(path: Path) -> dict[str, list[int]]:
 def test_the_output_that_is_meant_comes_out_as_logits(
     model: ModelProto, sets: tuple[str, ...], brakepoint: CLI, tmp_path: Path
 ) -> None:
-    gates = ("gates.accuracy_min=0.99", "gates.worst_condition_min=0.99")
+    both_weathers = "calibration.held_back=7"
+    gates = ("gates.accuracy_min=0.99", "gates.worst_condition_min=0.99", both_weathers)
     code, err, out = convert(brakepoint, tmp_path, model, *sets, *gates)
     assert code == 0, err
     shape = [1, 3, HIGH // STRIDE, WIDE // STRIDE]
@@ -141,6 +142,7 @@ def test_a_network_that_is_wrong_fails_its_gates_by_class_and_condition(
         *("convert", mission, "--out", tmp_path / "out"),
         *("--set", "gates.class_accuracy_min={vehicle=0.9,road=0.9}"),
         *("--set", "gates.condition_accuracy_min={rain=0.9}"),
+        *("--set", "calibration.held_back=7"),  # three drives, some of them in rain
     )
     assert code == 1
     report = json.loads((tmp_path / "out" / "report.json").read_text())
