@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from edge.install import pip_install
 from firmware_bridge.errors import DeviceFault, Missing, UsageError
 
 R = TypeVar("R")
@@ -108,7 +109,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
             "work on many machines needs Dask",
             expected="the extra [distributed]",
             found=str(error),
-            remedy="pip install 'brakepoint[distributed]'",
+            remedy=pip_install("distributed"),
         ) from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as opened:

@@ -14,6 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edge.install import pip_install
+
 MOST_IN_A_BATCH = 100
 """MLflow takes so many parameters at once, and so many characters of each value below."""
 MOST_CHARACTERS = 6000
@@ -25,7 +27,7 @@ def main() -> None:
     try:
         put(Path(request["store"]), request["run"], [Path(file) for file in request["files"]])
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"{error}; pip install 'brakepoint[tracking]'\n")
+        sys.stderr.write(f"{error}; {pip_install('tracking')}\n")
         raise SystemExit(3) from None
 
 

@@ -13,14 +13,11 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from edge.install import PACKAGES
 from firmware_bridge.errors import UsageError
 
 _folders: set[Path] = set()
 """Folders that modules were imported from."""
-
-
-PACKAGES = ("calibration", "converters", "edge", "firmware_bridge")
-"""This program's own: no file beside a mission stands for one of them."""
 
 
 def import_from(name: str, folder: Path | None) -> ModuleType:

@@ -22,11 +22,12 @@ import cv2
 
 from calibration.dataset.frames import RoadFrame, data_digest
 from calibration.dataset.splits import Split
-from converters.beside import PACKAGES, neighbours
+from converters.beside import neighbours
 from converters.frames import frames_to_split
 from converters.sources import Source, TorchSource, open_source
 from edge.contract.artifact import digest_json
 from edge.contract.mission import Mission
+from edge.install import PACKAGES
 
 CODE = (".py", ".jinja", ".css", ".html")
 

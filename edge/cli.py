@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edge.install import PACKAGES, pip_install
 from firmware_bridge.errors import DeviceFault, Missing, Refusal, UsageError
 
 
@@ -150,14 +151,13 @@ def _unknown_verb(arguments: list[str]) -> UsageError:
 
 
 def _missing_package(name: str, verb: Verb, error: ModuleNotFoundError) -> Refusal:
-    own = ("edge", "firmware_bridge", "calibration", "converters")
-    if verb.extra is None or (error.name or "").split(".")[0] in own:
+    if verb.extra is None or (error.name or "").split(".")[0] in PACKAGES:
         raise error  # our own import is broken: a defect, shown as one
     return Missing(
         f"`brakepoint {name}` needs a package that is not installed",
         expected=f"the extra [{verb.extra}]",
         found=str(error),
-        remedy=f"pip install 'brakepoint[{verb.extra}]'",
+        remedy=pip_install(verb.extra),
     )
 
 
@@ -192,7 +192,7 @@ def _overview() -> None:
     console.print("usage: brakepoint VERB [OPTIONS]      brakepoint VERB --help\n")
     console.print(_table(VERBS))
     console.print(
-        "\n[EXTRA] is needed beside the base: pip install 'brakepoint[EXTRA]'", markup=False
+        f"\n[EXTRA] is needed beside the base: {pip_install('EXTRA')}", markup=False, soft_wrap=True
     )
     console.print("exit codes:")
     for code, meaning in EXIT_CODES.items():

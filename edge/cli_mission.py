@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from importlib import resources
 from pathlib import Path
@@ -11,7 +12,10 @@ import typer
 
 from edge.contract.artifact import write_atomic
 from edge.contract.loading import load_mission
-from firmware_bridge.errors import UsageError
+from edge.contract.mission import Mission
+from edge.contract.mission_notes import notes_of
+from edge.install import PACKAGES, pip_install
+from firmware_bridge.errors import Missing, UsageError
 
 SetOption = Annotated[
     list[str] | None,
@@ -40,17 +44,56 @@ def init(
     typer.echo(f"next: brakepoint mission check {path}", err=True)
 
 
-def check(mission: MissionArgument, *, set_: SetOption = None, as_json: JsonOption = False) -> None:
-    """Check a mission file: every mistake at once, with its key."""
+FIT = "converters.mission_fit:fit_of"
+"""What opens a model and holds it against its mission: by name, since it needs the workshop."""
+
+
+def check(
+    mission: MissionArgument,
+    *,
+    set_: SetOption = None,
+    file_only: Annotated[
+        bool,
+        typer.Option("--file-only", help="leave the model closed: run no code of a factory"),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a mission file: every mistake at once, with its key; and whether its model fits."""
     loaded = load_mission(mission, set_ or [])
+    told = ["not checked: --file-only"] if file_only else _model_told(loaded)
     if as_json:
         typer.echo(json.dumps(loaded.model_dump(mode="json"), indent=1))
         return
     rules = ", ".join(f"{rule.name} -> {rule.action}" for rule in loaded.policy.rules)
     typer.echo(f"{loaded.name}: ok")
     typer.echo(f"  model    {loaded.model.file or loaded.model.factory}")
+    for line in told:
+        typer.echo(f"           {line}")
     typer.echo(f"  labels   {len(loaded.model.labels)}")
     if loaded.model.condition is not None:
         typer.echo(f"  scenes   {', '.join(loaded.model.condition.labels)}")
     typer.echo(f"  budget   {loaded.budget.end_to_end_ms:g} ms from capture to command")
     typer.echo(f"  rules    {rules}")
+    for note in notes_of(loaded):
+        typer.echo(f"  note     {note}")
+
+
+def _model_told(mission: Mission) -> list[str]:
+    """What was seen of the mission's model, in lines; why it was not opened, where it was not.
+
+    Raises:
+        UsageError: it does not fit the mission.
+    """
+    module, function = FIT.split(":")
+    try:
+        fit = getattr(importlib.import_module(module), function)(mission)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in PACKAGES:
+            raise  # our own import is broken: a defect, shown as one
+        return [f"not checked: {error} ({pip_install('convert')})"]
+    except Missing as refusal:
+        return [f"not checked: {refusal.what} ({refusal.remedy})"]
+    if fit is None:
+        return ["not checked: no such file yet"]
+    lines: list[str] = fit.lines()
+    return lines

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.backends.session import Session
+from edge.install import pip_install
 from firmware_bridge.errors import Missing, UsageError
 
 
@@ -33,7 +34,7 @@ BACKENDS: dict[str, Backend] = {
         module="edge.backends.onnxruntime_backend",
         name="OnnxruntimeSession",
         extra="cpu",
-        remedy="pip install 'brakepoint[cpu]'",
+        remedy=pip_install("cpu"),
     ),
 }
 

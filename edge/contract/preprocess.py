@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge.contract.boxes import Boxes
 from edge.contract.perception import BgrImage
+from edge.install import pip_install
 from firmware_bridge.errors import Missing
 
 
@@ -119,6 +120,6 @@ def _opencv() -> Any:
             "pictures need OpenCV",
             expected="the package cv2",
             found=str(error),
-            remedy="pip install 'brakepoint[camera]' (on a Jetson: the OpenCV that JetPack brings)",
+            remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
         ) from error
     return cv2

@@ -24,6 +24,7 @@ from edge.engine.probe import Probe
 from edge.engine.releases import MODULES, builder_row, parse_release
 from edge.engine.request import BuildRequest
 from edge.engine.source_file import choose_source
+from edge.install import pip_install
 from firmware_bridge.errors import DeviceFault, Missing, Refusal
 
 TELL_EVERY_S = 0.1
@@ -62,7 +63,7 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
             f"{MODULES[request.backend]} is not installed",
             expected="the Python module of TensorRT",
             found=str(error),
-            remedy="pip install 'brakepoint[rtx]'"
+            remedy=pip_install("rtx")
             if request.backend == "rtx"
             else "it comes with JetPack; for a virtual environment: --system-site-packages",
         ) from error

@@ -16,6 +16,7 @@ from typing import Any
 from edge.contract.artifact import replacing
 from edge.contract.mission import Mission
 from edge.contract.perception import BgrImage
+from edge.install import pip_install
 from edge.runtime.drawing import Painter
 from edge.runtime.loop import Turn
 from edge.runtime.outbox import Outbox
@@ -97,7 +98,7 @@ class AnnotatedVideo:
                 f"cannot write the video {self._path}",
                 expected="an OpenCV that encodes mp4",
                 found=f"it refuses {width}x{height} at {self._fps:g} frames a second",
-                remedy="pip install 'brakepoint[camera]', or run without --video",
+                remedy=f"{pip_install('camera')}; or run without --video",
             )
 
 

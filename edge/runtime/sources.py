@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from edge.contract.perception import Frame
 from edge.contract.sections.device import Camera
+from edge.install import pip_install
 from edge.runtime.clock import Clock
 from firmware_bridge.errors import Missing
 
@@ -176,7 +177,7 @@ def quiet_opencv() -> Any:
             "frames need OpenCV",
             expected="the package cv2",
             found=str(error),
-            remedy="pip install 'brakepoint[camera]' (on a Jetson: the OpenCV that JetPack brings)",
+            remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
         ) from error
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2

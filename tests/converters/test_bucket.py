@@ -22,7 +22,7 @@ from mask_road import write_mission
 CLI = Callable[..., tuple[int, str, str]]
 BUCKET, ROOT = "roads", "s3://roads/set"
 
-needs_s3 = "an S3 server and client: pip install 'brakepoint[bucket,dev]'"
+needs_s3 = "an S3 server and client: pip install '.[bucket,dev]'"
 pytest.importorskip("s3fs", reason=needs_s3)
 servers = pytest.importorskip("moto.server", reason=needs_s3)
 

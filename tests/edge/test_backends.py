@@ -11,6 +11,7 @@ from tiny_road import CELL, LABELS, SIDE, write_network
 
 from edge.backends.session import InferenceFailed, Session
 from edge.backends.table import BACKENDS, open_session
+from edge.install import pip_install
 from firmware_bridge.errors import Missing, UsageError
 
 CELLS = (SIDE // CELL) ** 2
@@ -93,7 +94,7 @@ def test_a_missing_package_names_its_extra(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delitem(sys.modules, "edge.backends.onnxruntime_backend", raising=False)
     with pytest.raises(Missing) as refused:
         open_session("onnxruntime", model, threads=1)
-    assert refused.value.remedy == "pip install 'brakepoint[cpu]'"
+    assert refused.value.remedy == pip_install("cpu")
 
 
 def test_an_unknown_backend_lists_those_there_are(tmp_path: Path) -> None:
