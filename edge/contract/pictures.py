@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge.contract.perception import BgrImage
 from edge.contract.picture_header import PictureHeader, UnreadablePicture, header_of
+from edge.install import pip_install
 from firmware_bridge.errors import Missing
 
 MAX_PIXELS = 1 << 26
@@ -105,7 +106,7 @@ def _demand_whole_jpeg(data: bytes) -> None:
             "JPEG pictures need simplejpeg, which tells whether one is damaged",
             expected="the package simplejpeg",
             found=str(error),
-            remedy="pip install 'brakepoint[camera]', or simplejpeg alone beside a Jetson's OpenCV",
+            remedy=f"{pip_install('camera')}; or simplejpeg alone beside a Jetson's OpenCV",
         ) from error
     try:
         simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1)
@@ -157,6 +158,6 @@ def _opencv() -> Any:
             "pictures need OpenCV",
             expected="the package cv2",
             found=str(error),
-            remedy="pip install 'brakepoint[camera]' (on a Jetson: the OpenCV that JetPack brings)",
+            remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
         ) from error
     return cv2
