@@ -90,6 +90,7 @@ class Chronicle:
         self.scenes = SceneLog()
         self.areas = AreaLog(labels)
         self.commands: Counter[Action] = Counter()
+        self.unsure: tuple[str, ...] = ()
         self.inferred = 0
         self.unknown = 0
         self.crowded = 0
@@ -211,6 +212,7 @@ class Chronicle:
                 kind = "rule" if name in self._rules else "fallback"
                 self._say(kind, at, f"{kind} '{name}': {state}", rule=name, state=state)
         self._seen, self._active = seen, active
+        self.unsure = turn.decision.unsure
         if turn.sent is None:
             return
         command, sent = turn.decision.command, turn.sent

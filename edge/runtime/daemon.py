@@ -30,6 +30,7 @@ from edge.runtime.outbox import Outbox
 from edge.runtime.policy import PolicySettings
 from edge.runtime.report import FrameCounts, Housekeeping, ModelRun, Recording, RunReport
 from edge.runtime.sources import Source, open_source
+from edge.runtime.verdicts import budget_missed, never_released, too_far_apart
 from firmware_bridge.errors import Refusal, UsageError
 from firmware_bridge.line_rate import minimum_baud
 from firmware_bridge.link_facts import LinkCounts
@@ -151,8 +152,11 @@ class _Run:
         mission, clock = self._mission, self._clock
         before = self._link.facts(self._start_ns).counts
         capture = Capture(self._source, frames, clock=clock, on_fault=self._faults.note)
+        settings = PolicySettings.of(mission, fps=self._source.info.fps)
+        fps = self._source.info.fps
+        self._note("frames too far apart", too_far_apart(fps, settings.unknown_after_ns))
         loop = DecisionLoop(
-            PolicySettings.of(mission, fps=self._source.info.fps),
+            settings,
             self._budgets,
             link=self._link,
             camera=lambda: capture.facts,
@@ -214,8 +218,15 @@ class _Run:
         if self._video is not None and turn.result is not None:
             self._video.on_frame(turn)
 
+    def _note(self, kind: str, text: str | None) -> None:
+        if text is not None:
+            self._faults.note(kind, text)
+
     def _note_end(self, ended: str, *, camera_gone: bool, stopped: bool) -> None:
-        """What the run could not recover from."""
+        """What the run could not recover from, and what was wrong all the time."""
+        self._note("budget missed", budget_missed(self._budgets.summaries()))
+        chronicle = self._chronicle
+        self._note("never released", never_released(chronicle.commands, unsure=chronicle.unsure))
         if ended == "inference hung":
             self._faults.note(ended, f"no answer within {self._inference.hung_after_ms:.0f} ms")
         if camera_gone:

@@ -18,7 +18,7 @@ class Seen:
 
     `known` False: the frame could not be perceived; `tracks` and `scene` are empty, `areas` is None
     as it is of a network that tells none.
-    `frame_size` is (width_px, height_px).
+    `frame_size` is (width_px, height_px). `left_out`: detections that a limit of work left out.
     """
 
     captured_ns: int
@@ -27,6 +27,7 @@ class Seen:
     frame_size: tuple[int, int]
     scene: tuple[Classified, ...] = ()
     areas: LabelMap | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ class Decision:
         perception: the verdict for the heartbeat.
         waiting: nothing was ever perceived.
         matched: names of the rules that match in the new frame; empty without a new frame.
+        unsure: names of the rules that have not seen enough of the road for a stop to be released.
     """
 
     command: SafetyCommand
@@ -94,3 +96,4 @@ class Decision:
     perception: Perception
     waiting: bool
     matched: tuple[str, ...]
+    unsure: tuple[str, ...] = ()

@@ -45,6 +45,17 @@ FAULTS: dict[str, FaultKind] = {
     "detections left out": FaultKind(
         "raise model.decode.score_threshold or max_detections if this many are true", 0
     ),
+    "frames too far apart": FaultKind("take a source of more frames a second", 0),
+    "budget missed": FaultKind(
+        "run the INT8 model (--precision int8), a smaller network or input, more target.threads or "
+        "a faster device; a longer [budget] only where the vehicle may react that late",
+        0,
+    ),
+    "never released": FaultKind(
+        "see what stopped it in the timeline; a rule needs `confirm.of` frames in a row that tell "
+        "what it asks (docs/runtime.md)",
+        0,
+    ),
     "last stop unacknowledged": FaultKind(
         "look at the microcontroller: without commands it stops by its own timers", 5
     ),

@@ -100,8 +100,10 @@ class Growth:
             self._reference = self._last = None
             self._clear()
             return
-        if last is None or not last.at_s < at_s <= last.at_s + settings.gap_max_s:
+        if last is None or not last.at_s <= at_s <= last.at_s + settings.gap_max_s:
             self._begin(picture, box, at_s)
+            return
+        if at_s - last.at_s < LINE.step_min_s:
             return
         found = self._found(picture, box, at_s, last)
         if found is None:

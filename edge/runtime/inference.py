@@ -30,6 +30,8 @@ _WARM_UP_RUNS = 5
 # docs/runtime.md, failure table: hung is ten times the p99, and at least 200 ms.
 _HUNG_FACTOR = 10.0
 _HUNG_LEAST_MS = 200.0
+# One reason for all such frames, so that a run of them is one fault.
+_GOES_BACK = "captured before the frame that was looked at last: its time is wrong"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Inference:
         self._tracker = Tracker()
         self._durations = Histogram()
         self._busy_since_ns: int | None = None
+        self._newest_ns = -1
         self._ready: Future[None] = Future()
         self.crashed = False
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -133,6 +136,9 @@ class Inference:
 
     def _look(self, session: Session, captured: Captured) -> Result:
         frame, stages = captured.frame, _Stopwatch(grab_ms=captured.grab_ms)
+        if frame.captured_ns < self._newest_ns:
+            return Result(frame, Unknown(_GOES_BACK), (), stages.ms)
+        self._newest_ns = frame.captured_ns
         tensor, placement = preprocess(frame.image, self._preprocess)
         stages.lap("preprocess")
         self._busy_since_ns = self._clock()
@@ -149,12 +155,15 @@ class Inference:
         tracks: tuple[Track, ...] = ()
         if isinstance(perception, Known):
             height, width = frame.image.shape[:2]
-            tracks = self._tracker.update(
-                perception.detections,
-                frame.captured_ns,
-                frame_size=(width, height),
-                image=frame.image,
-            )
+            try:
+                tracks = self._tracker.update(
+                    perception.detections,
+                    frame.captured_ns,
+                    frame_size=(width, height),
+                    image=frame.image,
+                )
+            except ValueError as error:
+                perception = Unknown(str(error))
             stages.lap("track")
         return Result(frame, perception, tracks, stages.ms)
 

@@ -259,6 +259,7 @@ def _seen(result: Result) -> Seen:
         frame_size=(width, height),
         scene=() if known is None else known.scene,
         areas=None if known is None else known.areas,
+        left_out=0 if known is None else known.detections.left_out,
     )
 
 

@@ -1,8 +1,9 @@
 """The policy: `(facts, state, now) -> (state, decision)`, pure. Rules come from the mission.
 
-The most severe demand wins, the strictest ceiling among all holds. A stop, once commanded, is
-demanded until the vehicle stands and the road is perceived; release is permitted only then.
-Nothing here reads a clock, sends, or knows a camera.
+The most severe demand wins, with the lowest ceiling and the hardest braking among all. A stop, once
+commanded, is demanded until the vehicle stands, the road is perceived and every rule has looked at
+it for its whole confirm window; release is permitted only then. Nothing here reads a clock, sends,
+or knows a camera.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ import math
 from dataclasses import dataclass, replace
 
 from edge.contract.mission import Mission
-from edge.contract.policy_checks import STOPS
 from edge.contract.sections.policy import Policy, Rule
-from edge.runtime.facts import Decision, Demand, Facts
+from edge.runtime.ages import SAME_MOMENT_NS, Ages
+from edge.runtime.arbitration import command_of, held_stop, with_held
+from edge.runtime.facts import Decision, Demand, Facts, Seen
 from edge.runtime.fault_counter import FaultCounter, FaultTime
 from edge.runtime.matching import matches
 from edge.runtime.rule_state import RuleState
-from firmware_bridge.codec import Action, Perception, Reason, SafetyCommand
-from firmware_bridge.limits import LIMITS
-
-_NO_CEILING_MPS = LIMITS.speed_ceiling_max_cmps / 100.0
+from firmware_bridge.codec import Action, Perception, Reason
 
 # Late results that must come in a row before the vehicle is slowed: a second at 25 a second.
 _LATE_RESULTS = 25.0
@@ -28,11 +27,7 @@ _LATE_RESULTS = 25.0
 
 @dataclass(frozen=True, kw_only=True)
 class PolicySettings:
-    """The mission's part in a decision, with every age in nanoseconds.
-
-    `unknown_after_ns`: the mission's age, but never below what its own budget makes of a healthy
-    loop, one period and the end-to-end budget (docs/runtime.md); never above `slow_down_after_ns`.
-    """
+    """The mission's part in a decision, with every age in nanoseconds (see `ages.Ages`)."""
 
     labels: tuple[str, ...]
     policy: Policy
@@ -44,19 +39,14 @@ class PolicySettings:
 
     @staticmethod
     def of(mission: Mission, *, fps: float) -> PolicySettings:
-        """Settings for a source of `fps` frames a second. A period is the longer one of the
-        mission's camera and of the source, which may be a slower clip."""
-        period_ns = 1e9 / min(fps, mission.camera.fps)
-        fallbacks, link = mission.policy.fallbacks, mission.link
-        slow_ns = round(fallbacks.slow_down_after_periods * period_ns)
-        healthy_ns = round(mission.budget.end_to_end_ms * 1e6 + period_ns)
-        unknown_ns = round(fallbacks.unknown_after_periods * period_ns)
+        """Settings for a source of `fps` frames a second."""
+        ages, link = Ages.of(mission, fps=fps), mission.link
         return PolicySettings(
             labels=mission.model.labels,
             policy=mission.policy,
-            unknown_after_ns=min(max(unknown_ns, healthy_ns), slow_ns),
-            slow_down_after_ns=slow_ns,
-            comfort_stop_after_ns=round(fallbacks.comfort_stop_after_periods * period_ns),
+            unknown_after_ns=ages.unknown_after_ns,
+            slow_down_after_ns=ages.slow_down_after_ns,
+            comfort_stop_after_ns=ages.comfort_stop_after_ns,
             commands_a_step=max(1, math.ceil(link.rate_hz * link.acknowledge_within_ms / 1000.0)),
             valid_for_ms=link.valid_for_ms,
         )
@@ -73,7 +63,8 @@ class PolicyState:
         late: results that came while too many were late.
         known_ns: capture time of the newest perceived frame; None: none yet.
         newest_known: the newest result was perceived.
-        held_stop: the stop that is demanded until standstill.
+        held_stop: the stop that is demanded until it may be released, with the hardest braking that
+            any stop asked for meanwhile.
     """
 
     rules: tuple[RuleState, ...]
@@ -104,11 +95,12 @@ def decide(
     settings: PolicySettings, facts: Facts, state: PolicyState, now_ns: int
 ) -> tuple[PolicyState, Decision]:
     """One turn."""
-    state, matched = _take_in(settings, facts, state)
+    state, matched = _take_in(settings, facts, state, now_ns)
     too_old = _past(state, now_ns, settings.slow_down_after_ns)
     state = replace(state, stale=state.stale.after(now_ns, bad=too_old))
     known = _is_known(settings, state, now_ns)
     standstill = facts.standstill is True
+    policy = settings.policy
     rules = tuple(
         after.cleared(
             rule,
@@ -117,61 +109,96 @@ def decide(
             standstill=standstill,
             operator=facts.operator_request is True,
         )
-        for rule, after in zip(settings.policy.rules, state.rules, strict=True)
+        for rule, after in zip(policy.rules, state.rules, strict=True)
     )
+    unsure = tuple(
+        rule.name
+        for rule, after in zip(policy.rules, rules, strict=True)
+        if not after.lets_go(rule)
+    )
+    may_release = standstill and known and not unsure
     demands = [
-        _of_rule(rule)
-        for rule, after in zip(settings.policy.rules, rules, strict=True)
-        if after.active
+        _of_rule(rule) for rule, after in zip(policy.rules, rules, strict=True) if after.active
     ]
     demands += _fallbacks(settings, facts, state, now_ns)
     demands += _escalation(settings, facts, demands)
-    held = _held_stop(state.held_stop, demands, standstill=standstill, known=known)
-    if held is not None and held not in demands:
-        demands.append(held)
+    held = held_stop(state.held_stop, demands, may_release=may_release)
+    if held is not None:
+        demands = with_held(held, demands)
     # Stable: of equally severe demands the mission's own rules come first, in their order.
     demands.sort(key=lambda d: -d.action)
     decision = Decision(
-        command=_command(settings, demands, may_release=standstill and known),
+        command=command_of(demands, may_release=may_release, valid_for_ms=settings.valid_for_ms),
         winner=demands[0] if demands else None,
         demands=tuple(demands),
         perception=Perception.KNOWN if known else Perception.UNKNOWN,
         waiting=state.known_ns is None,
         matched=matched,
+        unsure=unsure,
     )
     return replace(state, rules=rules, held_stop=held), decision
 
 
 def _take_in(
-    settings: PolicySettings, facts: Facts, state: PolicyState
+    settings: PolicySettings, facts: Facts, state: PolicyState, now_ns: int
 ) -> tuple[PolicyState, tuple[str, ...]]:
-    """Counters and confirm windows after this turn's new result, if there is one."""
-    seen = facts.seen
-    if seen is None:
-        return state, ()
+    """Counters and confirm windows after this turn's new result, if there is one, and the names of
+    the rules that match in it."""
+    matched: tuple[str, ...] = ()
+    if facts.seen is not None:
+        state = _count(settings, facts, facts.seen, state, now_ns)
+        if state.newest_known:
+            state, matched = _look(settings, facts.seen, state)
+        else:
+            state = _lose_sight(state)
+    return (_lose_sight(state) if facts.camera_gone else state), matched
+
+
+def _count(
+    settings: PolicySettings, facts: Facts, seen: Seen, state: PolicyState, now_ns: int
+) -> PolicyState:
+    """The fault counters after one more result. One that was captured after now, or before the one
+    that was perceived last, tells nothing: its age is not known."""
     too_late = (
         facts.late_share is not None and facts.late_share > settings.policy.fallbacks.late_share_max
     )
-    state = replace(
+    in_order = state.known_ns is None or seen.captured_ns >= state.known_ns
+    known = seen.known and in_order and seen.captured_ns <= now_ns
+    return replace(
         state,
-        unknown=state.unknown.after(bad=not seen.known),
+        unknown=state.unknown.after(bad=not known),
         late=state.late.after(bad=too_late),
-        newest_known=seen.known,
+        newest_known=known,
     )
-    if not seen.known:
-        return state, ()
+
+
+def _look(
+    settings: PolicySettings, seen: Seen, state: PolicyState
+) -> tuple[PolicyState, tuple[str, ...]]:
+    """Every rule's confirm window after a perceived frame."""
     policy = settings.policy
+    apart_ns = None if state.known_ns is None else seen.captured_ns - state.known_ns
+    if apart_ns is not None and apart_ns >= settings.unknown_after_ns:
+        state = _lose_sight(state)
     found = [
         matches(rule.when, seen, labels=settings.labels, zones=policy.zones)
         for rule in policy.rules
     ]
+    names = tuple(rule.name for rule, match in zip(policy.rules, found, strict=True) if match)
+    same_moment = apart_ns is not None and apart_ns < SAME_MOMENT_NS
+    take_in = RuleState.saw_again if same_moment else RuleState.saw
     rules = tuple(
-        # What a frame does not tell neither confirms nor clears, as in an Unknown frame.
-        before if match is None else before.saw(rule, matched=match, captured_ns=seen.captured_ns)
+        take_in(before, rule, matched=match, captured_ns=seen.captured_ns)
         for rule, before, match in zip(policy.rules, state.rules, found, strict=True)
     )
-    names = tuple(rule.name for rule, match in zip(policy.rules, found, strict=True) if match)
-    return replace(state, rules=rules, known_ns=seen.captured_ns), names
+    # A moment keeps its first time, so that frames in quick succession add up to another moment.
+    known_ns = state.known_ns if same_moment else seen.captured_ns
+    return replace(state, rules=rules, known_ns=known_ns), names
+
+
+def _lose_sight(state: PolicyState) -> PolicyState:
+    """After a gap in perception."""
+    return replace(state, rules=tuple(rule.lost_sight() for rule in state.rules))
 
 
 def _is_known(settings: PolicySettings, state: PolicyState, now_ns: int) -> bool:
@@ -183,12 +210,14 @@ def _is_known(settings: PolicySettings, state: PolicyState, now_ns: int) -> bool
 
 
 def _of_rule(rule: Rule) -> Demand:
+    action = Action[rule.action]
     return Demand(
         name=rule.name,
         kind="rule",
-        action=Action[rule.action],
+        action=action,
         speed_ceiling_mps=rule.speed_ceiling_mps,
-        deceleration_mps2=rule.deceleration_mps2 or 0.0,
+        # NOTIFY brakes nothing, whatever number stands beside it.
+        deceleration_mps2=0.0 if action is Action.NOTIFY else rule.deceleration_mps2 or 0.0,
         reason=Reason.POLICY_RULE,
     )
 
@@ -238,19 +267,6 @@ def _past(state: PolicyState, now_ns: int, limit_ns: int) -> bool:
     return state.known_ns is not None and now_ns - state.known_ns >= limit_ns
 
 
-def _held_stop(
-    held: Demand | None, demands: list[Demand], *, standstill: bool, known: bool
-) -> Demand | None:
-    """The stop to be held: a graver one replaces it, standstill on a perceived road ends it."""
-    stops = [d for d in demands if d.action in STOPS]
-    gravest = max(stops, key=lambda d: d.action, default=None)
-    if gravest is not None and (held is None or gravest.action >= held.action):
-        return gravest
-    if held is not None and standstill and known and gravest is None:
-        return None
-    return held
-
-
 def _escalation(settings: PolicySettings, facts: Facts, demands: list[Demand]) -> list[Demand]:
     """One step above the gravest demand for as many late commands in a row as are sent in one
     acknowledge time, up to COMFORT_STOP; and SLOW_DOWN where too many are late, in a row or not.
@@ -270,21 +286,3 @@ def _escalation(settings: PolicySettings, facts: Facts, demands: list[Demand]) -
         for holds, name, action in table
         if holds
     ]
-
-
-def _command(
-    settings: PolicySettings, demands: list[Demand], *, may_release: bool
-) -> SafetyCommand:
-    """The most severe action with the hardest braking asked for it and the lowest ceiling."""
-    action = demands[0].action if demands else Action.NONE
-    equals = [d for d in demands if d.action is action]
-    ceilings = [d.speed_ceiling_mps for d in demands if d.speed_ceiling_mps is not None]
-    stop = action in STOPS
-    return SafetyCommand(
-        action=action,
-        release=may_release and not stop,
-        speed_ceiling_mps=0.0 if stop else min(ceilings, default=_NO_CEILING_MPS),
-        deceleration_limit_mps2=max((d.deceleration_mps2 for d in equals), default=0.0),
-        valid_for_ms=settings.valid_for_ms,
-        reason=equals[0].reason if equals else Reason.CLEAR,
-    )

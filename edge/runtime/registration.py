@@ -35,6 +35,9 @@ SEARCH_SAMPLES = 4
 ITERATIONS = 10
 CUT = 2.0
 """Residuals beyond so many times the usual one have hardly any say (Geman and McClure)."""
+GROWN_MOST = 3.0
+"""A patch is looked for at no more than e to this power of the reference's size, or of its
+inverse: beyond lies no object on a road, and soon no number."""
 SHOWN_MIN = 0.5
 """A patch of which the picture shows less than this is not found."""
 NOISE = 1.0
@@ -138,9 +141,11 @@ class Reference:
         across = SPREAD_UPRIGHT if y2 - y1 > UPRIGHT * (x2 - x1) else SPREAD
         apart = (2.0 * u / columns / across) ** 2 + (2.0 * v / rows / SPREAD) ** 2
         self._window = (np.exp(-0.5 * apart) * self._shown(picture, self.pose)).ravel()
-        mean = float(np.average(flat, weights=self._window))
-        self._variance = float(np.average((flat - mean) ** 2, weights=self._window))
         self._weight = float(self._window.sum())
+        self._variance = 0.0
+        if self._weight > 0.0:  # of a box beyond the picture nothing is shown
+            mean = float(np.average(flat, weights=self._window))
+            self._variance = float(np.average((flat - mean) ** 2, weights=self._window))
 
     @property
     def textured(self) -> bool:
@@ -158,6 +163,8 @@ class Reference:
 
     def find(self, picture: Picture, expected: Pose) -> Registration | None:
         """The patch in another frame, near where it is expected; None where it is not."""
+        if not self._shows(picture, expected):
+            return None
         pose = self._nearby(picture, expected)
         # What of it is in the picture changes little on the last samples of the way.
         window = self._window * self._shown(picture, pose).ravel()
@@ -180,7 +187,7 @@ class Reference:
                 pose.y - float(change[1]) * step,
                 pose.log_size - float(change[2]),
             )
-            if not abs(pose.log_size - expected.log_size) < 0.5:
+            if not (abs(pose.log_size - expected.log_size) < 0.5 and self._shows(picture, pose)):
                 return None
             if abs(change[0]) + abs(change[1]) < 0.02 and abs(change[2]) < 0.0007:
                 break
@@ -190,6 +197,15 @@ class Reference:
             1.0 - float(np.average(left**2, weights=weights)) / self._variance,
             float(weights.sum() / window.sum()),
         )
+
+    def _shows(self, picture: Picture, pose: Pose) -> bool:
+        """Whether a patch of that pose can lie in the picture at all, by numbers that a picture can
+        be sampled with."""
+        if not abs(pose.log_size) <= GROWN_MOST:
+            return False
+        reach = self._step * math.exp(pose.log_size) * (max(self._counts) + 2 * SEARCH_SAMPLES)
+        width, height = picture.size
+        return -reach <= pose.x <= width + reach and -reach <= pose.y <= height + reach
 
     def _nearby(self, picture: Picture, expected: Pose) -> Pose:
         """The best whole sample around the expected place."""

@@ -1,13 +1,15 @@
 """Joins detections of successive frames into tracks that keep their id across short gaps.
 
 Greedy overlap with boxes predicted at constant velocity, in time rather than in frames, so that
-dropped frames cost nothing but time. Measures times to contact from pixels where it is given the
-frames, else from boxes alone; each track says which. Knows nothing of rules, and never invents a
-detection: a track that the newest frame did not show says so in `missed_frames`.
+dropped frames cost nothing but time; bounded in its work whatever a frame holds. Measures times to
+contact from pixels where it is given the frames, else from boxes alone; each track says which.
+Knows nothing of rules, and never invents a detection: a track that the newest frame did not show
+says so in `missed_frames`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge.contract.boxes import Boxes, iou_matrix
 from edge.contract.perception import BgrImage, Detections
+from edge.contract.work_limits import MOST_DETECTIONS
 from edge.runtime.closing import Closing
 from edge.runtime.registration import Picture
 from edge.runtime.time_to_contact import Evidence
@@ -30,13 +33,15 @@ class Track:
         id: from 1, never used again within a run.
         box: x1 y1 x2 y2 in frame pixels; predicted where `missed_frames` > 0.
         score: of the last detection that was joined.
-        label: index into the mission's labels, the one with the highest summed score so far.
+        label: index into the mission's labels, the one with the highest summed score over its last
+            TrackerSettings.label_frames detections.
         age_frames: perceived frames since the first, from 0.
         hits: detections joined.
         missed_frames: perceived frames since the last joined detection; 0: seen in this frame.
         first_ns, last_ns: capture times of the first and of the last joined detection.
         time_to_contact_s: from how fast it grows, at the newest frame; inf where not closing.
         contact_from: what that was measured from.
+        label_now: that of the last detection that was joined; None: the same as `label`.
     """
 
     id: int
@@ -50,6 +55,12 @@ class Track:
     last_ns: int
     time_to_contact_s: float
     contact_from: Evidence
+    label_now: int | None = None
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The label of its last detections, and that of the very last."""
+        return (self.label,) if self.label_now is None else (self.label, self.label_now)
 
 
 @dataclass(frozen=True)
@@ -62,15 +73,25 @@ class TrackerSettings:
         not break a track, so only a close overlap may do it.
     forget_after_ms: a track not seen for so long ends.
     velocity_gain: share of a newly measured velocity that replaces the old one, 0..1.
+    step_min_ms: frames closer to each other than this count as that far apart where a velocity is
+        taken, so that a few pixels within a microsecond are no speed.
     measured_most: so many of the largest objects of a frame are measured from pixels, so that a
         crowd does not cost the loop its budget.
+    label_frames: a label is voted over so many of the last detections, so that a change of label
+        takes no longer, whatever the track was called before.
+    followed_most: so many detections of a frame, the best, are joined and followed; each further
+        one is a track of its own for one frame, and counted. As many tracks are kept that a frame
+        does not show, those last seen first.
     """
 
     iou_min: float = 0.2
     iou_other_label: float = 0.5
     forget_after_ms: float = 600.0
     velocity_gain: float = 0.3
+    step_min_ms: float = 5.0
     measured_most: int = 4
+    label_frames: int = 5
+    followed_most: int = MOST_DETECTIONS
 
 
 @dataclass
@@ -82,8 +103,7 @@ class _Path:
     state: Row
     velocity: Row
     at_ns: int
-    votes: dict[int, float]
-    score: float
+    votes: deque[tuple[int, float]]
     first_ns: int
     age_frames: int = 0
     hits: int = 1
@@ -100,7 +120,7 @@ class _Path:
         return Track(
             id=self.id,
             box=(x1, y1, x2, y2),
-            score=self.score,
+            score=self.votes[-1][1],
             label=self.label,
             age_frames=self.age_frames,
             hits=self.hits,
@@ -109,12 +129,16 @@ class _Path:
             last_ns=self.at_ns,
             time_to_contact_s=contact.time_s,
             contact_from=contact.measured_from,
+            label_now=self.votes[-1][0],
         )
 
     @property
     def label(self) -> int:
-        """The one with the highest summed score."""
-        return max(self.votes, key=lambda label: self.votes[label])
+        """The one with the highest summed score; of equals the one that was seen last."""
+        sums: dict[int, float] = {}
+        for label, score in reversed(self.votes):
+            sums[label] = sums.get(label, 0.0) + score
+        return max(sums, key=lambda label: sums[label])
 
 
 class Tracker:
@@ -138,26 +162,51 @@ class Tracker:
 
         `image` is the frame itself, from which times to contact are measured; None where only
         detections are left of it.
+
+        Raises:
+            ValueError: a box or a score is no number, so that nothing is known of the frame.
         """
+        if not (np.isfinite(detections.boxes).all() and np.isfinite(detections.scores).all()):
+            raise ValueError("detections hold NaN or Inf")
+        self._forget(captured_ns)
         for path in self._paths:
             path.predicted = path.predict(captured_ns)
             path.age_frames += 1
             path.missed_frames += 1
-        joined = self._join(detections, captured_ns)
-        picture = Picture(image) if image is not None and len(detections) else None
-        measured = _largest(detections.boxes, self._settings.measured_most)
-        for row in range(len(detections)):
-            path = joined.get(row) or self._start(detections, row, captured_ns)
-            x1, y1, x2, y2 = (float(v) for v in detections.boxes[row])
+        followed, rest = _split(detections, self._settings.followed_most)
+        joined = self._join(followed, captured_ns)
+        picture = Picture(image) if image is not None and len(followed) else None
+        measured = _largest(followed.boxes, self._settings.measured_most)
+        for row in range(len(followed)):
+            path = joined.get(row) or self._start(followed, row, captured_ns)
+            x1, y1, x2, y2 = (float(v) for v in followed.boxes[row])
             path.closing.add(
                 (x1, y1, x2, y2),
                 captured_ns,
                 frame_size=frame_size,
                 picture=picture if row in measured else None,
             )
-        horizon_ns = captured_ns - self._settings.forget_after_ms * 1e6
-        self._paths = [path for path in self._paths if path.at_ns >= horizon_ns]
-        return tuple(path.track(captured_ns) for path in self._paths)
+        self._limit()
+        tracks = [path.track(captured_ns) for path in self._paths]
+        # Of no further use to the tracker, and still a person to a rule.
+        tracks += [self._new(rest, row, captured_ns).track(captured_ns) for row in range(len(rest))]
+        return tuple(tracks)
+
+    def _forget(self, now_ns: int) -> None:
+        """Ends the tracks that were not seen for too long, before a frame after a gap (or of a
+        clock that was set back) could be joined to them."""
+        most_ns = self._settings.forget_after_ms * 1e6
+        self._paths = [path for path in self._paths if abs(now_ns - path.at_ns) <= most_ns]
+
+    def _limit(self) -> None:
+        """Ends the tracks missed for longest, where there are more than may be kept."""
+        most = self._settings.followed_most
+        missed = sorted(
+            (path for path in self._paths if path.missed_frames), key=lambda path: -path.at_ns
+        )
+        ended = {path.id for path in missed[most:]}
+        if ended:
+            self._paths = [path for path in self._paths if path.id not in ended]
 
     def _join(self, detections: Detections, captured_ns: int) -> dict[int, _Path]:
         """Joins detections to tracks, best overlap first; returns the track of each row that found
@@ -171,13 +220,12 @@ class Tracker:
         settings = self._settings
         allowed = np.where(same, overlap >= settings.iou_min, overlap >= settings.iou_other_label)
         # One that keeps the label goes before a slightly better overlap that changes it.
-        worth = np.where(allowed, overlap + same, -1.0)
+        worth = overlap + same
+        pairs = np.flatnonzero(allowed)
         taken: dict[int, _Path] = {}
         joined: set[int] = set()
-        for flat in np.argsort(-worth, axis=None, kind="stable"):
+        for flat in pairs[np.argsort(-worth.ravel()[pairs], kind="stable")]:
             index, row = divmod(int(flat), worth.shape[1])
-            if worth[index, row] < 0.0:
-                break
             if index in joined or row in taken:
                 continue
             joined.add(index)
@@ -187,36 +235,47 @@ class Tracker:
 
     def _extend(self, path: _Path, detections: Detections, row: int, captured_ns: int) -> None:
         measured = _state(detections.boxes[row])
-        elapsed_s = (captured_ns - path.at_ns) / 1e9
-        if elapsed_s > 0.0:
-            seen = (measured - path.state) / elapsed_s
+        elapsed_ns = captured_ns - path.at_ns
+        if elapsed_ns > 0:
+            step_s = max(elapsed_ns / 1e9, self._settings.step_min_ms / 1e3)
+            seen = (measured - path.state) / step_s
             # The second detection is the first that shows a velocity at all.
             gain = self._settings.velocity_gain if path.hits > 1 else 0.5
             path.velocity = path.velocity + gain * (seen - path.velocity)
         path.state = path.predicted = measured
         path.at_ns = captured_ns
-        path.score = float(detections.scores[row])
         path.hits += 1
         path.missed_frames = 0
-        label = int(detections.labels[row])
-        path.votes[label] = path.votes.get(label, 0.0) + path.score
+        path.votes.append((int(detections.labels[row]), float(detections.scores[row])))
 
     def _start(self, detections: Detections, row: int, captured_ns: int) -> _Path:
+        path = self._new(detections, row, captured_ns)
+        self._paths.append(path)
+        return path
+
+    def _new(self, detections: Detections, row: int, captured_ns: int) -> _Path:
         state = _state(detections.boxes[row])
-        score, label = float(detections.scores[row]), int(detections.labels[row])
+        vote = (int(detections.labels[row]), float(detections.scores[row]))
         path = _Path(
             id=self._next_id,
             state=state,
             velocity=np.zeros(4),
             at_ns=captured_ns,
-            votes={label: score},
-            score=score,
+            votes=deque([vote], maxlen=self._settings.label_frames),
             first_ns=captured_ns,
             predicted=state,
         )
-        self._paths.append(path)
         self._next_id += 1
         return path
+
+
+def _split(detections: Detections, most: int) -> tuple[Detections, Detections]:
+    """The best so many detections, which come first, and the rest."""
+    boxes, scores, labels = detections.boxes, detections.scores, detections.labels
+    return (
+        Detections(boxes[:most], scores[:most], labels[:most]),
+        Detections(boxes[most:], scores[most:], labels[most:]),
+    )
 
 
 def _largest(boxes: Boxes, most: int) -> frozenset[int]:

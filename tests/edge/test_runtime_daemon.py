@@ -151,6 +151,62 @@ def test_a_pedestrian_steps_out_and_the_vehicle_stops_and_is_released(
     assert document["latency_ms"]["end_to_end"]["budget"] == 400.0
 
 
+@pytest.mark.requirement("R-RUN-22")
+@pytest.mark.parametrize("fps", [25.0, 5.0])
+def test_a_person_who_is_there_from_the_start_is_never_released_onto(
+    fps: float, mission: Mission, network: Path, link: LinkDriver, tmp_path: Path
+) -> None:
+    """The stop was released for 52 ms at 25 and 382 ms at 5 frames a second, until the rule
+    confirmed."""
+    frames = int(2.4 * fps)
+    clip = write_clip(tmp_path / "clip.mp4", frames=frames, red=(0, frames), fps=fps)
+    report = background_run(mission, network, link, clip)()
+    assert {row.action.name for row in report.effective} == {"COMFORT_STOP"}
+    assert report.effective[0].latched
+    assert "pedestrian" in {episode.name for episode in report.timeline}
+    (fault,) = [fault for fault in report.faults if fault.kind == "never released"]
+    assert fault.text.startswith("every command was a stop")
+    assert report.exit_code == 0, report.faults
+
+
+@pytest.mark.requirement("R-RUN-1", "R-RUN-3")
+def test_a_source_that_is_too_slow_to_be_trusted_never_moves_the_vehicle_and_says_so(
+    mission: Mission, network: Path, link: LinkDriver, tmp_path: Path
+) -> None:
+    """The mission's rate is a slip of the unit: by periods alone nothing would ever get old."""
+    slow = mission.model_copy(update={"camera": mission.camera.model_copy(update={"fps": 1.0})})
+    clip = write_clip(tmp_path / "clip.mp4", frames=4, fps=1.0)
+    report = background_run(slow, network, link, clip)()
+    assert {row.action.name for row in report.effective} == {"COMFORT_STOP"}
+    (fault,) = [fault for fault in report.faults if fault.kind == "frames too far apart"]
+    assert "1 frames a second" in fault.text
+    assert "500 ms" in fault.text
+
+
+def test_a_run_that_misses_its_budget_all_the_time_says_so_and_what_to_do(
+    mission: Mission, network: Path, link: LinkDriver, tmp_path: Path
+) -> None:
+    names = ("grab", "preprocess", "infer", "decode", "track", "decide", "send", "end_to_end")
+    budget = mission.budget.model_copy(
+        update={f"{name}_ms": 0.08 if name == "end_to_end" else 0.01 for name in names}
+    )
+    clip = write_clip(tmp_path / "clip.mp4", frames=30)
+    texts: list[str] = []
+    report = background_run(
+        mission.model_copy(update={"budget": budget}),
+        network,
+        link,
+        clip,
+        on_event=lambda event: texts.append(event.text),
+    )()
+    (fault,) = [fault for fault in report.faults if fault.kind == "budget missed"]
+    assert "results took longer than the 0.08 ms of budget.end_to_end_ms" in fault.text
+    assert "infer" in fault.text
+    assert "--precision int8" in fault.remedy
+    assert any(text.startswith("budget missed: ") and fault.remedy in text for text in texts)
+    assert report.exit_code == 0, report.faults
+
+
 def background_run(
     mission: Mission, network: Path, link: LinkDriver, clip: Path, **given: Any
 ) -> Callable[[], RunReport]:

@@ -148,21 +148,28 @@ def rig(root: Path) -> Rig:
     return Rig(root)
 
 
+@pytest.fixture
+def released(rig: Rig) -> Rig:
+    """The first five frames, the window of the mission's rules, are looked at; nothing was sent."""
+    for _ in range(5):
+        rig.loop.turn(rig.result())
+    assert [command.release for command, _ in rig.link.sent] == [False] * 4 + [True]
+    rig.link.sent.clear()
+    rig.turns.clear()
+    return rig
+
+
 def test_every_turn_sends_one_command_and_a_heartbeat_that_moved(rig: Rig) -> None:
-    for result in (None, rig.result(), None):
-        rig.loop.turn(result)
-    assert [beat.loop_sequence for _, beat in rig.link.sent] == [1, 2, 3]
+    rig.loop.turn(None)
+    for _ in range(5):
+        rig.loop.turn(rig.result())
+    rig.loop.turn(None)
+    assert [beat.loop_sequence for _, beat in rig.link.sent] == [1, 2, 3, 4, 5, 6, 7]
     assert {beat.canary for _, beat in rig.link.sent} == {Canary.NOT_RUN}
-    assert [command.action for command, _ in rig.link.sent] == [
-        Action.COMFORT_STOP,
-        Action.NONE,
-        Action.NONE,
-    ]
-    assert [beat.perception for _, beat in rig.link.sent] == [
-        Perception.UNKNOWN,
-        Perception.KNOWN,
-        Perception.KNOWN,
-    ]
+    actions = [command.action for command, _ in rig.link.sent]
+    assert actions == [Action.COMFORT_STOP] * 5 + [Action.NONE] * 2
+    verdicts = [beat.perception for _, beat in rig.link.sent]
+    assert verdicts == [Perception.UNKNOWN] + [Perception.KNOWN] * 6
     assert [turn.mode for turn in rig.turns][:1] == [Mode.STARTING]
     assert rig.turns[-1].mode is Mode.NORMAL
 
@@ -187,8 +194,8 @@ def test_latency_is_measured_from_capture_to_written_and_to_acknowledge(rig: Rig
     assert rig.budgets.histogram(END_TO_END).count == 1
 
 
-def test_a_link_that_is_down_is_a_state_and_the_loop_goes_on(rig: Rig) -> None:
-    rig.loop.turn(rig.result())
+def test_a_link_that_is_down_is_a_state_and_the_loop_goes_on(released: Rig) -> None:
+    rig = released
     rig.link.up = False
     rig.link.now = replace(
         rig.link.now, state=LinkState.DISCONNECTED, effective_action=None, standstill=None
@@ -202,24 +209,27 @@ def test_a_link_that_is_down_is_a_state_and_the_loop_goes_on(rig: Rig) -> None:
     assert rig.loop.turn(rig.result()).mode is Mode.NORMAL
 
 
-def test_an_unknown_frame_makes_the_heartbeat_bad_at_once(rig: Rig) -> None:
-    rig.loop.turn(rig.result())
+def test_an_unknown_frame_makes_the_heartbeat_bad_at_once(released: Rig) -> None:
+    rig = released
     rig.loop.turn(rig.result(known=False))
     assert rig.link.sent[-1][1].perception is Perception.UNKNOWN
     assert rig.turns[-1].mode is Mode.DEGRADED
 
 
-def test_runs_until_the_results_end(rig: Rig) -> None:
+def test_runs_until_the_results_end(released: Rig) -> None:
+    rig = released
     results: Mailbox[Result] = Mailbox()
     results.put(rig.result())
     results.close()
     ended = _run(rig, results)
     assert ended == "source ended"
     actions = [command.action for command, _ in rig.link.sent]
-    assert actions == [Action.COMFORT_STOP, Action.NONE]
+    assert actions == [Action.NONE, Action.NONE]
 
 
-def test_a_hung_network_stops_the_vehicle_and_then_ends_the_run(rig: Rig) -> None:
+@pytest.mark.requirement("R-RUN-8")
+def test_a_hung_network_stops_the_vehicle_and_then_ends_the_run(released: Rig) -> None:
+    rig = released
     results: Mailbox[Result] = Mailbox()
     rig.loop.turn(rig.result())
 
@@ -245,6 +255,7 @@ def test_a_network_that_is_slow_once_does_not_end_the_run(rig: Rig) -> None:
     assert Action.COMFORT_STOP in {command.action for command, _ in rig.link.sent}
 
 
+@pytest.mark.requirement("R-RUN-9")
 def test_the_end_commands_a_stop_until_it_is_acknowledged(rig: Rig) -> None:
     rig.loop.turn(rig.result())
     assert rig.loop.end(within_s=1.0)

@@ -29,6 +29,7 @@ def test_every_mode_is_reached_from_the_start() -> None:
     assert reached == set(Mode)
 
 
+@pytest.mark.requirement("R-RUN-26")
 def test_a_stop_is_left_through_stopped_only() -> None:
     assert set(TRANSITIONS[Mode.SAFE].values()) == {Mode.SAFE, Mode.STOPPED}
 

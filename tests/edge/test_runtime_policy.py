@@ -3,157 +3,37 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from road import (
+    MOVING,
+    MS,
+    PERSON,
+    POLICY,
+    SETTINGS,
+    SIGN,
+    VEHICLE,
+    Road,
+    driving,
+    said,
+    track,
+)
 from tiny_road import tiny_mission
 
 from edge.contract.perception import Classified
 from edge.contract.sections.policy import Policy
-from edge.runtime.facts import Decision, Facts, Seen
+from edge.runtime.facts import Seen
 from edge.runtime.fault_counter import FaultCounter, FaultTime
-from edge.runtime.policy import PolicySettings, decide, initial
+from edge.runtime.policy import PolicySettings, decide
 from edge.runtime.tracker import Track
 from edge.runtime.zones import inside, standing_point
 from firmware_bridge.codec import Action, Perception, Reason
-
-MS = 1_000_000
-PERIOD = 40 * MS
-
-POLICY = Policy.model_validate(
-    {
-        "zones": {"corridor": [[0.3, 0.5], [0.7, 0.5], [0.9, 1.0], [0.1, 1.0]]},
-        "rules": [
-            {
-                "name": "pedestrian",
-                "why": "a person cannot be passed",
-                "when": {"label": "pedestrian", "confidence": 0.4, "zone": "corridor"},
-                "confirm": {"k": 3, "of": 5},
-                "action": "COMFORT_STOP",
-                "deceleration_mps2": 2.0,
-                "clear": "standstill",
-                "hold_ms": 200,
-            },
-            {
-                "name": "crowd",
-                "why": "many people",
-                "when": {"label": "pedestrian", "confidence": 0.4, "count": 3},
-                "confirm": {"k": 1, "of": 1},
-                "action": "EMERGENCY_STOP",
-                "deceleration_mps2": 6.0,
-                "clear": "operator",
-            },
-            {
-                "name": "vehicle",
-                "why": "keep room",
-                "when": {"label": "vehicle", "confidence": 0.5, "height_min": 0.2},
-                "confirm": {"k": 2, "of": 3},
-                "action": "CAP_SPEED",
-                "speed_ceiling_mps": 4.0,
-                "deceleration_mps2": 1.5,
-                "clear": "when_gone",
-                "hold_ms": 300,
-            },
-            {
-                "name": "sign",
-                "why": "somebody should know",
-                "when": {"label": "traffic sign", "confidence": 0.5},
-                "confirm": {"k": 1, "of": 1},
-                "action": "NOTIFY",
-                "clear": "never",
-            },
-        ],
-        "fallbacks": {"speed_ceiling_mps": 5.0, "deceleration_mps2": 1.0},
-    }
-)
-SETTINGS = PolicySettings(
-    labels=("pedestrian", "vehicle", "traffic sign"),
-    policy=POLICY,
-    unknown_after_ns=2 * PERIOD,
-    slow_down_after_ns=5 * PERIOD,
-    comfort_stop_after_ns=10 * PERIOD,
-    commands_a_step=5,
-    valid_for_ms=250,
-)
-STANDING = Facts(
-    seen=None,
-    camera_gone=False,
-    inference_hung=False,
-    late_share=None,
-    unacknowledged_in_a_row=0,
-    standstill=True,
-    operator_request=False,
-    effective_action=Action.NONE,
-    link_up=True,
-    ending=False,
-)
-MOVING = replace(STANDING, standstill=False)
-
-
-def track(label: int, *, x: float = 0.5, bottom: float = 0.9, score: float = 0.8) -> Track:
-    box = (100 * x - 5, 100 * bottom - 30, 100 * x + 5, 100 * bottom)
-    return Track(1, box, score, label, 0, 1, 0, 0, 0, math.inf, "boxes")
-
-
-PERSON, VEHICLE, SIGN = track(0), track(1), track(2)
-
-
-@dataclass
-class Road:
-    """Drives the policy frame by frame and remembers where it stands."""
-
-    facts: Facts = MOVING
-    now_ns: int = 0
-    settings: PolicySettings = SETTINGS
-
-    def __post_init__(self) -> None:
-        self.state = initial(self.settings)
-
-    def frame(self, *tracks: Track, known: bool = True, **facts: Any) -> Decision:
-        """One camera period later: a frame with these tracks, perceived at once."""
-        self.now_ns += PERIOD
-        seen = Seen(self.now_ns, known, tracks, (100, 100))
-        return self.turn(seen=seen, **facts)
-
-    def scene(self, *said: Classified, tracks: tuple[Track, ...] = (), **facts: Any) -> Decision:
-        """One camera period later: a frame of which the heads say this."""
-        self.now_ns += PERIOD
-        return self.turn(seen=Seen(self.now_ns, True, tracks, (100, 100), said), **facts)
-
-    def scenes(self, count: int, *said: Classified, **facts: Any) -> Decision:
-        for _ in range(count):
-            decision = self.scene(*said, **facts)
-        return decision
-
-    def frames(self, count: int, *tracks: Track, **facts: Any) -> Decision:
-        for _ in range(count):
-            decision = self.frame(*tracks, **facts)
-        return decision
-
-    def wait(self, ms: float, **facts: Any) -> Decision:
-        """Nothing new for so long, in turns of 20 ms."""
-        end_ns = self.now_ns + round(ms * MS)
-        while self.now_ns < end_ns:
-            self.now_ns = min(self.now_ns + 20 * MS, end_ns)
-            decision = self.turn(**facts)
-        return decision
-
-    def turn(self, **facts: Any) -> Decision:
-        now = replace(self.facts, **facts)
-        self.state, decision = decide(self.settings, now, self.state, self.now_ns)
-        return decision
-
-
-def driving() -> Road:
-    """A road that was looked at and is clear, the start's stop released."""
-    road = Road()
-    road.frame(standstill=True)
-    assert road.frame().command.action is Action.NONE
-    return road
+from firmware_bridge.limits import LIMITS
 
 
 class TestZones:
@@ -186,6 +66,7 @@ class TestZones:
 
 
 class TestRules:
+    @pytest.mark.requirement("R-RUN-12")
     def test_fires_at_k_of_n_and_not_before(self) -> None:
         road = driving()
         assert road.frame(PERSON).command.action is Action.NONE
@@ -231,8 +112,7 @@ class TestRules:
             (2.6, Action.NONE),
             (2.5, Action.CAP_SPEED),
         ):
-            road = Road(settings=replace(SETTINGS, policy=Policy.model_validate(policy)))
-            road.frame(standstill=True)
+            road = driving(replace(SETTINGS, policy=Policy.model_validate(policy)))
             closing = replace(VEHICLE, time_to_contact_s=seconds)
             assert road.frames(4, closing).command.action is action
 
@@ -241,6 +121,7 @@ class TestRules:
         assert road.frame(PERSON, PERSON).command.action is Action.NONE
         assert road.frame(PERSON, PERSON, PERSON).command.action is Action.EMERGENCY_STOP
 
+    @pytest.mark.requirement("R-RUN-13")
     def test_when_gone_clears_after_hold_and_an_empty_window(self) -> None:
         road = driving()
         assert road.frames(2, VEHICLE).command.speed_ceiling_mps == 4.0
@@ -248,6 +129,7 @@ class TestRules:
         assert set(held) == {Action.CAP_SPEED}
         assert road.frame().command.action is Action.NONE
 
+    @pytest.mark.requirement("R-RUN-13")
     def test_standstill_clears_only_at_standstill(self) -> None:
         road = driving()
         road.frames(3, PERSON)
@@ -256,6 +138,7 @@ class TestRules:
         assert decision.command.action is Action.NONE
         assert decision.command.release
 
+    @pytest.mark.requirement("R-RUN-13")
     def test_operator_clears_only_with_both(self) -> None:
         road = driving()
         road.frame(PERSON, PERSON, PERSON)
@@ -265,12 +148,14 @@ class TestRules:
         assert decision.command.action is Action.NONE
         assert decision.command.release
 
+    @pytest.mark.requirement("R-RUN-13")
     def test_never_stays(self) -> None:
         road = driving()
         road.frame(SIGN)
         decision = road.frames(100, standstill=True, operator_request=True)
         assert decision.command.action is Action.NOTIFY
 
+    @pytest.mark.requirement("R-RUN-16")
     def test_unknown_frames_neither_confirm_nor_clear(self) -> None:
         road = driving()
         road.frames(2, PERSON)
@@ -281,13 +166,13 @@ class TestRules:
         road.frames(4, known=False)
         assert "vehicle" in {d.name for d in road.frames(4, known=False).demands}
 
-    def test_the_most_severe_wins_with_the_strictest_ceiling_of_all(self) -> None:
+    def test_the_most_severe_wins_with_the_lowest_ceiling_and_the_hardest_braking(self) -> None:
         road = driving()
         road.frames(3, VEHICLE)
-        decision = road.wait(220)  # stale: SLOW_DOWN to 5 m/s, while the rule still says 4
+        decision = road.wait(220)  # stale: SLOW_DOWN to 5 m/s at 1.0, while the rule still says 4
         assert decision.command.action is Action.SLOW_DOWN
         assert decision.command.speed_ceiling_mps == 4.0
-        assert decision.command.deceleration_limit_mps2 == 1.0
+        assert decision.command.deceleration_limit_mps2 == 1.5
 
 
 WET_ROAD = {
@@ -303,10 +188,6 @@ WET_ROAD = {
 }
 
 
-def said(label: str | None, score: float = 0.9, head: str = "condition") -> Classified:
-    return Classified(head, label, score)
-
-
 class TestScenes:
     """Rules that ask what the whole frame is like."""
 
@@ -315,7 +196,7 @@ class TestScenes:
         policy = POLICY.model_dump()
         policy["rules"] = [*policy["rules"], WET_ROAD]
         road = Road(settings=replace(SETTINGS, policy=Policy.model_validate(policy)))
-        road.scene(said("dry"), standstill=True)
+        road.scenes(5, said("dry"), standstill=True)
         return road
 
     def test_a_wet_road_lowers_the_ceiling_once_confirmed(self, road: Road) -> None:
@@ -340,6 +221,7 @@ class TestScenes:
         assert road.scenes(4, said("dry")).command.action is Action.CAP_SPEED
         assert road.scenes(3, said("dry")).command.action is Action.NONE
 
+    @pytest.mark.requirement("R-RUN-16")
     def test_doubt_does_not_clear_it(self, road: Road) -> None:
         road.scenes(3, said("wet"))
         assert road.scenes(100, said(None, 0.3)).command.action is Action.CAP_SPEED
@@ -349,7 +231,7 @@ class TestScenes:
         rule = WET_ROAD | {"when": {"scene": "vehicle", "confidence": 0.6}}
         policy = Policy.model_validate(POLICY.model_dump() | {"rules": [rule]})
         road = Road(settings=replace(SETTINGS, policy=policy))
-        road.scene(said("sign", head="classes"), standstill=True)
+        road.scenes(5, said("sign", head="classes"), standstill=True)
         seen = (said("vehicle", head="classes"), said(None, 0.3))
         assert road.scenes(3, *seen).command.action is Action.CAP_SPEED
         gone = (said("pedestrian", head="classes"), said(None, 0.3))
@@ -357,6 +239,7 @@ class TestScenes:
 
 
 class TestFallbacks:
+    @pytest.mark.requirement("R-RUN-21")
     def test_a_loop_that_has_seen_nothing_stops(self) -> None:
         decision = Road().wait(20, standstill=True)
         assert decision.command.action is Action.COMFORT_STOP
@@ -364,14 +247,15 @@ class TestFallbacks:
         assert decision.perception is Perception.UNKNOWN
         assert not decision.command.release
 
-    def test_the_start_ends_with_the_first_perceived_frame_at_standstill(self) -> None:
+    def test_the_start_ends_at_standstill_once_the_road_was_looked_at(self) -> None:
         road = Road()
         assert road.frame(known=False, standstill=True).command.action is Action.COMFORT_STOP
-        assert road.frame(standstill=False).command.action is Action.COMFORT_STOP
+        assert road.frames(9, standstill=False).command.action is Action.COMFORT_STOP
         decision = road.frame(standstill=True)
         assert decision.command.action is Action.NONE
         assert decision.command.release
 
+    @pytest.mark.requirement("R-RUN-1", "R-RUN-2", "R-RUN-3")
     @pytest.mark.parametrize(
         ("age_ms", "action", "verdict"),
         [
@@ -390,12 +274,14 @@ class TestFallbacks:
         assert decision.command.action is action
         assert decision.perception is verdict
 
+    @pytest.mark.requirement("R-RUN-4")
     def test_a_short_staleness_does_not_flap(self) -> None:
         road = driving()
         assert road.wait(240).command.action is Action.SLOW_DOWN
         assert road.frame().command.action is Action.SLOW_DOWN
         assert road.frames(8).command.action is Action.NONE
 
+    @pytest.mark.requirement("R-RUN-5")
     def test_unknown_every_other_frame_still_fires(self) -> None:
         road = driving()
         actions = []
@@ -405,6 +291,7 @@ class TestFallbacks:
         assert actions[0] is Action.NONE
         assert actions[-1] is Action.SLOW_DOWN
 
+    @pytest.mark.requirement("R-RUN-7")
     def test_camera_gone_stops_and_the_stop_outlives_it(self) -> None:
         road = driving()
         decision = road.frame(camera_gone=True)
@@ -413,6 +300,7 @@ class TestFallbacks:
         assert road.frames(20).command.action is Action.COMFORT_STOP
         assert road.frame(standstill=True).command.action is Action.NONE
 
+    @pytest.mark.requirement("R-RUN-8")
     def test_a_hung_network_stops(self) -> None:
         decision = driving().frame(inference_hung=True)
         assert decision.command.action is Action.COMFORT_STOP
@@ -423,6 +311,7 @@ class TestFallbacks:
         assert decision.command.action is Action.COMFORT_STOP
         assert decision.command.reason is Reason.SHUTDOWN
 
+    @pytest.mark.requirement("R-RUN-6")
     def test_sustained_lateness_slows_and_a_moment_does_not(self) -> None:
         road = driving()
         assert road.frames(24, late_share=0.21).command.action is Action.NONE
@@ -537,6 +426,7 @@ def test_the_same_facts_give_the_same_decision() -> None:
     assert decide(SETTINGS, facts, road.state, road.now_ns) == first
 
 
+@pytest.mark.requirement("R-RUN-5", "R-RUN-6")
 def test_a_fault_counter_fires_on_a_flapping_fault_and_recovers_at_a_quarter() -> None:
     counter = FaultCounter(3.0)
     for _ in range(4):
@@ -549,6 +439,19 @@ def test_a_fault_counter_fires_on_a_flapping_fault_and_recovers_at_a_quarter() -
     assert not counter.after(bad=False).active
 
 
+@pytest.mark.requirement("R-RUN-5", "R-RUN-6")
+def test_a_fault_counter_never_rises_above_its_limit() -> None:
+    """A night of failures is recovered from as fast as a moment of them."""
+    counter = FaultCounter(3.0)
+    for _ in range(1000):
+        counter = counter.after(bad=True)
+    assert counter.level == 3.0
+    for _ in range(12):
+        counter = counter.after(bad=False)
+    assert not counter.active
+
+
+@pytest.mark.requirement("R-RUN-4")
 def test_a_fault_time_stays_four_times_as_long_as_the_fault_was_there() -> None:
     time = FaultTime(1000).after(0, bad=False).after(100, bad=True)
     assert time.active
@@ -556,6 +459,14 @@ def test_a_fault_time_stays_four_times_as_long_as_the_fault_was_there() -> None:
     assert not time.after(500, bad=False).active
 
 
+@pytest.mark.requirement("R-RUN-4")
+def test_a_fault_time_counts_no_more_than_its_limit() -> None:
+    time = FaultTime(1000).after(0, bad=True).after(1_000_000, bad=True)
+    assert time.after(1_003_999, bad=False).active
+    assert not time.after(1_004_000, bad=False).active
+
+
+@pytest.mark.requirement("R-RUN-1", "R-RUN-2", "R-RUN-3")
 def test_ages_come_from_the_mission_and_never_below_what_its_budget_needs(root: Path) -> None:
     mission = tiny_mission(root)  # 25 frames a second, 100 ms end to end
     limits = PolicySettings.of(mission, fps=25.0)
@@ -564,3 +475,99 @@ def test_ages_come_from_the_mission_and_never_below_what_its_budget_needs(root: 
     assert limits.unknown_after_ns == 140 * MS
     assert PolicySettings.of(mission, fps=5.0).unknown_after_ns == 400 * MS
     assert PolicySettings.of(mission, fps=100.0).slow_down_after_ns == 200 * MS
+
+
+@pytest.mark.requirement("R-RUN-1", "R-RUN-2", "R-RUN-3")
+@pytest.mark.parametrize("source_fps", [0.01, 1.0, 4.9, 25.0])
+@pytest.mark.parametrize("camera_fps", [1.0, 4.0, 25.0])
+def test_no_rate_of_mission_or_source_makes_a_frame_young(
+    root: Path, source_fps: float, camera_fps: float
+) -> None:
+    """A slip of the unit, a time-lapse, `fps = true`: one frame was believed for 22 s."""
+    mission = tiny_mission(root, camera={"fps": camera_fps})
+    ages = PolicySettings.of(mission, fps=source_fps)
+    assert ages.unknown_after_ns <= 500 * MS
+    assert ages.slow_down_after_ns <= 1000 * MS
+    assert ages.comfort_stop_after_ns <= 2000 * MS
+    assert ages.unknown_after_ns <= ages.slow_down_after_ns < ages.comfort_stop_after_ns
+    road = driving(ages)
+    road.now_ns += 2000 * MS
+    assert road.turn().command.action is Action.COMFORT_STOP
+
+
+def test_a_long_budget_delays_unknown_and_never_beyond_half_a_second(root: Path) -> None:
+    budget = {"infer_ms": 300.0, "end_to_end_ms": 400.0}
+    mission = tiny_mission(root, camera={"fps": 20.0}, budget=budget)
+    assert PolicySettings.of(mission, fps=20.0).unknown_after_ns == 250 * MS  # SLOW_DOWN's age
+    mission = tiny_mission(root, camera={"fps": 8.0}, budget=budget)
+    assert PolicySettings.of(mission, fps=8.0).unknown_after_ns == 500 * MS
+
+
+GRAVER = {"camera_gone": True, "standstill": False}
+
+
+@pytest.mark.requirement("R-RUN-19")
+def test_a_graver_demand_never_brakes_softer_than_a_milder_one_that_holds() -> None:
+    road = driving()
+    assert road.frames(3, VEHICLE).command.deceleration_limit_mps2 == 1.5  # CAP_SPEED
+    decision = road.frame(VEHICLE, **GRAVER)  # the fallback's stop asks for 1.0
+    assert decision.command.action is Action.COMFORT_STOP
+    assert decision.command.deceleration_limit_mps2 == 1.5
+    assert decision.command.reason is Reason.CAMERA_LOST
+
+
+@pytest.mark.requirement("R-RUN-19")
+@pytest.mark.parametrize("first", [True, False])
+def test_of_equally_severe_demands_the_hardest_braking_counts(*, first: bool) -> None:
+    policy = POLICY.model_dump()
+    soft = policy["rules"][0] | {"name": "soft", "deceleration_mps2": 0.8}
+    policy["rules"] = [soft, policy["rules"][0]] if first else [policy["rules"][0], soft]
+    road = driving(replace(SETTINGS, policy=Policy.model_validate(policy)))
+    assert road.frames(3, PERSON).command.deceleration_limit_mps2 == 2.0
+    assert road.frame(PERSON, camera_gone=True).command.deceleration_limit_mps2 == 2.0
+
+
+@pytest.mark.requirement("R-RUN-19")
+def test_braking_is_clipped_to_what_the_action_can_do() -> None:
+    policy = POLICY.model_dump()
+    policy["rules"] = [rule | {"deceleration_mps2": 9.0} for rule in policy["rules"]]
+    road = driving(replace(SETTINGS, policy=Policy.model_validate(policy)))
+    highest = LIMITS.action[Action.CAP_SPEED].deceleration_max_cmps2 / 100.0
+    assert road.frames(3, VEHICLE).command.deceleration_limit_mps2 == highest
+    road = driving(replace(SETTINGS, policy=Policy.model_validate(policy)))
+    assert road.frames(3, SIGN).command.deceleration_limit_mps2 == 0.0  # NOTIFY brakes nothing
+    stale = road.wait(220)  # SLOW_DOWN with the fallback's 1.0, whatever stands beside NOTIFY
+    assert stale.command.deceleration_limit_mps2 == 1.0
+
+
+@pytest.mark.requirement("R-RUN-18")
+def test_the_ceiling_of_a_stop_is_0_and_the_lowest_of_all_below_it() -> None:
+    road = driving()
+    assert road.frames(3, VEHICLE).command.speed_ceiling_mps == 4.0
+    assert road.frames(3, VEHICLE, PERSON).command.speed_ceiling_mps == 0.0
+    assert driving().frame(PERSON, PERSON, PERSON).command.speed_ceiling_mps == 0.0
+    assert driving().frame().command.speed_ceiling_mps == 60.0
+
+
+@pytest.mark.requirement("R-RUN-13")
+def test_a_rule_does_not_clear_while_perception_is_unknown() -> None:
+    """The frames that it was told by are too old by now to say that the road is clear."""
+    road = driving()
+    road.frames(3, VEHICLE)
+    road.frames(3)
+    assert "vehicle" in {d.name for d in road.frame().demands}  # within its hold of 300 ms
+    decision = road.wait(180)  # the hold is over, and the newest frame is 180 ms old
+    assert decision.perception is Perception.UNKNOWN
+    assert "vehicle" in {d.name for d in decision.demands}
+    assert "vehicle" in {d.name for d in road.frames(2).demands}
+    assert "vehicle" not in {d.name for d in road.frame().demands}
+
+
+@pytest.mark.requirement("R-RUN-12", "R-RUN-25")
+def test_a_rule_looks_at_a_track_under_both_its_names() -> None:
+    """A vehicle by its last frames, and this frame calls it a person; and the other way round."""
+    for both in (replace(VEHICLE, label_now=0), replace(PERSON, label_now=1)):
+        decision = driving().frames(3, both)
+        assert {"pedestrian", "vehicle"} <= {d.name for d in decision.demands}
+        assert decision.command.action is Action.COMFORT_STOP
+    assert driving().frames(3, replace(VEHICLE, label_now=2)).matched == ("vehicle", "sign")

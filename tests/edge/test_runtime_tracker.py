@@ -1,13 +1,16 @@
-"""Tracks keep their ids through motion, growth, gaps and wavering labels."""
+"""Tracks keep their ids through motion, growth, gaps and wavering labels, and no frame, box or time
+costs more than a bounded amount of work or ends anything."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge.contract.perception import Detections
+from edge.contract.perception import BgrImage, Detections
+from edge.contract.work_limits import MOST_DETECTIONS
 from edge.runtime.tracker import Tracker
 
 MS = 1_000_000
@@ -88,6 +91,190 @@ def test_an_empty_frame_ends_nothing_at_once() -> None:
     tracks = tracker.update(seen(), 40 * MS, frame_size=FRAME, image=None)
     assert [t.id for t in tracks] == [1, 2]
     assert all(t.missed_frames == 1 for t in tracks)
+
+
+def scored(label: int, score: float, *, shift: float = 0.0) -> Detections:
+    """One object at one place, as one frame names it."""
+    boxes = np.array([[100.0 + shift, 100.0, 160.0 + shift, 220.0]], np.float32)
+    return Detections(boxes, np.array([score], np.float32), np.array([label], np.int64))
+
+
+@pytest.mark.requirement("R-RUN-15")
+@pytest.mark.parametrize("before", [0, 1, 5, 125, 1000])
+def test_a_change_of_label_takes_five_frames_whatever_came_before(before: int) -> None:
+    """5 s of "vehicle" outvoted a pedestrian of 0.95 for 4.8 s."""
+    tracker, now_ns = Tracker(), 0
+    for _ in range(before):
+        now_ns += 40 * MS
+        tracker.update(scored(1, 0.99), now_ns, frame_size=FRAME, image=None)
+    names = []
+    for _ in range(5):
+        now_ns += 40 * MS
+        (track,) = tracker.update(scored(0, 0.5), now_ns, frame_size=FRAME, image=None)
+        assert track.id == 1
+        assert track.label_now == 0
+        names.append(track.label)
+    assert names[-1] == 0
+    assert names == sorted(names, reverse=True), "a label that flaps on the way"
+
+
+@pytest.mark.requirement("R-RUN-15")
+def test_equally_sure_names_give_way_to_the_newer_one() -> None:
+    tracker = Tracker()
+    tracker.update(scored(1, 0.5), 0, frame_size=FRAME, image=None)
+    (track,) = tracker.update(scored(0, 0.5), 40 * MS, frame_size=FRAME, image=None)
+    assert (track.label, track.label_now) == (0, 0)
+    (track,) = tracker.update(scored(1, 0.4), 80 * MS, frame_size=FRAME, image=None)
+    assert (track.label, track.label_now) == (1, 1)
+    assert track.score == pytest.approx(0.4)
+
+
+def test_a_track_keeps_to_its_label_where_another_one_overlaps_more() -> None:
+    """A person walks in front of a car: the car's box is still there, a bit aside."""
+    tracker = Tracker()
+    tracker.update(seen(car(100.0)), 0, frame_size=FRAME, image=None)
+    tracks = tracker.update(
+        seen(car(101.0, label=0), car(112.0)), 40 * MS, frame_size=FRAME, image=None
+    )
+    assert [(t.id, t.label_now) for t in tracks] == [(1, 2), (2, 0)]
+
+
+def test_another_label_takes_over_a_track_only_where_the_boxes_nearly_agree() -> None:
+    for aside, ids in ((10.0, [1]), (30.0, [1, 2])):
+        tracker = Tracker()
+        tracker.update(seen(car(100.0)), 0, frame_size=FRAME, image=None)
+        tracks = tracker.update(
+            seen(car(100.0 + aside, label=0)), 40 * MS, frame_size=FRAME, image=None
+        )
+        assert [t.id for t in tracks] == ids
+        tracker = Tracker()
+        tracker.update(seen(car(100.0)), 0, frame_size=FRAME, image=None)
+        tracks = tracker.update(seen(car(100.0 + aside)), 40 * MS, frame_size=FRAME, image=None)
+        assert [t.id for t in tracks] == [1]
+
+
+def textured(shift: int = 0) -> BgrImage:
+    noise = np.random.default_rng(0).integers(0, 255, (384, 640, 3)).astype(np.uint8)
+    return np.asarray(np.roll(noise, shift, axis=1), np.uint8)
+
+
+@pytest.mark.requirement("R-RUN-28")
+@pytest.mark.parametrize("apart_ns", [0, 1, 1_000, 100_000, 499_999])
+def test_frames_a_moment_apart_end_nothing_and_are_no_speed(apart_ns: int) -> None:
+    """A microsecond made a twentieth of a pixel a speed that no number could hold."""
+    tracker, now_ns = Tracker(), 0
+    for frame in range(60):
+        now_ns += apart_ns if frame % 2 else 40 * MS
+        jitter = 0.4 * (frame % 3)
+        (track,) = tracker.update(
+            seen(car(100.0 + jitter, 60.0 + jitter)),
+            now_ns,
+            frame_size=FRAME,
+            image=textured(frame % 2),
+        )
+    assert track.id == 1
+    assert track.time_to_contact_s > 3.0
+    # Where it is expected one missed frame later is still where it stands.
+    (track,) = tracker.update(seen(), now_ns + 40 * MS, frame_size=FRAME, image=None)
+    assert abs(track.box[0] - 100.0) < 30.0
+
+
+@pytest.mark.requirement("R-RUN-28")
+@pytest.mark.parametrize("back_ms", [100, 10_000])
+def test_times_that_go_back_begin_a_new_history(back_ms: int) -> None:
+    tracker = Tracker()
+    for frame in range(40):
+        now_ns = (20_000 + 40 * frame - (back_ms if frame >= 20 else 0)) * MS
+        (track,) = tracker.update(
+            seen(car(100.0, 60.0 + frame)), now_ns, frame_size=FRAME, image=textured()
+        )
+    assert track.id == (2 if back_ms > 600 else 1)
+    assert track.last_ns == now_ns
+    assert track.time_to_contact_s > 1.0
+
+
+@pytest.mark.requirement("R-RUN-24")
+def test_an_object_is_not_joined_to_a_track_from_before_a_gap() -> None:
+    tracker = Tracker()
+    tracker.update(seen(car(100.0)), 0, frame_size=FRAME, image=None)
+    (track,) = tracker.update(seen(car(100.0)), 600 * MS, frame_size=FRAME, image=None)
+    assert track.id == 1
+    (track,) = tracker.update(seen(car(100.0)), 1201 * MS, frame_size=FRAME, image=None)
+    assert (track.id, track.hits) == (2, 1)
+    (track,) = tracker.update(seen(car(100.0)), 2**62, frame_size=FRAME, image=None)
+    assert track.id == 3
+
+
+ODD_BOXES = {
+    "empty": (100.0, 100.0, 100.0, 100.0),
+    "inside out": (160.0, 220.0, 100.0, 100.0),
+    "left of the picture": (-300.0, 100.0, -200.0, 200.0),
+    "below the picture": (100.0, 5000.0, 200.0, 5200.0),
+    "a thousand pictures": (-5e5, -5e5, 5e5, 5e5),
+    "a line": (0.0, 100.0, 640.0, 100.5),
+    "half a pixel": (100.0, 100.0, 100.5, 100.5),
+}
+
+
+@pytest.mark.requirement("R-RUN-28")
+@pytest.mark.parametrize("name", ODD_BOXES)
+def test_no_box_ends_the_tracker(name: str) -> None:
+    tracker = Tracker()
+    for frame in range(20):
+        tracks = tracker.update(
+            seen((*ODD_BOXES[name], 2), car(300.0)),
+            frame * 40 * MS,
+            frame_size=FRAME,
+            image=textured(frame) if frame % 5 else np.full((384, 640, 3), 90, np.uint8),
+        )
+        assert all(math.isfinite(value) for track in tracks for value in track.box)
+    assert max(track.hits for track in tracks) == 20
+
+
+@pytest.mark.requirement("R-RUN-28")
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_boxes_that_are_no_numbers_are_refused(value: float) -> None:
+    tracker = Tracker()
+    tracker.update(seen(car(100.0)), 0, frame_size=FRAME, image=None)
+    with pytest.raises(ValueError, match="NaN or Inf"):
+        tracker.update(seen((100.0, value, 160.0, 200.0, 2)), 1, frame_size=FRAME, image=None)
+    (track,) = tracker.update(seen(car(100.0)), 40 * MS, frame_size=FRAME, image=None)
+    assert (track.id, track.hits, track.missed_frames) == (1, 2, 0)
+
+
+def crowd(count: int, *, shift: float = 0.0) -> Detections:
+    """Boxes in a grid, none of which touches another, best first."""
+    places = [(12.0 * (at % 50) + shift, 12.0 * (at // 50)) for at in range(count)]
+    boxes = np.array([(x, y, x + 10.0, y + 10.0) for x, y in places], np.float32)
+    scores = np.linspace(0.9, 0.5, count, dtype=np.float32)
+    return Detections(boxes, scores, np.zeros(count, np.int64))
+
+
+@pytest.mark.requirement("R-RUN-24")
+def test_a_crowd_is_followed_up_to_a_limit_and_nobody_of_it_is_lost() -> None:
+    tracker = Tracker()
+    for frame in range(3):
+        tracks = tracker.update(crowd(3000), frame * 40 * MS, frame_size=FRAME, image=None)
+        assert len(tracks) == 3000
+        assert len({track.id for track in tracks}) == 3000
+        assert all(track.missed_frames == 0 for track in tracks)
+    followed = [track for track in tracks if track.hits == 3]
+    assert len(followed) == MOST_DETECTIONS
+    assert min(track.score for track in followed) >= max(
+        track.score for track in tracks if track.hits == 1
+    )
+
+
+@pytest.mark.requirement("R-RUN-24")
+def test_a_crowd_that_flickers_leaves_no_more_tracks_than_may_be_kept() -> None:
+    tracker = Tracker()
+    for frame in range(14):  # each time other places: nothing is found again within 560 ms
+        tracks = tracker.update(
+            crowd(300, shift=700.0 * frame), frame * 40 * MS, frame_size=FRAME, image=None
+        )
+    missed = [track for track in tracks if track.missed_frames]
+    assert len(missed) == MOST_DETECTIONS
+    assert {track.missed_frames for track in missed} == {1}
 
 
 def test_on_the_real_clip_one_car_keeps_one_id_for_three_seconds(

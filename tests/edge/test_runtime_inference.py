@@ -1,0 +1,136 @@
+"""The inference thread on frames that no camera should deliver, and when its network is hung.
+
+The network is real; only its clock is the test's where durations matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_road import picture, tiny_mission, write_network
+
+from edge.backends.session import Floats
+from edge.backends.table import open_session
+from edge.contract.mission import Mission
+from edge.contract.perception import Frame, Known, Unknown
+from edge.runtime.capture import Captured
+from edge.runtime.inference import Inference, Result
+from edge.runtime.mailbox import Mailbox
+
+MS = 1_000_000
+
+
+class TakingTime:
+    """The real session, on whose clock each run takes as long as a test says."""
+
+    def __init__(self, path: Path, durations_ms: Iterator[float]) -> None:
+        self.session = open_session("onnxruntime", path, threads=1)
+        self.durations_ms = durations_ms
+        self.now_ns = 0
+        self.input_shape = self.session.input_shape
+        self.output_shapes = self.session.output_shapes
+
+    def clock(self) -> int:
+        return self.now_ns
+
+    def infer(self, x: Floats) -> tuple[Floats, ...]:
+        self.now_ns += round(next(self.durations_ms) * MS)
+        return self.session.infer(x)
+
+    def close(self) -> None:
+        self.session.close()
+
+
+class Bench:
+    """The thread at work: hand it a frame, get its result."""
+
+    def __init__(self, mission: Mission, session: TakingTime) -> None:
+        self.frames: Mailbox[Captured] = Mailbox()
+        self.results: Mailbox[Result] = Mailbox()
+        self.inference = Inference(
+            lambda: session, mission.model, self.frames, self.results, clock=session.clock
+        )
+        self.inference.start()
+        self.index = 0
+
+    def look(self, captured_ns: int, *, red: bool = True) -> Result:
+        self.index += 1
+        image = np.asarray(picture(red=red), np.uint8)
+        self.frames.put(Captured(Frame(image, captured_ns, "read", self.index), 1.0))
+        result = self.results.take(20.0)
+        assert result is not None, "the inference thread ended"
+        return result
+
+    def end(self) -> None:
+        self.frames.close()
+        assert self.inference.join(timeout_s=10.0)
+        assert not self.inference.crashed
+
+
+@pytest.fixture
+def mission(root: Path) -> Mission:
+    return tiny_mission(root)
+
+
+def bench(mission: Mission, tmp_path: Path, durations_ms: Iterator[float]) -> Bench:
+    return Bench(mission, TakingTime(write_network(tmp_path / "tiny.onnx"), durations_ms))
+
+
+def always(duration_ms: float) -> Iterator[float]:
+    while True:
+        yield duration_ms
+
+
+@pytest.mark.requirement("R-RUN-28")
+def test_frames_a_microsecond_apart_end_nothing(mission: Mission, tmp_path: Path) -> None:
+    thread, now_ns = bench(mission, tmp_path, always(1.0)), 0
+    for frame in range(40):
+        now_ns += 1_000 if frame % 2 else 40 * MS
+        result = thread.look(now_ns)
+        assert isinstance(result.perception, Known)
+        assert [(track.id, track.hits) for track in result.tracks] == [(1, frame + 1)]
+    thread.end()
+
+
+@pytest.mark.requirement("R-RUN-10", "R-RUN-28")
+def test_a_frame_from_before_the_last_one_is_unknown_and_ends_nothing(
+    mission: Mission, tmp_path: Path
+) -> None:
+    thread = bench(mission, tmp_path, always(1.0))
+    assert isinstance(thread.look(1000 * MS).perception, Known)
+    back = thread.look(1000 * MS - 1)
+    assert isinstance(back.perception, Unknown)
+    assert "its time is wrong" in back.perception.reason
+    assert back.tracks == ()
+    assert isinstance(thread.look(1000 * MS).perception, Known)
+    assert isinstance(thread.look(1040 * MS).perception, Known)
+    thread.end()
+
+
+@pytest.mark.requirement("R-RUN-8")
+@pytest.mark.parametrize(
+    ("each_ms", "hung_ms"), [(1.0, 200.0), (19.0, 200.0), (50.0, 500.0), (300.0, 3000.0)]
+)
+def test_a_network_hangs_at_ten_times_what_it_takes_and_200_ms_at_least(
+    each_ms: float, hung_ms: float, mission: Mission, tmp_path: Path
+) -> None:
+    thread = bench(mission, tmp_path, always(each_ms))
+    for frame in range(10):
+        thread.look(frame * 400 * MS)
+    # A percentile is never below the truth, and 6 % above it at most.
+    assert hung_ms <= thread.inference.hung_after_ms <= hung_ms * 1.06
+    thread.end()
+
+
+@pytest.mark.requirement("R-RUN-8")
+def test_what_a_network_takes_is_its_99th_percentile(mission: Mission, tmp_path: Path) -> None:
+    """2 of 105 runs are slow: the median knows nothing of them."""
+    slow = {20, 70}
+    thread = bench(mission, tmp_path, (60.0 if run in slow else 30.0 for run in range(105)))
+    for frame in range(100):
+        thread.look(frame * 40 * MS)
+    assert 600.0 <= thread.inference.hung_after_ms <= 600.0 * 1.06
+    thread.end()
