@@ -15,12 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
-from calibration.metrics import Truth, coco_box, coco_of
+from calibration.metrics import Truth, coco_annotations, coco_box, coco_of
 from edge.contract.perception import Detections
 
 IOUS = np.linspace(0.5, 0.95, 10)
 """COCO's overlaps; the first is AP50's."""
 RECALLS = np.linspace(0.0, 1.0, 101)
+
+WRONG, RIGHT, IGNORED = 0, 1, -1
+"""What COCO's matching says of a detection. Ignored ones are neither right nor wrong: they stand
+for a region that nobody judges, or come after the 100 best of their label and frame."""
+
+Verdicts = NDArray[np.int8]
+"""(detections, 10): WRONG, RIGHT or IGNORED at each of IOUS."""
 
 Weights = NDArray[np.float64]
 """(B, F): how often each frame counts in each of B resamples."""
@@ -33,34 +40,27 @@ class Matches:
     Attributes:
         frames: (D,) int64, the frame each is in.
         scores: (D,) float32.
-        hits: (D, 10) bool, whether it stands for a true object at each of IOUS.
+        verdicts: (D, 10), see `Verdicts`.
         objects: (F,) int64, true objects of the label in each frame.
     """
 
     frames: NDArray[np.int64]
     scores: NDArray[np.float32]
-    hits: NDArray[np.bool_]
+    verdicts: Verdicts
     objects: NDArray[np.int64]
 
 
 def hits_of(
     truths: Sequence[Truth], found: Sequence[Detections], *, classes: int
-) -> list[NDArray[np.bool_]]:
-    """For each frame (detections, 10) bool: which stand for a true object, by COCO's matching.
+) -> list[Verdicts]:
+    """What each frame's detections stand for, by COCO's matching.
 
     Source: pycocotools; of one label in one frame the 100 best detections are looked at.
     """
-    hits = [np.zeros((len(seen), len(IOUS)), np.bool_) for seen in found]
     places = [(frame, row) for frame, seen in enumerate(found) for row in range(len(seen))]
-    annotations = [
-        {"image_id": frame, "category_id": int(label), **coco_box(box), "iscrowd": 0}
-        for frame, truth in enumerate(truths)
-        for box, label in zip(truth.boxes, truth.labels, strict=True)
-    ]
+    annotations = coco_annotations(truths)
     if not annotations or not places:
-        return hits
-    for number, row in enumerate(annotations, start=1):
-        row["id"] = number
+        return [np.full((len(seen), len(IOUS)), WRONG, np.int8) for seen in found]
     results = [
         {
             "image_id": frame,
@@ -76,18 +76,21 @@ def hits_of(
         evaluation.params.areaRng = evaluation.params.areaRng[:1]  # objects of every size
         evaluation.params.iouThrs = IOUS
         evaluation.evaluate()
+    verdicts = [np.full((len(seen), len(IOUS)), IGNORED, np.int8) for seen in found]
     for judged in evaluation.evalImgs:
         if judged is not None:
+            right = np.where(judged["dtMatches"] > 0, RIGHT, WRONG)
+            said = np.where(judged["dtIgnore"], IGNORED, right)
             for column, number in enumerate(judged["dtIds"]):
                 frame, row = places[number - 1]
-                hits[frame][row] = judged["dtMatches"][:, column] > 0
-    return hits
+                verdicts[frame][row] = said[:, column]
+    return verdicts
 
 
 def matches_of(
     truths: Sequence[Truth],
     found: Sequence[Detections],
-    hits: Sequence[NDArray[np.bool_]],
+    verdicts: Sequence[Verdicts],
     *,
     label: int,
 ) -> Matches:
@@ -95,12 +98,12 @@ def matches_of(
     mine = [seen.labels == label for seen in found]
     frames = np.repeat(np.arange(len(found)), [np.count_nonzero(rows) for rows in mine])
     scores = np.concatenate([seen.scores[rows] for seen, rows in zip(found, mine, strict=True)])
-    told = np.concatenate([hit[rows] for hit, rows in zip(hits, mine, strict=True)])
+    told = np.concatenate([said[rows] for said, rows in zip(verdicts, mine, strict=True)])
     order = np.argsort(-scores, kind="stable")
     return Matches(
         frames=frames[order],
         scores=scores[order],
-        hits=told[order],
+        verdicts=told[order],
         objects=np.array([np.count_nonzero(t.labels == label) for t in truths], np.int64),
     )
 
@@ -116,9 +119,9 @@ def average_precision(
     objects = weights @ matches.objects
     counted = weights[:, matches.frames]
     found = np.zeros((len(weights), 0))
-    for hit in matches.hits[:, ious].T:
-        right = np.cumsum(counted * hit, axis=1)
-        wrong = np.cumsum(counted * ~hit, axis=1)
+    for said in matches.verdicts[:, ious].T:
+        right = np.cumsum(counted * (said == RIGHT), axis=1)
+        wrong = np.cumsum(counted * (said == WRONG), axis=1)
         precision = right / (right + wrong + np.spacing(1.0))
         precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -10,7 +10,7 @@ import contextlib
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,18 @@ from edge.contract.perception import Detections
 
 @dataclass(frozen=True)
 class Truth:
-    """What is really in one frame: boxes (N, 4) float32 xyxy pixels, labels (N,) int64."""
+    """What is really in one frame.
+
+    Attributes:
+        boxes, labels: the objects, (N, 4) float32 xyxy pixels and (N,) int64.
+        regions, region_labels: where finding the label is no mistake and finding none is none
+            either (crowds, objects too hard to tell), (M, 4) float32 and (M,) int64.
+    """
 
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
+    regions: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    region_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def average_precision_50(
@@ -34,24 +42,19 @@ def average_precision_50(
 ) -> list[float | None]:
     """AP at IoU 0.5 of each label over all frames, 0..1; None where no such object exists.
 
-    Source: COCO's definition (101 recall points), computed by pycocotools.
+    Source: COCO's definition (101 recall points, of one label in one frame the 100 best
+    detections), computed by pycocotools.
     """
     if len(truths) != len(found):
         raise ValueError(f"{len(truths)} frames of truth, {len(found)} of detections")
-    annotations = [
-        {"image_id": frame, "category_id": int(label), **coco_box(box), "iscrowd": 0}
-        for frame, truth in enumerate(truths)
-        for box, label in zip(truth.boxes, truth.labels, strict=True)
-    ]
-    for number, row in enumerate(annotations, start=1):
-        row["id"] = number
+    annotations = coco_annotations(truths)
     results = [
         {"image_id": frame, "category_id": int(label), "score": float(score), **coco_box(box)}
         for frame, seen in enumerate(found)
         for box, label, score in zip(seen.boxes, seen.labels, seen.scores, strict=True)
     ]
-    present = {row["category_id"] for row in annotations}
-    if not annotations:
+    present = {int(label) for truth in truths for label in truth.labels}
+    if not present:
         return [None] * classes
     if not results:
         return [0.0 if label in present else None for label in range(classes)]
@@ -65,6 +68,21 @@ def average_precision_50(
     return [
         float(precision[:, label].mean()) if label in present else None for label in range(classes)
     ]
+
+
+def coco_annotations(truths: Sequence[Truth]) -> list[dict[str, object]]:
+    """Objects and regions of every frame as pycocotools wants them; regions are its crowds, which
+    any number of detections may match by their own area."""
+    rows: list[dict[str, object]] = [
+        {"image_id": frame, "category_id": int(label), **coco_box(box), "iscrowd": crowd}
+        for frame, truth in enumerate(truths)
+        for crowd, boxes, labels in (
+            (0, truth.boxes, truth.labels),
+            (1, truth.regions, truth.region_labels),
+        )
+        for box, label in zip(boxes, labels, strict=True)
+    ]
+    return [{"id": number, **row} for number, row in enumerate(rows, start=1)]
 
 
 def coco_of(annotations: Sequence[dict[str, object]], *, frames: int, classes: int) -> COCO:
@@ -121,6 +139,20 @@ def matched(wanted: Detections, offered: Detections, *, iou_threshold: float) ->
             partner[row] = overlap[row].argmax()
             overlap[:, partner[row]] = 0.0
     return partner
+
+
+def in_regions(seen: Detections, truth: Truth, *, overlap_min: float) -> NDArray[np.bool_]:
+    """(len(seen),) whether a region of its label covers so much of a detection's own area, 0..1.
+
+    Source: COCO's overlap with crowd regions (intersection over the detection's area).
+    """
+    left = np.maximum(seen.boxes[:, None, :2], truth.regions[None, :, :2])
+    right = np.minimum(seen.boxes[:, None, 2:], truth.regions[None, :, 2:])
+    covered = np.clip(right - left, 0.0, None).prod(axis=2)
+    area = np.clip(seen.boxes[:, 2:] - seen.boxes[:, :2], 0.0, None).prod(axis=1)
+    same = seen.labels[:, None] == truth.region_labels[None, :]
+    inside = same & (covered >= overlap_min * area[:, None]) & (covered > 0.0)
+    return np.asarray(inside.any(axis=1), np.bool_)
 
 
 def wilson_95(found: float, of: float) -> tuple[float, float]:

@@ -6,7 +6,6 @@ same. Nothing is kept on disk; `simplecache::s3://...` lets fsspec keep copies f
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,17 +89,10 @@ def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[Buc
     bare = Place(place.given, place.root, place.filesystem, {})
     if table is None or group is None:
         return [BucketFrame(name, name, bare, Conditions(), "") for name in names]
-    try:
-        lines = place.text(table).splitlines(keepends=True)
-        rows = rows_by_picture(lines, f"{url}/{table}", group=group, names=dict.fromkeys(names))
-    except csv.Error as error:
-        raise Missing(
-            f"cannot read the table {url}/{table}",
-            expected="a CSV whose first column is the file name",
-            found=str(error),
-            remedy="correct data.table and data.url, or leave out data.table and data.group",
-        ) from error
+    rows = rows_by_picture(
+        place.text(table), f"{url}/{table}", group=group, names=dict.fromkeys(names)
+    )
     return [
-        BucketFrame(name, row[group].strip(), bare, conditions_of(row).conditions, own_words(row))
+        BucketFrame(name, row[group], bare, conditions_of(row).conditions, own_words(row))
         for name, row in sorted(rows.items(), key=lambda item: natural_order(item[0]))
     ]

@@ -67,10 +67,11 @@ def label_counts(lock: Lock) -> Counter[str]:
 
 
 def labels_of(record: Record) -> list[str]:
-    """The labels of one record: its own, its boxes', and each one once that its mask shows."""
+    """The labels of one record: its own, its boxes' but for ignored ones, and each one once that
+    its mask shows."""
     own = [record.label] if record.label is not None else []
     own += [] if record.mask is None else [label for _, label in record.mask.names]
-    return own + [box.label for box in record.boxes or ()]
+    return own + [box.label for box in record.boxes or () if not box.ignored]
 
 
 def condition_counts(lock: Lock) -> Counter[str]:

@@ -5,14 +5,15 @@ Refuses what cannot be read by name; never skips a file in silence.
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from calibration.dataset.conditions import conditions_of, own_words
 from calibration.dataset.mask_pairs import pairs_of
+from calibration.dataset.picture_names import PictureNames
+from calibration.dataset.table_text import FILE_COLUMNS, NoTable, columns_of, rows
+from calibration.dataset.text import text_of
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_file
 from edge.contract.conditions import Conditions
@@ -64,9 +65,8 @@ class ImageFrame:
 def image_frames(root: Path, *, table: str | None, group: str | None) -> list[ImageFrame]:
     """Pictures under `root` (folders included), in natural order of their names relative to it.
 
-    With `table`, a CSV in `root` whose first column is a file name (relative to `root`, or the
-    bare name where it is unique) only its rows are taken, grouped by its column `group`, with the
-    conditions that its columns tell (`conditions.py`).
+    With `table`, a CSV in `root`, only its rows are taken, grouped by its column `group`, with the
+    conditions that its columns tell (`conditions.py`). It is read as `data lock` reads tables.
     """
     if not root.is_dir():
         raise no_frames(str(root), "no such folder" if not root.exists() else "a file")
@@ -82,64 +82,73 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
         del names[mask]
     if table is None or group is None:
         return [ImageFrame(name, name, path, Conditions(), "") for name, path in names.items()]
-    rows = _rows(root / table, group, names)
+    of_picture = _rows(root / table, group, names)
     return [
         ImageFrame(
-            name, row[group].strip(), names[name], conditions_of(row).conditions, own_words(row)
+            name, row[group], names[name], conditions_of(row).conditions, own_words(row)
         )
-        for name, row in sorted(rows.items(), key=lambda item: natural_order(item[0]))
+        for name, row in sorted(of_picture.items(), key=lambda item: natural_order(item[0]))
     ]
 
 
 def _rows(table: Path, group: str, names: dict[str, Path]) -> dict[str, Mapping[str, str]]:
     """Picture name -> its row of the table."""
     try:
-        with table.open(newline="", encoding="utf-8") as stream:
-            return rows_by_picture(stream, str(table), group=group, names=names)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Missing(
-            f"cannot read the table {table}",
-            expected="a CSV whose first column is the file name",
-            found=getattr(error, "strerror", None) or str(error),
-            remedy="correct data.table and data.root, or leave out data.table and data.group",
-        ) from error
+        text = text_of(table.read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        raise no_table(str(table), getattr(error, "strerror", None) or str(error)) from error
+    return rows_by_picture(text, str(table), group=group, names=names)
+
+
+def no_table(table: str, found: str) -> Missing:
+    """The refusal of a table that cannot be read."""
+    return Missing(
+        f"cannot read the table {table}",
+        expected="a CSV in UTF-8 with a header",
+        found=found,
+        remedy="correct data.table and where the data lies, or leave out data.table and data.group",
+    )
 
 
 def rows_by_picture(
-    lines: Iterable[str], table: str, *, group: str, names: Collection[str]
+    text: str, table: str, *, group: str, names: Collection[str]
 ) -> dict[str, Mapping[str, str]]:
-    """Picture name -> its row, from the lines of a table of this name for people.
+    """Picture name -> its row, from the text of a table of this name for people.
+
+    The picture is in a column of FILE_COLUMNS, or the first; found as `PictureNames` finds it.
 
     Raises:
         UsageError: it lacks the group's column, names no picture, or contradicts itself.
-        csv.Error, UnicodeDecodeError, OSError: it is none, or cannot be read.
+        Missing: it is no table.
     """
-    reader = csv.DictReader(lines)
-    columns = list(reader.fieldnames or [])
-    # A line may be shorter than the header.
-    rows = [{column: row[column] or "" for column in columns} for row in reader]
-    if group not in columns[1:]:
+    try:
+        columns, lines = columns_of(text), list(rows(text))
+    except NoTable as error:
+        raise no_table(table, str(error)) from error
+    lower = {column.lower(): column for column in columns}
+    file_column = next((lower[word] for word in FILE_COLUMNS if word in lower), "")
+    file_column = file_column or (columns[0] if columns else "")
+    column = group if group in columns else lower.get(group.lower(), "")
+    if not column or column == file_column:
         raise UsageError(
             f"{table} has no column '{group}'",
-            expected="data.group names a column after the first",
+            expected="data.group names a column beside that of the pictures",
             found=f"columns: {', '.join(columns) or 'none'}",
             remedy="correct data.group in the mission",
         )
-    bare = Counter(PurePosixPath(name).name for name in names)
-    by_bare = {base: name for name in names if bare[base := PurePosixPath(name).name] == 1}
+    pictures = PictureNames(names)
     named: dict[str, Mapping[str, str]] = {}
-    for line, row in enumerate(rows, start=2):
-        given, value = row[columns[0]], row[group].strip()
-        name = given if given in names else by_bare.get(given)
+    for line, row in lines:
+        given, value = row[file_column], row[column]
+        name, why = pictures.find(given)
         if name is None or not value:
             raise UsageError(
                 f"{table}, line {line}, cannot be used",
                 expected=f"the name of a picture beside it, and a {group}",
-                found=f"'{given}', {group} '{value}'"
-                + (" (a name that several pictures have)" if bare[given] > 1 else ""),
+                found=f"'{given}', {group} '{value}'" + (f" ({why})" if why else ""),
                 remedy="correct or remove the line, or put the picture there",
             )
-        before = named.get(name, row)[group].strip()
+        before = named.get(name, row)[column]
         if before != value:
             raise UsageError(
                 f"{table}, line {line}, contradicts an earlier one",
@@ -148,7 +157,7 @@ def rows_by_picture(
                 remedy="correct or remove one of the lines: a picture in two groups could be "
                 "calibrated on and judged on",
             )
-        named[name] = row
+        named[name] = {**row, group: value}
     return named
 
 

@@ -233,10 +233,15 @@ def read_lock(path: Path) -> Lock:
 
 
 def _plain(row: Record | LockedFile) -> dict[str, Any]:
-    """A row as the lock has it. Pictures without masks look as they did before masks were known."""
+    """A row as the lock has it. What is rare stands only where it is, so that pictures without
+    masks and boxes that are judged look as they did before the others were known."""
     values = dataclasses.asdict(row)
-    if values.get("mask", row) is None:
-        del values["mask"]
+    for rare in ("mask", "label_width_px", "label_height_px"):
+        if values.get(rare, row) is None:
+            del values[rare]
+    for box in values.get("boxes") or ():
+        if not box["ignored"]:
+            del box["ignored"]
     return values
 
 

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import fsspec
 
+from calibration.dataset.text import head_of, text_of
 from edge.contract.picture_files import files_below, is_picture, natural_order
 from firmware_bridge.errors import Missing, UsageError
 
@@ -73,9 +74,9 @@ class Place:
             raise self._unreadable(name, error) from error
 
     def text(self, name: str) -> str:
-        """A label file as text (UTF-8, a byte order mark is skipped). Raises UsageError."""
+        """A label file as text (UTF-8, UTF-16 or UTF-32). Raises UsageError."""
         try:
-            return self.read(name).decode("utf-8-sig")
+            return text_of(self.read(name))
         except UnicodeDecodeError as error:
             raise UsageError(
                 f"{name} in {self.given} is not text",
@@ -83,6 +84,10 @@ class Place:
                 found=str(error),
                 remedy="save it as UTF-8",
             ) from error
+
+    def head_text(self, name: str) -> str:
+        """How a file begins, as text; what is no text shows as such."""
+        return head_of(self.head(name))
 
     @contextlib.contextmanager
     def local(self, name: str) -> Iterator[Path]:

@@ -12,16 +12,25 @@ from edge.contract.conditions import Conditions
 
 NOTHING_KNOWN = Conditions()
 
+ANY_LABEL = "DontCare"
+"""The label of a region that nobody has labelled, whatever is in it; KITTI's word."""
+
 
 @dataclass(frozen=True)
 class Box:
-    """One labelled object: x1 y1 x2 y2 in pixels of its picture, as the data set gives them."""
+    """One labelled object: x1 y1 x2 y2 in pixels of its picture, as the data set gives them.
+
+    Attributes:
+        ignored: it is not to be judged by: a crowd, an object that is too hard to tell, a region
+            that nobody has labelled.
+    """
 
     label: str
     x1: float
     y1: float
     x2: float
     y2: float
+    ignored: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,7 @@ class Reading:
         label_files: files that the entries come from, beside the pictures.
         licence: what the data set says of it.
         unknown_words: words for conditions that no alias knows.
+        passed_over: label files that say nothing about boxes, and why.
     """
 
     entries: tuple[Entry, ...]
@@ -103,6 +113,7 @@ class Reading:
     label_files: tuple[str, ...] = ()
     licence: str | None = None
     unknown_words: tuple[str, ...] = ()
+    passed_over: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)

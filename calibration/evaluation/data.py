@@ -6,7 +6,7 @@ Refuses a set without labels, and a split that is not there; tells what it leave
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from calibration.dataset.readers.table import READERS, format_of
 from calibration.dataset.records import Entry, Mask
 from calibration.evaluation.examples import PlaceSource, Source, scenes
 from calibration.evaluation.naming import Naming, named
-from calibration.evaluation.truths import LABEL, MASKS, truth_for
+from calibration.evaluation.truths import BOXES, LABEL, MASKS, truth_for
 from edge.contract.mission import Mission
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import Missing, UsageError
@@ -40,6 +40,7 @@ class Chosen:
         left_out: word -> how many labels (of objects or pictures, or masks that show it) the model
             has no name for; 0 where nobody counted.
         unlabelled: records that say nothing of what is to be judged.
+        ignored: boxes that are not to be judged by.
     """
 
     source: Source
@@ -49,6 +50,7 @@ class Chosen:
     split: str
     left_out: dict[str, int]
     unlabelled: int
+    ignored: int = 0
 
 
 def choose(
@@ -94,7 +96,11 @@ def choose(
             found=f"{len(entries)} records without any",
             remedy="choose a labelled data set: --data ROOT",
         )
-    every = named(words, mission.model.labels)
+    if truth.name == BOXES:
+        _demand_names(given, words, labelled, mission.model.labels)
+    boxes = [box for entry in labelled for box in entry.boxes or () if truth.name == BOXES]
+    regions = {box.label for box in boxes if box.ignored}
+    every = named(words, mission.model.labels, regions=regions)
     naming = _only(every, mission.model.labels, only)
     unlabelled = len(entries) - len(labelled)
     if truth.name == LABEL:
@@ -109,7 +115,27 @@ def choose(
         # Which ids occur in a mask is known of locked ones only.
         left_out={word: words[word] if digests or not masks else 0 for word in naming.left_out},
         unlabelled=unlabelled,
+        ignored=sum(bool(naming.regions(box)) for box in boxes),
     )
+
+
+def _demand_names(
+    given: str, words: Iterable[str], entries: Sequence[Entry], labels: Sequence[str]
+) -> None:
+    """Refuses boxes of a class that is a number without a name: nobody says which label it is."""
+    numbers = sorted({word for word in words if word.isdecimal() and word not in labels}, key=int)
+    if numbers:
+        first = next(
+            entry.name
+            for entry in entries
+            if any(box.label in numbers for box in entry.boxes or ())
+        )
+        raise UsageError(
+            f"{given} has boxes of classes without a name",
+            expected="the names of its classes, which the model's labels are found by",
+            found=f"{', '.join(numbers[:10])}; first in {first}",
+            remedy="name them: classes.txt, one name a line from 0, or `names` in data.yaml",
+        )
 
 
 def _read(
@@ -188,8 +214,7 @@ def _only(naming: Naming, labels: Sequence[str], only: Sequence[str]) -> Naming:
         )
     if not only:
         return naming
-    rows = {word: row for word, row in naming.rows.items() if labels[row] in only}
-    return Naming(rows, naming.left_out)
+    return naming.only(row for row, label in enumerate(labels) if label in only)
 
 
 def _scenes(mission: Mission, count: int, split: str | None, only: Sequence[str]) -> Chosen:

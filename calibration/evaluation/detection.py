@@ -2,7 +2,7 @@
 of everything, of each class and of each condition.
 
 Only labels that the data set knows are judged: where nobody marked traffic lights, finding one is
-no mistake. Pure.
+no mistake; nor is finding something in a region that the data set says is not to be judged. Pure.
 """
 
 from __future__ import annotations
@@ -13,12 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.average_precision import Matches, average_precision, hits_of, matches_of
+from calibration.average_precision import (
+    IGNORED,
+    RIGHT,
+    Matches,
+    average_precision,
+    hits_of,
+    matches_of,
+)
 from calibration.evaluation.answers import Answer
 from calibration.evaluation.grouping import Groups, by_condition
 from calibration.evaluation.values import Confusion, Figure, FrameRow, Row, Tables
 from calibration.intervals import percentile_95, share_95
-from calibration.metrics import Truth, matched
+from calibration.metrics import Truth, in_regions, matched
 from edge.contract.perception import Detections
 
 IOU_MIN = 0.5
@@ -64,12 +71,13 @@ def detected(
     for frame, (answer, truth, seen) in enumerate(zip(answers, truths, found, strict=True)):
         sure = _kept(seen, seen.scores >= score_min)
         partner = matched(sure, _as_detections(truth), iou_threshold=IOU_MIN)
+        is_false = (partner < 0) & ~in_regions(sure, truth, overlap_min=IOU_MIN)
         is_found = np.isin(np.arange(len(truth.labels)), partner)
         for label, number in column.items():
             mine = truth.labels == label
             right[frame, number] = np.count_nonzero(mine & is_found)
             missed[frame, number] = np.count_nonzero(mine & ~is_found)
-            false[frame, number] = np.count_nonzero((sure.labels == label) & (partner < 0))
+            false[frame, number] = np.count_nonzero((sure.labels == label) & is_false)
         _confuse(confusion, sure, truth, column)
         rows.append(
             FrameRow(
@@ -83,8 +91,11 @@ def detected(
                     for label, hit in zip(truth.labels, is_found, strict=True)
                 ),
                 detections=tuple(
-                    (int(label), float(f"{score:.9g}"), int(hit[0]))
-                    for label, score, hit in zip(seen.labels, seen.scores, hits[frame], strict=True)
+                    (int(label), float(f"{score:.9g}"), int(said[0] == RIGHT))
+                    for label, score, said in zip(
+                        seen.labels, seen.scores, hits[frame], strict=True
+                    )
+                    if said[0] != IGNORED
                 ),
                 fault=answer.fault,
             )
@@ -191,7 +202,10 @@ def _confuse(
         _as_detections(Truth(truth.boxes, np.zeros_like(truth.labels))),
         iou_threshold=IOU_MIN,
     )
-    for said, row in zip(sure.labels, partner, strict=True):
+    aside = in_regions(sure, truth, overlap_min=IOU_MIN)
+    for said, row, ignored in zip(sure.labels, partner, aside, strict=True):
+        if row < 0 and ignored:
+            continue
         true = nothing if row < 0 else column[int(truth.labels[row])]
         table[true, column[int(said)]] += 1
     for row in set(range(len(truth.labels))) - set(partner.tolist()):

@@ -24,6 +24,7 @@ from calibration.evaluation.networks import Network, Reading
 from calibration.evaluation.segmentation import segmentation_tables
 from calibration.evaluation.values import Row, Spread, Tables, plain_tables
 from calibration.intervals import REPLICATES, SEED
+from calibration.metrics import Truth
 from edge.contract.artifact import digest_json
 from edge.contract.classify import HeadSpec
 from edge.contract.mission import Mission
@@ -36,7 +37,7 @@ TASKS = {"classify": "classification", "segment": "segmentation"}
 """Kind of decoder -> what its network does, where that is not detection."""
 
 SOURCES = {
-    "AP": "COCO, 101 recall points, 100 detections a frame and label; pycocotools",
+    "AP": "COCO, 101 recall points, the 100 best detections of a label in a frame; pycocotools",
     "shares": "Wilson 1927 on the effective count (Kish 1965): frames of one group are alike",
     "others": f"cluster bootstrap by group, {REPLICATES} resamples, seed {SEED}",
     "level": "95 %",
@@ -75,6 +76,7 @@ class Evaluation:
                 "frames": len(self.tables.frames),
                 "groups": len({frame.group for frame in self.tables.frames}),
                 "left_out": self.chosen.left_out,
+                "ignored": self.chosen.ignored,
                 "unlabelled": self.chosen.unlabelled,
             },
             "labels": list(model.labels),
@@ -116,14 +118,18 @@ def digest_of(answers: Sequence[Answer]) -> str:
                 answer.name,
                 answer.sha256,
                 answer.label,
-                None
-                if answer.truth is None
-                else [answer.truth.boxes.tolist(), answer.truth.labels.tolist()],
+                None if answer.truth is None else _plain_truth(answer.truth),
                 *([answer.mask_sha256] if answer.mask_sha256 else []),
             ]
             for answer in answers
         ]
     )
+
+
+def _plain_truth(truth: Truth) -> list[object]:
+    """Regions only where there are any, so that other digests are what they were without them."""
+    regions = [truth.regions.tolist(), truth.region_labels.tolist()]
+    return [truth.boxes.tolist(), truth.labels.tolist(), *(regions if regions[1] else [])]
 
 
 def tables_of(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.dataset.descriptors import describe, guessed
 from calibration.dataset.masks import Ids, read_mask
@@ -147,13 +148,12 @@ class PlaceSource:
         )
 
     def _truth(self, entry: Entry, boxes: Sequence[Box], image: BgrImage) -> Truth:
-        named = [
-            (self.naming.rows[box.label], box) for box in boxes if box.label in self.naming.rows
-        ]
-        corners = np.array([[b.x1, b.y1, b.x2, b.y2] for _, b in named], np.float32).reshape(-1, 4)
+        of_whole = [1.0, 1.0]
         if entry.boxes_are_shares:
-            corners = corners * np.array([image.shape[1], image.shape[0]] * 2, np.float32)
-        return Truth(corners, np.array([row for row, _ in named], np.int64))
+            of_whole = [image.shape[1], image.shape[0]]
+        objects = [(row, box) for box in boxes if (row := self.naming.object(box)) is not None]
+        regions = [(row, box) for box in boxes for row in self.naming.regions(box)]
+        return Truth(*_arrays(objects, of_whole), *_arrays(regions, of_whole))
 
     def _vouched(self, entry: Entry, sha256: str) -> None:
         wanted = self.digests.get(entry.name, sha256)
@@ -165,6 +165,15 @@ class PlaceSource:
                 remedy="restore it, or lock the data set again: brakepoint data lock "
                 + self.place.given,
             )
+
+
+def _arrays(
+    boxes: Sequence[tuple[int, Box]], of_whole: Sequence[float]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Corners (N, 4) in units of `of_whole` (width, height), and rows (N,)."""
+    corners = np.array([[b.x1, b.y1, b.x2, b.y2] for _, b in boxes], np.float32).reshape(-1, 4)
+    corners = corners * np.array([*of_whole, *of_whole], np.float32)
+    return corners, np.array([row for row, _ in boxes], np.int64)
 
 
 def _words(conditions: Conditions, image: BgrImage) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from calibration.average_precision import IOUS, Matches
+from calibration.average_precision import IOUS, RIGHT, WRONG, Matches
 from calibration.evaluation.detection import AP50, mean_ap
 from calibration.evaluation.evaluate import SCHEMA, TASKS
 from calibration.evaluation.segmentation import OF_CLASS, areas_in, mean_iou
@@ -208,13 +208,13 @@ def _matches(frames: Sequence[FrameRow], label: int) -> Matches:
     ]
     table = np.array(rows, np.float64).reshape(-1, 3)
     order = np.argsort(-table[:, 1], kind="stable")
-    hits = np.zeros((len(rows), len(IOUS)), np.bool_)
-    hits[:, 0] = table[order, 2] > 0
+    verdicts = np.full((len(rows), len(IOUS)), WRONG, np.int8)
+    verdicts[table[order, 2] > 0, 0] = RIGHT
     objects = [sum(kind == label for kind, _ in frame.objects) for frame in frames]
     return Matches(
         frames=table[order, 0].astype(np.int64),
         scores=table[order, 1].astype(np.float32),
-        hits=hits,
+        verdicts=verdicts,
         objects=np.array(objects, np.int64),
     )
 

@@ -26,6 +26,8 @@ def show(console: Console, evaluation: Evaluation) -> None:
         console.print(f"  left out: {word}{often}, the model has no such label", markup=False)
     if chosen.unlabelled:
         console.print(f"  left out: {chosen.unlabelled} records without labels")
+    if chosen.ignored:
+        console.print(f"  not judged: {chosen.ignored} regions that the data set says to ignore")
     if tables.faults:
         console.print(f"  [bold red]{tables.faults} frames whose output cannot be right[/]")
     console.print(table_of("overall and by class", [tables.overall, *tables.by_class]))

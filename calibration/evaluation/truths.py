@@ -47,7 +47,7 @@ def truth_for(kind: str, labels: int) -> TruthKind:
         BOXES,
         "boxes with labels",
         lambda entry: entry.boxes is not None,
-        lambda entry: [box.label for box in entry.boxes or ()],
+        lambda entry: [box.label for box in entry.boxes or () if not box.ignored],
     )
 
 

@@ -53,7 +53,7 @@ class FrameRow:
         false: detections of nothing; 0 for a classifier.
         objects: of each true object in order: row of its label, and 1 where it was found.
         detections: of each detection with a judged label: row of the label, score, and 1 where
-            COCO's matching at overlap 0.5 calls it right.
+            COCO's matching at overlap 0.5 calls it right; those that it ignores are left out.
         pixels: of a segmentation network, of each judged label that is there or was said: its row,
             and pixels that are both, are of it, were called so.
 

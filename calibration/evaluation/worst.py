@@ -22,7 +22,7 @@ from calibration.evaluation.evaluate import Evaluation, in_order
 from calibration.evaluation.examples import Picture
 from calibration.evaluation.overlays import colour_words, overlay, small_mask
 from calibration.evaluation.values import FrameRow
-from calibration.metrics import matched
+from calibration.metrics import in_regions, matched
 from edge.contract.perception import BgrImage, Detections
 
 SHOWN = 12
@@ -37,7 +37,7 @@ class Mark:
     """A box on a picture.
 
     Attributes:
-        kind: "true", "right", "made-up" or "missed"; its colour.
+        kind: "true", "right", "made-up", "missed" or "ignored"; its colour.
         words: label, and score where it was detected.
     """
 
@@ -184,7 +184,11 @@ def _truth(answer: Answer, labels: Sequence[str]) -> Column:
         _mark("true", labels[label], box)
         for box, label in zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True)
     ]
-    return Column("truth", f"{len(marks)} objects", tuple(marks))
+    regions = [
+        _mark("ignored", labels[label], box)
+        for box, label in zip(truth.regions.tolist(), truth.region_labels.tolist(), strict=True)
+    ]
+    return Column("truth", f"{len(marks)} objects", (*marks, *regions))
 
 
 def _said(
@@ -205,17 +209,19 @@ def _said(
     truth = answer.truth
     there = Detections(truth.boxes, np.ones(len(truth.boxes), np.float32), truth.labels)
     partner = matched(sure, there, iou_threshold=IOU_MIN)
+    aside = in_regions(sure, truth, overlap_min=IOU_MIN)
     marks = [
         _mark(
-            "right" if row >= 0 else "made-up",
+            "right" if row >= 0 else "ignored" if ignored else "made-up",
             f"{labels[label]} {score:.2f}",
             box,
         )
-        for box, label, score, row in zip(
+        for box, label, score, row, ignored in zip(
             sure.boxes.tolist(),
             sure.labels.tolist(),
             sure.scores.tolist(),
             partner.tolist(),
+            aside.tolist(),
             strict=True,
         )
     ]

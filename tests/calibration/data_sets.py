@@ -123,7 +123,62 @@ def yolo(root: Path) -> Path:
         text = "" if number == 2 else "1 0.5 0.5 0.25 0.5\n0 0.25 0.25 0.1 0.1\n"
         (root / "labels" / part).mkdir(parents=True, exist_ok=True)
         (root / "labels" / part / f"{number}.txt").write_text(text)
-    (root / "data.yaml").write_text("nc: 2\nnames:\n  0: person\n  1: 'car'  # any\n")
+    (root / "data.yaml").write_text("nc: 3\nnames:\n  0: person\n  1: 'car'  # any\n  2: bus\n")
+    return root
+
+
+def kitti(root: Path) -> Path:
+    rest = "0.00 0 -1.58 {} 1.65 1.67 3.64 -0.65 1.71 46.70 -1.59"
+    for number in range(3):
+        put(root / "training" / "image_2" / f"{number:06d}.png", number)
+        lines = [
+            "Car " + rest.format("2 3 22 13"),
+            "Person_sitting " + rest.format("30 10 36 20"),
+            "DontCare -1 -1 -10 40 5 60 15 -1 -1 -1 -1000 -1000 -1000 -10",
+        ]
+        path = root / "training" / "label_2" / f"{number:06d}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(lines[: 3 * (number != 1)]) + "\n")
+    return root
+
+
+def labelme(root: Path) -> Path:
+    for number in range(3):
+        put(root / f"{number}.png", number)
+        shapes = [
+            {"label": "car", "points": [[22, 13], [2, 3]], "shape_type": "rectangle", "flags": {}},
+            {"label": "person", "points": [[30, 10], [36, 12], [33, 20]], "shape_type": "polygon"},
+            {"label": "lane", "points": [[0, 40], [60, 40]], "shape_type": "line"},
+            {
+                "label": "person",
+                "points": [[50, 10], [52, 10]],
+                "shape_type": "circle",
+                "flags": {"crowd": True},
+            },
+        ]
+        document = {
+            "version": "5.4.1",
+            "flags": {"fog": number == 2},
+            "shapes": shapes,
+            "imagePath": f"..\\pictures\\{number}.png",
+            "imageData": None,
+            "imageHeight": 48,
+            "imageWidth": 64,
+        }
+        (root / f"{number}.json").write_text(json.dumps(document))
+    return root
+
+
+def openimages(root: Path) -> Path:
+    columns = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsGroupOf"
+    rows = [columns]
+    for number in range(3):
+        put(root / "validation" / f"00{number}a.jpg", number)
+        rows.append(f"00{number}a,xclick,/m/0k4j,1,0.25,0.5,0.125,0.5,0,0")
+        rows.append(f"00{number}a,xclick,/m/01g317,1,0.5,1,0.5,1,-1,1")
+    (root / "validation-annotations-bbox.csv").write_text("\n".join(rows) + "\n")
+    (root / "class-descriptions-boxable.csv").write_text("/m/0k4j,Car\n/m/01g317,Person\n")
+    (root / "labels.csv").write_text("ImageID,Source,LabelName,Confidence\n000a,x,/m/0k4j,1\n")
     return root
 
 
@@ -171,6 +226,9 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "voc": voc,
     "bdd100k": bdd100k,
     "gtsrb": gtsrb,
+    "kitti": kitti,
+    "labelme": labelme,
+    "openimages": openimages,
     "yolo": yolo,
     "masks": masks,
     "npz": npz,

@@ -58,7 +58,7 @@ def test_a_format_is_recognised_and_read(name: str, tmp_path: Path) -> None:
                 "val2017/000000000001.jpg",
                 "val2017/000000000001.jpg",
                 "0",
-                boxes=(Box("person", 1, 1, 9, 21),),
+                boxes=(Box("person", 1, 1, 9, 21), Box("person", 0, 0, 60, 40, ignored=True)),
                 conditions=Conditions("fog"),
                 split="val",
                 width_px=64,
@@ -115,6 +115,53 @@ def test_a_format_is_recognised_and_read(name: str, tmp_path: Path) -> None:
                 ),
                 boxes_are_shares=True,
                 split="train",
+            ),
+        ),
+        (
+            "kitti",
+            2,
+            Entry(
+                "training/image_2/000002.png",
+                "training/image_2/000002.png",
+                "training/image_2/000002.png",
+                boxes=(
+                    Box("Car", 2, 3, 22, 13),
+                    Box("Person_sitting", 30, 10, 36, 20),
+                    Box("DontCare", 40, 5, 60, 15, ignored=True),
+                ),
+                split="train",
+            ),
+        ),
+        (
+            "labelme",
+            2,
+            Entry(
+                "2.png",
+                "2.png",
+                "2.png",
+                boxes=(
+                    Box("car", 2, 3, 22, 13),
+                    Box("person", 30, 10, 36, 20),
+                    Box("person", 48, 8, 52, 12, ignored=True),
+                ),
+                conditions=Conditions("fog"),
+                width_px=64,
+                height_px=48,
+            ),
+        ),
+        (
+            "openimages",
+            1,
+            Entry(
+                "validation/001a.jpg",
+                "validation/001a.jpg",
+                "validation/001a.jpg",
+                boxes=(
+                    Box("Car", 0.25, 0.125, 0.5, 0.5),
+                    Box("Person", 0.5, 0.5, 1, 1, ignored=True),
+                ),
+                boxes_are_shares=True,
+                split="val",
             ),
         ),
         (
@@ -239,6 +286,8 @@ ABSENT: list[tuple[str, str, str]] = [
     ("bdd100k", "images/100k/train/b1.jpg", "frame b1.jpg"),
     ("gtsrb", "Final_Training/Images/00000/00001_00001.ppm", "GT-00000.csv, line 5"),
     ("yolo", "images/train/1.jpg", "labels/train/1.txt"),
+    ("kitti", "training/image_2/000001.png", "training/label_2/000001.txt"),
+    ("labelme", "1.png", "1.json"),
 ]
 
 

@@ -105,7 +105,6 @@ class TestTable:
         ("text", "columns"),
         [
             ("file,weather\na.png,fog\n", "file, weather"),
-            ("drive,file\n1,a.png\n", "drive, file"),
             ("file,weather\n", "file, weather"),
             ("", "none"),
         ],
@@ -123,7 +122,7 @@ class TestTable:
             ("none.png,1", "'none.png'"),
             ("a.png,", "drive ''"),
             ("a.png", "drive ''"),
-            ("d.png,1", "several pictures"),
+            ("d.png,1", "2 pictures have this name"),
             ("a.png,2", "drive '1' before"),
         ],
     )

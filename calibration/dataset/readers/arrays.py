@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, split_of, wrong_schema
+from calibration.dataset.readers.gathering import Gathering, wrong_schema
 from calibration.dataset.readers.tables import BESIDE, class_names
 from calibration.dataset.records import Entry, Reading
 from edge.contract.perception import BgrImage
@@ -71,6 +71,8 @@ def read(place: Place) -> Reading:
         archive = described(place, name)
         for row in range(archive.pictures):
             label = None if archive.labels is None else str(archive.labels[row])
+            if classes and label is not None and label.isdecimal() and label not in classes:
+                gathering.problem(archive.name(row), f"label {label} has no name")
             gathering.entry(
                 Entry(
                     name=archive.name(row),
@@ -78,7 +80,7 @@ def read(place: Place) -> Reading:
                     row=row,
                     group=archive.group(row),
                     label=None if label is None else classes.get(label, label),
-                    split=split_of(name),
+                    split=gathering.part(name),
                     width_px=archive.width_px,
                     height_px=archive.height_px,
                 )

@@ -8,14 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import (
-    Gathering,
-    boxed,
-    group_of,
-    json_of,
-    split_of,
-    wrong_schema,
-)
+from calibration.dataset.readers.gathering import Gathering, group_of, json_of, wrong_schema
 from calibration.dataset.records import Box, Entry, Reading
 
 
@@ -27,9 +20,9 @@ def recognises(place: Place) -> bool:
 def _files(place: Place) -> list[str]:
     found = []
     for name in place.with_suffix(".json"):
-        head = place.head(name).lstrip(b"\xef\xbb\xbf \t\r\n")
-        begins = head.startswith(b"[") or b'"frames"' in head or b'"frameIndex"' in head
-        if begins and b'"name"' in head:
+        head = place.head_text(name)
+        begins = head.startswith("[") or '"frames"' in head or '"frameIndex"' in head
+        if begins and '"name"' in head:
             found.append(name)
     return found
 
@@ -81,8 +74,11 @@ def _gather(gathering: Gathering, name: str, frame: dict[str, Any]) -> None:
         corners = gathering.numbers(
             [box.get(key) for key in ("x1", "y1", "x2", "y2")], 4, where=here
         )
+        said = label.get("attributes")
+        flags = {**label, **(said if isinstance(said, dict) else {})}
+        ignored = gathering.flagged(flags, where=here)
         if corners is not None:
-            boxes.append(boxed(label.get("category"), corners))
+            boxes += gathering.box(label.get("category"), corners, where=here, ignored=ignored)
     attributes = frame.get("attributes")
     gathering.entry(
         Entry(
@@ -91,7 +87,7 @@ def _gather(gathering: Gathering, name: str, frame: dict[str, Any]) -> None:
             group=group_of(frame, file),
             boxes=tuple(boxes),
             conditions=gathering.conditions(attributes if isinstance(attributes, dict) else {}),
-            split=split_of(name) or split_of(file),
+            split=gathering.part(name, file),
         )
     )
 

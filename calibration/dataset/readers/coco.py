@@ -1,22 +1,23 @@
-"""COCO object detection: JSON with `images`, `annotations` and `categories`."""
+"""COCO object detection: JSON with `images`, `annotations` and `categories`.
+
+Reads a folder as COCO is unpacked: captions and panoptic files say nothing about boxes, keypoints
+and stuff are of pictures that the instances have already.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import (
-    Gathering,
-    boxed,
-    group_of,
-    json_of,
-    split_of,
-    wrong_schema,
-)
+from calibration.dataset.readers.gathering import Gathering, group_of, json_of, wrong_schema
 from calibration.dataset.records import Box, Entry, Reading
 
 WANTED = ("images", "annotations", "categories")
+
+Id = int | str
+Corners = tuple[float, ...]
 
 
 def recognises(place: Place) -> bool:
@@ -27,15 +28,15 @@ def recognises(place: Place) -> bool:
 def _files(place: Place) -> list[str]:
     found = []
     for name in place.with_suffix(".json"):
-        head = place.head(name).lstrip(b"\xef\xbb\xbf \t\r\n")
-        keys = (b'"images"', b'"annotations"', b'"categories"', b'"licenses"', b'"info"')
-        if head.startswith(b"{") and any(key in head for key in keys):
+        head = place.head_text(name)
+        keys = ('"images"', '"annotations"', '"categories"', '"licenses"', '"info"')
+        if head.startswith("{") and any(key in head for key in keys):
             found.append(name)
     return found
 
 
 def read(place: Place) -> Reading:
-    """Every image of every COCO file; crowd regions are no objects and are passed over."""
+    """Every image of every COCO file; crowd regions are boxes that are ignored."""
     gathering = Gathering(place)
     licences: set[str] = set()
     files = _files(place) or place.with_suffix(".json")
@@ -43,8 +44,11 @@ def read(place: Place) -> Reading:
         raise wrong_schema(
             place, "the folder", expected="a COCO file (*.json)", found="no JSON file"
         )
-    for name in files:
-        document = json_of(place, name)
+    documents = {name: json_of(place, name) for name in files}
+    for name, why in _beside_the_boxes(documents).items():
+        gathering.passed_over(name, why)
+        del documents[name]
+    for name, document in documents.items():
         absent = [
             key for key in WANTED if not isinstance(document, dict) or not _listed(document, key)
         ]
@@ -62,29 +66,81 @@ def read(place: Place) -> Reading:
     return gathering.reading("; ".join(sorted(licences)) or None)
 
 
-def _listed(document: dict[str, Any], key: str) -> bool:
+def _listed(document: Mapping[str, Any], key: str) -> bool:
     value = document.get(key)
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
-def _gather(gathering: Gathering, name: str, document: dict[str, Any]) -> None:
-    classes = {
-        key: str(row.get("name")) for key, row in _by_id(gathering, name, document, "categories")
+def _beside_the_boxes(documents: Mapping[str, Any]) -> dict[str, str]:
+    """Files that other files of the set stand for, and why; none where there is but one file."""
+    kinds = {name: _kind(document) for name, document in documents.items()}
+    if "instances" not in kinds.values():
+        return {}
+    covered = {
+        picture
+        for name, document in documents.items()
+        if kinds[name] == "instances"
+        for picture in _pictures(document)
     }
+    reasons = {
+        "captions": "captions say nothing about boxes",
+        "panoptic": "panoptic segments are no boxes",
+        "no annotations": "lists images without annotations",
+    }
+    found = {name: reasons[kind] for name, kind in kinds.items() if kind in reasons}
+    for name, kind in kinds.items():
+        if kind in ("keypoints", "stuff") and _pictures(documents[name]) <= covered:
+            found[name] = f"its boxes are of pictures that the instances have: {kind}"
+    return found
+
+
+def _kind(document: object) -> str:
+    """What a file of COCO is about."""
+    if not isinstance(document, dict):
+        return "none"
+    if not _listed(document, "annotations"):
+        return "no annotations" if "annotations" not in document else "none"
+    rows = document["annotations"]
+    classes = document["categories"] if _listed(document, "categories") else []
+    if any("caption" in row for row in rows):
+        return "captions"
+    if any("segments_info" in row for row in rows):
+        return "panoptic"
+    if any("keypoints" in row for row in (*classes, *rows)):
+        return "keypoints"
+    if classes and all(_is_stuff(row.get("id")) for row in classes):
+        return "stuff"
+    return "instances" if classes else "none"
+
+
+def _is_stuff(number: object) -> bool:
+    """COCO's stuff has the categories 92 to 183."""
+    return isinstance(number, int) and 92 <= number <= 183
+
+
+def _pictures(document: Mapping[str, Any]) -> set[str]:
+    rows = document["images"] if _listed(document, "images") else []
+    return {str(row.get("file_name")) for row in rows}
+
+
+def _gather(gathering: Gathering, name: str, document: dict[str, Any]) -> None:
+    classes: dict[Id, str] = {}
+    for key, row in _by_id(gathering, name, document, "categories"):
+        classes[key] = str(row.get("name") or "").strip()
+        if not classes[key]:
+            gathering.problem(f"{name}, category {key}", "has no name")
     images = dict(_by_id(gathering, name, document, "images"))
-    boxes: dict[Any, list[Box]] = defaultdict(list)
+    boxes: dict[Id, list[Box]] = defaultdict(list)
     for number, row in enumerate(document["annotations"]):
         where = f"{name}, annotation {row.get('id', number)}"
-        if _known(row.get("image_id"), images) is None:
+        image, label = _known(row.get("image_id"), images), _known(row.get("category_id"), classes)
+        if image is None:
             gathering.problem(where, f"names image {row.get('image_id')!r}, which is not listed")
-        elif _known(row.get("category_id"), classes) is None:
+        elif label is None:
             gathering.problem(where, f"names category {row.get('category_id')!r}, not listed")
-        elif not row.get("iscrowd"):
-            corners = gathering.numbers(row.get("bbox"), 4, where=where)
-            if corners is not None:
-                x, y, width, height = corners
-                label = classes[row["category_id"]]
-                boxes[row["image_id"]].append(boxed(label, (x, y, x + width, y + height)))
+        elif (corners := _corners(gathering, row, where)) is not None and classes[label]:
+            ignored = gathering.flagged(row, where=where)
+            boxes[image] += gathering.box(classes[label], corners, where=where, ignored=ignored)
     for key, row in images.items():
         where = f"{name}, image {key}"
         file = gathering.picture(str(row.get("file_name")), label_file=name, where=where)
@@ -99,22 +155,39 @@ def _gather(gathering: Gathering, name: str, document: dict[str, Any]) -> None:
                 group=group_of(metadata, file),
                 boxes=tuple(boxes[key]),
                 conditions=gathering.conditions(metadata),
-                split=split_of(name) or split_of(file),
-                width_px=_size(row.get("width")),
-                height_px=_size(row.get("height")),
+                split=gathering.part(name, file),
+                width_px=gathering.size(row.get("width"), where=where),
+                height_px=gathering.size(row.get("height"), where=where),
             )
         )
 
 
+def _corners(gathering: Gathering, row: Mapping[str, Any], where: str) -> Corners | None:
+    """x1 y1 x2 y2 of an annotation: its box, or else what its polygons cover."""
+    polygons = row.get("segmentation")
+    if row.get("bbox") is None and isinstance(polygons, list) and polygons:
+        points = [gathering.numbers(one, len(one), where=where) for one in polygons if one]
+        if not points or None in points:
+            return None
+        xs = [x for one in points for x in (one or ())[0::2]]
+        ys = [y for one in points for y in (one or ())[1::2]]
+        return min(xs), min(ys), max(xs), max(ys)
+    found = gathering.numbers(row.get("bbox"), 4, where=where)
+    if found is None:
+        return None
+    x, y, width, height = found
+    return x, y, x + width, y + height
+
+
 def _by_id(
     gathering: Gathering, name: str, document: dict[str, Any], key: str
-) -> list[tuple[int | str, dict[str, Any]]]:
+) -> list[tuple[Id, dict[str, Any]]]:
     """Rows with their ids; an id that is none, or that an earlier row has, is a problem."""
-    found: dict[int | str, dict[str, Any]] = {}
+    found: dict[Id, dict[str, Any]] = {}
     for number, row in enumerate(document[key]):
-        where, given = f"{name}, {key} row {number + 1}", row.get("id")
-        if not isinstance(given, int | str):
-            gathering.problem(where, f"has no id: {str(given)[:40]}")
+        where, given = f"{name}, {key} row {number + 1}", _id(row.get("id"))
+        if given is None:
+            gathering.problem(where, f"has no id: {str(row.get('id'))[:40]}")
         elif given in found:
             gathering.problem(where, f"has the id {given}, which an earlier row has")
         else:
@@ -122,9 +195,17 @@ def _by_id(
     return list(found.items())
 
 
-def _known(given: object, rows: dict[int | str, Any]) -> int | str | None:
-    return given if isinstance(given, int | str) and given in rows else None
+def _id(given: object) -> Id | None:
+    """An id as tables of any tool have it: 3.0 is 3 (pandas makes floats of whole numbers)."""
+    if isinstance(given, float) and given.is_integer():
+        return int(given)
+    return given if isinstance(given, int | str) and not isinstance(given, bool) else None
 
 
-def _size(value: object) -> int | None:
-    return value if isinstance(value, int) and value > 0 else None
+def _known(given: object, rows: Mapping[Id, Any]) -> Id | None:
+    """The id of a row; "3" means 3 where only that is there."""
+    found = _id(given)
+    if found is not None and found not in rows:
+        text = str(found).strip()
+        found = int(text) if text.isdecimal() and isinstance(found, str) else text
+    return found if found in rows else None

@@ -8,15 +8,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import posixpath
-import re
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calibration.dataset.conditions import conditions_of
+from calibration.dataset.part_words import Parts
+from calibration.dataset.picture_names import PictureNames
 from calibration.dataset.places import Place
-from calibration.dataset.records import Box, Entry, Problem, Reading
+from calibration.dataset.records import ANY_LABEL, Box, Entry, Problem, Reading
 from edge.contract.conditions import Conditions
 from edge.contract.picture_files import natural_order
 from firmware_bridge.errors import UsageError
@@ -34,11 +33,24 @@ GROUP_FIELDS = (
 )
 """Fields of metadata that say which records belong together, the first that is there."""
 
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+IGNORE_FLAGS = (
+    "iscrowd",
+    "is_crowd",
+    "crowd",
+    "difficult",
+    "ignore",
+    "ignored",
+    "isgroupof",
+    "is_group_of",
+)
+"""Fields of a box, lower case, that say whether it is not to be judged by (COCO, Pascal VOC,
+BDD100K and Scalabel, CrowdHuman, Open Images)."""
+
+NOT_LABELLED = frozenset({"dontcare", "ignore", "ignored", "ignoredregion", "ignoredregions"})
+"""Labels, of letters alone, of regions that nobody has labelled (KITTI, VisDrone, UA-DETRAC)."""
+
+YES = frozenset({"1", "1.0", "true", "yes"})
+NO = frozenset({"", "0", "0.0", "false", "no", "none", "unspecified"})
 
 
 class Gathering:
@@ -50,14 +62,18 @@ class Gathering:
         self._problems: list[Problem] = []
         self._label_files: list[str] = []
         self._unknown_words: set[str] = set()
+        self._passed_over: list[Problem] = []
         self._labelled: set[str] = set()
-        self._by_bare_name: dict[str, list[str]] = defaultdict(list)
-        for name in place.pictures:
-            self._by_bare_name[posixpath.basename(name)].append(name)
+        self._parts = Parts(place.files)
+        self.names = PictureNames(place.pictures)
 
     def label_file(self, name: str) -> None:
         """Notes a file that labels come from."""
         self._label_files.append(name)
+
+    def passed_over(self, name: str, why: str) -> None:
+        """Notes a label file that is left aside, and why."""
+        self._passed_over.append(Problem(name, why))
 
     def problem(self, where: str, what: str) -> None:
         """Notes what cannot be meant."""
@@ -77,41 +93,62 @@ class Gathering:
         return named.conditions
 
     def picture(self, given: str, *, label_file: str, where: str) -> str | None:
-        """The picture that a label names, or None with a problem noted.
-
-        Relative to the root, to the label file's folder, or by a bare name that is unique.
-        """
-        wanted = given.replace("\\", "/").strip()
-        if name := self._exactly(wanted, label_file):
-            return name
-        alike = self._by_bare_name.get(posixpath.basename(wanted), [])
-        if len(alike) > 1:
-            alike = [name for name in alike if name.endswith("/" + wanted)]
-        if len(alike) == 1:
-            return alike[0]
-        same = self._by_bare_name.get(posixpath.basename(wanted), [])
-        why = f"{len(same)} pictures have this name" if len(same) > 1 else "no such picture"
-        self.problem(where, f"names '{given}': {why}")
-        return None
-
-    def picture_beside(self, given: str, *, label_file: str, where: str) -> str | None:
-        """As `picture`, but never a bare name elsewhere: for sets whose folders repeat names."""
-        name = self._exactly(given.replace("\\", "/").strip(), label_file)
+        """The picture that a label names, or None with a problem noted. See `PictureNames`."""
+        name, why = self.names.find(given, beside=label_file)
         if name is None:
-            self.problem(where, f"names '{given}': no such picture")
+            self.problem(where, f"names '{given}': {why}")
         return name
 
-    def _exactly(self, wanted: str, label_file: str) -> str | None:
-        beside = posixpath.join(posixpath.dirname(label_file), wanted)
-        for name in (posixpath.normpath(wanted), posixpath.normpath(beside)):
-            if name in self.place.files:
-                return name
-        return None
+    def part(self, *paths: str) -> str | None:
+        """The part that the first of these files with one is in. See `part_words`."""
+        return next((part for path in paths if (part := self._parts.of(path))), None)
+
+    def flagged(self, fields: Mapping[str, Any], *, where: str) -> bool:
+        """Whether the fields of a box say that it is not to be judged by; a problem is noted where
+        one of IGNORE_FLAGS is neither yes nor no."""
+        found = False
+        for key, value in fields.items():
+            if str(key).strip().lower() in IGNORE_FLAGS:
+                word = "" if value is None else str(value).strip().lower()
+                if word not in YES | NO:
+                    self.problem(where, f"{key} {str(value)[:40]!r} is neither yes nor no")
+                found |= word in YES
+        return found
+
+    def box(
+        self, label: object, corners: tuple[float, ...], *, where: str, ignored: bool = False
+    ) -> list[Box]:
+        """A box with its label as text, or none with a problem noted."""
+        word = "" if label is None else str(label).strip()
+        if not word:
+            self.problem(where, "has no label")
+            return []
+        x1, y1, x2, y2 = corners
+        bare = "".join(letter for letter in word.lower() if letter.isalpha())
+        if bare in NOT_LABELLED:
+            return [Box(ANY_LABEL, x1, y1, x2, y2, ignored=True)]
+        return [Box(word, x1, y1, x2, y2, ignored=ignored)]
+
+    def size(self, value: object, *, where: str) -> int | None:
+        """A width or height in pixels; None where it is not said (absent, empty or 0), and with a
+        problem noted where it is no whole number."""
+        text = "" if value is None else str(value).strip()
+        if text in ("", "0"):
+            return None
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        if isinstance(value, bool) or not (found > 0.0 and found.is_integer()):
+            self.problem(where, f"a size of '{text[:40]}' is no number of pixels")
+            return None
+        return int(found)
 
     def numbers(self, values: object, count: int, *, where: str) -> tuple[float, ...] | None:
         """`count` finite numbers, or None with a problem noted."""
+        rows = values if isinstance(values, Sequence) and not isinstance(values, str) else ()
         try:
-            found = tuple(float(value) for value in values)  # type: ignore[attr-defined] # checked
+            found = tuple(math.nan if isinstance(one, bool) else float(one) for one in rows)
         except (TypeError, ValueError):
             found = ()
         if len(found) != count or not all(math.isfinite(value) for value in found):
@@ -123,7 +160,7 @@ class Gathering:
         """Takes the pictures that no label named, without labels."""
         for name in self.place.pictures:
             if name not in self._labelled:
-                self.entry(Entry(name, name, name, split=split_of(name)))
+                self.entry(Entry(name, name, name, split=self.part(name)))
 
     def reading(self, licence: str | None = None) -> Reading:
         """All of it, sorted by name.
@@ -148,6 +185,7 @@ class Gathering:
             label_files=tuple(sorted(set(self._label_files))),
             licence=licence or _licence_beside(self.place),
             unknown_words=tuple(sorted(self._unknown_words)),
+            passed_over=tuple(self._passed_over),
         )
 
 
@@ -159,20 +197,6 @@ def group_of(metadata: Mapping[str, Any], default: str) -> str:
         if value is not None and str(value).strip():
             return str(value).strip()
     return default
-
-
-def split_of(path: str) -> str | None:
-    """The part that a word of a path names ("images/train/1.jpg", "instances_val2017.json")."""
-    for part in path.split("/"):
-        for word in re.split(r"[^a-z]+", part.lower()):
-            if word in SPLIT_WORDS:
-                return SPLIT_WORDS[word]
-    return None
-
-
-def boxed(label: object, corners: tuple[float, ...]) -> Box:
-    """A box with its label as text."""
-    return Box(str(label).strip(), *corners)
 
 
 def json_of(place: Place, name: str) -> Any:

@@ -6,7 +6,7 @@ import posixpath
 import re
 
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, split_of, wrong_schema
+from calibration.dataset.readers.gathering import Gathering, wrong_schema
 from calibration.dataset.readers.tables import rows_of
 from calibration.dataset.records import Entry, Reading
 
@@ -22,8 +22,8 @@ def recognises(place: Place) -> bool:
 def _files(place: Place) -> list[str]:
     found = []
     for name in place.with_suffix(".csv"):
-        first = place.head(name).split(b"\n", 1)[0]
-        if b"Roi.X1" in first and b"ClassId" in first:
+        first = place.head_text(name).split("\n", 1)[0]
+        if "Roi.X1" in first and "ClassId" in first:
             found.append(name)
     return found
 
@@ -47,10 +47,11 @@ def read(place: Place) -> Reading:
             if not label.strip().isdecimal():
                 gathering.problem(where, f"ClassId '{label}' is no number")
                 continue
-            file = gathering.picture_beside(given, label_file=name, where=where)
-            if file is None:
-                continue
             label = str(int(label))
+            file = _picture(gathering, name, given, label)
+            if file is None:
+                gathering.problem(where, f"names '{given}': no such picture")
+                continue
             track = _TRACK.match(posixpath.splitext(posixpath.basename(file))[0])
             gathering.entry(
                 Entry(
@@ -58,7 +59,24 @@ def read(place: Place) -> Reading:
                     file=file,
                     group=f"{label}/{track.group(1)}" if track else file,
                     label=label,
-                    split=split_of(file) or split_of(name),
+                    split=gathering.part(file, name),
                 )
             )
     return gathering.reading()
+
+
+def _picture(gathering: Gathering, table: str, given: str, label: str) -> str | None:
+    """The picture of a line: at that path, or in a folder below the table's. Every class has
+    pictures of the same names, so that of several the one in its class's own folder is meant."""
+    if name := gathering.names.exactly(given, beside=table):
+        return name
+    below = gathering.names.below(given, posixpath.dirname(table))
+    if len(below) > 1 or any(_class_folder(name) is not None for name in below):
+        below = [name for name in below if _class_folder(name) == label]
+    return below[0] if len(below) == 1 else None
+
+
+def _class_folder(name: str) -> str | None:
+    """The class that a picture's own folder is named after ("00014"); None of other folders."""
+    folder = posixpath.basename(posixpath.dirname(name))
+    return str(int(folder)) if folder.isdecimal() else None

@@ -11,12 +11,16 @@ from calibration.dataset.readers import (
     bdd100k,
     coco,
     gtsrb,
+    kitti,
+    labelme,
     masks,
+    openimages,
     tables,
     videos,
     voc,
     yolo,
 )
+from calibration.dataset.readers.unread import unread_labels
 from calibration.dataset.records import Reading
 from firmware_bridge.errors import UsageError
 
@@ -39,6 +43,9 @@ READERS: dict[str, Reader] = {
     "voc": Reader("Pascal VOC (XML)", voc.recognises, _rateless(voc.read)),
     "bdd100k": Reader("BDD100K (JSON)", bdd100k.recognises, _rateless(bdd100k.read)),
     "gtsrb": Reader("GTSRB (CSV)", gtsrb.recognises, _rateless(gtsrb.read)),
+    "openimages": Reader("Open Images (CSV)", openimages.recognises, _rateless(openimages.read)),
+    "kitti": Reader("KITTI object detection (text)", kitti.recognises, _rateless(kitti.read)),
+    "labelme": Reader("labelme (JSON)", labelme.recognises, _rateless(labelme.read)),
     "yolo": Reader("YOLO text", yolo.recognises, _rateless(yolo.read)),
     "masks": Reader("pictures with PNG masks", masks.recognises, _rateless(masks.read)),
     "npz": Reader("numpy archives", arrays.recognises, _rateless(arrays.read)),
@@ -85,5 +92,14 @@ def format_of(place: Place, named: str | None) -> str:
             expected="; ".join(reader.what for reader in READERS.values()),
             found=f"{len(place.files)} files: {', '.join(list(place.files)[:5]) or 'none'}",
             remedy="correct the path, or say which format it is: brakepoint data lock ... --format",
+        )
+    if not found and (unread := unread_labels(place)):
+        raise UsageError(
+            f"{place.given} holds {len(unread)} label files that no reader knows",
+            expected="; ".join(reader.what for reader in READERS.values()),
+            found=", ".join(unread[:5]) + (f" and {len(unread) - 5} more" * (len(unread) > 5)),
+            remedy="bring them into one of these formats, or take them out of the folder; "
+            f"or lock the pictures without labels: brakepoint data lock {place.given} "
+            f"--format {ANY}",
         )
     return found[0] if found else ANY

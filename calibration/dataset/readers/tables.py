@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 
+from calibration.dataset.part_words import PART_WORDS
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import (
-    SPLIT_WORDS,
-    Gathering,
-    boxed,
-    group_of,
-    split_of,
-)
+from calibration.dataset.readers.gathering import Gathering, group_of
 from calibration.dataset.records import Box, Entry, Reading
+from calibration.dataset.table_text import FILE_COLUMNS, NoTable, rows
 from firmware_bridge.errors import UsageError
 
-FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "picture", "name", "frame")
 LABEL_COLUMNS = ("label", "class", "category", "class_name", "classid", "class_id")
 SPLIT_COLUMNS = ("split", "subset", "part")
 BOX_COLUMNS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
 BESIDE = ("class_names.csv",)
 """Tables that name classes, not pictures."""
+TABLES = (".csv", ".tsv")
 
 
 def recognises(place: Place) -> bool:
@@ -37,31 +31,27 @@ def read(place: Place) -> Reading:
     its boxes.
     """
     gathering = Gathering(place)
-    for name in place.with_suffix(".csv"):
-        if name.rsplit("/", 1)[-1].lower() not in BESIDE:
-            gathering.label_file(name)
-            _gather(gathering, name)
+    files = {name: name.rsplit("/", 1)[-1].lower() in BESIDE for name in place.with_suffix(*TABLES)}
+    classes: dict[str, str] = {}
+    for name in (name for name, beside in files.items() if beside):
+        gathering.label_file(name)
+        classes |= class_names(place, name)
+    for name in (name for name, beside in files.items() if not beside):
+        gathering.label_file(name)
+        _gather(gathering, name, classes)
     gathering.unlabelled()
     return gathering.reading()
 
 
 def rows_of(place: Place, name: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Lines of a CSV with a header, separated by comma, semicolon or tab; absent cells are "".
+    """Lines of a CSV with a header; absent cells are "". See `table_text.py`.
 
     Raises:
         UsageError: no text, no header, or not a table.
     """
-    text = place.text(name)
-    header = text.split("\n", 1)[0]
-    separator = max(",;\t", key=header.count)
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-        for row in reader:
-            yield (
-                reader.line_num,
-                {str(key).strip(): str(value or "") for key, value in row.items() if key},
-            )
-    except csv.Error as error:
+        yield from rows(place.text(name))
+    except NoTable as error:
         raise UsageError(
             f"{name} in {place.given} is not a table",
             expected="a CSV with a header",
@@ -80,23 +70,14 @@ def class_names(place: Place, name: str) -> dict[str, str]:
     return found
 
 
-def _gather(gathering: Gathering, name: str) -> None:
-    rows = list(rows_of(gathering.place, name))
-    columns = list(rows[0][1]) if rows else []
+def _gather(gathering: Gathering, name: str, classes: dict[str, str]) -> None:
+    lines = list(rows_of(gathering.place, name))
+    columns = list(lines[0][1]) if lines else []
     lower = {column.lower(): column for column in columns}
     file_column = next((lower[word] for word in FILE_COLUMNS if word in lower), None)
     file_column = file_column or (columns[0] if columns else None)
-    bare = {picture.rsplit("/", 1)[-1] for picture in gathering.place.pictures}
-    if file_column is None or not any(
-        row[file_column].replace("\\", "/").rsplit("/", 1)[-1].strip() in bare for _, row in rows
-    ):
-        raise UsageError(
-            f"{name} in {gathering.place.given} names no picture",
-            expected=f"a table with a header and a column of picture files (one of "
-            f"{', '.join(FILE_COLUMNS)}, or the first column)",
-            found=f"columns: {', '.join(columns) or 'none'}; {len(rows)} lines",
-            remedy="correct the table, or take it out of the folder",
-        )
+    _demand_pictures(gathering, name, [row for _, row in lines], file_column)
+    assert file_column is not None
     label_column = next((lower[word] for word in LABEL_COLUMNS if word in lower), None)
     split_column = next((lower[word] for word in SPLIT_COLUMNS if word in lower), None)
     box_columns = next(
@@ -109,22 +90,26 @@ def _gather(gathering: Gathering, name: str) -> None:
     )
     entries: dict[str, Entry] = {}
     boxes: dict[str, list[Box]] = {}
-    for line, row in rows:
+    for line, row in lines:
         where = f"{name}, line {line}"
         file = gathering.picture(row[file_column], label_file=name, where=where)
         if file is None:
             continue
-        label = row[label_column].strip() or None if label_column else None
+        label = row[label_column] or None if label_column else None
+        if classes and label is not None and label.isdecimal() and label not in classes:
+            gathering.problem(where, f"class {label} has no name")
+        label = None if label is None else classes.get(label, label)
         if box_columns:
             own = boxes.setdefault(file, [])
-            cells = [row[column].strip() for column in box_columns]
+            cells = [row[column] for column in box_columns]
             corners = gathering.numbers(cells, 4, where=where) if any(cells) else None
+            ignored = gathering.flagged(row, where=where)
             if corners is not None:
-                own.append(boxed(label or "object", corners))
+                own += gathering.box(label or "object", corners, where=where, ignored=ignored)
         elif file in entries:
             gathering.problem(where, f"names '{row[file_column]}' a second time")
             continue
-        said = row[split_column].strip().lower() if split_column else ""
+        said = row[split_column].lower() if split_column else ""
         entries[file] = Entry(
             name=file,
             file=file,
@@ -132,7 +117,29 @@ def _gather(gathering: Gathering, name: str) -> None:
             label=None if box_columns else label,
             boxes=tuple(boxes[file]) if box_columns else None,
             conditions=gathering.conditions(row),
-            split=SPLIT_WORDS.get(said, said) or split_of(name) or split_of(file),
+            split=PART_WORDS.get(said, said) or gathering.part(name, file),
         )
     for entry in entries.values():
         gathering.entry(entry)
+
+
+def _demand_pictures(
+    gathering: Gathering, name: str, lines: list[dict[str, str]], column: str | None
+) -> None:
+    """Refuses a table of something else, and one whose first line is a picture and no header."""
+    names = gathering.names
+    given = [row[column] for row in lines] if column is not None else []
+    known = any(names.has_bare(one) for one in given)
+    if column is not None and column.lower() in FILE_COLUMNS:  # there a stem is enough
+        known = known or any(names.find(one, beside=name)[0] for one in given)
+    columns = list(lines[0]) if lines else []
+    headless = next((one for one in columns if names.has_bare(one)), "")
+    if not known or headless:
+        raise UsageError(
+            f"{name} in {gathering.place.given} "
+            + (f"has no header: it begins with {headless}" if headless else "names no picture"),
+            expected=f"a table with a header and a column of picture files (one of "
+            f"{', '.join(FILE_COLUMNS)}, or the first column)",
+            found=f"columns: {', '.join(columns) or 'none'}; {len(lines)} lines",
+            remedy="correct the table, or take it out of the folder",
+        )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, split_of, wrong_schema
+from calibration.dataset.readers.gathering import Gathering, wrong_schema
 from calibration.dataset.records import Entry, Reading
 from edge.contract.perception import BgrImage
 from edge.runtime.video_file import UnreadableVideo, VideoFile
@@ -57,7 +57,7 @@ def read_at(place: Place, fps: float) -> Reading:
                     file=name,
                     row=number,
                     group=stem,
-                    split=split_of(name),
+                    split=gathering.part(name),
                 )
             )
     return gathering.reading()

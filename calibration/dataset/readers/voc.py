@@ -1,4 +1,5 @@
-"""Pascal VOC: one XML file a picture; DAWN is written like this too."""
+"""Pascal VOC: one XML file a picture; DAWN is written like this too. Objects that VOC calls
+difficult are boxes that are ignored."""
 
 from __future__ import annotations
 
@@ -6,22 +7,19 @@ import posixpath
 import re
 from xml.etree import ElementTree
 
+from calibration.dataset.part_words import PART_WORDS
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import (
-    SPLIT_WORDS,
-    Gathering,
-    boxed,
-    group_of,
-    split_of,
-    wrong_schema,
-)
+from calibration.dataset.readers.gathering import Gathering, group_of, wrong_schema
 from calibration.dataset.records import Box, Entry, Reading
+
+SEVERAL = 20
+"""Files that are looked at before a folder is said to be of another format."""
 
 
 def recognises(place: Place) -> bool:
-    """Whether the first XML file is an annotation."""
-    files = place.with_suffix(".xml")
-    return bool(files) and b"<annotation" in place.head(files[0])
+    """Whether one of the first XML files is an annotation."""
+    files = place.with_suffix(".xml")[:SEVERAL]
+    return any(re.search(r"<annotation\b", place.head_text(name)) for name in files)
 
 
 def read(place: Place) -> Reading:
@@ -42,15 +40,15 @@ def read(place: Place) -> Reading:
 
 def _gather(gathering: Gathering, name: str, splits: dict[str, str]) -> None:
     try:
-        root = ElementTree.fromstring(gathering.place.read(name))
-    except ElementTree.ParseError as error:
+        root = _xml(gathering.place.read(name))
+    except (ElementTree.ParseError, UnicodeDecodeError, LookupError) as error:
         gathering.problem(name, f"is not XML: {error}")
         return
     if root.tag != "annotation":
         gathering.problem(name, f"holds <{root.tag}>, not <annotation>")
         return
     stem = posixpath.splitext(posixpath.basename(name))[0]
-    given = (root.findtext("filename") or "").strip() or f"{stem}.jpg"
+    given = (root.findtext("filename") or "").strip() or stem
     file = gathering.picture(given, label_file=name, where=name)
     if file is None:
         return
@@ -61,17 +59,18 @@ def _gather(gathering: Gathering, name: str, splits: dict[str, str]) -> None:
             thing.findtext(f"bndbox/{key}", "").strip() for key in ("xmin", "ymin", "xmax", "ymax")
         ]
         found = gathering.numbers(corners, 4, where=where)
-        label = (thing.findtext("name") or "").strip()
-        if not label:
-            gathering.problem(where, "has no name")
-        elif found is not None:
-            boxes.append(boxed(label, found))
+        fields = {child.tag: child.text for child in thing if not len(child)}
+        ignored = gathering.flagged(fields, where=where)
+        if found is not None:
+            boxes += gathering.box(thing.findtext("name"), found, where=where, ignored=ignored)
     metadata = {child.tag: child.text or "" for child in root if not len(child)}
     said = {key: value for key, value in metadata.items() if key not in ("folder", "filename")}
     prefix = re.match(r"(foggy|haze|mist|rain|snow|sand)(?=[-_])", stem)  # DAWN's file names
     if prefix:
         said["prefix"] = prefix.group(1)
-    width, height = (_size(root.findtext(f"size/{key}")) for key in ("width", "height"))
+    width, height = (
+        gathering.size(root.findtext(f"size/{key}"), where=name) for key in ("width", "height")
+    )
     gathering.entry(
         Entry(
             name=file,
@@ -79,15 +78,22 @@ def _gather(gathering: Gathering, name: str, splits: dict[str, str]) -> None:
             group=group_of(said, file),
             boxes=tuple(boxes),
             conditions=gathering.conditions(said),
-            split=splits.get(stem) or split_of(file),
+            split=splits.get(stem) or gathering.part(file),
             width_px=width,
             height_px=height,
         )
     )
 
 
-def _size(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() and int(text) > 0 else None
+def _xml(data: bytes) -> ElementTree.Element:
+    """The root of a file in the encoding that it declares; expat itself knows but a few of them."""
+    declared = re.match(rb"<\?xml[^>]*encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"'][^>]*\?>", data)
+    if declared is None:
+        return ElementTree.fromstring(data)
+    encoding = declared[1].decode()
+    if encoding.lower().startswith(("utf-16", "ucs")):
+        encoding = "utf-8"  # written as a string of UTF-16 and saved otherwise, or it were not read
+    return ElementTree.fromstring(data[declared.end() :].decode(encoding))
 
 
 def _splits(place: Place) -> dict[str, str]:
@@ -95,7 +101,7 @@ def _splits(place: Place) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in place.with_suffix(".txt"):
         folder, file = posixpath.split(name)
-        part = SPLIT_WORDS.get(posixpath.splitext(file)[0])
+        part = PART_WORDS.get(posixpath.splitext(file)[0])
         if folder.endswith("ImageSets/Main") and part:
             found.update(dict.fromkeys(place.text(name).split(), part))
     return found

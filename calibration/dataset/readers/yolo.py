@@ -1,34 +1,47 @@
-"""YOLO text: beside `images/...` a `labels/...` with one line a box: class, centre and size."""
+"""YOLO text: beside `images/...` a `labels/...` with one line an object.
+
+A line is a class and four shares (centre and size), with the score of whoever found it or without;
+or a class and the corners of a segment (three or more points), whose box is taken; or a box with
+keypoints, where data.yaml has `kpt_shape`.
+"""
 
 from __future__ import annotations
 
-import posixpath
 import re
 
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, boxed, split_of, wrong_schema
+from calibration.dataset.readers.beside import text_files
+from calibration.dataset.readers.class_names import is_names, keypoint_numbers, names_of
+from calibration.dataset.readers.gathering import Gathering, wrong_schema
 from calibration.dataset.records import Box, Entry, Reading
 
-_LINE = re.compile(rb"^\s*\d+(\s+[-+0-9.eE]+){4}\s*$")
-NAME_FILES = ("classes.txt", "obj.names", "classes.names")
+_NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
+_LINE = re.compile(rf"\s*\d+(\.0*)?([\s,;]+{_NUMBER}){{4,}}\s*")
+SEVERAL = 20
+"""Files with content that are looked at before a folder is said to be of another format."""
+
+BEYOND = 0.01
+"""How far shares may lie outside of the picture: tools round them, and draw over the edge."""
+
+LEAST_POINTS = 3
 
 
 def recognises(place: Place) -> bool:
-    """Whether there are label files with boxes in the manner of YOLO."""
-    return bool(place.pictures) and any(
-        _LINE.match(place.head(name).split(b"\n", 1)[0]) for name in _files(place)[:20]
-    )
+    """Whether there are label files in the manner of YOLO, or empty ones for pictures alone."""
+    files = _files(place)
+    filled = [name for name in files if place.files[name]]
+    if not filled:
+        return any(picture is not None for picture in files.values())
+    return any(_LINE.fullmatch(_first_line(place.head_text(name))) for name in filled[:SEVERAL])
 
 
-def _files(place: Place) -> list[str]:
-    """Text files in a folder `labels`, or beside a picture of the same stem."""
-    stems = {posixpath.splitext(name)[0] for name in place.pictures}
-    return [
-        name
-        for name in place.with_suffix(".txt")
-        if posixpath.basename(name) not in NAME_FILES
-        and ("labels" in name.split("/")[:-1] or posixpath.splitext(name)[0] in stems)
-    ]
+def _first_line(text: str) -> str:
+    return text.lstrip().split("\n", 1)[0]
+
+
+def _files(place: Place) -> dict[str, str | None]:
+    """Label file -> its picture."""
+    return {name: picture for name, picture in text_files(place).items() if not is_names(name)}
 
 
 def read(place: Place) -> Reading:
@@ -42,81 +55,72 @@ def read(place: Place) -> Reading:
             expected="label files (labels/NAME.txt for images/NAME.jpg, or beside the picture)",
             found=f"{len(place.with_suffix('.txt'))} other text files",
         )
-    classes = _classes(place, gathering)
-    by_stem = {posixpath.splitext(name)[0]: name for name in place.pictures}
-    for name in files:
+    classes, keypoints = names_of(gathering), keypoint_numbers(gathering)
+    for name, file in files.items():
         gathering.label_file(name)
-        stem = posixpath.splitext(name)[0]
-        as_image = "/".join("images" if part == "labels" else part for part in stem.split("/"))
-        file = by_stem.get(as_image) or by_stem.get(stem)
         if file is None:
-            gathering.problem(name, f"no picture {as_image}.* belongs to it")
+            gathering.problem(name, "no picture, or more than one, has its name")
             continue
         gathering.entry(
             Entry(
                 name=file,
                 file=file,
                 group=file,
-                boxes=tuple(_boxes(gathering, name, classes)),
+                boxes=tuple(_boxes(gathering, name, classes, keypoints)),
                 boxes_are_shares=True,
-                split=split_of(file),
+                split=gathering.part(file),
             )
         )
     gathering.unlabelled()
     return gathering.reading()
 
 
-def _boxes(gathering: Gathering, name: str, classes: dict[int, str]) -> list[Box]:
-    boxes = []
+def _boxes(gathering: Gathering, name: str, classes: dict[int, str], keypoints: int) -> list[Box]:
+    boxes: list[Box] = []
     for line, text in enumerate(gathering.place.text(name).splitlines(), start=1):
+        words = re.split(r"[\s,;]+", text.strip())
         if not text.strip():
             continue
-        where, words = f"{name}, line {line}", text.split()
-        found = gathering.numbers(words[1:5], 4, where=where)
-        if not words[0].isdecimal() or len(words) > 6:
-            gathering.problem(where, f"'{text[:60]}' is no class number with four shares")
-        elif found is not None:
-            x, y, width, height = found
-            label = classes.get(int(words[0]), words[0])
-            corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-            boxes.append(boxed(label, corners))
+        where = f"{name}, line {line}"
+        number = re.fullmatch(r"(\d+)(\.0*)?", words[0])
+        if number is None:
+            gathering.problem(where, f"'{text[:60]}' does not begin with a class number")
+            continue
+        found = gathering.numbers(words[1:], len(words) - 1, where=where)
+        if found is None:
+            continue
+        corners = _corners(found, keypoints)
+        if isinstance(corners, str):
+            gathering.problem(where, f"'{text[:60]}' {corners}")
+            continue
+        label = classes.get(int(number[1]), number[1])
+        if classes and int(number[1]) not in classes:
+            gathering.problem(where, f"class {number[1]} has no name")
+        boxes += gathering.box(label, corners, where=where)
     return boxes
 
 
-def _classes(place: Place, gathering: Gathering) -> dict[int, str]:
-    """Number -> name, from a list of names or the `names` of a YAML file; empty without any."""
-    for name in place.files:
-        if posixpath.basename(name) in NAME_FILES:
-            gathering.label_file(name)
-            lines = [line.strip() for line in place.text(name).splitlines()]
-            return dict(enumerate(line for line in lines if line))
-    for name in place.with_suffix(".yaml", ".yml"):
-        if found := _yaml_names(place.text(name)):
-            gathering.label_file(name)
-            return found
-    return {}
+def _corners(numbers: tuple[float, ...], keypoints: int) -> tuple[float, ...] | str:
+    """x1 y1 x2 y2 as shares of width and height; or why the numbers of a line are none."""
+    count = len(numbers)
+    if count in (4, 5) or (keypoints and count in (4 + keypoints, 5 + keypoints)):
+        x, y, width, height = numbers[:4]
+        if not _inside((x, y, abs(width), abs(height))):
+            return "is no centre and size as shares of the picture"
+        if count == 5 and not 0.0 <= numbers[4] <= 1.0:
+            return f"has the score {numbers[4]:g}, which is none"
+        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    if count < 2 * LEAST_POINTS:
+        return "is neither a box nor a segment"
+    visible = numbers[6::3]
+    if (count - 4) % 3 == 0 and set(visible) <= {0.0, 1.0, 2.0} and 2.0 in visible:
+        return "is a box with keypoints: say how many by kpt_shape in data.yaml"
+    points = numbers[: count - count % 2]  # an odd last number is the score of the segment
+    if not _inside(points):
+        return "is no segment: its corners are not shares of the picture"
+    xs, ys = points[0::2], points[1::2]
+    return min(xs), min(ys), max(xs), max(ys)
 
 
-def _yaml_names(text: str) -> dict[int, str]:
-    """`names` of a data.yaml in the three ways it is written: [a, b], a list, or 0: a."""
-    begin = re.search(r"^names\s*:[ \t]*(.*)$", text, re.M)
-    if begin is None:
-        return {}
-    flow = re.match(r"\[(.*?)\]", text[begin.start(1) :], re.S)
-    if flow:
-        return dict(enumerate(_bare(word) for word in flow.group(1).split(",") if word.strip()))
-    found: dict[int, str] = {}
-    for line in text[begin.end() + 1 :].splitlines():
-        item = re.match(r"^\s*-\s+(.+)$", line)
-        pair = re.match(r"^\s+(\d+)\s*:\s*(.+)$", line)
-        if item:
-            found[len(found)] = _bare(item.group(1))
-        elif pair:
-            found[int(pair.group(1))] = _bare(pair.group(2))
-        elif line.strip() and not line.lstrip().startswith("#"):
-            break
-    return found
-
-
-def _bare(word: str) -> str:
-    return word.split(" #", maxsplit=1)[0].strip().strip("'\"")
+def _inside(shares: tuple[float, ...]) -> bool:
+    return all(-BEYOND <= share <= 1.0 + BEYOND for share in shares)

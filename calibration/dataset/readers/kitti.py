@@ -1,0 +1,71 @@
+"""KITTI's object detection: beside `image_2/...` a `label_2/...` with one line an object.
+
+Regions called DontCare are boxes that are ignored. Source: Geiger et al., CVPR 2012, devkit readme:
+type, truncated, occluded, alpha, box in pixels (left, top, right, bottom), 3 sizes, 3 places,
+rotation, and in results a score.
+"""
+
+from __future__ import annotations
+
+import re
+
+from calibration.dataset.places import Place
+from calibration.dataset.readers.beside import text_files
+from calibration.dataset.readers.gathering import Gathering, wrong_schema
+from calibration.dataset.records import Box, Entry, Reading
+
+_LINE = re.compile(r"\s*[A-Za-z]\S*(\s+[-+0-9.eE]+){14,15}\s*")
+WORDS = (15, 16)
+BOX = slice(4, 8)
+SEVERAL = 20
+"""Files with content that are looked at before a folder is said to be of another format."""
+
+
+def recognises(place: Place) -> bool:
+    """Whether there are label files in the manner of KITTI."""
+    filled = [name for name in text_files(place) if place.files[name]]
+    return any(_LINE.fullmatch(_first_line(place, name)) for name in filled[:SEVERAL])
+
+
+def _first_line(place: Place, name: str) -> str:
+    return place.head_text(name).split("\n", 1)[0]
+
+
+def read(place: Place) -> Reading:
+    """Every picture; one with an empty label file holds no object."""
+    gathering = Gathering(place)
+    files = text_files(place)
+    if not files:
+        raise wrong_schema(
+            place,
+            "the folder",
+            expected="label files (label_2/NAME.txt for image_2/NAME.png)",
+            found=f"{len(place.with_suffix('.txt'))} other text files",
+        )
+    for name, file in files.items():
+        gathering.label_file(name)
+        if file is None:
+            gathering.problem(name, "no picture, or more than one, has its name")
+            continue
+        boxes = tuple(_boxes(gathering, name))
+        gathering.entry(
+            Entry(name=file, file=file, group=file, boxes=boxes, split=gathering.part(file))
+        )
+    gathering.unlabelled()
+    return gathering.reading()
+
+
+def _boxes(gathering: Gathering, name: str) -> list[Box]:
+    boxes: list[Box] = []
+    for line, text in enumerate(gathering.place.text(name).splitlines(), start=1):
+        words = text.split()
+        if not words:
+            continue
+        where = f"{name}, line {line}"
+        if len(words) not in WORDS:
+            gathering.problem(where, f"'{text[:60]}' is no object of KITTI's: 15 or 16 words")
+            continue
+        corners = gathering.numbers(words[BOX], 4, where=where)
+        if corners is not None:
+            boxes += gathering.box(words[0], corners, where=where)
+    return boxes

@@ -1,0 +1,85 @@
+"""Open Images: a table of boxes with `ImageID`, `LabelName` and corners as shares of the picture.
+
+Boxes of a group (`IsGroupOf`) are ignored. Names of classes come from a table of descriptions
+(/m/0k4j,Car) beside it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+from calibration.dataset.places import Place
+from calibration.dataset.readers.gathering import Gathering, wrong_schema
+from calibration.dataset.readers.tables import rows_of
+from calibration.dataset.records import Box, Entry, Reading
+from calibration.dataset.table_text import separated
+
+CORNERS = ("XMin", "YMin", "XMax", "YMax")
+NOT_SAID = "-1"
+"""What stands where nobody has said whether a box is one of a group."""
+
+
+def recognises(place: Place) -> bool:
+    """Whether a table begins as Open Images' do."""
+    return any(_has(place, name, CORNERS) for name in place.with_suffix(".csv"))
+
+
+def _has(place: Place, name: str, columns: tuple[str, ...]) -> bool:
+    first = place.head_text(name).split("\n", 1)[0]
+    return all(column in first for column in ("ImageID", "LabelName", *columns))
+
+
+def read(place: Place) -> Reading:
+    """Every picture of every table of boxes."""
+    gathering = Gathering(place)
+    files = [name for name in place.with_suffix(".csv") if _has(place, name, CORNERS)]
+    if not files:
+        raise wrong_schema(
+            place,
+            "the folder",
+            expected=f"a table with the columns ImageID, LabelName, {', '.join(CORNERS)}",
+            found=", ".join(place.with_suffix(".csv")[:5]) or "no CSV",
+        )
+    classes: dict[str, str] = {}
+    for name in place.with_suffix(".csv"):
+        if name in files:
+            continue
+        if _has(place, name, ()):
+            gathering.passed_over(name, "labels of whole pictures, beside tables of boxes")
+            continue
+        rows = [row for row in separated(place.text(name)) if len(row) == 2]
+        classes |= {number: title for number, title in rows if number.startswith("/")}
+        gathering.label_file(name)
+    boxes: dict[str, list[Box]] = {}
+    tables: dict[str, str] = {}
+    for name in files:
+        gathering.label_file(name)
+        for line, row in rows_of(place, name):
+            where = f"{name}, line {line}"
+            file = gathering.picture(row["ImageID"], label_file=name, where=where)
+            corners = gathering.numbers([row[key] for key in CORNERS], 4, where=where)
+            if file is None or corners is None:
+                continue
+            tables.setdefault(file, name)
+            label = row["LabelName"].strip()
+            said = {key: "" if value == NOT_SAID else value for key, value in row.items()}
+            boxes.setdefault(file, [])
+            boxes[file] += gathering.box(
+                classes.get(label, label),
+                corners,
+                where=where,
+                ignored=gathering.flagged(said, where=where),
+            )
+    for file, own in boxes.items():
+        gathering.entry(
+            Entry(
+                name=file,
+                file=file,
+                group=file,
+                boxes=tuple(own),
+                boxes_are_shares=True,
+                split=gathering.part(file, posixpath.basename(tables[file])),
+            )
+        )
+    gathering.unlabelled()
+    return gathering.reading()
