@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from calibration.dataset.difference import labels_of
 from calibration.dataset.examined import Examined, Said, counted
 from calibration.dataset.lock import file_of_mask
+from calibration.dataset.record_faults import NO_AREA, OUTSIDE, box_fault
 from calibration.dataset.records import Box, Record
-
-TOLERANCE_PX = 1.0
-"""Some tools count pixels from 0, others from 1."""
 
 TINY_PX = 2.0
 
@@ -33,6 +31,8 @@ def schema(data: Examined) -> Iterator[Said]:
     if problems:
         lines = tuple(f"{problem.where}: {problem.what}" for problem in problems)
         yield Said("error", f"{counted(len(problems), 'label')} cannot be meant", lines)
+    for one in data.reading.passed_over:
+        yield Said("note", f"passed over: {one.where}, {one.what}", (one.where,))
     if words := data.reading.unknown_words:
         yield Said(
             "warning", f"words for conditions that no alias knows: {', '.join(words[:10])}", words
@@ -110,7 +110,7 @@ def boxes(data: Examined) -> Iterator[Said]:
         for kind in kinds:
             found[kind].append(record.name)
     for kind in sorted(found):
-        severe = kind in ("boxes outside of the picture", "boxes without an area")
+        severe = kind in (OUTSIDE, NO_AREA)
         names = tuple(found[kind])
         yield Said(
             "error" if severe else "warning", f"{kind}: {counted(len(names), 'picture')}", names
@@ -163,11 +163,8 @@ def _alike(labels: Counter[str]) -> Iterator[list[str]]:
 
 
 def _fault(record: Record, box: Box) -> str:
-    if box.x2 <= box.x1 or box.y2 <= box.y1:
-        return "boxes without an area"
-    beyond = max(-box.x1, -box.y1, box.x2 - record.width_px, box.y2 - record.height_px)
-    if beyond > TOLERANCE_PX:
-        return "boxes outside of the picture"
+    if fault := box_fault(box, record.width_px, record.height_px):
+        return fault
     if min(box.x2 - box.x1, box.y2 - box.y1) < TINY_PX:
         return f"boxes less than {TINY_PX:g} pixels thin"
     return ""

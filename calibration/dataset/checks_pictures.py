@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from calibration.dataset.emptiness import Emptiness
 from calibration.dataset.examined import Examined, Said, Severity, counted
 from calibration.dataset.likeness import alike
+from calibration.dataset.record_faults import size_fault
 from calibration.dataset.records import Record
 
 SMALLEST_PX = 16
-SIZE_TOLERANCE_PX = 2
 
 
 def unreadable(data: Examined) -> Iterator[Said]:
@@ -28,15 +28,13 @@ def size(data: Examined) -> Iterator[Said]:
     """Sizes that differ from what labels say, from each other, or are too small."""
     other, near = [], []
     for one in data.seen:
-        if one.look is None or not one.entry.width_px or not one.entry.height_px:
+        if one.look is None:
             continue
-        off = max(
-            abs(one.look.width_px - one.entry.width_px),
-            abs(one.look.height_px - one.entry.height_px),
-        )
-        if off > SIZE_TOLERANCE_PX:
+        labelled = (one.entry.width_px, one.entry.height_px)
+        size_px = (one.look.width_px, one.look.height_px)
+        if size_fault(labelled, *size_px):
             other.append(one.entry.name)
-        elif off:
+        elif any(a not in (None, b) for a, b in zip(labelled, size_px, strict=True)):
             near.append(one.entry.name)
     if other:
         what = f"{counted(len(other), 'picture')} not of the size that the labels were made for"

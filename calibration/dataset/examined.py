@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from calibration.dataset.descriptors import guessed
-from calibration.dataset.lock import Lock, read_lock, record_of
+from calibration.dataset.lock import Lock, is_lock, read_lock, record_of
 from calibration.dataset.look import Look
 from calibration.dataset.places import Place, place_at
 from calibration.dataset.readers.table import READERS, format_of
@@ -98,7 +98,7 @@ def examine(source: str, *, format_name: str | None, fps: float, progress: Advan
         Missing, UsageError: there is no data set, or its labels cannot be read at all.
         NotTrusted: the lock was edited.
     """
-    lock = read_lock(Path(source)) if _is_lock(source) else None
+    lock = read_lock(Path(source)) if is_lock(source) else None
     if lock is not None:
         source, format_name, fps = lock.source, lock.format, lock.fps
     place = place_at(source)
@@ -118,7 +118,3 @@ def examine(source: str, *, format_name: str | None, fps: float, progress: Advan
         lock=lock,
         files=tuple(files),
     )
-
-
-def _is_lock(source: str) -> bool:
-    return source.endswith(".json") and Path(source).is_file()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from calibration.dataset.places import Place, place_at
 from calibration.dataset.readers.table import READERS, format_of
-from calibration.dataset.records import LockedFile, LockedMask, Reading, Record
+from calibration.dataset.record_faults import size_fault
+from calibration.dataset.records import Box, LockedFile, LockedMask, Reading, Record
 from calibration.dataset.survey import Seen, digests, survey
 from edge.contract.artifact import canonical_json, digest_json, read_json, write_atomic
 from edge.progress import Advance
@@ -82,22 +85,24 @@ def lock_dataset(
         raise UsageError(
             f"{source} cannot be locked: {len(reading.problems)} labels cannot be meant",
             expected=f"labels as {READERS[name].what} has them, each with its picture",
-            found=_listed([f"{problem.where}: {problem.what}" for problem in reading.problems]),
-            remedy="correct or remove them; all findings: brakepoint data check " + source,
+            found=listed([f"{problem.where}: {problem.what}" for problem in reading.problems]),
+            remedy="correct or remove them; all findings: brakepoint data check "
+            + source
+            + ("; or lock the folder that holds labels and pictures" * place.is_one_file),
         )
     seen = survey(place, reading.entries, progress=progress)
     if broken := [one for one in seen if one.look is None]:
         raise Missing(
             f"{source} cannot be locked: {len(broken)} pictures cannot be read",
             expected="whole pictures",
-            found=_listed([f"{one.entry.name}: {one.fault}" for one in broken]),
+            found=listed([f"{one.entry.name}: {one.fault}" for one in broken]),
             remedy="restore or remove them; all findings: brakepoint data check " + source,
         )
     if wrong := [one for one in seen if one.mask is not None and one.mask.fault]:
         raise UsageError(
             f"{source} cannot be locked: {len(wrong)} masks are none of their pictures",
             expected="8-bit PNG masks as large as their pictures, of ids that have a name",
-            found=_listed([f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask]),
+            found=listed([f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask]),
             remedy="correct or remove them; all findings: brakepoint data check " + source,
         )
     return lock_of(
@@ -134,17 +139,9 @@ def record_of(seen: Seen) -> Record:
     assert look is not None
     boxes = entry.boxes
     if boxes is not None and entry.boxes_are_shares:
-        wide, high = look.width_px, look.height_px
-        boxes = tuple(
-            dataclasses.replace(
-                box,
-                x1=round(box.x1 * wide, 3),
-                y1=round(box.y1 * high, 3),
-                x2=round(box.x2 * wide, 3),
-                y2=round(box.y2 * high, 3),
-            )
-            for box in boxes
-        )
+        boxes = in_pixels(boxes, width_px=look.width_px, height_px=look.height_px)
+    labelled = (entry.width_px, entry.height_px)
+    other_size = size_fault(labelled, look.width_px, look.height_px)
     return Record(
         name=entry.name,
         file=entry.file,
@@ -160,6 +157,22 @@ def record_of(seen: Seen) -> Record:
         split=entry.split,
         measured=look.measured,
         mask=_locked_mask(seen),
+        label_width_px=entry.width_px if other_size else None,
+        label_height_px=entry.height_px if other_size else None,
+    )
+
+
+def in_pixels(boxes: tuple[Box, ...], *, width_px: int, height_px: int) -> tuple[Box, ...]:
+    """Boxes that are shares of width and height, in pixels to three digits."""
+    return tuple(
+        dataclasses.replace(
+            box,
+            x1=round(box.x1 * width_px, 3),
+            y1=round(box.y1 * height_px, 3),
+            x2=round(box.x2 * width_px, 3),
+            y2=round(box.y2 * height_px, 3),
+        )
+        for box in boxes
     )
 
 
@@ -195,6 +208,20 @@ def write_lock(path: Path, lock: Lock) -> None:
         lines.append(f',"{key}":['.encode())
         lines.append(b",\n".join(canonical_json(_plain(row)) for row in rows) + b"\n]")
     write_atomic(path, b"\n".join(lines) + b"}\n")
+
+
+_NAMED_SO = re.compile(rb'"schema"\s*:\s*"brakepoint\.dataset-lock/')
+_HEAD = 1 << 16
+"""Bytes in which a lock has its schema: before it stand a rate, a format and a licence."""
+
+
+def is_lock(given: str) -> bool:
+    """Whether a file is a lock: by its schema, or by its name where it is damaged."""
+    path = Path(given)
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return bool(_NAMED_SO.search(stream.read(_HEAD))) or path.name.endswith(".lock.json")
 
 
 _LOCK: TypeAdapter[Lock] = TypeAdapter(Lock)
@@ -251,6 +278,7 @@ def _standing(record: Record) -> dict[str, Any]:
     return row
 
 
-def _listed(lines: list[str]) -> str:
+def listed(lines: Sequence[str]) -> str:
+    """The first SHOWN of many lines, one below the other, and how many more there are."""
     rest = f"\n    and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return "".join(f"\n    {line}" for line in lines[:SHOWN]) + rest

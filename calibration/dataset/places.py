@@ -20,16 +20,22 @@ from calibration.dataset.text import head_of, text_of
 from edge.contract.picture_files import files_below, is_picture, natural_order
 from firmware_bridge.errors import Missing, UsageError
 
+OF_LABELS = (".json", ".csv", ".tsv", ".xml", ".txt")
+
 
 @dataclass(frozen=True)
 class Place:
     """The root of a data set; `files` are relative to it, in natural order, with their sizes in
-    bytes."""
+    bytes.
+
+    `is_one_file` tells that one file was given, not its folder.
+    """
 
     given: str
     root: str
     filesystem: Any
     files: dict[str, int] = field(repr=False)
+    is_one_file: bool = False
 
     @property
     def pictures(self) -> list[str]:
@@ -121,7 +127,7 @@ def place_at(given: str) -> Place:
     """The data set at a path or an fsspec URL (file://, s3://, gs://, memory://, zip://...).
 
     Of a single file the place is its folder, holding that file and, beside it, class names and a
-    licence.
+    licence; of a file of labels the pictures too.
 
     Raises:
         Missing: nothing is there, it cannot be listed, or the URL needs a package.
@@ -170,20 +176,25 @@ def place_at(given: str) -> Place:
             found="a web page, which lists no files",
             remedy="put the data set into an archive or a bucket",
         )
+    name = ""
     try:
         info = filesystem.info(root)
         if info["type"] == "file":
             root, _, name = root.rpartition("/")
-            beside = filesystem.ls(root, detail=True)
+            if suffix(name) in OF_LABELS:
+                beside = _files_below(filesystem, root)
+            else:
+                listed = filesystem.ls(root, detail=True)
+                beside = _relative(root, {item["name"]: item for item in listed})
             found = {
                 path: size
-                for path, size in _relative(root, {item["name"]: item for item in beside}).items()
-                if path == name or _stands_beside(path)
+                for path, size in beside.items()
+                if path == name
+                or _stands_beside(path)
+                or (suffix(name) in OF_LABELS and is_picture(path))
             }
-        elif "file" in _protocols(filesystem):
-            found = files_below(Path(root), deep=True)
         else:
-            found = _relative(root, filesystem.find(root, detail=True))
+            found = _files_below(filesystem, root)
     except faults() as error:
         raise _nothing_at(given, error) from error
     if strange := [name for name in found if not name.isprintable()]:
@@ -194,7 +205,7 @@ def place_at(given: str) -> Place:
             remedy="rename these files (convmv mends names of another encoding)",
         )
     ordered = dict(sorted(found.items(), key=lambda item: natural_order(item[0])))
-    return Place(given, root, filesystem, ordered)
+    return Place(given, root, filesystem, ordered, bool(name))
 
 
 NOT_FOR_THREADS = frozenset({"filecache", "blockcache", "cached", "tar", "libarchive"})
@@ -283,6 +294,12 @@ def _relative(root: str, found: dict[str, Any]) -> dict[str, int]:
         for name, info in named.items()
         if name and not any(part.startswith(".") for part in name.split("/"))
     }
+
+
+def _files_below(filesystem: Any, root: str) -> dict[str, int]:
+    if "file" in _protocols(filesystem):
+        return files_below(Path(root), deep=True)
+    return _relative(root, filesystem.find(root, detail=True))
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

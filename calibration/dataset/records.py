@@ -124,6 +124,8 @@ class Record:
         sha256: of the file; of an array's row; of a video's sha256 and the frame's number.
         size_bytes: of what the digest is of; 0 for a frame of a video.
         measured: of the picture; never part of the data version, since decoders differ.
+        label_width_px, label_height_px: the size that the labels were made for, where it is
+            another than the picture's.
         Others as in `Entry`; sizes are the picture's own.
     """
 
@@ -141,6 +143,8 @@ class Record:
     split: str | None
     measured: Descriptors
     mask: LockedMask | None = None
+    label_width_px: int | None = None
+    label_height_px: int | None = None
 
 
 @dataclass(frozen=True)

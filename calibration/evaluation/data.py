@@ -5,18 +5,19 @@ Refuses a set without labels, and a split that is not there; tells what it leave
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibration.dataset.declared import declared
-from calibration.dataset.lock import SCHEMA as LOCK_SCHEMA
-from calibration.dataset.lock import read_lock
+from calibration.dataset.lock import is_lock, listed, read_lock
 from calibration.dataset.places import Place, place_at
 from calibration.dataset.readers.table import READERS, format_of
+from calibration.dataset.record_faults import box_fault
 from calibration.dataset.records import Entry, Mask
-from calibration.evaluation.examples import PlaceSource, Source, scenes
+from calibration.evaluation.examples import PlaceSource, Source, cannot_judge, scenes
 from calibration.evaluation.naming import Naming, named
 from calibration.evaluation.truths import BOXES, LABEL, MASKS, truth_for
 from edge.contract.mission import Mission
@@ -97,6 +98,7 @@ def choose(
             remedy="choose a labelled data set: --data ROOT",
         )
     if truth.name == BOXES:
+        _demand_fit(given, labelled)
         _demand_names(given, words, labelled, mission.model.labels)
     boxes = [box for entry in labelled for box in entry.boxes or () if truth.name == BOXES]
     regions = {box.label for box in boxes if box.ignored}
@@ -117,6 +119,21 @@ def choose(
         unlabelled=unlabelled,
         ignored=sum(bool(naming.regions(box)) for box in boxes),
     )
+
+
+def _demand_fit(given: str, entries: Sequence[Entry]) -> None:
+    """Refuses, before a picture is read, boxes that are wrong in the size that labels or a lock
+    tell. Whether pictures have that size is seen when they are read."""
+    faults = []
+    for entry in entries:
+        if entry.boxes_are_shares:
+            continue
+        size = (entry.width_px, entry.height_px)
+        width_px, height_px = (math.inf if one is None else one for one in size)
+        found = dict.fromkeys(box_fault(box, width_px, height_px) for box in entry.boxes or ())
+        faults += [f"{entry.name}: {fault}" for fault in found if fault]
+    if faults:
+        raise cannot_judge(given, faults)
 
 
 def _demand_names(
@@ -142,7 +159,7 @@ def _read(
     given: str, format_name: str | None
 ) -> tuple[Place, Sequence[Entry], str | None, dict[str, str]]:
     """Place, records, data version and vouched digests."""
-    if _is_lock(given):
+    if is_lock(given):
         lock = read_lock(Path(given))
         entries = [
             Entry(
@@ -155,6 +172,8 @@ def _read(
                 conditions=record.conditions,
                 split=record.split,
                 mask=None if record.mask is None else Mask(record.mask.file, record.mask.names),
+                width_px=record.label_width_px or record.width_px,
+                height_px=record.label_height_px or record.height_px,
             )
             for record in lock.records
         ]
@@ -164,22 +183,13 @@ def _read(
     place = place_at(given)
     reading = READERS[format_of(place, format_name)].read(place, 1.0)
     if reading.problems:
-        first = reading.problems[0]
         raise UsageError(
             f"{given} has {len(reading.problems)} labels that cannot be meant",
             expected="labels as its format has them, each with its picture",
-            found=f"{first.where}: {first.what}",
+            found=listed([f"{problem.where}: {problem.what}" for problem in reading.problems]),
             remedy=f"correct them; all findings: brakepoint data check {given}",
         )
     return place, reading.entries, None, {}
-
-
-def _is_lock(given: str) -> bool:
-    path = Path(given)
-    if path.suffix != ".json" or not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        return LOCK_SCHEMA.encode() in stream.read(200) or path.name.endswith(".lock.json")
 
 
 def _part(given: str, entries: Sequence[Entry], split: str | None) -> tuple[str, list[Entry]]:

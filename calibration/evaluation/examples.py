@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.dataset.descriptors import describe, guessed
+from calibration.dataset.lock import in_pixels, listed
 from calibration.dataset.masks import Ids, read_mask
 from calibration.dataset.places import Place
+from calibration.dataset.record_faults import label_faults
 from calibration.dataset.records import Box, Entry
 from calibration.dataset.survey import whole_pictures
 from calibration.evaluation.naming import Naming
@@ -26,7 +28,7 @@ from edge.contract.conditions import ROAD_CONDITIONS, Conditions
 from edge.contract.perception import BgrImage
 from edge.scenes.still import UNSEEN, seed_of, still
 from edge.scenes.world import SCENE_LABELS
-from firmware_bridge.errors import NotTrusted
+from firmware_bridge.errors import NotTrusted, UsageError
 
 FIRST_SCENE = 50_000_000
 """Numbers of unseen scenes below it belong to `train`, which may choose by them."""
@@ -147,13 +149,16 @@ class PlaceSource:
             vouched=self.digests.get(entry.mask.file),
         )
 
-    def _truth(self, entry: Entry, boxes: Sequence[Box], image: BgrImage) -> Truth:
-        of_whole = [1.0, 1.0]
+    def _truth(self, entry: Entry, boxes: tuple[Box, ...], image: BgrImage) -> Truth:
+        height_px, width_px = image.shape[:2]
         if entry.boxes_are_shares:
-            of_whole = [image.shape[1], image.shape[0]]
+            boxes = in_pixels(boxes, width_px=width_px, height_px=height_px)
+        labelled = (entry.width_px, entry.height_px)
+        if faults := label_faults(boxes, labelled, width_px=width_px, height_px=height_px):
+            raise cannot_judge(self.place.given, [f"{entry.name}: {'; '.join(faults)}"])
         objects = [(row, box) for box in boxes if (row := self.naming.object(box)) is not None]
         regions = [(row, box) for box in boxes for row in self.naming.regions(box)]
-        return Truth(*_arrays(objects, of_whole), *_arrays(regions, of_whole))
+        return Truth(*_arrays(objects), *_arrays(regions))
 
     def _vouched(self, entry: Entry, sha256: str) -> None:
         wanted = self.digests.get(entry.name, sha256)
@@ -167,12 +172,21 @@ class PlaceSource:
             )
 
 
+def cannot_judge(given: str, faults: Sequence[str]) -> UsageError:
+    """The refusal of labels that `data check` calls an error."""
+    return UsageError(
+        f"{given} cannot be judged by: labels do not fit their pictures",
+        expected="boxes with an area, inside of the picture that they were drawn in",
+        found=listed(faults),
+        remedy=f"correct or remove them; all findings: brakepoint data check {given}",
+    )
+
+
 def _arrays(
-    boxes: Sequence[tuple[int, Box]], of_whole: Sequence[float]
+    boxes: Sequence[tuple[int, Box]],
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Corners (N, 4) in units of `of_whole` (width, height), and rows (N,)."""
+    """Corners (N, 4) and rows (N,)."""
     corners = np.array([[b.x1, b.y1, b.x2, b.y2] for _, b in boxes], np.float32).reshape(-1, 4)
-    corners = corners * np.array([*of_whole, *of_whole], np.float32)
     return corners, np.array([row for row, _ in boxes], np.int64)
 
 
