@@ -84,9 +84,7 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
         return [ImageFrame(name, name, path, Conditions(), "") for name, path in names.items()]
     of_picture = _rows(root / table, group, names)
     return [
-        ImageFrame(
-            name, row[group], names[name], conditions_of(row).conditions, own_words(row)
-        )
+        ImageFrame(name, row[group], names[name], conditions_of(row).conditions, own_words(row))
         for name, row in sorted(of_picture.items(), key=lambda item: natural_order(item[0]))
     ]
 

@@ -105,6 +105,93 @@ def test_a_label_the_model_does_not_know_is_left_out_and_told(
     assert "left out: hovercraft (1)" in capsys.readouterr().out
 
 
+UNFIT = {
+    "inside out": ("16,16,0,0", "boxes without an area"),
+    "outside of the picture": ("60,0,76,16", "boxes outside of the picture"),
+}
+
+
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("kind", UNFIT)
+def test_boxes_that_data_check_calls_an_error_judge_nobody(
+    kind: str, locked: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box, words = UNFIT[kind]
+    mission = write_mission(tmp_path / "mission")
+    road = write_labelled_road(tmp_path / "labelled")
+    table = road / "labels.csv"
+    table.write_text(table.read_text() + f"002.png,0,sunny,person,{box}\n")
+    data: Path = road
+    if locked:
+        data = tmp_path / "road.lock.json"
+        with pytest.raises(SystemExit):
+            main(["data", "lock", str(road), "--out", str(data)])
+    out = tmp_path / "out"
+    given = ("--model", mission.parent / "tiny.onnx", "--data", data, "--out", out)
+    assert call(mission, *given) == 2
+    said = capsys.readouterr().err
+    assert f"002.png: {words}" in said
+    assert "data check" in said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_pictures_of_another_size_than_their_labels_judge_nobody(
+    locked: bool, mission: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "coco"
+    write_labelled_road(root)
+    (root / "labels.csv").unlink()
+    document = {
+        "images": [
+            {"id": row, "file_name": f"{row:03}.png", "width": "128", "height": 128.0}
+            for row in range(FRAMES)
+        ],
+        "annotations": [{"id": 1, "image_id": 3, "category_id": 1, "bbox": [0, 0, 16, 16]}],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    (root / "annotations.json").write_text(json.dumps(document))
+    data: Path = root
+    if locked:
+        data = tmp_path / "road.lock.json"
+        with pytest.raises(SystemExit):
+            main(["data", "lock", str(root), "--out", str(data)])
+    given = ("--model", mission.parent / "tiny.onnx", "--data", data)
+    assert call(mission, *given) == 2
+    assert "labels for 128 x 128 pixels, a picture of 64 x 64" in capsys.readouterr().err
+
+
+def test_classes_that_are_numbers_without_a_name_judge_nobody(
+    mission: Path, road: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = road / "labels.csv"
+    table.write_text(table.read_text().replace(",vehicle,", ",1,"))
+    assert call(mission, "--model", mission.parent / "tiny.onnx", "--data", road) == 2
+    said = capsys.readouterr().err
+    assert "classes without a name" in said
+    assert "1; first in 000.png" in said
+
+
+def test_regions_that_are_not_judged_are_told_and_shown(
+    mission: Path, road: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything that was there is a crowd in one frame: the detections in it are no mistakes."""
+    table = road / "labels.csv"
+    header, *lines = table.read_text().splitlines()
+    lines = [f"{line},{int(line.startswith('000.png'))}" for line in lines]
+    table.write_text("\n".join([f"{header},iscrowd", *lines]) + "\n")
+    out = tmp_path / "out"
+    given = ("--model", mission.parent / "tiny.onnx", "--data", road, "--out", out)
+    assert call(mission, *given) == 0
+    assert "not judged: 2 regions" in capsys.readouterr().out
+    found = told(out)
+    assert found["data"]["ignored"] == 2
+    assert found["overall"]["AP50"]["value"] == pytest.approx(1.0)
+    assert found["overall"]["precision"]["value"] == 1.0
+    assert found["overall"]["count"] == 2 * FRAMES - 2
+    assert found["frames"][0]["detections"] == []
+
+
 def test_a_conversion_is_judged_in_float_and_int8_at_once(
     mission: Path, road: Path, tmp_path: Path
 ) -> None:

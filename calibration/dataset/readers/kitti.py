@@ -23,7 +23,7 @@ SEVERAL = 20
 
 def recognises(place: Place) -> bool:
     """Whether there are label files in the manner of KITTI."""
-    filled = [name for name in text_files(place) if place.files[name]]
+    filled = [name for name, file in text_files(place).items() if file and place.files[name]]
     return any(_LINE.fullmatch(_first_line(place, name)) for name in filled[:SEVERAL])
 
 

@@ -28,10 +28,10 @@ LEAST_POINTS = 3
 
 def recognises(place: Place) -> bool:
     """Whether there are label files in the manner of YOLO, or empty ones for pictures alone."""
-    files = _files(place)
+    files = [name for name, picture in _files(place).items() if picture is not None]
     filled = [name for name in files if place.files[name]]
     if not filled:
-        return any(picture is not None for picture in files.values())
+        return bool(files)
     return any(_LINE.fullmatch(_first_line(place.head_text(name))) for name in filled[:SEVERAL])
 
 
