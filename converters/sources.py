@@ -112,12 +112,22 @@ def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
             "the network has another number of outputs than the mission reads",
             expected="; ".join(f"{name} {shape}" for name, shape in wanted.items()),
             found=", ".join(str(shape) for shape in shapes) or "no output",
-            remedy="give or take out [model.condition], name the mask that is meant in "
-            "model.decode.output, or export the network with these outputs in this order",
+            remedy=_other_count(len(shapes), mission),
         )
     for (name, shape), found in zip(wanted.items(), shapes, strict=True):
         if found != shape:
             raise _other_output(name, shape, found, mission)
+
+
+def _other_count(count: int, mission: Mission) -> str:
+    """What to do about a network with `count` outputs where the mission reads another number."""
+    export = "export the network with these outputs alone, in this order"
+    if mission.model.condition is not None:
+        return f"take out [model.condition] if there is no second head, or {export}"
+    if mission.model.decode.kind == "segment":
+        return f"name the one that is meant in model.decode.output (0 to {count - 1}), or {export}"
+    second = "describe the second head in [model.condition] if it is one, or " if count == 2 else ""
+    return second + export
 
 
 def check_logits(seen: Sequence[Sequence[Floats]], mission: Mission) -> None:

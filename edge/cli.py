@@ -6,6 +6,7 @@ defect of ours. Knows verbs by name only, so that no import points upwards.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -96,7 +97,7 @@ EXIT_CODES = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of `brakepoint`; always ends in SystemExit."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         _overview()
         raise SystemExit(0 if arguments else 2)
     if arguments[0] == "--version":
@@ -139,15 +140,53 @@ def _call(arguments: list[str]) -> None:
 
 
 def _unknown_verb(arguments: list[str]) -> UsageError:
-    import difflib
-
-    near = difflib.get_close_matches(" ".join(arguments[:2]), VERBS, n=1, cutoff=0.5)
+    first, second = arguments[0], " ".join(arguments[1:2])
+    family = _family(first)
+    near = nearest_verbs(first, second)
+    remedy = f"did you mean {' or '.join(near)}? brakepoint {near[0]} --help" if near else None
+    if first.startswith("-"):
+        remedy = f"options follow the verb: brakepoint VERB {first}"
     return UsageError(
-        f"no verb '{arguments[0]}'",
-        expected=", ".join(VERBS),
-        found=" ".join(arguments[:2]),
-        remedy=f"brakepoint {near[0]} --help" if near else "brakepoint --help",
+        f"no verb '{first} {second}'" if family else f"no verb '{first}'",
+        expected=", ".join(family or VERBS),
+        found=f"{first} {second}".strip(),
+        remedy=remedy or "brakepoint --help",
     )
+
+
+def nearest_verbs(first: str, second: str) -> list[str]:
+    """Verbs that a person may have meant by two words, the likeliest first; at most three.
+
+    By the first word alone where that is nearly a verb or the beginning of one, by both where that
+    is nearly the first of two, and by a second word that stands alone ("lock" for "data lock").
+    """
+    if family := _family(first):
+        scores = {name: _alike(second, name.split()[1]) for name in family}
+        if max(scores.values()) < 0.5:
+            return family[:3]
+    else:
+        scores = {name: _likely(first, second, name.split()) for name in VERBS}
+        scores = {name: score for name, score in scores.items() if score >= 0.65}
+    near = sorted(scores, key=lambda name: -scores[name])
+    return [name for name in near if scores[name] >= scores[near[0]] - 0.1][:3]
+
+
+def _family(first: str) -> list[str]:
+    """The verbs of two words that begin with this one."""
+    return [name for name in VERBS if name.startswith(f"{first} ")]
+
+
+def _likely(first: str, second: str, words: list[str]) -> float:
+    if len(words) == 1:
+        begun = len(first) >= 3 and words[0].startswith(first.lower())
+        return 0.9 if begun else _alike(first, words[0])
+    both = max(_alike(f"{first} {second}".strip(), " ".join(words)), _alike(first, " ".join(words)))
+    return max(both, 0.95 * _alike(first, words[1]))
+
+
+def _alike(one: str, other: str) -> float:
+    """0 to 1, as difflib has it: twice the letters that match over all letters."""
+    return difflib.SequenceMatcher(None, one.lower(), other).ratio()
 
 
 def _missing_package(name: str, verb: Verb, error: ModuleNotFoundError) -> Refusal:

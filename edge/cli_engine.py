@@ -128,7 +128,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
         raise UsageError(
             "--sm cannot be read",
-            expected="compute capabilities, each once, such as 86,89",
+            expected="compute capabilities, each once, such as 86,89 for SM 8.6 and 8.9",
             found=text,
             remedy="--sm 86,89",
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from calibration.dataset import checks_balance, checks_labels, checks_pictures
 from calibration.dataset.examined import SEVERITIES, Examined, Said, Severity
+from edge.contract.conditions import AXES
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,12 @@ class Check:
     remedy: str
 
 
+CONDITION_WORDS = "; ".join(f"{axis}: {', '.join(words)}" for axis, words in AXES.items())
+
 CHECKS: dict[str, Check] = {
     "schema": Check(
         checks_labels.schema,
-        "correct or remove these labels; add the word to calibration/dataset/conditions.py",
+        f"correct or remove these labels; of conditions the words are {CONDITION_WORDS}",
     ),
     "lock": Check(
         checks_labels.locked,
@@ -63,11 +66,11 @@ CHECKS: dict[str, Check] = {
     ),
     "leakage": Check(
         checks_labels.leakage,
-        "split by whole drives: calibration/dataset/folds.py does",
+        "split by whole drives: brakepoint data split does",
     ),
     "classes": Check(
         checks_balance.classes,
-        "collect more of them, or weight them: calibration/dataset/weights.py",
+        "collect more of them, or weight them: train.class_weights = 'balanced'",
     ),
     "conditions": Check(
         checks_balance.conditions,

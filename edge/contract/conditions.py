@@ -12,6 +12,14 @@ WEATHERS = ("clear", "cloudy", "rain", "fog", "snow")
 LIGHTS = ("day", "dusk", "night", "tunnel", "glare")
 ROADS = ("city", "rural", "highway")
 
+AXES = {"weather": WEATHERS, "light": LIGHTS, "road": ROADS}
+
+CONDITION_NAMES = (
+    *(word for words in AXES.values() for word in words),
+    *(f"{axis} {word}" for axis, words in AXES.items() for word in (*words, "unknown")),
+)
+"""How a condition may be asked for: by its word, or with its axis before it."""
+
 ROAD_CONDITIONS = ("dry", "wet", "snow", "fog")
 """What lowers the speed that is safe, in the order of RoadNet's condition head."""
 

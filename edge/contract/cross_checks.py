@@ -6,9 +6,11 @@ that they report beside the schema's own findings instead of after them. Never r
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterator
 
+from edge.contract.conditions import AXES, CONDITION_NAMES
 from edge.contract.data_checks import DATA_CHECKS
 from edge.contract.plain import (
     Mistake,
@@ -150,6 +152,17 @@ def _gates_have_a_subject(raw: Raw) -> Iterator[Mistake]:
             yield f"gates.class_accuracy_min.{label}", "no label of the model"
 
 
+def _gates_name_conditions(raw: Raw) -> Iterator[Mistake]:
+    for name in section(raw, "gates", "condition_accuracy_min"):
+        if str(name).removesuffix(" (measured)") not in CONDITION_NAMES:
+            near = difflib.get_close_matches(str(name), CONDITION_NAMES, n=1)
+            words = "; ".join(f"{axis}: {', '.join(known)}" for axis, known in AXES.items())
+            yield (
+                f"gates.condition_accuracy_min.{name}",
+                f"no condition{f': did you mean {near[0]!r}?' if near else ''} ({words})",
+            )
+
+
 def _command_outlives_its_turn(raw: Raw) -> Iterator[Mistake]:
     link = section(raw, "link")
     rate, valid = number(link.get("rate_hz")), number(link.get("valid_for_ms"))
@@ -226,6 +239,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     *DATA_CHECKS,
     _budget_fits,
     _gates_have_a_subject,
+    _gates_name_conditions,
     *POLICY_CHECKS,
     _command_outlives_its_turn,
     _line_carries_the_link,

@@ -34,16 +34,38 @@ def name_targets(probe: Probe, request: BuildRequest, config: Any) -> None:
     """Names the GPUs that the engine is for, where the request does."""
     if not request.sm:
         return
+    known = _known_sm(probe)
+    for sm in request.sm:
+        if sm not in known:
+            raise _no_such_gpu(probe, sm, known)
     members = [probe.member("ComputeCapability", f"SM{sm}") for sm in request.sm]
     config.num_compute_capabilities = len(members)  # first, else each of these fails
     for row, (sm, member) in enumerate(zip(request.sm, members, strict=True)):
         if not config.set_compute_capability(member, row):
-            raise UsageError(
-                f"{MODULES[probe.backend]} {probe.release} does not build for SM {sm}",
-                expected="a compute capability that it supports, each once",
-                found=str(sm),
-                remedy="name others: --sm 86,89",
-            )
+            raise _no_such_gpu(probe, sm, [other for other in known if other != sm])
+
+
+def _known_sm(probe: Probe) -> list[int]:
+    """The compute capabilities that this release names, ascending."""
+    names = dir(probe.attribute(probe.trt, "ComputeCapability"))
+    return sorted(int(name[2:]) for name in names if name[:2] == "SM" and name[2:].isdecimal())
+
+
+JETSONS = {53: "Jetson Nano", 62: "Jetson TX2", 72: "Jetson Xavier", 87: "Jetson Orin"}
+"""SM of the devices whose engines TensorRT builds on the device itself."""
+
+
+def _no_such_gpu(probe: Probe, sm: int, known: list[int]) -> UsageError:
+    name = JETSONS.get(sm)
+    remedy = f"name others: --sm {','.join(map(str, known))}"
+    if name is not None:
+        remedy = f"build it on the {name}, where no --sm is given: --backend tensorrt"
+    return UsageError(
+        f"{MODULES[probe.backend]} {probe.release} does not build for SM {sm}",
+        expected=f"of --sm: {', '.join(map(str, known))}",
+        found=f"{sm}, a {name}" if name is not None else str(sm),
+        remedy=remedy,
+    )
 
 
 def limit_pools(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.cli import main
+
 
 def brakepoint(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -36,6 +38,53 @@ def test_exit_codes(arguments: list[str], code: int, words: str) -> None:
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("convrt m.toml --out x", ["convert"]),
+        ("eval m.toml", ["evaluate"]),
+        ("Convert m.toml", ["convert"]),
+        ("fine-tune m.toml", ["finetune"]),
+        ("misson check m.toml", ["mission check"]),
+        ("mission chek m.toml", ["mission check"]),
+        ("mission m.toml", ["mission check"]),
+        ("data lok road", ["data lock"]),
+        ("data --json", ["data lock", "data check", "data split"]),
+        ("lock road", ["data lock"]),
+        ("check m.toml", ["mission check", "data check"]),
+        ("engine biuld", ["engine build"]),
+        ("xyzzy", []),
+        ("quantize m.toml", []),
+    ],
+)
+def test_a_verb_typed_wrong_is_told_the_right_one(
+    typed: str, meant: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(typed.split())
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    if meant:
+        assert f"did you mean {' or '.join(meant)}? brakepoint {meant[0]} --help" in said
+    else:
+        assert "did you mean" not in said
+        assert "brakepoint --help" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("mission check --josn m.toml", "--json"),
+        ("mission check --sett a=1 m.toml", "--set"),
+        ("--json mission check", "options follow the verb"),
+    ],
+)
+def test_an_option_typed_wrong_is_told_the_right_one(typed: str, words: str) -> None:
+    done = brakepoint(*typed.split())
+    assert done.returncode == 2
+    assert words in done.stderr
 
 
 def test_the_first_word_of_two_tells_what_may_follow() -> None:

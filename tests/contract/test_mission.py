@@ -129,6 +129,11 @@ CROSS = {
         "gates.condition_agree_min",
         "no [model.condition]",
     ),
+    "condition of a gate": (
+        ("# condition_agree_min = 0.95", 'condition_accuracy_min = { "fogy" = 0.2 } #'),
+        "gates.condition_accuracy_min.fogy",
+        "did you mean 'fog'? (weather: clear, cloudy, rain, fog, snow; light: day,",
+    ),
     "names": (
         ('"vehicle close ahead"', '"pedestrian in the corridor"'),
         "policy.rules[1].name",

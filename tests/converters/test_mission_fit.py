@@ -133,3 +133,19 @@ def test_what_a_person_may_not_have_meant_is_noted(mission: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "no rule asks for zone 'left'" in done.stdout
     assert "dropped before" in done.stdout
+
+
+@pytest.mark.parametrize("second", [True, False])
+def test_another_number_of_outputs_is_mended_by_what_such_a_network_has(
+    second: bool, mission: Path
+) -> None:
+    model = detector()
+    settings = ['model.condition={labels=["dry","wet"],score_threshold=0.6}']
+    if second:
+        model.graph.output.append(helper.make_tensor_value_info("r", TensorProto.FLOAT, None))
+        onnx.save(model, mission.parent / "tiny.onnx")
+        settings = []
+    with pytest.raises(UsageError) as refused:
+        fit_of(load_mission(mission, settings))
+    assert ("describe the second head" if second else "take out") in refused.value.remedy
+    assert "mask" not in refused.value.remedy

@@ -329,6 +329,22 @@ def test_a_gpu_that_rtx_does_not_take_is_refused(
         build(trt, road_lowered, RTX_REQUEST)
 
 
+@pytest.mark.parametrize(
+    ("sm", "remedy"),
+    [
+        (87, "build it on the Jetson Orin, where no --sm is given: --backend tensorrt"),
+        (90, "name others: --sm 75,80,86,89,120,121"),
+    ],
+)
+def test_a_gpu_that_rtx_does_not_know_is_told_with_those_it_does(
+    sm: int, remedy: str, road_lowered: Lowered
+) -> None:
+    with pytest.raises(UsageError, match=f"does not build for SM {sm}") as refused:
+        build(StandIn(RTX), road_lowered, replace(RTX_REQUEST, sm=(86, sm)))
+    assert refused.value.expected == "of --sm: 75, 80, 86, 89, 120, 121"
+    assert refused.value.remedy == remedy
+
+
 def test_what_does_not_fit_256_steps_needs_no_range_on_dla() -> None:
     """A Softmax between convolutions: it and what reads it stay in float."""
     weights = np.random.default_rng(0).standard_normal((16, 16, 1, 1)).astype(np.float32)
