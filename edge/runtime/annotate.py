@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge.contract.artifact import replacing
 from edge.contract.mission import Mission
 from edge.contract.perception import BgrImage
@@ -42,6 +44,7 @@ class AnnotatedVideo:
         self._shown: tuple[int, BgrImage] | None = None
         self._temporary: Path | None = None
         self._start_ns = 0
+        self._size = (0, 0)
         self._frames = 0
         self._outbox: Outbox[Turn] = Outbox(self._write, capacity=_QUEUED_TURNS, name="recording")
 
@@ -75,6 +78,8 @@ class AnnotatedVideo:
         image, captured_ns = self._painter.draw(turn), turn.result.frame.captured_ns
         if self._writer is None:
             self._open(image)
+        if image.shape[1::-1] != self._size:  # a clip may change its size; a recording cannot
+            image = np.asarray(quiet_opencv().resize(image, self._size), np.uint8)
         if self._shown is None:
             self._start_ns = captured_ns
         place = round((captured_ns - self._start_ns) * self._fps / 1e9)
@@ -91,6 +96,7 @@ class AnnotatedVideo:
         cv2 = quiet_opencv()
         self._temporary = self._files.enter_context(replacing(self._path))
         height, width = image.shape[:2]
+        self._size = (width, height)
         code = cv2.VideoWriter_fourcc(*"mp4v")
         self._writer = cv2.VideoWriter(str(self._temporary), code, self._fps, (width, height))
         if not self._writer.isOpened():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from edge.contract.perception import Frame
 from edge.runtime.clock import Clock
 from edge.runtime.mailbox import Mailbox
-from edge.runtime.sources import BadFrame, CameraGone, Source, SourceEnd
+from edge.runtime.sources import BadFrame, CameraGone, Skipped, Source, SourceEnd
 
 _BACK_OFF_FIRST_S = 0.1
 _BACK_OFF_MOST_S = 2.0
@@ -76,7 +76,7 @@ class Capture:
         self._on_fault = on_fault
         self._stop = threading.Event()
         self._facts = CaptureFacts(CameraState.OPEN)
-        self._too_late = False
+        self._too_late = self._skipped = False  # each is told once
         self.crashed = False
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
@@ -117,6 +117,11 @@ class Capture:
             elif isinstance(reading, BadFrame):
                 self._count(reading.index + 1)
                 self._fail("unreadable frame", reading.reason)
+            elif isinstance(reading, Skipped):
+                self._count(reading.index + 1)
+                if not self._skipped:
+                    self._fail("frame times", reading.reason)
+                self._skipped = True
             elif isinstance(reading, CameraGone):
                 if self._facts.camera is not CameraState.GONE:
                     self._fail("camera gone", reading.reason)

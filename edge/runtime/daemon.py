@@ -92,7 +92,8 @@ def run(
         inference.start()
         video = None
         if record is not None:
-            video = AnnotatedVideo(record, mission, fps=opened.info.fps)
+            fps = max(opened.info.fps, mission.camera.fps)
+            video = AnnotatedVideo(record, mission, fps=fps)
         until_captured.pop_all()  # from here on the capture thread owns the source
     model = ModelRun(str(model_path), sha256, precision, target.backend, target.threads)
     parts = _Run(

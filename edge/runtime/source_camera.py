@@ -16,7 +16,15 @@ import numpy as np
 from edge.contract.perception import Frame
 from edge.contract.sections.device import Camera
 from edge.runtime.clock import Clock
-from edge.runtime.sources import CameraGone, Pause, Reading, SourceInfo, quiet_opencv
+from edge.runtime.sources import (
+    LEAST_APART_NS,
+    CameraGone,
+    Pause,
+    Reading,
+    Skipped,
+    SourceInfo,
+    quiet_opencv,
+)
 from firmware_bridge.errors import DeviceFault
 
 OpenCapture = Callable[[int], Any]
@@ -53,6 +61,7 @@ class CameraSource:
         self._cv2 = quiet_opencv()
         self._capture: Any = None
         self._index = 0
+        self._last_ns: int | None = None
         self.info = SourceInfo(given=given, kind="camera", fps=camera.fps, frames=None)
         fault = self._open()
         if fault is None:
@@ -88,14 +97,15 @@ class CameraSource:
             return self._lose("delivers frames that cannot be decoded")
         if (fault := self._wrong_size(image.shape)) is not None:
             return self._lose(f"delivers {fault}")
-        frame = Frame(
-            np.asarray(image, np.uint8),
-            stamp_ns if from_driver else now_ns,
-            "driver" if from_driver else "read",
-            self._index,
-        )
+        index, captured_ns = self._index, stamp_ns if from_driver else now_ns
         self._index += 1
-        return frame
+        if self._last_ns is not None and captured_ns < self._last_ns + LEAST_APART_NS:
+            # A driver that repeats a frame repeats its time; to call it new would hide that it is
+            # not (NVIDIA's Argus does so when its sensor stops).
+            return Skipped(f"frame {index} does not come after the one before", index)
+        self._last_ns = captured_ns
+        stamp_source = "driver" if from_driver else "read"
+        return Frame(np.asarray(image, np.uint8), captured_ns, stamp_source, index)
 
     def close(self) -> None:
         """Frees the device."""

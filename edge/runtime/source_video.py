@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.contract.perception import Frame
 from edge.runtime.clock import Clock
 from edge.runtime.sources import Pace, Pause, Reading, SourceEnd, SourceInfo
-from edge.runtime.video_file import UnreadableVideo, VideoFile
+from edge.runtime.video_file import UnreadableVideo, VideoFile, rate_of
 from firmware_bridge.errors import Missing
 
 LONGEST_GAP_NS = 60_000_000_000
@@ -23,7 +23,8 @@ class VideoSource:
 
     def __init__(self, path: Path, *, fallback_fps: float, clock: Clock) -> None:
         try:
-            self._video = VideoFile(path, fallback_fps=fallback_fps)
+            fps = rate_of(path, fallback_fps=fallback_fps)
+            self._video = VideoFile(path, fallback_fps=fps)
         except UnreadableVideo as error:
             raise Missing(
                 f"{path} is not a video that can be read",
@@ -34,10 +35,10 @@ class VideoSource:
         self.info = SourceInfo(
             given=str(path),
             kind="video",
-            fps=self._video.fps,
+            fps=fps,
             frames=self._video.header_frames,
         )
-        self._pace = Pace(self._video.period_ns, clock)
+        self._pace = Pace(round(1e9 / fps), clock)
         self._last_ns = 0
 
     def read(self, pause: Pause) -> Reading:

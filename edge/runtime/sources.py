@@ -20,6 +20,9 @@ from edge.install import pip_install
 from edge.runtime.clock import Clock
 from firmware_bridge.errors import Missing
 
+LEAST_APART_NS = 1_000_000
+"""Frames that are stamped closer together than this are one moment: the later is left out."""
+
 Pause = Callable[[float], object]
 """Waits so many seconds, or less when the run is to end."""
 
@@ -54,7 +57,15 @@ class BadFrame:
     index: int
 
 
-Reading = Frame | SourceEnd | CameraGone | BadFrame
+@dataclass(frozen=True)
+class Skipped:
+    """One frame came and is not to be shown; `index` is its place in the source."""
+
+    reason: str
+    index: int
+
+
+Reading = Frame | SourceEnd | CameraGone | BadFrame | Skipped
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,8 @@ class SourceInfo:
     Attributes:
         given: as the user wrote it.
         kind: "video", "folder", "camera" or "scenes".
-        fps: frames a second that it delivers; of a video, what its header says, and its frames
-            come when the file presents them.
+        fps: frames a second that it delivers; of a video, the slower one of what it declares and
+            how its first frames come.
         frames: how many it holds, None for a camera; of a video, what its header says.
     """
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from edge.contract.perception import BgrImage
 from edge.contract.pictures import MAX_PIXELS, too_large
-from edge.runtime.sources import quiet_opencv
+from edge.runtime.sources import LEAST_APART_NS, quiet_opencv
 from edge.runtime.video_container import ContainerFacts, container_facts
 
 FPS_MIN, FPS_MAX = 0.5, 240.0
@@ -26,8 +26,10 @@ FPS_MIN, FPS_MAX = 0.5, 240.0
 STARTS_OVER_NS = 500_000_000
 """A time that lies further back than this is that of a file that was joined to the one before."""
 
-LEAST_APART_NS = 1_000_000
-"""Frames that are presented closer together than this are one moment: the later is left out."""
+RATE_FRAMES, RATE_FRAMES_LEAST, RATE_PIXELS = 64, 8, 1 << 27
+"""Frames looked at for a file's rate, at most and at least; pixels that they may have in all."""
+RATE_SAME = 0.02
+"""Share by which a rate may differ from the declared one and be the same."""
 
 _EDIT_LEADS_IN_NS = 250_000_000
 """An edit list may begin between two frames; times here begin with the first that is shown."""
@@ -69,7 +71,8 @@ class VideoFile:
                 int(self._video.get(number))
                 for number in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
             )
-            if width * height > MAX_PIXELS:
+            self.pixels = max(1, width * height)
+            if self.pixels > MAX_PIXELS:
                 raise UnreadableVideo(too_large(width, height))
             if not self._video.grab() or (first := _retrieved(self._video)) is None:
                 raise UnreadableVideo(_what_is_there(path))
@@ -167,6 +170,31 @@ class VideoFile:
         self._last_raw_ns = raw_ns
         self._last_ns = raw_ns + self._offset_ns
         return self._last_ns
+
+
+def rate_of(path: Path, *, fallback_fps: float) -> float:
+    """Frames a second of a file: as declared, or as its first frames come where that is slower.
+
+    Headers state averages (MP4) or guesses (Matroska, WebM, MPEG-TS). Looks at a number of frames
+    that follows from their size alone, so that the rate is the same on every machine.
+
+    Raises:
+        UnreadableVideo: as `VideoFile`.
+    """
+    video = VideoFile(path, fallback_fps=fallback_fps)
+    last_ns = placed = 0
+    try:
+        while video.frames < max(RATE_FRAMES_LEAST, min(RATE_FRAMES, RATE_PIXELS // video.pixels)):
+            if (at := video.grab()) is None:
+                break
+            if at.time_ns is not None:
+                last_ns, placed = at.time_ns, placed + 1
+    finally:
+        video.close()
+    if placed < RATE_FRAMES_LEAST:
+        return video.fps
+    seen = (placed - 1) * 1e9 / last_ns
+    return seen if seen < (1 - RATE_SAME) * video.fps else video.fps
 
 
 def _times(count: int) -> str:

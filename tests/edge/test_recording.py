@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from clip_files import write_mkv
 from tiny_road import tiny_mission, write_clip, write_network
@@ -35,6 +36,29 @@ def test_a_recording_of_a_variable_rate_keeps_the_time_of_the_clip(
     frames, fps = (playback.get(n) for n in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
     assert report.recording.frames == frames
     assert frames / fps == pytest.approx(1.16, abs=0.1)
+
+
+def test_a_clip_that_changes_its_size_is_recorded_in_its_first(
+    root: Path, link: LinkDriver, tmp_path: Path
+) -> None:
+    """Raw JPEG frames one after the other, the second half smaller."""
+    sizes = [(128, 128)] * 12 + [(96, 64)] * 12
+    jpegs = [cv2.imencode(".jpg", np.full((*size, 3), 90, np.uint8))[1].tobytes() for size in sizes]
+    (tmp_path / "clip.mjpg").write_bytes(b"".join(jpegs))
+    video = tmp_path / "annotated.mp4"
+    report = run(
+        tiny_mission(root),
+        source=str(tmp_path / "clip.mjpg"),
+        model_path=write_network(tmp_path / "tiny.onnx"),
+        precision="float",
+        link=link,
+        on_event=lambda _: None,
+        record=video,
+    )
+    assert report.frames.captured == 24
+    assert report.recording is not None, report.faults
+    playback = cv2.VideoCapture(str(video))
+    assert playback.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(24, abs=3)
 
 
 @pytest.mark.requirement("R-RUN-71")

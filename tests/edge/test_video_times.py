@@ -99,6 +99,25 @@ class TestPlayed:
         video.close()
 
 
+class TestRate:
+    @pytest.mark.parametrize(
+        ("times", "rate"),
+        [
+            ([40 * n for n in range(20)], 25.0),
+            ([100 * n for n in range(20)], 10.0),
+            (VFR_MS, 9 / 0.84),
+            ([0, 200, 400], 25.0),
+        ],
+        ids=["as declared", "slower than declared", "variable", "too few to tell"],
+    )
+    def test_it_is_the_slower_one_of_what_is_declared_and_what_comes(
+        self, times: list[int], rate: float, tmp_path: Path
+    ) -> None:
+        path = write_mkv(tmp_path / "clip.mkv", times)  # declares 25 frames a second
+        source = open_source(str(path), CAMERA, SteppingClock())
+        assert source.info.fps == pytest.approx(rate)
+
+
 class TestCounts:
     @pytest.mark.requirement("R-RUN-63")
     @pytest.mark.parametrize("kind", ["avi", "mkv", "live mkv", "raw"])
