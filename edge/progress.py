@@ -1,11 +1,14 @@
-"""The progress bar of every verb that takes over two seconds: on stderr, gone when done.
+"""What every verb that takes over two seconds says of its progress, on stderr: a bar that is gone
+when done, or, where stderr is no terminal, a line for each kind of work.
 
-Shows work; never decides anything and never touches stdout.
+Shows work; never decides anything, never touches stdout, and never ends what it tells of.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
@@ -14,16 +17,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Advance = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
 
+AGAIN_S = 30.0
+"""A line at least so often, while one kind of work goes on and says so."""
+
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Advance]:
-    """A bar for each kind of work named, in the order met."""
+    """A bar, or a line, for each kind of work named, in the order met."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
     )
     with bars:
@@ -35,3 +45,22 @@ def progress_bar() -> Iterator[Advance]:
             bars.update(rows[what], completed=done, total=total or None)
 
         yield advance
+
+
+def _lines(clock: Callable[[], float] = time.monotonic) -> Advance:
+    """Lines for a log: seconds since the beginning, what is being done, how far it is."""
+    began = clock()
+    told: dict[str, float] = {}
+
+    def advance(what: str, done: int, total: int) -> None:
+        now = clock()
+        if what in told and now - max(told.values()) < AGAIN_S:
+            return
+        counts = f", {done} of {total}" if total and what in told else f", {total}" if total else ""
+        told[what] = now
+        # A log that cannot be written to is no reason to lose the work.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"{now - began:7.1f} s  {what}{counts}\n")
+            sys.stderr.flush()
+
+    return advance
