@@ -7,6 +7,7 @@ onnxruntime cannot run on the device that was asked for is the caller's refusal 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -74,6 +75,15 @@ def part(model: ModelProto) -> Parted:
     return Parted(light, weights)
 
 
+class Value(NamedTuple):
+    """An input or output: its type as onnxruntime writes it ("tensor(float)"), and its sizes; one
+    that is open is a name or None."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
 class CannotRun(Exception):
     """onnxruntime refused the model or failed in it; the text is its first line."""
 
@@ -115,7 +125,7 @@ class ModelSession:
 
     def __init__(
         self,
-        model: bytes | Parted,
+        model: bytes | Parted | Path,
         *,
         threads: int,
         kernels: Kernels = "as_written",
@@ -129,7 +139,7 @@ class ModelSession:
             model = model.model.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(
-                model,
+                str(model) if isinstance(model, Path) else model,
                 options,
                 providers=[(device.provider, dict(device.options))],
                 enable_fallback=0,
@@ -143,6 +153,16 @@ class ModelSession:
     def inputs(self) -> list[str]:
         """Names of what it is fed."""
         return [value.name for value in self._session.get_inputs()]
+
+    @property
+    def fed(self) -> list[Value]:
+        """What it is fed."""
+        return [Value(one.name, one.type, tuple(one.shape)) for one in self._session.get_inputs()]
+
+    @property
+    def made(self) -> list[Value]:
+        """What it puts out."""
+        return [Value(one.name, one.type, tuple(one.shape)) for one in self._session.get_outputs()]
 
     @property
     def outputs(self) -> list[str]:

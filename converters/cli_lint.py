@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -56,6 +57,7 @@ def lint(
             "findings": [asdict(finding) for finding in findings],
             "engine": None if report is None or joined is None else _engine(report, joined),
             "fixed": None if fixed is None else {"file": str(fix), **asdict(fixed)},
+            "answers": {"judged": False, "command": _judge(fix or model)},
         }
         typer.echo(json.dumps(shown, indent=1))
     else:
@@ -68,6 +70,9 @@ def lint(
                 f"{fixed.left_float} operators in float",
                 markup=False,
             )
+        Console(highlight=False).print(
+            f"what it answers was not judged: {_judge(fix or model)}", markup=False, soft_wrap=True
+        )
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and fix is None:
         rules = Counter(finding.rule for finding in errors)
@@ -78,6 +83,11 @@ def lint(
             remedy=f"brakepoint lint {model} --fix FIXED.onnx, or quantize the float network with "
             "brakepoint convert",
         )
+
+
+def _judge(model: Path) -> str:
+    """The command that holds a file's answers against those of the network it was made of."""
+    return f"brakepoint compare FLOAT.onnx {shlex.quote(str(model))} --frames FOLDER"
 
 
 def _engine_report(inspector: Path | None, engine: Path | None) -> InspectorReport | None:

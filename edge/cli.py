@@ -62,8 +62,8 @@ VERBS: dict[str, Verb] = {
         "convert",
     ),
     "compare": Verb(
-        "calibration.evaluation.verb_compare:compare_verb",
-        "what one network loses against another, frame by frame",
+        "converters.cli_compare:compare",
+        "what one network loses against another, with labels or without",
         "convert",
     ),
     "runs list": Verb("edge.cli_runs:list_", "every recorded run of a mission"),

@@ -36,6 +36,41 @@ FOLDER = Path(__file__).parent
 
 def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> bytes:
     """The page of a report.json, with the pictures of its worst frames by name."""
+    page = (
+        environment_of()
+        .get_template("page.html.jinja")
+        .render(
+            report=document,
+            css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+            verdict=verdict_of(document),
+            outputs=OUTPUTS,
+            names=NAMES,
+            limits={gate["name"]: gate["limit"] for gate in document["gates"]},
+            evaluations={
+                output: {
+                    **evaluation,
+                    "confusion": confusion(evaluation),
+                    "by_class": worst_first(evaluation["by_class"]),
+                    "mask_key": mask_key(evaluation),
+                    "frames_shown": frames_side_by_side(evaluation, pictures),
+                }
+                for output, evaluation in document["evaluation"].items()
+            },
+            layers=layer_chart(document),
+            ranges=range_chart(document),
+            latency=latency_rows(document),
+            matrix=matrix(document),
+            stops=stop_rows(document),
+            training=training_rows(document),
+            coverage=coverage(document),
+        )
+    )
+    # A file name may hold bytes that are no text.
+    return with_column_titles(page).encode("utf-8", errors="replace")
+
+
+def environment_of() -> Environment:
+    """The templates of this folder, with this project's filters; every text is escaped."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -51,33 +86,7 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> byte
         ms=milliseconds,
         short=short,
     )
-    page = environment.get_template("page.html.jinja").render(
-        report=document,
-        css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
-        verdict=verdict_of(document),
-        outputs=OUTPUTS,
-        names=NAMES,
-        limits={gate["name"]: gate["limit"] for gate in document["gates"]},
-        evaluations={
-            output: {
-                **evaluation,
-                "confusion": confusion(evaluation),
-                "by_class": worst_first(evaluation["by_class"]),
-                "mask_key": mask_key(evaluation),
-                "frames_shown": frames_side_by_side(evaluation, pictures),
-            }
-            for output, evaluation in document["evaluation"].items()
-        },
-        layers=layer_chart(document),
-        ranges=range_chart(document),
-        latency=latency_rows(document),
-        matrix=matrix(document),
-        stops=stop_rows(document),
-        training=training_rows(document),
-        coverage=coverage(document),
-    )
-    # A file name may hold bytes that are no text.
-    return with_column_titles(page).encode("utf-8", errors="replace")
+    return environment
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -30,7 +30,6 @@ MOST_CLASSES = 12
 MOST_CONFUSED = 6
 MOST_TOLD = 3
 LONGEST_TAG = 28
-FLOAT = "float.onnx"
 
 
 def worst_first(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -118,7 +117,8 @@ class Panel:
 def frames_side_by_side(
     evaluation: Mapping[str, Any], pictures: Mapping[str, Picture]
 ) -> list[dict[str, Any]]:
-    """The worst frames with a picture: float, INT8, and cpu.onnx where that loses too."""
+    """The worst frames with a picture: the first network, that the others are held against, the
+    second, and each further one where that loses too."""
     shown = []
     for frame in evaluation["worst_frames"]:
         picture = pictures.get(frame["name"])
@@ -130,12 +130,13 @@ def frames_side_by_side(
             masks = [_mask_panel(name, one, count) for name, one in networks.items()]
             shown.append({**frame, "picture": picture, "panels": masks})
             continue
-        wanted = networks.pop(FLOAT)
-        panels = [_float_panel(wanted)]
+        reference, second, *_ = networks
+        wanted = networks.pop(reference)
+        panels = [_reference_panel(reference, wanted)]
         panels += [
             _panel(name, wanted, answers)
             for name, answers in networks.items()
-            if name == "int8.onnx" or any(name in one["lost_by"] for one in wanted)
+            if name == second or any(name in one["lost_by"] for one in wanted)
         ]
         size = picture.width_px / (46 if len(panels) < 3 else 32)
         panels = [_labelled(panel, picture, size=size) for panel in panels]
@@ -183,12 +184,12 @@ def worst_names(document: Mapping[str, Any]) -> set[str]:
     }
 
 
-def _float_panel(wanted: Sequence[Mapping[str, Any]]) -> Panel:
+def _reference_panel(name: str, wanted: Sequence[Mapping[str, Any]]) -> Panel:
     boxes = [
         Box(one["label"], one["score"], one["box"], "lost" if one["lost_by"] else "kept")
         for one in wanted
     ]
-    return Panel(FLOAT, _legible(boxes), 0, 0)
+    return Panel(name, _legible(boxes), 0, 0)
 
 
 def _mask_panel(name: str, told: Mapping[str, Any], labels: int) -> Panel:
