@@ -137,6 +137,13 @@ def encoded(pixels: np.ndarray) -> bytes:
     return data.tobytes()
 
 
+def claiming(side_px: int) -> bytes:
+    """A small grey PNG whose header claims side_px x side_px pixels."""
+    data = encoded(np.zeros((4, 4), np.uint8))
+    header = b"IHDR" + struct.pack(">II", side_px, side_px) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -144,6 +151,8 @@ def encoded(pixels: np.ndarray) -> bytes:
         (encoded(np.zeros((4, 4, 3), np.uint8)), "8-bit colour, not label ids"),
         (encoded(np.zeros((4, 4), np.uint16)), "16-bit grey, not label ids"),
         (encoded(np.zeros((40, 40), np.uint8))[:-20], "end in the middle"),
+        (claiming(28_000), "28000 x 28000 pixels, over the"),
+        (encoded(np.zeros((40, 40), np.uint8)).replace(b"IDAT", b"IDAT\0", 1)[:-1], "checksum"),
     ],
 )
 def test_what_is_no_mask_is_said(data: bytes, said: str) -> None:

@@ -4,6 +4,7 @@ would put them straight: a small Matroska muxer for JPEG frames, and changes to 
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE_PX = 64
+
+
+RAW_H264 = (
+    "AAAAAWf0AAqRloQmhAAAAwAEAAADAMg8SJqAAAAAAWjODxkgAAABZYiEOiRQABGz5PJ5PXr169evXr169evgAAAA"
+    "AUGaIDK8VFADFADFADFADFADFADFADFADFADFADFADFADFADFADFADFAD/////4n4n4n5/n+f5/n+f5/n+f5/n+f"
+    "4AAAAAFBmkAyvFRQACEUAAhFAAIRQACEUAAhFAAIRQACEUAAhFAAIRQACEUAAhFAAIRQACEUAAhFAAIRQACH////"
+    "/ifififn+f5/n+f5/n+f5/n+f5/gAAAAAUGaYDK8VFADFADFADFADFADFADFADFADFADFADFADFADFADFADFADFA"
+    "D/////4n4n4n5/n+f5/n+f5/n+f5/n+f4AAAAAFBmoAyvFRQAxQAxQAxQAxQAxQAxQAxQAxQAxQAxQAxQAxQAxQA"
+    "xQAxQA/////+J+J+J+f5/n+f5/n+f5/n+f5/n+A="
+)
+"""Pictures 0 to 4 as a bare H.264 stream, in base64 (libx264, baseline): no container, no times, no
+count. OpenCV has no encoder for it."""
 
 
 def numbered(number: int, *, side_px: int = SIDE_PX) -> NDArray[np.uint8]:
@@ -40,8 +53,11 @@ def write_mkv(
     *,
     duration_ms: float | None = None,
     live: bool = False,
+    images: Sequence[NDArray[np.uint8]] = (),
 ) -> Path:
     """A Matroska file (RFC 9559) with frame n at times_ms[n]; `live`: its size is not known."""
+    images = images or [numbered(number) for number in range(len(times_ms))]
+    height, width = images[0].shape[:2]
     doc = _number(b"\x42\x86", 1) + _number(b"\x42\xf7", 1) + _number(b"\x42\xf2", 4)
     doc += _number(b"\x42\xf3", 8) + _element(b"\x42\x82", b"matroska")
     doc += _number(b"\x42\x87", 4) + _number(b"\x42\x85", 2)
@@ -49,13 +65,13 @@ def write_mkv(
     info += _element(b"\x4d\x80", b"test") + _element(b"\x57\x41", b"test")
     if duration_ms is not None:
         info += _element(b"\x44\x89", struct.pack(">d", duration_ms))
-    size = _number(b"\xb0", SIDE_PX) + _number(b"\xba", SIDE_PX)
+    size = _number(b"\xb0", width) + _number(b"\xba", height)
     track = _number(b"\xd7", 1) + _number(b"\x73\xc5", 1) + _number(b"\x83", 1)
     track += _element(b"\x86", b"V_MJPEG") + _element(b"\xe0", size)
     track += _number(b"\x23\xe3\x83", 40_000_000)  # declares 25 frames a second, whatever comes
     clusters = b""
-    for number, at_ms in enumerate(times_ms):
-        jpeg = cv2.imencode(".jpg", numbered(number))[1].tobytes()
+    for image, at_ms in zip(images, times_ms, strict=True):
+        jpeg = cv2.imencode(".jpg", image)[1].tobytes()
         block = _element(b"\xa3", b"\x81\0\0\x80" + jpeg)
         clusters += _element(b"\x1f\x43\xb6\x75", _number(b"\xe7", at_ms) + block)
     segment = _element(b"\x15\x49\xa9\x66", info)
@@ -113,6 +129,12 @@ def write_avi(path: Path, frames: int, *, header_frames: int | None = None) -> P
         main = data.index(b"avih") + 8
         data[main + 16 : main + 20] = struct.pack("<I", header_frames)
         path.write_bytes(bytes(data))
+    return path
+
+
+def write_h264(path: Path) -> Path:
+    """The five frames of RAW_H264."""
+    path.write_bytes(base64.b64decode(RAW_H264))
     return path
 
 

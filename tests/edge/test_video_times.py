@@ -7,25 +7,30 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from clip_files import (
     number_of,
     raw_stream,
     write_avi,
+    write_h264,
     write_mkv,
     write_mp4,
 )
+from numpy.typing import NDArray
 from test_runtime_sources import CAMERA, SteppingClock, read_all
 
 from calibration.dataset.places import place_at
 from calibration.dataset.readers.videos import frames as video_frames
 from calibration.dataset.readers.videos import read_at
-from edge.contract.perception import Frame
+from edge.contract.perception import Detections, Frame
 from edge.contract.sections.device import Camera
 from edge.runtime import video_file
 from edge.runtime.capture import CameraState, Capture, Captured
 from edge.runtime.mailbox import Mailbox
 from edge.runtime.sources import Source, SourceEnd, open_source
+from edge.runtime.tracker import Tracker
 from firmware_bridge.errors import Missing
 
 VFR_MS = [0, 160, 320, 480, 640, 680, 720, 760, 800, 840]
@@ -90,13 +95,44 @@ class TestPlayed:
     def test_a_stream_without_times_is_paced_by_its_rate_and_it_is_said(
         self, tmp_path: Path
     ) -> None:
-        # OpenCV cannot write such a stream (raw H.264), so its answer for one stands in here.
-        path = write_mkv(tmp_path / "clip.mkv", [0, 40, 80])
-        video = video_file.VideoFile(path, fallback_fps=10.0)
-        placed = [video._placed(index, 0.0) for index in range(4)]
-        assert placed == [0, 40_000_000, 80_000_000, 120_000_000]
-        assert "no time in the file" in video.oddities()[0]
-        video.close()
+        frames, end = played(write_h264(tmp_path / "raw.h264"))
+        assert [number_of(frame.image) for frame in frames] == [0, 1, 2, 3, 4]
+        assert times_ms(frames) == [0, 40, 80, 120, 160]
+        assert (end.fault, end.frames) == (None, 5)
+        assert end.notes[0].startswith("4 of 5 frames have no time in the file")
+        entries = read_at(place_at(str(tmp_path)), 25.0).entries
+        assert [entry.row for entry in entries] == [0, 1, 2, 3, 4]
+
+
+def test_time_to_contact_is_the_same_from_a_clip_of_variable_rate(tmp_path: Path) -> None:
+    """A wall 40 m ahead comes closer at 10 m/s: after 1.6 s it is 2.4 s away, by any clip."""
+    texture = np.random.default_rng(5).integers(40, 220, (24, 24, 3), np.uint8)
+
+    def size_px(at_ms: int) -> int:
+        return round(64.0 * 40.0 / (40.0 - 10.0 * at_ms / 1e3))
+
+    def wall(at_ms: int) -> NDArray[np.uint8]:
+        image, side = np.full((240, 240, 3), 90, np.uint8), size_px(at_ms)
+        low = 120 - side // 2
+        image[low : low + side, low : low + side] = cv2.resize(texture, (side, side))
+        return image
+
+    every = list(range(0, 1601, 40))
+    quiet_first = [at for at in every if at % 160 == 0 or at > 640]
+    quiet_last = [at for at in every if at % 120 == 0 or at < 640]
+    for times in (every, quiet_first, quiet_last):
+        path = write_mkv(tmp_path / "wall.mkv", times, images=[wall(at) for at in times])
+        frames, _ = played(path)
+        tracker, found = Tracker(), 0.0
+        for frame, at in zip(frames, times, strict=True):
+            low = 120.0 - size_px(at) // 2
+            box = np.array([[low, low, low + size_px(at), low + size_px(at)]], np.float32)
+            seen = Detections(box, np.full(1, 0.9, np.float32), np.zeros(1, np.int64))
+            (track,) = tracker.update(
+                seen, frame.captured_ns, frame_size=(240, 240), image=frame.image
+            )
+            found = track.time_to_contact_s
+        assert found == pytest.approx((40.0 - 10.0 * times[-1] / 1e3) / 10.0, rel=0.12)
 
 
 class TestRate:
