@@ -186,6 +186,8 @@ def place_at(given: str) -> Place:
             else:
                 listed = filesystem.ls(root, detail=True)
                 beside = _relative(root, {item["name"]: item for item in listed})
+                # A link that is itself the data set was named by a person: it is followed.
+                beside.setdefault(name, int(info["size"] or 0))
             found = {
                 path: size
                 for path, size in beside.items()

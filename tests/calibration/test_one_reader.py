@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from data_sets import picture
+from data_sets import MAKERS, picture
 from numpy.typing import NDArray
 
 from calibration.dataset.examined import examine
@@ -161,6 +161,19 @@ class TestLinks:
         again = read_lock(tmp_path / "l.json")
         hold(again, str(root), named=tmp_path / "l.json", progress=lambda *_: None)
         assert len(shown(root)) == 8
+
+    def test_one_that_is_named_itself_is_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        MAKERS["video"](tmp_path / "data")
+        (tmp_path / "link.avi").symlink_to("data/drive.avi")
+        lock = lock_dataset(
+            str(tmp_path / "link.avi"),
+            format_name=None,
+            fps=1.0,
+            licence=None,
+            progress=lambda *_: None,
+        )
+        assert len(lock.records) == 3
 
     @pytest.mark.requirement("R-RUN-68")
     def test_one_that_leaves_the_root_is_named_by_every_verb(
