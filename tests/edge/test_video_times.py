@@ -23,7 +23,7 @@ from test_runtime_sources import CAMERA, SteppingClock, read_all
 
 from calibration.dataset.places import place_at
 from calibration.dataset.readers.videos import frames as video_frames
-from calibration.dataset.readers.videos import read_at
+from calibration.dataset.readers.videos import read_at, sampled
 from edge.contract.perception import Detections, Frame
 from edge.contract.sections.device import Camera
 from edge.runtime import video_file
@@ -261,6 +261,25 @@ class TestSampled:
         write_mkv(tmp_path / "vfr.mkv", VFR_MS)
         reading = read_at(place_at(str(tmp_path)), 6.25)
         assert [entry.row for entry in reading.entries] == [0, 1, 2, 3, 4, 8]
+
+    @pytest.mark.parametrize(
+        ("frames", "rate", "fps", "taken"),
+        [
+            (30, 10.0, 5.0, list(range(0, 30, 2))),
+            (30, 10.0, 1.0, [0, 10, 20]),
+            (30, 10.0, 500.0, list(range(30))),
+            (60, 30.0, 10.0, list(range(0, 60, 3))),
+            (50, 29.97, 30000 / 1001, list(range(50))),
+            (20, 25.0, 10.0, [0, 2, 5, 7, 10, 12, 15, 17]),
+            (3, 25.0, 0.1, [0]),
+            (0, 25.0, 1.0, []),
+        ],
+    )
+    def test_a_constant_rate_is_taken_evenly(
+        self, frames: int, rate: float, fps: float, taken: list[int]
+    ) -> None:
+        times = [(number, round(number * 1e9 / rate)) for number in range(frames)]
+        assert sampled(times, fps) == taken
 
     def test_nothing_is_taken_from_a_gap(self, tmp_path: Path) -> None:
         write_mkv(tmp_path / "gap.mkv", [0, 40, 80, 2000, 2040, 2080])

@@ -90,8 +90,10 @@ def sampled(times_ns: Sequence[tuple[int, int]], fps: float) -> list[int]:
     step_ns = 1e9 / fps
     taken: list[int] = []
     row = tick = 0
-    # A quarter of a step: rates such as 29.97 are rounded ones.
-    while times_ns and (wanted_ns := tick * step_ns) <= times_ns[-1][1] + step_ns / 4:
+    last_ns = times_ns[-1][1] if times_ns else 0
+    # Rates such as 29.97 are rounded ones: the last time may lie a little behind the last frame.
+    last_ns += round(min(step_ns, last_ns / max(1, len(times_ns) - 1)) / 4)
+    while times_ns and (wanted_ns := tick * step_ns) <= last_ns:
         while row + 1 < len(times_ns) and (
             abs(times_ns[row + 1][1] - wanted_ns) + TIE_NS < abs(times_ns[row][1] - wanted_ns)
         ):
