@@ -142,6 +142,13 @@ class LinkDriver:
                     found=facts.refusal or "",
                     remedy="flash the firmware that belongs to this version of brakepoint",
                 )
+            if not self._thread.is_alive():
+                raise DeviceFault(
+                    f"nobody reads the port {self._name} any more",
+                    expected="a reader that goes on until it is told to end",
+                    found=facts.first_fault or "no fault of the link",
+                    remedy="start again, and report what was found: it is a defect of brakepoint",
+                )
             if self._clock_ns() > deadline_ns:
                 heard = facts.heard or SILENCE
                 fault = f" ({facts.first_fault})" if facts.first_fault else ""

@@ -14,7 +14,6 @@ from firmware_bridge.codec import (
     CodecError,
     Heartbeat,
     McuHello,
-    Message,
     SafetyCommand,
     Status,
     VehicleState,
@@ -22,28 +21,18 @@ from firmware_bridge.codec import (
     encode,
     message_id,
 )
-from firmware_bridge.frame import (
-    COUNTER_RANGE,
-    DELIMITER,
-    Deframer,
-    LinkFrame,
-    counter_step,
-    pack,
-)
+from firmware_bridge.frame import Deframer, LinkFrame, counter_step
 from firmware_bridge.link_agreement import FORGOTTEN, disagreement, greeting
-from firmware_bridge.link_commands import WINDOW, CommandLedger
 from firmware_bridge.link_facts import Ack, LinkEvent, LinkFacts
 from firmware_bridge.link_heard import Ear
 from firmware_bridge.link_log import LinkLog
+from firmware_bridge.link_outgoing import Outgoing
 from firmware_bridge.link_reports import Reports
 from firmware_bridge.link_states import LinkInput, LinkState, next_state
 from firmware_bridge.link_times import LinkTimes
 
 _MS = 1_000_000
 _HELLOS_PER_SESSION = 10
-
-# Ends a half frame so that it cannot become a whole one, not even where only its end was missing.
-_SPOIL = b"\x01" + DELIMITER
 
 
 class Link:
@@ -66,19 +55,14 @@ class Link:
     def __init__(self, boot_id: int, *, times: LinkTimes, first_counter: int = 0) -> None:
         self._times = times
         self._boot_id = boot_id
-        self._counter = first_counter
         self._log = LinkLog()
-        self._commands = CommandLedger(
-            limit_ns=times.acknowledge_ms * _MS, late_share_max=times.late_share_max
-        )
+        self._outgoing = Outgoing(self._log, times, first_counter=first_counter)
         self._state = LinkState.DISCONNECTED
         self._refusal: str | None = None
         self._peer_boot_id: int | None = None
         self._last_ack: Ack | None = None
         self._opened_before = False
         self._deframer = Deframer()
-        self._end_half_frame = self._half_before = False
-        self._backs_up = False
         self._begin_session()
 
     @property
@@ -89,8 +73,7 @@ class Link:
     def use_times(self, times: LinkTimes) -> None:
         """Judge by other deadlines from now on."""
         self._times = times
-        self._commands.limit_ns = times.acknowledge_ms * _MS
-        self._commands.late_share_max = times.late_share_max
+        self._outgoing.use_times(times)
 
     def opened(self, now_ns: int) -> None:
         """The port is open (again)."""
@@ -140,10 +123,7 @@ class Link:
             self._new_boot_id()
         self._hellos += 1
         self._hello_due_ns = now_ns + self._times.hello_period_ms * _MS
-        # The delimiter first ends whatever half frame lies in the other side's buffer.
-        lead = _SPOIL if self._end_half_frame else DELIMITER
-        self._end_half_frame = False
-        return lead + self._pack(greeting(self._boot_id))[1]
+        return self._outgoing.hello(greeting(self._boot_id))
 
     def command(
         self, command: SafetyCommand, heartbeat: Heartbeat, *, now_ns: int
@@ -162,40 +142,28 @@ class Link:
             return None
         heartbeat = replace(heartbeat, as_of_tick_ms=tick_ms)
         command = replace(command, as_of_tick_ms=tick_ms)
-        beat = self._pack(heartbeat)[1]
-        counter, data = self._pack(command)
-        self._commands.sent(counter, now_ns)
-        self._log.count(commands_sent=1)
-        self._half_before, self._end_half_frame = self._end_half_frame, False
-        return counter, (_SPOIL if self._half_before else b"") + beat + data
+        return self._outgoing.command(command, heartbeat, now_ns=now_ns)
 
     def unsent(self, now_ns: int) -> None:
         """A command was due now, and nothing of it went out."""
-        self._commands.unsent(now_ns)
-        self._log.count(unsent=1)
+        self._outgoing.unsent(now_ns)
 
     def held_back(self, now_ns: int, why: str) -> None:
         """A command was due now, and was not written because the line backs up."""
-        self.unsent(now_ns)
-        self._log.count(held_back=1)
-        if not self._backs_up:
-            self._log.fault(now_ns, f"the line backs up, so no command is written: {why}")
-        self._backs_up = True
+        self._outgoing.held_back(now_ns, why)
 
     def written(self) -> None:
         """All bytes of the last command got out."""
-        self._backs_up = False
+        self._outgoing.written()
 
     def write_failed(self, counter: int, now_ns: int, why: str, *, begun: bool = True) -> None:
         """The command of that counter did not get out whole; `begun`: some bytes of it did."""
-        self._commands.not_sent(counter)
-        self._end_half_frame = begun or self._half_before
-        self._log.count(commands_sent=-1, unsent=1, write_failures=1)
-        self._log.fault(now_ns, why)
+        self._outgoing.write_failed(counter, now_ns, why, begun=begun)
 
     def greeting_failed(self, now_ns: int, why: str, *, begun: bool) -> None:
         """A Hello did not get out whole. Told once a session: the next one follows."""
-        self._end_half_frame |= begun
+        if begun:
+            self._outgoing.hello_cut()
         if self._hellos == 1:
             self._log.fault(now_ns, f"the greeting: {why}")
 
@@ -223,11 +191,11 @@ class Link:
             faults=status.faults if status else (),
             mcu_tick_ms=reports.tick_ms,
             last_ack=self._last_ack,
-            unacknowledged_in_a_row=self._commands.late_in_a_row,
-            counts=replace(self._log.counts, open=self._commands.open),
+            unacknowledged_in_a_row=self._outgoing.ledger.late_in_a_row,
+            counts=replace(self._log.counts, open=self._outgoing.ledger.open),
             first_fault=self._log.first_fault,
             refusal=self._refusal if self._state is LinkState.REFUSED else None,
-            often_late=self._commands.often_late,
+            often_late=self._outgoing.ledger.often_late,
             heard=self._ear.heard() if self._state is LinkState.GREETING else None,
             stale=(status, vehicle) != (reports.status, reports.vehicle),
         )
@@ -258,12 +226,6 @@ class Link:
         """A new session in the eyes of the other side, which then takes any counter."""
         self._boot_id = (self._boot_id + 1) % 256
         self._hellos = 0
-
-    def _pack(self, message: Message) -> tuple[int, bytes]:
-        identity, payload = encode(message)
-        self._counter = (self._counter + 1) % COUNTER_RANGE
-        frame = LinkFrame(message_id=identity, counter=self._counter, payload=payload)
-        return self._counter, pack(frame)
 
     def _take(self, frame: LinkFrame, now_ns: int) -> None:
         is_hello = frame.message_id == message_id(McuHello)
@@ -323,25 +285,17 @@ class Link:
                 self._happened(LinkInput.FORGOTTEN, now_ns, ", ".join(sorted(forgotten)))
             return
         if self._state is not LinkState.ESTABLISHED:
-            self._commands.begin_session(now_ns)
+            self._outgoing.ledger.begin_session(now_ns)
         self._happened(LinkInput.AGREED, now_ns, "")
         if (event := self._reports.take_status(status, now_ns)) is not None:
             self._log.note(now_ns, event.kind, **event.values)
 
     def _take_acknowledge(self, ack: Acknowledge, now_ns: int) -> None:
-        answered = self._commands.acknowledged(ack, now_ns)
-        if answered is None:
+        done = self._outgoing.acknowledged(ack, now_ns, before=self._last_ack)
+        if done is None:
             return
-        before, done = self._last_ack, answered.ack
-        self._reports.follow_tick(ack.tick_ms)
         self._last_ack = done
-        self._log.count(
-            acknowledged=1,
-            unacknowledged=-answered.was_late,
-            refused=not answered.in_force,
-        )
-        if not answered.in_force and (before is None or before.result is not done.result):
-            self._log.fault(now_ns, f"command {done.counter} answered with {done.result.name}")
+        self._reports.follow_tick(ack.tick_ms)
         self._log.note(
             now_ns,
             "ack",
@@ -354,29 +308,12 @@ class Link:
 
     def _judge(self, now_ns: int) -> None:
         """Runs the deadlines, in whatever thread asks: a reader that stands must not hide them."""
-        self._check_commands(now_ns)
+        self._outgoing.judge(now_ns)
         if self._state is not LinkState.ESTABLISHED:
             return
         if now_ns - self._heard_ns > self._times.silence_ms * _MS:
             why = f"nothing heard for {self._times.silence_ms} ms"
             self._happened(LinkInput.SILENT, now_ns, why)
-        elif self._commands.unanswered_for(now_ns) > self._times.deaf_ms * _MS:
+        elif self._outgoing.ledger.unanswered_for(now_ns) > self._times.deaf_ms * _MS:
             why = f"no command acknowledged for {self._times.deaf_ms} ms"
             self._happened(LinkInput.DEAF, now_ns, why)
-
-    def _check_commands(self, now_ns: int) -> None:
-        often_late = self._commands.often_late
-        for command in self._commands.newly_late(now_ns):
-            if command.counter is None:
-                continue
-            self._log.count(late=1, unacknowledged=not command.answered)
-            self._log.note(
-                now_ns, "unacknowledged", counter=command.counter, sent_ns=command.sent_ns
-            )
-            if self._commands.late_in_a_row == 1 and not often_late:
-                limit_ms = self._times.acknowledge_ms
-                text = f"command {command.counter} not acknowledged in {limit_ms} ms"
-                self._log.fault(now_ns, text)
-        if self._commands.often_late and not often_late:
-            share = f"{100 * self._commands.late_share:.0f} % of the last {WINDOW} commands"
-            self._log.fault(now_ns, f"{share} were not acknowledged in time")

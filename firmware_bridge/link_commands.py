@@ -40,12 +40,16 @@ class _Command:
 
 @dataclass(frozen=True)
 class Late:
-    """A command whose time has passed. `counter` is None where it never got out; `answered`: it
-    was refused in time."""
+    """A command whose time has passed.
+
+    `counter` is None where it never got out; `answered`: it was refused in time; `begins_row`: the
+    one before it was in time.
+    """
 
     counter: int | None
     sent_ns: int
     answered: bool
+    begins_row: bool
 
 
 @dataclass(frozen=True)
@@ -146,9 +150,11 @@ class CommandLedger:
             if age_ns > self.limit_ns and not command.late:
                 command.late = True
                 # One that is late behind a newer one in time belongs to no row.
-                self.late_in_a_row += place > self._newest_in_time
+                in_row = place > self._newest_in_time
+                self.late_in_a_row += in_row
                 self._outcome(late=True)
-                passed.append(Late(command.counter, command.sent_ns, command.answered))
+                begins = in_row and self.late_in_a_row == 1
+                passed.append(Late(command.counter, command.sent_ns, command.answered, begins))
             if age_ns > _FORGET_NS:
                 del self._waiting[place]
         return passed

@@ -83,6 +83,8 @@ GROUPS = {
         modules=(
             "firmware_bridge.link",
             "firmware_bridge.link_commands",
+            "firmware_bridge.link_outgoing",
+            "firmware_bridge.link_heard",
             "firmware_bridge.link_reports",
             "firmware_bridge.link_agreement",
             "firmware_bridge.frame",
@@ -90,6 +92,7 @@ GROUPS = {
         tests=(
             "tests/firmware_bridge/test_link.py",
             "tests/firmware_bridge/test_link_frame.py",
+            "tests/firmware_bridge/test_link_heard.py",
             "tests/firmware_bridge/test_link_states.py",
         ),
     ),
