@@ -127,7 +127,8 @@ def print_report(report: dict[str, Any]) -> None:
     console.print(
         f"{frames['captured']} frames captured, {frames['inferred']} inferred, "
         f"{frames['dropped']} dropped, {frames['unknown']} unknown{_crowd(frames)}; "
-        f"{commands['sent']} commands sent, {commands['acknowledged']} acknowledged; "
+        f"{commands['sent']} commands sent, {commands['acknowledged']} acknowledged, "
+        f"{commands['late']} late; "
         f"{report['ended']} after {report['seconds']:.1f} s"
     )
     for head, counts in report["scenes"].items():

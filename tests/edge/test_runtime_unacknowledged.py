@@ -300,6 +300,7 @@ def test_no_pattern_of_acknowledges_makes_the_command_milder_than_documented(
             command = decision.command
             assert command.action >= documented
             assert command.speed_ceiling_mps <= usual.command.speed_ceiling_mps
+            assert command.deceleration_limit_mps2 >= usual.command.deceleration_limit_mps2
             if command.action >= Action.CAP_SPEED:
                 fallbacks = mission.policy.fallbacks
                 assert command.deceleration_limit_mps2 >= fallbacks.deceleration_mps2
