@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 
 from firmware_bridge.emulator import HostFirmware, McuRecord, default_build_folder
+from firmware_bridge.errors import DeviceFault
 
 
 def firmware(
@@ -41,6 +43,7 @@ def firmware(
         threading.Thread(target=_forward_stdin, args=(mcu,), daemon=True).start()
         shown = 0
         while not done.wait(0.1) and (deadline is None or time.monotonic() < deadline):
+            mcu.check()
             records = mcu.records()
             for record in records[shown:]:
                 typer.echo(_line(record, as_json))
@@ -49,9 +52,10 @@ def firmware(
 
 
 def _forward_stdin(mcu: HostFirmware) -> None:
-    for line in sys.stdin:
-        if line.strip():
-            mcu.control(line.strip())
+    with contextlib.suppress(DeviceFault):  # the main thread says so
+        for line in sys.stdin:
+            if line.strip():
+                mcu.control(line.strip())
 
 
 def _line(record: McuRecord, as_json: bool) -> str:

@@ -143,6 +143,10 @@ class HostFirmware:
             if stream is not None:
                 stream.close()
 
+    def check(self) -> None:
+        """Raises DeviceFault when the process is gone."""
+        self._running()
+
     def kill(self) -> None:
         """SIGKILL: what a power cut is to a board."""
         process = self._running()
@@ -229,7 +233,10 @@ class HostFirmware:
         self._first_line.put(process.stdout.readline().strip())
         for line in process.stdout:
             with self._changed:
-                self._records.append(parse_record(line))
+                try:
+                    self._records.append(parse_record(line))
+                except (ValueError, KeyError):
+                    self._complaints.append(f"a record that is none: {line!r}\n")
                 self._changed.notify_all()
         with self._changed:
             self._ended = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -119,3 +121,24 @@ def test_a_folder_that_cannot_be_written_is_refused(build_folder: Path, tmp_path
 
 def test_builds_go_to_the_users_cache() -> None:
     assert default_build_folder() == Path.home() / ".cache" / "brakepoint" / "firmware"
+
+
+def test_the_verb_ends_with_code_5_when_the_firmware_dies(build_folder: Path, root: Path) -> None:
+    del build_folder  # only skips where nothing can be built
+    verb = subprocess.Popen(
+        [sys.executable, "-m", "edge.cli", "firmware", "--seconds", "60"],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert verb.stdout is not None
+    assert verb.stdout.readline().startswith("/dev/")
+    children = Path(f"/proc/{verb.pid}/task/{verb.pid}/children").read_text().split()
+    (mcu,) = [pid for pid in children if "mcu" in Path(f"/proc/{pid}/comm").read_text()]
+    os.kill(int(mcu), signal.SIGKILL)
+    _, told = verb.communicate(timeout=30)
+    assert verb.returncode == 5
+    assert "the firmware process is not running" in told
+    assert "Traceback" not in told
