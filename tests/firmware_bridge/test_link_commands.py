@@ -54,6 +54,7 @@ def test_a_second_answer_to_one_command_is_none() -> None:
     one = ledger()
     one.sent(1, 0)
     assert one.acknowledged(ack(1, AckResult.REFUSED_INVALID), 5) is not None
+    assert one.open == 0
     assert one.acknowledged(ack(1), 6) is None
     assert [late.answered for late in one.newly_late(LIMIT + 1)] == [True]
     assert one.open == 0
@@ -79,8 +80,33 @@ def test_one_that_is_late_behind_a_newer_one_in_time_belongs_to_no_row() -> None
     assert [late.begins_row for late in one.newly_late(LIMIT + 5)] == [False]
     assert one.late_in_a_row == 0
     assert one.late_share == 1 / WINDOW
-    assert [late.begins_row for late in one.newly_late(LIMIT + 21)] == [True]
-    assert one.late_in_a_row == 1
+    one.sent(4, 30)
+    assert [late.begins_row for late in one.newly_late(LIMIT + 31)] == [True, False]
+    assert one.late_in_a_row == 2
+
+
+def test_one_that_belongs_to_no_row_does_not_begin_one_either() -> None:
+    one = ledger()
+    one.sent(1, 0)
+    one.sent(2, 10)
+    one.sent(3, 20)
+    one.acknowledged(ack(2), 30)
+    one.sent(4, 0)  # due with the first, and a row of its own
+    begins = {late.counter: late.begins_row for late in one.newly_late(LIMIT + 5)}
+    assert begins == {1: False, 4: True}
+    one.sent(5, 0)
+    assert [late.begins_row for late in one.newly_late(LIMIT + 6)] == [False]
+
+
+def test_a_longer_limit_makes_no_late_command_one_in_time() -> None:
+    one = ledger()
+    one.sent(1, 0)
+    one.newly_late(LIMIT + 1)
+    one.limit_ns = 5 * LIMIT
+    answered = one.acknowledged(ack(1), LIMIT + 2)
+    assert answered is not None
+    assert answered.was_late
+    assert (one.late_in_a_row, one.late_share) == (1, 1 / WINDOW)
 
 
 @pytest.mark.parametrize("result", AckResult)
@@ -133,6 +159,9 @@ def test_the_share_is_taken_over_the_last_fifty_and_ends_at_half() -> None:
 def test_how_long_nothing_has_come_back_begins_with_the_session() -> None:
     one = ledger()
     assert one.unanswered_for(5) == 0
+    one.sent(0, 0)
+    assert one.unanswered_for(5) == 5
+    one.acknowledged(ack(0), 6)
     one.sent(1, 100)
     one.sent(2, 200)
     assert one.unanswered_for(300) == 200
@@ -145,5 +174,7 @@ def test_how_long_nothing_has_come_back_begins_with_the_session() -> None:
     one.sent(3, 550)
     one.sent(4, 560)
     assert one.unanswered_for(600) == 50
-    one.acknowledged(ack(3, AckResult.REFUSED_STALE), 570)
-    assert one.unanswered_for(600) == 30
+    one.begin_session(550)
+    assert one.unanswered_for(600) == 50
+    one.acknowledged(ack(3, AckResult.REFUSED_STALE), 555)
+    assert one.unanswered_for(600) == 40
