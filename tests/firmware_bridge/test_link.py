@@ -19,7 +19,7 @@ from firmware_bridge.codec import (
     contract_hash,
     encode,
 )
-from firmware_bridge.frame import LinkFrame, pack
+from firmware_bridge.frame import Deframer, LinkFrame, pack
 from firmware_bridge.limits import limits_hash
 from firmware_bridge.link import Link
 from firmware_bridge.link_facts import LinkFacts
@@ -481,12 +481,35 @@ def test_a_command_cut_anywhere_is_never_taken_later(bench: Bench, missing: int)
     sent = bench.facts.counts.commands_sent
     again = bench.link.command(RELEASE, replace(beat, loop_sequence=100), now_ns=bench.now_ns)
     assert again is not None
+    # Behind it both frames arrive whole: heartbeat and command.
+    whole = Deframer().feed(packed[1][:-missing] + again[1])
+    assert [frame.counter for frame in whole[-2:]] == [again[0] - 1, again[0]]
+    assert packed[0] not in [frame.counter for frame in whole]
     bench.link.write_failed(again[0], bench.now_ns, "it took nothing", begun=False)
     facts = bench.turn(RELEASE)
     assert facts.effective_action is Action.NONE
     assert bench.last.action is Action.NONE
     assert facts.counts.commands_sent == facts.counts.acknowledged == sent + 1
     assert facts.counts.unsent == 2
+
+
+def test_a_cut_command_is_not_completed_by_the_greeting_that_follows(bench: Bench) -> None:
+    """Only its delimiter was missing, and a greeting begins with one."""
+    bench.turns(4, RELEASE)
+    packed = bench.link.command(RELEASE, replace(BEAT, loop_sequence=99), now_ns=bench.now_ns)
+    assert packed is not None
+    bench.link.write_failed(packed[0], bench.now_ns, "it took a part", begun=True)
+    bench.link.lost(bench.now_ns, "unplugged")
+    bench.link.opened(bench.now_ns)
+    hello = bench.link.poll(bench.now_ns)
+    counters = [frame.counter for frame in Deframer().feed(packed[1][:-1] + hello)]
+    assert counters == [packed[0] - 1, packed[0] + 1]
+    # One that is cut itself is ended in the same way, and one that is not is not.
+    bench.link.greeting_failed(bench.now_ns, "it took a part", begun=True)
+    deframer = Deframer()
+    deframer.feed(hello[:-1] + bench.link.poll(bench.now_ns + 100 * MS))
+    assert deframer.damaged == 2  # the first greeting ended what was before it
+    assert bench.link.poll(bench.now_ns + 200 * MS)[:1] == b"\0"
 
 
 def test_a_half_greeting_spoils_no_greeting(bench: Bench) -> None:
