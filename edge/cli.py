@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edge.contract.urls import text_without_secrets
 from edge.install import PACKAGES, pip_install
 from firmware_bridge.errors import DeviceFault, Missing, Refusal, UsageError
 
@@ -113,11 +114,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _call(arguments)
     except Refusal as refusal:
-        typer.echo(f"brakepoint: {refusal}", err=True)
+        typer.echo(f"brakepoint: {text_without_secrets(str(refusal))}", err=True)
         raise SystemExit(refusal.exit_code) from None
     except OSError as error:
         fault = _system_fault(error)
-        typer.echo(f"brakepoint: {fault}", err=True)
+        typer.echo(f"brakepoint: {text_without_secrets(str(fault))}", err=True)
         raise SystemExit(fault.exit_code) from None
 
 

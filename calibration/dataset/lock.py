@@ -23,6 +23,7 @@ from calibration.dataset.record_faults import size_fault
 from calibration.dataset.records import Box, LockedFile, LockedMask, Reading, Record
 from calibration.dataset.survey import Seen, digests, survey
 from edge.contract.artifact import canonical_json, digest_json, read_json, write_atomic
+from edge.contract.urls import without_secrets
 from edge.progress import Advance
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
@@ -124,7 +125,7 @@ def lock_of(
     containers = {one.entry.file for one in seen if one.entry.row is not None}
     files = digests(place, sorted({*reading.label_files, *containers}), progress=progress)
     return Lock(
-        source=place.given,
+        source=without_secrets(place.given),
         format=format_name,
         fps=fps,
         licence=licence or reading.licence,

@@ -6,7 +6,6 @@ Reads only. Never follows hidden files nor links that leave a folder, and never 
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import fsspec
 
 from calibration.dataset.text import head_of, text_of
 from edge.contract.picture_files import files_below, is_picture, natural_order
+from edge.contract.urls import text_without_secrets, without_secrets
 from firmware_bridge.errors import Missing, UsageError
 
 OF_LABELS = (".json", ".csv", ".tsv", ".xml", ".txt")
@@ -133,14 +133,15 @@ def place_at(given: str) -> Place:
         Missing: nothing is there, it cannot be listed, or the URL needs a package.
         UsageError: an unknown kind of URL, or file names that are no text.
     """
-    hidden = _SIGNATURE.sub(r"\1...", _PASSWORD.sub(r"\1...@", given))
-    if hidden != given:
+    shown = without_secrets(given)
+    if shown != given:
         raise UsageError(
-            "a password or a signature does not belong into a URL: locks and reports repeat it",
-            expected="a URL without one; credentials where the package looks for them",
-            found=hidden,
+            "a user, a password, a token or a signature does not belong into a URL: locks and "
+            "reports repeat it",
+            expected="scheme, host and path alone; credentials where the package looks for them",
+            found=f"more than {shown}",
             remedy="give it by the package's own settings, such as AWS_SECRET_ACCESS_KEY or "
-            "~/.config/fsspec",
+            "~/.config/fsspec; or copy the data set into a folder",
         )
     if broken := NOT_FOR_THREADS.intersection(_kinds(given)):
         raise UsageError(
@@ -157,14 +158,14 @@ def place_at(given: str) -> Place:
         raise Missing(
             f"cannot open {given}",
             expected="the package that reads this kind of URL",
-            found=str(error),
+            found=told(error),
             remedy="install it, or copy the data set into a folder",
         ) from error
     except (ValueError, TypeError) as error:  # the latter of a kind that wants further settings
         raise UsageError(
             f"cannot open {given}",
             expected="a folder, a file, or a URL such as s3://BUCKET/FOLDER",
-            found=str(error),
+            found=told(error),
             remedy="correct it",
         ) from error
     except faults() as error:  # an archive is opened at once
@@ -214,12 +215,6 @@ NOT_FOR_THREADS = frozenset({"filecache", "blockcache", "cached", "tar", "libarc
 """Caches of fsspec whose table of copies is lost when several files are opened at once, and
 archives that have one place to read at, whoever reads: they give the bytes of other files."""
 
-_PASSWORD = re.compile(r"(://[^/@:]*:)[^/]*@")
-_SIGNATURE = re.compile(
-    r"([?&](?:sig|token|access_token|x-(?:amz|goog)-(?:signature|security-token))=)[^&]*", re.I
-)
-"""Of links that open without further credentials."""
-
 REMOTE = (
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
@@ -254,9 +249,10 @@ def faults() -> tuple[type[Exception], ...]:
 
 
 def told(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """What went wrong, in one line. URLs that servers lead to may be signed."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    line = " ".join(str(text).splitlines()[0].split())[:300]
+    text = text_without_secrets(str(text))
+    line = " ".join(text.splitlines()[0].split())[:300]
     # Buckets name what is not there and nothing else.
     if isinstance(error, FileNotFoundError) and " " not in line:
         return f"nothing by the name of {line}"

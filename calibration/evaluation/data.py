@@ -21,6 +21,7 @@ from calibration.evaluation.examples import PlaceSource, Source, cannot_judge, s
 from calibration.evaluation.naming import Naming, named
 from calibration.evaluation.truths import BOXES, LABEL, MASKS, truth_for
 from edge.contract.mission import Mission
+from edge.contract.urls import without_secrets
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import Missing, UsageError
 
@@ -111,7 +112,7 @@ def choose(
         # What a pixel is called wrongly counts whatever it is, so masks keep every label.
         source=PlaceSource(place, tuple(labelled), every if masks else naming, digests, masks),
         naming=naming,
-        given=given if "://" in given else Path(given).name,
+        given=without_secrets(given) if "://" in given else Path(given).name,
         version=version,
         split=part,
         # Which ids occur in a mask is known of locked ones only.

@@ -5,9 +5,11 @@ Like `cross_checks.py`, of which they are a part, they read plain dictionaries a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from edge.contract.plain import Mistake, Raw, rows, section, twice
+from edge.contract.urls import without_secrets
 
 
 def _data_complete(raw: Raw) -> Iterator[Mistake]:
@@ -30,6 +32,33 @@ def _data_complete(raw: Raw) -> Iterator[Mistake]:
         yield "data.split", "is of locked data: name their lock in data.lock"
     if data.get("split") is not None and rows(data.get("also")):
         yield "data.split", "parts data.root alone: it does not go with data.also"
+
+
+_LIKE_A_URL = re.compile(r"(^|/)[A-Za-z][A-Za-z0-9+.-]*:/")
+"""A URL, also where it was taken for a path and lost a slash."""
+
+
+def _urls_hold_no_secret(raw: Raw) -> Iterator[Mistake]:
+    data = section(raw, "data")
+    url = data.get("url")
+    if isinstance(url, str) and (shown := without_secrets(url)) != url:
+        yield (
+            "data.url",
+            "a user, a password, a token or a signature does not belong into a URL: runs and "
+            f"reports repeat it; found more than {shown}",
+        )
+    places = [
+        ("data.root", data.get("root")),
+        ("gates.labelled", section(raw, "gates").get("labelled")),
+    ]
+    places += [
+        (f"data.also[{number}].root", row.get("root"))
+        for number, row in enumerate(rows(data.get("also")))
+        if isinstance(row, Mapping)
+    ]
+    for key, value in places:
+        if isinstance(value, str) and _LIKE_A_URL.search(value):
+            yield key, "names a folder, not a URL: a URL is data.url"
 
 
 def _further_data(raw: Raw) -> Iterator[Mistake]:
@@ -61,6 +90,7 @@ def _clips_have_truth(raw: Raw) -> Iterator[Mistake]:
 
 DATA_CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _data_complete,
+    _urls_hold_no_secret,
     _further_data,
     _clips_have_truth,
 )

@@ -24,6 +24,17 @@ pytest.importorskip("aiohttp", reason="fsspec reads http by aiohttp: pip install
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """Leads /led.zip to a signed address, as file servers do, which lets nobody in."""
+        if self.path == "/led.zip":
+            self.send_response(302)
+            self.send_header("Location", "/kept.zip?X-Amz-Signature=hunter2")
+            self.end_headers()
+        elif self.path.startswith("/kept.zip"):
+            self.send_error(403)
+        else:
+            super().do_GET()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the base's name
         """Says nothing."""
 
@@ -67,9 +78,12 @@ def test_an_archive_on_a_web_server_is_the_folder_it_holds(site: str, tmp_path: 
         ("zip::filecache::{site}/road.zip", UsageError, "filecache"),
         ("tar://::road.tar", UsageError, "tar"),
         ("reference://road", UsageError, "missing"),
-        ("http://me:hunter2@127.0.0.1/road.zip", UsageError, "http://me:...@127.0.0.1/road.zip"),
-        ("ftp://me:p@hunter2@127.0.0.1/road", UsageError, "ftp://me:...@127.0.0.1/road"),
-        ("zip::{site}/road.zip?v=1&X-Amz-Signature=hunter2", UsageError, "X-Amz-Signature=..."),
+        ("http://me:hunter2@127.0.0.1/road.zip", UsageError, "more than http://127.0.0.1/road.zip"),
+        ("ftp://me:p@hunter2@127.0.0.1/road", UsageError, "more than ftp://127.0.0.1/road"),
+        ("zip::http://hunter2@127.0.0.1/road.zip", UsageError, "than zip::http://127.0.0.1/"),
+        ("zip::{site}/road.zip?v=1&X-Amz-Signature=hunter2", UsageError, "more than zip::{site}/"),
+        ("zip::simplecache::{site}/road.zip?api_key=hunter2", UsageError, "more than zip::"),
+        ("zip::simplecache::{site}/led.zip", Missing, "{site}/led.zip"),
     ],
 )
 def test_what_cannot_be_read_is_one_message(
@@ -77,7 +91,7 @@ def test_what_cannot_be_read_is_one_message(
 ) -> None:
     with pytest.raises(kind) as refused:
         place_at(place.format(site=site))
-    assert said in refused.value.found
+    assert said.format(site=site) in refused.value.found
     assert "hunter2" not in str(refused.value)
 
 
