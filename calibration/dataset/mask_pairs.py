@@ -9,6 +9,7 @@ opens nothing.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -36,11 +37,14 @@ class Pairs:
     mask_of: picture -> its mask.
     orphans: masks without a picture.
     others: further files in the folders of masks, which are no pictures either.
+    rivals: masks of which any could be the one of a picture, and pictures of which any could be the
+        one of a mask; in `mask_of` stands the first.
     """
 
     mask_of: dict[str, str]
     orphans: tuple[str, ...]
     others: tuple[str, ...]
+    rivals: tuple[tuple[str, ...], ...] = ()
 
     @property
     def no_pictures(self) -> set[str]:
@@ -54,30 +58,43 @@ NONE = Pairs({}, (), ())
 def pairs_of(pictures: Iterable[str]) -> Pairs:
     """The pairs among names relative to the root ("/" on every system); NONE where there is none,
     so that a folder which merely has such a name is left alone."""
-    masks: dict[Key, str] = {}
+    masks: dict[Key, list[str]] = defaultdict(list)
     others: list[str] = []
-    rest: list[str] = []
+    rest: dict[Key, list[str]] = defaultdict(list)
     found: list[tuple[Key, str]] = []
     for name in sorted(pictures):
         folders = _mask_folders(name)
         if folders is None:
-            rest.append(name)
+            rest[_picture_key(name)].append(name)
         elif _NO_IDS.search(_stem(name)) or _NO_IDS_FOLDER in folders:
             others.append(name)
         else:
             found.append(((folders, _stem(name)), name))
-    bare = {_picture_key(name) for name in rest}
-    # Those of the very name last: of two for one picture the later one is taken.
-    for own, name in sorted(found, key=lambda one: one[0] in bare):
-        key = own if own in bare else (own[0], _MASK_TAIL.sub("", own[1]))
-        if key in masks and _stem(name).endswith(TRAIN_IDS):
-            others.append(name)  # all ids say more than those that are trained on
+    for own, name in found:
+        masks[own if own in rest else (own[0], _MASK_TAIL.sub("", own[1]))].append(name)
+    rivals: list[tuple[str, ...]] = []
+    mask_of: dict[str, str] = {}
+    orphans: list[str] = []
+    for key, names in masks.items():
+        best = max(_rank(name, key) for name in names)
+        first, *same = (name for name in names if _rank(name, key) == best)
+        others += [name for name in names if name != first]
+        if key not in rest:
+            orphans.append(first)
             continue
-        if key in masks:
-            others.append(masks[key])
-        masks[key] = name
-    mask_of = {name: masks.pop(key) for name in rest if (key := _picture_key(name)) in masks}
-    return Pairs(mask_of, tuple(masks.values()), tuple(others)) if mask_of else NONE
+        mask_of |= dict.fromkeys(rest[key], first)
+        rivals += [tuple(rest[key])] * (len(rest[key]) > 1) + [(first, *same)] * bool(same)
+    if not mask_of:
+        return NONE
+    return Pairs(dict(sorted(mask_of.items())), tuple(orphans), tuple(others), tuple(rivals))
+
+
+def _rank(name: str, key: Key) -> tuple[bool, bool, bool]:
+    """Which mask of a picture is the one: of the very name; all ids, which say more than those that
+    are trained on; the fine ones of Cityscapes."""
+    stem = _stem(name)
+    coarse = "gtcoarse" in name.lower()
+    return stem == key[1], not stem.endswith(TRAIN_IDS), not coarse
 
 
 def _stem(name: str) -> str:

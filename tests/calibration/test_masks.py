@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from data_sets import put, put_mask
+from data_sets import masks, put, put_mask
 
 from calibration.dataset.images import image_frames
 from calibration.dataset.mask_pairs import pairs_of
@@ -80,6 +80,40 @@ def test_the_very_name_goes_before_one_with_a_tail() -> None:
     both = pairs_of(["images/a.jpg", "masks/a.png", "masks/a_mask.png"])
     assert both.mask_of == {"images/a.jpg": "masks/a.png"}
     assert both.others == ("masks/a_mask.png",)
+
+
+def test_two_masks_of_one_picture_are_a_problem_and_not_guessed(tmp_path: Path) -> None:
+    root = masks(tmp_path)
+    put_mask(root / "labels" / "train" / "1.png", [1, 0])
+    put_mask(root / "masks" / "train" / "2_mask.png", [1, 0])  # the very name goes before it
+    (problem,) = read(root).problems
+    assert problem.where == "labels/train/1.png"
+    assert "masks/train/1.png are masks of one picture" in problem.what
+
+
+def test_two_pictures_of_one_mask_are_a_problem(tmp_path: Path) -> None:
+    root = masks(tmp_path)
+    put(root / "images" / "train" / "1.jpg", 9)
+    reading = read(root)
+    (problem,) = reading.problems
+    assert (problem.where, problem.what.split(":")[0]) == (
+        "images/train/1.jpg",
+        "and images/train/1.png are pictures of one mask",
+    )
+    assert all(entry.mask is not None for entry in reading.entries)
+
+
+def test_of_coarse_and_fine_and_of_all_ids_and_trained_ones_the_former_are_taken() -> None:
+    picture = "leftImg8bit/train/bonn/bonn_000001_000019_leftImg8bit.png"
+    stem = "train/bonn/bonn_000001_000019"
+    fine, coarse = (
+        [f"{kind}/{stem}_{kind}_{ids}.png" for ids in ("labelTrainIds", "labelIds")]
+        for kind in ("gtFine", "gtCoarse")
+    )
+    found = pairs_of([picture, *fine, *coarse])
+    assert found.mask_of == {picture: fine[1]}
+    assert found.rivals == ()
+    assert set(found.others) == {fine[0], *coarse}
 
 
 def test_numbers_of_objects_are_no_labels_and_no_pictures(tmp_path: Path) -> None:

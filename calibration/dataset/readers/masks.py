@@ -66,6 +66,10 @@ def read(place: Place) -> Reading:
     reading = tables.read(pictures)
     named, label_files = _names(place)
     problems = [Problem(name, "is a mask without a picture of its name") for name in pairs.orphans]
+    for first, *others in pairs.rivals:
+        of_what = "pictures of one mask" if first in pairs.mask_of else "masks of one picture"
+        said = f"and {', '.join(others)} are {of_what}: leave the one that is meant"
+        problems.append(Problem(first, said))
     return dataclasses.replace(
         reading,
         entries=tuple(_with_mask(entry, pairs.mask_of, named) for entry in reading.entries),
