@@ -153,9 +153,8 @@ def _tiff(data: bytes) -> PictureHeader:
     tags = _first_directory(data)
     if 256 not in tags or 257 not in tags:
         raise UnreadablePicture("a TIFF without a size")
-    # The decoder turns a TIFF by itself.
     bits = None if tags.get(258, 1) > 8 else 8
-    return PictureHeader("TIFF", tags[256], tags[257], bits=bits)
+    return PictureHeader("TIFF", tags[256], tags[257], _in_range(tags.get(274, 1)), bits)
 
 
 def _orientation(exif: bytes) -> int:
@@ -164,7 +163,11 @@ def _orientation(exif: bytes) -> int:
         found = _first_directory(exif).get(274, 1)
     except (struct.error, IndexError, UnreadablePicture):
         return 1
-    return found if found in ORIENTATIONS else 1
+    return _in_range(found)
+
+
+def _in_range(orientation: int) -> int:
+    return orientation if orientation in ORIENTATIONS else 1
 
 
 def _first_directory(data: bytes) -> dict[int, int]:

@@ -72,7 +72,9 @@ def read_picture(data: bytes) -> Picture:
     if stored is None:
         raise UnreadablePicture(f"{len(data)} bytes that are no whole {header.format}")
     image, bits = _eight_bits(cv2, np.asarray(stored), header)
-    return Picture(_turned(cv2, image, header.orientation), header.orientation, bits)
+    if header.format != "TIFF":  # OpenCV turns these by itself, whatever it is asked
+        image = _turned(cv2, image, header.orientation)
+    return Picture(image, header.orientation, bits)
 
 
 def sound_header(data: bytes) -> PictureHeader:

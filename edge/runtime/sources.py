@@ -177,6 +177,10 @@ class Pace:
         return due_ns
 
 
+_LOG_NOTHING = 0
+"""OpenCV's LOG_LEVEL_SILENT, which is not named in every version."""
+
+
 def quiet_opencv() -> Any:
     """OpenCV with its own chatter off: what goes wrong is told by refusals and faults instead."""
     # FFmpeg inside OpenCV listens to nothing else, and only before it is first used.
@@ -190,5 +194,8 @@ def quiet_opencv() -> Any:
             found=str(error),
             remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
         ) from error
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logging = getattr(
+        cv2.utils, "logging", cv2
+    )  # OpenCV 4.8, as JetPack has it, has no such module
+    logging.setLogLevel(_LOG_NOTHING)
     return cv2

@@ -47,6 +47,14 @@ def turned_file(suffix: str, orientation: int, *, order: str = "<") -> bytes:
         return whole[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + whole[2:]
     if suffix == ".png":
         return whole[:33] + chunk(b"eXIf", tags) + whole[33:]
+    if suffix == ".tif":
+        at = struct.unpack("<I", whole[4:8])[0]
+        (count,) = struct.unpack("<H", whole[at : at + 2])
+        rows = [whole[at + 2 + 12 * row : at + 14 + 12 * row] for row in range(count)]
+        rows = [row for row in rows if row[:2] != struct.pack("<H", 274)]
+        rows = sorted([*rows, tags[10:22]], key=lambda row: struct.unpack("<H", row[:2])[0])
+        directory = struct.pack("<H", len(rows)) + b"".join(rows) + bytes(4)
+        return whole[:4] + struct.pack("<I", len(whole)) + whole[8:] + directory
     frame = whole[12:]
     size = struct.pack("<II", 79, 47)
     extended = b"VP8X" + struct.pack("<IB", 10, 8) + b"\0\0\0" + size[:3] + size[4:7]
@@ -105,7 +113,7 @@ class TestDamage:
 
 
 class TestOrientation:
-    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
     @pytest.mark.parametrize(
         ("orientation", "corner"),
         [
@@ -122,7 +130,7 @@ class TestOrientation:
     def test_every_format_is_turned_as_exif_says(
         self, suffix: str, orientation: int, corner: str
     ) -> None:
-        for order in "<>":
+        for order in "<" if suffix == ".tif" else "<>":
             picture = read_picture(turned_file(suffix, orientation, order=order))
             assert picture.orientation == orientation
             assert picture.image.shape == ((80, 48, 3) if orientation > 4 else (48, 80, 3))
