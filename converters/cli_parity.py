@@ -119,11 +119,16 @@ def _form(name: str, mission: Mission, converted: Path) -> Form:
     if name == "source":
         source = open_source(mission)
         _demand_same_source(source, converted)
+        from converters.confined import Confined
+
         if isinstance(source, OnnxSource):
             fed = bind_shapes(mend_inputs(source.model), picture_shape(mission))
             named = name_everything(fed, output_names(mission))
             return OnnxForm(infer_shapes(named), threads=threads)
-        return TorchForm(traced(source.network, picture_shape(mission), output_names(mission)))
+        shape, names = picture_shape(mission), output_names(mission)
+        if isinstance(source.network, Confined):
+            return source.network.form(shape, names)
+        return TorchForm(traced(source.network, shape, names))
     model: ModelProto = onnx.load(judged_file(converted, mission, name))
     change: Callable[[ModelProto], ModelProto] = rounding_halves if name == STRONG else _as_it_is
     return OnnxForm(change(model), threads=threads)

@@ -37,6 +37,10 @@ def export(
     Raises:
         UsageError: torch.export cannot trace the network, or it does not put out so many tensors.
     """
+    from converters.confined import Confined
+
+    if isinstance(network, Confined):
+        return network.export(shape, outputs)
     model: ModelProto = _program(network, shape, outputs).model_proto
     if opset_of(model) != EXPORTER_OPSET:
         raise UsageError(

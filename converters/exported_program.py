@@ -1,9 +1,10 @@
 """Reads a torch.export program (.pt2, torch.export.save) as a network.
 
 torch's own loader runs pickles, evaluates expressions and takes names from the file into code that
-it executes. So every text in the archive is looked at first and must be one of a few plain forms;
-what is only talk (stack traces, guards, sample inputs) is left out, and what holds pickled objects
-or compiled code is refused. Nothing of the file is run but torch's operators.
+it executes. So `plain_program` parses the archive's JSON first and looks at every text in it by
+what it is there for; what is only talk (stack traces, guards, sample inputs) is left out, and what
+holds pickled objects or compiled code is refused. `load_program` belongs into a process that has no
+rights (`converters.confined`).
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from converters.file_kind import demand_size
+from converters.file_kind import DAMAGED, demand_size, entries
+from converters.torch_operators import may_target
 from converters.weights import demand_finite
+from edge.contract.json_text import parse_json
 from firmware_bridge.errors import Refusal, UsageError
 
 CONTENTS = re.compile(
@@ -32,16 +35,38 @@ CONTENTS = re.compile(
 )
 """Files of an archive that holds a network and nothing else."""
 
-TARGET = re.compile(
-    r"torch\.ops\.aten\.(?!from_file\b|save\b)\w+(\.\w+)?|_operator\.\w+|math\.\w+|torch\.sym_\w+"
-    r"|torch\.ops\.higher_order\.wrap_with_(set_grad_enabled|autocast)"
-)
-"""What a node may call."""
-
 TALK = frozenset({"metadata", "guards_code"})
 """Keys whose values say where the network came from or what else it would refuse."""
 
-PLAIN = re.compile(r"[\w.:+\-]*")
+OPERATORS = frozenset({"target", "as_operator"})
+"""Keys whose values torch looks up and calls, or hands over to what it calls."""
+
+IDENTIFIERS = frozenset({"name", "as_name", "forward_arg_names"})
+"""Keys whose values become names in the code that torch writes and runs."""
+
+FREE = frozenset({"as_string", "as_strings"})
+"""Keys whose values are handed to an operator as they are."""
+
+SIZES = frozenset({"expr_str"})
+"""Keys whose values torch evaluates, by sympy."""
+
+TREES = frozenset({"in_spec", "out_spec"})
+
+TREE_KINDS = (
+    *(None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"),
+)
+"""How outputs may be grouped; None is one of them by itself."""
+
+FOREIGN = frozenset({"as_custom_obj", "custom_obj", "custom_obj_values", "class_fqn", "token"})
+"""Keys of objects that only their own class could make."""
+
+IDENTIFIER = re.compile(r"[^\W\d]\w*|", re.ASCII)
+PLAIN = re.compile(r"[\w.:+\-]*", re.ASCII)
+SYMBOL = re.compile(r"[a-z]\d+|int_oo|oo", re.ASCII)
+
+LARGEST_NUMBER = 1 << 63
+LARGEST_POWER = 16
+"""Of a size: what torch evaluates must not keep it busy."""
 CALLS = frozenset(
     {"Symbol", "Integer", "Add", "Mul", "Pow", "Max", "Min", "FloorDiv", "CeilDiv", "Mod"}
     | {"PythonMod", "CleanDiv", "Rational", "Float", "Eq", "Ne", "Lt", "Le", "Gt", "Ge"}
@@ -67,17 +92,30 @@ class Exported(nn.Module):
         return self._network(images)
 
 
-def read_exported(path: Path, shape: tuple[int, ...]) -> nn.Module:
-    """The network in an archive, for inference, on the CPU.
+def plain_program(path: Path) -> bytes:
+    """The archive without talk, every text in it looked at, written anew.
 
     Raises:
-        UsageError: it holds more than a network, is damaged, was exported in training, or for
-            pictures of another size than `shape` (1, 3, H, W).
+        UsageError: it holds more than a network, or is damaged.
     """
     try:
-        plain = _plain_archive(path)
+        return _looked_at(path)
+    except Refusal:
+        raise
+    except DAMAGED as error:
+        raise _not_loaded(path, error) from error
+
+
+def load_program(plain: bytes, path: Path, shape: tuple[int, ...]) -> nn.Module:
+    """The network in what `plain_program` wrote, for inference, on the CPU.
+
+    Raises:
+        UsageError: it is damaged, was exported in training, or for pictures of another size than
+            `shape` (1, 3, H, W).
+    """
+    try:
         with warnings.catch_warnings(action="ignore"):
-            program = torch.export.load(plain)
+            program = torch.export.load(io.BytesIO(plain))
             demand_finite(dict(program.named_parameters()), str(path))
             _check_mode(program, path)
             _check_input(program, path, shape)
@@ -86,21 +124,23 @@ def read_exported(path: Path, shape: tuple[int, ...]) -> nn.Module:
         raise
     # A damaged archive makes torch's readers raise nearly anything.
     except Exception as error:
-        raise UsageError(
-            f"{path} cannot be loaded as a torch.export program",
-            expected="an archive as torch.export.save of the installed torch writes it",
-            found=(str(error).strip() or type(error).__name__).splitlines()[0],
-            remedy="save the program again with this torch, or export it to ONNX",
-        ) from error
+        raise _not_loaded(path, error) from error
 
 
-def _plain_archive(path: Path) -> io.BytesIO:
-    """The archive without talk, every text in it looked at."""
+def _not_loaded(path: Path, error: BaseException) -> UsageError:
+    return UsageError(
+        f"{path} cannot be loaded as a torch.export program",
+        expected="an archive as torch.export.save of the installed torch writes it",
+        found=(str(error).strip() or type(error).__name__).splitlines()[0],
+        remedy="save the program again with this torch, or export it to ONNX",
+    )
+
+
+def _looked_at(path: Path) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(made, "w") as plain:
         demand_size(archive, path)
-        for one in archive.infolist():
-            name = one.filename.partition("/")[2]
+        for name, one in entries(archive).items():
             if not CONTENTS.fullmatch(name):
                 raise _unwanted(path, f"{one.filename} in the archive")
             if name.startswith("extra/"):
@@ -108,20 +148,22 @@ def _plain_archive(path: Path) -> io.BytesIO:
             if name.endswith(".json") and one.file_size > LARGEST_JSON:
                 raise _unwanted(path, f"{one.filename} of {one.file_size} bytes")
             data = archive.read(one)
-            if name.endswith("_config.json"):
-                _check_payload(json.loads(data), path)
-            elif name == "models/model.json":
-                data = json.dumps(_without_talk(json.loads(data), path)).encode()
+            if name.endswith(".json"):
+                document = parse_json(data)
+                if name.endswith("_config.json"):
+                    _check_payload(document, path)
+                document = _without_talk(document)
+                _check(document, "", path)
+                data = json.dumps(document).encode()
             elif name.endswith(".pt"):
                 data = _no_inputs()
             plain.writestr(f"network/{name}", data)
-    made.seek(0)
-    return made
+    return made.getvalue()
 
 
 def _check_payload(config: Any, path: Path) -> None:
     for name, payload in config["config"].items():
-        if payload["use_pickle"]:
+        if payload["use_pickle"] is not False:
             raise _unwanted(path, f"'{name}' as a pickle")
 
 
@@ -132,48 +174,49 @@ def _no_inputs() -> bytes:
     return made.getvalue()
 
 
-def _without_talk(program: dict[str, Any], path: Path) -> dict[str, Any]:
-    for where, text in _texts(program, ()):
-        key = where[-1] if where else ""
-        if key == "target":
-            fits = bool(TARGET.fullmatch(text))
-        elif key in ("in_spec", "out_spec"):
-            fits = text == "" or _is_plain_tree(json.loads(text)[1])
-        else:
-            fits = bool(PLAIN.fullmatch(text)) or _is_plain_size(text)
-        if not fits:
-            raise _unwanted(path, f"{key or 'a text'}: {text[:80]!r}")
-    stripped: dict[str, Any] = _stripped(program)
-    return stripped
-
-
-def _texts(value: Any, where: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every text in plain values but talk, keys included."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield where, key
-            if key not in TALK:
-                yield from _texts(inner, (*where, key))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner, where)
-    elif isinstance(value, str):
-        yield where, value
-
-
-def _stripped(value: Any) -> Any:
+def _without_talk(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: type(inner)() if key in TALK else _stripped(inner) for key, inner in value.items()
+            key: type(inner)() if key in TALK else _without_talk(inner)
+            for key, inner in value.items()
         }
-    return [_stripped(inner) for inner in value] if isinstance(value, list) else value
+    return [_without_talk(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _check(value: Any, key: str, path: Path) -> None:
+    """Every text in plain values, keys included, by the key that it stands under."""
+    if isinstance(value, dict):
+        if found := sorted(name for name in FOREIGN & set(value) if value[name]):
+            raise _unwanted(path, f"an object of another class ({found[0]})")
+        for name, inner in value.items():
+            sizes = key == "range_constraints"
+            if not (_is_plain_size(name) if sizes else PLAIN.fullmatch(name)):
+                raise _unwanted(path, f"{key or 'a key'}: {name[:80]!r}")
+            _check(inner, name, path)
+    elif isinstance(value, list):
+        for inner in value:
+            _check(inner, key, path)
+    elif isinstance(value, str) and not _fits(value, key):
+        raise _unwanted(path, f"{key or 'a text'}: {value[:80]!r}")
+
+
+def _fits(text: str, key: str) -> bool:
+    if key in OPERATORS:
+        return may_target(text)
+    if key in TREES:
+        return text == "" or _is_plain_tree(parse_json(text)[1])
+    if key in SIZES:
+        return _is_plain_size(text)
+    if key in IDENTIFIERS:
+        return bool(IDENTIFIER.fullmatch(text))
+    return key in FREE or bool(PLAIN.fullmatch(text))
 
 
 def _is_plain_tree(spec: Any) -> bool:
     """Whether arguments are grouped by tuples, lists and dictionaries alone."""
-    if spec["type"] not in (None, "builtins.tuple", "builtins.list", "builtins.dict"):
+    if spec["type"] not in TREE_KINDS:
         return False
-    keys = json.loads(spec["context"]) if spec["context"] else None
+    keys = parse_json(spec["context"]) if spec["context"] else None
     if keys is not None and not all(isinstance(k, str) and PLAIN.fullmatch(k) for k in keys):
         return False
     return all(map(_is_plain_tree, spec["children_spec"]))
@@ -185,24 +228,33 @@ def _is_plain_size(text: str) -> bool:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            if not (isinstance(node.func, ast.Name) and node.func.id in CALLS):
-                return False
-        elif isinstance(node, ast.Name):
-            if node.id not in CALLS and not re.fullmatch(r"[a-z]\d+|int_oo|oo", node.id):
-                return False
-        elif isinstance(node, ast.Constant):
-            value = node.value
-            if isinstance(value, str) and not re.fullmatch(r"[a-z]\d+", value):
-                return False
-        elif not isinstance(
-            node,
-            ast.Expression | ast.BinOp | ast.UnaryOp | ast.keyword | ast.operator | ast.unaryop
-            | ast.expr_context,
-        ):  # fmt: skip
-            return False
-    return True
+    return all(map(_is_plain_part, ast.walk(tree)))
+
+
+def _is_plain_part(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        named = isinstance(node.func, ast.Name) and node.func.id
+        return named in CALLS and (named != "Pow" or _is_small(node.args[-1]))
+    if isinstance(node, ast.BinOp):
+        return not isinstance(node.op, ast.Pow) or _is_small(node.right)
+    if isinstance(node, ast.Name):
+        return node.id in CALLS or bool(SYMBOL.fullmatch(node.id))
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, str):
+            return bool(SYMBOL.fullmatch(node.value))
+        return isinstance(node.value, int | float) and abs(node.value) < LARGEST_NUMBER
+    return isinstance(
+        node,
+        ast.Expression | ast.UnaryOp | ast.keyword | ast.operator | ast.unaryop | ast.expr_context,
+    )
+
+
+def _is_small(node: ast.AST) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        node = node.operand
+    return isinstance(node, ast.Constant) and (
+        isinstance(node.value, int) and node.value <= LARGEST_POWER
+    )
 
 
 def _check_mode(program: torch.export.ExportedProgram, path: Path) -> None:

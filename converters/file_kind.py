@@ -5,6 +5,7 @@ things. Looks at the first bytes and at a zip's table of contents; loads nothing
 from __future__ import annotations
 
 import zipfile
+import zlib
 from enum import Enum
 from pathlib import Path
 
@@ -21,6 +22,13 @@ class FileKind(Enum):
 
 LARGEST_BYTES = 2**31 - 1
 """What a protobuf message can hold: every network becomes one."""
+
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, IndexError),
+    *(NotImplementedError, RuntimeError, TypeError, AttributeError, MemoryError),
+)
+"""What Python's readers of zip files and JSON raise, or what reads their values: the file is
+damaged, or packed in a way that they do not know. RecursionError is a RuntimeError."""
 
 ZIP = b"PK\x03\x04"
 PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -83,6 +91,21 @@ def demand_size(archive: zipfile.ZipFile, path: Path) -> None:
             found=f"{size / 1e9:.1f} GB when unpacked",
             remedy="give a smaller network, or weights in fewer bytes",
         )
+
+
+def entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """What an archive holds, by the path behind its one folder.
+
+    Raises:
+        ValueError: a path is there twice, so that readers may differ in what they find.
+    """
+    found: dict[str, zipfile.ZipInfo] = {}
+    for one in archive.infolist():
+        name = one.filename.partition("/")[2]
+        if name in found:
+            raise ValueError(f"{one.filename} is there twice")
+        found[name] = one
+    return found
 
 
 def _only_weights(path: Path, found: str) -> UsageError:

@@ -42,18 +42,7 @@ def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
             remedy=f"put the file there as {path.name}, or point at it: --set model.file=PATH",
         )
     digest = digest_file(path)
-    try:
-        # Told the format: by the file's name onnx would take .json or .txt for another one.
-        model = onnx.load(path, format="protobuf", load_external_data=False)
-        texts = list(_texts(model))
-    # A file of another kind decodes as garbage, as a model without a graph, or with names that are
-    # no text; what reads those raises a UnicodeDecodeError (a ValueError) or hands out bytes.
-    except (DecodeError, ValueError) as error:
-        raise _no_onnx(path, str(error) or "bytes that are no ONNX model") from error
-    if not all(isinstance(text, str) for text in texts):
-        raise _no_onnx(path, "names that are no text")
-    if not model.graph.node or not model.graph.output or not opset_of(model):
-        raise _no_onnx(path, f"{path.stat().st_size} bytes without a graph in them")
+    model = _decoded(path.read_bytes(), path)
     check_float(model, path)
     _check_operators(model, path)
     _load_external(model, path)
@@ -70,6 +59,32 @@ def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
     _check_input(model, path, shape)
     return model, digest
+
+
+def read_answer(data: bytes, path: Path) -> ModelProto:
+    """The ONNX model that a confined process made of the network in `path`: looked at as a file is,
+    since the network may have had a hand in it. Raises UsageError.
+    """
+    model = _decoded(data, path)
+    _check_operators(model, path)
+    return model
+
+
+def _decoded(data: bytes, path: Path) -> ModelProto:
+    """The model in some bytes, of bounded size when all is written out."""
+    try:
+        # Told the format: by a file's name onnx would take .json or .txt for another one.
+        model = onnx.load_from_string(data, format="protobuf")
+        texts = list(_texts(model))
+    # A file of another kind decodes as garbage, as a model without a graph, or with names that are
+    # no text; what reads those raises a UnicodeDecodeError (a ValueError) or hands out bytes.
+    except (DecodeError, ValueError) as error:
+        raise _no_onnx(path, str(error) or "bytes that are no ONNX model") from error
+    if not all(isinstance(text, str) for text in texts):
+        raise _no_onnx(path, "names that are no text")
+    if not model.graph.node or not model.graph.output or not opset_of(model):
+        raise _no_onnx(path, f"{len(data)} bytes without a graph in them")
+    return model
 
 
 def _with_shapes(model: ModelProto) -> ModelProto:

@@ -2,8 +2,9 @@
 factory with weights.
 
 Everything that may be wrong with any is refused here, by name, before any work begins: a file
-that is not there (exit 3), or one that is there and is not what the mission says (exit 2). Never
-runs Python code from a file. PyTorch, seconds to import, is imported where the source is its own.
+that is not there (exit 3), or one that is there and is not what the mission says (exit 2). Networks
+in PyTorch's files run in a process without rights. PyTorch, seconds to import, is imported where
+the source is its own.
 """
 
 from __future__ import annotations
@@ -97,8 +98,17 @@ def open_source(mission: Mission) -> Source:
     if isinstance(source, OnnxSource):
         return replace(source, model=pick_onnx(source.model, model.decode.output))
     if model.decode.output is not None:
-        pick_torch(source.network, model.decode.output)
+        _pick(source.network, model.decode.output)
     return source
+
+
+def _pick(network: nn.Module, output: str) -> None:
+    from converters.confined import Confined
+
+    if isinstance(network, Confined):
+        network.pick(output)
+    else:
+        pick_torch(network, output)
 
 
 def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
@@ -193,14 +203,18 @@ def _file_source(path: Path, shape: Shape) -> Source:
     if kind is FileKind.ONNX:  # its reader says what is missing
         model, digest = read_onnx(path, shape)
         return OnnxSource(model, path, digest)
+    from converters.confined import Confined
+
     digest = digest_file(path)
     if kind is FileKind.TORCHSCRIPT:
-        from converters.torchscript import read_torchscript
+        from converters.torchscript import plain_torchscript
 
-        return TorchSource(read_torchscript(path), None, path, digest, "torchscript")
-    from converters.exported_program import read_exported
+        network = Confined("torchscript", plain_torchscript(path), path, shape)
+        return TorchSource(network, None, path, digest, "torchscript")
+    from converters.exported_program import plain_program
 
-    return TorchSource(read_exported(path, shape), None, path, digest, "exported")
+    network = Confined("exported", plain_program(path), path, shape)
+    return TorchSource(network, None, path, digest, "exported")
 
 
 def _torch_source(factory: str, weights: Path | None, mission: Mission) -> TorchSource:

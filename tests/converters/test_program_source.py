@@ -20,9 +20,11 @@ from tiny_graphs import run
 from torch import Tensor, nn
 
 from converters.export import export
+from converters.exported_program import load_program, plain_program
 from converters.parity import network_of
 from converters.passes.chain import passes, run_passes
 from converters.sources import TorchSource, name_of, open_source
+from converters.torchscript import load_torchscript, plain_torchscript
 from edge.contract.decode import DETECTIONS
 from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
@@ -155,9 +157,7 @@ class TestWhatHoldsNoNetwork:
         assert "unpacked" in refused(tiny_mission, path, "is too large").found
 
     @pytest.mark.parametrize("make", [traced, program])
-    def test_cut_anywhere_and_damaged(
-        self, make: Callable[[], Any], tiny_mission: Path, tmp_path: Path
-    ) -> None:
+    def test_cut_anywhere_and_damaged(self, make: Callable[[], Any], tmp_path: Path) -> None:
         path = saved(tmp_path / "whole.pt", make())
         whole = path.read_bytes()
         chance = np.random.default_rng(0)
@@ -170,7 +170,10 @@ class TestWhatHoldsNoNetwork:
         for content in contents:
             path.write_bytes(content)
             with contextlib.suppress(Refusal):  # never a traceback; a flipped weight may pass
-                open_source(for_file(tiny_mission, path))
+                if make is traced:
+                    load_torchscript(plain_torchscript(path), path)
+                else:
+                    load_program(plain_program(path), path, SHAPE)
 
 
 class Reads(nn.Module):
