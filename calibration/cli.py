@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from calibration.dataset.check_page import page_of
@@ -26,6 +25,7 @@ from calibration.dataset.readers.table import READERS
 from edge.cli_mission import JsonOption
 from edge.contract.artifact import write_atomic
 from edge.progress import progress_bar
+from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError
 
 FormatOption = Annotated[
@@ -53,10 +53,10 @@ def data_lock(
         lock = lock_dataset(root, format_name=format_, fps=fps, licence=licence, progress=advance)
     write_lock(out, lock)
     if as_json:
-        typer.echo(json.dumps({"lock": str(out), **summary(lock)}, indent=1))
+        echo(json.dumps({"lock": str(out), **summary(lock)}, indent=1))
         return
     facts = summary(lock)
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console(soft_wrap=True)
     console.print(f"{out}  {len(lock.records)} records, {facts['groups']} groups, {lock.format}")
     console.print(f"version  {lock.version}")
     if lock.licence is None:
@@ -82,11 +82,11 @@ def data_check(
         write_atomic(html, page_of(examined, found).encode("utf-8", "replace"))
     if as_json:
         rows = [dataclasses.asdict(finding) for finding in found]
-        typer.echo(json.dumps({"records": len(examined.records), "findings": rows}, indent=1))
+        echo(json.dumps({"records": len(examined.records), "findings": rows}, indent=1))
     else:
         _print_findings(found, records=len(examined.records))
         if html is not None:
-            typer.echo(str(html))
+            echo(str(html))
     if errors := [finding for finding in found if finding.severity == "error"]:
         raise GateFailed(
             f"{data} has {counted(len(errors), 'error')}",
@@ -105,7 +105,7 @@ def data_diff(
     """Show what changed from lock A to lock B; exit 1 when they are not the same data."""
     found = difference(read_lock(before), read_lock(after))
     if as_json:
-        typer.echo(json.dumps({"same": found.same, **dataclasses.asdict(found)}, indent=1))
+        echo(json.dumps({"same": found.same, **dataclasses.asdict(found)}, indent=1))
     else:
         _print_difference(found)
     raise typer.Exit(0 if found.same else 1)
@@ -131,10 +131,10 @@ def data_split(
     division = divide(read_lock(lock), shares, seed=seed, by=named)
     write_division(out, division)
     if as_json:
-        typer.echo(json.dumps({"split": str(out), **dataclasses.asdict(division)}, indent=1))
+        echo(json.dumps({"split": str(out), **dataclasses.asdict(division)}, indent=1))
     else:
         _print_division(division)
-        typer.echo(str(out))
+        echo(str(out))
 
 
 def _shares(text: str) -> dict[str, float]:
@@ -196,7 +196,7 @@ def summary(lock: Lock) -> dict[str, object]:
 
 
 def _print_difference(found: Difference) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = new_console(soft_wrap=True)
     if found.same:
         console.print(f"the same data, version {found.before}")
         return
@@ -220,7 +220,7 @@ def _print_difference(found: Difference) -> None:
 
 
 def _print_findings(found: list[Finding], *, records: int) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = new_console(soft_wrap=True)
     colours = {"error": "bold red", "warning": "yellow", "note": "dim"}
     for finding in found:
         console.print(finding.severity, style=colours[finding.severity], end="")
@@ -244,4 +244,4 @@ def _print_division(division: Division) -> None:
             f"{100 * part.wanted:.1f} %",
             worst,
         )
-    Console(highlight=False, markup=False).print(table)
+    new_console().print(table)

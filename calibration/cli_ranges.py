@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from calibration.observation import NAME as OBSERVATION
@@ -17,6 +16,7 @@ from calibration.ranges import NAME as RANGES
 from calibration.ranges import differences, read_ranges
 from calibration.ranges_plot import plot as draw
 from edge.cli_mission import JsonOption
+from edge.terminal import echo, new_console
 
 SOURCES = ("model", "data", "preprocess", "method", "percentile")
 
@@ -37,9 +37,9 @@ def diff(
     rows = differences(former, latter)
     if as_json:
         tensors = [{**asdict(row), "change": row.change} for row in rows]
-        typer.echo(json.dumps({"taken_from": sources, "tensors": tensors}, indent=1))
+        echo(json.dumps({"taken_from": sources, "tensors": tensors}, indent=1))
         return
-    console = Console(highlight=False)
+    console = new_console()
     for name, (before, after) in sources.items():
         console.print(f"{name}: {before} -> {after}")
     table = Table("range", "A", "B", "change", title_justify="left")
@@ -60,4 +60,4 @@ def plot(
     """Draw every range over the values it was taken from."""
     ranges = read_ranges(folder / RANGES, model=None)
     draw(ranges, read_observation(folder / OBSERVATION), out)
-    typer.echo(f"wrote {out}", err=True)
+    echo(f"wrote {out}", error=True)

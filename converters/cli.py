@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from calibration.recording import record
@@ -21,6 +20,7 @@ from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.contract.runs import now
 from edge.progress import progress_bar
+from edge.terminal import echo, new_console
 
 
 def convert(
@@ -50,7 +50,7 @@ def convert(
     """
 
     def say(line: str) -> None:
-        typer.echo(line, err=True)
+        echo(line, error=True)
 
     loaded = load_mission(mission, set_ or [])
     started, began = now(), time.monotonic()
@@ -75,7 +75,7 @@ def convert(
     )
     given = Given(mission, out, set_ or [])
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=1))
+        echo(json.dumps(report.to_json(), indent=1))
     else:
         _print(report, given)
     demand_passed(report, given)
@@ -84,7 +84,7 @@ def convert(
 def _print(report: Report, given: Given) -> None:
     """What was written, the gates, and what to try where one failed."""
     out = given.out
-    console = Console(highlight=False)
+    console = new_console()
     files = Table(title=f"{report.mission} in {out}", title_justify="left")
     for name in ("file", "kB", "nodes", "multiplications in INT8"):
         files.add_column(name, justify="left" if name == "file" else "right")

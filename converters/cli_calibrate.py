@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from onnx import ModelProto
-from rich.console import Console
 from rich.table import Table
 
 from calibration.cluster import connected
@@ -36,6 +35,7 @@ from edge.contract.mission import Mission
 from edge.contract.preprocess import PreprocessSpec
 from edge.contract.runs import now
 from edge.progress import progress_bar
+from edge.terminal import echo, new_console
 from firmware_bridge.errors import UsageError
 
 SHOWN = 8
@@ -96,7 +96,7 @@ def calibrate(
         record = calibrate_mission(loaded, out, progress=advance, lookers=lookers, device=chosen)
     _leave_record(mission, loaded, record, out, started=started)
     if as_json:
-        typer.echo(json.dumps(record.to_json(), indent=1))
+        echo(json.dumps(record.to_json(), indent=1))
     else:
         _print(record, out)
 
@@ -122,7 +122,7 @@ def merge(
         record = merge_shards(loaded, shards, out, progress=advance, device=chosen)
     _leave_record(mission, loaded, record, out, started=started)
     if as_json:
-        typer.echo(json.dumps(record.to_json(), indent=1))
+        echo(json.dumps(record.to_json(), indent=1))
     else:
         _print(record, out)
 
@@ -137,15 +137,15 @@ def _leave_record(
         run,
         digest=run.outputs[RANGES],
         files=[out / RANGES, out / RECORD],
-        say=lambda line: typer.echo(line, err=True),
+        say=lambda line: echo(line, error=True),
     )
 
 
 def _tell_shard(shard: Shard, frames: int, out: Path, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"shard": [shard.number, shard.of], "frames": frames}))
+        echo(json.dumps({"shard": [shard.number, shard.of], "frames": frames}))
         return
-    typer.echo(
+    echo(
         f"shard {shard.number} of {shard.of}: {frames} frames in {out}; when all are there: "
         "brakepoint ranges merge MISSION SHARD... --out DIR"
     )
@@ -162,7 +162,7 @@ def _on_cluster(scheduler: str | None, workers: int | None, spec: PreprocessSpec
 
 def _print(record: Record, out: Path) -> None:
     """Which frames, how the ranges came to rest, and what moved them last."""
-    console = Console(highlight=False)
+    console = new_console()
     sampling = record.calibrated.sampling
     quotas = Table("condition", "taken", "offered", title="frames", title_justify="left")
     for name, (taken, offered) in sorted(sampling.quotas.items()):

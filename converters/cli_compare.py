@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from edge.cli_mission import JsonOption, SetOption
 from edge.contract.artifact import write_atomic
 from edge.contract.loading import load_mission
 from edge.progress import progress_bar
+from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError
 
 THREADS = 2
@@ -102,7 +102,7 @@ def compare(
             page = render_comparison(found, pictures_of(pictures, _shown(found)))
             write_atomic(out, page)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1, allow_nan=False))
+        echo(json.dumps(found.to_json(), indent=1, allow_nan=False))
     else:
         _show(found, out)
     if max_loss is not None:
@@ -145,9 +145,9 @@ def _color(given: str) -> str:
 
 
 def _show(found: FileComparison, out: Path | None) -> None:
-    console = Console(highlight=False)
-    console.print(f"B: {found.second}\nagainst A: {found.first}", markup=False, soft_wrap=True)
-    console.print(f"{found.frames} frames, {found.fed}", markup=False, soft_wrap=True)
+    console = new_console()
+    console.print(f"B: {found.second}\nagainst A: {found.first}", soft_wrap=True)
+    console.print(f"{found.frames} frames, {found.fed}", soft_wrap=True)
     table = Table("output", "largest difference", "dB", "same largest value")
     for one in found.outputs:
         ratio = "equal" if one.snr_db is None else f"{one.snr_db:.1f}"
@@ -156,20 +156,18 @@ def _show(found: FileComparison, out: Path | None) -> None:
     console.print(table)
     for name, kept in found.kept.items():
         if kept.share is None:
-            console.print(f"{name}: A gives no answer, so what B keeps is not known", markup=False)
+            console.print(f"{name}: A gives no answer, so what B keeps is not known")
             continue
         interval = f"95 % {kept.low:.1%} to {kept.high:.1%}"
         iou = interval if kept.mean_iou is None else f"mean IoU {kept.mean_iou:.3f}"
-        console.print(
-            f"{name}: B keeps {kept.found} of A's {kept.of} ({kept.share:.1%}; {iou})", markup=False
-        )
+        console.print(f"{name}: B keeps {kept.found} of A's {kept.of} ({kept.share:.1%}; {iou})")
     for frame in found.worst[:SHOWN]:
         apart = ", ".join(f"{name} {ratio:.3g}" for name, ratio in frame.apart.items())
-        console.print(f"  {frame.name}: noise by signal {apart}", markup=False, soft_wrap=True)
+        console.print(f"  {frame.name}: noise by signal {apart}", soft_wrap=True)
     if not found.worst:
         console.print("all outputs are equal in every bit")
     if out is not None:
-        console.print(f"the page  {out}", markup=False, soft_wrap=True)
+        console.print(f"the page  {out}", soft_wrap=True)
 
 
 def _demand(found: FileComparison, max_loss: float) -> None:

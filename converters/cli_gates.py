@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from converters.page.advice import Advice
 from converters.report import PAGE, Report
+from edge.terminal import styled
 from firmware_bridge.errors import GateFailed
 
-VERDICTS = {True: "[green]passed[/]", False: "[bold red]failed[/]", None: "[dim]not gated[/]"}
-"""What `GateResult.passed` says, in the terminal's markup."""
+VERDICTS = {
+    True: styled(("passed", "green")),
+    False: styled(("failed", "bold red")),
+    None: styled(("not gated", "dim")),
+}
+"""What `GateResult.passed` says."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,9 @@ def show_advice(console: Console, report: Report, given: Given) -> None:
         return
     console.print("what to try next, most useful first:")
     for number, one in enumerate(report.advice, start=1):
-        console.print(f"  {number}. {escape(one.text)}", soft_wrap=True)
+        console.print(f"  {number}. {one.text}", soft_wrap=True)
         if one.command:
-            console.print(f"     {escape(given.command(one.command))}", soft_wrap=True)
+            console.print(f"     {given.command(one.command)}", soft_wrap=True)
 
 
 def demand_passed(report: Report, given: Given) -> None:

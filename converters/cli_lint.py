@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from converters.lint.findings import SEVERITIES, Finding
 from edge.cli_mission import JsonOption
 from edge.engine.inspector import InspectorReport, read_inspector, read_inspector_file
 from edge.engine.loaded import inspector_text
+from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError
 
 SCHEMA = "brakepoint.lint/1"
@@ -59,19 +59,18 @@ def lint(
             "fixed": None if fixed is None else {"file": str(fix), **asdict(fixed)},
             "answers": {"judged": False, "command": _judge(fix or model)},
         }
-        typer.echo(json.dumps(shown, indent=1))
+        echo(json.dumps(shown, indent=1))
     else:
         _print(model, findings)
         if report is not None and joined is not None:
             _print_engine(report, joined)
         if fixed is not None:
-            Console(highlight=False).print(
+            new_console().print(
                 f"{fix}: {fixed.macs_int8_share:.1%} of the multiplications in INT8, "
                 f"{fixed.left_float} operators in float",
-                markup=False,
             )
-        Console(highlight=False).print(
-            f"what it answers was not judged: {_judge(fix or model)}", markup=False, soft_wrap=True
+        new_console().print(
+            f"what it answers was not judged: {_judge(fix or model)}", soft_wrap=True
         )
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and fix is None:
@@ -114,18 +113,17 @@ def _engine(report: InspectorReport, joined: Joined) -> dict[str, Any]:
 def _print_engine(report: InspectorReport, joined: Joined) -> None:
     weighted = len(report.int8) + len(report.in_float)
     share = joined.int8_macs_share
-    Console(highlight=False).print(
+    new_console().print(
         f"the engine: {len(report.int8)} of {weighted} convolutions and the like in INT8"
         + ("" if share is None else f", {share:.1%} of the file's multiplications")
         + f"; {len(report.reformats)} reformats, {len(report.unfused_quantize)} Quantize layers, "
         f"{len(joined.not_found)} operators of the file not found by name",
-        markup=False,
     )
 
 
 def _print(model: Path, findings: tuple[Finding, ...]) -> None:
     """One row for each kind of finding, worst first, with the first places where it stands."""
-    console = Console(highlight=False, width=max(120, Console().width))
+    console = new_console(width=120)
     joined = any(one.engine for one in findings)
     engine = ["in the engine"] if joined else []
     table = Table("rule", "", "times", "MACs", "found", *engine, "to mend")
@@ -150,4 +148,4 @@ def _print(model: Path, findings: tuple[Finding, ...]) -> None:
         console.print(table)
     counts = Counter(finding.severity for finding in findings)
     told = ", ".join(f"{counts[severity]} {severity}s" for severity in SEVERITIES)
-    console.print(f"{model}: {told}", markup=False)
+    console.print(f"{model}: {told}")

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import onnx
 import typer
 from onnx import ModelProto
-from rich.console import Console
 from rich.table import Table
 
 from calibration.sessions import CannotRun, Floats
@@ -42,6 +41,7 @@ from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
 from edge.progress import progress_bar
+from edge.terminal import echo, new_console
 from firmware_bridge.errors import NotTrusted, UsageError
 
 SCHEMA = "brakepoint.layers/1"
@@ -100,7 +100,7 @@ def parity(
             "frames": frames,
             "layers": [_plain(layer) for layer in layers],
         }
-        typer.echo(json.dumps(document, indent=1, allow_nan=False))
+        echo(json.dumps(document, indent=1, allow_nan=False))
         return
     _show(layers, worst, f"{reference} → {candidate}, {frames} held-back frames")
 
@@ -166,7 +166,7 @@ def _plain(layer: Layer) -> dict[str, Any]:
 
 
 def _show(layers: Sequence[Layer], worst: int, title: str) -> None:
-    console = Console(highlight=False)
+    console = new_console()
     table = Table(title=title, title_justify="left")
     for name in ("dB", "largest difference", "tensor", "made by", "place"):
         table.add_column(name, justify="right" if name in ("dB", "place") else "left")

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from edge.contract.urls import text_without_secrets
 from edge.install import PACKAGES, pip_install
+from edge.terminal import echo, new_console, outlets, styled
 from firmware_bridge.errors import DeviceFault, Missing, Refusal, UsageError
 
 
@@ -85,6 +85,13 @@ VERBS: dict[str, Verb] = {
     "firmware": Verb("edge.cli_firmware:firmware", "run the microcontroller firmware on a pty"),
 }
 
+ARGUMENTS: type[Exception] = next(
+    kind
+    for kind in reversed(typer.BadParameter.__mro__)
+    if issubclass(kind, Exception) and hasattr(kind, "format_message")
+)
+"""What typer raises of arguments that cannot be meant; the class has no public name there."""
+
 EXIT_CODES = {
     0: "ok",
     1: "the answer is no: a gate failed",
@@ -96,15 +103,19 @@ EXIT_CODES = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point of `brakepoint`; always ends in SystemExit."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Entry point of `brakepoint`; always ends in SystemExit, whatever becomes of its output."""
+    with outlets():
+        _run(list(sys.argv[1:] if argv is None else argv))
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         _overview()
         raise SystemExit(0 if arguments else 2)
     if arguments[0] == "--version":
         from importlib.metadata import version
 
-        typer.echo(f"brakepoint {version('brakepoint')}")
+        echo(f"brakepoint {version('brakepoint')}")
         raise SystemExit(0)
     if arguments[0] in {name.split()[0] for name in VERBS} - set(VERBS) and (
         len(arguments) == 1 or arguments[1] in ("-h", "--help")
@@ -114,11 +125,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _call(arguments)
     except Refusal as refusal:
-        typer.echo(f"brakepoint: {text_without_secrets(str(refusal))}", err=True)
+        echo(f"brakepoint: {text_without_secrets(str(refusal))}", error=True)
         raise SystemExit(refusal.exit_code) from None
     except OSError as error:
         fault = _system_fault(error)
-        typer.echo(f"brakepoint: {text_without_secrets(str(fault))}", err=True)
+        echo(f"brakepoint: {text_without_secrets(str(fault))}", error=True)
         raise SystemExit(fault.exit_code) from None
 
 
@@ -135,9 +146,14 @@ def _call(arguments: list[str]) -> None:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
         app.command(help=verb.help if function.__doc__ is None else None)(function)
-        app(rest, prog_name=f"brakepoint {name}")
+        code = app(rest, prog_name=f"brakepoint {name}", standalone_mode=False)
     except ModuleNotFoundError as error:
         raise _missing_package(name, verb, error) from error
+    except ARGUMENTS as error:
+        message = getattr(error, "format_message")()  # noqa: B009 # every one of them has it
+        echo(f"brakepoint: {message}\n  to mend:  brakepoint {name} --help", error=True)
+        raise SystemExit(2) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
 
 
 def _unknown_verb(arguments: list[str]) -> UsageError:
@@ -213,8 +229,8 @@ def _system_fault(error: OSError) -> DeviceFault:
 
 def _verbs_of(first: str) -> None:
     """What may follow the first word of a verb of two."""
-    console = Console(highlight=False)
-    console.print(f"usage: brakepoint {first} VERB [OPTIONS]\n", markup=False)
+    console = new_console()
+    console.print(f"usage: brakepoint {first} VERB [OPTIONS]\n")
     console.print(_table({n: verb for n, verb in VERBS.items() if n.split()[0] == first}))
 
 
@@ -227,13 +243,12 @@ def _table(verbs: Mapping[str, Verb]) -> Table:
 
 
 def _overview() -> None:
-    console = Console(highlight=False)
-    console.print("[bold]brakepoint[/] takes a perception model to a safety action on a vehicle.\n")
+    console = new_console()
+    what = " takes a perception model to a safety action on a vehicle.\n"
+    console.print(styled(("brakepoint", "bold"), what))
     console.print("usage: brakepoint VERB [OPTIONS]      brakepoint VERB --help\n")
     console.print(_table(VERBS))
-    console.print(
-        f"\n[EXTRA] is needed beside the base: {pip_install('EXTRA')}", markup=False, soft_wrap=True
-    )
+    console.print(f"\n[EXTRA] is needed beside the base: {pip_install('EXTRA')}", soft_wrap=True)
     console.print("exit codes:")
     for code, meaning in EXIT_CODES.items():
         console.print(f"  {code}  {meaning}")

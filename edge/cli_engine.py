@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from edge.cli_mission import JsonOption
@@ -18,6 +17,7 @@ from edge.engine.releases import MODULES, Backend
 from edge.engine.request import BuildRequest, Shape
 from edge.engine.sidecar import read_sidecar
 from edge.progress import progress_bar
+from edge.terminal import echo, new_console
 from firmware_bridge.errors import UsageError
 
 
@@ -84,7 +84,7 @@ def _show(
 ) -> None:
     if as_json:
         more = None if report is None else report.to_json()
-        typer.echo(json.dumps({**document, "inspector": more}, indent=1))
+        echo(json.dumps({**document, "inspector": more}, indent=1))
         return
     precision, dla = document["precision"], document["dla"]
     rows = {
@@ -108,7 +108,7 @@ def _show(
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in rows.items():
         table.add_row(name, value)
-    Console(highlight=False).print(table)
+    new_console().print(table)
 
 
 def _backend(name: str) -> Backend:

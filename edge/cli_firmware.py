@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from edge.terminal import echo
 from firmware_bridge.emulator import HostFirmware, McuRecord, default_build_folder
 from firmware_bridge.errors import DeviceFault
 
@@ -36,7 +37,7 @@ def firmware(
         signal.signal(number, lambda *_: done.set())
     deadline = None if seconds is None else time.monotonic() + seconds
     with HostFirmware(build_folder=default_build_folder()) as mcu:
-        typer.echo(json.dumps({"port": mcu.port}) if as_json else mcu.port)
+        echo(json.dumps({"port": mcu.port}) if as_json else mcu.port)
         sys.stdout.flush()
         if speed_mps > 0.0:
             mcu.control(f"cruise {speed_mps:g}")
@@ -46,7 +47,7 @@ def firmware(
             mcu.check()
             records = mcu.records()
             for record in records[shown:]:
-                typer.echo(_line(record, as_json))
+                echo(_line(record, as_json))
             shown = len(records)
             sys.stdout.flush()
 

@@ -15,6 +15,7 @@ from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
 from edge.contract.mission_notes import notes_of
 from edge.install import PACKAGES, pip_install
+from edge.terminal import echo
 from firmware_bridge.errors import Missing, UsageError
 
 SetOption = Annotated[
@@ -40,8 +41,8 @@ def init(
         )
     template = resources.files("edge.contract").joinpath("mission_template.toml")
     write_atomic(path, template.read_bytes())
-    typer.echo(f"wrote {path}", err=True)
-    typer.echo(f"next: brakepoint mission check {path}", err=True)
+    echo(f"wrote {path}", error=True)
+    echo(f"next: brakepoint mission check {path}", error=True)
 
 
 FIT = "converters.mission_fit:fit_of"
@@ -62,20 +63,20 @@ def check(
     loaded = load_mission(mission, set_ or [])
     told = ["not checked: --file-only"] if file_only else _model_told(loaded)
     if as_json:
-        typer.echo(json.dumps(loaded.model_dump(mode="json"), indent=1))
+        echo(json.dumps(loaded.model_dump(mode="json"), indent=1))
         return
     rules = ", ".join(f"{rule.name} -> {rule.action}" for rule in loaded.policy.rules)
-    typer.echo(f"{loaded.name}: ok")
-    typer.echo(f"  model    {loaded.model.file or loaded.model.factory}")
+    echo(f"{loaded.name}: ok")
+    echo(f"  model    {loaded.model.file or loaded.model.factory}")
     for line in told:
-        typer.echo(f"           {line}")
-    typer.echo(f"  labels   {len(loaded.model.labels)}")
+        echo(f"           {line}")
+    echo(f"  labels   {len(loaded.model.labels)}")
     if loaded.model.condition is not None:
-        typer.echo(f"  scenes   {', '.join(loaded.model.condition.labels)}")
-    typer.echo(f"  budget   {loaded.budget.end_to_end_ms:g} ms from capture to command")
-    typer.echo(f"  rules    {rules}")
+        echo(f"  scenes   {', '.join(loaded.model.condition.labels)}")
+    echo(f"  budget   {loaded.budget.end_to_end_ms:g} ms from capture to command")
+    echo(f"  rules    {rules}")
     for note in notes_of(loaded):
-        typer.echo(f"  note     {note}")
+        echo(f"  note     {note}")
 
 
 def _model_told(mission: Mission) -> list[str]:

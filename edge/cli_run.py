@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
@@ -20,6 +19,7 @@ from edge.contract.mission import Mission
 from edge.progress import progress_bar
 from edge.runtime.daemon import run as run_daemon
 from edge.runtime.events import RunEvent
+from edge.terminal import echo, new_console
 from firmware_bridge.codec import Action
 from firmware_bridge.driver import LinkDriver
 from firmware_bridge.emulator import HostFirmware, default_build_folder
@@ -63,14 +63,14 @@ def run(
         _vehicle(loaded, port or loaded.link.port, speed_mps) as (link, on_vehicle_event),
         progress_bar() as advance,
     ):
-        console = Console(stderr=True, highlight=False)
+        console = new_console(error=True)
 
         def on_event(event: RunEvent) -> None:
             on_vehicle_event(event)
             if event.kind == "frame":
                 advance("frames", int(event.values["index"]) + 1, int(event.values["of"] or 0))
             elif not as_json:
-                console.print(event.text, markup=False)
+                console.print(event.text)
 
         report = run_daemon(
             loaded,
@@ -82,7 +82,7 @@ def run(
             record=video,
         )
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=1))
+        echo(json.dumps(report.to_json(), indent=1))
     else:
         print_report(report.to_json())
     raise typer.Exit(report.exit_code)
@@ -122,7 +122,7 @@ def _moving_off(mcu: HostFirmware, cruise_mps: float) -> Callable[[RunEvent], No
 
 def print_report(report: dict[str, Any]) -> None:
     """The final tables: latency by stage, frames and commands, what happened when."""
-    console = Console(highlight=False, width=max(120, Console().width))
+    console = new_console(width=120)
     frames, commands = report["frames"], report["commands"]
     console.print(
         f"{frames['captured']} frames captured, {frames['inferred']} inferred, "
@@ -133,13 +133,13 @@ def print_report(report: dict[str, Any]) -> None:
     )
     for head, counts in report["scenes"].items():
         told = ", ".join(f"{label} in {count} frames" for label, count in counts.items())
-        console.print(f"{head}: {told}", markup=False)
+        console.print(f"{head}: {told}")
     if report["areas"]:
         told = ", ".join(
             f"{label} {100 * one['mean']:.1f} % (most {100 * one['most']:.1f} %)"
             for label, one in report["areas"].items()
         )
-        console.print(f"share of the frame: {told}", markup=False)
+        console.print(f"share of the frame: {told}")
     console.print(_latency_table(report["latency_ms"]))
     if report["timeline"]:
         console.print(_timeline_table(report["timeline"]))
@@ -148,9 +148,9 @@ def print_report(report: dict[str, Any]) -> None:
     )
     console.print(f"microcontroller: {effective or 'never heard'}")
     for fault in report["faults"]:
-        console.print(f"fault: {fault['text']}  (to mend: {fault['remedy']})", markup=False)
+        console.print(f"fault: {fault['text']}  (to mend: {fault['remedy']})")
     if report["recording"]:
-        console.print(f"annotated clip: {report['recording']['path']}", markup=False)
+        console.print(f"annotated clip: {report['recording']['path']}")
 
 
 def _crowd(frames: dict[str, int]) -> str:

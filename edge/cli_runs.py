@@ -14,10 +14,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edge.cli_mission import JsonOption
 from edge.contract.gate_count import GateCount
 from edge.contract.runs import FOLDER, Recorded, folder_of, read_run, runs_in
+from edge.terminal import echo, new_console, styled
 from firmware_bridge.errors import Missing, UsageError
 
 InOption = Annotated[
@@ -44,7 +46,7 @@ def list_(
     """List every recorded run, the last one last."""
     found = [one for one in _all(in_) if kind is None or one.run.kind == kind]
     if as_json:
-        typer.echo(json.dumps([_summary(one) for one in found], indent=1))
+        echo(json.dumps([_summary(one) for one in found], indent=1))
         return
     table = Table("run", "kind", "mission", "gates", "s", "figures")
     for one in found:
@@ -69,10 +71,10 @@ def show(
     """Show one run: parameters, gates, figures, digests."""
     one = _named(run, in_)
     if as_json:
-        typer.echo(json.dumps({"name": one.name, **asdict(one.run)}, indent=1))
+        echo(json.dumps({"name": one.name, **asdict(one.run)}, indent=1))
         return
     console = _console()
-    console.print(f"[bold]{one.name}[/]  {one.run.mission}  {_gates(one)}")
+    console.print(styled((one.name, "bold"), f"  {one.run.mission}  ") + _gates(one))
     for title, values in _sections(one).items():
         if values:
             table = Table(title, "", show_header=True, title_justify="left")
@@ -102,14 +104,14 @@ def compare(
     rows = [row for row in differences(found) if everything or not row.same]
     if as_json:
         told = {"runs": [one.name for one in found], "differences": [asdict(row) for row in rows]}
-        typer.echo(json.dumps(told, indent=1))
+        echo(json.dumps(told, indent=1))
         return
     console = _console()
     if not rows:
         console.print("the same in everything that is recorded, times left out")
         return
     for number, one in enumerate(found, start=1):
-        console.print(f"{number}  {one.name}  {one.run.mission}  {_gates(one)}")
+        console.print(styled(f"{number}  {one.name}  {one.run.mission}  ") + _gates(one))
     table = Table("", "", *map(str, range(1, len(found) + 1)), "change")
     section = ""
     for row in rows:
@@ -170,12 +172,12 @@ def _sections(one: Recorded) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _gates(one: Recorded) -> str:
-    """What became of the gates, in the terminal's markup; nothing where there were none."""
+def _gates(one: Recorded) -> Text:
+    """What became of the gates, in its colour; nothing where there were none."""
     if one.run.passed is None:
-        return ""
+        return Text()
     count = GateCount.of(gate.get("passed") for gate in one.run.gates)
-    return f"[{COLOURS[one.run.passed]}]{count.words}[/]"
+    return styled((count.words, COLOURS[one.run.passed]))
 
 
 def _verdict(gate: Mapping[str, Any]) -> str:
@@ -222,7 +224,7 @@ def _all(where: Path) -> list[Recorded]:
             found.append(one)
         else:
             path, refusal = one
-            typer.echo(f"passed over: {path.name}: {refusal.found}", err=True)
+            echo(f"passed over: {path.name}: {refusal.found}", error=True)
     return sorted(found, key=lambda one: (one.run.started, one.name))
 
 
@@ -245,7 +247,7 @@ def _named(name: str, where: Path) -> Recorded:
 
 def _console() -> Console:
     """Wide enough for the names of runs, also where it is no terminal."""
-    return Console(highlight=False, width=max(WIDTH, Console().width))
+    return new_console(width=WIDTH)
 
 
 def _is_number(value: object) -> bool:

@@ -15,6 +15,7 @@ from edge.scenes.air import plain
 from edge.scenes.clips import write_clip
 from edge.scenes.dataset import FORMATS, write_dataset
 from edge.scenes.stories import FPS, STORIES
+from edge.terminal import echo
 from firmware_bridge.errors import UsageError
 
 
@@ -69,7 +70,7 @@ def scenes(
             "folder": str(path), "stills": stills, "seed": seed, "objects": objects
         }  # fmt: skip
         found = ", ".join(f"{count} x {label}" for label, count in objects.items())
-        typer.echo(json.dumps(facts) if as_json else f"{path}  {stills} stills, {found}")
+        echo(json.dumps(facts) if as_json else f"{path}  {stills} stills, {found}")
         return
     if format_ is not None:
         raise UsageError(
@@ -97,7 +98,7 @@ def scenes(
     told = plain(given)
     where = f"{told.weather}, {told.light}, {told.road}"
     text = f"{path}  {frames} frames, {frames / FPS:g} s, {name}, {where}"
-    typer.echo(json.dumps(facts) if as_json else text)
+    echo(json.dumps(facts) if as_json else text)
 
 
 def _one_of(value: str | None, words: tuple[str, ...], option: str) -> str | None:

@@ -7,12 +7,12 @@ Shows work; never decides anything, never touches stdout, and never ends what it
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edge.terminal import echo, new_console, visible
 
 Advance = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
@@ -24,12 +24,12 @@ AGAIN_S = 30.0
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Advance]:
     """A bar, or a line, for each kind of work named, in the order met."""
-    console = Console(stderr=True)
+    console = new_console(error=True)
     if not console.is_terminal:
         yield _lines()
         return
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
@@ -41,7 +41,7 @@ def progress_bar() -> Iterator[Advance]:
 
         def advance(what: str, done: int, total: int) -> None:
             if what not in rows:
-                rows[what] = bars.add_task(what)
+                rows[what] = bars.add_task(visible(what))
             bars.update(rows[what], completed=done, total=total or None)
 
         yield advance
@@ -60,7 +60,6 @@ def _lines(clock: Callable[[], float] = time.monotonic) -> Advance:
         told[what] = now
         # A log that cannot be written to is no reason to lose the work.
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"{now - began:7.1f} s  {what}{counts}\n")
-            sys.stderr.flush()
+            echo(f"{now - began:7.1f} s  {what}{counts}", error=True)
 
     return advance

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from calibration.evaluation.evaluate import Evaluation
 from calibration.evaluation.values import Fall, Figure, Row, Tables
+from edge.terminal import styled
 
 
 def show(console: Console, evaluation: Evaluation) -> None:
@@ -19,17 +20,17 @@ def show(console: Console, evaluation: Evaluation) -> None:
     console.print(
         f"{evaluation.network.name} ({evaluation.network.precision}) on {chosen.given}, "
         f"{chosen.split}: {len(tables.frames)} frames in {groups} groups",
-        markup=False,
     )
     for word, count in chosen.left_out.items():
         often = f" ({count})" if count else ""
-        console.print(f"  left out: {word}{often}, the model has no such label", markup=False)
+        console.print(f"  left out: {word}{often}, the model has no such label")
     if chosen.unlabelled:
         console.print(f"  left out: {chosen.unlabelled} records without labels")
     if chosen.ignored:
         console.print(f"  not judged: {chosen.ignored} regions that the data set says to ignore")
     if tables.faults:
-        console.print(f"  [bold red]{tables.faults} frames whose output cannot be right[/]")
+        told = f"  {tables.faults} frames whose output cannot be right"
+        console.print(told, style="bold red")
     console.print(table_of("overall and by class", [tables.overall, *tables.by_class]))
     if tables.by_condition:
         console.print(table_of("by condition", tables.by_condition))
@@ -61,12 +62,12 @@ def _robustness(tables: Tables) -> Table:
     return table
 
 
-def _fell(one: Fall) -> str:
+def _fell(one: Fall) -> Text:
     """0.210 with 0.085 and 0.04-0.12 below it, or dashes."""
-    lines = [number(one.score), f"[dim]{number(one.drop)}[/]"]
+    below = f"\n{number(one.drop)}"
     if one.low is not None and one.high is not None:
-        lines.append(f"[dim]{one.low:.2f} to {one.high:.2f}[/]")
-    return "\n".join(lines)
+        below += f"\n{one.low:.2f} to {one.high:.2f}"
+    return styled(number(one.score), (below, "dim"))
 
 
 def table_of(title: str, rows: Sequence[Row]) -> Table:
@@ -77,18 +78,18 @@ def table_of(title: str, rows: Sequence[Row]) -> Table:
         table.add_column(column, justify="right")
     for row in rows:
         cells = [told(row.figures[name]) if name in row.figures else "" for name in names]
-        table.add_row(escape(row.name), str(row.frames), str(row.count), *cells)
+        table.add_row(row.name, str(row.frames), str(row.count), *cells)
     return table
 
 
-def told(figure: Figure) -> str:
+def told(figure: Figure) -> str | Text:
     """0.295 with 0.21-0.38 below it, or a dash."""
     if figure.value is None:
         return "-"
     if figure.interval is None:
         return number(figure.value)
     low, high = figure.interval
-    return f"{figure.value:.3f}\n[dim]{low:.2f}-{high:.2f}[/]"
+    return styled(f"{figure.value:.3f}", (f"\n{low:.2f}-{high:.2f}", "dim"))
 
 
 def number(value: float | None) -> str:

@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
 from calibration.cluster import connected
 from calibration.corruptions import SEVERITIES
@@ -43,6 +42,7 @@ from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
 from edge.contract.runs import now
 from edge.progress import progress_bar
+from edge.terminal import echo, new_console
 from firmware_bridge.errors import Missing, UsageError
 
 Precision = Literal["float", "int8", "tensorrt", "both"]
@@ -175,13 +175,13 @@ def evaluate(
             run,
             digest=run.inputs["network"] or "",
             files=files,
-            say=lambda line: typer.echo(line, err=True),
+            say=lambda line: echo(line, error=True),
         )
     if as_json:
         told = {name: {"schema": SCHEMA, **one.payload()} for name, one in evaluations.items()}
-        typer.echo(json.dumps(told, indent=1))
+        echo(json.dumps(told, indent=1))
         return
-    console = Console(highlight=False, width=max(110, Console().width))
+    console = new_console(width=110)
     for evaluation in evaluations.values():
         show(console, evaluation)
 

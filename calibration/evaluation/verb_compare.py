@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from calibration.evaluation.pairs import COMPARISON, Comparison, compare, read_evaluation
 from calibration.evaluation.shown import number
 from edge.cli_mission import JsonOption
+from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError
 
 SHOWN = 10
@@ -44,9 +44,9 @@ def compare_verb(
         first, second = first / "evaluation-float.json", first / "evaluation-int8.json"
     found = compare(read_evaluation(first), read_evaluation(second))
     if as_json:
-        typer.echo(json.dumps({"schema": COMPARISON, **found.payload()}, indent=1))
+        echo(json.dumps({"schema": COMPARISON, **found.payload()}, indent=1))
     else:
-        _show(Console(highlight=False), found)
+        _show(new_console(), found)
     loss = found.score.loss
     # A loss that cannot be known fails: the answer is not yes.
     if max_loss is not None and not (loss is not None and loss <= max_loss):
@@ -60,7 +60,7 @@ def compare_verb(
 
 
 def _show(console: Console, found: Comparison) -> None:
-    console.print(f"{found.second} against {found.first}, {found.frames} frames", markup=False)
+    console.print(f"{found.second} against {found.first}, {found.frames} frames")
     score = found.score
     interval = "" if score.interval is None else "  95 % {:+.3f} to {:+.3f}".format(*score.interval)
     loss = "-" if score.loss is None else f"{score.loss:+.3f}"
@@ -73,12 +73,12 @@ def _show(console: Console, found: Comparison) -> None:
     table = Table("", "first", "second", "loss")
     for row in found.rows:
         loss = "-" if row.loss is None else f"{row.loss:+.3f}"
-        table.add_row(escape(row.name), number(row.first), number(row.second), loss)
+        table.add_row(row.name, number(row.first), number(row.second), loss)
     console.print(table)
     for frame in found.worse[:SHOWN]:
         told = f"{frame.lost} lost, {frame.made_up} made up"
         if found.unit == "pixels":
             told = f"{frame.lost} more pixels wrong"
-        console.print(f"  {frame.name}: {told}", markup=False)
+        console.print(f"  {frame.name}: {told}")
     if len(found.worse) > SHOWN:
         console.print(f"  and {len(found.worse) - SHOWN} more frames got worse")

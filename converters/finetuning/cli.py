@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from converters.cli_gates import VERDICTS, Given, demand_passed, show_advice
@@ -17,6 +16,7 @@ from converters.report import PAGE
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.progress import progress_bar
+from edge.terminal import echo, new_console
 
 
 def finetune(
@@ -43,7 +43,7 @@ def finetune(
         done = finetune_mission(loaded, from_, out, progress=advance, fresh=fresh)
     given = Given(mission, out, set_ or [], parent=from_)
     if as_json:
-        typer.echo(json.dumps(done.to_json(), indent=1))
+        echo(json.dumps(done.to_json(), indent=1))
     else:
         _print(done, given)
     demand_passed(done.after, given)
@@ -52,7 +52,7 @@ def finetune(
 def _print(done: Finetuned, given: Given) -> None:
     """Each gate before and after, and what the fine-tuning did on the frames it watched."""
     out = given.out
-    console = Console(highlight=False)
+    console = new_console()
     was = {gate["name"]: gate for gate in done.before["gates"]}
     gates = Table(
         "gate",

@@ -20,6 +20,7 @@ from converters.training.task import Figures, Judgement
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
 from edge.progress import progress_bar
+from edge.terminal import echo, new_console, styled
 from firmware_bridge.errors import UsageError
 
 FreshOption = Annotated[
@@ -67,11 +68,11 @@ def train(
         else:
             report = train_mission(loaded, progress=advance, fresh=fresh)
     assert report.record is not None  # every one of them leaves one
-    mirror_record(loaded, report.record, say=lambda line: typer.echo(line, err=True))
+    mirror_record(loaded, report.record, say=lambda line: echo(line, error=True))
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=1))
+        echo(json.dumps(report.to_json(), indent=1))
         return
-    console = Console(highlight=False)
+    console = new_console()
     if isinstance(report, FoldsReport):
         _print_folds(console, report, loaded.name)
     elif isinstance(report, SearchReport):
@@ -83,7 +84,7 @@ def train(
 def _print(console: Console, report: TrainReport, name: str) -> None:
     judged = report.judgement
     figures = "   ".join(f"{key} {_shown(value)}" for key, value in judged.figures.items())
-    console.print(f"[bold]{name}[/], examples it never saw: {figures}")
+    console.print(styled((name, "bold"), f", examples it never saw: {figures}"))
     _print_labels(console, judged)
     _table(console, "condition", judged.by_condition, columns=SHOWN_BY_CONDITION)
     resumed = f", taken up again at {report.resumed_at}" if report.resumed_at else ""
@@ -112,20 +113,21 @@ def _print_folds(console: Console, report: FoldsReport, name: str) -> None:
         each = (_shown(value) for value in spread.each)
         table.add_row(figure, _shown(spread.mean), _shown(spread.deviation), *each)
     sizes = ", ".join(f"{judged}" for _, judged in report.sizes)
-    console.print(f"[bold]{name}[/], {len(report.sizes)} folds, judged on {sizes} examples")
+    told = f", {len(report.sizes)} folds, judged on {sizes} examples"
+    console.print(styled((name, "bold"), told))
     console.print(table)
     console.print(f"record   {report.record}   ({report.seconds:.0f} s of training)")
 
 
 def _print_search(console: Console, report: SearchReport, name: str) -> None:
-    console.print(
-        f"[bold]{name}[/], by accuracy - {LATENCY_WEIGHT} x latency / "
-        f"{report.chosen.budget_ms:g} ms"
-    )
+    told = f", by accuracy - {LATENCY_WEIGHT} x latency / {report.chosen.budget_ms:g} ms"
+    console.print(styled((name, "bold"), told))
     table = Table("candidate", "parameters", "steps", "accuracy", "ms", "score", "front")
     front = pareto(report.last)
     for trial in report.last:
-        mark = "[green]chosen[/]" if trial == report.chosen else "*" if trial in front else ""
+        mark = styled("*" if trial in front else "")
+        if trial == report.chosen:
+            mark = styled(("chosen", "green"))
         table.add_row(
             trial.candidate.name,
             str(trial.parameters),

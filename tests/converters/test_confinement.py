@@ -218,7 +218,7 @@ class TestTheProcess:
         path = program(tmp_path / "n.pt2")
         network = Confined("exported", plain_program(path), path, SHAPE)
         assert network.open == ("write your files", "reach the network")
-        (told,) = caplog.messages
+        (told,) = (one.getMessage() for one in caplog.records if one.name == "brakepoint")
         assert "could write your files and reach the network" in told
         assert "docs/sources.md" in told
 
