@@ -194,8 +194,7 @@ def quiet_opencv() -> Any:
             found=str(error),
             remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
         ) from error
-    logging = getattr(
-        cv2.utils, "logging", cv2
-    )  # OpenCV 4.8, as JetPack has it, has no such module
+    # OpenCV 4.8, which JetPack brings, has no such module.
+    logging = getattr(cv2.utils, "logging", cv2)
     logging.setLogLevel(_LOG_NOTHING)
     return cv2
