@@ -31,6 +31,7 @@ from rich.progress import Progress
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import mutants_c
 from mutants_python import Mutant, Trial, module_path, mutants_of
 
 _PROCESSORS = len(os.sched_getaffinity(0))
@@ -98,6 +99,9 @@ GROUPS = {
     ),
 }
 
+CORE = "core"
+"""The microcontroller's core, in C: see mutants_c.py."""
+
 # Imported once before the forks; each mutant's process begins with them.
 _PRELOADED = ("numpy", "pydantic", "pytest", "hypothesis", "cantools", "onnx", "cv2", "scipy.stats")
 
@@ -114,8 +118,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in _PRELOADED:
         importlib.import_module(name)
     rows = []
-    for name in [options.only] if options.only else list(GROUPS):
-        rows += _try_group(name, explained, limit=options.limit, seed=options.seed)
+    for name in [options.only] if options.only else [*GROUPS, CORE]:
+        if name == CORE:
+            unknown += mutants_c.tell_unknown()
+            rows += mutants_c.try_all(limit=options.limit, seed=options.seed)
+        else:
+            rows += _try_group(name, explained, limit=options.limit, seed=options.seed)
     _print(rows)
     if options.json:
         Path(options.json).write_text(
@@ -139,7 +147,7 @@ def identities() -> list[str]:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/mutants", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=list(GROUPS), help="one group")
+    parser.add_argument("--only", choices=[*GROUPS, CORE], help="one group")
     parser.add_argument("--limit", type=int, help="so many mutants of each module, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="every mutant with its fate")

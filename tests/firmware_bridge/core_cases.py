@@ -30,6 +30,9 @@ from firmware_bridge.limits import LIMITS, limits_hash
 @case
 @pytest.mark.requirement("R-LINK-1")
 def boots_with_a_comfort_stop_that_time_does_not_end(mcu: Mcu) -> None:
+    before_any_update = mcu.probe.ask("outputs").split()[:5]
+    jerk = LIMITS.action[Action.COMFORT_STOP].jerk_cmps3
+    assert before_any_update == ["4", "1", "0", "100", str(jerk)]
     first = mcu.update()
     assert (first.action, first.latched, first.ceiling_cmps) == (Action.COMFORT_STOP, True, 0)
     assert first.deceleration_cmps2 == 100

@@ -55,7 +55,8 @@ class Life:
 
     def lines(self) -> list[str]:
         """The probe's commands."""
-        return [f"boot {self.boot_ms % 2**32} 9", *(call.line() for call in self.calls)]
+        begin = [f"boot {self.boot_ms % 2**32} 9", "outputs"]
+        return begin + [call.line() for call in self.calls]
 
 
 class _Host:
@@ -198,7 +199,7 @@ def life(seed: int) -> Life:
     boot_ms = dice.choice(_STARTS) + dice.randrange(3)
     host, model = _Host(dice, boot_ms), CoreModel(boot_ms, 9)
     stream = host.hello() if dice.random() < 0.8 else b""
-    speed, calls, expected = 0, [], ["ok"]
+    speed, calls, expected = 0, [], ["ok", model.outputs()]
     for _ in range(UPDATES_A_LIFE):
         if dice.random() < 0.06:
             host.mood = dice.choice(("proper",) * 8 + ("blind", "silent", "late", "wild"))
@@ -217,19 +218,19 @@ def life(seed: int) -> Life:
     return Life(seed, boot_ms, tuple(calls), tuple(expected))
 
 
-def measured(program: Path, lives: list[Life]) -> list[str]:
+def measured(program: Path, lives: list[Life], *, timeout_s: float = 600.0) -> list[str]:
     """What the compiled core says to each line of each life; a crash ends the list."""
     text = "\n".join(line for a_life in lives for line in a_life.lines()) + "\n"
     done = subprocess.run(
-        [str(program)], input=text, capture_output=True, text=True, check=False, timeout=600
+        [str(program)], input=text, capture_output=True, text=True, check=False, timeout=timeout_s
     )
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     return lines if done.returncode == 0 else [*lines, f"died: {done.stderr[-2000:]}"]
 
 
-def disagreement(program: Path, lives: list[Life]) -> str | None:
+def disagreement(program: Path, lives: list[Life], *, timeout_s: float = 600.0) -> str | None:
     """The first call to which model and core answer differently, in words; None where none is."""
-    answers = measured(program, lives)
+    answers = measured(program, lives, timeout_s=timeout_s)
     at = 0
     for a_life in lives:
         for number, (said, expected) in enumerate(zip(answers[at:], a_life.expected, strict=False)):
@@ -239,7 +240,7 @@ def disagreement(program: Path, lives: list[Life]) -> str | None:
                     f"seed {a_life.seed}, line {number}: {call}\n"
                     f"  the core says  {said}\n  docs/link.md   {expected}"
                 )
-        at += len(a_life.calls) + 1
+        at += len(a_life.expected)
     if len(answers) != at:
         return f"the core answered {len(answers)} of {at} lines: {answers[-1:]}"
     return None

@@ -113,6 +113,12 @@ class CoreModel:
         self.action: int = Action.COMFORT_STOP
         self.tx = b""
         self.capacity = 0
+        self.now_ms = now_ms
+        self.vehicle = Vehicle(0, speed_valid=False, operator=False)  # nothing is known of it yet
+
+    def outputs(self) -> str:
+        """What the probe says that the vehicle must do, and what is shown, without any bytes."""
+        return f"{self._outputs(self._apply())} -"
 
     def update(self, now_ms: int, vehicle: Vehicle, rx: bytes, capacity: int) -> str:
         """What the probe answers: applied, latched, braking, faults, and all bytes sent."""
@@ -135,11 +141,13 @@ class CoreModel:
         ):
             self._send_state(applied)
         self.action = applied.action
+        return f"{self._outputs(applied)} {self.tx.hex() or '-'}"
+
+    def _outputs(self, applied: Demand) -> str:
         jerk = LIMITS.action[applied.action].jerk_cmps3
         return (
             f"{applied.action} {self.latched is not None:d} {applied.ceiling_cmps}"
-            f" {applied.deceleration_cmps2} {jerk} {vehicle.stands:d} {self._faults()}"
-            f" {self.tx.hex() or '-'}"
+            f" {applied.deceleration_cmps2} {jerk} {self.vehicle.stands:d} {self._faults()}"
         )
 
     # Time

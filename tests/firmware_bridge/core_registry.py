@@ -8,7 +8,7 @@ from importlib import import_module
 from mcu_probe import Mcu
 
 Case = Callable[[Mcu], None]
-_MODULES = ("core_cases", "core_cases_ages")
+_MODULES = ("core_cases", "core_cases_ages", "core_cases_frames")
 _CASES: dict[str, Case] = {}
 
 

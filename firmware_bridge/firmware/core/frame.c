@@ -70,11 +70,11 @@ static size_t unstuff(const uint8_t *stuffed, size_t size, uint8_t raw[BP_STUFFE
 
 static bool parse(const uint8_t *stuffed, size_t stuffed_size, struct bp_frame *frame)
 {
-    uint8_t raw[BP_STUFFED_MAX];
+    uint8_t raw[BP_STUFFED_MAX] = {0};
     size_t size = unstuff(stuffed, stuffed_size, raw);
 
-    if (size < BP_HEADER_SIZE + BP_CRC_SIZE || raw[1] > BP_PAYLOAD_MAX ||
-        size != BP_HEADER_SIZE + raw[1] + BP_CRC_SIZE) {
+    /* No more than BP_RAW_MAX bytes come out of BP_STUFFED_MAX, so this bounds the payload, too. */
+    if (size != BP_HEADER_SIZE + raw[1] + BP_CRC_SIZE) {
         return false;
     }
     size_t body = size - BP_CRC_SIZE;
@@ -87,7 +87,6 @@ static bool parse(const uint8_t *stuffed, size_t stuffed_size, struct bp_frame *
     frame->id = raw[0];
     frame->length = raw[1];
     frame->counter = (uint16_t)(raw[2] | ((uint16_t)raw[3] << 8));
-    memset(frame->payload, 0, sizeof(frame->payload));
     memcpy(frame->payload, &raw[BP_HEADER_SIZE], frame->length);
     return true;
 }

@@ -21,7 +21,7 @@ struct bp_frame {
     uint8_t id;
     uint8_t length;
     uint16_t counter;
-    uint8_t payload[BP_PAYLOAD_MAX];
+    uint8_t payload[BP_PAYLOAD_MAX]; /* of which `length` count */
 };
 
 struct bp_deframer {

@@ -171,7 +171,7 @@ static bool take_hello(struct bp_mcu *mcu, const struct bp_frame *frame)
     }
     mcu->mismatch = 0;
     if (hello.version != BP_PROTOCOL_VERSION || hello.contract_hash != BP_CONTRACT_HASH) {
-        mcu->mismatch |= BP_FAULT_CONTRACT_MISMATCH;
+        mcu->mismatch = BP_FAULT_CONTRACT_MISMATCH;
     }
     if (hello.limits_hash != BP_LIMITS_HASH) {
         mcu->mismatch |= BP_FAULT_LIMITS_MISMATCH;
@@ -289,13 +289,11 @@ uint32_t bp_mcu_tick_ms(const struct bp_mcu *mcu, uint32_t now_ms)
 void bp_mcu_boot(struct bp_mcu *mcu, uint32_t now_ms, uint8_t boot_id)
 {
     memset(mcu, 0, sizeof(*mcu));
-    bp_safety_boot(&mcu->safety, now_ms);
+    bp_safety_boot(&mcu->safety);
     mcu->boot_ms = now_ms;
     mcu->boot_id = boot_id;
-    mcu->outputs.demand = mcu->safety.latch; /* safe before the first update, too */
-    mcu->outputs.jerk_cmps3 = BP_LIMITS.action[BP_COMFORT_STOP].jerk_cmps3;
-    mcu->outputs.stop_latched = true;
-    mcu->outputs.faults = current_faults(mcu, &(struct bp_vehicle){.speed_valid = true});
+    /* Safe before the first update, too, when nothing is known of the vehicle. */
+    settle(mcu, &(struct bp_vehicle){.speed_valid = false});
 }
 
 size_t bp_mcu_update(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicle *vehicle,

@@ -100,12 +100,10 @@ bool bp_safety_standstill(const struct bp_vehicle *vehicle)
     return vehicle->speed_valid && vehicle->speed_cmps <= BP_LIMITS.standstill_cmps;
 }
 
-void bp_safety_boot(struct bp_safety *safety, uint32_t now_ms)
+void bp_safety_boot(struct bp_safety *safety)
 {
-    memset(safety, 0, sizeof(*safety));
-    safety->commanded = no_demand();
+    memset(safety, 0, sizeof(*safety)); /* nothing is live, and nothing commanded permits to move */
     safety->latch = default_stop(BP_COMFORT_STOP);
-    begin_slow(safety, now_ms, now_ms);
 }
 
 void bp_safety_new_session(struct bp_safety *safety)

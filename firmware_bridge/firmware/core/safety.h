@@ -68,7 +68,7 @@ struct bp_safety {
 };
 
 /* Boots safe: COMFORT_STOP, latched. */
-void bp_safety_boot(struct bp_safety *safety, uint32_t now_ms);
+void bp_safety_boot(struct bp_safety *safety);
 
 /* A new session: heartbeats before it prove nothing about this host. */
 void bp_safety_new_session(struct bp_safety *safety);

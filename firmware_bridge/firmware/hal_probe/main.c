@@ -1,8 +1,12 @@
 /* The core and the vehicle model driven line by line over stdin, for tests: time is what it is told.
  *
  *   boot NOW_MS BOOT_ID
+ *   outputs
+ *     -> ACTION LATCHED CEILING_CMPS DECELERATION_CMPS2 JERK_CMPS3 STANDSTILL FAULTS -
  *   update NOW_MS SPEED_CMPS SPEED_VALID OPERATOR TX_CAPACITY RX_HEX|-
  *     -> ACTION LATCHED CEILING_CMPS DECELERATION_CMPS2 JERK_CMPS3 STANDSTILL FAULTS TX_HEX|-
+ *   deframe RX_HEX
+ *     -> ID:COUNTER:PAYLOAD_HEX of each whole frame, "damaged" for each other one
  *   vehicle SPEED_CMPS CRUISE_CMPS|-1 ACTION CEILING_CMPS DECELERATION_CMPS2 JERK_CMPS3 STEP_MS STEPS
  *     -> one line of speeds in cm/s, after each step
  */
@@ -29,6 +33,42 @@ static size_t from_hex(const char *text, uint8_t *bytes)
     return size;
 }
 
+static void print_outputs(void)
+{
+    const struct bp_outputs *out = &mcu.outputs;
+
+    printf("%u %d %u %u %u %d %u ", out->demand.action, out->stop_latched,
+           out->demand.ceiling_cmps, out->demand.deceleration_cmps2, out->jerk_cmps3,
+           out->standstill, out->faults);
+}
+
+static int deframe(const char *line)
+{
+    static char hex[2u * BYTES_MAX + 1u];
+    static uint8_t bytes[BYTES_MAX];
+    struct bp_deframer deframer = {0};
+    struct bp_frame frame;
+
+    if (sscanf(line, "deframe %131072s", hex) != 1) {
+        return 1;
+    }
+    size_t size = from_hex(hex, bytes);
+    for (size_t i = 0; i < size; i++) {
+        enum bp_deframed deframed = bp_deframer_push(&deframer, bytes[i], &frame);
+        if (deframed == BP_FRAME_DAMAGED) {
+            printf("damaged ");
+        } else if (deframed == BP_FRAME_WHOLE) {
+            printf("%u:%u:", frame.id, frame.counter);
+            for (unsigned at = 0; at < frame.length; at++) {
+                printf("%02x", frame.payload[at]);
+            }
+            printf(" ");
+        }
+    }
+    puts("");
+    return 0;
+}
+
 static int update(const char *line)
 {
     static char hex[2u * BYTES_MAX + 1u];
@@ -53,11 +93,8 @@ static int update(const char *line)
         .operator_request = operator_request != 0u,
     };
     size_t tx_size = bp_mcu_update(&mcu, now_ms, &vehicle, rx, rx_size, tx, capacity);
-    const struct bp_outputs *out = &mcu.outputs;
 
-    printf("%u %d %u %u %u %d %u ", out->demand.action, out->stop_latched,
-           out->demand.ceiling_cmps, out->demand.deceleration_cmps2, out->jerk_cmps3,
-           out->standstill, out->faults);
+    print_outputs();
     for (size_t i = 0; i < tx_size; i++) {
         printf("%02x", tx[i]);
     }
@@ -102,7 +139,10 @@ int main(void)
         if (sscanf(line, "boot %" SCNu32 " %u", &now_ms, &boot_id) == 2) {
             bp_mcu_boot(&mcu, now_ms, (uint8_t)boot_id);
             puts("ok");
-        } else if (update(line) != 0 && drive(line) != 0) {
+        } else if (strcmp(line, "outputs\n") == 0) {
+            print_outputs();
+            puts("-");
+        } else if (update(line) != 0 && deframe(line) != 0 && drive(line) != 0) {
             fprintf(stderr, "not understood: %s", line);
             return 2;
         }
