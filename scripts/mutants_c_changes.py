@@ -41,7 +41,7 @@ _TERNARY = re.compile(r" \? ")
 _STATEMENT = re.compile(
     r"(?m)^ +(?!return|struct|size_t|uint\w+|bool|enum|const|static|case|break|for|if|while)"
     r"(?!unsigned|int)"
-    r"(?:\(void\)!?)?[\w>&*(+-][^;{}]*?(?:=|\(|\+\+|--)[^;{}]*(?:\{[^{}]*\})?[^;{}]*;$"
+    r"(?:\(void\)!?)?[\w>&*(+-][^;{}]*?(?:=|\(|\+\+|--)[^;{}]*(?:\{[^{}]*\})?[^;{}]*;(?= *$)"
 )
 _FUNCTION = re.compile(r"(?m)^\w[\w ]*[ *](\w+)\(")
 

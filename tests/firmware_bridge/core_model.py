@@ -114,7 +114,7 @@ class CoreModel:
         self.tx = b""
         self.capacity = 0
         self.now_ms = now_ms
-        self.vehicle = Vehicle(0, speed_valid=False, operator=False)  # nothing is known of it yet
+        self.vehicle = Vehicle(65535, speed_valid=True, operator=False)  # taken to move
 
     def outputs(self) -> str:
         """What the probe says that the vehicle must do, and what is shown, without any bytes."""

@@ -292,8 +292,8 @@ void bp_mcu_boot(struct bp_mcu *mcu, uint32_t now_ms, uint8_t boot_id)
     bp_safety_boot(&mcu->safety);
     mcu->boot_ms = now_ms;
     mcu->boot_id = boot_id;
-    /* Safe before the first update, too, when nothing is known of the vehicle. */
-    settle(mcu, &(struct bp_vehicle){.speed_valid = false});
+    /* Safe before the first update, too: until then the vehicle is taken to move. */
+    settle(mcu, &(struct bp_vehicle){.speed_cmps = UINT16_MAX, .speed_valid = true});
 }
 
 size_t bp_mcu_update(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicle *vehicle,
