@@ -10,6 +10,7 @@ from cobs import cobs
 from core_registry import case
 from mcu_probe import Mcu
 
+from firmware_bridge.codec import Acknowledge, McuHello, Status
 from firmware_bridge.frame import Deframer, LinkFrame, pack
 
 
@@ -37,6 +38,23 @@ def _damaged(wire: bytes, dice: random.Random) -> bytes:
     return dice.choice(
         (wire[:at] + b"\0", flipped, longer, wire[at:], lying + b"\0", short + b"\0")
     )
+
+
+@case
+@pytest.mark.requirement("R-LINK-36")
+def answers_128_bytes_with_256_at_most(mcu: Mcu) -> None:
+    """Hellos make the most of 128 bytes: each is answered by as many, and half of one waits."""
+    mcu.capacity = 256
+    hellos = mcu.wire(*(mcu.hello(boot_id=number) for number in range(8)))
+    mcu.boot()
+    assert not mcu.update(hellos[:16]).all(Acknowledge)
+    answer = mcu.update(hellos[16:144], after_ms=100)
+    assert len(answer.all(McuHello)) == 8
+    assert len(answer.all(Status)) == 1
+    mcu.boot()
+    commands = mcu.wire(mcu.hello(), *(mcu.command() for _ in range(7)))
+    mcu.update(commands[:16])
+    assert len(mcu.update(commands[16:144], after_ms=100).all(Acknowledge)) == 7
 
 
 @case
