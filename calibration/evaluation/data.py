@@ -17,6 +17,7 @@ from calibration.dataset.places import Place, place_at
 from calibration.dataset.readers.table import READERS, format_of
 from calibration.dataset.record_faults import box_fault
 from calibration.dataset.records import Entry, Mask
+from calibration.evaluation.doubts import doubts_of
 from calibration.evaluation.examples import PlaceSource, Source, cannot_judge, scenes
 from calibration.evaluation.naming import Naming, named
 from calibration.evaluation.truths import BOXES, LABEL, MASKS, truth_for
@@ -43,6 +44,7 @@ class Chosen:
             has no name for; 0 where nobody counted.
         unlabelled: records that say nothing of what is to be judged.
         ignored: boxes that are not to be judged by.
+        doubts: what makes the figures flattering or noisy, see `doubts.py`.
     """
 
     source: Source
@@ -53,6 +55,7 @@ class Chosen:
     left_out: dict[str, int]
     unlabelled: int
     ignored: int = 0
+    doubts: tuple[str, ...] = ()
 
 
 def choose(
@@ -88,6 +91,7 @@ def choose(
         place = place_at(mission.data.place)
         entries = [replace(entry, split=parted.part_of.get(entry.name)) for entry in entries]
         split = split or parted.part_for("judge")
+    of_all = entries
     part, entries = _part(given, entries, split)
     labelled = [entry for entry in entries if truth.there(entry)]
     words = Counter(word for entry in labelled for word in truth.words(entry))
@@ -119,6 +123,7 @@ def choose(
         left_out={word: words[word] if digests or not masks else 0 for word in naming.left_out},
         unlabelled=unlabelled,
         ignored=sum(bool(naming.regions(box)) for box in boxes),
+        doubts=doubts_of(of_all, labelled, digests),
     )
 
 

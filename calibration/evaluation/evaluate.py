@@ -77,6 +77,7 @@ class Evaluation:
                 "groups": len({frame.group for frame in self.tables.frames}),
                 "left_out": self.chosen.left_out,
                 "ignored": self.chosen.ignored,
+                "doubts": list(self.chosen.doubts),
                 "unlabelled": self.chosen.unlabelled,
             },
             "labels": list(model.labels),

@@ -28,6 +28,8 @@ def show(console: Console, evaluation: Evaluation) -> None:
         console.print(f"  left out: {chosen.unlabelled} records without labels")
     if chosen.ignored:
         console.print(f"  not judged: {chosen.ignored} regions that the data set says to ignore")
+    for doubt in chosen.doubts:
+        console.print(f"  [yellow]beware[/] of {doubt}")
     if tables.faults:
         told = f"  {tables.faults} frames whose output cannot be right"
         console.print(told, style="bold red")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.intervals import percentile_95, resamples, share_95
+from calibration.intervals import REPLICATES, percentile_95, resamples, share_95
 from calibration.metrics import wilson_95
 
 
@@ -33,6 +33,41 @@ def test_all_right_is_not_sure() -> None:
     assert interval is not None
     assert interval[0] == pytest.approx(wilson_95(3, 3)[0])
     assert interval[0] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("hits", "effective"),
+    [
+        ([4, 0, 2], 3.0),  # squares 8 x 3/2 = 12 over 12 x 12 x 0.25 / 12 = 3: an effect of 4
+        ([4, 1, 1], 4.0),  # squares 6 x 3/2 = 9: an effect of 3
+        ([2, 2, 2], 12.0),  # groups that are more alike than chance gain nothing
+    ],
+)
+def test_the_design_effect_by_hand(hits: list[int], effective: float) -> None:
+    """Three groups of four frames, half of them right; Kish: variance between groups over that of
+    frames drawn alone. A fourth group has nothing to count and says nothing."""
+    found, of, groups = np.array([*hits, 0]), np.array([4, 4, 4, 0]), np.arange(4)
+    assert share_95(found, of, groups) == pytest.approx(wilson_95(effective / 2, effective))
+
+
+def test_a_share_of_nothing_and_of_one_group_that_is_all_right() -> None:
+    none, one = np.zeros(2, np.int64), np.array([3, 4])
+    assert share_95(none, none, np.arange(2)) is None
+    assert share_95(one, one, np.zeros(2, np.int64)) == pytest.approx(wilson_95(1, 1))
+    assert share_95(none, one, np.zeros(2, np.int64)) == pytest.approx(wilson_95(0, 1))
+
+
+def test_the_middle_95_percent_of_what_is_known() -> None:
+    values = np.append(np.arange(1001.0), [np.nan, np.inf])
+    assert percentile_95(values, 2) == (25.0, 975.0)
+    assert percentile_95([0.5, 0.5], 2) is None
+    assert percentile_95([np.nan], 2) is None
+
+
+def test_there_are_as_many_resamples_as_the_files_say() -> None:
+    assert REPLICATES == 500
+    assert resamples(np.arange(3)).shape == (500, 3)
+    assert resamples(np.arange(3)).mean(axis=0) == pytest.approx(np.ones(3), abs=0.15)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:

@@ -43,5 +43,14 @@ def test_it_is_scikit_learns_and_frames_add_up() -> None:
 def test_masks_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(ValueError, match="a mask"):
         pixel_counts(np.zeros((2, 2), int), np.zeros((2, 3), int), classes=2)
-    with pytest.raises(ValueError, match="true labels"):
-        pixel_counts(np.full((2, 2), 5), np.zeros((2, 2), int), classes=2)
+    for strange in (-1, 2, 5):
+        with pytest.raises(ValueError, match="true labels"):
+            pixel_counts(np.full((2, 2), strange), np.zeros((2, 2), int), classes=2)
+
+
+def test_255_is_what_pascal_voc_and_cityscapes_leave_out() -> None:
+    truth = np.array([[255, 254], [0, 1]], np.uint8)
+    with pytest.raises(ValueError, match="true labels 0 to 254"):
+        pixel_counts(truth, np.zeros((2, 2), int), classes=2)
+    truth[0, 1] = 255
+    assert pixel_counts(truth, np.zeros((2, 2), int), classes=2).tolist() == [[1, 0, 0], [1, 0, 0]]

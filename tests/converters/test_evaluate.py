@@ -218,6 +218,7 @@ def test_a_lock_vouches_for_the_pictures(
     out = tmp_path / "out"
     assert call(mission, *given, "--out", out) == 0
     assert told(out)["data"]["version"] == json.loads(lock.read_text())["version"]
+    assert told(out)["data"]["doubts"] == []
     (road / "003.png").write_bytes((road / "004.png").read_bytes())
     assert call(mission, *given) == 4
     assert "003.png" in capsys.readouterr().err
