@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.average_precision import average_precision, hits_of, matches_of
+from calibration.average_precision import WRONG, average_precision, hits_of, matches_of
 from calibration.metrics import Truth, average_precision_50
 from edge.contract.perception import Detections
 
@@ -65,3 +65,17 @@ def test_stricter_overlaps_lower_it() -> None:
     found = [Detections(near, np.float32([0.9]), np.array([0]))]
     matches = matches_of(truths, found, hits_of(truths, found, classes=1), label=0)
     assert average_precision(matches, np.ones((1, 1)))[0] == pytest.approx(0.6)  # 0.50 to 0.75
+
+
+def test_nothing_found_anywhere_and_nothing_there_anywhere() -> None:
+    box, label = np.float32([[10, 10, 50, 50]]), np.array([0])
+    there, found = Truth(box, label), Detections(box, np.float32([0.9]), label)
+    none = Truth(box[:0], label[:0])
+    (verdicts,) = hits_of([there], [Detections.empty()], classes=1)
+    assert verdicts.shape == (0, 10)
+    matches = matches_of([there], [Detections.empty()], [verdicts], label=0)
+    assert average_precision(matches, np.ones((1, 1)))[0] == 0.0
+    (verdicts,) = hits_of([none], [found], classes=1)
+    assert verdicts.tolist() == [[WRONG] * 10]
+    matches = matches_of([none], [found], [verdicts], label=0)
+    assert np.isnan(average_precision(matches, np.ones((1, 1)))[0])
