@@ -460,6 +460,7 @@ def test_a_failed_write_is_no_sent_command_and_its_half_frame_is_ended(bench: Be
     facts = bench.turn(RELEASE)
     assert facts.counts.commands_sent == sent_before + 1
     assert facts.counts.write_failures == 1
+    assert facts.first_fault == "the port took no bytes"
     # The heartbeat right behind the half frame arrived: the loop sequence moved.
     assert facts.last_ack is not None
     assert facts.last_ack.acknowledged_ns == bench.now_ns
@@ -486,7 +487,13 @@ def test_a_command_cut_anywhere_is_never_taken_later(bench: Bench, missing: int)
     assert [frame.counter for frame in whole[-2:]] == [again[0] - 1, again[0]]
     assert packed[0] not in [frame.counter for frame in whole]
     bench.link.write_failed(again[0], bench.now_ns, "it took nothing", begun=False)
-    facts = bench.turn(RELEASE)
+    third = bench.link.command(RELEASE, replace(beat, loop_sequence=101), now_ns=bench.now_ns)
+    assert third is not None
+    whole = Deframer().feed(packed[1][:-missing] + third[1])
+    assert [frame.counter for frame in whole[-2:]] == [third[0] - 1, third[0]]
+    bench.last = bench.mcu.update(third[1], after_ms=10)
+    bench.link.received(bench.last.tx, bench.now_ns)
+    facts = bench.facts
     assert facts.effective_action is Action.NONE
     assert bench.last.action is Action.NONE
     assert facts.counts.commands_sent == facts.counts.acknowledged == sent + 1

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import random
-import threading
-import tty
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 from mcu_probe import BEAT, COMMAND
 
 from firmware_bridge.codec import Action, HostHello, Status, contract_hash, encode
-from firmware_bridge.driver import LinkDriver
-from firmware_bridge.errors import DeviceFault
 from firmware_bridge.frame import Deframer, LinkFrame, pack
 from firmware_bridge.limits import limits_hash
 from firmware_bridge.link_heard import SILENCE, Ear
@@ -123,70 +116,39 @@ def test_text_among_frames_is_found() -> None:
     assert ear.text_among_frames() == "'[ 12.345] loop ok'"
 
 
-@dataclass
-class Line:
-    """A pseudo terminal, with something at its other end that `answers`."""
-
-    answer: Callable[[bytes], bytes]
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        self.master, slave = pty.openpty()
-        tty.setraw(slave)
-        self.path = os.ttyname(slave)
-        self.slave = slave
-        os.set_blocking(self.master, False)
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def _run(self) -> None:
-        while not self.ended.wait(0.01):
-            try:
-                data = os.read(self.master, 4096)
-            except BlockingIOError:
-                data = b""
-            if out := self.answer(data):
-                os.write(self.master, out)
-
-    def close(self) -> None:
-        self.ended.set()
-        self.thread.join()
-        os.close(self.master)
-        os.close(self.slave)
+@pytest.mark.parametrize("byte", [0x00, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE, 0xFF])
+def test_every_byte_with_one_edge_speaks_for_a_lower_rate(byte: int) -> None:
+    what, _ = heard_of(bytes([byte] * 4 + [0xA7]))
+    assert what.endswith("a far lower baud rate")
+    what, _ = heard_of(bytes([byte] * 3 + [0xA7]))
+    assert what == "4 bytes and no whole frame among them"
 
 
-@pytest.fixture
-def line() -> Iterator[Callable[[Callable[[bytes], bytes]], str]]:
-    lines: list[Line] = []
-
-    def make(answer: Callable[[bytes], bytes]) -> str:
-        lines.append(Line(answer))
-        return lines[-1].path
-
-    yield make
-    for one in lines:
-        one.close()
+def test_what_was_said_long_ago_is_forgotten() -> None:
+    assert (
+        heard_of(GPS, b"\xa7" * 500)[0] == f"{len(GPS) + 500} bytes and no whole frame among them"
+    )
+    noise = b"\xa7" * 512
+    ear = Ear()
+    ear.take(b"0123456789ab" + noise, [])
+    assert ear.text_among_frames() is None
 
 
-@pytest.mark.requirement("R-LINK-49")
 @pytest.mark.parametrize(
-    ("answer", "found"),
+    ("data", "line"),
     [
-        (lambda _: GPS, "NMEA text"),
-        (lambda data: data, "an echo"),
-        (lambda _: b"booting...\r\n", "lines of text: 'booting...'"),
-        (lambda _: b"", "silence: not one byte"),
-        (lambda _: framed(STATUS), "a microcontroller that reports"),
-        (lambda _: b"\xa7\x31\x00\x99" * 5, "bytes and no whole frame"),
+        (b"booting", "booting"),
+        (b"of the first\r\nsecond\r\n", "second"),
+        (b"of the first\r\nsecond\r\nthi", "second"),
+        (b"1\r\n2\r\n3\r\n4\r\n5\r\nnot who", "5"),
+        (b"\r\n\r\n\r\n", ""),
+        (b"ab\tc " * 40, ("ab\\tc " * 12)),
+        (b"a" * 18 + b"\x7f", None),
+        (b"a" * 19 + b"\x7f", "a" * 19 + "\\x7f"),
     ],
 )
-def test_a_port_that_is_not_the_microcontrollers_is_refused_with_what_it_says(
-    line: Callable[[Callable[[bytes], bytes]], str], answer: Callable[[bytes], bytes], found: str
-) -> None:
-    with (
-        LinkDriver(line(answer)) as driver,
-        pytest.raises(DeviceFault, match="no microcontroller answered") as refused,
-    ):
-        driver.wait_established(0.5)
-    assert found in refused.value.found
-    assert refused.value.remedy
+def test_the_last_line_that_is_surely_whole_is_shown(data: bytes, line: str | None) -> None:
+    what, _ = heard_of(data)
+    assert what == (
+        f"lines of text: '{line}'" if line is not None else "19 bytes and no whole frame among them"
+    )
