@@ -111,6 +111,15 @@ def _pick(network: nn.Module, output: str) -> None:
         pick_torch(network, output)
 
 
+def open_file(path: Path, shape: Shape) -> Source:
+    """The network in a file for pictures of `shape` (1, 3, H, W), before any mission tells what it
+    is; an argmax at its end taken off. Raises as `open_source`."""
+    source = _file_source(path, shape)
+    if isinstance(source, OnnxSource):
+        return replace(source, model=pick_onnx(source.model, None))
+    return source
+
+
 def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
     """Refuses a network that put out `shapes` where the mission reads others, and says which."""
     model = mission.model

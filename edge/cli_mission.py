@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,8 +27,25 @@ MissionArgument = Annotated[Path, typer.Argument(metavar="MISSION", help="a miss
 JsonOption = Annotated[bool, typer.Option("--json", help="print facts as JSON")]
 
 
+FIRST = "converters.first_mission:first_mission"
+"""What reads a model's file and writes a mission that fits it: by name, as FIT below."""
+
+
 def init(
     path: Annotated[Path, typer.Argument(help="the file to write")] = Path("mission.toml"),
+    *,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="a model to fit it to: ONNX, TorchScript or torch.export"),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", help="with --model: its labels, a,b,c, or a file, one a line"),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", metavar="640x384", help="with --model: its picture, if not told"),
+    ] = None,
 ) -> None:
     """Write a first mission file with a comment on every key."""
     if path.is_dir():
@@ -39,10 +57,46 @@ def init(
             found=f"a file of {path.stat().st_size} bytes",
             remedy="choose another name, or move that file away",
         )
-    template = resources.files("edge.contract").joinpath("mission_template.toml")
-    write_atomic(path, template.read_bytes())
-    echo(f"wrote {path}", error=True)
+    if model is None:
+        if labels is not None or size is not None:
+            raise UsageError(
+                "--labels and --size are of a model",
+                expected="--model FILE with them",
+                found="no --model",
+                remedy=f"brakepoint init {path} --model FILE",
+            )
+        template = resources.files("edge.contract").joinpath("mission_template.toml")
+        write_atomic(path, template.read_bytes())
+        echo(f"wrote {path}", error=True)
+    else:
+        made = _workshop(FIRST, "init --model")(model, path, labels=labels, size=size)
+        write_atomic(path, made.text.encode())
+        echo(f"wrote {path} for {model}: {made.told}", error=True)
+        echo("not known, look at:", error=True)
+        for line in made.unknown:
+            echo(f"  {line}", error=True)
     echo(f"next: brakepoint mission check {path}", error=True)
+
+
+def _workshop(target: str, verb: str) -> Callable[..., Any]:
+    """A function of the workshop, by its name "module:function".
+
+    Raises:
+        Missing: a package that it needs is not installed.
+    """
+    module, function = target.split(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in PACKAGES:
+            raise  # our own import is broken: a defect, shown as one
+        raise Missing(
+            f"`brakepoint {verb}` needs a package that is not installed",
+            expected="the extra [convert]",
+            found=str(error),
+            remedy=pip_install("convert"),
+        ) from error
+    return found
 
 
 FIT = "converters.mission_fit:fit_of"
@@ -85,15 +139,10 @@ def _model_told(mission: Mission) -> list[str]:
     Raises:
         UsageError: it does not fit the mission.
     """
-    module, function = FIT.split(":")
     try:
-        fit = getattr(importlib.import_module(module), function)(mission)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in PACKAGES:
-            raise  # our own import is broken: a defect, shown as one
-        return [f"not checked: {error} ({pip_install('convert')})"]
+        fit = _workshop(FIT, "mission check")(mission)
     except Missing as refusal:
-        return [f"not checked: {refusal.what} ({refusal.remedy})"]
+        return [f"not checked: {refusal.what}: {refusal.found} ({refusal.remedy})"]
     if fit is None:
         return ["not checked: no such file yet"]
     lines: list[str] = fit.lines()

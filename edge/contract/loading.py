@@ -83,7 +83,7 @@ def load_mission(path: Path, overrides: Sequence[str] = ()) -> Mission:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = _text_of(path)
+        text = small_text(path)
     except (OSError, ValueError) as error:
         raise Missing(
             f"cannot read the mission {path}",
@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _text_of(path: Path) -> str:
+def small_text(path: Path) -> str:
     """The text of a small file, without the mark that some editors put before it.
 
     Raises OSError or ValueError where there is none.
@@ -184,7 +184,7 @@ def _read_labels(raw: dict[str, Any]) -> None:
         return
     path = Path(model["labels"])
     try:
-        lines = _text_of(path).splitlines()
+        lines = small_text(path).splitlines()
     except (OSError, ValueError) as error:
         raise Missing(
             f"cannot read the labels {path}",

@@ -251,7 +251,7 @@ def test_every_stage_has_a_budget() -> None:
 
 
 CLASSIFIER = (
-    'kind = "roadnet"          # "roadnet", "yolox", "classify", "segment": docs/mission.md\n'
+    'kind = "roadnet"          # or "yolox", "fastestdet", "classify", "segment": docs/mission.md\n'
     "strides = [8, 16, 32]     # network pixels a cell, in output order\n"
     "score_threshold = 0.45\n"
     "iou_threshold = 0.5       # boxes of one label that overlap more are one object\n",
