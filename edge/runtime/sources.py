@@ -109,7 +109,10 @@ def open_source(given: str, camera: Camera, clock: Clock) -> Source:
         DeviceFault: no such camera, or one that delivers nothing, or another size or rate than
             the mission has.
     """
-    device = re.fullmatch(r"(?:camera:|/dev/video)(\d+)", given)
+    path = Path(given).expanduser()
+    # /dev/v4l/by-id/NAME is a link to the device that has the number today.
+    named = str(path.resolve()) if path.is_symlink() else given
+    device = re.fullmatch(r"(?:camera:|/dev/video)(\d+)", named)
     if device:
         from edge.runtime.source_camera import CameraSource
 
@@ -118,7 +121,6 @@ def open_source(given: str, camera: Camera, clock: Clock) -> Source:
         from edge.runtime.source_scenes import ScenesSource
 
         return ScenesSource(given, camera=camera, clock=clock)
-    path = Path(given).expanduser()
     if path.is_dir():
         from edge.runtime.source_folder import FolderSource
 

@@ -25,10 +25,12 @@ class ContainerFacts:
     cut: the file ends before its container does.
     video_s: seconds that the video track lasts by an index of its frames (ISO base media); None
         of other containers, whose lengths are those of the longest track, or guesses.
+    times_by_count: the container holds no times: frame n is at n periods (AVI).
     """
 
     cut: bool = False
     video_s: float | None = None
+    times_by_count: bool = False
 
 
 def container_facts(path: Path) -> ContainerFacts:
@@ -41,7 +43,7 @@ def container_facts(path: Path) -> ContainerFacts:
         if head[:4] == b"RIFF":
             # An AVI over 1 GiB goes on in further RIFF chunks: only the first one is compared.
             stated = struct.unpack("<I", head[4:8])[0]
-            return ContainerFacts(cut=size < stated + 8)
+            return ContainerFacts(cut=size < stated + 8, times_by_count=True)
         if head[:4] == b"\x1aE\xdf\xa3":
             return ContainerFacts(cut=_matroska_cut(stream, size))
     return ContainerFacts()

@@ -34,6 +34,9 @@ RATE_SAME = 0.02
 _EDIT_LEADS_IN_NS = 250_000_000
 """An edit list may begin between two frames; times here begin with the first that is shown."""
 
+_COUNTED_TOO_MANY = 2
+"""Frames that the header of a whole AVI may count too many, for a start that is put off."""
+
 _NO_TIME_MS = 1e12
 """Above this (31 years) OpenCV gives what FFmpeg has where a stream has no start."""
 
@@ -145,6 +148,12 @@ class VideoFile:
             found.append(
                 f"times start over {_times(self.start_overs)}: files were joined, and how long it "
                 "took between them is not known"
+            )
+        counted = self.header_frames or 0
+        if self._container.times_by_count and counted > self.frames + _COUNTED_TOO_MANY:
+            found.append(
+                f"the header counts {counted} frames and {self.frames} came: if some were lost in "
+                "the middle, all later ones come too early, since an AVI holds no times"
             )
         return found
 

@@ -294,6 +294,13 @@ class TestCamera:
         assert "ls /dev/video" in refused.value.remedy
         assert capfd.readouterr().err == ""
 
+    def test_a_lasting_name_of_a_camera_is_the_camera(self, tmp_path: Path) -> None:
+        """As in /dev/v4l/by-id."""
+        (tmp_path / "usb-front-camera").symlink_to("/dev/video97")
+        with pytest.raises(DeviceFault, match="no camera at") as refused:
+            opened(tmp_path / "usb-front-camera")
+        assert "/dev/video97" in refused.value.expected
+
     def test_unplugged_and_back(self, tmp_path: Path) -> None:
         """A clip stands in for the device: when it ends, grabbing fails as on an unplugged one."""
         # Every opening takes the first frame as proof of the size.

@@ -193,6 +193,16 @@ class TestCounts:
             read_at(place_at(str(path)), 25.0)
         assert "ends early" in refused.value.found
 
+    @pytest.mark.parametrize("counted", [None, 12, 13])
+    def test_an_avi_whose_header_counts_more_frames_says_so(
+        self, counted: int | None, tmp_path: Path
+    ) -> None:
+        """It may be longer sound, or frames that were lost in the middle: nobody can tell."""
+        _, end = played(write_avi(tmp_path / "clip.avi", 10, header_frames=counted))
+        said = ["the header counts 13 frames and 10 came"] if counted == 13 else []
+        assert [note.split(":")[0] for note in end.notes] == said
+        assert end.fault is None
+
     def test_a_hole_in_an_mp4_that_ends_it_is_said(self, tmp_path: Path) -> None:
         path = write_mp4(tmp_path / "hole.mp4", [40] * 30)
         data = bytearray(path.read_bytes())
