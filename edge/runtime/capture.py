@@ -19,9 +19,9 @@ from edge.runtime.sources import BadFrame, CameraGone, Skipped, Source, SourceEn
 _BACK_OFF_FIRST_S = 0.1
 _BACK_OFF_MOST_S = 2.0
 
-TOO_LATE_MS = 1000.0
-"""A frame of a file that is delivered so long after its time says that the machine cannot read the
-source as fast as it plays."""
+TOO_LATE_MS, TOO_LATE_IN_A_ROW = 1000.0, 3
+"""So many frames of a file, each delivered so long after its time, say that the machine cannot read
+the source as fast as it plays. One alone is a machine that stood still."""
 
 
 class CameraState(enum.Enum):
@@ -77,6 +77,7 @@ class Capture:
         self._stop = threading.Event()
         self._facts = CaptureFacts(CameraState.OPEN)
         self._too_late = self._skipped = False  # each is told once
+        self._late_in_a_row = 0
         self.crashed = False
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
@@ -135,7 +136,9 @@ class Capture:
         )
         grab_ms = (self._clock() - frame.captured_ns) / 1e6
         self._mailbox.put(Captured(frame, grab_ms))
-        if frame.clip_ns is not None and grab_ms > TOO_LATE_MS and not self._too_late:
+        late = frame.clip_ns is not None and grab_ms > TOO_LATE_MS
+        self._late_in_a_row = self._late_in_a_row + 1 if late else 0
+        if self._late_in_a_row == TOO_LATE_IN_A_ROW and not self._too_late:
             self._too_late = True
             self._fail(
                 "source too slow",

@@ -266,6 +266,50 @@ class TestTooSlow:
         assert "after its time" in faults[0][1]
 
 
+class Reader:
+    """A source that delivers frames so many milliseconds after their time."""
+
+    def __init__(self, clock: SteppingClock, late_ms: list[int]) -> None:
+        self.info, self._clock, self._late_ms = None, clock, late_ms
+
+    def read(self, pause: object) -> Frame | SourceEnd:
+        if not self._late_ms:
+            return SourceEnd()
+        self._clock.pause(0.04)
+        late_ns = self._late_ms.pop(0) * 1_000_000
+        captured_ns = self._clock.now_ns - late_ns
+        return Frame(np.zeros((4, 4, 3), np.uint8), captured_ns, "video", 0, captured_ns)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "faults"),
+    [
+        ([0, 1500, 0, 1500, 1500, 0], []),
+        ([0, 1500, 1500, 1500, 1500], ["source too slow"]),
+        ([900] * 9, []),
+    ],
+    ids=["a machine that stood still", "too slow", "late, and not too late"],
+)
+def test_a_source_is_too_slow_when_frames_in_a_row_come_late(
+    late_ms: list[int], faults: list[str]
+) -> None:
+    clock, found = SteppingClock(), []
+    capture = Capture(
+        Reader(clock, list(late_ms)),  # type: ignore[arg-type]
+        Mailbox(),
+        clock=clock,
+        on_fault=lambda kind, _: found.append(kind),
+    )
+    capture.start()
+    deadline_s = time.monotonic() + 60.0
+    while capture.facts.camera is not CameraState.ENDED and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    capture.stop(timeout_s=10.0)
+    assert found == faults
+
+
 class TestSampled:
     def test_a_rate_takes_frames_by_their_times(self, tmp_path: Path) -> None:
         write_mkv(tmp_path / "vfr.mkv", VFR_MS)
