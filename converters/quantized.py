@@ -120,7 +120,8 @@ def quantize(
     judges = [judge]
     if others and not isinstance(mission.model.network_spec.main, MaskSpec):  # masks are large
         judges.append(Judge(floating, pictures[1], measure, threads=threads))
-    aim = aim_of(mission, judges)
+    mended = _mending(floating, mission, judges, pictures[1][0])
+    aim = aim_of(mission, judges, finished=lambda found: mended(found)[0])
     mixed = choose(
         floating,
         writers(quantize_int8),
@@ -141,14 +142,14 @@ def quantize(
         threads=threads,
         progress=progress,
     )
-    best = {INT8: mixed.best, CPU: own}
-    models, biases = _scored(best, floating, mission, judges, pictures[1][0], progress=progress)
+    progress("scores", 0, 0)
+    best = {name: mended(found) for name, found in ((INT8, mixed.best), (CPU, own))}
     return _made(
-        models,
+        {name: model for name, (model, _) in best.items()},
         mixed.placement,
         search=mixed.search,
         widening=mixed.search.widening,
-        score_bias=biases,
+        score_bias={name: bias for name, (_, bias) in best.items() if bias is not None},
     )
 
 
@@ -164,26 +165,16 @@ def _made(
     return models, Quantized(placement, search, widening, score_bias or {}, in_integers)
 
 
-def _scored(
-    best: Mapping[str, Better],
-    floating: ModelProto,
-    mission: Mission,
-    judges: Sequence[Judge],
-    picture: Floats,
-    *,
-    progress: Advance,
-) -> tuple[dict[str, ModelProto], dict[str, ScoreBias]]:
-    """The graphs by name, a detector's scores as high as float's in the mean over all judges."""
+def _mending(
+    floating: ModelProto, mission: Mission, judges: Sequence[Judge], picture: Floats
+) -> Callable[[Better], tuple[ModelProto, ScoreBias | None]]:
+    """What makes a detector's scores as high as float's in the mean over all judges; other networks
+    stay as they are."""
     spec, size = mission.model.network_spec, mission.model.input
     if not isinstance(spec.main, DecodeSpec):
-        return {name: one.quantized for name, one in best.items()}, {}
-    progress("scores", 0, 0)
+        return lambda found: (found.quantized, None)
     scores = Scores.of(
         floating, spec.main, picture, width_px=size.width_px, height_px=size.height_px
     )
     judge, *also = judges
-    found = {name: with_score_bias(one, scores, judge, also) for name, one in best.items()}
-    return (
-        {name: model for name, (model, _) in found.items()},
-        {name: bias for name, (_, bias) in found.items()},
-    )
+    return lambda found: with_score_bias(found, scores, judge, also)
