@@ -188,7 +188,9 @@ def judge(
             if (truth := frame.truth()) is not None:
                 unsure = _perceived(raw, mission, PRECISION_SCORE_MIN, placement, frame_size)
                 evaluations[names[0]].add_truth(
-                    truth, {name: _detections(one) for name, one in unsure.items()}
+                    truth,
+                    {name: _detections(one) for name, one in unsure.items()},
+                    group=frame.group,
                 )
         if spec.condition is not None:
             heads[names[-1]] = (spec.condition, conditions)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.dataset.frames import RoadFrame
-from calibration.metrics import Truth, average_precision_50, matched
+from calibration.metrics import Truth, matched
+from converters.precision import Precision
 from converters.tally import Tally, words_of
 from edge.contract.perception import Detections
 
@@ -83,8 +84,7 @@ class Evaluation:
         self._frames = 0
         self._worst: list[_Looked] = []
         self._confusions: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
-        self._truths: list[Truth] = []
-        self._scored: dict[str, list[Detections]] = defaultdict(list)
+        self._precision = Precision(networks)
 
     def add(self, frame: RoadFrame, said: Mapping[str, Answers]) -> None:
         """One frame, with every network's answers that count."""
@@ -108,34 +108,28 @@ class Evaluation:
             self._worst.sort(key=lambda row: (-row.lost, -row.lost_score, row.name))
             del self._worst[WORST_FRAMES:]
 
-    def add_truth(self, truth: Truth, scored: Mapping[str, Detections]) -> None:
+    def add_truth(self, truth: Truth, scored: Mapping[str, Detections], *, group: str) -> None:
         """One frame whose truth is known, with what each network detects at any score."""
-        self._truths.append(truth)
-        for name, detections in scored.items():
-            self._scored[name].append(detections)
+        self._precision.add(truth, scored, group=group)
 
     def to_json(self) -> dict[str, Any]:
         """By class and by condition in a fixed order, and the frames that lost most."""
-        precision = {
-            name: average_precision_50(self._truths, rows, classes=len(self._labels))
-            for name, rows in self._scored.items()
-        }
-        there = [truth.labels for truth in self._truths] or [np.zeros(0, np.int64)]
-        objects = np.bincount(np.concatenate(there), minlength=len(self._labels))
-        met = sorted(self._tally.labels | set(np.flatnonzero(objects).tolist()))
+        known = len(self._precision.truths)
+        precision = self._precision.told(len(self._labels))
+        met = sorted(self._tally.labels | set(np.flatnonzero(precision.objects).tolist()))
         return {
             "frames": self._frames,
-            "frames_with_truth": len(self._truths),
+            "frames_with_truth": known,
             "by_class": [
                 {
                     "label": self._labels[label],
                     "networks": self._tally.by_label(label),
-                    "objects": int(objects[label]) if self._truths else None,
-                    "ap50": {name: values[label] for name, values in precision.items()},
+                    "objects": int(precision.objects[label]) if known else None,
+                    **precision.of_label(label),
                 }
                 for label in met
             ],
-            "ap50_mean": {name: _mean(values) for name, values in precision.items()},
+            **precision.mean(),
             "by_condition": self._tally.by_condition(),
             "confusions": {
                 name: [
@@ -176,8 +170,3 @@ class Evaluation:
             }
             for box, score, label in zip(boxes, said.scores, said.labels, strict=True)
         ]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return sum(there) / len(there) if there else None

@@ -21,6 +21,7 @@ from calibration.evaluation.overlays import small_mask
 from calibration.intervals import share_95
 from calibration.segmentation import pixel_counts
 from calibration.sessions import Floats
+from converters.precision import NOTHING_KNOWN
 from converters.tally import KINDS, OWN_WORDS, in_order, words_of
 from edge.contract.perception import LabelMap
 from edge.contract.segment import in_frame, inside_frame
@@ -123,10 +124,11 @@ class MaskAgreement:
                     "networks": {name: self._of_label(name, row) for name in self._candidates},
                     "objects": None,
                     "ap50": {},
+                    "ap50_interval": {},
                 }
                 for row in met
             ],
-            "ap50_mean": {},
+            **NOTHING_KNOWN,
             "iou_mean": {name: mean_iou(counts) for name, counts in totals.items()},
             "by_condition": self._by_condition(),
             "confusions": {name: self._confused(counts) for name, counts in totals.items()},

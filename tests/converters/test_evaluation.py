@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from calibration.metrics import Truth, wilson_95
+from calibration.metrics import Truth, average_precision_50, wilson_95
 from converters.evaluation import WORST_FRAMES, Answers, Evaluation
 from edge.contract.conditions import Conditions
 from edge.contract.perception import BgrImage, Detections
@@ -89,7 +89,7 @@ def test_precision_is_told_where_truth_is_known() -> None:
     found, nothing = seen((HERE, 0.9, 0)), seen()
     judged.add(Frame("a"), said(found, nothing, found))
     truth = Truth(np.array([HERE], np.float32), np.array([0]))
-    judged.add_truth(truth, {"float": found, "int8": nothing, "cpu": found})
+    judged.add_truth(truth, {"float": found, "int8": nothing, "cpu": found}, group="a")
     told = judged.to_json()
     assert told["by_class"][0]["objects"] == 1
     assert told["by_class"][0]["ap50"] == {
@@ -98,6 +98,35 @@ def test_precision_is_told_where_truth_is_known() -> None:
         "cpu": pytest.approx(1.0),
     }
     assert told["ap50_mean"]["int8"] == 0.0
+
+
+def test_every_precision_has_its_interval_and_every_loss_too() -> None:
+    """INT8 finds nothing in two of eight drives; of the first label alone, the other is as good."""
+    judged = Evaluation(LABELS, NETWORKS, iou_min=0.5)
+    truths, scored = [], []
+    for number in range(16):
+        truth = Truth(np.array([HERE, THERE], np.float32), np.array([0, 1]))
+        whole, worse = seen((HERE, 0.9, 0), (THERE, 0.8, 1)), seen((THERE, 0.8, 1))
+        int8 = worse if number < 4 else whole
+        judged.add(Frame(str(number)), said(whole, int8, whole))
+        found = {"float": whole, "int8": int8, "cpu": whole}
+        judged.add_truth(truth, found, group=f"drive {number // 2}")
+        truths.append(truth)
+        scored.append(int8)
+    told = judged.to_json()
+    first, second = told["by_class"]
+    wanted = average_precision_50(truths, scored, classes=len(LABELS))
+    assert first["ap50"]["int8"] == pytest.approx(wanted[0])
+    low, high = first["ap50_interval"]["int8"]
+    assert 0.3 < low < first["ap50"]["int8"] < high <= 1.0
+    assert second["ap50_interval"]["int8"] is None  # no resample tells anything else
+    mean = told["ap50_mean"]["int8"]
+    low, high = told["ap50_mean_interval"]["int8"]
+    assert low < mean < high
+    loss = told["ap50_loss"]["int8"]
+    assert loss["value"] == pytest.approx(told["ap50_mean"]["float"] - mean)
+    assert loss["interval"] == pytest.approx([1.0 - high, 1.0 - low], abs=1e-9)
+    assert told["ap50_loss"]["cpu"] == {"value": 0.0, "interval": None}
 
 
 def test_labels_of_whole_frames_and_what_they_are_taken_for() -> None:
