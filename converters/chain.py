@@ -11,7 +11,7 @@ one, or files that its reader refuses. Never decides what a failed gate means to
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from converters.conversion import run_conversion
@@ -31,10 +31,12 @@ from converters.locked import (
     read_convert_lock,
 )
 from converters.report import Report
+from converters.run_records import since_former
 from converters.stages import Stages, Stopwatch
 from converters.store import Note, opened
 from edge.contract.artifact import demand_folder, json_file, replacing
 from edge.contract.mission import Mission
+from edge.contract.runs import Recorded
 from edge.progress import Advance
 from firmware_bridge.errors import Missing, NotTrusted
 
@@ -50,6 +52,7 @@ def convert(
     tuned: Tuned | None = None,
     locked: Path | None = None,
     fresh: bool = False,
+    former: Sequence[Recorded] = (),
     note: Note = lambda line: None,
 ) -> Report:
     """Converts the mission's network into `out`, replacing what a former run wrote there.
@@ -61,6 +64,7 @@ def convert(
         tuned: weights and places of a fine-tuning; places are searched where it is not given.
         locked: a lock that inputs and files must agree with.
         fresh: take nothing from former runs in `out`.
+        former: records of what ran before, for the report to say what changed.
         note: told which stages are unchanged, and what of the store is not taken.
 
     Raises:
@@ -84,14 +88,20 @@ def convert(
     with opened(out / STORE, fresh=fresh, note=note) as store:
         stages = Stages(store, watch, common=common, note=note)
         report, files = run_conversion(
-            mission, read, stages, progress=progress, ranges_file=ranges_file, tuned=tuned
+            mission,
+            read,
+            stages,
+            progress=progress,
+            ranges_file=ranges_file,
+            tuned=tuned,
+            since=lambda report: since_former(former, Lock(inputs, {}), report),
         )
         made = Lock(inputs, {name: file.sha256 for name, file in report.artifacts.items()})
         if locked is not None and lock is not None:
             demand_outputs(locked, lock, made.outputs)
-        former = _former_files(out)
+        gone = _former_files(out) - set(files)
         _publish(out, {LOCK: json_file(LOCK_SCHEMA, made.to_json()), **files})
-        for name in former - set(files):  # nothing vouches for them any more
+        for name in gone:  # nothing vouches for them any more
             (out / name).unlink(missing_ok=True)
         store.prune()
     return report

@@ -18,7 +18,7 @@ from converters.report import PAGE, REPORT, Report
 from converters.run_records import convert_run
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
 from edge.contract.loading import load_mission
-from edge.contract.runs import now
+from edge.contract.runs import Recorded, folder_of, now, runs_in
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 
@@ -62,6 +62,7 @@ def convert(
             ranges_file=ranges,
             locked=(lock or out / LOCK) if locked or lock is not None else None,
             fresh=fresh,
+            former=[one for one in runs_in(folder_of(mission)) if isinstance(one, Recorded)],
             note=say,
         )
     run = convert_run(loaded, report, out, started=started, seconds=time.monotonic() - began)

@@ -7,7 +7,8 @@ what a failed gate means to the shell.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +27,7 @@ from converters.inputs import Inputs
 from converters.int8_shares import int8_shares
 from converters.lowerings.batch import profiles_of
 from converters.report import Artifact, Report
+from converters.since import Since
 from converters.sources import picture_shape
 from converters.stages import Stages
 from converters.widening import widened
@@ -45,8 +47,9 @@ def run_conversion(
     progress: Advance,
     ranges_file: Path | None,
     tuned: Tuned | None,
+    since: Callable[[Report], Since | None],
 ) -> tuple[Report, dict[str, bytes]]:
-    """The report, and every file by name, the report last."""
+    """The report, and every file by name, the report last; `since` tells what changed."""
     steps = ConversionStages(mission, inputs, stages, progress)
     source, frames = inputs.source, inputs.frames
     judged_on = labelled(mission, {frame.name for frame in frames.held_back})
@@ -130,7 +133,7 @@ def run_conversion(
         stages=tuple(stages.watch.stages),
         finished=datetime.now(timezone.utc),
     )
-    return steps.reported(report, files)
+    return steps.reported(replace(report, since=since(report)), files)
 
 
 def _open_shapes(model: ModelProto, mission: Mission) -> dict[str, Sequence[int]]:

@@ -42,6 +42,7 @@ from converters.parity import running
 from converters.placement import Placement, place
 from converters.quantized import Quantized, quantize
 from converters.report import PAGE, REPORT, SCHEMA, TIMES, Report
+from converters.since import Since
 from converters.stages import Made, Stage, Stages
 from edge.contract.artifact import digest_file, json_file
 from edge.contract.mission import Mission
@@ -75,10 +76,11 @@ class Stops:
 
 @dataclass(frozen=True)
 class Rendered:
-    """When a page was made, and the stages up to then."""
+    """When a page was made, the stages up to then, and what it says of the conversion before."""
 
     finished: str
     stages: tuple[Stage, ...]
+    since: Since | None
 
 
 class ConversionStages:
@@ -279,16 +281,13 @@ class ConversionStages:
     def reported(
         self, report: Report, files: Mapping[str, bytes]
     ) -> tuple[Report, dict[str, bytes]]:
-        """The report as it was first made of these very facts, its page, and all files."""
+        """The report as it was first made of these very facts, its page, and all files. What the
+        conversion before was is none of these facts: where it is another, the page is drawn anew.
+        """
 
         def work(_: Path) -> tuple[Rendered, dict[str, bytes]]:
-            self._progress("report.html", 0, 0)
-            document = report.to_json()
-            page = render(
-                document, pictures_of(self._inputs.frames.held_back, worst_names(document))
-            )
             finished = report.finished.isoformat()
-            return Rendered(finished, report.stages), {PAGE: page}
+            return Rendered(finished, report.stages, report.since), {PAGE: self._page(report)}
 
         says = report.payload()
         timeless = {key: says[key] for key in says if key not in TIMES}
@@ -299,7 +298,15 @@ class ConversionStages:
             finished=datetime.fromisoformat(rendered.facts.finished),
             stages=rendered.facts.stages,
         )
-        return first, {**files, **rendered.files, REPORT: json_file(SCHEMA, first.payload())}
+        pages = rendered.files
+        if rendered.facts.since != report.since:
+            pages = {PAGE: self._page(first)}
+        return first, {**files, **pages, REPORT: json_file(SCHEMA, first.payload())}
+
+    def _page(self, report: Report) -> bytes:
+        self._progress("report.html", 0, 0)
+        document = report.to_json()
+        return render(document, pictures_of(self._inputs.frames.held_back, worst_names(document)))
 
     def _probes(self) -> dict[str, Any]:
         """What `probes` makes its pictures of."""

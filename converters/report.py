@@ -28,6 +28,7 @@ from converters.passes.chain import PassResult
 from converters.placement import Placement
 from converters.rules import RULES
 from converters.score_bias import ScoreBias
+from converters.since import Since
 from converters.sources import OnnxSource, Source
 from converters.stages import Stage
 from edge.contract.gate_count import GateCount
@@ -38,8 +39,9 @@ SCHEMA = "brakepoint.report/1"
 PAGE, REPORT = "report.html", "report.json"
 """Names of the files that show and hold it."""
 
-TIMES = ("finished", "latency", "stages", "seconds", "peak_memory_mb")
-"""Keys of times and what they were taken with: all else is the same for the same inputs."""
+TIMES = ("finished", "latency", "stages", "seconds", "peak_memory_mb", "since")
+"""Keys of times and what they were taken with, and of what ran before: all else is the same for the
+same inputs."""
 
 LIBRARIES = ("brakepoint", "numpy", "onnx", "onnxruntime", "torch")
 
@@ -77,6 +79,7 @@ class Report:
         context: see `converters.context`.
         finished: when, UTC.
         stages: seconds and the process's peak memory up to the end of each.
+        since: what changed since the conversion before; None where none is recorded.
     """
 
     mission: str
@@ -112,6 +115,7 @@ class Report:
     gates: tuple[GateResult, ...]
     stages: tuple[Stage, ...]
     finished: datetime
+    since: Since | None = None
 
     @property
     def gate_count(self) -> GateCount:
@@ -215,6 +219,7 @@ class Report:
                 "data": self.data["held_back"],
                 "frames": list(self.held_back_frames),
             },
+            "since": None if self.since is None else asdict(self.since),
             "stages": [asdict(stage) for stage in self.stages],
             "seconds": sum(stage.seconds for stage in self.stages),
             "peak_memory_mb": max((stage.peak_memory_mb for stage in self.stages), default=0.0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from calibration.ranges import NAME as RANGES
 from converters.agreement import CPU, FLOAT, INT8
 from converters.calibration import Record
 from converters.locked import NAME as LOCK
-from converters.locked import read_convert_lock
+from converters.locked import Lock, read_convert_lock
 from converters.report import Report
+from converters.since import Since, since_last
 from edge.contract.artifact import digest_file
 from edge.contract.mission import Mission
 from edge.contract.mission_facts import mission_facts
-from edge.contract.runs import Number, Run, environment
+from edge.contract.runs import Number, Recorded, Run, environment
 
 
 def convert_run(
@@ -24,7 +25,6 @@ def convert_run(
 ) -> Run:
     """The record of a conversion that has just been written into `out`."""
     lock = read_convert_lock(out / LOCK)
-    told = report.payload()
     return Run(
         kind="convert",
         mission=mission.name,
@@ -32,20 +32,38 @@ def convert_run(
         seconds=round(seconds, 1),
         passed=report.passed,
         parameters=dict(lock.inputs["mission"]),
-        inputs={
-            "all": lock.digest,
-            "source": report.source.sha256,
-            "data version": lock.inputs["data"]["version"],
-            "calibration frames": lock.inputs["data"]["calibration"],
-            "held-back frames": lock.inputs["data"]["held_back"],
-            "given ranges": lock.inputs["ranges"]["sha256"],
-            "code": lock.inputs["code"]["sha256"],
-        },
+        inputs=_inputs(lock),
         outputs=dict(lock.outputs),
-        metrics=_metrics(told),
+        metrics=_metrics(report.payload()),
         gates=[asdict(gate) for gate in report.gates],
         environment={name: str(value) for name, value in lock.inputs["tools"].items()},
     )
+
+
+def since_former(former: Sequence[Recorded], lock: Lock, report: Report) -> Since | None:
+    """What `report`, of the inputs in `lock`, has other than the last of `former`."""
+    mine = [
+        one for one in former if one.run.kind == "convert" and one.run.mission == report.mission
+    ]
+    return since_last(
+        mine,
+        parameters=lock.inputs["mission"],
+        inputs=_inputs(lock),
+        metrics=_metrics(report.payload()),
+    )
+
+
+def _inputs(lock: Lock) -> dict[str, str | None]:
+    """Digests of what a conversion was made of."""
+    return {
+        "all": lock.digest,
+        "source": lock.inputs["source"]["sha256"],
+        "data version": lock.inputs["data"]["version"],
+        "calibration frames": lock.inputs["data"]["calibration"],
+        "held-back frames": lock.inputs["data"]["held_back"],
+        "given ranges": lock.inputs["ranges"]["sha256"],
+        "code": lock.inputs["code"]["sha256"],
+    }
 
 
 def _metrics(told: Mapping[str, Any]) -> dict[str, Number]:

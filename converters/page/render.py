@@ -33,6 +33,9 @@ from converters.page.verdict import verdict_of
 
 FOLDER = Path(__file__).parent
 
+MOST_LETTERS = 60
+"""Of a setting that is shown."""
+
 
 def render(document: Mapping[str, Any], pictures: Mapping[str, Picture]) -> bytes:
     """The page of a report.json, with the pictures of its worst frames by name."""
@@ -85,6 +88,7 @@ def environment_of() -> Environment:
         megabytes=megabytes,
         ms=milliseconds,
         short=short,
+        value=value_in_words,
     )
     return environment
 
@@ -119,3 +123,16 @@ def milliseconds(value: float) -> str:
 def short(digest: str) -> str:
     """The first twelve digits of a sha256."""
     return digest[:12]
+
+
+def value_in_words(value: Any) -> str:
+    """A setting or figure of a record: numbers with four digits, digests short; a dash for none."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    is_digest = len(text) == 64 and set(text) <= set("0123456789abcdef")
+    if is_digest:
+        return short(text)
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
