@@ -32,6 +32,7 @@ from converters.locked import (
 )
 from converters.report import Report
 from converters.run_records import since_former
+from converters.since import Since
 from converters.stages import Stages, Stopwatch
 from converters.store import Note, opened
 from edge.contract.artifact import demand_folder, json_file, replacing
@@ -85,6 +86,10 @@ def convert(
     if locked is not None and lock is not None:
         demand_inputs(locked, lock, inputs)
     common = {"code": code_digest(), "tools": tool_versions()}
+
+    def changed(report: Report) -> Since | None:
+        return since_former(former, Lock(inputs, {}), report)
+
     with opened(out / STORE, fresh=fresh, note=note) as store:
         stages = Stages(store, watch, common=common, note=note)
         report, files = run_conversion(
@@ -94,7 +99,7 @@ def convert(
             progress=progress,
             ranges_file=ranges_file,
             tuned=tuned,
-            since=lambda report: since_former(former, Lock(inputs, {}), report),
+            since=None if locked is not None else changed,
         )
         made = Lock(inputs, {name: file.sha256 for name, file in report.artifacts.items()})
         if locked is not None and lock is not None:

@@ -47,9 +47,13 @@ def run_conversion(
     progress: Advance,
     ranges_file: Path | None,
     tuned: Tuned | None,
-    since: Callable[[Report], Since | None],
+    since: Callable[[Report], Since | None] | None,
 ) -> tuple[Report, dict[str, bytes]]:
-    """The report, and every file by name, the report last; `since` tells what changed."""
+    """The report, and every file by name, the report last.
+
+    Args:
+        since: tells what changed; None where a conversion is repeated, whose report stays as it is.
+    """
     steps = ConversionStages(mission, inputs, stages, progress)
     source, frames = inputs.source, inputs.frames
     judged_on = labelled(mission, {frame.name for frame in frames.held_back})
@@ -133,6 +137,8 @@ def run_conversion(
         stages=tuple(stages.watch.stages),
         finished=datetime.now(timezone.utc),
     )
+    if since is None:
+        return steps.reported(report, files, again=True)
     return steps.reported(replace(report, since=since(report)), files)
 
 

@@ -279,10 +279,11 @@ class ConversionStages:
         return self._stages.run("time", Latency, uses, work)
 
     def reported(
-        self, report: Report, files: Mapping[str, bytes]
+        self, report: Report, files: Mapping[str, bytes], *, again: bool = False
     ) -> tuple[Report, dict[str, bytes]]:
         """The report as it was first made of these very facts, its page, and all files. What the
-        conversion before was is none of these facts: where it is another, the page is drawn anew.
+        conversion before was is none of these facts: where it is another, the page is drawn anew,
+        but not when a conversion is done `again`.
         """
 
         def work(_: Path) -> tuple[Rendered, dict[str, bytes]]:
@@ -298,8 +299,10 @@ class ConversionStages:
             finished=datetime.fromisoformat(rendered.facts.finished),
             stages=rendered.facts.stages,
         )
+        if again:
+            first = replace(first, since=rendered.facts.since)
         pages = rendered.files
-        if rendered.facts.since != report.since:
+        if rendered.facts.since != first.since:
             pages = {PAGE: self._page(first)}
         return first, {**files, **pages, REPORT: json_file(SCHEMA, first.payload())}
 
