@@ -50,13 +50,20 @@ GROUPS = {
     "policy": Group(
         modules=(
             "edge.runtime.policy",
+            "edge.runtime.arbitration",
+            "edge.runtime.ages",
             "edge.runtime.rule_state",
             "edge.runtime.matching",
             "edge.runtime.fault_counter",
             "edge.runtime.zones",
             "edge.runtime.modes",
         ),
-        tests=("tests/edge/test_runtime_policy.py", "tests/edge/test_runtime_modes.py"),
+        tests=(
+            "tests/edge/test_runtime_release.py",
+            "tests/edge/test_runtime_policy.py",
+            "tests/edge/test_runtime_modes.py",
+            "tests/edge/test_runtime_policy_model.py",
+        ),
     ),
     "tracking": Group(
         modules=("edge.runtime.tracker",),

@@ -22,9 +22,9 @@ class RuleState:
             before a gap in perception still confirm.
         active: the rule demands its action.
         last_match_ns: capture time of the last frame that matched.
-        looked: frames that told in a row since the last gap, `confirm.of` at most. A gap is an
-            Unknown frame, one that does not tell, a camera that went away, or frames captured too
-            far apart.
+        looked: frames that told since the last gap, `confirm.of` at most. A gap is an Unknown
+            frame, a camera that went away, frames captured too far apart, and for a rule that stops
+            the vehicle a frame that does not tell.
     """
 
     window: tuple[bool, ...] = ()
@@ -35,9 +35,7 @@ class RuleState:
     def saw(self, rule: Rule, *, matched: bool | None, captured_ns: int) -> RuleState:
         """After one more perceived frame; `matched` None: the frame does not tell."""
         if matched is None:
-            # A rule that only notifies holds up nobody for a scene that the network cannot name.
-            notifies = rule.action == Action.NOTIFY.name
-            return replace(self, looked=min(self.looked + 1, rule.confirm.of) if notifies else 0)
+            return replace(self, looked=self._looked_in_doubt(rule))
         window = (*self.window, matched)[-rule.confirm.of :]
         return RuleState(
             window=window,
@@ -45,6 +43,14 @@ class RuleState:
             last_match_ns=captured_ns if matched else self.last_match_ns,
             looked=min(self.looked + 1, rule.confirm.of),
         )
+
+    def _looked_in_doubt(self, rule: Rule) -> int:
+        """`looked` after a frame that does not tell: a gap of what may stop the vehicle; and a rule
+        that only notifies holds up nobody for a scene that the network cannot name."""
+        action = Action[rule.action]
+        if action is Action.NOTIFY:
+            return min(self.looked + 1, rule.confirm.of)
+        return 0 if action in STOPS else self.looked
 
     def saw_again(self, rule: Rule, *, matched: bool | None, captured_ns: int) -> RuleState:
         """After another frame of the moment of the last one: only a match in it is news."""

@@ -148,9 +148,11 @@ class StrictModel:
         return self.bits[at][-self.settings.policy.rules[at].confirm.of :]
 
     def _looked(self, at: int) -> bool:
-        """Whether the last n frames told in a row."""
+        """Whether the last n frames told without a gap; what a doubt is depends on the rule."""
         rule = self.settings.policy.rules[at]
-        last = self.sight[at][-rule.confirm.of :]
+        stops = rule.action in ("COMFORT_STOP", "EMERGENCY_STOP")
+        left_out = () if stops or rule.action == "NOTIFY" else (DOUBT,)
+        last = [one for one in self.sight[at] if one not in left_out][-rule.confirm.of :]
         counts = {TOLD, DOUBT} if rule.action == "NOTIFY" else {TOLD}
         return len(last) == rule.confirm.of and set(last) <= counts
 

@@ -16,6 +16,7 @@ from edge.contract.perception import LabelMap
 from edge.contract.sections.policy import Policy
 from edge.runtime.facts import Decision, Seen
 from edge.runtime.policy import PolicySettings
+from edge.runtime.rule_state import RuleState
 from edge.runtime.tracker import Track
 from firmware_bridge.codec import Action
 
@@ -272,11 +273,24 @@ def test_frames_that_do_not_tell_neither_confirm_nor_clear(name: str) -> None:
     rule = CAP | {"when": when, "clear": "when_gone", "confirm": {"k": 1, "of": 5}}
     road.settings = mission(rule)
     assert all(doubt(road).command.action is Action.NONE for _ in range(20))
-    road.state = replace(road.state, rules=(replace(road.state.rules[0], active=True),))
+    fired = RuleState(window=(True,), active=True, last_match_ns=road.now_ns, looked=1)
+    road.state = replace(road.state, rules=(fired,))
     assert all(doubt(road).command.action is Action.CAP_SPEED for _ in range(20))
     for _ in range(4):
         assert clear(road).command.action is Action.CAP_SPEED
     assert clear(road).command.action is Action.NONE
+
+
+@pytest.mark.requirement("R-RUN-23")
+@pytest.mark.parametrize("name", DOUBTS)
+def test_of_a_rule_that_does_not_stop_the_vehicle_only_frames_that_tell_count(name: str) -> None:
+    when, doubt, clear = DOUBTS[name]
+    road = standing(CAP | {"when": when, "clear": "when_gone"})
+    for _ in range(4):
+        assert all(not released(doubt(road)) for _ in range(9))
+        assert not released(clear(road))
+    assert not released(doubt(road))
+    assert released(clear(road))
 
 
 @pytest.mark.requirement("R-RUN-23")
