@@ -80,8 +80,8 @@ class TrackerSettings:
     label_frames: a label is voted over so many of the last detections, so that a change of label
         takes no longer, whatever the track was called before.
     followed_most: so many detections of a frame, the best, are joined and followed; each further
-        one is a track of its own for one frame, and counted. As many tracks are kept that a frame
-        does not show, those last seen first.
+        one is a track of its own for one frame. As many tracks are kept that a frame does not show,
+        those last seen first.
     """
 
     iou_min: float = 0.2

@@ -571,3 +571,14 @@ def test_a_rule_looks_at_a_track_under_both_its_names() -> None:
         assert {"pedestrian", "vehicle"} <= {d.name for d in decision.demands}
         assert decision.command.action is Action.COMFORT_STOP
     assert driving().frames(3, replace(VEHICLE, label_now=2)).matched == ("vehicle", "sign")
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "within_ms", "commands"), [(50, 100, 5), (50, 90, 5), (20, 10, 1), (20, 60, 2)]
+)
+def test_an_acknowledge_time_is_as_many_commands_as_are_sent_in_it(
+    rate_hz: float, within_ms: int, commands: int, root: Path
+) -> None:
+    link = {"rate_hz": rate_hz, "acknowledge_within_ms": within_ms}
+    mission = tiny_mission(root, link=link)
+    assert PolicySettings.of(mission, fps=25.0).commands_a_step == commands

@@ -11,7 +11,7 @@ import pytest
 
 from edge.contract.perception import BgrImage, Detections
 from edge.contract.work_limits import MOST_DETECTIONS
-from edge.runtime.tracker import Tracker
+from edge.runtime.tracker import Tracker, TrackerSettings
 
 MS = 1_000_000
 FRAME = (640, 384)
@@ -110,12 +110,12 @@ def test_a_change_of_label_takes_five_frames_whatever_came_before(before: int) -
     names = []
     for _ in range(5):
         now_ns += 40 * MS
-        (track,) = tracker.update(scored(0, 0.5), now_ns, frame_size=FRAME, image=None)
+        (track,) = tracker.update(scored(0, 0.19), now_ns, frame_size=FRAME, image=None)
         assert track.id == 1
         assert track.label_now == 0
+        assert set(track.labels) == {0, track.label}
         names.append(track.label)
-    assert names[-1] == 0
-    assert names == sorted(names, reverse=True), "a label that flaps on the way"
+    assert names == [1 if before else 0] * (4 if before else 0) + [0] * (1 if before else 5)
 
 
 @pytest.mark.requirement("R-RUN-15")
@@ -151,6 +151,43 @@ def test_another_label_takes_over_a_track_only_where_the_boxes_nearly_agree() ->
         tracker.update(seen(car(100.0)), 0, frame_size=FRAME, image=None)
         tracks = tracker.update(seen(car(100.0 + aside)), 40 * MS, frame_size=FRAME, image=None)
         assert [t.id for t in tracks] == [1]
+
+
+def test_a_single_wild_box_is_no_speed() -> None:
+    """One detection 20 pixels off: where it is expected next is not far from where it stood."""
+    tracker = Tracker()
+    for frame in range(20):
+        tracker.update(seen(car(100.0)), frame * 40 * MS, frame_size=FRAME, image=None)
+    tracker.update(seen(car(120.0)), 800 * MS, frame_size=FRAME, image=None)
+    (track,) = tracker.update(seen(), 840 * MS, frame_size=FRAME, image=None)
+    assert track.box[0] == pytest.approx(126.0, abs=0.5)  # three tenths of 20 pixels a frame
+
+
+def test_a_track_counts_its_frames_and_what_of_them_it_was_seen_in() -> None:
+    tracker = Tracker()
+    found = [
+        tracker.update(seen(*[car(100.0)] * shown), at * 40 * MS, frame_size=FRAME, image=None)[0]
+        for at, shown in enumerate((1, 1, 0, 0, 1))
+    ]
+    assert [track.age_frames for track in found] == [0, 1, 2, 3, 4]
+    assert [track.hits for track in found] == [1, 2, 2, 2, 3]
+    assert [track.missed_frames for track in found] == [0, 0, 1, 2, 0]
+
+
+def test_only_the_four_largest_objects_are_measured_from_pixels() -> None:
+    """Following one costs 0.6 ms of a frame; the rest is measured from boxes."""
+    tracker = Tracker()
+    for frame in range(30):
+        cars = [car(90.0 * at, 30.0 + 8 * at + frame / 4) for at in range(6)]
+        tracks = tracker.update(
+            seen(*cars), frame * 40 * MS, frame_size=FRAME, image=textured(frame % 2)
+        )
+    by_boxes = [track.id for track in tracks if track.contact_from == "boxes"]
+    assert by_boxes[:2] == [1, 2]
+    still = Tracker()
+    for frame in range(30):
+        tracks = still.update(seen(*cars), frame * 40 * MS, frame_size=FRAME, image=textured())
+    assert [track.contact_from == "boxes" for track in tracks] == [True] * 2 + [False] * 4
 
 
 def textured(shift: int = 0) -> BgrImage:
@@ -236,8 +273,9 @@ def test_no_box_ends_the_tracker(name: str) -> None:
 def test_boxes_that_are_no_numbers_are_refused(value: float) -> None:
     tracker = Tracker()
     tracker.update(seen(car(100.0)), 0, frame_size=FRAME, image=None)
-    with pytest.raises(ValueError, match="NaN or Inf"):
-        tracker.update(seen((100.0, value, 160.0, 200.0, 2)), 1, frame_size=FRAME, image=None)
+    for odd in (seen((100.0, value, 160.0, 200.0, 2)), scored(2, value)):
+        with pytest.raises(ValueError, match="NaN or Inf"):
+            tracker.update(odd, 1, frame_size=FRAME, image=None)
     (track,) = tracker.update(seen(car(100.0)), 40 * MS, frame_size=FRAME, image=None)
     assert (track.id, track.hits, track.missed_frames) == (1, 2, 0)
 
@@ -263,6 +301,20 @@ def test_a_crowd_is_followed_up_to_a_limit_and_nobody_of_it_is_lost() -> None:
     assert min(track.score for track in followed) >= max(
         track.score for track in tracks if track.hits == 1
     )
+
+
+def test_what_is_beyond_the_limit_is_still_a_track_of_the_frame() -> None:
+    tracker = Tracker(TrackerSettings(followed_most=2))
+    for frame in range(2):
+        tracks = tracker.update(
+            seen(car(100.0), car(300.0), car(500.0)), frame * 40 * MS, frame_size=FRAME, image=None
+        )
+    assert [(track.hits, track.box[0], track.label) for track in tracks] == [
+        (2, pytest.approx(100.0), 2),
+        (2, pytest.approx(300.0), 2),
+        (1, pytest.approx(500.0), 2),
+    ]
+    assert tracker.update(seen(), 80 * MS, frame_size=FRAME, image=None)[-1].id == 2
 
 
 @pytest.mark.requirement("R-RUN-24")
