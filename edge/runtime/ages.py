@@ -17,9 +17,6 @@ COMFORT_STOP_AT_MOST_MS = 2000.0
 """Whatever the rates say. 5 and 10 periods of 5 frames a second; between two frames of a camera
 that is slower than 2 a second perception is Unknown (docs/decisions/0027)."""
 
-SAME_MOMENT_NS = 500_000
-"""Frames captured less than half a millisecond apart show one moment."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ages:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 
 from edge.contract.mission import Mission
 from edge.contract.sections.policy import Policy, Rule
-from edge.runtime.ages import SAME_MOMENT_NS, Ages
+from edge.runtime.ages import Ages
 from edge.runtime.arbitration import command_of, held_stop, with_held
 from edge.runtime.facts import Decision, Demand, Facts, Seen
 from edge.runtime.fault_counter import FaultCounter, FaultTime
 from edge.runtime.matching import matches
 from edge.runtime.rule_state import RuleState
+from edge.runtime.sources import LEAST_APART_NS
 from firmware_bridge.codec import Action, Perception, Reason
 
 # Late results that must come in a row before the vehicle is slowed: a second at 25 a second.
@@ -185,7 +186,7 @@ def _look(
         for rule in policy.rules
     ]
     names = tuple(rule.name for rule, match in zip(policy.rules, found, strict=True) if match)
-    same_moment = apart_ns is not None and apart_ns < SAME_MOMENT_NS
+    same_moment = apart_ns is not None and apart_ns < LEAST_APART_NS
     take_in = RuleState.saw_again if same_moment else RuleState.saw
     rules = tuple(
         take_in(before, rule, matched=match, captured_ns=seen.captured_ns)

@@ -109,7 +109,7 @@ class StrictModel:
             self.unknown.append(not seen.known or wrong_time)
             if self.unknown[-1]:
                 self._gap()
-            elif newest_ns is not None and seen.captured_ns - newest_ns < MS // 2:
+            elif newest_ns is not None and seen.captured_ns - newest_ns < MS:
                 self._same_moment(seen.captured_ns, matches)
             else:
                 apart_ns = 0 if newest_ns is None else seen.captured_ns - newest_ns
