@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import random
+import select
+import subprocess
+import sys
+import threading
+import time
+import tty
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mcu_probe import BEAT, COMMAND, Answer, Mcu, Probe
 
 from firmware_bridge.codec import Action, Heartbeat, SafetyCommand, decode
+from firmware_bridge.emulator import HostFirmware
 from firmware_bridge.frame import Deframer
 from firmware_bridge.line_rate import minimum_baud
 from firmware_bridge.link import Link, LinkTimes
@@ -159,3 +169,89 @@ def test_the_slowest_line_that_is_said_to_be_enough_is(probe: Probe) -> None:
     assert road.answer.action is Action.NONE
     drove_from = next(at for at, action in road.actions if action is Action.NONE)
     assert all(action is Action.NONE for at, action in road.actions if at >= drove_from)
+
+
+class Bridge:
+    """A pty in front of the firmware's; from `hold()` on, every byte to it comes 600 ms late."""
+
+    def __init__(self, firmware: str) -> None:
+        self._near, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        self._far = os.open(firmware, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        self.path = os.ttyname(self._slave)
+        self._delay_s = 0.0
+        self._stopping = False
+        self._waiting: deque[tuple[float, bytes]] = deque()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Bridge:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stopping = True
+        self._thread.join()
+        for descriptor in (self._near, self._slave, self._far):
+            os.close(descriptor)
+
+    def hold(self) -> None:
+        self._delay_s = 0.6
+
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
+    def _run(self) -> None:
+        while not self._stopping:
+            ready, _, _ = select.select([self._near, self._far], [], [], 0.002)
+            if self._near in ready:
+                due_s = time.monotonic() + self._delay_s
+                self._waiting.append((due_s, os.read(self._near, 4096)))
+            if self._far in ready:
+                os.write(self._near, os.read(self._far, 4096))
+            while self._waiting and self._waiting[0][0] <= time.monotonic():
+                os.write(self._far, self._waiting.popleft()[1])
+
+
+HOST = """
+import sys, time
+from dataclasses import replace
+sys.path.insert(0, sys.argv[2])
+from mcu_probe import BEAT, COMMAND
+from firmware_bridge.driver import LinkDriver
+with LinkDriver(sys.argv[1]) as driver:
+    driver.wait_established(20)
+    for turn in range(100_000):
+        driver.send(replace(COMMAND, release=True), replace(BEAT, loop_sequence=turn))
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.requirement("R-LINK-2", "R-LINK-11", "R-LINK-13")
+def test_what_a_killed_host_left_in_the_line_moves_nothing(
+    firmware: HostFirmware, root: Path
+) -> None:
+    """Real processes: emulator, driver behind a line that begins to hold back, SIGKILL."""
+    with Bridge(firmware.port) as bridge:
+        host = subprocess.Popen(
+            [sys.executable, "-c", HOST, bridge.path, str(Path(__file__).parent)], cwd=root
+        )
+        try:
+            firmware.wait_for(lambda r: r.action is Action.NONE, timeout_s=40)
+            firmware.control("speed 10.0")
+            firmware.wait_for(lambda r: r.speed_mps == 10.0, timeout_s=10)
+            held = firmware.report()
+            bridge.hold()
+            time.sleep(0.55)
+        finally:
+            host.kill()
+            host.wait()
+        assert not bridge.empty, "the line holds nothing, so there is nothing to see"
+        firmware.wait_for(lambda r: "message_stale" in r.faults, timeout_s=10)
+        stopped = firmware.wait_for(
+            lambda r: r.action is Action.COMFORT_STOP and r.speed_mps > 1, timeout_s=10
+        )
+        assert stopped.latched
+        # What was on its way arrives 600 ms later, when SLOW_DOWN has begun; it ends nothing.
+        later = [r.action for r in firmware.records() if r.tick_ms > held.tick_ms + 500]
+        assert min(later) >= Action.SLOW_DOWN
