@@ -219,7 +219,7 @@ _HEAD = 1 << 16
 def is_lock(given: str) -> bool:
     """Whether a file is a lock: by its schema, or by its name where it is damaged."""
     path = Path(given)
-    if path.suffix != ".json" or not path.is_file():
+    if not path.is_file():
         return False
     with path.open("rb") as stream:
         return bool(_NAMED_SO.search(stream.read(_HEAD))) or path.name.endswith(".lock.json")

@@ -25,7 +25,7 @@ SAYS_NOTHING = frozenset({
     "annotation", "annots", "annot", "instances", "person", "keypoints", "captions", "det",
     "detection", "detections", "bbox", "bboxes", "boxes", "box", "gt", "coco", "yolo", "voc", "bdd",
     "kitti", "k", "final", "online", "public", "data", "dataset", "set", "split", "part", "sem",
-    "seg", "mask", "masks", "human", "verified", "oidv", "oid", "v",
+    "seg", "mask", "masks", "human", "verified", "oidv", "oid", "v", "extra",
 })  # fmt: skip
 """Words that stand beside a part's word in names of folders and label files."""
 

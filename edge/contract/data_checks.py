@@ -34,7 +34,7 @@ def _data_complete(raw: Raw) -> Iterator[Mistake]:
         yield "data.split", "parts data.root alone: it does not go with data.also"
 
 
-_LIKE_A_URL = re.compile(r"(^|/)[A-Za-z][A-Za-z0-9+.-]*:/")
+_LIKE_A_URL = re.compile(r"(^|/)[A-Za-z][A-Za-z0-9+.-]+:/")
 """A URL, also where it was taken for a path and lost a slash."""
 
 
@@ -50,6 +50,7 @@ def _urls_hold_no_secret(raw: Raw) -> Iterator[Mistake]:
     places = [
         ("data.root", data.get("root")),
         ("gates.labelled", section(raw, "gates").get("labelled")),
+        ("tracking.mlflow", section(raw, "tracking").get("mlflow")),
     ]
     places += [
         (f"data.also[{number}].root", row.get("root"))
@@ -58,7 +59,7 @@ def _urls_hold_no_secret(raw: Raw) -> Iterator[Mistake]:
     ]
     for key, value in places:
         if isinstance(value, str) and _LIKE_A_URL.search(value):
-            yield key, "names a folder, not a URL: a URL is data.url"
+            yield key, "is a URL, where a path is meant; a URL goes into data.url"
 
 
 def _further_data(raw: Raw) -> Iterator[Mistake]:

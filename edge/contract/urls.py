@@ -21,10 +21,12 @@ CONTAINER = re.compile(r"[a-z0-9-]{3,63}@[\w-]+\.(dfs|blob)\.core\.windows\.net(
 """Where Azure's URLs have the name of a container, others have a user."""
 
 _URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<authority>[^/?#\\]*)(?P<rest>.*)", re.S
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+:/{1,2})(?P<authority>[^/?#\\]*)(?P<rest>.*)", re.S
 )
+"""Also one that was taken for a path and lost a slash; "C:/" is none."""
+
 _AZURE = ("abfs://", "abfss://", "wasb://", "wasbs://", "az://")
-_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*")
+_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}[^\s'\"<>]*")
 _PARAMETER = re.compile(r";[^/]*")
 
 

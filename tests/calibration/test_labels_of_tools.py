@@ -155,6 +155,10 @@ UNREAD: dict[str, tuple[str, str]] = {
     "Matlab": ("anno.mat", "MATLAB 5.0"),
     "a caption beside": ("images/1.txt", "a road in the rain\n"),
     "captions in a folder of labels": ("labels/1.txt", "car left of the road\n"),
+    "a list with boxes": ("train.txt", "images/1.png 20,20,80,80,2\n"),
+    "WIDER FACE": ("wider_face_train.txt", "images/1.png\n1\n20 20 60 60 0 0 0 0 0 0\n"),
+    "Bosch": ("train.yaml", "- boxes:\n  - {label: Green, x_max: 2}\n  path: ./images/1.png\n"),
+    "KITTI's tracking": ("label_02/0000.txt", "0 1 Car 0 0 -1.5 2 3 22 13 1 1 3 0 1 46 -1\n"),
     "Parquet": ("train.parquet", "PAR1"),
 }
 
@@ -162,7 +166,9 @@ UNREAD: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("kind", UNREAD)
 def test_label_files_that_no_reader_knows_are_refused_by_name(kind: str, tmp_path: Path) -> None:
     put(tmp_path / "images" / "1.png", 1)
-    (tmp_path / "README.txt").write_text("labels by hand\n")
+    (tmp_path / "README.txt").write_text("labels by hand: 1.png 2\n")
+    (tmp_path / "train.txt").write_text("images/1.png\n002.png\n")
+    (tmp_path / "data.yaml").write_text("path: .\nnames: [car]\n")
     (tmp_path / "dataset.split.json").write_text('{"schema": "brakepoint.dataset-split/1"}')
     assert [entry.name for entry in read(tmp_path).entries] == ["images/1.png"]
     name, text = UNREAD[kind]
@@ -232,6 +238,15 @@ def test_a_picture_of_another_part_is_not_taken_for_the_one_that_is_named(tmp_pa
     path.write_text(json.dumps(document))
     (problem,) = read(root).problems
     assert "names 'train2017/000000000000.jpg': no such picture" in problem.what
+
+
+def test_labels_beside_a_video_are_not_passed_over(tmp_path: Path) -> None:
+    root = MAKERS["video"](tmp_path)
+    (root / "drive.json").write_text('{"objects": []}')
+    with pytest.raises(UsageError, match="no reader knows"):
+        format_of(place_at(str(root)), None)
+    (root / "drive.json").write_text('{"schema": "brakepoint.clip-truth/1"}')
+    assert format_of(place_at(str(root)), None) == "video"
 
 
 def change_coco(root: Path, **keys: Any) -> Path:

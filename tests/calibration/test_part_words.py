@@ -19,6 +19,7 @@ from calibration.dataset.part_words import Parts
         ("annotations/instances_val2017.json", "val"),
         ("labels/bdd100k_labels_images_train.json", "train"),
         ("GT-final_test.csv", "test"),
+        ("leftImg8bit/train_extra/bonn/1.png", "train"),
         ("train.npz", "train"),
         ("images/crossing_with_train_01.png", None),
         ("images/freight-train_3.png", None),

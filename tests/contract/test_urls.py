@@ -15,6 +15,7 @@ HELD = {
     "https://me:p@hunter2@host/set.zip": "https://host/set.zip",
     "https://:hunter2@host": "https://host",
     "HTTPS://hunter2@host/set.zip": "HTTPS://host/set.zip",
+    "https:/hunter2@host/set.zip?a=hunter2": "https:/host/set.zip",
     "ftp://hunter2@host/folder": "ftp://host/folder",
     "s3://AKIA:hunter2@bucket/folder": "s3://bucket/folder",
     "github://org:hunter2@main/folder": "github://main/folder",
@@ -49,6 +50,7 @@ OPEN = (
     "memory://folder",
     "/home/me@work/a?b;c#d/set",
     "C:\\data\\me@work",
+    "C:/data/me@work?",
 )
 
 
@@ -79,6 +81,7 @@ def test_urls_in_messages_too() -> None:
         ({"data": {"root": "https://hunter2@host/folder"}}, "data.root"),
         ({"data": {"root": "/home/me/https:/hunter2@host/folder"}}, "data.root"),
         ({"data": {"also": [{"root": "s3:/hunter2@bucket"}]}}, "data.also[0].root"),
+        ({"tracking": {"mlflow": "/home/me/https:/me:hunter2@host"}}, "tracking.mlflow"),
         ({"gates": {"labelled": "/home/https:/hunter2@host/a"}}, "gates.labelled"),
     ],
 )

@@ -12,9 +12,9 @@ from collections import defaultdict
 
 from calibration.dataset.places import Place
 
-_LABELS = re.compile(r"labels?(_\d)?|annotations?|annots?|gts?")
+_LABELS = re.compile(r"labels?(_\d+)?|annotations?|annots?|gts?")
 _PROSE = re.compile(r"readme|licen[sc]e|notice|changelog", re.IGNORECASE)
-_IMAGES = re.compile(r"images?(_\d)?|imgs?|pictures?|frames?|jpegimages")
+_IMAGES = re.compile(r"images?(_\d+)?|imgs?|pictures?|frames?|jpegimages")
 
 
 def text_files(place: Place) -> dict[str, str | None]:

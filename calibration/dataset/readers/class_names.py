@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from calibration.dataset.readers.gathering import Gathering
+from calibration.dataset.readers.gathering import Gathering, class_number
 
 CLASSES = "classes.txt"
 LARGEST_YAML = 1 << 20
@@ -35,8 +35,9 @@ def names_of(gathering: Gathering) -> dict[int, str]:
         rows = dict(enumerate(names)) if isinstance(names, list) else names
         numbered: dict[int, str] = {}
         for key, value in (rows if isinstance(rows, dict) else {}).items():
-            if str(key).strip().isdecimal() and isinstance(value, str | int | float):
-                numbered[int(str(key))] = str(value)
+            number = class_number(str(key))
+            if number is not None and isinstance(value, str | int | float):
+                numbered[number] = str(value)
         if not numbered or len(numbered) != len(rows):
             gathering.problem(name, "`names` is neither a list of names nor number: name")
         _add(gathering, name, numbered, found)

@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, group_of, json_of, wrong_schema
+from calibration.dataset.readers.gathering import (
+    Gathering,
+    class_number,
+    group_of,
+    json_of,
+    wrong_schema,
+)
 from calibration.dataset.records import Box, Entry, Reading
 
 WANTED = ("images", "annotations", "categories")
@@ -207,5 +213,6 @@ def _known(given: object, rows: Mapping[Id, Any]) -> Id | None:
     found = _id(given)
     if found is not None and found not in rows:
         text = str(found).strip()
-        found = int(text) if text.isdecimal() and isinstance(found, str) else text
+        number = class_number(text)
+        found = number if number is not None and isinstance(found, str) else text
     return found if found in rows else None

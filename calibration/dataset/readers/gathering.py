@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -187,6 +188,12 @@ class Gathering:
             unknown_words=tuple(sorted(self._unknown_words)),
             passed_over=tuple(self._passed_over),
         )
+
+
+def class_number(text: str) -> int | None:
+    """The class that a label file means by "7" or "7.0"; None where it means none."""
+    found = re.fullmatch(r"([0-9]{1,9})(\.0*)?", text.strip())
+    return None if found is None else int(found[1])
 
 
 def group_of(metadata: Mapping[str, Any], default: str) -> str:

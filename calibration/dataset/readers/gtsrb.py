@@ -6,7 +6,7 @@ import posixpath
 import re
 
 from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, wrong_schema
+from calibration.dataset.readers.gathering import Gathering, class_number, wrong_schema
 from calibration.dataset.readers.tables import rows_of
 from calibration.dataset.records import Entry, Reading
 
@@ -44,10 +44,11 @@ def read(place: Place) -> Reading:
         for line, row in rows_of(place, name):
             where = f"{name}, line {line}"
             given, label = row.get("Path") or row.get("Filename") or "", row.get("ClassId", "")
-            if not label.strip().isdecimal():
+            number = class_number(label)
+            if number is None:
                 gathering.problem(where, f"ClassId '{label}' is no number")
                 continue
-            label = str(int(label))
+            label = str(number)
             file = _picture(gathering, name, given, label)
             if file is None:
                 gathering.problem(where, f"names '{given}': no such picture")
@@ -79,4 +80,5 @@ def _picture(gathering: Gathering, table: str, given: str, label: str) -> str | 
 def _class_folder(name: str) -> str | None:
     """The class that a picture's own folder is named after ("00014"); None of other folders."""
     folder = posixpath.basename(posixpath.dirname(name))
-    return str(int(folder)) if folder.isdecimal() else None
+    number = class_number(folder)
+    return None if number is None else str(number)

@@ -4,6 +4,7 @@ circles and masks are taken; points and lines are no objects.
 
 from __future__ import annotations
 
+import math
 import posixpath
 from collections.abc import Mapping
 from typing import Any
@@ -104,6 +105,6 @@ def _corners(
     if len(xs) < len(points):
         return None
     if kind == "circle":
-        radius = ((xs[1] - xs[0]) ** 2 + (ys[1] - ys[0]) ** 2) ** 0.5
+        radius = math.hypot(xs[1] - xs[0], ys[1] - ys[0])
         return xs[0] - radius, ys[0] - radius, xs[0] + radius, ys[0] + radius
     return min(xs), min(ys), max(xs), max(ys)

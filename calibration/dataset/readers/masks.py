@@ -14,7 +14,7 @@ import re
 from calibration.dataset.mask_pairs import TRAIN_IDS, pairs_of
 from calibration.dataset.places import Place
 from calibration.dataset.readers import tables
-from calibration.dataset.readers.gathering import wrong_schema
+from calibration.dataset.readers.gathering import class_number, wrong_schema
 from calibration.dataset.records import Entry, Mask, Problem, Reading
 from calibration.segmentation import IGNORED
 
@@ -106,9 +106,9 @@ def _names(place: Place) -> tuple[Names, list[str]]:
         if base in tables.BESIDE:
             files.append(name)
             found |= {
-                int(number): title
-                for number, title in tables.class_names(place, name).items()
-                if number.isdecimal()
+                number: title
+                for text, title in tables.class_names(place, name).items()
+                if (number := class_number(text)) is not None
             }
         elif base == CLASSES:
             files.append(name)

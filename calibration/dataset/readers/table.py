@@ -58,6 +58,9 @@ READERS: dict[str, Reader] = {
 ANY = "folder"
 """What a folder with pictures is when no other format is there."""
 
+UNLABELLED = {"video"}
+"""Formats that never have labels: label files beside them would be passed over."""
+
 BESIDE = {"voc": "masks"}
 """Format -> what its own layout holds besides: VOC has masks of a part of its pictures."""
 
@@ -93,7 +96,7 @@ def format_of(place: Place, named: str | None) -> str:
             found=f"{len(place.files)} files: {', '.join(list(place.files)[:5]) or 'none'}",
             remedy="correct the path, or say which format it is: brakepoint data lock ... --format",
         )
-    if not found and (unread := unread_labels(place)):
+    if set(found) <= UNLABELLED and (unread := unread_labels(place)):
         raise UsageError(
             f"{place.given} holds {len(unread)} label files that no reader knows",
             expected="; ".join(reader.what for reader in READERS.values()),

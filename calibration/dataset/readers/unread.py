@@ -1,5 +1,5 @@
 """Label files that no reader knows: a data set that holds them is refused, never taken for one
-without labels. Opens JSON files alone, to pass over our own.
+without labels. Looks how JSON and text files begin, and reads none.
 """
 
 from __future__ import annotations
@@ -15,8 +15,16 @@ HOLDS_LABELS = (
     ".feather", ".tfrecord", ".tfrecords", ".record", ".h5", ".hdf5", ".db", ".sqlite", ".xls",
     ".xlsx",
 )  # fmt: skip
-"""Suffixes of files that hold labels wherever they lie among pictures; a .txt does where its name
-says so, or is a picture's."""
+"""Suffixes of files that hold labels wherever they lie among pictures; text does where its name
+says so, is a picture's, or where it names pictures and says something of them."""
+
+TEXT = (".txt", ".yaml", ".yml")
+_OF_A_PICTURE = re.compile(
+    r"\.(jpe?g|png|bmp|ppm|tiff?|webp)['\"]?[\s,;:]+-?\d+(\.\d+)?(?=[\s,;]|$)", re.IGNORECASE
+)
+"""A picture's name and a number behind it, not a further name; WIDER FACE, keras-yolo3."""
+_BOXES_IN_YAML = re.compile(r"^[\s-]*(boxes|annotations|objects|labels)\s*:", re.MULTILINE)
+"""Bosch's traffic lights, for example."""
 
 _NAMED_SO = re.compile(
     r"(^|[^a-z])(labels?|annotations?|annots?|gts?|ground_?truths?|bbox(es)?|boxes)([^a-z]|$)"
@@ -33,10 +41,18 @@ def unread_labels(place: Place) -> list[str]:
         base = posixpath.basename(name)
         if _PROSE.match(base):
             continue
-        if name in beside or (suffix(name) == ".txt" and _NAMED_SO.search(base.lower())):
+        if name in beside or (suffix(name) in TEXT and _holds_labels(place, name)):
             found.append(name)
         elif suffix(name) == ".json" and _OURS in place.head_text(name):
             continue
         elif suffix(name) in HOLDS_LABELS:
             found.append(name)
     return found
+
+
+def _holds_labels(place: Place, name: str) -> bool:
+    """Whether text says something of pictures; names of classes and lists of files do not."""
+    base, text = posixpath.basename(name).lower(), place.head_text(name)
+    if suffix(name) != ".txt":
+        return bool(_BOXES_IN_YAML.search(text))
+    return bool(_NAMED_SO.search(base) or _OF_A_PICTURE.search(text))

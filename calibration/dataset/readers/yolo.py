@@ -12,7 +12,7 @@ import re
 from calibration.dataset.places import Place
 from calibration.dataset.readers.beside import text_files
 from calibration.dataset.readers.class_names import is_names, keypoint_numbers, names_of
-from calibration.dataset.readers.gathering import Gathering, wrong_schema
+from calibration.dataset.readers.gathering import Gathering, class_number, wrong_schema
 from calibration.dataset.records import Box, Entry, Reading
 
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
@@ -82,7 +82,7 @@ def _boxes(gathering: Gathering, name: str, classes: dict[int, str], keypoints: 
         if not text.strip():
             continue
         where = f"{name}, line {line}"
-        number = re.fullmatch(r"(\d+)(\.0*)?", words[0])
+        number = class_number(words[0])
         if number is None:
             gathering.problem(where, f"'{text[:60]}' does not begin with a class number")
             continue
@@ -93,9 +93,9 @@ def _boxes(gathering: Gathering, name: str, classes: dict[int, str], keypoints: 
         if isinstance(corners, str):
             gathering.problem(where, f"'{text[:60]}' {corners}")
             continue
-        label = classes.get(int(number[1]), number[1])
-        if classes and int(number[1]) not in classes:
-            gathering.problem(where, f"class {number[1]} has no name")
+        label = classes.get(number, str(number))
+        if classes and number not in classes:
+            gathering.problem(where, f"class {number} has no name")
         boxes += gathering.box(label, corners, where=where)
     return boxes
 
