@@ -146,7 +146,8 @@ def _demand_names(
     given: str, words: Iterable[str], entries: Sequence[Entry], labels: Sequence[str]
 ) -> None:
     """Refuses boxes of a class that is a number without a name: nobody says which label it is."""
-    numbers = sorted({word for word in words if word.isdecimal() and word not in labels}, key=int)
+    strange = {word for word in words if word.isdecimal() and word not in labels}
+    numbers = sorted(strange, key=lambda word: (len(word), word))
     if numbers:
         first = next(
             entry.name

@@ -84,7 +84,7 @@ def named(words: Iterable[str], labels: Sequence[str], *, regions: Iterable[str]
     of_label = {_plain(label): row for row, label in enumerate(labels)}
     every = sorted(set(words))
     numbers = not any(label.strip().isdecimal() for label in labels)
-    numbers = numbers and all(word.isdecimal() for word in every)
+    numbers = numbers and all(word.isdecimal() and len(word) < 10 for word in every)
     rows: dict[str, int] = {}
     left_out: list[str] = []
     for word in every:

@@ -23,7 +23,7 @@ def read(root: Path) -> Reading:
 
 def of_yolo(root: Path, text: str | bytes, names: str = "names: {0: person, 2: car}\n") -> Path:
     put(root / "images" / "1.png", 1)
-    (root / "labels").mkdir()
+    (root / "labels").mkdir(parents=True)
     data = text.encode() if isinstance(text, str) else text
     (root / "labels" / "1.txt").write_bytes(data)
     if names:
@@ -315,6 +315,16 @@ def test_coco_values_of_another_kind_are_problems(
     root = coco(tmp_path)
     change_coco(root, **keys)
     assert {what in problem.what for problem in read(root).problems} == {True}
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "²"])
+def test_numbers_that_python_makes_none_of_are_problems(text: str, tmp_path: Path) -> None:
+    (problem,) = read(of_yolo(tmp_path / "yolo", f"2 .5 .5 .5 .5\n{text} .5 .5 .5 .5\n")).problems
+    assert problem.where == "labels/1.txt, line 2"
+    (tmp_path / "coco").mkdir()
+    root = coco(tmp_path / "coco")
+    change_coco(root, image_id=text)
+    assert {problem.what[:12] for problem in read(root).problems} == {"names image "}
 
 
 def test_coco_boxes_of_segments_and_sizes_and_names_that_are_none(tmp_path: Path) -> None:

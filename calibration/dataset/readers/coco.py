@@ -13,7 +13,6 @@ from typing import Any
 from calibration.dataset.places import Place
 from calibration.dataset.readers.gathering import (
     Gathering,
-    class_number,
     group_of,
     json_of,
     wrong_schema,
@@ -21,6 +20,9 @@ from calibration.dataset.readers.gathering import (
 from calibration.dataset.records import Box, Entry, Reading
 
 WANTED = ("images", "annotations", "categories")
+
+LONGEST_ID = 20
+"""Digits of an id as text; of thousands Python makes no number."""
 
 Id = int | str
 Corners = tuple[float, ...]
@@ -213,6 +215,6 @@ def _known(given: object, rows: Mapping[Id, Any]) -> Id | None:
     found = _id(given)
     if found is not None and found not in rows:
         text = str(found).strip()
-        number = class_number(text)
-        found = number if number is not None and isinstance(found, str) else text
+        is_number = isinstance(found, str) and text.isdecimal() and len(text) < LONGEST_ID
+        found = int(text) if is_number else text
     return found if found in rows else None
