@@ -131,6 +131,7 @@ def detection_tables(answers: Sequence[Answer], seen: Detected, groups: Groups) 
         ),
         condition_head=None,
         faults=sum(bool(answer.fault) for answer in answers),
+        crowded=sum(one.found is not None and one.found.left_out > 0 for one in answers),
         frames=seen.frames,
     )
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from calibration.evaluation.answers import SCORE_MIN
 from calibration.evaluation.evaluate import Evaluation
 from calibration.evaluation.values import Fall, Figure, Row, Tables
 from edge.terminal import styled
@@ -33,6 +34,11 @@ def show(console: Console, evaluation: Evaluation) -> None:
     if tables.faults:
         told = f"  {tables.faults} frames whose output cannot be right"
         console.print(told, style="bold red")
+    if tables.crowded:
+        console.print(
+            f"  in {tables.crowded} frames model.decode.max_detections left out what reaches the "
+            f"score of {SCORE_MIN}: the best were judged"
+        )
     console.print(table_of("overall and by class", [tables.overall, *tables.by_class]))
     if tables.by_condition:
         console.print(table_of("by condition", tables.by_condition))

@@ -105,6 +105,7 @@ class Tables:
         score: name of the figure that stands for the whole.
         condition_head: accuracy of the second head, where its truth is known.
         faults: frames whose output could not be right.
+        crowded: frames in which `max_detections` left out what reaches the score of AP.
     """
 
     score: str
@@ -117,6 +118,7 @@ class Tables:
     frames: tuple[FrameRow, ...]
     folds: dict[str, Spread] = field(default_factory=dict)
     robustness: tuple[Fall, ...] = ()
+    crowded: int = 0
 
 
 def plain_row(row: Row) -> dict[str, Any]:
@@ -155,5 +157,6 @@ def plain_tables(tables: Tables) -> dict[str, Any]:
         "folds": {name: asdict(one) for name, one in tables.folds.items()},
         "robustness": [asdict(one) for one in tables.robustness],
         "faults": tables.faults,
+        "crowded": tables.crowded,
         "frames": [_plain_frame(frame) for frame in tables.frames],
     }

@@ -71,6 +71,21 @@ def test_what_is_not_found_is_counted_against_it(mission: Path, road: Path, tmp_
     assert found["confusion"]["counts"][1] == [0, FRAMES, 1]
 
 
+def test_frames_with_more_detections_than_may_be_kept_are_told(
+    mission: Path, road: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    given = ("--model", mission.parent / "tiny.onnx", "--data", road, "--out", out)
+    assert call(mission, *given) == 0
+    assert told(out)["crowded"] == 0
+    assert "left out what reaches" not in capsys.readouterr().out
+    assert call(mission, *given, "--set", "model.decode.max_detections=1") == 0
+    assert told(out)["crowded"] == FRAMES
+    assert f"in {FRAMES} frames model.decode.max_detections left out" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
 def test_the_worst_frames_can_be_looked_at(mission: Path, road: Path, tmp_path: Path) -> None:
     (road / "000.png").rename(road / "a<b>.png")
     table = road / "labels.csv"
