@@ -175,6 +175,7 @@ class Tracker:
             path.missed_frames += 1
         followed, rest = _split(detections, self._settings.followed_most)
         joined = self._join(followed, captured_ns)
+        # Of a frame that shows nothing no grey picture is made.
         picture = Picture(image) if image is not None and len(followed) else None
         measured = _largest(followed.boxes, self._settings.measured_most)
         for row in range(len(followed)):
@@ -205,8 +206,7 @@ class Tracker:
             (path for path in self._paths if path.missed_frames), key=lambda path: -path.at_ns
         )
         ended = {path.id for path in missed[most:]}
-        if ended:
-            self._paths = [path for path in self._paths if path.id not in ended]
+        self._paths = [path for path in self._paths if path.id not in ended]
 
     def _join(self, detections: Detections, captured_ns: int) -> dict[int, _Path]:
         """Joins detections to tracks, best overlap first; returns the track of each row that found

@@ -300,6 +300,14 @@ class TestFallbacks:
         assert road.frames(20).command.action is Action.COMFORT_STOP
         assert road.frame(standstill=True).command.action is Action.NONE
 
+    @pytest.mark.requirement("R-RUN-21")
+    def test_a_stop_that_is_held_says_what_demanded_it_last(self) -> None:
+        road = driving()
+        road.frame(camera_gone=True)
+        assert road.frame().command.reason is Reason.CAMERA_LOST
+        road.frame(inference_hung=True)
+        assert road.frame().command.reason is Reason.HEALTH
+
     @pytest.mark.requirement("R-RUN-8")
     def test_a_hung_network_stops(self) -> None:
         decision = driving().frame(inference_hung=True)

@@ -153,6 +153,35 @@ def test_another_label_takes_over_a_track_only_where_the_boxes_nearly_agree() ->
         assert [t.id for t in tracks] == [1]
 
 
+def test_overlaps_of_a_fifth_and_of_a_half_are_enough() -> None:
+    """Of 60 pixels: 40 aside is a fifth, 20 aside is a half."""
+    for label, aside, hits in ((2, 40.0, 2), (2, 41.0, 1), (0, 20.0, 2), (0, 21.0, 1)):
+        tracker = Tracker()
+        tracker.update(seen(car(100.0)), 0, frame_size=FRAME, image=None)
+        tracks = tracker.update(
+            seen(car(100.0 + aside, label=label)), 40 * MS, frame_size=FRAME, image=None
+        )
+        assert tracks[-1].hits == hits
+
+
+def test_one_detection_goes_on_with_one_track_only() -> None:
+    tracker = Tracker()
+    tracker.update(seen(car(100.0), car(110.0)), 0, frame_size=FRAME, image=None)
+    tracks = tracker.update(seen(car(108.0)), 40 * MS, frame_size=FRAME, image=None)
+    assert [(track.id, track.hits, track.missed_frames) for track in tracks] == [
+        (1, 1, 1),
+        (2, 2, 0),
+    ]
+
+
+def test_two_places_at_one_time_are_no_speed() -> None:
+    tracker = Tracker()
+    for x in (100.0, 120.0):
+        tracker.update(seen(car(x)), 0, frame_size=FRAME, image=None)
+    (track,) = tracker.update(seen(), 40 * MS, frame_size=FRAME, image=None)
+    assert track.box[0] == pytest.approx(120.0)
+
+
 def test_a_single_wild_box_is_no_speed() -> None:
     """One detection 20 pixels off: where it is expected next is not far from where it stood."""
     tracker = Tracker()
