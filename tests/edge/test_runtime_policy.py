@@ -300,6 +300,14 @@ class TestFallbacks:
         assert road.frames(20).command.action is Action.COMFORT_STOP
         assert road.frame(standstill=True).command.action is Action.NONE
 
+    def test_before_anything_was_perceived_that_is_what_a_stop_is_for(self) -> None:
+        road = Road()
+        assert road.turn(camera_gone=True).command.reason is Reason.CAMERA_LOST
+        decision = road.turn()
+        assert decision.command.reason is Reason.STARTING
+        assert decision.waiting
+        assert not road.frame().waiting
+
     @pytest.mark.requirement("R-RUN-21")
     def test_a_stop_that_is_held_says_what_demanded_it_last(self) -> None:
         road = driving()
