@@ -469,6 +469,7 @@ def test_a_fault_counter_never_rises_above_its_limit() -> None:
 
 @pytest.mark.requirement("R-RUN-4")
 def test_a_fault_time_stays_four_times_as_long_as_the_fault_was_there() -> None:
+    assert FaultTime(1000).after(7, bad=True).active
     time = FaultTime(1000).after(0, bad=False).after(100, bad=True)
     assert time.active
     assert time.after(499, bad=False).active

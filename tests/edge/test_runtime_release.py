@@ -80,6 +80,12 @@ def test_a_clear_road_is_released_with_the_last_frame_of_the_longest_window(of: 
     assert road.frame().command.release
 
 
+def test_fewer_objects_than_a_rule_counts_are_a_clear_road_to_it() -> None:
+    """Also where they are new: only a rule on time to contact has to wait for what they do."""
+    road = standing(STOP | {"when": PEDESTRIAN | {"count": 3}})
+    assert frames_until_released(road, lambda: road.frame(PERSON, PERSON)) == 5
+
+
 @pytest.mark.requirement("R-RUN-22")
 def test_a_rule_that_only_caps_the_speed_is_waited_for_too() -> None:
     road = standing(CAP | {"when": PEDESTRIAN, "confirm": {"k": 4, "of": 7}})
@@ -218,7 +224,7 @@ def area(share: float, sure: bool) -> Callable[[Road], Decision]:
 
 def followed(frames: int, milliseconds: int) -> Track:
     """A vehicle whose time to contact nobody can tell yet, or that does not come closer."""
-    return replace(VEHICLE, hits=frames, last_ns=milliseconds * MS)
+    return replace(VEHICLE, hits=frames, first_ns=9000 * MS, last_ns=(9000 + milliseconds) * MS)
 
 
 def crowd(road: Road) -> Decision:
