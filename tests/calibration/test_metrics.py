@@ -86,6 +86,8 @@ def test_the_best_score_chooses_first_and_takes_the_largest_overlap() -> None:
     wanted = seen((*near, 0.6, 0), (*BOX, 0.9, 0))
     offered = seen((*BOX, 0.1, 0), (*nearer, 0.2, 0), (*near, 0.3, 1))
     assert matched(wanted, offered, iou_threshold=0.5).tolist() == [1, 0]
+    only = seen((*nearer, 0.2, 0))  # both could take it
+    assert matched(wanted, only, iou_threshold=0.5).tolist() == [-1, 0]
     assert matched(seen(), offered, iou_threshold=0.5).tolist() == []
     assert matched(wanted, seen(), iou_threshold=0.5).tolist() == [-1, -1]
 

@@ -34,7 +34,7 @@ def test_gates_on_a_labelled_data_set(
         "gates.class_accuracy_min={pedestrian = 0.9, vehicle = 0.9}",
         "gates.condition_accuracy_min={rain = 0.9}",
         "gates.macs_int8_min={int8 = 0.9, cpu = 0.5}",
-        "gates.infer_p99_max_ms=60000",
+        "gates.infer_p99_max_ms=10000",
     ]
     arguments = [part for one in asked for part in ("--set", one)]
     done = brakepoint("convert", tiny_mission, "--out", tmp_path, "--json", *arguments)
@@ -51,6 +51,18 @@ def test_gates_on_a_labelled_data_set(
     assert code == 1
     assert "show none of it" in " ".join(err.split())
     assert "snow" in err
+
+
+def test_gates_on_labels_that_do_not_fit_their_pictures_are_refused(
+    brakepoint: Command, tiny_mission: Path, tmp_path: Path
+) -> None:
+    road = write_labelled_road(tmp_path / "labelled")
+    table = road / "labels.csv"
+    table.write_text(table.read_text() + "002.png,0,sunny,person,16,16,0,0\n")
+    asked = ("--set", f"gates.labelled={road}", "--set", "gates.accuracy_min=0.9")
+    code, _, err = brakepoint("convert", tiny_mission, "--out", tmp_path / "out", *asked)
+    assert code == 2
+    assert "002.png: boxes without an area" in err
 
 
 def test_declared_gates_without_labels_fail(
