@@ -50,8 +50,9 @@ class Clip(Strict):
 class Data(Strict):
     """Road frames for calibration and for the held-back judgement.
 
-    kind "images": the pictures under `root`; with `table` (a CSV in `root` whose first column is
-    the file name) and `group` (one of its columns, for example drive) whole groups are held back.
+    kind "images": the pictures under `root`; with `table` (a CSV in `root` that names them in a
+    column `file`, or in the first) and `group` (another of its columns, for example drive) whole
+    groups are held back.
     Instead of `root`, `url` names pictures that fsspec reads: a bucket, an archive (docs/data.md).
     kind "scenes": generated ones. kind "arrays": the labelled pictures of `train.npz` and `val.npz`
     in `root` (see docs/training.md). `lock` is the dataset.lock.json that `root` must agree with,
