@@ -8,7 +8,7 @@ answers does not end the search. Never looks at a held-back frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -62,10 +62,6 @@ class Reached:
     kept: Mapping[str, Kept]
 
 
-Finished = Callable[[Better], ModelProto]
-"""What is still done to the chosen candidate before it is written."""
-
-
 class Aim(Protocol):
     """What the search asks of a candidate."""
 
@@ -87,8 +83,7 @@ class DamageAim:
 
 class GatesAim:
     """Enough is where every gate of `limits` holds on the frames of `judges`, and the damage is at
-    most `damage_max` where the mission gives one. What is counted is the candidate as it would be
-    written: `finished`.
+    most `damage_max` where the mission gives one.
 
     Where float gives too few answers for any share of them to reach a limit, all must be kept and
     the damage be at most DAMAGE_MAX.
@@ -101,14 +96,13 @@ class GatesAim:
         judges: Sequence[Judge],
         *,
         damage_max: float | None,
-        finished: Finished,
     ) -> None:
-        self._mission, self._limits, self._finished = mission, limits, finished
+        self._mission, self._limits = mission, limits
         self._judges, self._damage_max = judges, damage_max
 
     def __call__(self, found: Better) -> Reached:
         """By gates, then by damage."""
-        kept = self.kept(self._finished(found))
+        kept = self.kept(found.quantized)
         damage_max = self._damage_max
         enough = True
         for gate, limit in self._limits.items():
@@ -165,13 +159,13 @@ class GatesAim:
         )
 
 
-def aim_of(mission: Mission, judges: Sequence[Judge], *, finished: Finished) -> Aim:
+def aim_of(mission: Mission, judges: Sequence[Judge]) -> Aim:
     """What the mission asks for: its gates on float's answers, or a damage where it has none."""
     limits, damage_max = kept_limits(mission), mission.precision.damage_max
     if mission.model.network_spec.condition is None:
         limits.pop(CONDITION, None)
     if limits:
-        return GatesAim(mission, limits, judges, damage_max=damage_max, finished=finished)
+        return GatesAim(mission, limits, judges, damage_max=damage_max)
     return DamageAim(DAMAGE_MAX if damage_max is None else damage_max)
 
 

@@ -217,7 +217,7 @@ def choose_cpu(
     Unsigned ranges are twice as fine, and every layer in float costs a processor time. Ranges are
     as wide as those of int8.onnx. Where none is good enough, the least damage is taken.
     """
-    allowed = 0.0 if mixed.search.reached else mixed.best.damage
+    reached, allowed = mixed.search.reached, mixed.best.damage
     best: Better | None = None
     for row, placement in enumerate(mixed.tried, start=1):
         progress("choose layers of cpu.onnx", row, len(mixed.tried))
@@ -230,7 +230,7 @@ def choose_cpu(
         )
         if best is None or here.damage < best.damage:
             best = here
-        if here.damage <= allowed or aim(here).enough:
+        if aim(here).enough if reached else here.damage <= allowed:
             return here
     assert best is not None  # a search has a step
     return best

@@ -120,8 +120,7 @@ def quantize(
     judges = [judge]
     if others and not isinstance(mission.model.network_spec.main, MaskSpec):  # masks are large
         judges.append(Judge(floating, pictures[1], measure, threads=threads))
-    mended = _mending(floating, mission, judges, pictures[1][0])
-    aim = aim_of(mission, judges, finished=lambda found: mended(found)[0])
+    aim = aim_of(mission, judges)
     mixed = choose(
         floating,
         writers(quantize_int8),
@@ -142,14 +141,14 @@ def quantize(
         threads=threads,
         progress=progress,
     )
-    progress("scores", 0, 0)
-    best = {name: mended(found) for name, found in ((INT8, mixed.best), (CPU, own))}
+    best = {INT8: mixed.best, CPU: own}
+    models, biases = _scored(best, floating, mission, judges, pictures[1][0], progress=progress)
     return _made(
-        {name: model for name, (model, _) in best.items()},
+        models,
         mixed.placement,
         search=mixed.search,
         widening=mixed.search.widening,
-        score_bias={name: bias for name, (_, bias) in best.items() if bias is not None},
+        score_bias=biases,
     )
 
 
@@ -165,16 +164,26 @@ def _made(
     return models, Quantized(placement, search, widening, score_bias or {}, in_integers)
 
 
-def _mending(
-    floating: ModelProto, mission: Mission, judges: Sequence[Judge], picture: Floats
-) -> Callable[[Better], tuple[ModelProto, ScoreBias | None]]:
-    """What makes a detector's scores as high as float's in the mean over all judges; other networks
-    stay as they are."""
+def _scored(
+    best: Mapping[str, Better],
+    floating: ModelProto,
+    mission: Mission,
+    judges: Sequence[Judge],
+    picture: Floats,
+    *,
+    progress: Advance,
+) -> tuple[dict[str, ModelProto], dict[str, ScoreBias]]:
+    """The graphs by name, a detector's scores as high as float's in the mean over all judges."""
     spec, size = mission.model.network_spec, mission.model.input
     if not isinstance(spec.main, DecodeSpec):
-        return lambda found: (found.quantized, None)
+        return {name: one.quantized for name, one in best.items()}, {}
+    progress("scores", 0, 0)
     scores = Scores.of(
         floating, spec.main, picture, width_px=size.width_px, height_px=size.height_px
     )
     judge, *also = judges
-    return lambda found: with_score_bias(found, scores, judge, also)
+    found = {name: with_score_bias(one, scores, judge, also) for name, one in best.items()}
+    return (
+        {name: model for name, (model, _) in found.items()},
+        {name: bias for name, (_, bias) in found.items()},
+    )

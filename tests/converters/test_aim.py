@@ -37,10 +37,6 @@ from edge.contract.mission import Mission
 from edge.contract.preprocess import preprocess
 
 
-def as_it_is(found: Better) -> ModelProto:
-    return found.quantized
-
-
 class Network:
     """A float network, its frames, and candidates that are worse and worse."""
 
@@ -76,7 +72,7 @@ class Network:
 
     def aim(self, *settings: str) -> GatesAim | DamageAim:
         mission = load_mission(self.mission_file, settings)
-        found = aim_of(mission, [self.judge], finished=as_it_is)
+        found = aim_of(mission, [self.judge])
         assert isinstance(found, GatesAim | DamageAim)
         return found
 
@@ -160,20 +156,13 @@ def test_where_answers_are_too_few_for_the_limit_all_are_kept_with_little_damage
     assert not detector.aim("gates.found_min=0.99")(detector.candidate(60.0)).enough, "damage"
 
 
-def test_what_is_counted_is_the_candidate_as_it_would_be_written(detector: Network) -> None:
-    ruined, whole = detector.candidate(255.0), detector.candidate(1.0)
-    asked = load_mission(detector.mission_file, ["gates.found_min=0.9"])
-    assert not detector.aim("gates.found_min=0.9")(ruined).enough
-    assert aim_of(asked, [detector.judge], finished=lambda _: whole.quantized)(ruined).enough
-
-
 def test_without_a_gate_on_answers_the_damage_decides(detector: Network, tmp_path: Path) -> None:
     text = detector.mission_file.read_text().replace("found_min = 0.90\n", "")
     write_mission(tmp_path).write_text(text)
     judges = [detector.judge]
-    assert aim_of(load_mission(tmp_path), judges, finished=as_it_is) == DamageAim(DAMAGE_MAX)
+    assert aim_of(load_mission(tmp_path), judges) == DamageAim(DAMAGE_MAX)
     given = load_mission(tmp_path, ["precision.damage_max=0.5"])
-    assert aim_of(given, judges, finished=as_it_is) == DamageAim(0.5)
+    assert aim_of(given, judges) == DamageAim(0.5)
 
 
 def test_pixels_are_judged_over_frames(tmp_path: Path) -> None:
