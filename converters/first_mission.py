@@ -99,7 +99,9 @@ def first_mission(model: Path, path: Path, *, labels: str | None, size: str | No
     if from_where is None:
         unknown.append("model.labels: the file names none; placeholders stand there")
     unknown.append(f"model.preprocess: no file tells it; it is {usual.whose}")
-    unknown.append("camera, budget, policy: they are the vehicle's, as in the template")
+    unknown.append(
+        "purpose, camera, budget, policy: yours to say; what stands there is the template's"
+    )
     if reading.conditions:
         unknown.append("model.condition.labels: placeholders")
     text = _written(model, path, seen, reading, names)
@@ -196,9 +198,10 @@ def _model(model: Path, path: Path, seen: Signature, reading: Reading, names: li
     lines = [
         "[model]",
         f"file = {toml_text(place)}",
+        "# In the order of the network's outputs; or the name of a text file with one a line.",
         f"labels = {toml_list(names)}",
         "",
-        "[model.input]",
+        "[model.input]            # of the network, not of the camera",
         f"width_px = {seen.size[0]}",
         f"height_px = {seen.size[1]}",
         "",
@@ -211,10 +214,13 @@ def _model(model: Path, path: Path, seen: Signature, reading: Reading, names: li
     if reading.output is not None:
         lines.append(f"output = {toml_text(reading.output)}")
     if reading.strides:
-        lines.append(f"strides = {list(reading.strides)}")
+        lines.append(f"strides = {list(reading.strides)}  # network pixels a cell, in output order")
     lines.append(f"score_threshold = {_threshold(usual.score_threshold, len(names), reading.kind)}")
     if usual.iou_threshold is not None:
-        lines += [f"iou_threshold = {usual.iou_threshold}", "max_detections = 100"]
+        lines += [
+            f"iou_threshold = {usual.iou_threshold}     # boxes of one label that overlap more",
+            "max_detections = 100     # of a frame, the best; 300 at most",
+        ]
     if reading.conditions:
         lines += [
             "",

@@ -87,7 +87,9 @@ def signature_of(path: Path, size: Size | None) -> Signature:
         f"{path} runs on no picture",
         expected=f"a network for one picture (1, 3, H, W) of {_told_sizes(sizes)}",
         found=str(refused).splitlines()[0],
-        remedy="give the size that it was trained on: --size WIDTHxHEIGHT",
+        remedy="give the size that it was trained on: --size WIDTHxHEIGHT"
+        if fixed is None
+        else "export the network again, and try it with onnxruntime there",
     ) from refused
 
 
