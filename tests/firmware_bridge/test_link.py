@@ -125,6 +125,19 @@ def test_greets_commands_and_is_acknowledged(bench: Bench) -> None:
     ]
 
 
+def test_waiting_for_a_greeting_is_no_fault_and_half_a_frame_before_it_neither(
+    bench: Bench,
+) -> None:
+    for turn in range(100):
+        bench.link.poll(turn * 100 * MS)
+        bench.link.received(b"half a frame\0", turn * 100 * MS)
+    facts = bench.link.facts(10**10)
+    assert facts.state is LinkState.GREETING
+    assert facts.first_fault is None
+    assert facts.counts.crc_errors == 0
+    assert [event.kind for event in bench.link.events(0)] == ["state"]
+
+
 def test_ages_grow_while_nothing_comes(bench: Bench) -> None:
     bench.turns(5, RELEASE)
     before = bench.facts
@@ -167,8 +180,11 @@ def test_refuses_repeats_and_replays(bench: Bench) -> None:
     bench.link.received(replayed, bench.now_ns)
     repeats = len(bench.last.sent)
     assert bench.facts.counts.counter_errors == repeats
+    refused = f"repeated frame with counter {bench.last.counters[-1]} refused"
+    assert refused in [event["text"] for event in bench.kinds("fault")]
     bench.turns(3, RELEASE)
     bench.link.received(replayed, bench.now_ns)
+    assert str(bench.kinds("fault")[-1]["text"]).startswith("replayed frame")
     assert bench.facts.counts.counter_errors == 2 * repeats
     assert "refused" in (bench.facts.first_fault or "")
     assert bench.facts.counts.acknowledged == bench.facts.counts.commands_sent
@@ -292,7 +308,8 @@ def test_a_new_session_ends_no_row_of_late_commands(bench: Bench) -> None:
     """Acknowledges are lost for ten seconds, through every greeting that follows from that."""
     greeted(bench)
     rows = [bench.turn(RELEASE, deaf_mcu=True).unacknowledged_in_a_row for _ in range(1000)]
-    assert bench.kinds("state")[-1]["state"] == "GREETING"
+    states = [event["state"] for event in bench.kinds("state")]
+    assert states == ["GREETING", "ESTABLISHED"] * (len(states) // 2) + ["GREETING"]
     assert rows == sorted(rows)
     assert rows[-1] == 1000 - 11 + 1
     bench.turns(30)
@@ -448,6 +465,7 @@ def test_a_whole_frame_out_of_contract_is_counted(bench: Bench) -> None:
     frame = LinkFrame(message_id=34, counter=bench.last.counters[-1] + 1, payload=b"\xff" * 8)
     bench.link.received(pack(frame), bench.now_ns)
     assert bench.facts.counts.contract_errors == 1
+    assert bench.facts.first_fault is not None
 
 
 def test_a_failed_write_is_no_sent_command_and_its_half_frame_is_ended(bench: Bench) -> None:
@@ -477,7 +495,7 @@ def test_a_command_cut_anywhere_is_never_taken_later(bench: Bench, missing: int)
     beat = replace(BEAT, loop_sequence=99)
     packed = bench.link.command(stop, beat, now_ns=bench.now_ns)
     assert packed is not None
-    bench.link.write_failed(packed[0], bench.now_ns, "it took a part", begun=True)
+    bench.link.write_failed(packed[0], bench.now_ns, "it took a part")
     bench.mcu.update(packed[1][:-missing])
     sent = bench.facts.counts.commands_sent
     again = bench.link.command(RELEASE, replace(beat, loop_sequence=100), now_ns=bench.now_ns)
