@@ -105,8 +105,12 @@ def test_a_port_that_takes_no_bytes_says_so_and_says_when_it_does_again(
     while select.select([terminal[0]], [], [], 0.0)[0]:
         os.read(terminal[0], 4096)
     assert port.backs_up() is None
-    fill(port)
-    port.close()  # and does not wait for what nobody takes
+    taken = fill(port)
+    port.close()  # what nobody takes is thrown away; the kernel would wait for it
+    arrived = 0
+    while select.select([terminal[0]], [], [], 0.0)[0]:
+        arrived += len(os.read(terminal[0], 4096))
+    assert arrived < taken / 2
 
 
 def test_a_writer_held_up_for_long_has_written_what_it_wrote(
@@ -127,6 +131,43 @@ def test_a_writer_held_up_for_long_has_written_what_it_wrote(
     monkeypatch.undo()
     assert os.read(terminal[0], 4096) == b"0123456789" * 5
     port.close()
+
+
+def test_a_write_waits_for_room_as_long_as_it_may(terminal: tuple[int, str]) -> None:
+    port = SerialPort(terminal[1], baud=115200, read_timeout_ms=20, write_timeout_ms=20_000)
+    taken = threading.Event()
+
+    def take() -> None:
+        while not taken.is_set():
+            if select.select([terminal[0]], [], [], 0.05)[0]:
+                os.read(terminal[0], 4096)
+
+    taker = threading.Timer(0.1, take)
+    taker.start()
+    port.write(bytes(200_000))
+    taken.set()
+    taker.join()
+    port.close()
+
+
+def test_what_came_before_the_port_was_opened_is_not_read(terminal: tuple[int, str]) -> None:
+    os.write(terminal[0], b"of another time")
+    port = open_port(terminal[1])
+    assert port.read() == b""
+    os.write(terminal[0], b"now")
+    assert port.read() == b"now"
+    port.close()
+
+
+def test_a_port_that_was_let_go_is_lost(terminal: tuple[int, str]) -> None:
+    port = open_port(terminal[1])
+    port.close()
+    with pytest.raises(PortLost):
+        port.write(b"x")
+    with pytest.raises(PortLost):
+        port.read()
+    with pytest.raises(PortLost):
+        port.backs_up()
 
 
 @pytest.mark.requirement("R-LINK-46")
