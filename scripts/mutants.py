@@ -59,6 +59,7 @@ GROUPS = {
             "edge.runtime.modes",
         ),
         tests=(
+            "tests/edge/test_runtime_matching.py",
             "tests/edge/test_runtime_release.py",
             "tests/edge/test_runtime_policy.py",
             "tests/edge/test_runtime_modes.py",

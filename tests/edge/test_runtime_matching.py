@@ -1,0 +1,105 @@
+"""What one frame tells a rule, at the very limits that the rule names: yes, no, or nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from road import said, track
+
+from edge.contract.perception import Classified, LabelMap
+from edge.contract.sections.policy import When
+from edge.runtime.facts import Seen
+from edge.runtime.matching import matches
+from edge.runtime.tracker import Track
+
+LABELS = ("pedestrian", "vehicle")
+ZONES = {"left": ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))}
+
+
+def tells(
+    when: dict[str, Any],
+    *tracks: Track,
+    scene: tuple[Classified, ...] = (),
+    areas: LabelMap | None = None,
+) -> bool | None:
+    seen = Seen(1, True, tracks, (100, 100), scene, areas)
+    return matches(When.model_validate(when), seen, labels=LABELS, zones=ZONES)
+
+
+def covered(sure: int, unsure: int = 0, *, columns: tuple[int, ...] = tuple(range(10))) -> LabelMap:
+    """In each of these columns so many tenths surely of pedestrians, and so many not surely of
+    vehicles; the rest surely is."""
+    labels, shares = np.ones((10, 10), np.uint8), np.full((10, 10), 0.75, np.float32)
+    for column in columns:
+        labels[:sure, column] = 0
+        shares[sure : sure + unsure, column] = 0.25
+    middles = np.arange(5, 100, 10, dtype=np.float32)
+    return LabelMap(labels, shares, middles, middles, (100, 100))
+
+
+PERSON = {"label": "pedestrian", "confidence": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("more", "found", "expected"),
+    [
+        ({}, track(0, score=0.5), True),
+        ({}, track(0, score=0.49), False),
+        ({"height_min": 0.25}, track(0, bottom=0.75), True),  # 30 pixels of 100
+        ({"height_min": 0.30}, track(0, bottom=0.75), True),
+        ({"height_min": 0.31}, track(0, bottom=0.75), False),
+        ({"zone": "left"}, track(0, x=0.5), True),
+        ({"zone": "left"}, track(0, x=0.51), False),
+        ({"count": 2}, track(0), False),
+    ],
+)
+def test_an_object_at_a_limit_counts(more: dict[str, Any], found: Track, *, expected: bool) -> None:
+    assert tells(PERSON | more, found) is expected
+
+
+WET = {"scene": "wet", "confidence": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("scene", "expected"),
+    [
+        ((said("wet", 0.6),), True),
+        ((said("wet", 0.59),), False),
+        ((said("dry"),), False),
+        ((said(None),), None),
+        ((), None),
+        # A classifier beside it says what its own labels are, and nothing of the condition.
+        ((said("vehicle", head="classes"), said("wet")), True),
+        ((said("vehicle", head="classes"),), None),
+    ],
+)
+def test_a_scene_is_what_its_own_head_says(
+    scene: tuple[Classified, ...], expected: bool | None
+) -> None:
+    assert tells(WET, scene=scene) is expected
+
+
+AREA = {"label": "pedestrian", "confidence": 0.5, "share_min": 0.5}
+
+
+@pytest.mark.requirement("R-RUN-16")
+@pytest.mark.parametrize(
+    ("areas", "more", "expected"),
+    [
+        (covered(5), {}, True),
+        (covered(4), {}, False),
+        (covered(4, 1), {}, None),
+        (covered(3, 1), {}, False),
+        (covered(5), {"confidence": 0.75}, True),
+        (covered(5), {"confidence": 0.76}, None),
+        (covered(10, columns=(0, 1, 2)), {}, False),
+        (covered(10, columns=(0, 1, 2)), {"zone": "left"}, True),
+        (None, {}, None),
+    ],
+)
+def test_an_area_at_its_limit_counts_and_one_that_may_reach_it_is_not_told(
+    areas: LabelMap | None, more: dict[str, Any], expected: bool | None
+) -> None:
+    assert tells(AREA | more, areas=areas) is expected
