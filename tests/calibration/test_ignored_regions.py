@@ -140,6 +140,8 @@ def test_a_detection_is_in_a_region_by_its_own_area_and_label() -> None:
     seen = Detections(boxes, np.ones(5, np.float32), np.array([0, 0, 0, 1, 0]))
     inside = in_regions(seen, truth, overlap_min=0.5)
     assert inside.tolist() == [True, True, False, False, False]
+    beside = Detections(np.float32([[194, 0, 204, 10]]), np.float32([1]), np.array([0]))
+    assert not in_regions(beside, truth, overlap_min=0.5).any()  # 4 of 10 pixels across
     speck = Detections(np.float32([[1, 1, 1.5, 1.5]]), np.float32([1]), np.array([0]))
     assert in_regions(speck, truth, overlap_min=0.5).all()
     assert not in_regions(seen, Truth(boxes, seen.labels), overlap_min=0.5).any()
