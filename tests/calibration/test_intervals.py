@@ -50,6 +50,11 @@ def test_the_design_effect_by_hand(hits: list[int], effective: float) -> None:
     assert share_95(found, of, groups) == pytest.approx(wilson_95(effective / 2, effective))
 
 
+def test_two_groups_are_enough_to_tell_how_they_differ() -> None:
+    found, of = np.array([3, 1]), np.array([4, 4])  # squares 2 x 2 = 4: an effect of 2
+    assert share_95(found, of, np.arange(2)) == pytest.approx(wilson_95(2, 4))
+
+
 def test_a_share_of_nothing_and_of_one_group_that_is_all_right() -> None:
     none, one = np.zeros(2, np.int64), np.array([3, 4])
     assert share_95(none, none, np.arange(2)) is None
