@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from road import said, track
+from policy_road import said, track
 
 from edge.contract.perception import Classified, LabelMap
 from edge.contract.sections.policy import When

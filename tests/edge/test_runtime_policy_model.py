@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_model import MS, StrictModel
-from road import MOVING, SETTINGS
+from policy_road import MOVING, SETTINGS
 
 from edge.contract.policy_checks import STOPS
 from edge.contract.sections.policy import Policy

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from road import MS, PERIOD, PERSON, POLICY, SETTINGS, STANDING, VEHICLE, Road, driving, said
+from policy_road import MS, PERIOD, PERSON, POLICY, SETTINGS, STANDING, VEHICLE, Road, driving, said
 
 from edge.contract.perception import LabelMap
 from edge.contract.sections.policy import Policy
