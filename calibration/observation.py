@@ -8,7 +8,6 @@ range.
 from __future__ import annotations
 
 import io
-import json
 import tokenize
 import zipfile
 import zlib
@@ -20,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.histogram import BUCKETS, Histogram
+from calibration.npz import read_array
 from edge.contract.artifact import canonical_json, write_atomic
+from edge.contract.json_text import parse_json
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 SCHEMA = "brakepoint.observation/3"
@@ -160,12 +161,14 @@ def unpacked(data: bytes, *, source: str) -> Observation:
         NotTrusted: it is not one, or not whole.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            header = json.loads(arrays["header"].tobytes())
+        with zipfile.ZipFile(io.BytesIO(data)) as arrays:
+            header = parse_json(read_array(arrays, "header").tobytes())
             if header["schema"] != SCHEMA:
                 raise _not_whole(source, f"schema {header['schema']}")
-            occupied, buckets, counts = arrays["occupied"], arrays["buckets"], arrays["counts"]
-            ranges, extremes = arrays["range"], arrays["extremes"]
+            occupied, buckets, counts, ranges, extremes = (
+                read_array(arrays, name)
+                for name in ("occupied", "buckets", "counts", "range", "extremes")
+            )
         given = header["subject"]
         subject = Subject(**{**given, "tensors": tuple(given["tensors"])})
         histograms: dict[str, Histogram] = {}

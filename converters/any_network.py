@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
+from calibration.onnx_bounds import check_bounds
 from calibration.sessions import CannotRun, ModelSession, Value
 from edge.contract.artifact import digest_file
 from edge.contract.perception import BgrImage
@@ -111,6 +112,7 @@ def open_network(path: Path, *, threads: int) -> AnyNetwork:
         model = onnx.load(path, format="protobuf", load_external_data=False)
         if not model.graph.node or not model.graph.output:
             raise _no_network(path, "no graph in it")
+        check_bounds(model, path)
         covered = _covered(model)
     except (DecodeError, ValueError) as error:
         raise _no_network(path, str(error).strip() or "bytes that are no ONNX model") from error

@@ -1,59 +1,22 @@
-"""A network from a PyTorch file, held in a process without rights: it writes only a folder of its
-own, reads nothing of the user's, and reaches no network. Here come in only its outputs and an ONNX
-model, which is looked at as every ONNX file is.
-
-Never loads such a file in this process.
+"""A network from a PyTorch file, held in a process without rights. Here come in only its outputs
+and an ONNX model, which is looked at as every ONNX file is.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import subprocess
-import sys
-import tempfile
-import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
 from calibration.sessions import Floats
-from converters.confined_messages import Broken, Message, receive, send
+from converters.confined_messages import Message
+from converters.confined_process import ConfinedProcess
 from converters.onnx_file import read_answer
-from firmware_bridge import errors
-from firmware_bridge.errors import DeviceFault, Refusal, UsageError
-
-COMMAND = "import sys; sys.path[:] = sys.argv.pop().split('\\n'); " + (
-    "from converters.confined_child import main; main()"
-)
-KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PATH")
-"""Of the environment: the rest may hold keys and passwords."""
-
-MEMORY_SHARE = 0.75
-"""Of the machine's memory, that the process may take."""
-
-RIGHTS: Mapping[str, str] = {"files": "write your files", "network": "reach the network"}
-"""What the process reports as held, and what it could do where nothing holds it."""
-
-LOG = logging.getLogger("brakepoint")
-"""Reaches standard error where nobody set up anything else."""
-
-LIMIT_S: Mapping[str, float] = {
-    "begin": 300.0,
-    "load": 300.0,
-    "pick": 60.0,
-    "run": 600.0,
-    "export": 3600.0,
-    "trace": 3600.0,
-    "values": 600.0,
-}
-"""How long each question may take: only time tells a loop without end from a large network."""
 
 
 class Confined(nn.Module):
@@ -73,17 +36,9 @@ class Confined(nn.Module):
             DeviceFault: the process could not begin, or ended.
         """
         super().__init__()
-        object.__setattr__(self, "_process", _Process(path))
-        began = self._ask("begin", {}).values
-        missing = tuple(told for key, told in RIGHTS.items() if not began.get(key))
-        object.__setattr__(self, "open", missing)
-        if missing:
-            LOG.warning(
-                "%s is loaded in a process that could %s: this system has neither Landlock nor a "
-                "filter of system calls (docs/sources.md). Load only files whose origin you know.",
-                path,
-                " and ".join(missing),
-            )
+        process = ConfinedProcess(path)  # kept out of sight of torch.nn, which would copy it
+        object.__setattr__(self, "_process", process)
+        object.__setattr__(self, "open", process.open)
         self._ask("load", {"kind": kind, "path": str(path), "shape": list(shape)}, [plain])
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -99,8 +54,8 @@ class Confined(nn.Module):
         """An ONNX model of it, as `converters.export.export` makes it."""
         answer = self._ask("export", {"shape": list(shape), "outputs": list(outputs)})
         if len(answer.parts) != 1:
-            raise self._ended("an answer without a model")
-        return read_answer(answer.parts[0], self._named)
+            raise self._held.ended("an answer without a model")
+        return read_answer(answer.parts[0], self._held.path)
 
     def form(self, shape: tuple[int, int, int, int], outputs: Sequence[str]) -> ConfinedForm:
         """Its inner tensors, by the names that the ONNX model has."""
@@ -113,40 +68,18 @@ class Confined(nn.Module):
         return [one.astype("float32") for one in found]
 
     @property
-    def _named(self) -> Path:
-        path: Path = self._held.path
-        return path
-
-    @property
-    def _held(self) -> _Process:
-        process: _Process = object.__getattribute__(self, "_process")
+    def _held(self) -> ConfinedProcess:
+        process: ConfinedProcess = object.__getattribute__(self, "_process")
         return process
 
     def _ask(
-        self, what: str, values: Mapping[str, Any], parts: Sequence[bytes] = (), arrays: Any = ()
+        self,
+        what: str,
+        values: Mapping[str, Any],
+        parts: Sequence[bytes] = (),
+        arrays: Sequence[NDArray[Any]] = (),
     ) -> Message:
-        message = None if what == "begin" else Message({"ask": what, **values}, parts, arrays)
-        try:
-            answer = self._held.exchange(message, LIMIT_S[what])
-        except (Broken, OSError) as error:
-            raise self._ended(str(error)) from error
-        if (refused := answer.values.get("refused")) is not None:
-            raise _refusal(refused)
-        if "failed" in answer.values:
-            raise RuntimeError(str(answer.values["failed"]))
-        return answer
-
-    def _ended(self, how: str) -> Refusal:
-        last = self._held.last_words()
-        late = self._held.late
-        self._held.close()
-        return UsageError(
-            f"the network in {self._named} cannot be run here",
-            expected="a network that answers within its time and memory, and only computes",
-            found=f"not done in {late:.0f} s" if late else f"{how}{f': {last}' if last else ''}",
-            remedy="close what else takes memory; if it stays so, export the network to ONNX; do "
-            "not load a file whose origin you do not know",
-        )
+        return self._held.ask(what, values, parts, arrays)
 
 
 class ConfinedForm:
@@ -167,99 +100,3 @@ class ConfinedForm:
     def sizes(self, names: Sequence[str]) -> list[int]:
         """Not known."""
         return [0] * len(names)
-
-
-class _Process:
-    """The other process, its folder and its last words. Ends when nobody holds it any more."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._late: list[float] = []
-        folder = tempfile.TemporaryDirectory(prefix="brakepoint-")
-        own = Path(folder.name)
-        words = tempfile.TemporaryFile()  # noqa: SIM115 # closed with the process
-        environment = {key: os.environ[key] for key in KEPT if key in os.environ}
-        environment |= {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
-        environment |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONIOENCODING": "utf-8"}
-        memory = int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-        places = "\n".join(str(Path(place).absolute()) for place in sys.path if place)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", COMMAND, str(own), str(memory), places],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=words,
-                cwd=own,
-                env=environment,
-                start_new_session=True,  # Ctrl-C is for the one who asks
-            )
-        except OSError as error:
-            folder.cleanup()
-            raise DeviceFault(
-                f"{path} is loaded in a process of its own, which cannot be started",
-                expected="a system that lets Python start another process",
-                found=str(error),
-                remedy="free memory or processes and run the same command again",
-            ) from error
-        self._words = words
-        self.close = weakref.finalize(self, _end, self._process, folder, words)
-
-    def exchange(self, message: Message | None, limit_s: float) -> Message:
-        """Sends (unless None) and waits for the answer. Raises Broken, OSError."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        if not self.close.alive:
-            raise Broken("it ended before")
-
-        # The timer must not hold this object: its end is the process's end.
-        timer = threading.Timer(limit_s, _kill, (self._process, self._late, limit_s))
-        timer.daemon = True
-        timer.start()
-        try:
-            if message is not None:
-                send(self._process.stdin, message)  # type: ignore[arg-type] # a pipe of bytes
-            return receive(self._process.stdout)  # type: ignore[arg-type] # the same
-        finally:
-            timer.cancel()
-
-    @property
-    def late(self) -> float | None:
-        """After how many seconds it was ended, None where it ended by itself."""
-        return self._late[0] if self._late else None
-
-    def last_words(self) -> str:
-        """The last line that it wrote, or the signal that ended it."""
-        if not self.close.alive:
-            return ""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
-        size = self._words.seek(0, os.SEEK_END)
-        self._words.seek(max(0, size - 4096))
-        lines = self._words.read().decode("utf-8", "replace").strip().splitlines()
-        code = self._process.returncode
-        return (lines or [f"signal {-code}" if code is not None and code < 0 else ""])[-1]
-
-
-def _kill(process: subprocess.Popen[bytes], late: list[float], limit_s: float) -> None:
-    late.append(limit_s)
-    process.kill()
-
-
-def _end(
-    process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str], words: IO[bytes]
-) -> None:
-    process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout, words):
-        if stream is not None:
-            with contextlib.suppress(OSError):  # what was not sent has no reader any more
-                stream.close()
-    folder.cleanup()
-
-
-def _refusal(told: Mapping[str, Any]) -> Refusal:
-    kind = getattr(errors, str(told.get("kind")), UsageError)
-    known = isinstance(kind, type) and issubclass(kind, Refusal) and kind is not Refusal
-    texts = {key: str(told.get(key, "")) for key in ("expected", "found", "remedy")}
-    refusal: type[Refusal] = kind if known else UsageError
-    return refusal(str(told.get("what", "")), **texts)

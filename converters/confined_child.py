@@ -134,6 +134,21 @@ class _Network:
         (picture,) = asked.arrays
         return Message({}, arrays=self._form.values(picture.copy(), asked.values["names"]))
 
+    def try_onnx(self, asked: Message) -> Message:
+        """Runs an ONNX model once, on a picture of zeros."""
+        import numpy as np
+
+        from calibration.sessions import CannotRun, ModelSession
+        from converters.confined_messages import Message
+
+        (model,) = asked.parts
+        try:
+            session = ModelSession(model, threads=1)
+            session.run({session.inputs[0]: np.zeros(asked.values["shape"], np.float32)})
+        except CannotRun as error:
+            return Message({"cannot": str(error)})
+        return Message({})
+
     @property
     def _loaded(self) -> nn.Module:
         assert self._module is not None  # loaded first
@@ -147,6 +162,7 @@ ANSWERS: Mapping[str, Callable[[_Network, Any], Message]] = {
     "export": _Network.export,
     "trace": _Network.trace,
     "values": _Network.values,
+    "try": _Network.try_onnx,
 }
 
 if __name__ == "__main__":

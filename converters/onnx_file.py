@@ -14,6 +14,7 @@ import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 from onnx import ModelProto, TensorProto
 
+from calibration.onnx_bounds import check_bounds, check_shapes
 from converters.file_kind import LARGEST_BYTES
 from converters.graph import STANDARD, all_nodes, copied, opset_of
 from converters.onnx_checks import check_finite, check_float, check_inference
@@ -42,7 +43,10 @@ def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
             remedy=f"put the file there as {path.name}, or point at it: --set model.file=PATH",
         )
     digest = digest_file(path)
+    if path.stat().st_size > LARGEST_BYTES:
+        raise _too_large(path, path.stat().st_size)
     model = _decoded(path.read_bytes(), path)
+    size = check_bounds(model, path)
     check_float(model, path)
     _check_operators(model, path)
     _load_external(model, path)
@@ -52,13 +56,26 @@ def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
         onnx.checker.check_model(_with_shapes(model))
     except onnx.checker.ValidationError as error:
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
+    check_shapes(model, path)
     check_inference(model, path)
     try:
         check_finite(model, path)
     except (ValueError, TypeError, KeyError) as error:  # a tensor that is not what it says it is
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
     _check_input(model, path, shape)
+    if size.open_loops:
+        _try_once(model, path, shape)
     return model, digest
+
+
+def _try_once(model: ModelProto, path: Path, shape: Shape) -> None:
+    """Runs a network with a loop whose turns are not known where it can be ended."""
+    from converters.confined_process import ConfinedProcess
+
+    process = ConfinedProcess(path)
+    answer = process.ask("try", {"shape": list(shape)}, [model.SerializeToString()])
+    if "cannot" in answer.values:
+        raise _no_onnx(path, str(answer.values["cannot"]))
 
 
 def read_answer(data: bytes, path: Path) -> ModelProto:
@@ -66,12 +83,13 @@ def read_answer(data: bytes, path: Path) -> ModelProto:
     since the network may have had a hand in it. Raises UsageError.
     """
     model = _decoded(data, path)
+    check_bounds(model, path)
     _check_operators(model, path)
     return model
 
 
 def _decoded(data: bytes, path: Path) -> ModelProto:
-    """The model in some bytes, of bounded size when all is written out."""
+    """The model in some bytes."""
     try:
         # Told the format: by a file's name onnx would take .json or .txt for another one.
         model = onnx.load_from_string(data, format="protobuf")
@@ -126,12 +144,7 @@ def _load_external(model: ModelProto, path: Path) -> None:
         )
     size = sum((path.parent / place).stat().st_size for place in places)
     if size + path.stat().st_size > LARGEST_BYTES:
-        raise UsageError(
-            f"{path} is too large",
-            expected="a network of at most 2 GB with its weights, as every ONNX runtime takes",
-            found=f"{(size + path.stat().st_size) / 1e9:.1f} GB",
-            remedy="give a smaller network, or weights in fewer bytes",
-        )
+        raise _too_large(path, size + path.stat().st_size)
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
@@ -196,6 +209,15 @@ def _sizes(value: onnx.ValueInfoProto) -> list[int | str]:
     """Sizes of an input; "?" where the file leaves one open."""
     sizes = value.type.tensor_type.shape.dim
     return [size.dim_value if size.HasField("dim_value") else "?" for size in sizes]
+
+
+def _too_large(path: Path, size: int) -> UsageError:
+    return UsageError(
+        f"{path} is too large",
+        expected="a network of at most 2 GB with its weights, as every ONNX runtime takes",
+        found=f"{size / 1e9:.1f} GB",
+        remedy="give a smaller network, or weights in fewer bytes",
+    )
 
 
 def _no_onnx(path: Path, found: str) -> UsageError:

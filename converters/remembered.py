@@ -6,13 +6,13 @@ Valid for one judge alone: whoever opens a file sees to that. A damaged file is 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
 from typing import Any
 
 from edge.contract.artifact import digest_json, write_json
+from edge.contract.json_text import parse_json
 
 SCHEMA = "brakepoint.damages/1"
 NAME = "damages.json"
@@ -45,7 +45,7 @@ class Remembered:
 
 def _read(path: Path) -> dict[str, float]:
     try:
-        document: Any = json.loads(path.read_bytes())
+        document: Any = parse_json(path.read_bytes())
         known: dict[str, float] = document["damages"]
         if document["schema"] == SCHEMA and document["sha256"] == digest_json(known):
             return known

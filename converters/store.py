@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from edge.contract.artifact import write_atomic
+from edge.contract.json_text import parse_json
 from firmware_bridge.errors import UsageError
 
 SCHEMA = "brakepoint.stage/1"
@@ -182,7 +183,7 @@ def _unpacked(data: bytes, key: str) -> Result:
         told = first.split(b" ")[0][:40].decode(errors="replace")
         raise ValueError("its digest is another" if told == SCHEMA else f"schema {told!r}")
     line, _, rest = body.partition(b"\n")
-    head = json.loads(line)
+    head = parse_json(line)
     if head["key"] != key:
         raise ValueError("it is another stage's")
     files: dict[str, bytes] = {}

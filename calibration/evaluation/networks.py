@@ -5,12 +5,17 @@ Refuses what does not fit the mission. Never looks at a picture.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 
 from calibration.evaluation.numbered import numbered_shapes
+from calibration.onnx_bounds import check_bounds
 from calibration.sessions import CannotRun, Kernels, ModelSession
 from edge.contract.classify import HeadSpec
 from edge.contract.decode import DecodeSpec, NetworkSpec, output_shapes
@@ -79,6 +84,8 @@ def opened(network: Network, reading: Reading) -> ModelSession:
 def _opened(network: Network, reading: Reading) -> ModelSession:
     width_px, height_px = reading.size
     wanted = list(output_shapes(reading.spec, width_px, height_px).values())
+    with contextlib.suppress(DecodeError):  # onnxruntime says what it is not
+        check_bounds(onnx.load_from_string(network.model), Path(network.name))
     try:
         session = ModelSession(network.model, threads=reading.threads, kernels=network.kernels)
         if len(session.inputs) != 1:

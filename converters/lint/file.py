@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 from onnx import ModelProto
 
+from calibration.onnx_bounds import check_bounds
 from converters.graph import all_nodes
 from converters.lint.engine import Joined, join
 from converters.lint.findings import Finding, Linted, lint, look_at
@@ -75,6 +76,7 @@ def _read(path: Path) -> Linted:
         )
     try:
         model = onnx.load(path, format="protobuf")
+        check_bounds(model, path)
         onnx.checker.check_model(model)
         _named(model)
         kinds = {node.op_type for node in model.graph.node}

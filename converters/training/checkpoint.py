@@ -17,6 +17,7 @@ from torch import Tensor
 
 from converters.training.recipe import Recipe
 from edge.contract.artifact import write_atomic
+from edge.contract.json_text import parse_json
 from firmware_bridge.errors import UsageError
 
 SCHEMA = "brakepoint.checkpoint/1"
@@ -90,7 +91,7 @@ def load(
         document: Any = torch.load(path, map_location="cpu", weights_only=True)
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']}")
-        written = json.loads(document["recipe"])
+        written = parse_json(document["recipe"])
         progress = Progress(**document["progress"])
         network, optimiser, chance = (document[key] for key in ("network", "optimiser", "random"))
     # torch.load raises whatever its unpickler, zip reader or legacy reader meets.

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from edge.contract.json_text import parse_json
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 
@@ -116,7 +117,7 @@ def read_json(path: Path, schema: str) -> dict[str, Any]:
             remedy="run the stage that writes it, or correct the path",
         ) from error
     try:
-        document = json.loads(raw)
+        document = parse_json(raw)
     except ValueError as error:
         raise NotTrusted(
             f"{path} is not valid JSON",

@@ -7,13 +7,13 @@ A person may write one for a clip of their own: only `frames` are read, each wit
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.contract.json_text import parse_json
 from firmware_bridge.errors import Missing, NotTrusted
 
 TRUTH_SCHEMA = "brakepoint.scene_truth/1"
@@ -44,7 +44,7 @@ def read_truth(path: Path) -> tuple[TrueFrame, ...]:
         NotTrusted: it is no such file, or a value in it cannot be meant.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Missing(
             f"cannot read the truth of a clip: {path}",

@@ -6,12 +6,12 @@ engine must be built with detailed profiling verbosity, as `builder.py` does. Ne
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from edge.contract.json_text import parse_json
 from firmware_bridge.errors import Missing, NotTrusted
 
 INT8 = re.compile(r"int8|\bi8\b", re.IGNORECASE)
@@ -123,7 +123,7 @@ def read_inspector(text: str, *, name: str) -> InspectorReport:
         NotTrusted: not an inspector's JSON, or one without detail.
     """
     try:
-        layers = json.loads(text)["Layers"]
+        layers = parse_json(text)["Layers"]
     except (ValueError, KeyError, TypeError) as error:
         raise _refused(name, f"{type(error).__name__}: {error}") from error
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):

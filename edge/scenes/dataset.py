@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 
 from edge.contract.conditions import Conditions
+from edge.contract.json_text import parse_json
 from edge.progress import Advance
 from edge.scenes.still import DATA_SET, HEIGHT_PX, WIDTH_PX, LabelledScene, seed_of, still
 from edge.scenes.world import SCENE_LABELS
@@ -177,7 +178,7 @@ def _ours(folder: Path, inside: list[str]) -> bool:
     if set(inside) != {ANNOTATIONS, TABLE, IMAGES}:
         return False
     try:
-        info = json.loads((folder / ANNOTATIONS).read_text(encoding="utf-8"))["info"]
+        info = parse_json((folder / ANNOTATIONS).read_text(encoding="utf-8"))["info"]
         return bool(info["schema"] == SCHEMA)
     except (OSError, ValueError, KeyError, TypeError):
         return False

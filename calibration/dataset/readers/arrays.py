@@ -5,6 +5,7 @@ Rows are streamed: an archive of any size is read in bounded memory.
 
 from __future__ import annotations
 
+import math
 import posixpath
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ from calibration.dataset.places import Place
 from calibration.dataset.readers.gathering import Gathering, wrong_schema
 from calibration.dataset.readers.tables import BESIDE, class_names
 from calibration.dataset.records import Entry, Reading
+from calibration.npz import LARGEST_BYTES, header, read_array
 from edge.contract.perception import BgrImage
 
 IMAGES = "images"
@@ -141,22 +143,16 @@ def described(place: Place, name: str) -> Archive:
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(member)
-    reader = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if reader is None:
-        raise ValueError(f"numpy format {version}")
-    shape, fortran, dtype = reader(member)
+    shape, fortran, dtype = header(member)
+    if math.prod(shape[1:]) * dtype.itemsize > LARGEST_BYTES:
+        raise ValueError(f"rows of shape {shape[1:]}")
     if fortran and len(shape) > 1:
         raise ValueError(f"{shape} in Fortran order: write it with numpy.ascontiguousarray")
     return shape, dtype
 
 
 def _one_a_row(archive: zipfile.ZipFile, key: str, count: int) -> NDArray[Any]:
-    with archive.open(f"{key}.npy") as member:
-        values: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    values = read_array(archive, key)
     if values.shape != (count,):
         raise ValueError(f"`{key}` {values.shape} for {count} images")
     return values

@@ -6,7 +6,6 @@ Notes what cannot be meant as a problem and goes on, so that a person sees all o
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from calibration.dataset.picture_names import PictureNames
 from calibration.dataset.places import Place
 from calibration.dataset.records import ANY_LABEL, Box, Entry, Problem, Reading
 from edge.contract.conditions import Conditions
+from edge.contract.json_text import parse_json
 from edge.contract.picture_files import natural_order
 from firmware_bridge.errors import UsageError
 
@@ -209,7 +209,7 @@ def group_of(metadata: Mapping[str, Any], default: str) -> str:
 def json_of(place: Place, name: str) -> Any:
     """A JSON label file. Raises UsageError where it is none."""
     try:
-        return json.loads(place.text(name))
+        return parse_json(place.text(name))
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{name} in {place.given} is not JSON",
