@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge.contract.artifact import digest_file, read_json
+from edge.contract.gates_held import FLOAT, demand_gates
 from edge.contract.mission import Mission
 from edge.contract.model_digest import contract_digest
-from firmware_bridge.errors import GateFailed, NotTrusted
+from firmware_bridge.errors import NotTrusted
 
 REPORT_SCHEMA = "brakepoint.report/1"
 
@@ -30,13 +31,21 @@ def choose_model(folder: Path, mission: Mission, precision: Literal["float", "in
 
     Raises:
         Missing: `folder` holds no report or not the file.
-        NotTrusted: made for another mission, or changed since it was judged.
+        NotTrusted: made for another mission, changed since it was judged, or without a verdict of
+            every gate that the mission gives a limit.
         GateFailed: its gates failed.
     """
     name = MODEL_FILES[mission.target.backend, precision]
     report = _report(folder, mission)
     with _whole(folder, name):
-        _gates_passed(report, name, folder, precision)
+        demand_gates(
+            report,
+            folder,
+            (name, FLOAT) if name != FLOAT else (FLOAT,),
+            mission=mission,
+            remedy="mend the model or the calibration and convert again"
+            + (", or run --precision float" if precision == "int8" else ""),
+        )
     return judged_file(folder, mission, name)
 
 
@@ -76,24 +85,6 @@ def _whole(folder: Path, name: str) -> Iterator[None]:
             found=f"{type(error).__name__}: {error}",
             remedy=f"convert again: brakepoint convert MISSION --out {folder}",
         ) from error
-
-
-def _gates_passed(report: dict[str, Any], name: str, folder: Path, precision: str) -> None:
-    # float.onnx stands for all: the others are made from it.
-    failed = [
-        gate
-        for gate in report["gates"]
-        if gate["passed"] is False and gate["artifact"] in (name, "float.onnx")
-    ]
-    if failed:
-        raise GateFailed(
-            f"{name} failed its gates and is not run",
-            expected="; ".join(f"{gate['name']} {gate['limit_text']}" for gate in failed),
-            found="; ".join(gate["sentence"] for gate in failed),
-            remedy="mend the model or the calibration and convert again"
-            + (", or run --precision float" if precision == "int8" else "")
-            + f"; details in {folder / 'report.json'}",
-        )
 
 
 def _unchanged(report: dict[str, Any], name: str, folder: Path) -> None:

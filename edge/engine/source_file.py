@@ -13,6 +13,7 @@ from typing import Any
 
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.conversion import REPORT_SCHEMA
+from edge.contract.gates_held import FLOAT, demand_gates
 from edge.engine.releases import CACHE_RELEASES, LOWERINGS, Lowering, Release
 from edge.engine.request import Shape
 from firmware_bridge.errors import GateFailed, Missing, NotTrusted, UsageError
@@ -87,7 +88,13 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
         return ModelSource(source)
     report = read_json(source / "report.json", REPORT_SCHEMA)
     try:
-        _gates(report, source)
+        demand_gates(
+            report,
+            source,
+            ("int8.onnx", FLOAT),
+            mission=None,
+            remedy="mend the model or the calibration and convert again",
+        )
         profiles = {
             str(name): (tuple(least), tuple(usual), tuple(largest))
             for name, (least, usual, largest) in report.get("profiles", {}).items()
@@ -112,23 +119,6 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
         ) from error
     # Of a network whose head was cut off, how many are left nobody counted.
     return ModelSource(model, cache, kept, int8=None if cut else int8)
-
-
-def _gates(report: dict[str, Any], folder: Path) -> None:
-    # float.onnx stands for all: the others are made from it.
-    failed = [
-        gate
-        for gate in report["gates"]
-        if gate["passed"] is False and gate["artifact"] in ("int8.onnx", "float.onnx")
-    ]
-    if failed:
-        raise GateFailed(
-            f"the INT8 network in {folder} failed its gates and is not built",
-            expected="; ".join(f"{gate['name']} {gate['limit_text']}" for gate in failed),
-            found="; ".join(gate["sentence"] for gate in failed),
-            remedy="mend the model or the calibration and convert again; details in "
-            f"{folder / 'report.json'}",
-        )
 
 
 def _vouched(report: dict[str, Any], folder: Path, name: str, lowering: Lowering) -> Path:

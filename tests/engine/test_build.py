@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lowered_networks import NETWORKS, Lowered
@@ -91,7 +92,13 @@ def folder(tmp_path: Path, road_lowered: Lowered) -> Path:
         (out / name).write_bytes(data)
     report = {
         "schema": "brakepoint.report/1",
-        "gates": [],
+        "gates": [
+            gate("parity_max_abs", "float.onnx", measured=1e-6, limit=1e-3),
+            gate("found_min int8", "int8.onnx", measured=0.95, limit=0.9),
+            gate("size_max_mb", "int8.onnx"),
+            gate("macs_int8_min int8", "int8.onnx"),
+            gate("accuracy_min int8", "int8.onnx"),
+        ],
         "quantized": {"left_float": [], "operators": {"Conv": 24}},
         "artifacts": {
             name: {"sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
@@ -99,6 +106,24 @@ def folder(tmp_path: Path, road_lowered: Lowered) -> Path:
     }
     (out / "report.json").write_text(json.dumps(report))
     return out
+
+
+def gate(
+    name: str, artifact: str, *, measured: float | None = None, limit: float | None = None
+) -> dict[str, Any]:
+    """A row of a report; without a limit it is not gated."""
+    passed = None if limit is None or measured is None else measured >= limit
+    if name == "parity_max_abs" and limit is not None and measured is not None:
+        passed = measured <= limit
+    return {
+        "name": name,
+        "artifact": artifact,
+        "limit": limit,
+        "limit_text": "not gated" if limit is None else f">= {limit}",
+        "measured": measured,
+        "passed": passed,
+        "sentence": "finds 3 of 9",
+    }
 
 
 @needs_rtx
@@ -268,15 +293,13 @@ def test_a_folder_is_believed_only_as_far_as_its_report(
     folder: Path, stand_in: Callable[..., Path]
 ) -> None:
     site, plan = stand_in("tensorrt-10.3.0"), folder / "road.plan"
-    gate = {
-        "name": "int8_found",
-        "artifact": "int8.onnx",
-        "passed": False,
-        "limit_text": ">= 0.9",
-        "sentence": "finds 3 of 9",
-    }
+    failed = gate("found_min int8", "int8.onnx", measured=0.3, limit=0.9)
     report = json.loads((folder / "report.json").read_text())
-    (folder / "report.json").write_text(json.dumps({**report, "gates": [gate]}))
+    for gates in ([], report["gates"][1:], report["gates"][:-1]):
+        (folder / "report.json").write_text(json.dumps({**report, "gates": gates}))
+        refused(engine("build", folder, "--out", plan, path=site), 4, "does not say that the gates")
+    gates = [failed if one["name"] == failed["name"] else one for one in report["gates"]]
+    (folder / "report.json").write_text(json.dumps({**report, "gates": gates}))
     refused(engine("build", folder, "--out", plan, path=site), 1, "finds 3 of 9")
     (folder / "report.json").write_text(json.dumps(report))
     (folder / "int8.onnx").write_bytes(b"changed")
