@@ -188,7 +188,7 @@ class TestTheProcess:
         path = tmp_path / "n.pt"
         torch.jit.save(torch.jit.script(Endless()), path)
         network = Confined("torchscript", plain_torchscript(path), path, SHAPE)
-        monkeypatch.setattr("converters.confined.LIMIT_S", {"run": 2.0})
+        monkeypatch.setattr("converters.confined_process.LIMIT_S", {"run": 2.0})
         with pytest.raises(UsageError, match="cannot be run here") as caught:
             network(torch.ones(SHAPE))
         assert caught.value.found == "not done in 2 s"
@@ -214,7 +214,7 @@ class TestTheProcess:
     def test_what_is_open_on_a_machine_is_told(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("converters.confined.COMMAND", WITHOUT_RIGHTS_TAKEN)
+        monkeypatch.setattr("converters.confined_process.COMMAND", WITHOUT_RIGHTS_TAKEN)
         path = program(tmp_path / "n.pt2")
         network = Confined("exported", plain_program(path), path, SHAPE)
         assert network.open == ("write your files", "reach the network")
