@@ -168,7 +168,7 @@ def test_real_refusals_of_rtx(tmp_path: Path, road_lowered: Lowered) -> None:
     rtx = ("--out", plan, "--backend", "rtx", "--sm")
     refused(engine("build", garbage, *rtx, "86"), 2, "TensorRT cannot read")
     refused(engine("build", floating, *rtx, "86"), 2, "would be built in float")
-    refused(engine("build", floating, *rtx, "53"), 2, "SM53")
+    refused(engine("build", floating, *rtx, "53"), 2, "SM 53")
     refused(engine("build", tmp_path / "none.onnx", *rtx, "86"), 3, "no such file")
     refused(engine("build", floating, *rtx, "86,86"), 2, "each once")
     assert {path.name for path in tmp_path.iterdir()} == {"garbage.onnx", "float.onnx"}
