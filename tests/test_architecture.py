@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from edge.cli import EXIT_CODES, VERBS
 from edge.install import pip_install
@@ -24,7 +25,7 @@ def base_python(root: Path) -> Path:
 
 def call(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(python), *arguments], capture_output=True, text=True, check=False, timeout=60
+        [str(python), *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
 
 

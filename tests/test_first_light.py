@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 
 from edge.contract.artifact import read_json
 from firmware_bridge.codec import Action
@@ -48,7 +49,7 @@ def converted(mission: list[str], tmp_path_factory: pytest.TempPathFactory) -> P
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=PATIENCE_S,
     )
     report = read_json(out / "report.json", "brakepoint.report/1")
     failed = [gate for gate in report["gates"] if gate["passed"] is False]
@@ -107,7 +108,7 @@ def test_a_car_ahead_caps_the_speed(
 ) -> None:
     video = tmp_path / "annotated.mp4"
     daemon = start(mission, converted, shared_data, mcu, "--json", "--video", str(video))
-    output, errors = daemon.communicate(timeout=120)
+    output, errors = daemon.communicate(timeout=PATIENCE_S)
     assert daemon.returncode == 0, errors
     report = json.loads(output)
     cars = [track["seconds"] for track in report["tracks"] if track["label"] == "car"]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from edge.install import PACKAGES, WHEEL, pip_install
 
@@ -18,7 +19,7 @@ def quietly(
     command: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        command, cwd=cwd, env=env, check=False, capture_output=True, text=True, timeout=240
+        command, cwd=cwd, env=env, check=False, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == 0, done.stderr
     return done

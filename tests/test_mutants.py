@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 SOURCE = '''
 def limit(speed: float, ceiling: float = 2.0) -> float:
@@ -74,7 +75,7 @@ print(json.dumps([passes(m, test) for m in (None, mutant) for test in {tests!r}]
 """
     before = (root / "edge" / "runtime" / "fault_counter.py").read_bytes()
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=900
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S
     )
     assert json.loads(done.stdout) == [True, True, True, False]
     assert (root / "edge" / "runtime" / "fault_counter.py").read_bytes() == before
@@ -95,7 +96,7 @@ def test_a_few_mutants_of_the_tracker_are_all_seen(root: Path, tmp_path: Path) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     fates = json.loads((tmp_path / "fates.json").read_text())

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 
 @pytest.mark.slow
@@ -23,7 +24,7 @@ def test_the_short_benchmark_runs_and_its_ranges_are_right(
         capture_output=True,
         text=True,
         check=False,
-        timeout=250,
+        timeout=PATIENCE_S,
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert figures.exists(), done.stderr

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from calibration.observation import NAME, read_observation
 from edge.contract.artifact import read_json
@@ -29,7 +30,11 @@ def arguments(root: Path, shared_data: Path) -> list[str]:
 
 def called(arguments: list[str], out: Path) -> dict[str, object]:
     done = subprocess.run(
-        [*arguments, "--out", str(out)], capture_output=True, text=True, check=False, timeout=200
+        [*arguments, "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     report: dict[str, object] = json.loads(done.stdout)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from small_network import SPEC, TENSORS, PaintedFrame, painted, small_mission, small_network
 
 from calibration.calibrate import Calibrated, calibrate, fit_in_quotas
@@ -117,7 +118,7 @@ def test_shards_of_a_real_detector_join_to_the_same_files(
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == 0, done.stderr
         found: dict[str, object] = json.loads(done.stdout)

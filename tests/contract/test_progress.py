@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from patience import PATIENCE_S
 
 from edge.progress import AGAIN_S, _lines
 
@@ -34,7 +35,7 @@ def test_a_verb_whose_stderr_is_a_file_writes_lines_without_control_codes(
 ) -> None:
     log = tmp_path / "log"
     with log.open("wb") as file:
-        assert subprocess.run(lock, stderr=file, check=False, timeout=120).returncode == 0
+        assert subprocess.run(lock, stderr=file, check=False, timeout=PATIENCE_S).returncode == 0
     said = log.read_text()
     assert re.search(r"^ +\d+\.\d s  \S", said, re.M), said
     assert ESCAPE not in said
@@ -44,7 +45,7 @@ def test_a_verb_whose_stderr_is_a_file_writes_lines_without_control_codes(
 def test_a_verb_on_a_terminal_draws(lock: list[str]) -> None:
     ours, theirs = os.openpty()
     surroundings = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    done = subprocess.run(lock, stderr=theirs, check=False, timeout=120, env=surroundings)
+    done = subprocess.run(lock, stderr=theirs, check=False, timeout=PATIENCE_S, env=surroundings)
     os.close(theirs)
     said = os.read(ours, 1 << 16).decode()
     os.close(ours)
@@ -70,6 +71,6 @@ def test_a_stage_has_a_line_as_it_begins_and_now_and_then_while_it_lasts(
 
 def test_a_log_that_cannot_be_written_to_ends_nothing(lock: list[str], tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(lock, stderr=full, check=False, timeout=120)
+        done = subprocess.run(lock, stderr=full, check=False, timeout=PATIENCE_S)
     assert (tmp_path / "dataset.lock.json").is_file()
     assert done.returncode == 0

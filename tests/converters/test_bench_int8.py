@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 
 @pytest.mark.slow
@@ -28,7 +29,7 @@ def test_the_short_benchmark_saves_a_detector_that_int8_ruins(
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=PATIENCE_S,
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert figures.exists(), done.stderr

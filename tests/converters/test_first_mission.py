@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from onnx import helper
+from patience import PATIENCE_S
 from tiny_mission import write_mission
 from torch import Tensor, nn
 
@@ -193,7 +194,7 @@ def init(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
 
 

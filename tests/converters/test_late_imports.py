@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from patience import PATIENCE_S
 from tiny_mission import write_mission
 
 HEAVY = ("torch", "onnxscript", "sklearn", "matplotlib", "distributed")
@@ -20,6 +21,10 @@ def test_an_onnx_file_is_calibrated_without_pytorch(tmp_path: Path) -> None:
         f"except SystemExit as end: print(end.code or 0, *(set({HEAVY}) & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
     )
     assert done.stdout.splitlines()[-1].split() == ["0"], done.stdout + done.stderr

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, numpy_helper
+from patience import PATIENCE_S
 from tiny_graphs import node, picture, ready, run, weights
 
 from calibration.ranges import Range
@@ -188,7 +189,7 @@ def test_mended_it_breaks_nothing_and_answers_the_same() -> None:
 
 def cli(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edge.cli", "lint", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
 class TestCommand:

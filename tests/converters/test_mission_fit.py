@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from patience import PATIENCE_S
 from tiny_mission import LABELS, detector, write_mission
 
 from converters.mission_fit import fit_of
@@ -28,7 +29,7 @@ def check(mission: Path, *options: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
 
 

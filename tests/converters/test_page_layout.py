@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 from tiny_mission import MISSION, write_mission
 
 from converters.chain import convert
@@ -133,7 +134,7 @@ def test_nothing_of_the_page_is_cut_off_in_a_browser(
             f"--user-data-dir={tmp_path}", "--window-size=1400,2200", "--virtual-time-budget=20000",
             "--dump-dom", f"{served}#{width_px}",
         ],
-        capture_output=True, text=True, check=True, timeout=600,
+        capture_output=True, text=True, check=True, timeout=PATIENCE_S,
     )  # fmt: skip
     found = re.search(r"<pre>(.*?)</pre>", done.stdout, re.S)
     assert found is not None, done.stdout[-500:]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 
 @pytest.mark.slow
@@ -28,7 +29,7 @@ def test_yolox_nano_survives_int8(root: Path, shared_data: Path, tmp_path: Path)
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "o" / "report.json").read_text())

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from clip_files import write_mkv
+from patience import PATIENCE_S
 from tiny_road import tiny_mission, write_clip, write_network
 
 from edge.runtime.daemon import run
@@ -91,7 +92,7 @@ def test_a_recording_on_a_full_disk_is_said_and_leaves_nothing(root: Path, tmp_p
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()[:2]

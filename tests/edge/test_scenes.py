@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from patience import PATIENCE_S
 
 from edge.contract.artifact import read_json
 from edge.contract.conditions import LIGHTS, ROADS, WEATHERS, Conditions
@@ -185,7 +186,7 @@ def brakepoint(*arguments: str, cwd: Path | None = None) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )

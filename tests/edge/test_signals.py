@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from tiny_road import write_clip, write_network
 
 
@@ -50,7 +51,7 @@ def test_a_signal_ends_a_run_with_a_stop_and_a_report(
             break
     for name in numbers:
         daemon.send_signal(getattr(signal, name))
-    out, err = daemon.communicate(timeout=60.0)
+    out, err = daemon.communicate(timeout=PATIENCE_S)
     assert daemon.returncode == 0, err
     assert "Traceback" not in err
     said = dict(line.split(": ", 1) for line in out.splitlines() if ": " in line)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from lowered_networks import NETWORKS, Lowered
+from patience import PATIENCE_S
 from stand_in import StandIn, plan_bytes
 
 from converters.graph import Graph
@@ -45,7 +46,7 @@ def engine(
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=PATIENCE_S,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
@@ -283,7 +284,7 @@ def test_an_engine_is_inspected_only_on_its_gpu(
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=PATIENCE_S,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
     refused(done, 5, "no CUDA device")
@@ -391,7 +392,7 @@ def test_out_of_space_leaves_nothing(folder: Path, stand_in: Callable[..., Path]
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=PATIENCE_S,
         env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{root}"},
     )
     assert done.returncode == 5, done.stderr

@@ -12,6 +12,7 @@ from core_registry import all_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcu_probe import Mcu, Probe
+from patience import PATIENCE_S
 
 from firmware_bridge.codec import Action
 from firmware_bridge.firmware_build import FIRMWARE, build_firmware
@@ -64,7 +65,7 @@ def test_every_line_of_the_core_is_run(build_folder: Path, tmp_path: Path) -> No
             check=True,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             cwd=here,
         ).stdout
         missed = [line for line in told.splitlines() if line.lstrip().startswith("#####")]
@@ -91,10 +92,14 @@ def test_the_core_links_without_help_from_a_double(build_folder: Path, tmp_path:
         subprocess.run(
             ["cc", "-std=c11", "-O2", *include, "-c", str(FIRMWARE / "core" / file), "-o", target],
             check=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         listed = subprocess.run(
-            ["nm", "-u", str(target)], check=True, capture_output=True, text=True, timeout=30
+            ["nm", "-u", str(target)],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
         undefined |= {line.split()[-1] for line in listed.stdout.splitlines()}
     foreign = {name for name in undefined if not name.startswith(("bp_", "brakepoint_"))}

@@ -12,6 +12,7 @@ import pytest
 from core_fuzz import UPDATES_A_LIFE, Call, Life, disagreement, life, measured
 from core_model import Vehicle, payload
 from mcu_probe import BEAT, COMMAND, HELLO
+from patience import PATIENCE_S
 
 from firmware_bridge.codec import Action, Reason, encode, fault_names
 from firmware_bridge.firmware_build import FIRMWARE
@@ -171,7 +172,7 @@ def test_the_script_ends_with_1_where_core_and_document_differ(
             *("-o", str(tmp_path / "probe")),
         ],
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     wrong = subprocess.run(
         [*script, "--program", str(tmp_path / "probe")],

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from firmware_bridge.codec import Action
 from firmware_bridge.emulator import HostFirmware, default_build_folder
@@ -138,7 +139,7 @@ def test_the_verb_ends_with_code_5_when_the_firmware_dies(build_folder: Path, ro
     children = Path(f"/proc/{verb.pid}/task/{verb.pid}/children").read_text().split()
     (mcu,) = [pid for pid in children if "mcu" in Path(f"/proc/{pid}/comm").read_text()]
     os.kill(int(mcu), signal.SIGKILL)
-    _, told = verb.communicate(timeout=30)
+    _, told = verb.communicate(timeout=PATIENCE_S)
     assert verb.returncode == 5
     assert "the firmware process is not running" in told
     assert "Traceback" not in told

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from mcu_probe import BEAT, COMMAND
+from patience import PATIENCE_S
 
 from firmware_bridge.codec import AckResult, Action, Perception, SafetyCommand, contract_hash
 from firmware_bridge.driver import LinkDriver
@@ -234,7 +235,7 @@ def test_firmware_of_another_contract_is_refused_with_both_hashes(
         ["make", "-f", tmp_path / "firmware" / "Makefile", f"BUILD={tmp_path}", "host"],
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     with subprocess.Popen(
         [tmp_path / "brakepoint-mcu"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
