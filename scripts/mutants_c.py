@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "firmware_bridge")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "firmware_bridge")]
 
 from core_fuzz import Life, disagreement, life  # noqa: E402 the path comes first
 from core_registry import all_cases  # noqa: E402

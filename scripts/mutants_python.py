@@ -117,6 +117,8 @@ def _places(tree: ast.Module) -> Iterator[tuple[tuple[Step, ...], str]]:
     ) -> Iterator[tuple[tuple[Step, ...], str]]:
         if isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr | ast.Import | ast.ImportFrom):
             return
+        if isinstance(node, ast.keyword) and node.arg == "strict":
+            return  # zip's own check of what the types say already
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             where = f"{where}.{node.name}" if where else node.name
         yield path, where
