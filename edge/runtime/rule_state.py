@@ -25,23 +25,26 @@ class RuleState:
         looked: frames that told since the last gap, `confirm.of` at most. A gap is an Unknown
             frame, a camera that went away, frames captured too far apart, and for a rule that stops
             the vehicle a frame that does not tell.
+        told: the newest frame told, so that the last entry of `window` is of its moment.
     """
 
     window: tuple[bool, ...] = ()
     active: bool = False
     last_match_ns: int | None = None
     looked: int = 0
+    told: bool = False
 
     def saw(self, rule: Rule, *, matched: bool | None, captured_ns: int) -> RuleState:
         """After one more perceived frame; `matched` None: the frame does not tell."""
         if matched is None:
-            return replace(self, looked=self._looked_in_doubt(rule))
+            return replace(self, looked=self._looked_in_doubt(rule), told=False)
         window = (*self.window, matched)[-rule.confirm.of :]
         return RuleState(
             window=window,
             active=self.active or sum(window) >= rule.confirm.k,
             last_match_ns=captured_ns if matched else self.last_match_ns,
             looked=min(self.looked + 1, rule.confirm.of),
+            told=True,
         )
 
     def _looked_in_doubt(self, rule: Rule) -> int:
@@ -56,7 +59,7 @@ class RuleState:
         """After another frame of the moment of the last one: only a match in it is news."""
         if not matched:
             return self
-        before = replace(self, window=self.window[:-1])
+        before = replace(self, window=self.window[:-1] if self.told else self.window)
         after = before.saw(rule, matched=True, captured_ns=captured_ns)
         return replace(after, looked=self.looked)
 

@@ -134,7 +134,9 @@ class StrictModel:
     def _same_moment(self, captured_ns: int, matches: Sequence[bool | None]) -> None:
         for at, match in enumerate(matches):
             if match:
-                self.bits[at][-1:] = [True]
+                # A moment that began with a doubt has no bit of its own yet.
+                told = next(one for one in reversed(self.sight[at]) if one != GAP) == TOLD
+                self.bits[at] = [*(self.bits[at][:-1] if told else self.bits[at]), True]
                 self._fire(at, captured_ns, match=True)
 
     def _fire(self, at: int, captured_ns: int, *, match: bool) -> None:

@@ -203,6 +203,25 @@ def test_frames_of_one_moment_are_one_frame() -> None:
     assert decision.command.action is Action.EMERGENCY_STOP
 
 
+@pytest.mark.requirement("R-RUN-11")
+def test_a_match_in_a_moment_that_began_with_a_doubt_takes_no_earlier_match_away() -> None:
+    road = driving(mission(STOP | {"when": PEDESTRIAN}))
+    road.frames(2, PERSON)
+    road.now_ns += PERIOD
+    road.turn(seen=Seen(road.now_ns, True, (), (100, 100), left_out=1))
+    for _ in range(2):  # one moment, however often it matches
+        road.now_ns += 1_000
+        decision = road.turn(seen=Seen(road.now_ns, True, (PERSON,), (100, 100)))
+        assert decision.command.action is Action.EMERGENCY_STOP
+    road = driving(mission(STOP | {"when": PEDESTRIAN}))
+    road.frame(PERSON)
+    road.now_ns += PERIOD
+    road.turn(seen=Seen(road.now_ns, True, (), (100, 100), left_out=1))
+    for _ in range(4):
+        road.now_ns += 1_000
+        assert not road.turn(seen=Seen(road.now_ns, True, (PERSON,), (100, 100))).winner
+
+
 def scene(label: str | None) -> Callable[[Road], Decision]:
     return lambda road: road.scene(said(label))
 
