@@ -137,6 +137,7 @@ class PolicyOnClip:
             frame_size=(width_px, height_px),
             scene=() if known is None else known.scene,
             areas=None if known is None else known.areas,
+            left_out=0 if known is None else known.detections.left_out,
         )
         self._state, decision = decide(self._settings, _on_the_road(seen), self._state, now_ns)
         stopping = any(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,15 @@ def test_truth_in_other_words_is_the_models_label(tmp_path: Path) -> None:
     seen = true_perception(frame, named(["person", "cat"], ("pedestrian", "vehicle")))
     assert seen.detections.labels.tolist() == [0]
     assert seen.detections.boxes.tolist() == [list(CELL)]
+
+
+def test_a_frame_of_which_a_limit_left_detections_out_ends_no_stop(tmp_path: Path) -> None:
+    write_mission(tmp_path)
+    policy = PolicyOnClip(load_mission(tmp_path / "mission.toml"), FPS)
+    image = np.full((SIDE, SIDE, 3), ROAD, np.uint8)
+    person = Detections(np.float32([CELL]), np.ones(1, np.float32), np.zeros(1, np.int64))
+    crowded = replace(Detections.empty(), left_out=1)
+    for index in range(150):
+        policy.add(Known(person if 25 <= index < 50 else crowded), image, index / FPS)
+    (only,) = policy.stops
+    assert only.end_s == pytest.approx(149 / FPS)
