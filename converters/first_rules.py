@@ -37,7 +37,7 @@ def rules_for(reading: Reading, names: list[str]) -> str:
                 f"{{ {seen} }}",
                 why="a person in the path of the vehicle cannot be passed",
                 action='"EMERGENCY_STOP"     # NOTIFY < CAP_SPEED < SLOW_DOWN < COMFORT_STOP < '
-                "EMERGENCY_STOP\ndeceleration_mps2 = 4.0",
+                "EMERGENCY_STOP\ndeceleration_mps2 = 6.0",
                 clear="standstill",
             )
         )

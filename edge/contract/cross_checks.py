@@ -24,7 +24,9 @@ from edge.contract.plain import (
 )
 from edge.contract.policy_checks import POLICY_CHECKS
 from edge.contract.sections.device import LinkSettings
+from edge.contract.sections.policy import UNKNOWN_AT_MOST_MS
 from edge.contract.segment import MOST_LABELS
+from firmware_bridge.limits import LIMITS
 from firmware_bridge.line_rate import minimum_baud
 
 STAGES = ("grab", "preprocess", "infer", "decode", "track", "decide", "send")
@@ -190,6 +192,30 @@ def _line_carries_the_link(raw: Raw) -> Iterator[Mistake]:
         )
 
 
+def _frames_are_vouched_for(raw: Raw) -> Iterator[Mistake]:
+    """A camera so slow, or a budget so large, that no stop would ever be released."""
+    fps = number(section(raw, "camera").get("fps"))
+    end_to_end_ms = number(section(raw, "budget").get("end_to_end_ms"))
+    if fps is None or not 0.0 < fps < math.inf:
+        return
+    period_ms = 1000.0 / fps
+    if period_ms >= UNKNOWN_AT_MOST_MS:
+        yield (
+            "camera.fps",
+            f"{fps:g} a second is a frame every {period_ms:.0f} ms, but perception is Unknown from "
+            f"{UNKNOWN_AT_MOST_MS:g} ms on, so no stop would ever be released: more than "
+            f"{1000.0 / UNKNOWN_AT_MOST_MS:g} a second",
+        )
+    elif end_to_end_ms is not None and period_ms + end_to_end_ms >= LIMITS.frame_age_max_ms:
+        yield (
+            "budget.end_to_end_ms",
+            f"{end_to_end_ms:g} and a frame every {period_ms:.0f} ms let a frame get "
+            f"{period_ms + end_to_end_ms:.0f} ms old, but the microcontroller only believes frames "
+            f"younger than {LIMITS.frame_age_max_ms} ms: it would slow and stop the vehicle again "
+            "and again",
+        )
+
+
 def _train_has_a_network(raw: Raw) -> Iterator[Mistake]:
     if raw.get("train") is not None and section(raw, "model").get("file") is not None:
         yield "train", "goes with model.factory, not with model.file"
@@ -243,6 +269,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     *POLICY_CHECKS,
     _command_outlives_its_turn,
     _line_carries_the_link,
+    _frames_are_vouched_for,
     _train_has_a_network,
     _train_counts_scenes,
     _train_counts_once,

@@ -5,11 +5,19 @@ mistakes.
 from __future__ import annotations
 
 from edge.contract.mission import Mission
+from edge.runtime.ages import Ages
+from firmware_bridge.codec import Action
+from firmware_bridge.limits import LIMITS
 
 
 def notes_of(mission: Mission) -> list[str]:
     """One sentence each, in the order of the file."""
-    return [*_dropped_before(mission), *_zones_unused(mission)]
+    return [
+        *_dropped_before(mission),
+        *_zones_unused(mission),
+        *_braked_otherwise(mission),
+        *_frames_get_old(mission),
+    ]
 
 
 def _dropped_before(mission: Mission) -> list[str]:
@@ -28,3 +36,48 @@ def _dropped_before(mission: Mission) -> list[str]:
 def _zones_unused(mission: Mission) -> list[str]:
     used = {rule.when.zone for rule in mission.policy.rules}
     return [f"no rule asks for zone '{name}'" for name in mission.policy.zones if name not in used]
+
+
+def _braked_otherwise(mission: Mission) -> list[str]:
+    """Decelerations outside what the microcontroller does under their action."""
+    asked = [
+        (f"rule '{rule.name}'", Action[rule.action], rule.deceleration_mps2)
+        for rule in mission.policy.rules
+    ]
+    fallbacks = mission.policy.fallbacks
+    asked += [
+        ("policy.fallbacks", action, fallbacks.deceleration_mps2)
+        for action in (Action.SLOW_DOWN, Action.COMFORT_STOP)
+    ]
+    notes = []
+    for who, action, given_mps2 in asked:
+        braking = LIMITS.action[action]
+        low_mps2 = braking.deceleration_min_cmps2 / 100.0
+        high_mps2 = braking.deceleration_max_cmps2 / 100.0
+        if given_mps2 is None or low_mps2 <= given_mps2 <= high_mps2:
+            continue
+        if action is Action.NOTIFY:
+            notes.append(f"{who} asks for {given_mps2:g} m/s2, but NOTIFY brakes nothing")
+            continue
+        applied_mps2 = min(max(given_mps2, low_mps2), high_mps2)
+        notes.append(
+            f"{who} asks for {action.name} with {given_mps2:g} m/s2, but the microcontroller "
+            f"allows it {low_mps2:.1f} to {high_mps2:.1f}: {applied_mps2:.1f} is applied"
+        )
+    return notes
+
+
+def _frames_get_old(mission: Mission) -> list[str]:
+    """A loop within its budget whose frames grow too old from one result to the next."""
+    fps = mission.camera.fps
+    ages = Ages.of(mission, fps=fps)
+    oldest_ms = 1000.0 / fps + mission.budget.end_to_end_ms
+    unknown_ms, slow_ms = ages.unknown_after_ns / 1e6, ages.slow_down_after_ns / 1e6
+    if oldest_ms <= unknown_ms:
+        return []
+    slows = f" and SLOW_DOWN demanded from {slow_ms:.0f} ms on" if oldest_ms > slow_ms else ""
+    return [
+        f"a frame every {1000.0 / fps:.0f} ms and budget.end_to_end_ms = "
+        f"{mission.budget.end_to_end_ms:g} let a frame get {oldest_ms:.0f} ms old, but perception "
+        f"is Unknown from {unknown_ms:.0f} ms on{slows}: a loop that needs its whole budget flaps"
+    ]

@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.contract.mission import Mission
-
-UNKNOWN_AT_MOST_MS = 500.0
-SLOW_DOWN_AT_MOST_MS = 1000.0
-COMFORT_STOP_AT_MOST_MS = 2000.0
-"""Whatever the rates say. 5 and 10 periods of 5 frames a second; between two frames of a camera
-that is slower than 2 a second perception is Unknown (docs/decisions/0027)."""
+from edge.contract.sections.policy import (
+    COMFORT_STOP_AT_MOST_MS,
+    SLOW_DOWN_AT_MOST_MS,
+    UNKNOWN_AT_MOST_MS,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

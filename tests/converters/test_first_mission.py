@@ -21,6 +21,7 @@ from converters.mission_fit import fit_of
 from edge.contract.decode import DECODERS
 from edge.contract.loading import load_mission
 from edge.contract.mission import Mission
+from edge.contract.mission_notes import notes_of
 from firmware_bridge.errors import Missing, UsageError
 
 
@@ -71,6 +72,7 @@ def made(model: Path, **options: str | None) -> tuple[Mission, str, tuple[str, .
     path.write_text(first.text)
     mission = load_mission(path)
     assert fit_of(mission) is not None
+    assert not [note for note in notes_of(mission) if "is applied" in note]
     return mission, first.text, first.unknown
 
 

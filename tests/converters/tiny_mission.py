@@ -135,7 +135,7 @@ why = "a person in the path"
 when = {{ label = "pedestrian", confidence = 0.6, zone = "corridor", height_min = 0.05 }}
 confirm = {{ k = 3, of = 5 }}
 action = "EMERGENCY_STOP"
-deceleration_mps2 = 4.0
+deceleration_mps2 = 6.0
 clear = "standstill"
 hold_ms = 1000
 

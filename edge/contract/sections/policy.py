@@ -78,6 +78,14 @@ class Rule(Strict):
     hold_ms: Annotated[Whole, Field(ge=0, le=600_000)] = 0
 
 
+UNKNOWN_AT_MOST_MS = 500.0
+SLOW_DOWN_AT_MOST_MS = 1000.0
+COMFORT_STOP_AT_MOST_MS = 2000.0
+"""The oldest a perceived frame may be, whatever the rates say. 5 and 10 periods of 5 frames a
+second; between two frames of a camera that is slower than 2 a second perception is Unknown
+(docs/decisions/0027)."""
+
+
 class Fallbacks(Strict):
     """What the loop does by itself when perception or link fail; the mission may tighten.
 
