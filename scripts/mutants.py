@@ -72,7 +72,7 @@ GROUPS = {
     ),
     "rules": Group(
         modules=("converters.rules",),
-        tests=("tests/converters/test_rules.py",),
+        tests=("tests/converters/test_rules.py", "tests/converters/test_rules_bounds.py"),
     ),
     "metrics": Group(
         modules=(
