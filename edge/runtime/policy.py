@@ -63,6 +63,7 @@ class PolicyState:
         unknown: results that could not be perceived.
         late: results that came while too many were late.
         known_ns: capture time of the newest perceived frame; None: none yet.
+        newest_ns: capture time of the newest frame, perceived or not.
         newest_known: the newest result was perceived.
         held_stop: the stop that is demanded until it may be released, with the hardest braking that
             any stop asked for meanwhile.
@@ -73,6 +74,7 @@ class PolicyState:
     unknown: FaultCounter
     late: FaultCounter
     known_ns: int | None = None
+    newest_ns: int | None = None
     newest_known: bool = False
     held_stop: Demand | None = None
 
@@ -158,17 +160,19 @@ def _take_in(
 def _count(
     settings: PolicySettings, facts: Facts, seen: Seen, state: PolicyState, now_ns: int
 ) -> PolicyState:
-    """The fault counters after one more result. One that was captured after now, or before the one
-    that was perceived last, tells nothing: its age is not known."""
+    """The fault counters after one more result. One that was captured after now, or before the
+    newest frame, tells nothing: its age is not known."""
     too_late = (
         facts.late_share is not None and facts.late_share > settings.policy.fallbacks.late_share_max
     )
-    in_order = state.known_ns is None or seen.captured_ns >= state.known_ns
-    known = seen.known and in_order and seen.captured_ns <= now_ns
+    in_order = state.newest_ns is None or seen.captured_ns >= state.newest_ns
+    timely = in_order and seen.captured_ns <= now_ns
+    known = seen.known and timely
     return replace(
         state,
         unknown=state.unknown.after(bad=not known),
         late=state.late.after(bad=too_late),
+        newest_ns=seen.captured_ns if timely else state.newest_ns,
         newest_known=known,
     )
 

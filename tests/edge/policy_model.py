@@ -48,6 +48,8 @@ class StrictModel:
     fired: list[bool] = field(default_factory=list)
     matched_ns: list[int] = field(default_factory=list)
     perceived_ns: list[int] = field(default_factory=list)
+    moment_told: list[bool] = field(default_factory=list)
+    captured_ns: list[int] = field(default_factory=list)
     unknown: list[bool] = field(default_factory=list)
     late: list[bool] = field(default_factory=list)
     too_old: list[tuple[int, bool]] = field(default_factory=list)
@@ -58,6 +60,7 @@ class StrictModel:
         self.sight = [[] for _ in range(count)]
         self.bits = [[] for _ in range(count)]
         self.fired = [False] * count
+        self.moment_told = [False] * count
         self.matched_ns = [-(10**18)] * count
         self.held = self._stop()
 
@@ -104,8 +107,10 @@ class StrictModel:
             share, most = facts.late_share, self.settings.policy.fallbacks.late_share_max
             self.late.append(share is not None and share > most)
             newest_ns = self.perceived_ns[-1] if self.perceived_ns else None
-            goes_back = newest_ns is not None and seen.captured_ns < newest_ns
+            goes_back = any(seen.captured_ns < earlier_ns for earlier_ns in self.captured_ns)
             wrong_time = seen.captured_ns > now_ns or goes_back
+            if seen.captured_ns <= now_ns:
+                self.captured_ns.append(seen.captured_ns)
             self.unknown.append(not seen.known or wrong_time)
             if self.unknown[-1]:
                 self._gap()
@@ -127,6 +132,7 @@ class StrictModel:
         self.perceived_ns.append(captured_ns)
         for at, match in enumerate(matches):
             self.sight[at].append(DOUBT if match is None else TOLD)
+            self.moment_told[at] = match is not None
             if match is not None:
                 self.bits[at].append(match)
                 self._fire(at, captured_ns, match=match)
@@ -135,8 +141,9 @@ class StrictModel:
         for at, match in enumerate(matches):
             if match:
                 # A moment that began with a doubt has no bit of its own yet.
-                told = next(one for one in reversed(self.sight[at]) if one != GAP) == TOLD
-                self.bits[at] = [*(self.bits[at][:-1] if told else self.bits[at]), True]
+                before = self.bits[at][:-1] if self.moment_told[at] else self.bits[at]
+                self.bits[at] = [*before, True]
+                self.moment_told[at] = True
                 self._fire(at, captured_ns, match=True)
 
     def _fire(self, at: int, captured_ns: int, *, match: bool) -> None:

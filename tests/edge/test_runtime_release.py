@@ -18,7 +18,7 @@ from edge.runtime.facts import Decision, Seen
 from edge.runtime.policy import PolicySettings
 from edge.runtime.rule_state import RuleState
 from edge.runtime.tracker import Track
-from firmware_bridge.codec import Action
+from firmware_bridge.codec import Action, Perception
 
 STOP = {
     "name": "stop",
@@ -345,3 +345,25 @@ def test_a_stop_keeps_the_hardest_braking_that_any_stop_asked_for() -> None:
     assert decision.command.action is Action.COMFORT_STOP
     assert decision.command.deceleration_limit_mps2 == 1.9
     assert len({(d.kind, d.name) for d in decision.demands}) == len(decision.demands)
+
+
+@pytest.mark.requirement("R-RUN-10", "R-RUN-20")
+@pytest.mark.parametrize("first_known", [True, False])
+@pytest.mark.parametrize("back_ns", [1, 200_000, 2 * MS, 200 * MS])
+def test_a_frame_from_before_an_unknown_one_is_no_news_either(
+    first_known: bool, back_ns: int
+) -> None:
+    road = driving(mission(STOP | {"when": PEDESTRIAN}))
+    road.frame(known=first_known)
+    captured_ns, road.now_ns = road.now_ns - back_ns, road.now_ns + 1_000
+    decision = road.turn(seen=Seen(captured_ns, True, (), (100, 100)))
+    assert decision.perception is Perception.UNKNOWN
+    assert road.frame().perception is Perception.KNOWN
+
+
+@pytest.mark.requirement("R-RUN-10")
+def test_a_time_ahead_of_the_clock_makes_no_later_frame_old() -> None:
+    road = driving(mission(STOP | {"when": PEDESTRIAN}))
+    ahead = Seen(road.now_ns + 10_000 * MS, True, (), (100, 100))
+    assert road.turn(seen=ahead).perception is Perception.UNKNOWN
+    assert road.frame().perception is Perception.KNOWN
