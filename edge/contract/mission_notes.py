@@ -6,8 +6,19 @@ from __future__ import annotations
 
 from edge.contract.mission import Mission
 from edge.runtime.ages import Ages
-from firmware_bridge.codec import Action
+from firmware_bridge.codec import (
+    Acknowledge,
+    Action,
+    Heartbeat,
+    SafetyCommand,
+    Status,
+    VehicleState,
+)
 from firmware_bridge.limits import LIMITS
+from firmware_bridge.line_rate import BITS_PER_BYTE, wire_bytes
+
+UPDATE_MS = 10.0
+"""The microcontroller's longest time between two updates (docs/link.md, porting)."""
 
 
 def notes_of(mission: Mission) -> list[str]:
@@ -16,7 +27,9 @@ def notes_of(mission: Mission) -> list[str]:
         *_dropped_before(mission),
         *_zones_unused(mission),
         *_braked_otherwise(mission),
+        *_capped_lower(mission),
         *_frames_get_old(mission),
+        *_acknowledged_too_late(mission),
     ]
 
 
@@ -65,6 +78,36 @@ def _braked_otherwise(mission: Mission) -> list[str]:
             f"allows it {low_mps2:.1f} to {high_mps2:.1f}: {applied_mps2:.1f} is applied"
         )
     return notes
+
+
+def _capped_lower(mission: Mission) -> list[str]:
+    """Speed ceilings above the one that the microcontroller was compiled with."""
+    highest_mps = LIMITS.speed_ceiling_max_cmps / 100.0
+    asked = [(f"rule '{rule.name}'", rule.speed_ceiling_mps) for rule in mission.policy.rules]
+    asked.append(("policy.fallbacks", mission.policy.fallbacks.speed_ceiling_mps))
+    return [
+        f"{who} allows {ceiling_mps:g} m/s, but the microcontroller never allows more than "
+        f"{highest_mps:.1f}: {highest_mps:.1f} is applied"
+        for who, ceiling_mps in asked
+        if ceiling_mps is not None and ceiling_mps > highest_mps
+    ]
+
+
+def _acknowledged_too_late(mission: Mission) -> list[str]:
+    """A time to acknowledge that a healthy line may need by itself, so that the vehicle is slowed
+    and stopped for it: a turn and its acknowledge behind one report, and one update of the
+    microcontroller."""
+    link = mission.link
+    sent = (Heartbeat, SafetyCommand, VehicleState, Status, Acknowledge)
+    line_ms = sum(map(wire_bytes, sent)) * BITS_PER_BYTE * 1000.0 / link.baud
+    needed_ms = line_ms + UPDATE_MS
+    if link.acknowledge_within_ms > needed_ms:
+        return []
+    return [
+        f"link.acknowledge_within_ms = {link.acknowledge_within_ms} is too short: at {link.baud} "
+        f"baud a command and its acknowledge take up to {needed_ms:.0f} ms, so commands would "
+        "count as late and the vehicle be slowed or stopped"
+    ]
 
 
 def _frames_get_old(mission: Mission) -> list[str]:

@@ -104,3 +104,30 @@ def test_the_ends_of_the_range_are_applied_as_written(mission: Path) -> None:
 )
 def test_examples_ask_for_what_is_applied(path: Path) -> None:
     assert not [note for note in about(path) if "is applied" in note or "ms old" in note]
+
+
+def test_a_ceiling_that_would_be_clipped_is_noted(mission: Path) -> None:
+    assert about(mission, "policy.fallbacks.speed_ceiling_mps=60.0") == []
+    (note,) = about(mission, "policy.fallbacks.speed_ceiling_mps=65.0")
+    assert "policy.fallbacks allows 65 m/s" in note
+    assert "60.0 is applied" in note
+    text = TEMPLATE.replace("speed_ceiling_mps = 10.0", "speed_ceiling_mps = 61.0", 1)
+    mission.write_text(text, encoding="utf-8")
+    (note,) = about(mission)
+    assert "'vehicle close ahead' allows 61 m/s" in note
+
+
+@pytest.mark.parametrize(
+    ("within_ms", "baud", "noted"),
+    # 83 bytes on the wire and 10 ms of the microcontroller: 17.2 and 31.6 ms.
+    [(10, 115200, True), (17, 115200, True), (18, 115200, False), (31, 38400, True)],
+)
+def test_a_time_to_acknowledge_that_the_line_itself_needs_is_noted(
+    within_ms: int, baud: int, noted: bool, mission: Path
+) -> None:
+    sets = [f"link.acknowledge_within_ms={within_ms}", f"link.baud={baud}"]
+    if baud < 100_000:
+        sets += ["link.rate_hz=40.0"]
+    notes = about(mission, *sets)
+    assert len(notes) == noted
+    assert all(f"at {baud} baud" in note for note in notes)
