@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from firmware_bridge.errors import UsageError
@@ -84,6 +85,73 @@ def check_shapes(model: ModelProto, path: Path) -> None:
         held = math.prod(sizes) * _item_bytes(value.type.tensor_type.elem_type)
         if held > LARGEST_BYTES:
             raise _refused(path, f"a tensor of {held / 1e9:.1f} GB, '{value.name}'")
+
+
+GROWING = frozenset(
+    {"ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Upsample", "Pad", "OneHot"}
+)
+"""Operators whose output may be of any size, by the values of an input."""
+
+
+def may_run_on(model: ModelProto, size: Size) -> bool:
+    """Whether only a run tells how long the model takes, or how much memory: it has a loop of an
+    unknown number of turns, or an operator that makes a tensor of a size that is not known."""
+    if size.open_loops:
+        return True
+    bodies = [function.node for function in model.functions]
+    if not any(
+        node.op_type in GROWING for row in (model.graph.node, *bodies) for node in _every_node(row)
+    ):
+        return False
+    try:
+        known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        return True
+    told = {
+        value.name
+        for value in (*known.value_info, *known.output)
+        if value.type.tensor_type.HasField("shape")
+        and all(one.HasField("dim_value") for one in value.type.tensor_type.shape.dim)
+    }
+    outer = {name for node in known.node for name in node.output}
+    return any(
+        node.op_type in GROWING and (node.output[0] not in told or node.output[0] not in outer)
+        for row in (known.node, *bodies)
+        for node in _every_node(row)
+    )
+
+
+def check_given(data: bytes, path: Path) -> None:
+    """Refuses a file that was never converted and does not tell how long it runs or how much it
+    takes: `convert` tries such networks in a process that can be ended. Raises UsageError.
+    """
+    try:
+        model = onnx.load_from_string(data, format="protobuf")
+        size = check_bounds(model, path)
+    except (DecodeError, ValueError):
+        return  # onnxruntime says what it is not
+    beside = keeps_beside(model)
+    check_shapes(model, path)
+    if beside is None and not may_run_on(model, size):
+        return
+    raise UsageError(
+        f"{path} cannot be judged as it is",
+        expected="one file with its weights inside, whose loops and sizes it tells",
+        found="loops or sizes that are known once it runs"
+        if beside is None
+        else f"'{beside}' in another file",
+        remedy="convert it, which takes both: brakepoint convert MISSION --out OUT; then "
+        "brakepoint evaluate MISSION --from OUT",
+    )
+
+
+def keeps_beside(model: ModelProto) -> str | None:
+    """The name of a tensor that is kept in another file, wherever it stands; None: of none."""
+    bodies = (function.node for function in model.functions)
+    for tensor in _tensors(model.graph, bodies):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            return tensor.name
+    return None
 
 
 def _innermost_first(functions: Mapping[Key, FunctionProto], path: Path) -> list[Key]:

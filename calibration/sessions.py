@@ -120,6 +120,15 @@ def session_options(
     return options
 
 
+PICTURE_TYPES: Mapping[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+"""Types of a picture, as onnxruntime writes them."""
+
+
 class ModelSession:
     """A model in memory, ready to run. Holds no frames."""
 

@@ -11,27 +11,24 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from calibration.onnx_bounds import check_bounds
-from calibration.sessions import CannotRun, ModelSession, Value
-from edge.contract.artifact import digest_file
+from calibration.onnx_bounds import may_run_on
+from calibration.sessions import PICTURE_TYPES, CannotRun, ModelSession, Value
+from converters.onnx_file import read_any
+from converters.onnx_trial import try_once
 from edge.contract.perception import BgrImage
 from firmware_bridge.errors import Missing, UsageError
 
-FLOATS = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-}
 BYTES = {"tensor(uint8)": np.uint8}
-TYPES: dict[str, Any] = {**FLOATS, **BYTES}
-"""Types of a picture, as onnxruntime writes them."""
+FLOATS = {name: kind for name, kind in PICTURE_TYPES.items() if name not in BYTES}
 
 CHANNELS = (1, 3)
+
+OPEN_SIZE = (320, 320)
+"""Width and height of a picture for a trial, where neither file nor user gives them."""
 
 SCALINGS = (
     (0.0, 255.0),
@@ -48,6 +45,7 @@ class AnyNetwork:
 
     Attributes:
         sha256: of the file, as hex.
+        model: what runs: the file's bytes, weights inside.
         picture: its one input.
         made: what it puts out, in order.
         covered: what a Q/DQ pair at the input covers, low and high; None where there is none.
@@ -55,6 +53,7 @@ class AnyNetwork:
 
     path: Path
     sha256: str
+    model: bytes
     session: ModelSession
     picture: Value
     made: tuple[Value, ...]
@@ -94,8 +93,11 @@ class Feed:
         return np.ascontiguousarray(values.astype(FLOATS[of.type]))
 
 
-def open_network(path: Path, *, threads: int) -> AnyNetwork:
-    """The network in a file.
+def open_network(path: Path, *, threads: int, size: tuple[int, int] | None = None) -> AnyNetwork:
+    """The network in a file, bounded as every file that is converted (docs/sources.md).
+
+    Args:
+        size: width and height of the picture, where the file leaves them open.
 
     Raises:
         Missing: no such file.
@@ -109,26 +111,38 @@ def open_network(path: Path, *, threads: int) -> AnyNetwork:
             remedy="correct the path",
         )
     try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
-        if not model.graph.node or not model.graph.output:
-            raise _no_network(path, "no graph in it")
-        check_bounds(model, path)
+        model, bounds, digest = read_any(path)
         covered = _covered(model)
+        # Before a session is made: onnxruntime runs what has constant inputs as it loads.
+        on = may_run_on(model, bounds)
+        if on and (told := try_once(model, path, _trial_shape(model, size))) is not None:
+            raise _no_network(path, told)
+        data = model.SerializeToString()
     except (DecodeError, ValueError) as error:
         raise _no_network(path, str(error).strip() or "bytes that are no ONNX model") from error
     try:
-        session = ModelSession(path, threads=threads)
+        session = ModelSession(data, threads=threads)
     except CannotRun as error:
         raise _no_network(path, str(error)) from error
     pictures = session.fed
-    if len(pictures) != 1 or pictures[0].type not in TYPES or len(pictures[0].shape) != 4:
+    if len(pictures) != 1 or pictures[0].type not in PICTURE_TYPES or len(pictures[0].shape) != 4:
         raise UsageError(
             f"{path} does not take one picture",
             expected="one input (1, 3, height, width) or (1, height, width, 3), floats or bytes",
             found=_listed(pictures) or "no input",
             remedy="give the form of the network that takes a single picture",
         )
-    return AnyNetwork(path, digest_file(path), session, pictures[0], tuple(session.made), covered)
+    return AnyNetwork(path, digest, data, session, pictures[0], tuple(session.made), covered)
+
+
+def _trial_shape(model: ModelProto, size: tuple[int, int] | None) -> list[int]:
+    """Of the picture that the network is tried on, with sizes that the file leaves open."""
+    constants = {one.name for one in model.graph.initializer}
+    fed = [one for one in model.graph.input if one.name not in constants]
+    sizes = [one.dim_value for one in fed[0].type.tensor_type.shape.dim] if fed else []
+    wide, high = size or OPEN_SIZE
+    usual = (1, high, wide, 3) if sizes[3:] in ([1], [3]) else (1, 3, high, wide)
+    return [own or other for own, other in zip(sizes, usual, strict=False)]
 
 
 def demand_same(a: AnyNetwork, b: AnyNetwork) -> None:

@@ -89,12 +89,15 @@ def compare(
         )
     loaded = None if mission is None else load_mission(mission, set_ or [])
     threads = THREADS if loaded is None else loaded.target.threads
-    a, b = (open_network(path, threads=threads) for path in (first, second))
+    asked = _size(size)
+    if loaded is not None:
+        asked = (loaded.model.input.width_px, loaded.model.input.height_px)
+    a, b = (open_network(path, threads=threads, size=asked) for path in (first, second))
     pictures = image_frames(frames, table=None, group=None)
     with progress_bar() as advance:
         if loaded is None:
             demand_same(a, b)
-            feeds = feeds_of(a, b, size=_size(size), color=_color(color), mean=mean, std=std)
+            feeds = feeds_of(a, b, size=asked, color=_color(color), mean=mean, std=std)
             found = compare_files(a, b, pictures, feeds, progress=advance)
         else:
             found = compare_for_mission(a, b, pictures, loaded, progress=advance)

@@ -28,12 +28,27 @@ def main() -> None:
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not get between the answers
     places = [Path(place) for place in (*sys.path, sys.prefix, sys.base_prefix) if place]
+    places += _packages()
     holds = confine(folder, memory_bytes=memory_bytes, readable=places)
 
     from converters.confined_messages import Message, send
 
     send(answers, Message({"files": holds.files, "network": holds.network}))
     _answer(questions, answers)
+
+
+def _packages() -> list[Path]:
+    """Folders of this project's code: an editable install has them on no path."""
+    import calibration
+    import converters
+    import edge
+    import firmware_bridge
+
+    return [
+        Path(place)
+        for package in (calibration, converters, edge, firmware_bridge)
+        for place in package.__path__
+    ]
 
 
 def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
@@ -138,13 +153,14 @@ class _Network:
         """Runs an ONNX model once, on a picture of zeros."""
         import numpy as np
 
-        from calibration.sessions import CannotRun, ModelSession
+        from calibration.sessions import PICTURE_TYPES, CannotRun, ModelSession
         from converters.confined_messages import Message
 
         (model,) = asked.parts
         try:
             session = ModelSession(model, threads=1)
-            session.run({session.inputs[0]: np.zeros(asked.values["shape"], np.float32)})
+            kind = PICTURE_TYPES.get(session.fed[0].type, np.float32)
+            session.run({session.inputs[0]: np.zeros(asked.values["shape"], kind)})
         except CannotRun as error:
             return Message({"cannot": str(error)})
         return Message({})

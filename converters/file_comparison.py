@@ -200,7 +200,7 @@ def compare_for_mission(
     reading = reading_of(model, threads=mission.target.threads)
     spec, size = reading.spec, reading.size
     sessions = {
-        key: opened(Network(str(one.path), one.path.read_bytes(), "as_written", key), reading)
+        key: opened(Network(str(one.path), one.model, "as_written", key), reading)
         for key, one in ((A, a), (B, b))
     }
     read = {key: read_outputs(session, reading) for key, session in sessions.items()}

@@ -14,10 +14,11 @@ import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 from onnx import ModelProto, TensorProto
 
-from calibration.onnx_bounds import check_bounds, check_shapes
+from calibration.onnx_bounds import Size, check_bounds, check_shapes, keeps_beside, may_run_on
 from converters.file_kind import LARGEST_BYTES
 from converters.graph import STANDARD, all_nodes, copied, opset_of
 from converters.onnx_checks import check_finite, check_float, check_inference
+from converters.onnx_trial import NO_MEMORY, try_once
 from converters.passes.opset import MAX_OPSET
 from edge.contract.artifact import digest_file
 from firmware_bridge.errors import Missing, UsageError
@@ -63,19 +64,25 @@ def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
     except (ValueError, TypeError, KeyError) as error:  # a tensor that is not what it says it is
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
     _check_input(model, path, shape)
-    if size.open_loops:
-        _try_once(model, path, shape)
+    told = try_once(model, path, shape) if may_run_on(model, size) else None
+    # Other faults may be mended by the passes, which run the network again.
+    if told is not None and (size.open_loops or NO_MEMORY in told):
+        raise _no_onnx(path, told)
     return model, digest
 
 
-def _try_once(model: ModelProto, path: Path, shape: Shape) -> None:
-    """Runs a network with a loop whose turns are not known where it can be ended."""
-    from converters.confined_process import ConfinedProcess
-
-    process = ConfinedProcess(path)
-    answer = process.ask("try", {"shape": list(shape)}, [model.SerializeToString()])
-    if "cannot" in answer.values:
-        raise _no_onnx(path, str(answer.values["cannot"]))
+def read_any(path: Path) -> tuple[ModelProto, Size, str]:
+    """Any ONNX model in a file with its weights inside, its size, and the sha256 of the file.
+    Quantized ones and operators outside the standard are taken. Raises Missing, UsageError.
+    """
+    digest = digest_file(path)
+    if path.stat().st_size > LARGEST_BYTES:
+        raise _too_large(path, path.stat().st_size)
+    model = _decoded(path.read_bytes(), path)
+    size = check_bounds(model, path)
+    _load_external(model, path)
+    check_shapes(model, path)
+    return model, size, digest
 
 
 def read_answer(data: bytes, path: Path) -> ModelProto:
@@ -149,6 +156,9 @@ def _load_external(model: ModelProto, path: Path) -> None:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
+    # What is left, onnxruntime would look for from the folder that the command runs in.
+    if (left := keeps_beside(model)) is not None:
+        raise _no_onnx(path, f"'{left}' inside a function, kept in another file")
 
 
 def _check_operators(model: ModelProto, path: Path) -> None:

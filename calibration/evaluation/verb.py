@@ -33,6 +33,7 @@ from calibration.evaluation.recorded import evaluate_run
 from calibration.evaluation.robustness import Corrupted, corruptions, fall, scores
 from calibration.evaluation.shown import show
 from calibration.evaluation.worst import page_of
+from calibration.onnx_bounds import check_given
 from calibration.recording import record
 from calibration.sessions import Kernels
 from edge.cli_mission import JsonOption, MissionArgument, SetOption
@@ -255,7 +256,9 @@ def _networks(
             found[name] = Network(file, _bytes(path), kernels, name)
         return found
     assert model is not None
-    return {"model": Network(model.name, _bytes(model), "as_written", GIVEN)}
+    data = _bytes(model)
+    check_given(data, model)
+    return {"model": Network(model.name, data, "as_written", GIVEN)}
 
 
 def _bytes(path: Path) -> bytes:

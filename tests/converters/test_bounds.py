@@ -18,7 +18,14 @@ from onnx import ModelProto, TensorProto, helper
 from calibration import npz
 from calibration.evaluation.networks import Network, opened, reading_of
 from calibration.observation import unpacked
-from calibration.onnx_bounds import LARGEST_TURNS, check_bounds, check_shapes
+from calibration.onnx_bounds import (
+    LARGEST_TURNS,
+    check_bounds,
+    check_given,
+    check_shapes,
+    may_run_on,
+)
+from converters.confined_process import ConfinedProcess
 from converters.onnx_file import read_onnx
 from edge.contract.artifact import read_json
 from edge.contract.json_text import parse_json
@@ -238,6 +245,92 @@ def test_every_verb_that_reads_onnx(
     )
     assert code == 2
     assert "larger than it looks" in err
+
+
+LIMITS = {"begin": 300.0, "try": 3.0}
+
+
+def ends_never() -> ModelProto:
+    """A `while` of constants only: onnxruntime runs it when it loads the file."""
+    made = loop((1 << 63) - 1, condition="computed")
+    made.graph.initializer.append(
+        helper.make_tensor("still", TensorProto.FLOAT, SHAPE, [1.0] * int(np.prod(SHAPE)))
+    )
+    node = made.graph.node[0]
+    node.input[2], node.output[0] = "still", "l"
+    made.graph.node.append(helper.make_node("Add", ["images", "l"], ["y"]))
+    return made
+
+
+def size_by_a_picture() -> ModelProto:
+    """A tensor whose size is computed from values: 0 times the picture, then 2^44."""
+    tensors = [
+        helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0]),
+        helper.make_tensor("many", TensorProto.FLOAT, [], [float(1 << 44)]),
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+    ]
+    nodes = [
+        helper.make_node("ReduceMax", ["images"], ["most"], keepdims=0),
+        helper.make_node("Mul", ["most", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "many"], ["much"]),
+        helper.make_node("Cast", ["much"], ["count"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["count", "one"], ["s"]),
+        helper.make_node("ConstantOfShape", ["s"], ["huge"]),
+        helper.make_node("ReduceMax", ["huge"], ["r"], keepdims=0),
+    ]
+    return model([*nodes, helper.make_node("Add", ["images", "r"], ["y"])], tensors=tensors)
+
+
+class TestWhatOnlyARunTells:
+    @pytest.mark.parametrize("made", [ends_never(), size_by_a_picture()], ids=["time", "memory"])
+    def test_two_files_are_compared_only_after_a_trial(
+        self,
+        made: ModelProto,
+        brakepoint: Command,
+        tiny_mission: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("converters.confined_process.LIMIT_S", LIMITS)
+        asked: list[str] = []
+        ask = ConfinedProcess.ask
+        monkeypatch.setattr(
+            ConfinedProcess,
+            "ask",
+            lambda self, what, *rest: (asked.append(what), ask(self, what, *rest))[1],
+        )
+        path = tmp_path / "n.onnx"
+        onnx.save(made, path)
+        frames = tiny_mission.parent / "road"
+        code, _, err = brakepoint("compare", path, path, "--frames", frames)
+        assert code == 2
+        assert asked == ["begin", "try"]
+        assert "cannot be run here" in err or "is not a network that can be run" in err
+
+    @pytest.mark.parametrize("made", [ends_never(), size_by_a_picture()], ids=["time", "memory"])
+    def test_a_file_is_judged_only_where_it_tells_both(
+        self, made: ModelProto, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UsageError, match="cannot be judged as it is"):
+            check_given(made.SerializeToString(), tmp_path / "n.onnx")
+
+    def test_an_ordinary_network_needs_no_trial(self) -> None:
+        sizes = helper.make_tensor("s", TensorProto.FLOAT, [4], [1.0, 1.0, 2.0, 2.0])
+        plain = model([helper.make_node("Resize", ["images", "", "s"], ["y"])], tensors=[sizes])
+        assert not may_run_on(plain, check_bounds(plain, PATH))
+        assert may_run_on(size_by_a_picture(), check_bounds(size_by_a_picture(), PATH))
+
+    def test_a_size_inside_a_branch_is_not_known(self) -> None:
+        size = helper.make_tensor("s", TensorProto.INT64, [2], [1 << 18, 1 << 14])
+        inner = helper.make_graph(
+            [helper.make_node("ConstantOfShape", ["s"], ["z"])],
+            "then",
+            [],
+            [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
+        )
+        branch = helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+        made = model([branch], tensors=[true("c"), size])
+        assert may_run_on(made, check_bounds(made, PATH))
 
 
 def test_a_network_that_is_evaluated(tiny_mission: Path) -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from crafted import SIDE, program, script, with_lines
+from tiny_graphs import node, tiny
 from torch import Tensor, nn
 
 from converters import system_calls
 from converters.confined import Confined
 from converters.exported_program import plain_program
+from converters.onnx_trial import try_once
 from converters.torchscript import load_torchscript, plain_torchscript
 from firmware_bridge.errors import UsageError
 
@@ -240,3 +242,14 @@ def is_child(process: Path) -> bool:
         )
     except (OSError, IndexError):
         return False
+
+
+def test_an_editable_install_is_read_wherever_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkout is on no path then: Python finds it by an import hook."""
+    kept = [one for one in sys.path if not (Path(one) / "converters").is_dir()]
+    monkeypatch.setattr(sys, "path", kept)
+    monkeypatch.chdir(tmp_path)
+    model = tiny([node("Relu", ["x"], ["y"])], {}, inputs={"x": (1, 3, 8, 8)})
+    assert try_once(model, tmp_path / "n.onnx", (1, 3, 8, 8)) is None
