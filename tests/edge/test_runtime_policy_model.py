@@ -17,7 +17,7 @@ from policy_model import MS, StrictModel
 from policy_road import MOVING, SETTINGS
 
 from edge.contract.policy_checks import STOPS
-from edge.contract.sections.policy import Policy
+from edge.contract.sections.policy import Confirm, Policy
 from edge.runtime.facts import Decision, Facts, Seen
 from edge.runtime.policy import PolicySettings, decide, initial
 from edge.runtime.tracker import Track
@@ -191,10 +191,31 @@ def test_what_is_worse_never_makes_any_later_command_milder(
 ) -> None:
     at = data.draw(st.integers(0, len(story) - 1))
     worse = [*story[:at], WORSE[name](story[at]), *story[at + 1 :]]
-    if name == "an unknown frame" and story[at].seen is not None and story[at].seen:
-        return  # what the frame shows is lost with it, so a rule may rightly not fire
-    for one, other in zip(play(mission, worse), play(mission, story), strict=True):
+    base = play(mission, story)
+    if name == "an unknown frame":
+        if story[at].seen:
+            return  # what the frame shows is lost with it, so a rule may rightly not fire
+        if not base[at].waiting and (at == 0 or base[at - 1].waiting):
+            return  # the first that is perceived: a stop holds until the next one
+    for one, other in zip(play(mission, worse), base, strict=True):
         assert milder(one.command, other.command) == [], name
+
+
+@pytest.mark.requirement("R-RUN-20")
+def test_perception_grows_old_only_from_the_first_perceived_frame_and_a_stop_holds_until_it() -> (
+    None
+):
+    rule = SETTINGS.policy.rules[0].model_copy(update={"confirm": Confirm(k=1, of=1)})
+    policy = SETTINGS.policy.model_copy(update={"rules": (rule,)})
+    clear = Step(40, frozenset(), facts=(("standstill", True),))
+    wait = Step(5000, facts=(("standstill", True),))
+    lost = replace(clear, known=False)
+    *before, after = play(replace(SETTINGS, policy=policy), [lost, wait, lost, wait, clear])
+    assert [one.command.action for one in before] == [Action.COMFORT_STOP] * 4
+    assert not any(one.command.release for one in before)
+    assert after.command.action is Action.NONE
+    *_, after = play(replace(SETTINGS, policy=policy), [clear, wait, lost, wait, clear])
+    assert after.command.action is Action.SLOW_DOWN
 
 
 @settings(max_examples=100, deadline=None)
