@@ -21,11 +21,12 @@ def test_a_file_that_takes_too_much_processor_time_fails_the_session(
     root: Path, tmp_path: Path
 ) -> None:
     for name in ("conftest.py", "file_budgets.py"):
-        (tmp_path / name).write_text((root / "tests" / name).read_text())
-    (tmp_path / "budgets.toml").write_text("default_s = 100\n[seconds]\n'test_busy.py' = 0.05\n")
+        source = (root / "tests" / name).read_text()
+        (tmp_path / name).write_text(source.replace("FIRST_S = 30.0", "FIRST_S = 0.0"))
+    (tmp_path / "budgets.toml").write_text("default_s = 100\n[seconds]\n'test_busy.py' = 0.1\n")
     (tmp_path / "test_idle.py").write_text("import time\ndef test_idle(): time.sleep(0.5)\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=."]
-    for busy_s, code in ((1.0, 1), (0.0, 0)):
+    for busy_s, code in ((1.5, 1), (0.0, 0)):
         (tmp_path / "test_busy.py").write_text(
             "import time\n"
             "def test_busy():\n"

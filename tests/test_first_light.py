@@ -146,8 +146,9 @@ def test_a_killed_daemon_leads_to_a_stop(
     slowed, stopped = first(Action.SLOW_DOWN), first(Action.COMFORT_STOP)
     assert slowed is not None
     assert stopped is not None
-    # The time-to-live is at most 300 ms; the second time is compiled in and counted on the MCU's
-    # own tick. A shared machine may run the kill itself, and the process, late.
+    # The time-to-live is at most 300 ms, the stop follows 1000 ms later, both counted from their
+    # own instants on the microcontroller's tick. A shared machine may run the kill and the process
+    # late, so either is seen late, and the time between them may look shorter.
     assert 0 < slowed.tick_ms - before.tick_ms <= 300 + 200
-    assert 1000 <= stopped.tick_ms - slowed.tick_ms <= 1300
+    assert 1000 - 200 <= stopped.tick_ms - slowed.tick_ms <= 1300
     wait_for(lambda: mcu.report().speed_mps < before.speed_mps - 2.0, seconds=20, what="no braking")

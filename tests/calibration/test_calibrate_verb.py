@@ -65,6 +65,9 @@ def test_a_killed_calibration_goes_on_to_the_same_ranges(
     # Told by conditions: the frames of road_scenes are sunny, cloudy, rainy and foggy.
     sampling = read_json(whole / "calibration.json", "brakepoint.calibration/1")["sampling"]
     assert sampling == report["sampling"]
-    taken = {name: row["taken"] for name, row in sampling["quotas"].items()}
-    assert any("fog" in name for name in taken)
-    assert max(taken.values()) - min(taken.values()) <= max(20, len(sampling["frames"]) // 4)
+    quotas = sampling["quotas"]
+    assert any("fog" in name for name in quotas)
+    # As many of each condition as of any other, but where there are no more of it.
+    most = max(row["taken"] for row in quotas.values())
+    for row in quotas.values():
+        assert row["taken"] == row["offered"] or row["taken"] >= most - 20
