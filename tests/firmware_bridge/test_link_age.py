@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 from mcu_probe import BEAT, COMMAND, Answer, Mcu, Probe
 
-from firmware_bridge.codec import Action, Heartbeat, SafetyCommand, decode
+from firmware_bridge.codec import Action, Heartbeat, SafetyCommand, Status, decode
 from firmware_bridge.emulator import HostFirmware
 from firmware_bridge.frame import Deframer
 from firmware_bridge.line_rate import minimum_baud
 from firmware_bridge.link import Link, LinkTimes
+from firmware_bridge.link_reports import Reports
 
 MS = 1_000_000
 TURN_MS = 20
@@ -122,6 +123,22 @@ def test_the_hosts_tick_is_never_ahead_and_lags_by_the_way_up_only(probe: Probe)
         assert road.answer is not None
         assert road.answer.action is Action.NONE
         assert "message_stale" not in road.answer.faults
+
+
+@pytest.mark.requirement("R-LINK-14")
+def test_the_hosts_tick_begins_at_what_was_read_and_counts_whole_milliseconds_only() -> None:
+    reports = Reports()
+    status = Status(
+        effective_action=Action.NONE,
+        stop_latched=False,
+        applied_ceiling_mps=60.0,
+        applied_deceleration_mps2=0.0,
+        faults=(),
+        tick_ms=700,
+    )
+    reports.take_status(status, 5 * MS)
+    for after_ns, tick_ms in ((0, 700), (MS - 1, 700), (MS, 701), (2 * MS - 1, 701)):
+        assert reports.as_of_tick_ms(5 * MS + after_ns) == tick_ms
 
 
 @pytest.mark.requirement("R-LINK-2", "R-LINK-15", "R-LINK-16")
