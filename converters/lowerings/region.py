@@ -58,8 +58,15 @@ def region(model: ModelProto) -> tuple[str, ...]:
 def to_observe(model: ModelProto) -> tuple[str, ...]:
     """The tensors of the region whose range does not follow from another's."""
     graph = Graph(model)
-    moved = {name for node in graph.nodes if moves_values(node) for name in node.output}
-    return tuple(name for name in region(model) if name not in moved)
+    members = region(model)
+    moved = {
+        name
+        for node in graph.nodes
+        # What stays in float has no range that could follow.
+        if moves_values(node) and node.input[0] in members
+        for name in node.output
+    }
+    return tuple(name for name in members if name not in moved)
 
 
 def region_amax(
