@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import random
@@ -194,6 +195,7 @@ class Bridge:
     def __init__(self, firmware: str) -> None:
         self._near, self._slave = pty.openpty()
         tty.setraw(self._slave)
+        os.set_blocking(self._near, False)  # a killed host reads no more: what is full is full
         self._far = os.open(firmware, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         self.path = os.ttyname(self._slave)
         self._delay_s = 0.0
@@ -225,7 +227,8 @@ class Bridge:
                 due_s = time.monotonic() + self._delay_s
                 self._waiting.append((due_s, os.read(self._near, 4096)))
             if self._far in ready:
-                os.write(self._near, os.read(self._far, 4096))
+                with contextlib.suppress(BlockingIOError):
+                    os.write(self._near, os.read(self._far, 4096))
             while self._waiting and self._waiting[0][0] <= time.monotonic():
                 os.write(self._far, self._waiting.popleft()[1])
 
