@@ -234,9 +234,9 @@ class Bridge:
 
 
 HOST = """
-import sys, time
+import pathlib, sys, time
 from dataclasses import replace
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], str(pathlib.Path(sys.argv[2]).parent)]
 from mcu_probe import BEAT, COMMAND
 from firmware_bridge.driver import LinkDriver
 with LinkDriver(sys.argv[1]) as driver:
