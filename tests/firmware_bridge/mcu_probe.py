@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from patience import PATIENCE_S
-
 from firmware_bridge.codec import (
     PROTOCOL_VERSION,
     Acknowledge,
@@ -113,7 +111,7 @@ class Probe:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        _, complaints = self._process.communicate(timeout=PATIENCE_S)
+        _, complaints = self._process.communicate(timeout=900)
         assert self._process.returncode == 0, complaints
 
     def ask(self, line: str) -> str:
