@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,46 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path, *, demand: Callable[[Path], None]) -> Iterator[Path]:
+    """A staging folder beside `folder`, renamed to it on success and removed on failure.
+
+    `demand` raises where `folder` must not be replaced; it is asked before the work and after it.
+    """
+    folder = folder.absolute()
+    demand(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mark = secrets.token_hex(4)
+    staging = folder.with_name(f".{folder.name}.{mark}")
+    former = folder.with_name(f".{folder.name}.{mark}.former")
+    staging.mkdir()
     try:
-        os.fsync(folder)
+        yield staging
+        for path in (staging, *staging.rglob("*")):
+            _sync(path)
+        demand(folder)
+        if folder.exists():
+            folder.rename(former)
+        staging.rename(folder)
+        _sync(folder.parent)
+    except BaseException:
+        if former.exists() and not folder.exists():
+            former.rename(folder)
+        raise
     finally:
-        os.close(folder)
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_atomic(path: Path, data: bytes) -> str:

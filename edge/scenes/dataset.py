@@ -5,19 +5,15 @@ The folder appears whole or not at all. A folder with anything else in it is nev
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 
+from edge.contract.artifact import replacing_folder
 from edge.contract.conditions import Conditions
 from edge.contract.json_text import parse_json
 from edge.progress import Advance
@@ -52,7 +48,7 @@ def write_dataset(
     """
     pictures: list[dict[str, Any]] = []
     objects: list[dict[str, Any]] = []
-    with _whole_folder(folder) as staging:
+    with replacing_folder(folder, demand=_refuse_foreign) as staging:
         (staging / IMAGES).mkdir()
         for number in range(count):
             scene_seed = seed_of(DATA_SET, seed % 1000 * ROOM + number)
@@ -118,42 +114,6 @@ def _table(pictures: list[dict[str, Any]]) -> str:
     for picture in pictures:
         writer.writerow([picture["file_name"], *(picture[column] for column in COLUMNS[1:])])
     return stream.getvalue()
-
-
-@contextlib.contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A staging folder beside `folder`, renamed to it on success and removed on failure."""
-    folder = folder.absolute()
-    _refuse_foreign(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(4)
-    staging = folder.with_name(f".{folder.name}.{mark}")
-    former = folder.with_name(f".{folder.name}.{mark}.former")
-    staging.mkdir()
-    try:
-        yield staging
-        for path in (staging, *staging.rglob("*")):
-            _sync(path)
-        _refuse_foreign(folder)
-        if folder.exists():
-            folder.rename(former)
-        staging.rename(folder)
-        _sync(folder.parent)
-    except BaseException:
-        if former.exists() and not folder.exists():
-            former.rename(folder)
-        raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _refuse_foreign(folder: Path) -> None:
