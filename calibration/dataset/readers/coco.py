@@ -10,7 +10,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from calibration.dataset.outlines import Outlines
 from calibration.dataset.places import Place
+from calibration.dataset.readers.coco_segments import segment_of
 from calibration.dataset.readers.gathering import (
     Gathering,
     group_of,
@@ -43,8 +45,9 @@ def _files(place: Place) -> list[str]:
     return found
 
 
-def read(place: Place) -> Reading:
-    """Every image of every COCO file; crowd regions are boxes that are ignored."""
+def read(place: Place, outlines: Outlines | None = None) -> Reading:
+    """Every image of every COCO file; crowd regions are boxes that are ignored. Segmentations go to
+    `outlines`."""
     gathering = Gathering(place)
     licences: set[str] = set()
     files = _files(place) or place.with_suffix(".json")
@@ -65,7 +68,7 @@ def read(place: Place) -> Reading:
                 place, name, expected=f"lists {', '.join(WANTED)}", found=f"no {', '.join(absent)}"
             )
         gathering.label_file(name)
-        _gather(gathering, name, document)
+        _gather(gathering, name, document, outlines)
         given = document.get("licenses")
         for licence in given if isinstance(given, list) else []:
             if isinstance(licence, dict) and licence.get("name"):
@@ -131,7 +134,9 @@ def _pictures(document: Mapping[str, Any]) -> set[str]:
     return {str(row.get("file_name")) for row in rows}
 
 
-def _gather(gathering: Gathering, name: str, document: dict[str, Any]) -> None:
+def _gather(
+    gathering: Gathering, name: str, document: dict[str, Any], outlines: Outlines | None
+) -> None:
     classes: dict[Id, str] = {}
     for key, row in _by_id(gathering, name, document, "categories"):
         classes[key] = str(row.get("name") or "").strip()
@@ -139,6 +144,7 @@ def _gather(gathering: Gathering, name: str, document: dict[str, Any]) -> None:
             gathering.problem(f"{name}, category {key}", "has no name")
     images = dict(_by_id(gathering, name, document, "images"))
     boxes: dict[Id, list[Box]] = defaultdict(list)
+    rows: dict[Id, list[tuple[str, Box, dict[str, Any]]]] = defaultdict(list)
     for number, row in enumerate(document["annotations"]):
         where = f"{name}, annotation {row.get('id', number)}"
         image, label = _known(row.get("image_id"), images), _known(row.get("category_id"), classes)
@@ -148,12 +154,18 @@ def _gather(gathering: Gathering, name: str, document: dict[str, Any]) -> None:
             gathering.problem(where, f"names category {row.get('category_id')!r}, not listed")
         elif (corners := _corners(gathering, row, where)) is not None and classes[label]:
             ignored = gathering.flagged(row, where=where)
-            boxes[image] += gathering.box(classes[label], corners, where=where, ignored=ignored)
+            found = gathering.box(classes[label], corners, where=where, ignored=ignored)
+            boxes[image] += found
+            if outlines is not None:
+                rows[image] += [(where, box, row) for box in found]
     for key, row in images.items():
         where = f"{name}, image {key}"
         file = gathering.picture(str(row.get("file_name")), label_file=name, where=where)
         if file is None:
             continue
+        if outlines is not None:
+            for at, box, annotation in rows[key]:
+                outlines.add(file, box, segment_of(annotation.get("segmentation")), where=at)
         extra = row.get("attributes")
         metadata = {**row, **(extra if isinstance(extra, dict) else {})}
         gathering.entry(

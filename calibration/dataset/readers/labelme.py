@@ -4,11 +4,14 @@ circles and masks are taken; points and lines are no objects.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 import posixpath
 from collections.abc import Mapping
 from typing import Any
 
+from calibration.dataset.outlines import Disc, Outlines, Polygons, Shape, Stamp, rectangle
 from calibration.dataset.places import Place
 from calibration.dataset.readers.gathering import Gathering, group_of, json_of, wrong_schema
 from calibration.dataset.records import Box, Entry, Reading
@@ -32,8 +35,11 @@ def _files(place: Place) -> list[str]:
     return found
 
 
-def read(place: Place) -> Reading:
-    """Every picture; one without a file of its own has no labels."""
+Corners = tuple[float, ...]
+
+
+def read(place: Place, outlines: Outlines | None = None) -> Reading:
+    """Every picture; one without a file of its own has no labels. Shapes go to `outlines`."""
     gathering = Gathering(place)
     files = _files(place)
     if not files:
@@ -48,13 +54,17 @@ def read(place: Place) -> Reading:
                 place, name, expected="`shapes`, a list", found=type(shapes).__name__
             )
         gathering.label_file(name)
-        _gather(gathering, name, document, shapes)
+        _gather(gathering, name, document, shapes, outlines)
     gathering.unlabelled()
     return gathering.reading()
 
 
 def _gather(
-    gathering: Gathering, name: str, document: Mapping[str, Any], shapes: list[Any]
+    gathering: Gathering,
+    name: str,
+    document: Mapping[str, Any],
+    shapes: list[Any],
+    outlines: Outlines | None,
 ) -> None:
     stem = posixpath.splitext(posixpath.basename(name))[0]
     given = str(document.get("imagePath") or stem)
@@ -70,11 +80,16 @@ def _gather(
         if not isinstance(shape, dict):
             gathering.problem(where, "is no shape")
         elif shape.get("shape_type", "polygon") not in NO_OBJECTS:
-            corners = _corners(gathering, shape, where)
+            points = _points(gathering, shape, where)
             flags = shape.get("flags")
             ignored = gathering.flagged(flags if isinstance(flags, dict) else {}, where=where)
-            if corners is not None:
-                boxes += gathering.box(shape.get("label"), corners, where=where, ignored=ignored)
+            if points is None:
+                continue
+            around = _around(shape, points)
+            for box in gathering.box(shape.get("label"), around, where=where, ignored=ignored):
+                boxes.append(box)
+                if outlines is not None:
+                    outlines.add(file, box, _outline(shape, points, box), where=where)
     flags = document.get("flags")
     metadata = flags if isinstance(flags, dict) else {}
     gathering.entry(
@@ -91,9 +106,8 @@ def _gather(
     )
 
 
-def _corners(
-    gathering: Gathering, shape: Mapping[str, Any], where: str
-) -> tuple[float, ...] | None:
+def _points(gathering: Gathering, shape: Mapping[str, Any], where: str) -> list[Corners] | None:
+    """The points (x, y) of a shape of a known kind, or None with a problem noted."""
     kind, points = shape.get("shape_type", "polygon"), shape.get("points")
     least = LEAST_POINTS.get(str(kind))
     if least is None or not isinstance(points, list) or len(points) < least:
@@ -101,10 +115,38 @@ def _corners(
         gathering.problem(where, f"is a '{str(kind)[:40]}' of {count} points")
         return None
     found = [gathering.numbers(point, 2, where=where) for point in points]
-    xs, ys = [one[0] for one in found if one], [one[1] for one in found if one]
-    if len(xs) < len(points):
-        return None
-    if kind == "circle":
-        radius = math.hypot(xs[1] - xs[0], ys[1] - ys[0])
-        return xs[0] - radius, ys[0] - radius, xs[0] + radius, ys[0] + radius
+    there = [point for point in found if point is not None]
+    return there if len(there) == len(points) else None
+
+
+def _around(shape: Mapping[str, Any], points: list[Corners]) -> Corners:
+    """x1 y1 x2 y2 of the box around a shape."""
+    if shape.get("shape_type") == "circle":
+        (x, y), radius = points[0], _radius(points)
+        return x - radius, y - radius, x + radius, y + radius
+    xs, ys = [x for x, _ in points], [y for _, y in points]
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def _radius(points: list[Corners]) -> float:
+    return math.hypot(points[1][0] - points[0][0], points[1][1] - points[0][1])
+
+
+def _outline(shape: Mapping[str, Any], points: list[Corners], box: Box) -> Shape | str:
+    """What the shape covers, or why that cannot be said."""
+    kind = shape.get("shape_type", "polygon")
+    if kind == "circle":
+        return Disc(points[0][0], points[0][1], _radius(points))
+    if kind == "polygon":
+        return Polygons((tuple(one for point in points for one in point),))
+    if kind == "rectangle":
+        return rectangle(box.x1, box.y1, box.x2, box.y2)
+    try:
+        png = base64.b64decode(shape.get("mask") or "", validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        png = b""
+    if not png:
+        return "is a mask without `mask`, a PNG in base64"
+    # Its second point is the last pixel, not the edge behind it (labelme's `shape_to_mask`).
+    left, top, right, bottom = (round(one) for one in (box.x1, box.y1, box.x2, box.y2))
+    return Stamp(png, left, top, right - left + 1, bottom - top + 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from calibration.dataset.outlines import LEAST_POINTS, Outlines, Polygons
 from calibration.dataset.places import Place
 from calibration.dataset.readers.beside import text_files
 from calibration.dataset.readers.class_names import is_names, keypoint_numbers, names_of
@@ -23,7 +24,7 @@ SEVERAL = 20
 BEYOND = 0.01
 """How far shares may lie outside of the picture: tools round them, and draw over the edge."""
 
-LEAST_POINTS = 3
+Corners = tuple[float, ...]
 
 
 def recognises(place: Place) -> bool:
@@ -44,8 +45,8 @@ def _files(place: Place) -> dict[str, str | None]:
     return {name: picture for name, picture in text_files(place).items() if not is_names(name)}
 
 
-def read(place: Place) -> Reading:
-    """Every picture; one with an empty label file holds no object."""
+def read(place: Place, outlines: Outlines | None = None) -> Reading:
+    """Every picture; one with an empty label file holds no object. Segments go to `outlines`."""
     gathering = Gathering(place)
     files = _files(place)
     if not files:
@@ -61,12 +62,16 @@ def read(place: Place) -> Reading:
         if file is None:
             gathering.problem(name, "no picture, or more than one, has its name")
             continue
+        found = _objects(gathering, name, classes, keypoints)
+        if outlines is not None:
+            for where, box, segment in found:
+                outlines.add(file, box, segment, where=where)
         gathering.entry(
             Entry(
                 name=file,
                 file=file,
                 group=file,
-                boxes=tuple(_boxes(gathering, name, classes, keypoints)),
+                boxes=tuple(box for _, box, _ in found),
                 boxes_are_shares=True,
                 split=gathering.part(file),
             )
@@ -75,8 +80,11 @@ def read(place: Place) -> Reading:
     return gathering.reading()
 
 
-def _boxes(gathering: Gathering, name: str, classes: dict[int, str], keypoints: int) -> list[Box]:
-    boxes: list[Box] = []
+def _objects(
+    gathering: Gathering, name: str, classes: dict[int, str], keypoints: int
+) -> list[tuple[str, Box, Polygons | str]]:
+    """(file and line, box, segment or why there is none) of every line."""
+    objects: list[tuple[str, Box, Polygons | str]] = []
     for line, text in enumerate(gathering.place.text(name).splitlines(), start=1):
         words = re.split(r"[\s,;]+", text.strip())
         if not text.strip():
@@ -96,14 +104,27 @@ def _boxes(gathering: Gathering, name: str, classes: dict[int, str], keypoints: 
         label = classes.get(number, str(number))
         if classes and number not in classes:
             gathering.problem(where, f"class {number} has no name")
-        boxes += gathering.box(label, corners, where=where)
-    return boxes
+        segment: Polygons | str = "is a box: an outline has 3 points or more"
+        if not _is_box(len(found), keypoints):
+            segment = Polygons((_points(found),))
+        objects += [(where, box, segment) for box in gathering.box(label, corners, where=where)]
+    return objects
 
 
-def _corners(numbers: tuple[float, ...], keypoints: int) -> tuple[float, ...] | str:
+def _is_box(count: int, keypoints: int) -> bool:
+    """Whether so many numbers are a box, with a score or without, and keypoints."""
+    return count in (4, 5) or bool(keypoints and count in (4 + keypoints, 5 + keypoints))
+
+
+def _points(numbers: Corners) -> Corners:
+    """The corners of a segment: an odd last number is its score."""
+    return numbers[: len(numbers) - len(numbers) % 2]
+
+
+def _corners(numbers: Corners, keypoints: int) -> Corners | str:
     """x1 y1 x2 y2 as shares of width and height; or why the numbers of a line are none."""
     count = len(numbers)
-    if count in (4, 5) or (keypoints and count in (4 + keypoints, 5 + keypoints)):
+    if _is_box(count, keypoints):
         x, y, width, height = numbers[:4]
         if not _inside((x, y, abs(width), abs(height))):
             return "is no centre and size as shares of the picture"
@@ -115,7 +136,7 @@ def _corners(numbers: tuple[float, ...], keypoints: int) -> tuple[float, ...] | 
     visible = numbers[6::3]
     if (count - 4) % 3 == 0 and set(visible) <= {0.0, 1.0, 2.0} and 2.0 in visible:
         return "is a box with keypoints: say how many by kpt_shape in data.yaml"
-    points = numbers[: count - count % 2]  # an odd last number is the score of the segment
+    points = _points(numbers)
     if not _inside(points):
         return "is no segment: its corners are not shares of the picture"
     xs, ys = points[0::2], points[1::2]
