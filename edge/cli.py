@@ -38,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "data check": Verb("calibration.cli:data_check", "look for faults in a data set", "convert"),
     "data split": Verb("calibration.cli:data_split", "part a data set by whole drives", "convert"),
     "data diff": Verb("calibration.cli:data_diff", "what changed between two locks", "convert"),
+    "data masks": Verb("calibration.cli_masks:data_masks", "draw polygons as masks", "convert"),
     "train": Verb(
         "converters.training.cli:train", "fit the mission's network on its data", "convert"
     ),

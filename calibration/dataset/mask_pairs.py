@@ -89,6 +89,11 @@ def pairs_of(pictures: Iterable[str]) -> Pairs:
     return Pairs(dict(sorted(mask_of.items())), tuple(orphans), tuple(others), tuple(rivals))
 
 
+def is_picture_folder(folder: str) -> bool:
+    """Whether a folder of this name only says that pictures lie in it."""
+    return bool(_PICTURE_FOLDER.fullmatch(folder.lower()))
+
+
 def _rank(name: str, key: Key) -> tuple[bool, bool, bool]:
     """Which mask of a picture is the one: of the very name; all ids, which say more than those that
     are trained on; the fine ones of Cityscapes."""

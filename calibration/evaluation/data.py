@@ -13,6 +13,7 @@ from pathlib import Path
 
 from calibration.dataset.declared import declared
 from calibration.dataset.lock import is_lock, listed, read_lock
+from calibration.dataset.outlined import demand_locked_masks, demand_masks
 from calibration.dataset.places import Place, place_at
 from calibration.dataset.readers.table import READERS, format_of
 from calibration.dataset.record_faults import box_fault
@@ -168,6 +169,8 @@ def _read(
     """Place, records, data version and vouched digests."""
     if is_lock(given):
         lock = read_lock(Path(given))
+        if format_name == MASKS:
+            demand_locked_masks(lock)
         entries = [
             Entry(
                 name=record.name,
@@ -188,6 +191,8 @@ def _read(
         digests |= {one.mask.file: one.mask.sha256 for one in lock.records if one.mask is not None}
         return place_at(lock.source), entries, lock.version, digests
     place = place_at(given)
+    if format_name == MASKS:
+        demand_masks(place)
     reading = READERS[format_of(place, format_name)].read(place, 1.0)
     if reading.problems:
         raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from calibration.dataset.outlines import Outlines
 from calibration.dataset.places import Place
 from calibration.dataset.readers import (
     arrays,
@@ -61,8 +62,21 @@ ANY = "folder"
 UNLABELLED = {"video"}
 """Formats that never have labels: label files beside them would be passed over."""
 
+OUTLINED: dict[str, Callable[[Place, Outlines], Reading]] = {
+    "coco": coco.read,
+    "labelme": labelme.read,
+    "yolo": yolo.read,
+}
+"""Formats whose objects may have outlines, and how these are read beside the boxes."""
+
 BESIDE = {"voc": "masks"}
 """Format -> what its own layout holds besides: VOC has masks of a part of its pictures."""
+
+
+def recognised(place: Place) -> list[str]:
+    """Formats that the place may be in, without the one that any folder of pictures is in."""
+    found = [name for name, reader in READERS.items() if name != ANY and reader.recognises(place)]
+    return [name for name in found if name not in {BESIDE.get(other) for other in found}]
 
 
 def format_of(place: Place, named: str | None) -> str:
@@ -80,8 +94,7 @@ def format_of(place: Place, named: str | None) -> str:
                 remedy="name one of them, or leave out --format",
             )
         return named
-    found = [name for name, reader in READERS.items() if name != ANY and reader.recognises(place)]
-    found = [name for name in found if name not in {BESIDE.get(other) for other in found}]
+    found = recognised(place)
     if len(found) > 1:
         raise UsageError(
             f"{place.given} could be {' or '.join(found)}",
