@@ -206,6 +206,15 @@ def test_run_lengths_of_coco_are_its_pixels(kind: str, root: Path) -> None:
     np.testing.assert_array_equal(found == "nobody knows", pixels == 1)
 
 
+def test_run_lengths_that_were_cut_short_are_refused(root: Path) -> None:
+    text = pycocotools.mask.encode(np.asfortranarray(ellipse()))["counts"].decode()
+    counts = counts_of(text[: len(text) // 2])
+    assert counts is not None  # whole numbers, too few of them
+    crowd = {"size": [HIGH, WIDE], "counts": text[: len(text) // 2]}
+    said = refused(coco(root, [{"segmentation": crowd}]))
+    assert f"run lengths of {sum(counts)} pixels in a picture of 3072" in said
+
+
 def test_run_lengths_in_text_are_those_of_pycocotools() -> None:
     random = np.random.default_rng(3)
     for _ in range(50):
