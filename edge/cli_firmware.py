@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edge.terminal import echo
-from firmware_bridge.emulator import HostFirmware, McuRecord, default_build_folder
+from firmware_bridge.emulation.host_process import HostFirmware, McuRecord, default_build_folder
 from firmware_bridge.errors import DeviceFault
 
 

@@ -20,9 +20,9 @@ from edge.progress import progress_bar
 from edge.runtime.daemon import run as run_daemon
 from edge.runtime.events import RunEvent
 from edge.terminal import echo, new_console
-from firmware_bridge.codec import Action
-from firmware_bridge.driver import LinkDriver
-from firmware_bridge.emulator import HostFirmware, default_build_folder
+from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
+from firmware_bridge.link.driver import LinkDriver
+from firmware_bridge.protocol.codec import Action
 
 ESTABLISH_WITHIN_S = 5.0
 

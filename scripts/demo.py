@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.cli_run import STEPS, print_report
-from firmware_bridge.codec import Action
-from firmware_bridge.emulator import HostFirmware, default_build_folder
+from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
+from firmware_bridge.protocol.codec import Action
 
 ROOT = Path(__file__).resolve().parent.parent
 MISSION = ROOT / "examples" / "roadnet" / "mission.toml"

@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "firmware_b
 
 from core_fuzz import UPDATES_A_LIFE, disagreement, life  # noqa: E402 the path comes first
 
-from firmware_bridge.firmware_build import build_firmware, default_build_folder  # noqa: E402
+from firmware_bridge.emulation.build import build_firmware, default_build_folder  # noqa: E402
 
 LIVES_AT_ONCE = 200
 

@@ -90,13 +90,13 @@ GROUPS = {
     ),
     "link": Group(
         modules=(
-            "firmware_bridge.link",
-            "firmware_bridge.link_commands",
-            "firmware_bridge.link_outgoing",
-            "firmware_bridge.link_heard",
-            "firmware_bridge.link_reports",
-            "firmware_bridge.link_agreement",
-            "firmware_bridge.frame",
+            "firmware_bridge.link.session",
+            "firmware_bridge.link.command_ledger",
+            "firmware_bridge.link.sender",
+            "firmware_bridge.link.traffic",
+            "firmware_bridge.link.reports",
+            "firmware_bridge.link.agreement",
+            "firmware_bridge.protocol.frame",
         ),
         tests=(
             "tests/firmware_bridge/test_link.py",

@@ -37,7 +37,7 @@ from core_registry import all_cases  # noqa: E402
 from mcu_probe import Mcu, Probe  # noqa: E402
 from mutants_c_changes import Change, changes  # noqa: E402
 
-from firmware_bridge.firmware_build import FIRMWARE  # noqa: E402
+from firmware_bridge.emulation.build import FIRMWARE  # noqa: E402
 
 FILES = ("safety.c", "mcu.c", "frame.c")
 EQUIVALENT = Path(__file__).resolve().with_name("mutants_c_equivalent.toml")

@@ -46,7 +46,7 @@ for package in (edge, firmware_bridge):
     done = call(base_python, "-c", code)
     assert done.returncode == 0, done.stderr
     assert "edge.cli" in done.stdout.split()
-    assert "firmware_bridge.link" in done.stdout.split()
+    assert "firmware_bridge.link.session" in done.stdout.split()
 
 
 def test_help_and_mission_check_work_with_base_dependencies_only(

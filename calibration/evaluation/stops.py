@@ -21,7 +21,7 @@ from edge.contract.policy_checks import STOPS
 from edge.runtime.facts import Facts, Seen
 from edge.runtime.policy import PolicySettings, decide, initial
 from edge.runtime.tracker import Track, Tracker
-from firmware_bridge.codec import Action, Reason
+from firmware_bridge.protocol.codec import Action, Reason
 
 EARLY_S = 1.0
 """A stop that begins at most so long before the true one begins is of the same danger."""

@@ -26,8 +26,8 @@ from edge.contract.policy_checks import POLICY_CHECKS
 from edge.contract.sections.device import LinkSettings
 from edge.contract.sections.policy import UNKNOWN_AT_MOST_MS
 from edge.contract.segment import MOST_LABELS
-from firmware_bridge.limits import LIMITS
-from firmware_bridge.line_rate import minimum_baud
+from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.line_rate import minimum_baud
 
 STAGES = ("grab", "preprocess", "infer", "decode", "track", "decide", "send")
 """Names of the stages everywhere: budgets, histograms, tables."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from edge.contract.mission import Mission
 from edge.runtime.ages import Ages
-from firmware_bridge.codec import (
+from firmware_bridge.protocol.codec import (
     Acknowledge,
     Action,
     Heartbeat,
@@ -14,8 +14,8 @@ from firmware_bridge.codec import (
     Status,
     VehicleState,
 )
-from firmware_bridge.limits import LIMITS
-from firmware_bridge.line_rate import BITS_PER_BYTE, wire_bytes
+from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.line_rate import BITS_PER_BYTE, wire_bytes
 
 UPDATE_MS = 10.0
 """The microcontroller's longest time between two updates (docs/link.md, porting)."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.contract.plain import Mistake, Raw, classifies, number, rows, section, segments
 from edge.contract.zone_shapes import MOST_CORNERS, shape_mistake
-from firmware_bridge.codec import Action
+from firmware_bridge.protocol.codec import Action
 
 STOPS = (Action.COMFORT_STOP, Action.EMERGENCY_STOP)
 """Actions that end at standstill and are latched until released."""

@@ -23,9 +23,9 @@ from edge.runtime.sources import SourceInfo
 from edge.runtime.time_to_contact import Evidence
 from edge.runtime.timeline import Stamp, Timeline
 from edge.runtime.tracker import Track
-from firmware_bridge.codec import Action, Mode
-from firmware_bridge.link_facts import LinkEvent
-from firmware_bridge.link_states import LinkState
+from firmware_bridge.link.facts import LinkEvent
+from firmware_bridge.link.states import LinkState
+from firmware_bridge.protocol.codec import Action, Mode
 
 _KEPT = 4096
 

@@ -32,10 +32,10 @@ from edge.runtime.report import FrameCounts, Housekeeping, ModelRun, Recording, 
 from edge.runtime.sources import Source, open_source
 from edge.runtime.verdicts import budget_missed, never_released, too_far_apart
 from firmware_bridge.errors import Refusal, UsageError
-from firmware_bridge.line_rate import minimum_baud
-from firmware_bridge.link_facts import LinkCounts
-from firmware_bridge.link_states import LinkState
-from firmware_bridge.link_times import LinkTimes
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.facts import LinkCounts
+from firmware_bridge.link.states import LinkState
+from firmware_bridge.protocol.line_rate import minimum_baud
 
 _EVENTS_QUEUED = 1024
 _THREADS_END_WITHIN_S = 2.0

@@ -21,8 +21,8 @@ from edge.runtime.loop import Turn
 from edge.runtime.matching import matching
 from edge.runtime.sources import quiet_opencv
 from edge.runtime.tracker import Track
-from firmware_bridge.codec import Action
-from firmware_bridge.link_states import LinkState
+from firmware_bridge.link.states import LinkState
+from firmware_bridge.protocol.codec import Action
 
 Color = tuple[int, int, int]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edge.contract.perception import Classified, LabelMap
 from edge.runtime.tracker import Track
-from firmware_bridge.codec import Action, Perception, Reason, SafetyCommand
+from firmware_bridge.protocol.codec import Action, Perception, Reason, SafetyCommand
 
 
 @dataclass(frozen=True)

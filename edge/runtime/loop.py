@@ -20,7 +20,10 @@ from edge.runtime.inference import Result
 from edge.runtime.mailbox import Mailbox
 from edge.runtime.modes import next_mode, situation
 from edge.runtime.policy import PolicySettings, PolicyState, decide, initial
-from firmware_bridge.codec import (
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.driver import Sent
+from firmware_bridge.link.facts import LinkEvent, LinkFacts
+from firmware_bridge.protocol.codec import (
     CAMERA_AGE_UNKNOWN_MS,
     Action,
     Canary,
@@ -28,16 +31,13 @@ from firmware_bridge.codec import (
     Mode,
     SafetyCommand,
 )
-from firmware_bridge.driver import Sent
-from firmware_bridge.link_facts import LinkEvent, LinkFacts
-from firmware_bridge.link_times import LinkTimes
 
 # Commands whose acknowledge is awaited for the latency histogram; two seconds at 50 a second.
 _AWAITED = 128
 
 
 class Link(Protocol):
-    """What the loop needs of `firmware_bridge.driver.LinkDriver`."""
+    """What the loop needs of `firmware_bridge.link.driver.LinkDriver`."""
 
     def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> Sent | None:
         """Writes both; None when they did not get out."""

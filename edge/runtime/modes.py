@@ -10,7 +10,7 @@ import enum
 
 from edge.contract.policy_checks import STOPS
 from edge.runtime.facts import Decision, Facts
-from firmware_bridge.codec import Mode, Perception
+from firmware_bridge.protocol.codec import Mode, Perception
 
 
 class Situation(enum.Enum):

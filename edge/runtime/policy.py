@@ -20,7 +20,7 @@ from edge.runtime.fault_counter import FaultCounter, FaultTime
 from edge.runtime.matching import matches
 from edge.runtime.rule_state import RuleState
 from edge.runtime.sources import LEAST_APART_NS
-from firmware_bridge.codec import Action, Perception, Reason
+from firmware_bridge.protocol.codec import Action, Perception, Reason
 
 # Late results that must come in a row before the vehicle is slowed: a second at 25 a second.
 _LATE_RESULTS = 25.0

@@ -14,8 +14,8 @@ from edge.runtime.chronicle import Effective, TrackSpan
 from edge.runtime.events import Fault
 from edge.runtime.sources import SourceInfo
 from edge.runtime.timeline import Episode, Stamp
-from firmware_bridge.codec import Action, Mode
-from firmware_bridge.link_facts import LinkCounts
+from firmware_bridge.link.facts import LinkCounts
+from firmware_bridge.protocol.codec import Action, Mode
 
 SCHEMA = "brakepoint.run/1"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from edge.contract.policy_checks import STOPS
 from edge.contract.sections.policy import Rule
-from firmware_bridge.codec import Action
+from firmware_bridge.protocol.codec import Action
 
 
 @dataclass(frozen=True)

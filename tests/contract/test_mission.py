@@ -12,8 +12,8 @@ from edge.contract.cross_checks import CHECKS, STAGES
 from edge.contract.loading import MissionInvalid, load_mission
 from edge.contract.sections.device import Budget
 from edge.contract.sections.policy import ActionName
-from firmware_bridge.codec import Action
 from firmware_bridge.errors import Missing, UsageError
+from firmware_bridge.protocol.codec import Action
 
 TEMPLATE = resources.files("edge.contract").joinpath("mission_template.toml").read_text()
 

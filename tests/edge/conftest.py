@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from firmware_bridge.driver import LinkDriver
-from firmware_bridge.emulator import HostFirmware, default_build_folder
+from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
+from firmware_bridge.link.driver import LinkDriver
 
 
 @pytest.fixture

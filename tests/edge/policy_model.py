@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from edge.runtime.facts import Facts
 from edge.runtime.policy import PolicySettings
-from firmware_bridge.codec import Action
-from firmware_bridge.limits import LIMITS
+from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.limits import LIMITS
 
 MS = 1_000_000
 GAP, DOUBT, TOLD = "gap", "doubt", "told"

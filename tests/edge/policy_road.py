@@ -11,7 +11,7 @@ from edge.contract.sections.policy import Policy
 from edge.runtime.facts import Decision, Facts, Seen
 from edge.runtime.policy import PolicySettings, decide, initial
 from edge.runtime.tracker import Track
-from firmware_bridge.codec import Action
+from firmware_bridge.protocol.codec import Action
 
 MS = 1_000_000
 PERIOD = 40 * MS

@@ -15,7 +15,7 @@ from patience import PATIENCE_S
 from tiny_road import tiny_mission, write_clip, write_network
 
 from edge.runtime.daemon import run
-from firmware_bridge.driver import LinkDriver
+from firmware_bridge.link.driver import LinkDriver
 
 
 def test_a_recording_of_a_variable_rate_keeps_the_time_of_the_clip(
@@ -73,8 +73,8 @@ def test_a_recording_on_a_full_disk_is_said_and_leaves_nothing(root: Path, tmp_p
         from tiny_road import tiny_mission, write_network
         from edge.runtime.annotate import AnnotatedVideo
         from edge.runtime.daemon import run
-        from firmware_bridge.driver import LinkDriver
-        from firmware_bridge.emulator import HostFirmware, default_build_folder
+        from firmware_bridge.link.driver import LinkDriver
+        from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
         here = Path({str(tmp_path)!r})
         network = write_network(here / "tiny.onnx")
         mission = tiny_mission(Path({str(root)!r}))

@@ -9,8 +9,8 @@ import pytest
 from tiny_road import tiny_mission
 
 from edge.cli_run import _vehicle
-from firmware_bridge.emulator import HostFirmware
-from firmware_bridge.line_speed import line_speed
+from firmware_bridge.emulation.host_process import HostFirmware
+from firmware_bridge.link.line_speed import line_speed
 
 
 @pytest.mark.requirement("R-LINK-47")

@@ -18,8 +18,8 @@ from edge.runtime.areas import AreaLog, cover_of
 from edge.runtime.daemon import run
 from edge.runtime.facts import Seen
 from edge.runtime.matching import matches
-from firmware_bridge.codec import Action
-from firmware_bridge.driver import LinkDriver
+from firmware_bridge.link.driver import LinkDriver
+from firmware_bridge.protocol.codec import Action
 
 LABELS = ("road", "pedestrian")
 LOWER = ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))

@@ -20,10 +20,10 @@ from edge.contract.mission import Mission
 from edge.runtime.daemon import run
 from edge.runtime.events import RunEvent
 from edge.runtime.report import SCHEMA, RunReport
-from firmware_bridge.driver import LinkDriver
-from firmware_bridge.emulator import HostFirmware
+from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.errors import Missing, UsageError
-from firmware_bridge.line_rate import minimum_baud
+from firmware_bridge.link.driver import LinkDriver
+from firmware_bridge.protocol.line_rate import minimum_baud
 
 
 @pytest.fixture

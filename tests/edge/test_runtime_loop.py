@@ -18,7 +18,10 @@ from edge.runtime.loop import DecisionLoop, Turn
 from edge.runtime.mailbox import Mailbox
 from edge.runtime.policy import PolicySettings
 from edge.runtime.timeline import Stamp, Timeline
-from firmware_bridge.codec import (
+from firmware_bridge.link.driver import Sent
+from firmware_bridge.link.facts import LinkCounts, LinkEvent, LinkFacts
+from firmware_bridge.link.states import LinkState
+from firmware_bridge.protocol.codec import (
     AckResult,
     Action,
     Canary,
@@ -27,9 +30,6 @@ from firmware_bridge.codec import (
     Perception,
     SafetyCommand,
 )
-from firmware_bridge.driver import Sent
-from firmware_bridge.link_facts import LinkCounts, LinkEvent, LinkFacts
-from firmware_bridge.link_states import LinkState
 
 MS = 1_000_000
 
@@ -282,7 +282,7 @@ def _run(
 def test_a_timeline_never_says_acknowledged_before_commanded() -> None:
     """The acknowledge may be read by the link's thread before the writer is back."""
     from edge.runtime.facts import Decision, Demand
-    from firmware_bridge.codec import Reason
+    from firmware_bridge.protocol.codec import Reason
 
     demand = Demand("rule", "rule", Action.CAP_SPEED, 5.0, 1.0, Reason.POLICY_RULE)
     command = SafetyCommand(

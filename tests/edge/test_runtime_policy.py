@@ -32,8 +32,8 @@ from edge.runtime.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy import PolicySettings, decide
 from edge.runtime.tracker import Track
 from edge.runtime.zones import inside, standing_point
-from firmware_bridge.codec import Action, Perception, Reason
-from firmware_bridge.limits import LIMITS
+from firmware_bridge.protocol.codec import Action, Perception, Reason
+from firmware_bridge.protocol.limits import LIMITS
 
 
 class TestZones:

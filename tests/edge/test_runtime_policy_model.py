@@ -21,7 +21,7 @@ from edge.contract.sections.policy import Confirm, Policy
 from edge.runtime.facts import Decision, Facts, Seen
 from edge.runtime.policy import PolicySettings, decide, initial
 from edge.runtime.tracker import Track
-from firmware_bridge.codec import Action, Perception, SafetyCommand
+from firmware_bridge.protocol.codec import Action, Perception, SafetyCommand
 
 LABELS = ("first", "second", "third")
 

@@ -18,7 +18,7 @@ from edge.runtime.facts import Decision, Seen
 from edge.runtime.policy import PolicySettings
 from edge.runtime.rule_state import RuleState
 from edge.runtime.tracker import Track
-from firmware_bridge.codec import Action, Perception
+from firmware_bridge.protocol.codec import Action, Perception
 
 STOP = {
     "name": "stop",

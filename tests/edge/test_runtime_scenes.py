@@ -25,9 +25,9 @@ from edge.runtime.facts import Facts, Seen
 from edge.runtime.policy import PolicySettings, decide, initial
 from edge.runtime.report import RunReport
 from edge.runtime.scene_log import SceneLog
-from firmware_bridge.codec import Action, Perception
-from firmware_bridge.driver import LinkDriver
 from firmware_bridge.errors import UsageError
+from firmware_bridge.link.driver import LinkDriver
+from firmware_bridge.protocol.codec import Action, Perception
 
 WET_ROAD = {
     "name": "wet road",
@@ -163,8 +163,8 @@ def test_the_annotated_frame_shows_the_scene_and_the_time(root: Path) -> None:
 def _turn(made: Any) -> Any:
     """A turn of a loop that demands nothing."""
     from edge.runtime.facts import Decision
-    from firmware_bridge.codec import Mode, Reason, SafetyCommand
-    from firmware_bridge.link_states import LinkState
+    from firmware_bridge.link.states import LinkState
+    from firmware_bridge.protocol.codec import Mode, Reason, SafetyCommand
 
     command = SafetyCommand(
         action=Action.NONE,

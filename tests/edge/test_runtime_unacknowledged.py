@@ -18,7 +18,13 @@ from edge.runtime.daemon import run
 from edge.runtime.facts import Decision, Facts, Seen
 from edge.runtime.policy import PolicySettings, PolicyState, decide, initial
 from edge.runtime.tracker import Track
-from firmware_bridge.codec import (
+from firmware_bridge.emulation.host_process import HostFirmware
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.driver import LinkDriver
+from firmware_bridge.link.ports import SerialPort
+from firmware_bridge.link.session import Link
+from firmware_bridge.link.states import LinkState
+from firmware_bridge.protocol.codec import (
     PROTOCOL_VERSION,
     Acknowledge,
     AckResult,
@@ -36,14 +42,8 @@ from firmware_bridge.codec import (
     decode,
     encode,
 )
-from firmware_bridge.driver import LinkDriver
-from firmware_bridge.emulator import HostFirmware
-from firmware_bridge.frame import Deframer, LinkFrame, pack
-from firmware_bridge.limits import limits_hash
-from firmware_bridge.link import Link
-from firmware_bridge.link_states import LinkState
-from firmware_bridge.link_times import LinkTimes
-from firmware_bridge.ports import SerialPort
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
+from firmware_bridge.protocol.limits import limits_hash
 
 MS = 1_000_000
 TURN_MS = 20

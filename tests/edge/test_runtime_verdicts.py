@@ -10,7 +10,7 @@ from tiny_road import tiny_mission
 from edge.runtime.budget import END_TO_END, Budgets
 from edge.runtime.faults import FAULTS
 from edge.runtime.verdicts import budget_missed, never_released, too_far_apart
-from firmware_bridge.codec import Action
+from firmware_bridge.protocol.codec import Action
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ def test_a_signal_ends_a_run_with_a_stop_and_a_report(
         from pathlib import Path
         from tiny_road import tiny_mission
         from edge.runtime.daemon import run
-        from firmware_bridge.driver import LinkDriver
-        from firmware_bridge.emulator import HostFirmware, default_build_folder
+        from firmware_bridge.link.driver import LinkDriver
+        from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
         with HostFirmware(build_folder=default_build_folder()) as mcu, LinkDriver(mcu.port) as link:
             link.wait_established(30.0)
             report = run(tiny_mission(Path({str(root)!r})), source={str(clip)!r},

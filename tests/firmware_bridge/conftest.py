@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mcu_probe import Mcu, Probe
 
-from firmware_bridge.emulator import HostFirmware
-from firmware_bridge.firmware_build import build_firmware
+from firmware_bridge.emulation.build import build_firmware
+from firmware_bridge.emulation.host_process import HostFirmware
 
 
 @pytest.fixture(scope="session")

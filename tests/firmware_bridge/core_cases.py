@@ -12,7 +12,7 @@ from cobs import cobs
 from core_registry import case
 from mcu_probe import COMMAND, HELLO, Mcu
 
-from firmware_bridge.codec import (
+from firmware_bridge.protocol.codec import (
     PROTOCOL_VERSION,
     Acknowledge,
     AckResult,
@@ -24,7 +24,7 @@ from firmware_bridge.codec import (
     VehicleState,
     contract_hash,
 )
-from firmware_bridge.limits import LIMITS, limits_hash
+from firmware_bridge.protocol.limits import LIMITS, limits_hash
 
 
 @case

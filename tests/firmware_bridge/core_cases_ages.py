@@ -8,8 +8,8 @@ import pytest
 from core_registry import case
 from mcu_probe import Mcu
 
-from firmware_bridge.codec import Acknowledge, AckResult, Action, Canary, Perception
-from firmware_bridge.limits import LIMITS
+from firmware_bridge.protocol.codec import Acknowledge, AckResult, Action, Canary, Perception
+from firmware_bridge.protocol.limits import LIMITS
 
 PERMISSION = {"release": True, "valid_for_ms": 300}
 BLIND = (

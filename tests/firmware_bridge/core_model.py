@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_bridge.codec import (
+from firmware_bridge.protocol.codec import (
     AS_OF_TICK_RANGE,
     PROTOCOL_VERSION,
     AckResult,
@@ -19,8 +19,8 @@ from firmware_bridge.codec import (
     contract_hash,
     fault_names,
 )
-from firmware_bridge.frame import Deframer, LinkFrame, pack
-from firmware_bridge.limits import LIMITS, limits_hash
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
+from firmware_bridge.protocol.limits import LIMITS, limits_hash
 
 _ID = {message.name: message.frame_id for message in contract().messages}
 _SIZE = {message.frame_id: message.length for message in contract().messages}

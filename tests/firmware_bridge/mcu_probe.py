@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from firmware_bridge.codec import (
+from firmware_bridge.protocol.codec import (
     PROTOCOL_VERSION,
     Acknowledge,
     Action,
@@ -25,8 +25,8 @@ from firmware_bridge.codec import (
     encode,
     fault_names,
 )
-from firmware_bridge.frame import Deframer, LinkFrame, pack
-from firmware_bridge.limits import limits_hash
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
+from firmware_bridge.protocol.limits import limits_hash
 
 M = TypeVar("M")
 

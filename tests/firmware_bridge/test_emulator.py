@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE_S
 
-from firmware_bridge.codec import Action
-from firmware_bridge.emulator import HostFirmware, default_build_folder
+from firmware_bridge.emulation.build import build_firmware
+from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
 from firmware_bridge.errors import DeviceFault, Missing
-from firmware_bridge.firmware_build import build_firmware
+from firmware_bridge.protocol.codec import Action
 
 
 def test_boots_safe_and_says_so(firmware: HostFirmware) -> None:
@@ -43,7 +43,7 @@ def test_ends_with_its_owner(build_folder: Path, root: Path) -> None:
             sys.executable,
             "-c",
             "import sys, time; from pathlib import Path\n"
-            "from firmware_bridge.emulator import HostFirmware\n"
+            "from firmware_bridge.emulation.host_process import HostFirmware\n"
             "mcu = HostFirmware(build_folder=Path(sys.argv[1])); mcu.start()\n"
             "print(mcu.port, flush=True); time.sleep(60)",
             str(build_folder),

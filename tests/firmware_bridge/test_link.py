@@ -8,7 +8,11 @@ from dataclasses import replace
 import pytest
 from mcu_probe import BEAT, COMMAND, Answer, Mcu, Probe
 
-from firmware_bridge.codec import (
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.facts import LinkFacts
+from firmware_bridge.link.session import Link
+from firmware_bridge.link.states import LinkState
+from firmware_bridge.protocol.codec import (
     Acknowledge,
     AckResult,
     Action,
@@ -19,12 +23,8 @@ from firmware_bridge.codec import (
     contract_hash,
     encode,
 )
-from firmware_bridge.frame import Deframer, LinkFrame, pack
-from firmware_bridge.limits import limits_hash
-from firmware_bridge.link import Link
-from firmware_bridge.link_facts import LinkFacts
-from firmware_bridge.link_states import LinkState
-from firmware_bridge.link_times import LinkTimes
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
+from firmware_bridge.protocol.limits import limits_hash
 
 MS = 1_000_000
 

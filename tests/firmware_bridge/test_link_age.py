@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 from mcu_probe import BEAT, COMMAND, Answer, Mcu, Probe
 
-from firmware_bridge.codec import Action, Heartbeat, SafetyCommand, Status, decode
-from firmware_bridge.emulator import HostFirmware
-from firmware_bridge.frame import Deframer
-from firmware_bridge.line_rate import minimum_baud
-from firmware_bridge.link import Link, LinkTimes
-from firmware_bridge.link_reports import Reports
+from firmware_bridge.emulation.host_process import HostFirmware
+from firmware_bridge.link.reports import Reports
+from firmware_bridge.link.session import Link, LinkTimes
+from firmware_bridge.protocol.codec import Action, Heartbeat, SafetyCommand, Status, decode
+from firmware_bridge.protocol.frame import Deframer
+from firmware_bridge.protocol.line_rate import minimum_baud
 
 MS = 1_000_000
 TURN_MS = 20
@@ -238,7 +238,7 @@ import pathlib, sys, time
 from dataclasses import replace
 sys.path[:0] = [sys.argv[2], str(pathlib.Path(sys.argv[2]).parent)]
 from mcu_probe import BEAT, COMMAND
-from firmware_bridge.driver import LinkDriver
+from firmware_bridge.link.driver import LinkDriver
 with LinkDriver(sys.argv[1]) as driver:
     driver.wait_established(20)
     for turn in range(100_000):

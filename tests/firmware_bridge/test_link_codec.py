@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcu_probe import BEAT, COMMAND
 
-from firmware_bridge import generate
-from firmware_bridge.codec import (
+from firmware_bridge.protocol import generate
+from firmware_bridge.protocol.codec import (
     CONTRACT_FILE,
     Acknowledge,
     AckResult,
@@ -41,7 +41,7 @@ from firmware_bridge.codec import (
     fault_names,
     message_id,
 )
-from firmware_bridge.limits import LIMITS, ActionLimits, canonical_limits, limits_hash
+from firmware_bridge.protocol.limits import LIMITS, ActionLimits, canonical_limits, limits_hash
 
 CENTI = st.integers(0, 10_000).map(lambda n: n / 100)
 BRAKING = st.integers(0, 1000).map(lambda n: n / 100)
@@ -198,7 +198,9 @@ def test_no_graver_action_has_softer_braking_than_a_milder_one() -> None:
 @pytest.mark.parametrize("name", ["contract.h", "limits.h"])
 def test_generated_headers_are_fresh(name: str) -> None:
     text = {"contract.h": generate.contract_header, "limits.h": generate.limits_header}[name]()
-    assert (generate.GENERATED / name).read_text() == text, "python -m firmware_bridge.generate"
+    assert (generate.GENERATED / name).read_text() == text, (
+        "python -m firmware_bridge.protocol.generate"
+    )
 
 
 def test_generated_codec_is_fresh() -> None:
@@ -206,4 +208,4 @@ def test_generated_codec_is_fresh() -> None:
         pytest.skip(f"checked in as cantools {generate.CANTOOLS_MAJOR} writes it")
     for name, text in generate.c_codec().items():
         checked_in = (generate.GENERATED / name).read_text()
-        assert checked_in == text, "python -m firmware_bridge.generate"
+        assert checked_in == text, generate.__name__

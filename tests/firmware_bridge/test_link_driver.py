@@ -15,14 +15,20 @@ import pytest
 from mcu_probe import BEAT, COMMAND
 from patience import PATIENCE_S
 
-from firmware_bridge.codec import AckResult, Action, Perception, SafetyCommand, contract_hash
-from firmware_bridge.driver import LinkDriver
-from firmware_bridge.emulator import HostFirmware
+from firmware_bridge.emulation.build import FIRMWARE
+from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.errors import DeviceFault
-from firmware_bridge.firmware_build import FIRMWARE
-from firmware_bridge.link_facts import LinkFacts
-from firmware_bridge.link_states import LinkState
-from firmware_bridge.ports import Port, PortLost, memory_pair
+from firmware_bridge.link.driver import LinkDriver
+from firmware_bridge.link.facts import LinkFacts
+from firmware_bridge.link.ports import Port, PortLost, memory_pair
+from firmware_bridge.link.states import LinkState
+from firmware_bridge.protocol.codec import (
+    AckResult,
+    Action,
+    Perception,
+    SafetyCommand,
+    contract_hash,
+)
 
 RELEASE = replace(COMMAND, release=True, valid_for_ms=300)
 
@@ -129,7 +135,7 @@ import sys, time
 from dataclasses import replace
 sys.path.insert(0, sys.argv[2])
 from mcu_probe import BEAT, COMMAND
-from firmware_bridge.driver import LinkDriver
+from firmware_bridge.link.driver import LinkDriver
 command = replace(COMMAND, release=True, valid_for_ms=300)
 with LinkDriver(sys.argv[1]) as driver:
     driver.wait_established(10)

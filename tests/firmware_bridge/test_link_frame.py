@@ -11,7 +11,7 @@ from cobs import cobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.frame import Deframer, LinkFrame, counter_step, pack
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, counter_step, pack
 
 FRAMES = st.builds(
     LinkFrame,

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from mcu_probe import BEAT, COMMAND
 
-from firmware_bridge.codec import Action, HostHello, Status, contract_hash, encode
-from firmware_bridge.frame import Deframer, LinkFrame, pack
-from firmware_bridge.limits import limits_hash
-from firmware_bridge.link_heard import SILENCE, Ear
+from firmware_bridge.link.traffic import SILENCE, Ear
+from firmware_bridge.protocol.codec import Action, HostHello, Status, contract_hash, encode
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
+from firmware_bridge.protocol.limits import limits_hash
 
 GPS = b"$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A\r\n"
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import serial
 
-from firmware_bridge.emulator import HostFirmware
+from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.errors import DeviceFault
-from firmware_bridge.line_speed import line_speed
-from firmware_bridge.ports import PortLost, Queueing, SerialPort, WriteTimeout, memory_pair
+from firmware_bridge.link.line_speed import line_speed
+from firmware_bridge.link.ports import PortLost, Queueing, SerialPort, WriteTimeout, memory_pair
 
 HOLDER = """
 import sys, serial

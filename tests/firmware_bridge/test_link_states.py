@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_bridge.link_states import TRANSITIONS, LinkInput, LinkState, next_state
+from firmware_bridge.link.states import TRANSITIONS, LinkInput, LinkState, next_state
 
 
 @pytest.mark.parametrize("state", LinkState)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import pytest
 from test_link_heard import GPS, STATUS, framed
 
-from firmware_bridge.driver import LinkDriver
 from firmware_bridge.errors import DeviceFault
+from firmware_bridge.link.driver import LinkDriver
 
 
 @dataclass

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 from mcu_probe import BEAT, COMMAND
 
-from firmware_bridge.codec import Action
-from firmware_bridge.driver import LinkDriver, Sent
-from firmware_bridge.emulator import HostFirmware
+from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.errors import DeviceFault
-from firmware_bridge.link_facts import LinkFacts
-from firmware_bridge.link_states import LinkState
-from firmware_bridge.link_times import LinkTimes
-from firmware_bridge.ports import SerialPort, memory_pair
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.driver import LinkDriver, Sent
+from firmware_bridge.link.facts import LinkFacts
+from firmware_bridge.link.ports import SerialPort, memory_pair
+from firmware_bridge.link.states import LinkState
+from firmware_bridge.protocol.codec import Action
 
 RELEASE = replace(COMMAND, release=True, valid_for_ms=300)
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 from mcu_probe import Probe
 
-from firmware_bridge.codec import Action
-from firmware_bridge.limits import LIMITS
-from firmware_bridge.stopping import stopping_distance_m
+from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.stopping_distance import stopping_distance_m
 
 
 def drive(

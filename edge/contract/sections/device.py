@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edge.contract.sections.field_types import Flag, Name, Number, Strict, Whole
-from firmware_bridge.line_speed import BAUD
-from firmware_bridge.link_times import LinkTimes
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.line_speed import BAUD
 
 MAX_VALID_FOR_MS = 300
 """The longest time-to-live a command may ask for; the microcontroller clips to the same."""

@@ -18,9 +18,9 @@ from typing import Protocol, runtime_checkable
 import serial
 
 from firmware_bridge.errors import DeviceFault
-from firmware_bridge.line_rate import BITS_PER_BYTE
-from firmware_bridge.line_speed import BAUD_TOLERANCE, line_speed
-from firmware_bridge.port_faults import cannot_open, wrong_baud
+from firmware_bridge.link.line_speed import BAUD_TOLERANCE, line_speed
+from firmware_bridge.link.port_faults import cannot_open, wrong_baud
+from firmware_bridge.protocol.line_rate import BITS_PER_BYTE
 
 READ_MAX = 4096
 _ANY_BAUD = 9600

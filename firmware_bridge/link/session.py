@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from firmware_bridge.codec import (
+from firmware_bridge.link.agreement import FORGOTTEN, disagreement, greeting
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.facts import Ack, LinkEvent, LinkFacts
+from firmware_bridge.link.log import LinkLog
+from firmware_bridge.link.reports import Reports
+from firmware_bridge.link.sender import Outgoing
+from firmware_bridge.link.states import LinkInput, LinkState, next_state
+from firmware_bridge.link.traffic import Ear
+from firmware_bridge.protocol.codec import (
     Acknowledge,
     CodecError,
     Heartbeat,
@@ -21,15 +29,7 @@ from firmware_bridge.codec import (
     encode,
     message_id,
 )
-from firmware_bridge.frame import Deframer, LinkFrame, counter_step
-from firmware_bridge.link_agreement import FORGOTTEN, disagreement, greeting
-from firmware_bridge.link_facts import Ack, LinkEvent, LinkFacts
-from firmware_bridge.link_heard import Ear
-from firmware_bridge.link_log import LinkLog
-from firmware_bridge.link_outgoing import Outgoing
-from firmware_bridge.link_reports import Reports
-from firmware_bridge.link_states import LinkInput, LinkState, next_state
-from firmware_bridge.link_times import LinkTimes
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, counter_step
 
 _MS = 1_000_000
 _HELLOS_PER_SESSION = 10

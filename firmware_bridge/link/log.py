@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from firmware_bridge.link_facts import LinkCounts, LinkEvent
+from firmware_bridge.link.facts import LinkCounts, LinkEvent
 
 EVENTS_KEPT = 4096
 

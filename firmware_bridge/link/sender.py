@@ -6,12 +6,19 @@ the bytes.
 
 from __future__ import annotations
 
-from firmware_bridge.codec import Acknowledge, Heartbeat, HostHello, Message, SafetyCommand, encode
-from firmware_bridge.frame import COUNTER_RANGE, DELIMITER, LinkFrame, pack
-from firmware_bridge.link_commands import WINDOW, CommandLedger
-from firmware_bridge.link_facts import Ack
-from firmware_bridge.link_log import LinkLog
-from firmware_bridge.link_times import LinkTimes
+from firmware_bridge.link.command_ledger import WINDOW, CommandLedger
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.facts import Ack
+from firmware_bridge.link.log import LinkLog
+from firmware_bridge.protocol.codec import (
+    Acknowledge,
+    Heartbeat,
+    HostHello,
+    Message,
+    SafetyCommand,
+    encode,
+)
+from firmware_bridge.protocol.frame import COUNTER_RANGE, DELIMITER, LinkFrame, pack
 
 _MS = 1_000_000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from firmware_bridge.codec import AckResult, Action
-from firmware_bridge.link_heard import Heard
-from firmware_bridge.link_states import LinkState
+from firmware_bridge.link.states import LinkState
+from firmware_bridge.link.traffic import Heard
+from firmware_bridge.protocol.codec import AckResult, Action
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from firmware_bridge.codec import Action, u24
+from firmware_bridge.protocol.codec import Action, u24
 
 
 @dataclass(frozen=True, kw_only=True)

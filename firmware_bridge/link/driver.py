@@ -15,15 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-from firmware_bridge.codec import Heartbeat, SafetyCommand
 from firmware_bridge.errors import DeviceFault
-from firmware_bridge.line_speed import BAUD
-from firmware_bridge.link import Link
-from firmware_bridge.link_facts import LinkEvent, LinkFacts
-from firmware_bridge.link_heard import SILENCE
-from firmware_bridge.link_states import LinkInput, LinkState
-from firmware_bridge.link_times import LinkTimes
-from firmware_bridge.ports import (
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.facts import LinkEvent, LinkFacts
+from firmware_bridge.link.line_speed import BAUD
+from firmware_bridge.link.ports import (
     Port,
     PortLost,
     PortOpener,
@@ -31,6 +27,10 @@ from firmware_bridge.ports import (
     WriteTimeout,
     serial_opener,
 )
+from firmware_bridge.link.session import Link
+from firmware_bridge.link.states import LinkInput, LinkState
+from firmware_bridge.link.traffic import SILENCE
+from firmware_bridge.protocol.codec import Heartbeat, SafetyCommand
 
 _BACK_OFF_FIRST_S = 0.05
 _BACK_OFF_MOST_S = 1.0

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from firmware_bridge.codec import Acknowledge, AckResult
-from firmware_bridge.link_facts import Ack
+from firmware_bridge.link.facts import Ack
+from firmware_bridge.protocol.codec import Acknowledge, AckResult
 
 WINDOW = 50
 """Commands over which the share of late ones is taken: a second at 50 a second."""

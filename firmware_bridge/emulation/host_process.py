@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from firmware_bridge.codec import Action, fault_names
+from firmware_bridge.emulation.build import build_firmware, default_build_folder
 from firmware_bridge.errors import DeviceFault
-from firmware_bridge.firmware_build import build_firmware, default_build_folder
+from firmware_bridge.protocol.codec import Action, fault_names
 
 __all__ = ["HostFirmware", "McuRecord", "default_build_folder"]
 

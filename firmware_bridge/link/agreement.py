@@ -5,8 +5,8 @@ No clock, no bytes; link.py says what a disagreement does to the link.
 
 from __future__ import annotations
 
-from firmware_bridge.codec import PROTOCOL_VERSION, HostHello, McuHello, contract_hash
-from firmware_bridge.limits import limits_hash
+from firmware_bridge.protocol.codec import PROTOCOL_VERSION, HostHello, McuHello, contract_hash
+from firmware_bridge.protocol.limits import limits_hash
 
 FORGOTTEN = frozenset({"no_greeting", "contract_mismatch", "limits_mismatch"})
 """Faults by which the microcontroller says that it knows no session with this host."""

@@ -18,7 +18,7 @@ import cantools
 import cantools.database
 from cantools.database.can import Database
 
-from firmware_bridge.messages import (
+from firmware_bridge.protocol.messages import (
     AS_OF_TICK_RANGE,
     CAMERA_AGE_UNKNOWN_MS,
     Acknowledge,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from firmware_bridge.codec import (
+from firmware_bridge.protocol.codec import (
     Acknowledge,
     Heartbeat,
     Message,
@@ -18,8 +18,8 @@ from firmware_bridge.codec import (
     VehicleState,
     contract,
 )
-from firmware_bridge.frame import ENVELOPE
-from firmware_bridge.limits import LIMITS
+from firmware_bridge.protocol.frame import ENVELOPE
+from firmware_bridge.protocol.limits import LIMITS
 
 BITS_PER_BYTE = 10
 """Start bit, eight bits, stop bit."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from firmware_bridge.codec import Heartbeat, HostHello, SafetyCommand, message_id
-from firmware_bridge.frame import LinkFrame
+from firmware_bridge.protocol.codec import Heartbeat, HostHello, SafetyCommand, message_id
+from firmware_bridge.protocol.frame import LinkFrame
 
 _KEPT = 512
 _SHOWN = 60

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from firmware_bridge.errors import DeviceFault, Missing
 
-FIRMWARE = Path(__file__).parent / "firmware"
+FIRMWARE = Path(__file__).parent.parent / "firmware"
 BUILD_TIMEOUT_S = 300.0
 _BINARIES = {
     "host": "brakepoint-mcu",

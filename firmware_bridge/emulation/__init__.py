@@ -1,0 +1,1 @@
+"""The firmware as a process on this machine."""

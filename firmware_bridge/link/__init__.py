@@ -1,0 +1,1 @@
+"""One end of the link: session, states, port, driver."""
