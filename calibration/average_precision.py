@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
 from calibration.metrics import Truth, coco_annotations, coco_box, coco_of
-from edge.contract.perception import Detections
+from edge.perception.values import Detections
 
 IOUS = np.linspace(0.5, 0.95, 10)
 """COCO's overlaps; the first is AP50's."""

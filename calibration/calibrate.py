@@ -24,7 +24,7 @@ from calibration.observe import Looker, Observer, Progress, subject_of
 from calibration.ranges import Ranges, range_up_to
 from calibration.sampling import Sampling, continues, in_quotas, sample
 from edge.contract.artifact import digest_json
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import Missing, NotTrusted
 
 AUTO = "auto"

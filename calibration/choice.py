@@ -25,7 +25,7 @@ from calibration.histogram import Histogram
 from calibration.methods import METHODS
 from calibration.observe import Progress
 from calibration.sessions import ModelSession, part
-from edge.contract.preprocess import PreprocessSpec, preprocess
+from edge.perception.preprocess import PreprocessSpec, preprocess
 
 LEVELS = 127
 

@@ -22,7 +22,7 @@ from calibration.dataset.division import STRATA, Division, divide, write_divisio
 from calibration.dataset.examined import counted, examine
 from calibration.dataset.lock import Lock, lock_dataset, read_lock, write_lock
 from calibration.dataset.readers.table import READERS
-from edge.cli_mission import JsonOption
+from edge.commands.mission import JsonOption
 from edge.contract.artifact import write_atomic
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console

@@ -13,7 +13,7 @@ from calibration.dataset.examined import counted
 from calibration.dataset.mask_set import MaskSet, write_mask_set
 from calibration.dataset.readers.table import OUTLINED
 from calibration.segmentation import IGNORED
-from edge.cli_mission import JsonOption
+from edge.commands.mission import JsonOption
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 

@@ -15,7 +15,7 @@ from calibration.observation import read_observation
 from calibration.ranges import NAME as RANGES
 from calibration.ranges import differences, read_ranges
 from calibration.ranges_plot import plot as draw
-from edge.cli_mission import JsonOption
+from edge.commands.mission import JsonOption
 from edge.terminal import echo, new_console
 
 SOURCES = ("model", "data", "preprocess", "method", "percentile")

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import UsageError
 
 SEVERITIES = (1, 2, 3, 4, 5)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from edge.contract.boxes import iou_matrix
-from edge.contract.perception import Detections
+from edge.perception.boxes import iou_matrix
+from edge.perception.values import Detections
 
 
 @dataclass(frozen=True)

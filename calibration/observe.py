@@ -28,7 +28,7 @@ from calibration.histogram import ENOUGH, NotFinite, Tally, count
 from calibration.observation import Observation, Subject
 from calibration.ranges import preprocess_digest
 from calibration.sessions import Bound, CannotRun, Floats, ModelSession, Parted, part
-from edge.contract.preprocess import PreprocessSpec, preprocess
+from edge.perception.preprocess import PreprocessSpec, preprocess
 from firmware_bridge.errors import UsageError
 
 SLICE_BYTES = 256 << 20

@@ -18,7 +18,7 @@ from calibration.cluster import Cluster, shards_of
 from calibration.dataset.frames import RoadFrame
 from calibration.observation import Observation, Subject, packed, unpacked
 from calibration.observe import Observer, subject_of
-from edge.contract.preprocess import PreprocessSpec
+from edge.perception.preprocess import PreprocessSpec
 from firmware_bridge.errors import NotTrusted
 
 

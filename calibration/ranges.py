@@ -17,7 +17,7 @@ import numpy as np
 from calibration.histogram import Histogram
 from calibration.methods import METHODS
 from edge.contract.artifact import digest_json, read_json
-from edge.contract.preprocess import PreprocessSpec
+from edge.perception.preprocess import PreprocessSpec
 from firmware_bridge.errors import NotTrusted
 
 SCHEMA = "brakepoint.ranges/1"

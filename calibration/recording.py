@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edge.contract.mission import Mission
-from edge.contract.runs import Run, folder_of, read_run, write_run
+from edge.contract.mission.schema import Mission
+from edge.contract.run_record import Run, folder_of, read_run, write_run
 
 MIRROR_S = 180
 """A first mirror makes MLflow's tables, which takes seconds; longer than this it hangs."""

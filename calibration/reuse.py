@@ -18,7 +18,7 @@ from calibration.calibrate import Taken, asked_percentile, fit_in_quotas, taken_
 from calibration.dataset.frames import RoadFrame
 from calibration.ranges import AGAIN, Ranges, demand_fresh, preprocess_digest, read_ranges
 from calibration.sampling import without_curve
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.progress import Advance
 from firmware_bridge.errors import NotTrusted
 

@@ -19,8 +19,8 @@ from calibration.evaluation.values import Row, Tables
 from calibration.intervals import Interval
 from calibration.sessions import Kernels
 from converters.agreement import KERNELS
-from edge.contract.mission import Mission
-from edge.contract.sections.conversion import Gates
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.conversion import Gates
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 

@@ -17,12 +17,12 @@ from calibration.sessions import Floats, Kernels
 from converters.evaluation import Answers, Evaluation
 from converters.mask_agreement import MaskAgreement, mean_iou
 from converters.parity import Comparison, Network, Parity
-from edge.contract.classify import HeadSpec, top
-from edge.contract.decode import output_shapes, perceive, with_threshold
-from edge.contract.mission import Mission
-from edge.contract.perception import Detections, Known, LabelMap, Perception
-from edge.contract.preprocess import Placement, preprocess
-from edge.contract.segment import MaskSpec
+from edge.contract.mission.schema import Mission
+from edge.perception.classification import HeadSpec, top
+from edge.perception.decode import output_shapes, perceive, with_threshold
+from edge.perception.preprocess import Placement, preprocess
+from edge.perception.segmentation import MaskSpec
+from edge.perception.values import Detections, Known, LabelMap, Perception
 from edge.progress import Advance
 
 SCORE_MIN = 0.3

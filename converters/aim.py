@@ -25,12 +25,12 @@ from converters.lowerings.kept import CONDITION, MAIN, OTHER, kept_limits
 from converters.mask_agreement import labels_in_frame, mean_iou
 from converters.parity import Outputs
 from converters.sensitivity import Judge
-from edge.contract.classify import HeadSpec
-from edge.contract.decode import perceive, with_threshold
-from edge.contract.mission import Mission
-from edge.contract.perception import Perception
-from edge.contract.preprocess import Placement
-from edge.contract.segment import MaskSpec
+from edge.contract.mission.schema import Mission
+from edge.perception.classification import HeadSpec
+from edge.perception.decode import perceive, with_threshold
+from edge.perception.preprocess import Placement
+from edge.perception.segmentation import MaskSpec
+from edge.perception.values import Perception
 
 DAMAGE_MAX = 0.04
 """Mean change of an answer that is aimed at where no gate can tell."""

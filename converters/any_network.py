@@ -19,7 +19,7 @@ from calibration.onnx_bounds import may_run_on
 from calibration.sessions import PICTURE_TYPES, CannotRun, ModelSession, Value
 from converters.onnx_file import read_any
 from converters.onnx_trial import try_once
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing, UsageError
 
 BYTES = {"tensor(uint8)": np.uint8}

@@ -23,8 +23,8 @@ from converters.passes.scale_links import links
 from converters.placement import place
 from converters.quantize import quantize_int8
 from converters.sensitivity import Judge
-from edge.contract.mission import Mission
-from edge.contract.preprocess import preprocess
+from edge.contract.mission.schema import Mission
+from edge.perception.preprocess import preprocess
 from edge.progress import Advance
 
 FRAMES = 32

@@ -31,7 +31,7 @@ from converters.placement import place
 from converters.sources import open_source
 from converters.stages import Stopwatch
 from edge.contract.artifact import demand_folder, digest_json, write_json
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.progress import Advance
 
 SCHEMA = "brakepoint.calibration/1"

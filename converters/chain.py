@@ -36,8 +36,8 @@ from converters.since import Since
 from converters.stages import Stages, Stopwatch
 from converters.store import Note, opened
 from edge.contract.artifact import demand_folder, json_file, replacing
-from edge.contract.mission import Mission
-from edge.contract.runs import Recorded
+from edge.contract.mission.schema import Mission
+from edge.contract.run_record import Recorded
 from edge.progress import Advance
 from firmware_bridge.errors import Missing, NotTrusted
 

@@ -16,9 +16,9 @@ from converters.cli_gates import VERDICTS, Given, demand_passed, show_advice
 from converters.locked import NAME as LOCK
 from converters.report import PAGE, REPORT, Report
 from converters.run_records import convert_run
-from edge.cli_mission import JsonOption, MissionArgument, SetOption
-from edge.contract.loading import load_mission
-from edge.contract.runs import Recorded, folder_of, now, runs_in
+from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.contract.mission.loading import load_mission
+from edge.contract.run_record import Recorded, folder_of, now, runs_in
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 

@@ -29,11 +29,11 @@ from converters.calibration import (
     merge_shards,
 )
 from converters.run_records import calibrate_run
-from edge.cli_mission import JsonOption, MissionArgument, SetOption
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.preprocess import PreprocessSpec
-from edge.contract.runs import now
+from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.contract.run_record import now
+from edge.perception.preprocess import PreprocessSpec
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import UsageError

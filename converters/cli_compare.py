@@ -16,9 +16,9 @@ from converters.any_network import demand_same, feeds_of, open_network
 from converters.file_comparison import FileComparison, compare_files, compare_for_mission
 from converters.page.compare_page import render_comparison
 from converters.page.pictures import pictures_of
-from edge.cli_mission import JsonOption, SetOption
+from edge.commands.mission import JsonOption, SetOption
 from edge.contract.artifact import write_atomic
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError

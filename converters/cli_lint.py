@@ -16,9 +16,9 @@ from rich.text import Text
 from converters.lint.engine import Joined
 from converters.lint.file import fixed_file, lint_file, lint_with_engine
 from converters.lint.findings import SEVERITIES, Finding
-from edge.cli_mission import JsonOption
+from edge.commands.mission import JsonOption
 from edge.engine.inspector import InspectorReport, read_inspector, read_inspector_file
-from edge.engine.loaded import inspector_text
+from edge.engine.load import inspector_text
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError
 

@@ -34,12 +34,12 @@ from converters.sources import (
     output_names,
     picture_shape,
 )
-from edge.cli_mission import JsonOption, MissionArgument, SetOption
+from edge.commands.mission import JsonOption, MissionArgument, SetOption
 from edge.contract.artifact import read_json, write_atomic
-from edge.contract.conversion import REPORT_SCHEMA, judged_file
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.preprocess import preprocess
+from edge.contract.conversion_output import REPORT_SCHEMA, judged_file
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.perception.preprocess import preprocess
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import NotTrusted, UsageError

@@ -20,10 +20,10 @@ from calibration.evaluation.stops import (
     true_perception,
 )
 from converters.parity import Network
-from edge.contract.decode import perceive
-from edge.contract.mission import Mission
-from edge.contract.perception import BgrImage, Perception
-from edge.contract.preprocess import preprocess
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import perceive
+from edge.perception.preprocess import preprocess
+from edge.perception.values import BgrImage, Perception
 from edge.progress import Advance
 
 NO_CLIPS = {"state": "not asked"}

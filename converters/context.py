@@ -15,7 +15,7 @@ from calibration.dataset.splits import Split
 from converters.sources import Source, TorchSource
 from converters.training.records import SCHEMA as TRAINING_SCHEMA
 from edge.contract.artifact import read_json
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import Missing, NotTrusted
 
 TOLD = (

@@ -31,8 +31,8 @@ from converters.since import Since
 from converters.sources import picture_shape
 from converters.stages import Stages
 from converters.widening import widened
-from edge.contract.mission import Mission
-from edge.contract.model_digest import contract_digest
+from edge.contract.mission.digest import contract_digest
+from edge.contract.mission.schema import Mission
 from edge.engine.trtexec import PAGE as TRTEXEC_PAGE
 from edge.engine.trtexec import SCRIPT as TRTEXEC_SCRIPT
 from edge.engine.trtexec import commands, page, script

@@ -45,9 +45,9 @@ from converters.report import PAGE, REPORT, SCHEMA, TIMES, Report
 from converters.since import Since
 from converters.stages import Made, Stage, Stages
 from edge.contract.artifact import digest_file, json_file
-from edge.contract.mission import Mission
-from edge.contract.mission_facts import section_facts
-from edge.contract.model_digest import contract_digest
+from edge.contract.mission.digest import contract_digest
+from edge.contract.mission.facts import section_facts
+from edge.contract.mission.schema import Mission
 from edge.progress import Advance
 
 

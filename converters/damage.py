@@ -14,10 +14,10 @@ import numpy as np
 
 from calibration.sessions import Floats
 from converters.parity import Outputs
-from edge.contract.classify import HeadSpec, shares
-from edge.contract.decode import DecodeSpec, boxes_and_scores
-from edge.contract.mission import Mission
-from edge.contract.segment import MaskSpec
+from edge.contract.mission.schema import Mission
+from edge.perception.classification import HeadSpec, shares
+from edge.perception.decode import DecodeSpec, boxes_and_scores
+from edge.perception.segmentation import MaskSpec
 
 FOREGROUND = 0.1
 """Cells (or pixels) whose score is above it hold what the network sees, or nearly sees."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor
 
-from edge.contract.decode import cells
+from edge.perception.decode import cells
 
 LEVEL_LIMIT = 6.0
 """A level of stride s takes boxes whose longer side is at most this many s (the last: any)."""

@@ -17,7 +17,7 @@ from calibration.dataset.frames import RoadFrame
 from calibration.metrics import Truth, matched
 from converters.precision import Precision
 from converters.tally import Tally, words_of
-from edge.contract.perception import Detections
+from edge.perception.values import Detections
 
 WORST_FRAMES = 6
 

@@ -26,12 +26,12 @@ from converters.any_network import AnyNetwork, Feed, outputs_of_both
 from converters.evaluation import Answers, Evaluation
 from converters.mask_agreement import MaskAgreement
 from converters.parity import Sums
-from edge.contract.classify import HeadSpec, top
-from edge.contract.decode import output_shapes, perceive, with_threshold
-from edge.contract.mission import Mission
-from edge.contract.perception import Detections, Known
-from edge.contract.preprocess import Placement, preprocess
-from edge.contract.segment import MaskSpec
+from edge.contract.mission.schema import Mission
+from edge.perception.classification import HeadSpec, top
+from edge.perception.decode import output_shapes, perceive, with_threshold
+from edge.perception.preprocess import Placement, preprocess
+from edge.perception.segmentation import MaskSpec
+from edge.perception.values import Detections, Known
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 

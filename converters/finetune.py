@@ -37,7 +37,7 @@ from converters.training.loop import repeatable
 from converters.training.recipe import Recipe
 from converters.training.records import curve_rows, now, write_record
 from edge.contract.artifact import demand_folder
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 

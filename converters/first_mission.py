@@ -16,8 +16,8 @@ from pathlib import Path
 from converters.first_rules import rules_for, toml_list, toml_text
 from converters.reading import Reading, no_reading, reading_of
 from converters.signature import Signature, Size, signature_of
-from edge.contract.loading import small_text
-from edge.contract.sections.field_types import unwritable
+from edge.contract.mission.loading import small_text
+from edge.contract.mission.sections.field_types import unwritable
 from firmware_bridge.errors import Missing, UsageError
 
 
@@ -159,7 +159,9 @@ def _listed(given: str) -> list[str]:
 
 def _written(model: Path, path: Path, seen: Signature, reading: Reading, names: list[str]) -> str:
     """The template with its sections on model, data and rules replaced, and without `[train]`."""
-    template = resources.files("edge.contract").joinpath("mission_template.toml").read_text()
+    template = (
+        resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
+    )
     blocks = re.split(r"^(?=\[)", template, flags=re.M)
     made = [blocks[0].replace('name = "my-mission"', f"name = {toml_text(_slug(model.stem))}")]
     for block in blocks[1:]:

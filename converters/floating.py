@@ -24,8 +24,8 @@ from converters.sources import (
     output_names,
     picture_shape,
 )
-from edge.contract.mission import Mission
-from edge.contract.preprocess import preprocess
+from edge.contract.mission.schema import Mission
+from edge.perception.preprocess import preprocess
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 

@@ -8,7 +8,7 @@ from calibration.dataset.declared import Declared, Use, declared
 from calibration.dataset.frames import RoadFrame, frames_of
 from calibration.dataset.splits import Split, split
 from calibration.sampling import in_quotas
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import UsageError
 
 

@@ -13,8 +13,8 @@ from converters.accuracy import Accuracy
 from converters.agreement import CPU, FLOAT, INT8, SCORE_MIN, Found
 from converters.gate_result import GateResult, judged
 from converters.gates_accuracy import accuracy_gates
-from edge.contract.sections.conversion import Gates, Int8Shares
-from edge.contract.sections.device import Budget
+from edge.contract.mission.sections.conversion import Gates, Int8Shares
+from edge.contract.mission.sections.device import Budget
 
 MOST_NAMED = 3
 """Operators that a sentence names."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from converters.accuracy import Accuracy, Scored, Scores
 from converters.agreement import CPU, FLOAT, INT8
 from converters.gate_result import GateResult, judged
-from edge.contract.sections.conversion import Gates
+from edge.contract.mission.sections.conversion import Gates
 
 SHORT = {INT8: "int8", CPU: "cpu"}
 """Artifact -> how its gates are called."""

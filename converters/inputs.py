@@ -26,7 +26,7 @@ from converters.beside import neighbours
 from converters.frames import frames_to_split
 from converters.sources import Source, TorchSource, open_source
 from edge.contract.artifact import digest_json
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.install import PACKAGES
 
 CODE = (".py", ".jinja", ".css", ".html")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from converters.agreement import CPU, FLOAT, INT8
 from converters.lowerings.strong import STRONG
 from converters.placement import Placement
-from edge.engine.source_file import IMPLICIT, batched
+from edge.engine.model_choice import IMPLICIT, batched
 
 FOR_TENSORRT = frozenset({INT8, STRONG, IMPLICIT, batched(INT8), batched(STRONG)})
 """Files in which INT8 is where the placement put it."""

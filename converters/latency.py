@@ -17,9 +17,9 @@ import numpy as np
 
 from calibration.dataset.frames import RoadFrame
 from edge.backends.table import open_session
-from edge.contract.decode import perceive
-from edge.contract.mission import Mission
-from edge.contract.preprocess import preprocess
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import perceive
+from edge.perception.preprocess import preprocess
 from edge.progress import Advance
 
 STAGES = ("preprocess", "infer", "decode")

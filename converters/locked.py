@@ -14,8 +14,8 @@ from typing import Any
 from calibration.dataset.lock import read_lock
 from converters.inputs import Inputs, code_digest, source_facts, tool_versions
 from edge.contract.artifact import digest_file, digest_json, read_json
-from edge.contract.mission import Mission
-from edge.contract.mission_facts import mission_facts
+from edge.contract.mission.facts import mission_facts
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import NotTrusted
 
 SCHEMA = "brakepoint.convert-lock/1"

@@ -23,8 +23,8 @@ from calibration.segmentation import pixel_counts
 from calibration.sessions import Floats
 from converters.precision import NOTHING_KNOWN
 from converters.tally import KINDS, OWN_WORDS, in_order, words_of
-from edge.contract.perception import LabelMap
-from edge.contract.segment import in_frame, inside_frame
+from edge.perception.segmentation import in_frame, inside_frame
+from edge.perception.values import LabelMap
 
 WORST_FRAMES = 6
 NONE = 255

@@ -19,10 +19,10 @@ from converters.sources import (
     open_source,
     picture_shape,
 )
-from edge.contract.decode import output_shapes, perceive
-from edge.contract.mission import Mission
-from edge.contract.perception import Unknown
-from edge.contract.preprocess import place, preprocess
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import output_shapes, perceive
+from edge.perception.preprocess import place, preprocess
+from edge.perception.values import Unknown
 from firmware_bridge.errors import UsageError
 
 PICTURES = 2

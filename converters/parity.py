@@ -14,7 +14,7 @@ import numpy as np
 from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.passes.names import PICTURE
 from converters.sources import OnnxSource, Source, check_output
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import Refusal, UsageError
 
 Outputs = tuple[Floats, ...]

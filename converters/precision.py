@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from calibration.average_precision import average_precision, hits_of, matches_of
 from calibration.intervals import percentile_95, resamples
 from calibration.metrics import Truth
-from edge.contract.perception import Detections
+from edge.perception.values import Detections
 
 AP50 = slice(0, 1)
 """COCO's overlaps that count: the first, 0.5."""

@@ -30,10 +30,10 @@ from converters.rounding import rounded_weights, with_weights
 from converters.score_bias import ScoreBias, Scores, with_score_bias
 from converters.sensitivity import Judge, Writer, Writers
 from converters.widening import widened
-from edge.contract.decode import DecodeSpec
-from edge.contract.mission import Mission
-from edge.contract.preprocess import preprocess
-from edge.contract.segment import MaskSpec
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import DecodeSpec
+from edge.perception.preprocess import preprocess
+from edge.perception.segmentation import MaskSpec
 from edge.progress import Advance
 
 Write = Callable[[ModelProto, Placement, Mapping[str, Range]], ModelProto]

@@ -13,7 +13,7 @@ import numpy as np
 
 from calibration.sessions import Floats
 from converters.signature import Signature, Size
-from edge.contract.decode import DECODERS
+from edge.perception.decode import DECODERS
 
 STRIDES = (4, 8, 16, 32, 64, 128)
 MOST_CONDITIONS = 32

@@ -62,7 +62,7 @@ class Report:
     """Everything a conversion found.
 
     Attributes:
-        contract: see `edge.contract.model_digest.contract_digest`.
+        contract: see `edge.contract.mission.digest.contract_digest`.
         widening, score_bias: see `converters.quantized.Quantized`.
         ranges: as int8.onnx has them.
         source_to_float: parity of the source and float.onnx.

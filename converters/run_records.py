@@ -15,9 +15,9 @@ from converters.locked import Lock, read_convert_lock
 from converters.report import Report
 from converters.since import Since, since_last
 from edge.contract.artifact import digest_file
-from edge.contract.mission import Mission
-from edge.contract.mission_facts import mission_facts
-from edge.contract.runs import Number, Recorded, Run, environment
+from edge.contract.mission.facts import mission_facts
+from edge.contract.mission.schema import Mission
+from edge.contract.run_record import Number, Recorded, Run, environment
 
 
 def convert_run(

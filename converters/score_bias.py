@@ -25,7 +25,7 @@ from converters.graph import Graph
 from converters.parity import running
 from converters.rules import WEIGHTED
 from converters.sensitivity import Judge
-from edge.contract.decode import DecodeSpec, boxes_and_scores
+from edge.perception.decode import DecodeSpec, boxes_and_scores
 
 PROBE = 0.1
 """What is added to see how far scores move by it; logits, mostly."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge.contract.runs import Recorded
+from edge.contract.run_record import Recorded
 
 UNSTEADY = ("median ms", "peak memory")
 """Beginnings of figures that differ from run to run of the same inputs."""

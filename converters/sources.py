@@ -22,8 +22,8 @@ from converters.file_kind import FileKind, kind_of
 from converters.heads import pick_onnx, pick_torch
 from converters.onnx_file import Shape, read_onnx
 from edge.contract.artifact import digest_file
-from edge.contract.decode import CLASSES, CONDITION, MASK, output_shapes
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import CLASSES, CONDITION, MASK, output_shapes
 from firmware_bridge.errors import Missing, UsageError
 
 if TYPE_CHECKING:

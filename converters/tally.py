@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.dataset.frames import RoadFrame
 from calibration.metrics import wilson_95
-from edge.contract.conditions import LIGHTS, ROADS, WEATHERS
+from edge.perception.conditions import LIGHTS, ROADS, WEATHERS
 
 KINDS: Mapping[str, Sequence[str]] = {"weather": WEATHERS, "light": LIGHTS, "road": ROADS}
 """Kinds of conditions, with their words in the order they are shown."""

@@ -18,7 +18,7 @@ from converters.training.recipe import Recipe
 from converters.training.records import SCHEMA, curve_rows, environment, now, write_record
 from converters.training.task import Judgement
 from edge.contract.artifact import write_atomic, write_json
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.progress import Advance
 
 

@@ -1,7 +1,7 @@
 """Networks of our own: RoadNet, a compact anchor-free detector for pedestrians, vehicles, signs,
 with a second head for the condition of the road.
 
-Defines shapes and arithmetic only; fitting is in `train.py`, decoding in `edge.contract.decode`.
+Defines shapes and arithmetic only; fitting is in `train.py`, decoding in `edge.perception.decode`.
 """
 
 from __future__ import annotations

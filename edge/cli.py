@@ -32,8 +32,10 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "init": Verb("edge.cli_mission:init", "write a first mission file, with comments"),
-    "mission check": Verb("edge.cli_mission:check", "check a mission file, all mistakes at once"),
+    "init": Verb("edge.commands.mission:init", "write a first mission file, with comments"),
+    "mission check": Verb(
+        "edge.commands.mission:check", "check a mission file, all mistakes at once"
+    ),
     "data lock": Verb("calibration.cli:data_lock", "write down what a data set holds", "convert"),
     "data check": Verb("calibration.cli:data_check", "look for faults in a data set", "convert"),
     "data split": Verb("calibration.cli:data_split", "part a data set by whole drives", "convert"),
@@ -68,22 +70,30 @@ VERBS: dict[str, Verb] = {
         "what one network loses against another, with labels or without",
         "convert",
     ),
-    "runs list": Verb("edge.cli_runs:list_", "every recorded run of a mission"),
-    "runs show": Verb("edge.cli_runs:show", "one run: parameters, gates, figures, digests"),
-    "runs compare": Verb("edge.cli_runs:compare", "what differs between runs"),
+    "runs list": Verb("edge.commands.runs:list_", "every recorded run of a mission"),
+    "runs show": Verb("edge.commands.runs:show", "one run: parameters, gates, figures, digests"),
+    "runs compare": Verb("edge.commands.runs:compare", "what differs between runs"),
     "parity": Verb(
         "converters.cli_parity:parity", "where a network's forms come apart, by layer", "convert"
     ),
     "lint": Verb("converters.cli_lint:lint", "check anyone's INT8 file by the rules", "convert"),
-    "engine build": Verb("edge.cli_engine:build", "build a TensorRT engine with its facts", "rtx"),
-    "engine inspect": Verb("edge.cli_engine:inspect", "what an engine is, and what it computes in"),
-    "run": Verb("edge.cli_run:run", "camera frames to safety actions, under budgets", "cpu,camera"),
+    "engine build": Verb(
+        "edge.commands.engine:build", "build a TensorRT engine with its facts", "rtx"
+    ),
+    "engine inspect": Verb(
+        "edge.commands.engine:inspect", "what an engine is, and what it computes in"
+    ),
+    "run": Verb(
+        "edge.commands.run:run", "camera frames to safety actions, under budgets", "cpu,camera"
+    ),
     "scenes": Verb(
-        "edge.cli_scenes:scenes",
+        "edge.commands.scenes:scenes",
         "write generated road scenes: a clip, or stills as a data set",
         "camera",
     ),
-    "firmware": Verb("edge.cli_firmware:firmware", "run the microcontroller firmware on a pty"),
+    "firmware": Verb(
+        "edge.commands.firmware:firmware", "run the microcontroller firmware on a pty"
+    ),
 }
 
 ARGUMENTS: type[Exception] = next(

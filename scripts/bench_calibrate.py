@@ -29,7 +29,7 @@ from calibration.dataset.images import image_frames
 from calibration.ranges import Range
 from calibration.sessions import ModelSession
 from converters.quantize import quantize_int8
-from edge.contract.preprocess import preprocess
+from edge.perception.preprocess import preprocess
 
 CHILD = "bench_calibrate_child.py"
 

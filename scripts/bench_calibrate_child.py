@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from bench_process import Job, given_job, tell
 
-from edge.contract.preprocess import PreprocessSpec, preprocess
+from edge.perception.preprocess import PreprocessSpec, preprocess
 
 PERCENTILE = 99.99
 """The mission's default."""
@@ -84,7 +84,7 @@ def brakepoint(job: Job) -> Callable[[], None]:
     from calibration.observe import observe
     from calibration.ranges import SCHEMA, range_up_to
     from edge.contract.artifact import write_json
-    from edge.contract.conditions import Conditions
+    from edge.perception.conditions import Conditions
 
     def run() -> None:
         model = onnx.load(job["model"])

@@ -29,7 +29,7 @@ from calibration.ranges import Range, range_up_to
 from calibration.sampling import in_quotas
 from calibration.sessions import ModelSession
 from converters.quantize import quantize_int8
-from edge.contract.preprocess import preprocess
+from edge.perception.preprocess import preprocess
 
 FRAMES = 60
 PERCENTILE = 99.99

@@ -38,9 +38,9 @@ from calibration.sessions import Kernels, ModelSession
 from converters.agreement import CPU, FLOAT, INT8, IOU_MIN, SCORE_MIN
 from converters.inputs import code_digest
 from converters.passes.names import PICTURE
-from edge.contract.loading import load_mission
-from edge.contract.perception import Detections
-from edge.contract.preprocess import preprocess
+from edge.contract.mission.loading import load_mission
+from edge.perception.preprocess import preprocess
+from edge.perception.values import Detections
 
 CHILD = "bench_int8_child.py"
 

@@ -20,7 +20,7 @@ from calibration.dataset.frames import RoadFrame
 from calibration.evaluation.data import choose
 from calibration.evaluation.examples import Picture, Source
 from converters.frames import frames_to_split
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 from edge.scenes.world import SCENE_LABELS
 
 EXAMPLES = ROOT / "examples"

@@ -30,7 +30,7 @@ def main() -> None:
 def brakepoint(job: Job) -> Callable[[], None]:
     """`brakepoint convert`, search and report included."""
     from converters.chain import convert
-    from edge.contract.loading import load_mission
+    from edge.contract.mission.loading import load_mission
 
     def quiet(what: str, done: int, total: int) -> None:
         pass

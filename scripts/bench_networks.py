@@ -11,7 +11,7 @@ import onnx
 from converters.export import export
 from converters.passes.chain import passes, run_passes
 from converters.placement import Placement, place
-from edge.contract.preprocess import PreprocessSpec
+from edge.perception.preprocess import PreprocessSpec
 
 THREADS = 2
 """Of every session, ours and the peers'."""

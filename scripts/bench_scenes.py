@@ -16,7 +16,7 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from edge.contract.conditions import LIGHTS, WEATHERS, Conditions
+from edge.perception.conditions import LIGHTS, WEATHERS, Conditions
 from edge.scenes.still import still
 
 BUDGET_MS = 15.0

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from edge.backends.table import open_session
-from edge.contract.boxes import iou_matrix
-from edge.contract.conversion import choose_model
-from edge.contract.decode import perceive
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.perception import Known
-from edge.contract.preprocess import preprocess
-from edge.runtime.tracker import Track, Tracker
+from edge.contract.conversion_output import choose_model
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.perception.boxes import iou_matrix
+from edge.perception.decode import perceive
+from edge.perception.preprocess import preprocess
+from edge.perception.values import Known
+from edge.runtime.tracking.tracker import Track, Tracker
 from edge.scenes.clips import clip
 from edge.scenes.still import LabelledScene
 from edge.scenes.stories import FPS, STORIES

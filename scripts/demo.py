@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edge.cli_run import STEPS, print_report
+from edge.commands.run import STEPS, print_report
 from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
 from firmware_bridge.protocol.codec import Action
 

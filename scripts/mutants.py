@@ -49,14 +49,14 @@ class Group:
 GROUPS = {
     "policy": Group(
         modules=(
-            "edge.runtime.policy",
-            "edge.runtime.arbitration",
-            "edge.runtime.ages",
-            "edge.runtime.rule_state",
-            "edge.runtime.matching",
-            "edge.runtime.fault_counter",
-            "edge.runtime.zones",
-            "edge.runtime.modes",
+            "edge.runtime.policy.policy",
+            "edge.runtime.policy.arbitration",
+            "edge.contract.mission.frame_ages",
+            "edge.runtime.policy.rule_state",
+            "edge.runtime.policy.rule_matching",
+            "edge.runtime.policy.fault_counter",
+            "edge.runtime.policy.zones",
+            "edge.runtime.policy.modes",
         ),
         tests=(
             "tests/edge/test_runtime_matching.py",
@@ -67,7 +67,7 @@ GROUPS = {
         ),
     ),
     "tracking": Group(
-        modules=("edge.runtime.tracker",),
+        modules=("edge.runtime.tracking.tracker",),
         tests=("tests/edge/test_runtime_tracker.py",),
     ),
     "rules": Group(

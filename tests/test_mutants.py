@@ -51,9 +51,9 @@ def test_a_mutant_survives_tests_that_see_nothing_and_is_killed_by_one_that_look
     root: Path, tmp_path: Path
 ) -> None:
     """Tests that see nothing let a mutant survive; tests that look at it kill it."""
-    (tmp_path / "test_blind.py").write_text("def test_blind(): import edge.runtime.modes\n")
+    (tmp_path / "test_blind.py").write_text("def test_blind(): import edge.runtime.policy.modes\n")
     (tmp_path / "test_seeing.py").write_text(
-        "from edge.runtime.fault_counter import FaultCounter\n"
+        "from edge.runtime.policy.fault_counter import FaultCounter\n"
         "def test_seeing():\n"
         "    assert FaultCounter(5).after(bad=True).active is False\n"
         "    counter = FaultCounter(2)\n"
@@ -70,15 +70,15 @@ def passes(mutant, test):
     while (passed := trial.passed(wall_s=600)) is None:
         time.sleep(0.02)
     return passed
-mutant = next(m for m in mutants_of("edge.runtime.fault_counter") if "level >= " in m.change)
+mutant = next(m for m in mutants_of("edge.runtime.policy.fault_counter") if "level >= " in m.change)
 print(json.dumps([passes(m, test) for m in (None, mutant) for test in {tests!r}]))
 """
-    before = (root / "edge" / "runtime" / "fault_counter.py").read_bytes()
+    before = (root / "edge" / "runtime" / "policy" / "fault_counter.py").read_bytes()
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S
     )
     assert json.loads(done.stdout) == [True, True, True, False]
-    assert (root / "edge" / "runtime" / "fault_counter.py").read_bytes() == before
+    assert (root / "edge" / "runtime" / "policy" / "fault_counter.py").read_bytes() == before
 
 
 def test_a_few_mutants_are_tried_and_the_exit_code_says_whether_all_were_seen(

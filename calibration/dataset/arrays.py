@@ -19,8 +19,8 @@ from calibration.dataset.places import place_at
 from calibration.dataset.readers.arrays import Archive, as_bgr, described, rows
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_file
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing, UsageError
 
 PARTS = ("train", "val")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from calibration.dataset.examined import believed
 from calibration.dataset.records import Record
-from edge.contract.conditions import LIGHTS, ROADS, WEATHERS
+from edge.perception.conditions import LIGHTS, ROADS, WEATHERS
 
 UNKNOWN = "unknown"
 AXES: dict[str, tuple[str, ...]] = {"weather": WEATHERS, "light": LIGHTS, "road": ROADS}

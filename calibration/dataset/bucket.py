@@ -15,11 +15,11 @@ from calibration.dataset.images import no_frames, rows_by_picture
 from calibration.dataset.mask_pairs import pairs_of
 from calibration.dataset.places import Place, place_at
 from calibration.metrics import Truth
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
-from edge.contract.picture_files import SUFFIXES, natural_order
-from edge.contract.picture_header import UnreadablePicture
-from edge.contract.pictures import decoded
+from edge.perception.conditions import Conditions
+from edge.perception.pictures.decode import decoded
+from edge.perception.pictures.files import SUFFIXES, natural_order
+from edge.perception.pictures.header import UnreadablePicture
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing, NotTrusted
 
 

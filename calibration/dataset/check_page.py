@@ -20,7 +20,7 @@ from calibration.dataset.descriptors import shrunk
 from calibration.dataset.difference import labels_of
 from calibration.dataset.examined import Examined
 from calibration.dataset.survey import pictures
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 
 SIDE_PX = 176
 """Longer side of a sample picture."""

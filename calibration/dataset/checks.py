@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from calibration.dataset import checks_balance, checks_labels, checks_pictures
 from calibration.dataset.examined import SEVERITIES, Examined, Said, Severity
-from edge.contract.conditions import AXES
+from edge.perception.conditions import AXES
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.contract.conditions import LIGHTS, ROADS, WEATHERS, Conditions
+from edge.perception.conditions import LIGHTS, ROADS, WEATHERS, Conditions
 
 Word = tuple[str, str] | None
 """(axis of `Conditions`, its word); None where the data set's word says nothing about an axis."""

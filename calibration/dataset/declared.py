@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from calibration.dataset.division import SCHEMA
 from calibration.dataset.lock import Lock, read_lock
 from edge.contract.artifact import read_json
-from edge.contract.sections.data import Data
+from edge.contract.mission.sections.data import Data
 from firmware_bridge.errors import NotTrusted, UsageError
 
 Use = Literal["fit", "calibrate", "choose", "judge"]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage
 
 SIDE_PX = 640
 """Pictures are measured at most this large (longer side), so that cameras compare."""

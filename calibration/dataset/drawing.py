@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from calibration.dataset.masks import Ids
 from calibration.dataset.outlines import Disc, Outline, Polygons, Runs, Shape, Stamp
 from calibration.segmentation import IGNORED
-from edge.contract.picture_header import UnreadablePicture
-from edge.contract.pictures import sound_header
+from edge.perception.pictures.decode import sound_header
+from edge.perception.pictures.header import UnreadablePicture
 
 Pixels = NDArray[np.bool_]
 

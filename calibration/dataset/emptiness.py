@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 
 Emptiness = Literal["constant", "random"]
 

@@ -19,7 +19,7 @@ from calibration.dataset.places import Place, place_at
 from calibration.dataset.readers.table import READERS, format_of
 from calibration.dataset.records import LockedFile, Reading, Record
 from calibration.dataset.survey import Seen, digests, survey
-from edge.contract.conditions import Conditions
+from edge.perception.conditions import Conditions
 from edge.progress import Advance
 
 Severity = Literal["note", "warning", "error"]

@@ -12,9 +12,9 @@ from typing import Protocol
 from calibration.dataset.trust import trust
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_json
-from edge.contract.conditions import Conditions
-from edge.contract.mission import Mission
-from edge.contract.perception import BgrImage
+from edge.contract.mission.schema import Mission
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage
 
 
 class RoadFrame(Protocol):

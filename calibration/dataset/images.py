@@ -16,11 +16,11 @@ from calibration.dataset.table_text import FILE_COLUMNS, NoTable, columns_of, ro
 from calibration.dataset.text import text_of
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_file
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
-from edge.contract.picture_files import SUFFIXES, files_below, natural_order
-from edge.contract.picture_header import UnreadablePicture
-from edge.contract.pictures import decoded
+from edge.perception.conditions import Conditions
+from edge.perception.pictures.decode import decoded
+from edge.perception.pictures.files import SUFFIXES, files_below, natural_order
+from edge.perception.pictures.header import UnreadablePicture
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing, UsageError
 
 

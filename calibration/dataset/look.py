@@ -12,7 +12,7 @@ import numpy as np
 
 from calibration.dataset.descriptors import Descriptors, describe
 from calibration.dataset.emptiness import Emptiness, emptiness
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 
 THUMB_PX = 16
 

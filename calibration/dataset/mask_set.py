@@ -26,8 +26,8 @@ from calibration.dataset.record_faults import size_fault
 from calibration.dataset.records import Entry, Reading
 from calibration.segmentation import IGNORED
 from edge.contract.artifact import demand_folder, replacing_folder
-from edge.contract.picture_header import UnreadablePicture
-from edge.contract.pictures import sound_header
+from edge.perception.pictures.decode import sound_header
+from edge.perception.pictures.header import UnreadablePicture
 from edge.progress import Advance
 from firmware_bridge.errors import Missing, UsageError
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from calibration.dataset.places import Place
 from calibration.dataset.records import Mask
 from calibration.segmentation import IGNORED
-from edge.contract.picture_header import UnreadablePicture
-from edge.contract.pictures import sound_header
+from edge.perception.pictures.decode import sound_header
+from edge.perception.pictures.header import UnreadablePicture
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 Ids = NDArray[np.uint8]

@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection
 
-from edge.contract.picture_files import is_picture
+from edge.perception.pictures.files import is_picture
 
 PART_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),

@@ -16,8 +16,8 @@ from typing import IO, Any
 import fsspec
 
 from calibration.dataset.text import head_of, text_of
-from edge.contract.picture_files import files_below, is_picture, natural_order
 from edge.contract.urls import text_without_secrets, without_secrets
+from edge.perception.pictures.files import files_below, is_picture, natural_order
 from firmware_bridge.errors import Missing, UsageError
 
 OF_LABELS = (".json", ".csv", ".tsv", ".xml", ".txt")

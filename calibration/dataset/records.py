@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from calibration.dataset.descriptors import Descriptors
-from edge.contract.conditions import Conditions
+from edge.perception.conditions import Conditions
 
 NOTHING_KNOWN = Conditions()
 

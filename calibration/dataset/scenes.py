@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.metrics import Truth
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage
 from edge.scenes.still import CALIBRATION, drawn_in, seed_of, still
 from edge.scenes.world import SCENE_LABELS
 

@@ -18,9 +18,9 @@ from calibration.dataset.masks import SeenMask, look_at_mask
 from calibration.dataset.places import Place, suffix
 from calibration.dataset.readers import arrays, videos
 from calibration.dataset.records import Entry, LockedFile
-from edge.contract.perception import BgrImage
-from edge.contract.picture_header import UnreadablePicture
-from edge.contract.pictures import decoded, read_picture
+from edge.perception.pictures.decode import decoded, read_picture
+from edge.perception.pictures.header import UnreadablePicture
+from edge.perception.values import BgrImage
 from edge.progress import Advance
 from firmware_bridge.errors import Missing
 
@@ -36,7 +36,7 @@ class Seen:
         sha256, size_bytes: see `Record`; "" and 0 where nothing could be read.
         look: None where there is no picture; `fault` says why.
         mask: of a picture that has one.
-        orientation, bits: see `edge.contract.pictures.Picture`.
+        orientation, bits: see `edge.perception.pictures.decode.Picture`.
     """
 
     entry: Entry

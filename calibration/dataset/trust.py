@@ -11,7 +11,7 @@ from calibration.dataset.lock import SHOWN, Lock, read_lock
 from calibration.dataset.mask_pairs import pairs_of
 from calibration.dataset.places import Place, place_at
 from calibration.dataset.survey import digests
-from edge.contract.sections.data import Data
+from edge.contract.mission.sections.data import Data
 from edge.progress import Advance
 from firmware_bridge.errors import NotTrusted
 

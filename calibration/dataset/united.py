@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from calibration.dataset.frames import RoadFrame
 from calibration.dataset.images import image_frames
 from calibration.metrics import Truth
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
-from edge.contract.sections.data import FurtherFrames
+from edge.contract.mission.sections.data import FurtherFrames
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import UsageError
 
 

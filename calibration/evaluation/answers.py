@@ -19,14 +19,14 @@ from calibration.evaluation.overlays import small_mask
 from calibration.metrics import Truth
 from calibration.segmentation import IGNORED, Counts, pixel_counts
 from calibration.sessions import CannotRun
-from edge.contract.classify import HeadSpec, top
-from edge.contract.decode import (
+from edge.perception.classification import HeadSpec, top
+from edge.perception.decode import (
     perceive,
     with_threshold,
 )
-from edge.contract.perception import BgrImage, Detections, Known, Perception, Unknown
-from edge.contract.preprocess import preprocess
-from edge.contract.segment import MaskSpec, in_frame
+from edge.perception.preprocess import preprocess
+from edge.perception.segmentation import MaskSpec, in_frame
+from edge.perception.values import BgrImage, Detections, Known, Perception, Unknown
 
 SCORE_MIN = 0.01
 """Detections are decoded from this score on: AP needs the unsure ones too."""

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract.clip_truth import TrueFrame, TrueObject, read_truth
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
-from edge.contract.sections.data import Clip
-from edge.runtime.sources import quiet_opencv
-from edge.scenes.air import plain
+from edge.contract.mission.sections.data import Clip
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage
+from edge.runtime.sources.source import quiet_opencv
 from edge.scenes.clips import clip as drawn
 from edge.scenes.clips import frame_count
+from edge.scenes.painting.atmosphere import plain
 from edge.scenes.stories import FPS, STORIES
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import NotTrusted, UsageError

@@ -22,7 +22,7 @@ from calibration.evaluation.doubts import doubts_of
 from calibration.evaluation.examples import PlaceSource, Source, cannot_judge, scenes
 from calibration.evaluation.naming import Naming, named
 from calibration.evaluation.truths import BOXES, LABEL, MASKS, truth_for
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.contract.urls import without_secrets
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import Missing, UsageError

@@ -26,7 +26,7 @@ from calibration.evaluation.grouping import Groups, by_condition
 from calibration.evaluation.values import Confusion, Figure, FrameRow, Row, Tables
 from calibration.intervals import percentile_95, share_95
 from calibration.metrics import Truth, in_regions, matched
-from edge.contract.perception import Detections
+from edge.perception.values import Detections
 
 IOU_MIN = 0.5
 """Overlap at which a detection at the mission's threshold counts as right."""

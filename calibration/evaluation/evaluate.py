@@ -26,10 +26,10 @@ from calibration.evaluation.values import Row, Spread, Tables, plain_tables
 from calibration.intervals import REPLICATES, SEED
 from calibration.metrics import Truth
 from edge.contract.artifact import digest_json
-from edge.contract.classify import HeadSpec
-from edge.contract.mission import Mission
-from edge.contract.model_digest import contract_digest
-from edge.contract.segment import MaskSpec
+from edge.contract.mission.digest import contract_digest
+from edge.contract.mission.schema import Mission
+from edge.perception.classification import HeadSpec
+from edge.perception.segmentation import MaskSpec
 
 SCHEMA = "brakepoint.evaluation/1"
 

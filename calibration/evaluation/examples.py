@@ -24,8 +24,8 @@ from calibration.dataset.records import Box, Entry
 from calibration.dataset.survey import whole_pictures
 from calibration.evaluation.naming import Naming
 from calibration.metrics import Truth
-from edge.contract.conditions import ROAD_CONDITIONS, Conditions
-from edge.contract.perception import BgrImage
+from edge.perception.conditions import ROAD_CONDITIONS, Conditions
+from edge.perception.values import BgrImage
 from edge.scenes.still import UNSEEN, seed_of, still
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import NotTrusted, UsageError

@@ -17,11 +17,11 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from calibration.evaluation.numbered import numbered_shapes
 from calibration.onnx_bounds import check_bounds
 from calibration.sessions import CannotRun, Kernels, ModelSession
-from edge.contract.classify import HeadSpec
-from edge.contract.decode import DecodeSpec, NetworkSpec, output_shapes
-from edge.contract.preprocess import PreprocessSpec
-from edge.contract.sections.model import Model
-from edge.contract.segment import MaskSpec
+from edge.contract.mission.sections.model import Model
+from edge.perception.classification import HeadSpec
+from edge.perception.decode import DecodeSpec, NetworkSpec, output_shapes
+from edge.perception.preprocess import PreprocessSpec
+from edge.perception.segmentation import MaskSpec
 from firmware_bridge.errors import UsageError
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.segment import MaskSpec, mask_shape
+from edge.perception.segmentation import MaskSpec, mask_shape
 
 Floats = NDArray[np.float32]
 

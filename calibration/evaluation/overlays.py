@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from calibration.dataset.masks import Ids
-from edge.contract.label_colors import label_colors
+from edge.perception.label_colors import label_colors
 
 WIDEST_PX = 640
 """Longer side of a mask that is kept: a few kilobytes each."""

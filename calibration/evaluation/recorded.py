@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from calibration.evaluation.evaluate import Evaluation
-from edge.contract.mission_facts import mission_facts
-from edge.contract.runs import Number, Run, environment
+from edge.contract.mission.facts import mission_facts
+from edge.contract.run_record import Number, Run, environment
 
 
 def evaluate_run(evaluation: Evaluation, *, started: str, seconds: float) -> Run:

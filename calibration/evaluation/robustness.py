@@ -22,9 +22,9 @@ from calibration.evaluation.networks import Reading
 from calibration.evaluation.segmentation import areas_of, mean_iou
 from calibration.evaluation.values import Fall
 from calibration.intervals import percentile_95, resamples
-from edge.contract.classify import HeadSpec
-from edge.contract.perception import BgrImage
-from edge.contract.segment import MaskSpec
+from edge.perception.classification import HeadSpec
+from edge.perception.segmentation import MaskSpec
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import UsageError
 
 

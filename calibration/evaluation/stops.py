@@ -15,12 +15,12 @@ from scipy.stats import chi2
 
 from calibration.evaluation.naming import Naming
 from edge.contract.clip_truth import TrueFrame
-from edge.contract.mission import Mission
-from edge.contract.perception import BgrImage, Detections, Known, Perception
-from edge.contract.policy_checks import STOPS
-from edge.runtime.facts import Facts, Seen
-from edge.runtime.policy import PolicySettings, decide, initial
-from edge.runtime.tracker import Track, Tracker
+from edge.contract.mission.policy_checks import STOPS
+from edge.contract.mission.schema import Mission
+from edge.perception.values import BgrImage, Detections, Known, Perception
+from edge.runtime.policy.facts import Facts, Seen
+from edge.runtime.policy.policy import PolicySettings, decide, initial
+from edge.runtime.tracking.tracker import Track, Tracker
 from firmware_bridge.protocol.codec import Action, Reason
 
 EARLY_S = 1.0

@@ -36,12 +36,12 @@ from calibration.evaluation.worst import page_of
 from calibration.onnx_bounds import check_given
 from calibration.recording import record
 from calibration.sessions import Kernels
-from edge.cli_mission import JsonOption, MissionArgument, SetOption
+from edge.commands.mission import JsonOption, MissionArgument, SetOption
 from edge.contract.artifact import demand_folder, write_atomic
-from edge.contract.conversion import judged_file
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.runs import now
+from edge.contract.conversion_output import judged_file
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.contract.run_record import now
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import Missing, UsageError

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from calibration.evaluation.pairs import COMPARISON, Comparison, compare, read_evaluation
 from calibration.evaluation.shown import number
-from edge.cli_mission import JsonOption
+from edge.commands.mission import JsonOption
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError
 

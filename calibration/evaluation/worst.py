@@ -23,7 +23,7 @@ from calibration.evaluation.examples import Picture
 from calibration.evaluation.overlays import colour_words, overlay, small_mask
 from calibration.evaluation.values import FrameRow
 from calibration.metrics import in_regions, matched
-from edge.contract.perception import BgrImage, Detections
+from edge.perception.values import BgrImage, Detections
 
 SHOWN = 12
 """Frames on the page; the JSON has them all."""

@@ -13,8 +13,8 @@ from converters.cli_gates import VERDICTS, Given, demand_passed, show_advice
 from converters.finetune import Finetuned
 from converters.finetune import finetune as finetune_mission
 from converters.report import PAGE
-from edge.cli_mission import JsonOption, MissionArgument, SetOption
-from edge.contract.loading import load_mission
+from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 

@@ -13,10 +13,10 @@ import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor
 
 from converters.detection_loss import giou
-from edge.contract.classify import HeadSpec
-from edge.contract.decode import DECODERS, DecodeSpec, cells
-from edge.contract.mission import Mission
-from edge.contract.segment import MaskSpec
+from edge.contract.mission.schema import Mission
+from edge.perception.classification import HeadSpec
+from edge.perception.decode import DECODERS, DecodeSpec, cells
+from edge.perception.segmentation import MaskSpec
 
 SMALLEST = 1e-6
 """Scores are kept so far from 0 and 1 in logarithms and roots."""

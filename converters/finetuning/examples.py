@@ -14,9 +14,9 @@ from calibration.dataset.frames import RoadFrame, data_digest, frames_of
 from calibration.dataset.splits import Split, spread
 from calibration.sampling import in_quotas
 from calibration.sessions import Floats
-from edge.contract.mission import Mission
-from edge.contract.preprocess import preprocess
-from edge.contract.sections.fitting import Finetune
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.fitting import Finetune
+from edge.perception.preprocess import preprocess
 from firmware_bridge.errors import UsageError
 
 WATCHED_SHARE = 0.2

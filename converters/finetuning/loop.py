@@ -29,7 +29,7 @@ from converters.training import checkpoint
 from converters.training.checkpoint import Progress
 from converters.training.recipe import Recipe
 from converters.training.schedule import rows_of
-from edge.contract.sections.fitting import Finetune
+from edge.contract.mission.sections.fitting import Finetune
 from edge.progress import Advance
 from firmware_bridge.errors import GateFailed
 

@@ -22,8 +22,8 @@ from converters.report import SCHEMA
 from converters.sources import Source
 from converters.widening import widened
 from edge.contract.artifact import digest_file, digest_json, read_json
-from edge.contract.mission import Mission
-from edge.contract.model_digest import contract_digest
+from edge.contract.mission.digest import contract_digest
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import NotTrusted
 
 REPORT = "report.json"

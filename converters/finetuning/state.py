@@ -24,7 +24,7 @@ from converters.sources import OnnxSource, Source
 from converters.training.checkpoint import to_bytes
 from converters.training.task import outputs_of
 from edge.contract.artifact import write_atomic
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 
 
 def searching(mission: Mission, search: str) -> Mission:

@@ -17,7 +17,7 @@ from calibration.sessions import CannotRun, Floats, ModelSession
 from converters.graph import Array, Graph, attributes, copied, rebuilt
 from converters.parity import Comparison, running
 from converters.passes.names import PICTURE
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import UsageError
 
 BATCH = "batch"

@@ -15,7 +15,7 @@ from converters.parity import Outputs, compare, running
 from converters.passes.cut_head import Cut, cut_head
 from converters.passes.names import PICTURE
 from converters.rules import WEIGHTED
-from edge.engine.source_file import BODY, HEAD
+from edge.engine.model_choice import BODY, HEAD
 from firmware_bridge.errors import GateFailed
 
 

@@ -17,11 +17,11 @@ from converters.agreement import (
 )
 from converters.mask_agreement import MaskAgreement
 from converters.parity import Network
-from edge.contract.classify import HeadSpec
-from edge.contract.decode import perceive, with_threshold
-from edge.contract.mission import Mission
-from edge.contract.preprocess import preprocess
-from edge.contract.segment import MaskSpec
+from edge.contract.mission.schema import Mission
+from edge.perception.classification import HeadSpec
+from edge.perception.decode import perceive, with_threshold
+from edge.perception.preprocess import preprocess
+from edge.perception.segmentation import MaskSpec
 from edge.progress import Advance
 
 OTHER = "other"

@@ -39,10 +39,10 @@ from converters.placement import Placement
 from converters.quantize import quantize_int8
 from converters.rules import LEVELS
 from converters.sources import output_names
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.engine.calibration_cache import read_cache, write_cache
+from edge.engine.model_choice import IMPLICIT, batched, cache_name
 from edge.engine.releases import CACHE_RELEASES
-from edge.engine.source_file import IMPLICIT, batched, cache_name
 from edge.progress import Advance
 
 AUTO_IS = "percentile"

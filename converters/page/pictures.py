@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from calibration.dataset.frames import RoadFrame
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 
 SIZES = ((800, 82), (800, 65), (640, 50), (480, 40), (320, 30))
 """Widest in pixels and JPEG quality, tried in turn until the picture is small enough."""

@@ -13,7 +13,7 @@ from calibration.evaluation.stops import StopFigures
 from converters.latency import STAGES
 from converters.page.label_layout import Place, places
 from converters.page.pictures import Picture
-from edge.contract.conditions import LIGHTS, WEATHERS
+from edge.perception.conditions import LIGHTS, WEATHERS
 
 NAMES = {"float.onnx": "float", "int8.onnx": "INT8", "cpu.onnx": "on CPU"}
 """Artifact -> its name on the page; its share in INT8 stands beside it."""

@@ -16,7 +16,7 @@ PICTURE = "images"
 
 def name_everything(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
     """The same model with one input `images`, its outputs named as told (see
-    `edge.contract.decode.output_shapes`), and unique node names."""
+    `edge.perception.decode.output_shapes`), and unique node names."""
     graph = Graph(model)
     wanted = {graph.inputs[0]: PICTURE, **dict(zip(graph.outputs, outputs, strict=True))}
     taken = {*graph.inputs, *graph.producer, *graph.initializers}

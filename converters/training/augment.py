@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.corruptions import corrupt
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 
 Boxes = NDArray[np.float32]
 

@@ -17,8 +17,8 @@ from converters.training.folds import FoldsReport, cross_validate
 from converters.training.search import LATENCY_WEIGHT, SearchReport, pareto
 from converters.training.search import search as search_candidates
 from converters.training.task import Figures, Judgement
-from edge.cli_mission import JsonOption, MissionArgument, SetOption
-from edge.contract.loading import load_mission
+from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console, styled
 from firmware_bridge.errors import UsageError

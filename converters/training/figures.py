@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_f
 
 from calibration.metrics import Truth, average_precision_50, found_share
 from converters.training.task import Figures, Judgement
-from edge.contract.perception import Detections
+from edge.perception.values import Detections
 
 IOU_MIN = 0.5
 

@@ -20,8 +20,8 @@ from converters.training.pictures import PictureTask
 from converters.training.recipe import Recipe, recipe_of
 from converters.training.scenes import SceneTask
 from converters.training.task import Judgement, Partition, Task, outputs_of
-from edge.contract.mission import Mission
-from edge.contract.sections.fitting import Train
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.fitting import Train
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 

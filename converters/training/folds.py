@@ -17,7 +17,7 @@ from calibration.dataset.folds import folds
 from converters.training.fitting import checkpoint_file, fit_and_judge, task_of, trainable
 from converters.training.records import now, write_record
 from converters.training.task import Judgement, Partition, Task
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.progress import Advance
 
 

@@ -24,10 +24,10 @@ from calibration.dataset.trust import trust
 from converters.training import augment
 from converters.training.figures import class_judgement
 from converters.training.task import Batch, Judgement, Partition, Row, balanced, outputs_of
-from edge.contract.mission import Mission
-from edge.contract.perception import BgrImage
-from edge.contract.preprocess import fit_image, normalise
-from edge.contract.sections.fitting import Train
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.fitting import Train
+from edge.perception.preprocess import fit_image, normalise
+from edge.perception.values import BgrImage
 from edge.progress import Advance
 from firmware_bridge.errors import Missing, UsageError
 

@@ -16,7 +16,7 @@ from torch import nn
 from converters.factory import values_digest
 from converters.training.task import Partition, Task
 from edge.contract.artifact import digest_json
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 
 INDIFFERENT = {"checkpoint_every", "search"}
 """Keys of `[train]` that do not change the weights."""

@@ -1,4 +1,4 @@
-"""Every training leaves a record of the run (`edge.contract.runs`) in `runs/` beside the weights.
+"""Records each training (`edge.contract.run_record`) in `runs/` beside the weights.
 
 Says what was done and what came of it; nothing reads it back to decide anything.
 """
@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.contract.runs import FOLDER, Run, now, training_run, write_run
-from edge.contract.runs import environment as versions
+from edge.contract.run_record import FOLDER, Run, now, training_run, write_run
+from edge.contract.run_record import environment as versions
 
 __all__ = ["SCHEMA", "curve_rows", "environment", "now", "write_record"]
 

@@ -23,12 +23,12 @@ from converters.training import augment
 from converters.training.figures import class_judgement, detection_figures, mean
 from converters.training.task import Batch, Figures, Judgement, Partition, Row, balanced, outputs_of
 from edge.contract.artifact import digest_json
-from edge.contract.conditions import ROAD_CONDITIONS, Conditions
-from edge.contract.decode import perceive, with_threshold
-from edge.contract.mission import Mission
-from edge.contract.perception import BgrImage, Detections, Known
-from edge.contract.preprocess import Placement, fit_image, normalise
-from edge.contract.sections.fitting import Train
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.fitting import Train
+from edge.perception.conditions import ROAD_CONDITIONS, Conditions
+from edge.perception.decode import perceive, with_threshold
+from edge.perception.preprocess import Placement, fit_image, normalise
+from edge.perception.values import BgrImage, Detections, Known
 from edge.progress import Advance
 from edge.scenes.still import TRAINING, UNSEEN, LabelledScene, seed_of, still
 from edge.scenes.world import SCENE_LABELS

@@ -32,8 +32,8 @@ from converters.training.fitting import (
 from converters.training.records import now, write_record
 from converters.training.task import Partition
 from edge.contract.artifact import digest_json
-from edge.contract.decode import output_shapes
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import output_shapes
 from edge.progress import Advance
 from firmware_bridge.errors import GateFailed, UsageError
 

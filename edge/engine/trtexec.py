@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from edge.engine.model_choice import FILES, cache_name
 from edge.engine.releases import BUILDERS, CACHE_RELEASES, BuilderRow, Lowering, Release
-from edge.engine.source_file import FILES, cache_name
 
 PAGE, SCRIPT = "trtexec.md", "trtexec.sh"
 

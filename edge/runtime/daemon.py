@@ -14,23 +14,29 @@ from pathlib import Path
 
 from edge.backends.table import open_session
 from edge.contract.artifact import digest_file
-from edge.contract.mission import Mission
-from edge.runtime.annotate import AnnotatedVideo
-from edge.runtime.budget import Budgets
-from edge.runtime.capture import CameraState, Capture, Captured
-from edge.runtime.chronicle import Chronicle
+from edge.contract.mission.schema import Mission
 from edge.runtime.clock import Clock, monotonic_ns
-from edge.runtime.events import RunEvent
-from edge.runtime.faults import FaultLog
-from edge.runtime.housekeeping import QuietCollector
-from edge.runtime.inference import Inference, Result
-from edge.runtime.loop import DecisionLoop, Link, Turn
-from edge.runtime.mailbox import Mailbox
-from edge.runtime.outbox import Outbox
-from edge.runtime.policy import PolicySettings
-from edge.runtime.report import FrameCounts, Housekeeping, ModelRun, Recording, RunReport
-from edge.runtime.sources import Source, open_source
-from edge.runtime.verdicts import budget_missed, never_released, too_far_apart
+from edge.runtime.loop.capture import CameraState, Capture, Captured
+from edge.runtime.loop.decision_loop import DecisionLoop, Link, Turn
+from edge.runtime.loop.garbage_collection import QuietCollector
+from edge.runtime.loop.inference import Inference, Result
+from edge.runtime.loop.latency_budget import Budgets
+from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.policy.policy import PolicySettings
+from edge.runtime.recording.annotated_video import AnnotatedVideo
+from edge.runtime.recording.events import RunEvent
+from edge.runtime.recording.fault_log import FaultLog
+from edge.runtime.recording.outbox import Outbox
+from edge.runtime.recording.run_log import Chronicle
+from edge.runtime.recording.run_report import (
+    FrameCounts,
+    Housekeeping,
+    ModelRun,
+    Recording,
+    RunReport,
+)
+from edge.runtime.recording.run_verdicts import budget_missed, never_released, too_far_apart
+from edge.runtime.sources.source import Source, open_source
 from firmware_bridge.errors import Refusal, UsageError
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.facts import LinkCounts

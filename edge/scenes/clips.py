@@ -12,10 +12,10 @@ import numpy as np
 
 from edge.contract.artifact import replacing, write_json
 from edge.contract.clip_truth import TRUTH_SCHEMA
-from edge.contract.conditions import Conditions
+from edge.perception.conditions import Conditions
+from edge.perception.video.verify_written import prove_written
 from edge.progress import Advance
-from edge.runtime.written_video import prove_written
-from edge.scenes.air import CLEAR_DAY, plain
+from edge.scenes.painting.atmosphere import CLEAR_DAY, plain
 from edge.scenes.still import HEIGHT_PX, WIDTH_PX, LabelledScene, render
 from edge.scenes.stories import FPS, STORIES
 from edge.scenes.world import SCENE_LABELS, Camera

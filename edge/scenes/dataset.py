@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 
 from edge.contract.artifact import replacing_folder
-from edge.contract.conditions import Conditions
 from edge.contract.json_text import parse_json
+from edge.perception.conditions import Conditions
 from edge.progress import Advance
 from edge.scenes.still import DATA_SET, HEIGHT_PX, WIDTH_PX, LabelledScene, seed_of, still
 from edge.scenes.world import SCENE_LABELS

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
-from edge.scenes.air import CLEAR_DAY, Air, air_of, drawn_conditions, plain
-from edge.scenes.brush import Brush
-from edge.scenes.ground import light_ground, mirror_surroundings, paint_ground, paint_sky
-from edge.scenes.optics import expose, glare_of, paint_sun, precipitation
-from edge.scenes.people import paint_pedestrian
-from edge.scenes.placing import random_things
-from edge.scenes.shadows import paint_reflection, paint_shadow
-from edge.scenes.signs import paint_sign
-from edge.scenes.surroundings import lamp_places_m, paint_surroundings
-from edge.scenes.truth import Witness
-from edge.scenes.vehicles import paint_vehicle
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage
+from edge.scenes.actor_placement import random_things
+from edge.scenes.painting.atmosphere import CLEAR_DAY, Air, air_of, drawn_conditions, plain
+from edge.scenes.painting.brush import Brush
+from edge.scenes.painting.camera_effects import expose, glare_of, paint_sun, precipitation
+from edge.scenes.painting.ground import light_ground, mirror_surroundings, paint_ground, paint_sky
+from edge.scenes.painting.people import paint_pedestrian
+from edge.scenes.painting.roadside import lamp_places_m, paint_surroundings
+from edge.scenes.painting.shadows import paint_reflection, paint_shadow
+from edge.scenes.painting.signs import paint_sign
+from edge.scenes.painting.vehicles.cars import paint_vehicle
+from edge.scenes.visibility import Witness
 from edge.scenes.world import SCENE_LABELS, Camera, Thing
 
 PAINTERS: dict[str, Callable[[Brush, Thing], None]] = {

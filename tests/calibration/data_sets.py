@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 
 
 def picture(seed: int, *, width_px: int = 64, height_px: int = 48) -> BgrImage:

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.contract.perception import BgrImage
-from edge.contract.preprocess import PreprocessSpec
+from edge.perception.preprocess import PreprocessSpec
+from edge.perception.values import BgrImage
 
 SPEC = PreprocessSpec(
     width_px=8,

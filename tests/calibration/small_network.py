@@ -13,11 +13,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.metrics import Truth
-from edge.contract.conditions import Conditions
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.perception import BgrImage
-from edge.contract.preprocess import PreprocessSpec
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.perception.conditions import Conditions
+from edge.perception.preprocess import PreprocessSpec
+from edge.perception.values import BgrImage
 
 SIDE = 32
 SPEC = PreprocessSpec(
@@ -95,7 +95,9 @@ class PaintedFrame:
 def small_mission(folder: Path, *settings: str) -> Mission:
     """The template's mission with the small network's picture and few frames."""
     path = folder / "mission.toml"
-    path.write_text(resources.files("edge.contract").joinpath("mission_template.toml").read_text())
+    path.write_text(
+        resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
+    )
     own = (
         f"model.input.width_px={SIDE}",
         f"model.input.height_px={SIDE}",

@@ -7,7 +7,7 @@ import pytest
 
 from calibration.average_precision import WRONG, average_precision, hits_of, matches_of
 from calibration.metrics import Truth, average_precision_50
-from edge.contract.perception import Detections
+from edge.perception.values import Detections
 
 FRAMES, CLASSES = 30, 3
 

@@ -17,8 +17,8 @@ from calibration.ranges import demand_fresh
 from calibration.ranges_plot import plot
 from calibration.sampling import SETTLED, STEP_FRAMES, in_quotas, stratum
 from edge.contract.artifact import canonical_json
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import NotTrusted, UsageError
 
 

@@ -17,7 +17,7 @@ from calibration.choice import Probe, choose, ranges
 from calibration.methods import METHODS
 from calibration.observe import observe, with_outputs
 from calibration.sessions import ModelSession
-from edge.contract.preprocess import preprocess
+from edge.perception.preprocess import preprocess
 
 SIDE = 24
 AMAX = (0.4, 1.1, 3.0)

@@ -20,7 +20,7 @@ from calibration.observation import packed
 from calibration.observe import subject_of
 from calibration.observe_cluster import ClusterLooker
 from edge.contract.artifact import canonical_json
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 pytest.importorskip("distributed", reason="needs the extra [distributed]")

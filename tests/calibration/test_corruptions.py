@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from calibration.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 from edge.scenes.still import still
 from firmware_bridge.errors import UsageError
 

@@ -16,7 +16,7 @@ from calibration.dataset.check_page import page_of
 from calibration.dataset.checks import CHECKS, Finding, findings
 from calibration.dataset.examined import Examined, examine
 from edge.cli import main
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing
 
 

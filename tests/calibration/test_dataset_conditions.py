@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from calibration.dataset.conditions import ALIASES, conditions_of
-from edge.contract.conditions import LIGHTS, ROADS, WEATHERS, Conditions
+from edge.perception.conditions import LIGHTS, ROADS, WEATHERS, Conditions
 
 
 def test_every_alias_leads_to_a_word_of_the_vocabulary() -> None:

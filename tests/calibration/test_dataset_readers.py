@@ -16,7 +16,7 @@ from data_sets import MAKERS, npz, picture, put, voc
 from calibration.dataset.places import place_at
 from calibration.dataset.readers.table import READERS, format_of
 from calibration.dataset.records import Box, Entry, Reading
-from edge.contract.conditions import Conditions
+from edge.perception.conditions import Conditions
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 

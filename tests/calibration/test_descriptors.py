@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration.dataset.descriptors import describe, guessed
 from calibration.dataset.images import image_frames
-from edge.contract.conditions import Conditions
+from edge.perception.conditions import Conditions
 
 
 def test_guesses_find_thick_fog_and_call_no_sunny_frame_fog(shared_data: Path) -> None:

@@ -28,7 +28,7 @@ from calibration.evaluation.detection import detected
 from calibration.evaluation.evaluate import digest_of
 from calibration.evaluation.naming import named
 from calibration.metrics import Truth, average_precision_50, in_regions
-from edge.contract.perception import Detections
+from edge.perception.values import Detections
 
 Floats = NDArray[np.float32]
 

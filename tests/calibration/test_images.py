@@ -13,8 +13,8 @@ from calibration.dataset.frames import data_digest
 from calibration.dataset.images import image_frames
 from calibration.dataset.united import united
 from calibration.sampling import in_quotas
-from edge.contract.picture_files import SUFFIXES
-from edge.contract.sections.data import FurtherFrames
+from edge.contract.mission.sections.data import FurtherFrames
+from edge.perception.pictures.files import SUFFIXES
 from firmware_bridge.errors import Missing, UsageError
 
 

@@ -9,7 +9,7 @@ from data_sets import picture
 
 from calibration.dataset.likeness import WINDOW, alike
 from calibration.dataset.look import Look, look_at
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 
 
 def jpeg(image: BgrImage) -> BgrImage:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calibration.metrics import Truth, average_precision_50, found_share, matched, wilson_95
-from edge.contract.perception import Detections
+from edge.perception.values import Detections
 
 
 def seen(*rows: tuple[float, float, float, float, float, int]) -> Detections:

@@ -18,7 +18,7 @@ from calibration.observation import (
 )
 from calibration.observe import observe, subject_of, with_outputs
 from calibration.sessions import ModelSession
-from edge.contract.preprocess import preprocess
+from edge.perception.preprocess import preprocess
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 

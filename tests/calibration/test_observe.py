@@ -16,7 +16,7 @@ from road import SPEC, NoiseFrame
 from calibration.histogram import Histogram
 from calibration.observe import observe
 from calibration.sessions import ModelSession
-from edge.contract.preprocess import preprocess
+from edge.perception.preprocess import preprocess
 from firmware_bridge.errors import UsageError
 
 SHAPE = [1, 3, SPEC.height_px, SPEC.width_px]

@@ -19,10 +19,10 @@ from calibration.dataset.lock import Lock, lock_dataset, read_lock, write_lock
 from calibration.dataset.places import place_at
 from calibration.dataset.trust import hold
 from edge.cli import main
-from edge.contract.perception import Frame
-from edge.contract.picture_files import SUFFIXES
-from edge.contract.sections.device import Camera
-from edge.runtime.sources import SourceEnd, open_source
+from edge.contract.mission.sections.device import Camera
+from edge.perception.pictures.files import SUFFIXES
+from edge.perception.values import Frame
+from edge.runtime.sources.source import SourceEnd, open_source
 from firmware_bridge.errors import Missing, UsageError
 
 CAMERA = Camera(width_px=64, height_px=48, fps=25.0, assumed_speed_mps=1.0)

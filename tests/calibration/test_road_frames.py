@@ -12,7 +12,7 @@ import pytest
 from calibration.dataset.conditions import own_words
 from calibration.dataset.images import image_frames
 from calibration.dataset.scenes import scene_frames
-from edge.contract.conditions import Conditions
+from edge.perception.conditions import Conditions
 from edge.scenes.still import still
 
 

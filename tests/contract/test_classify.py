@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edge.contract.classify import HeadSpec, classify, shares
-from edge.contract.decode import DecodeSpec, NetworkSpec, output_shapes, perceive, with_threshold
-from edge.contract.perception import Known, Perception, Unknown
-from edge.contract.preprocess import Placement
+from edge.perception.classification import HeadSpec, classify, shares
+from edge.perception.decode import DecodeSpec, NetworkSpec, output_shapes, perceive, with_threshold
+from edge.perception.preprocess import Placement
+from edge.perception.values import Known, Perception, Unknown
 
 ROAD = HeadSpec(("dry", "wet", "snow", "fog"), 0.6)
 KIND = HeadSpec(("city", "rural", "highway"), 0.5)

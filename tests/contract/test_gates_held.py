@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from edge.contract.conversion import choose_model
-from edge.contract.gates_held import ALWAYS, FLOAT, declared
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.model_digest import contract_digest
-from edge.contract.sections.conversion import Gates, Int8Shares
+from edge.contract.conversion_output import choose_model
+from edge.contract.gate_verdicts import ALWAYS, FLOAT, declared
+from edge.contract.mission.digest import contract_digest
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.conversion import Gates, Int8Shares
 from firmware_bridge.errors import GateFailed, NotTrusted
 
 ROOT = Path(__file__).parents[2]

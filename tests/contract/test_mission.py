@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from edge.contract.cross_checks import CHECKS, STAGES
-from edge.contract.loading import MissionInvalid, load_mission
-from edge.contract.sections.device import Budget
-from edge.contract.sections.policy import ActionName
+from edge.contract.mission.cross_checks import CHECKS, STAGES
+from edge.contract.mission.loading import MissionInvalid, load_mission
+from edge.contract.mission.sections.device import Budget
+from edge.contract.mission.sections.policy import ActionName
 from firmware_bridge.errors import Missing, UsageError
 from firmware_bridge.protocol.codec import Action
 
-TEMPLATE = resources.files("edge.contract").joinpath("mission_template.toml").read_text()
+TEMPLATE = resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
 
 
 def written(folder: Path, *changes: tuple[str, str]) -> Path:

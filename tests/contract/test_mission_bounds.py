@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from edge.contract.loading import LARGEST_FILE, MissionInvalid, load_mission
-from edge.contract.mission import Mission
-from edge.contract.zone_shapes import shape_mistake
-from edge.runtime.zones import inside
+from edge.contract.mission.loading import LARGEST_FILE, MissionInvalid, load_mission
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.zone_shapes import shape_mistake
+from edge.runtime.policy.zones import inside
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
-TEMPLATE = resources.files("edge.contract").joinpath("mission_template.toml").read_text()
+TEMPLATE = resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
 
 
 def schema_nodes(node: Any, at: str, definitions: dict[str, Any]) -> Iterator[tuple[str, Any]]:

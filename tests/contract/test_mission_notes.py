@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.contract.loading import MissionInvalid, load_mission
-from edge.contract.mission_notes import notes_of
+from edge.contract.mission.loading import MissionInvalid, load_mission
+from edge.contract.mission.notes import notes_of
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = resources.files("edge.contract").joinpath("mission_template.toml").read_text()
+TEMPLATE = resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.contract.picture_files import SUFFIXES, files_below, is_picture, natural_order
+from edge.perception.pictures.files import SUFFIXES, files_below, is_picture, natural_order
 from firmware_bridge.errors import UsageError
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.contract.picture_files import SUFFIXES
-from edge.contract.picture_header import UnreadablePicture, header_of
-from edge.contract.pictures import MAX_PIXELS, decoded, read_picture
+from edge.perception.pictures.decode import MAX_PIXELS, decoded, read_picture
+from edge.perception.pictures.files import SUFFIXES
+from edge.perception.pictures.header import UnreadablePicture, header_of
 
 
 def scene() -> NDArray[np.uint8]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.contract.boxes import iou_matrix, suppress
-from edge.contract.decode import (
+from edge.perception.boxes import iou_matrix, suppress
+from edge.perception.decode import (
     DECODERS,
     DecodeSpec,
     NetworkSpec,
@@ -18,9 +18,9 @@ from edge.contract.decode import (
     output_shape,
     perceive,
 )
-from edge.contract.perception import Known, Unknown
-from edge.contract.preprocess import PreprocessSpec, fit_image, place, preprocess
-from edge.contract.work_limits import MOST_DETECTIONS
+from edge.perception.preprocess import PreprocessSpec, fit_image, place, preprocess
+from edge.perception.values import Known, Unknown
+from edge.perception.work_limits import MOST_DETECTIONS
 
 
 def spec(**changes: object) -> PreprocessSpec:

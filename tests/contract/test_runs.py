@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.cli import main
-from edge.contract.runs import FORMER, Run, read_run, runs_in, write_run
+from edge.contract.run_record import FORMER, Run, read_run, runs_in, write_run
 from firmware_bridge.errors import NotTrusted
 
 RUN = Run(

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.contract.decode import NetworkSpec, output_shapes, perceive, with_threshold
-from edge.contract.label_colors import label_colors
-from edge.contract.perception import Known, LabelMap, Unknown
-from edge.contract.preprocess import Placement, PreprocessSpec, place, preprocess
-from edge.contract.segment import MaskSpec, frame_shares, in_frame
+from edge.perception.decode import NetworkSpec, output_shapes, perceive, with_threshold
+from edge.perception.label_colors import label_colors
+from edge.perception.preprocess import Placement, PreprocessSpec, place, preprocess
+from edge.perception.segmentation import MaskSpec, frame_shares, in_frame
+from edge.perception.values import Known, LabelMap, Unknown
 
 LABELS = ("road", "vehicle", "sky")
 SPEC = MaskSpec(LABELS, 4, 0.6)

@@ -32,9 +32,9 @@ from converters.placement import place
 from converters.quantize import quantize_int8
 from converters.sensitivity import Judge
 from converters.sources import open_source
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.preprocess import preprocess
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.perception.preprocess import preprocess
 
 
 class Network:

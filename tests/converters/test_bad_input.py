@@ -20,7 +20,7 @@ from tiny_graphs import node, tiny
 from tiny_mission import SIDE, detector, write_road
 
 from converters.chain import STORE, convert
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 
 Command = Callable[..., tuple[int, str, str]]
 

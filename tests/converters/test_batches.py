@@ -17,8 +17,8 @@ from tiny_graphs import node, picture, ready, weights
 from calibration.sessions import ModelSession
 from converters.lowerings.batch import BATCH, open_batch, prove_batch
 from converters.passes.names import PICTURE
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import UsageError
 
 SHAPE = (1, 3, 8, 8)
@@ -142,7 +142,7 @@ def test_a_batch_that_is_none(
 
 def test_the_device_reads_the_same_contract(tiny_mission: Path) -> None:
     """A batch changes what engines take, not what the numbers mean."""
-    from edge.contract.model_digest import contract_digest
+    from edge.contract.mission.digest import contract_digest
 
     mission = load_mission(tiny_mission)
     raw = mission.model_dump()

@@ -29,7 +29,7 @@ from converters.confined_process import ConfinedProcess
 from converters.onnx_file import read_onnx
 from edge.contract.artifact import read_json
 from edge.contract.json_text import parse_json
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 from firmware_bridge.errors import NotTrusted, UsageError
 
 SHAPE = (1, 3, 16, 16)

@@ -17,9 +17,9 @@ from calibration.evaluation.stops import Episode, PolicyOnClip, StopFigures, tru
 from converters.chain import convert
 from edge.contract.artifact import write_json
 from edge.contract.clip_truth import TRUTH_SCHEMA
-from edge.contract.loading import load_mission
-from edge.contract.perception import Detections, Known
-from edge.contract.sections.data import Clip
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.sections.data import Clip
+from edge.perception.values import Detections, Known
 from firmware_bridge.errors import NotTrusted, UsageError
 
 FPS = 25.0

@@ -24,8 +24,8 @@ from converters import chain
 from converters.lint.pairs import take_apart
 from converters.report import TIMES
 from edge.contract.artifact import digest_file, read_json
-from edge.contract.conversion import choose_model
-from edge.contract.loading import load_mission
+from edge.contract.conversion_output import choose_model
+from edge.contract.mission.loading import load_mission
 from edge.engine.calibration_cache import read_cache
 from firmware_bridge.errors import NotTrusted
 

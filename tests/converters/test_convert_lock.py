@@ -16,8 +16,8 @@ from tiny_mission import write_mission
 
 from converters import chain
 from edge.contract.artifact import read_json
+from edge.engine.model_choice import cache_name
 from edge.engine.releases import CACHE_RELEASES
-from edge.engine.source_file import cache_name
 
 MADE = (
     *("float.onnx", "int8.onnx", "cpu.onnx", "strong.onnx", "implicit.onnx", "ranges.json"),

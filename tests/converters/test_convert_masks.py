@@ -22,8 +22,8 @@ from onnx import ModelProto
 
 from calibration.sessions import ModelSession
 from converters.damage import LOST, damage_measure
-from edge.contract.loading import load_mission
-from edge.contract.sections.policy import When
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.sections.policy import When
 
 CLI = Callable[..., tuple[int, str, str]]
 

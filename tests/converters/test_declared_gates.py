@@ -10,9 +10,9 @@ import pytest
 from converters.accuracy import Accuracy
 from converters.agreement import Found
 from converters.gates import Measured, judge_gates
-from edge.contract.gates_held import ALWAYS, declared
-from edge.contract.loading import load_mission
-from edge.contract.sections.conversion import Gates
+from edge.contract.gate_verdicts import ALWAYS, declared
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.sections.conversion import Gates
 
 EVERYTHING: dict[str, Any] = {
     "found_min": 0.9, "condition_agree_min": 0.9, "size_max_mb": 1.0, "macs_int8_min": 0.5,

@@ -15,8 +15,8 @@ from tiny_pictures import picture_mission, write_pictures
 from converters.frames import frames_to_split
 from converters.training.pictures import PictureTask
 from edge.cli import main
-from edge.contract.loading import MissionInvalid, load_mission
-from edge.contract.mission import Mission
+from edge.contract.mission.loading import MissionInvalid, load_mission
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import NotTrusted, UsageError
 
 

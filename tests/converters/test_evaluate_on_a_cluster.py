@@ -20,7 +20,7 @@ from calibration.evaluation.data import choose
 from calibration.evaluation.evaluate import Evaluation, digest_of, in_order, tables_of, written
 from calibration.evaluation.networks import Network, reading_of
 from edge.cli import main
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 from firmware_bridge.errors import Missing
 
 pytest.importorskip("distributed", reason="needs the extra [distributed]")

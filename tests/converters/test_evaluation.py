@@ -9,8 +9,8 @@ import pytest
 
 from calibration.metrics import Truth, average_precision_50, wilson_95
 from converters.evaluation import WORST_FRAMES, Answers, Evaluation
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage, Detections
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage, Detections
 
 LABELS = ("pedestrian", "vehicle")
 FOGGY_DAY = Conditions("fog", "day")

@@ -12,7 +12,7 @@ import torch
 from converters.factory import load_factory, make_network
 from converters.inputs import network_code
 from converters.sources import TorchSource, open_source
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 from firmware_bridge.errors import UsageError
 
 NET = """

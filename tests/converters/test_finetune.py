@@ -45,10 +45,10 @@ from converters.quantize import quantize_int8
 from converters.sources import open_source
 from converters.widening import widened
 from edge.contract.artifact import digest_file, read_json
-from edge.contract.decode import DECODERS, DecodeSpec, boxes_and_scores, cells, output_shape
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.sections.fitting import Finetune
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.fitting import Finetune
+from edge.perception.decode import DECODERS, DecodeSpec, boxes_and_scores, cells, output_shape
 from firmware_bridge.errors import UsageError
 
 Command = Callable[..., tuple[int, str, str]]

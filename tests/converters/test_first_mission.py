@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from converters.first_mission import USUAL, first_mission
 from converters.mission_fit import fit_of
-from edge.contract.decode import DECODERS
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.mission_notes import notes_of
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.notes import notes_of
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import DECODERS
 from firmware_bridge.errors import Missing, UsageError
 
 
@@ -104,7 +104,9 @@ def test_every_decoder_is_known_by_what_a_network_puts_out(kind: str, tmp_path: 
 
 
 def test_all_decoders_are_in_the_template_and_have_a_usual_feed() -> None:
-    template = resources.files("edge.contract").joinpath("mission_template.toml").read_text()
+    template = (
+        resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
+    )
     kinds = {*DECODERS, "classify", "segment"}
     assert set(USUAL) == kinds == set(CASES)
     assert all(f'"{kind}"' in template for kind in kinds)

@@ -21,9 +21,9 @@ from converters.gate_result import GateResult
 from converters.gates import GATES, Measured, judge_gates
 from converters.parity import Comparison, Parity
 from converters.report import _finite
-from edge.contract.cross_checks import STAGES
-from edge.contract.sections.conversion import Gates
-from edge.contract.sections.device import Budget
+from edge.contract.mission.cross_checks import STAGES
+from edge.contract.mission.sections.conversion import Gates
+from edge.contract.mission.sections.device import Budget
 
 
 def apart(reference: list[float], candidate: list[float]) -> Parity:

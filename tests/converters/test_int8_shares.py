@@ -20,7 +20,7 @@ from converters.graph import Graph
 from converters.lowerings.integers import integer_multiplications
 from converters.multiplications import IN_INTEGERS, MULTIPLYING, multiplications
 from converters.placement import place
-from edge.contract.runs import Recorded, runs_in
+from edge.contract.run_record import Recorded, runs_in
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -15,8 +15,8 @@ from tiny_pictures import picture_mission, write_pictures
 from calibration.corruptions import CORRUPTIONS
 from converters.train import train
 from edge.cli import main
-from edge.contract.loading import MissionInvalid, load_mission
-from edge.contract.sections.fitting import Corruption
+from edge.contract.mission.loading import MissionInvalid, load_mission
+from edge.contract.mission.sections.fitting import Corruption
 from firmware_bridge.errors import NotTrusted
 
 

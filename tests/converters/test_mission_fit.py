@@ -14,7 +14,7 @@ from patience import PATIENCE_S
 from tiny_mission import LABELS, detector, write_mission
 
 from converters.mission_fit import fit_of
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 from firmware_bridge.errors import UsageError
 
 

@@ -28,7 +28,7 @@ from converters.quantize import quantize_int8
 from converters.rounding import rounded_weights, with_weights
 from converters.sensitivity import Judge, Writer, Writers, sensitivities
 from converters.widening import WIDENINGS, widened
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 
 FRAMES = [picture(seed) for seed in range(6)]
 

@@ -17,9 +17,9 @@ from converters.chain import convert
 from converters.export import export
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
-from edge.contract.conversion import choose_model
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
+from edge.contract.conversion_output import choose_model
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import NotTrusted, UsageError
 
 CONDITION = {"labels": ("dry", "wet", "snow", "fog"), "score_threshold": 0.6}

@@ -27,8 +27,8 @@ from converters.report import TIMES
 from converters.sources import TorchSource
 from converters.training.records import SCHEMA
 from edge.contract.artifact import digest_file, write_json
-from edge.contract.conditions import Conditions
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
+from edge.perception.conditions import Conditions
 
 Document = dict[str, Any]
 

@@ -23,7 +23,7 @@ from tiny_mission import MISSION, write_mission
 from converters.chain import convert
 from converters.page.label_layout import GLYPH, LINE, places
 from converters.page.narrow_tables import with_column_titles
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 
 WIDE, HIGH, SIZE = 640.0, 384.0, 14.0
 side = st.floats(0.0, 1.0)

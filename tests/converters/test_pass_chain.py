@@ -17,7 +17,7 @@ from converters.graph import copied, opset_of
 from converters.passes.chain import TOLERANCE, Pass, passes, run_passes
 from converters.passes.names import PICTURE
 from converters.passes.properties import PROPERTIES
-from edge.contract.decode import DETECTIONS
+from edge.perception.decode import DETECTIONS
 from firmware_bridge.errors import GateFailed, UsageError
 
 PROBES = [picture(seed) for seed in range(2)]

@@ -162,7 +162,7 @@ def test_an_operator_that_differs_inside_a_branch_is_refused() -> None:
 
 
 def test_the_mission_may_ask_for_what_there_is() -> None:
-    from edge.contract.sections.conversion import Precision
+    from edge.contract.mission.sections.conversion import Precision
 
     limits = {type(item).__name__: item for item in Precision.model_fields["opset"].metadata}
     assert (limits["Ge"].ge, limits["Le"].le) == (MIN_OPSET, MAX_OPSET)

@@ -32,7 +32,7 @@ from converters.passes.names import PICTURE, name_everything
 from converters.passes.shapes import infer_shapes
 from converters.passes.strip_talk import strip_talk
 from converters.patterns import fused
-from edge.contract.decode import CONDITION, DETECTIONS
+from edge.perception.decode import CONDITION, DETECTIONS
 
 
 def same(one: ModelProto, other: ModelProto, *, within: float = 0.0) -> None:

@@ -17,7 +17,7 @@ from converters.pretrained import efficientnet_lite0
 from converters.report import Report
 from converters.sources import TorchSource, open_source
 from converters.train import train
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 from edge.install import pip_install
 from firmware_bridge.errors import Missing, UsageError
 

@@ -25,9 +25,9 @@ from converters.parity import network_of
 from converters.passes.chain import passes, run_passes
 from converters.sources import TorchSource, name_of, open_source
 from converters.torchscript import load_torchscript, plain_torchscript
-from edge.contract.decode import DETECTIONS
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import DETECTIONS
 from firmware_bridge.errors import Refusal, UsageError
 
 pytestmark = [

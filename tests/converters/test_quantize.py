@@ -29,7 +29,7 @@ from converters.patterns import ACTIVATIONS
 from converters.placement import Placement, place
 from converters.quantize import quantize_int8, shared_ranges
 from converters.rules import WEIGHTED, r1_scale
-from edge.contract.decode import DETECTIONS
+from edge.perception.decode import DETECTIONS
 
 PICTURES = [picture(seed) for seed in range(4)]
 

@@ -14,11 +14,11 @@ from calibration.dataset.frames import RoadFrame, frames_of
 from converters.parity import network_of
 from converters.sources import open_source
 from converters.zoo import roadnet
-from edge.contract.decode import perceive
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.perception import BgrImage, Known, Perception, Unknown
-from edge.contract.preprocess import preprocess
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import perceive
+from edge.perception.preprocess import preprocess
+from edge.perception.values import BgrImage, Known, Perception, Unknown
 
 EVERY = 18
 

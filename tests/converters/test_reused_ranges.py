@@ -13,7 +13,7 @@ from tiny_mission import write_mission
 
 from converters.chain import STORE
 from edge.contract.artifact import read_json
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 
 Command = Callable[..., tuple[int, str, str]]
 

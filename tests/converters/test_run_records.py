@@ -14,7 +14,7 @@ from tiny_mission import write_mission
 
 from calibration.recording import QUIET
 from edge.contract.artifact import digest_file
-from edge.contract.runs import Recorded, runs_in
+from edge.contract.run_record import Recorded, runs_in
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -17,7 +17,7 @@ from converters.parity import Outputs
 from converters.passes.names import PICTURE
 from converters.score_bias import Scores, last_operators, with_score_bias
 from converters.sensitivity import Judge
-from edge.contract.decode import DecodeSpec, boxes_and_scores
+from edge.perception.decode import DecodeSpec, boxes_and_scores
 
 WIDTH = HEIGHT = 32
 SHAPE = (1, 3, HEIGHT, WIDTH)

@@ -17,9 +17,9 @@ from torch import nn
 from converters.export import export
 from converters.passes.chain import passes, run_passes
 from converters.sources import TorchSource, open_source
-from edge.contract.decode import DETECTIONS
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import DETECTIONS
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 SIDE = 64

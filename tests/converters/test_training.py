@@ -27,9 +27,9 @@ from converters.training.records import SCHEMA
 from converters.training.schedule import learning_rate_of, rows_of
 from converters.training.task import balanced
 from edge.contract.artifact import read_json
-from edge.contract.loading import MissionInvalid
-from edge.contract.perception import Detections
-from edge.contract.runs import read_run
+from edge.contract.mission.loading import MissionInvalid
+from edge.contract.run_record import read_run
+from edge.perception.values import Detections
 from firmware_bridge.errors import GateFailed, Missing, Refusal, UsageError
 
 State = dict[str, torch.Tensor]

@@ -24,9 +24,9 @@ from converters.training.search import (
     search,
 )
 from converters.training.task import Task
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
-from edge.contract.runs import read_run
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.contract.run_record import read_run
 from firmware_bridge.errors import UsageError
 
 

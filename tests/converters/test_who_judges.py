@@ -8,7 +8,7 @@ import pytest
 from tiny_mission import write_mission
 
 from converters.frames import frames_to_split
-from edge.contract.loading import load_mission
+from edge.contract.mission.loading import load_mission
 
 
 @pytest.mark.parametrize("kind", ["images", "drives", "scenes"])

@@ -15,9 +15,9 @@ from converters.train import train
 from converters.training.records import SCHEMA
 from converters.zoo import ROADNET_STRIDES, roadnet, roadnet_deep, roadnet_narrow, roadnet_wide
 from edge.contract.artifact import read_json
-from edge.contract.decode import output_shapes
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import output_shapes
 from firmware_bridge.errors import UsageError
 
 SMALL = (
@@ -146,7 +146,7 @@ def test_a_kill_in_the_middle_leaves_the_former_weights(root: Path, tmp_path: Pa
     overrides = [f"model.weights={weights}", *SMALL, "train.steps=5000"]
     code = (
         "from converters.train import train\n"
-        "from edge.contract.loading import load_mission\n"
+        "from edge.contract.mission.loading import load_mission\n"
         "from pathlib import Path\n"
         f"mission = load_mission(Path({str(root / 'examples' / 'roadnet')!r}), {overrides!r})\n"
         "train(mission, progress=lambda what, done, _of: print(what, done, flush=True))\n"

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
 
 LABELS = ("bar", "post", "block", "ring")
 ROOT = Path(__file__).resolve().parents[2]

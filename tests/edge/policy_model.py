@@ -1,7 +1,7 @@
 """What docs/runtime.md asks of a decision, written from its numbered requirements alone.
 
 A slow second reading: it keeps the whole story and looks through it anew at every turn, where the
-policy keeps a bounded state. Knows nothing of edge/runtime/policy.py but its inputs.
+policy keeps a bounded state. Knows nothing of edge/runtime/policy/policy.py but its inputs.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from edge.runtime.facts import Facts
-from edge.runtime.policy import PolicySettings
+from edge.runtime.policy.facts import Facts
+from edge.runtime.policy.policy import PolicySettings
 from firmware_bridge.protocol.codec import Action
 from firmware_bridge.protocol.limits import LIMITS
 

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge.contract.perception import Classified
-from edge.contract.sections.policy import Policy
-from edge.runtime.facts import Decision, Facts, Seen
-from edge.runtime.policy import PolicySettings, decide, initial
-from edge.runtime.tracker import Track
+from edge.contract.mission.sections.policy import Policy
+from edge.perception.values import Classified
+from edge.runtime.policy.facts import Decision, Facts, Seen
+from edge.runtime.policy.policy import PolicySettings, decide, initial
+from edge.runtime.tracking.tracker import Track
 from firmware_bridge.protocol.codec import Action
 
 MS = 1_000_000

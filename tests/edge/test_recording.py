@@ -71,7 +71,7 @@ def test_a_recording_on_a_full_disk_is_said_and_leaves_nothing(root: Path, tmp_p
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from pathlib import Path
         from tiny_road import tiny_mission, write_network
-        from edge.runtime.annotate import AnnotatedVideo
+        from edge.runtime.recording.annotated_video import AnnotatedVideo
         from edge.runtime.daemon import run
         from firmware_bridge.link.driver import LinkDriver
         from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_road import tiny_mission
 
-from edge.cli_run import _vehicle
+from edge.commands.run import _vehicle
 from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.link.line_speed import line_speed
 

@@ -12,12 +12,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_road import SIDE, tiny_mission, write_clip
 
-from edge.contract.perception import LabelMap
-from edge.contract.sections.policy import When
-from edge.runtime.areas import AreaLog, cover_of
+from edge.contract.mission.sections.policy import When
+from edge.perception.values import LabelMap
 from edge.runtime.daemon import run
-from edge.runtime.facts import Seen
-from edge.runtime.matching import matches
+from edge.runtime.policy.area_coverage import AreaLog, cover_of
+from edge.runtime.policy.facts import Seen
+from edge.runtime.policy.rule_matching import matches
 from firmware_bridge.link.driver import LinkDriver
 from firmware_bridge.protocol.codec import Action
 

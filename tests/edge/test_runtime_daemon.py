@@ -16,10 +16,10 @@ from tiny_road import LABELS, tiny_mission, write_clip, write_network
 
 from edge.backends.table import BACKENDS, Backend
 from edge.contract.artifact import read_json, write_json
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.runtime.daemon import run
-from edge.runtime.events import RunEvent
-from edge.runtime.report import SCHEMA, RunReport
+from edge.runtime.recording.events import RunEvent
+from edge.runtime.recording.run_report import SCHEMA, RunReport
 from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.errors import Missing, UsageError
 from firmware_bridge.link.driver import LinkDriver

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract.boxes import iou_matrix
-from edge.contract.conditions import Conditions
-from edge.contract.perception import BgrImage, Detections
-from edge.runtime.growth import Growth
-from edge.runtime.registration import Picture, Pose, Reference
-from edge.runtime.tracker import Track, Tracker, TrackerSettings
-from edge.scenes.air import CLEAR_DAY
+from edge.perception.boxes import iou_matrix
+from edge.perception.conditions import Conditions
+from edge.perception.values import BgrImage, Detections
+from edge.runtime.tracking.patch_registration import Picture, Pose, Reference
+from edge.runtime.tracking.scale_growth import Growth
+from edge.runtime.tracking.tracker import Track, Tracker, TrackerSettings
 from edge.scenes.clips import clip
+from edge.scenes.painting.atmosphere import CLEAR_DAY
 from edge.scenes.still import LabelledScene, render
 from edge.scenes.stories import FPS, WALK_MPS
 from edge.scenes.world import AWAY, LEFTWARDS, Camera, Thing, pedestrian, vehicle

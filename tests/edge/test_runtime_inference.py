@@ -14,11 +14,11 @@ from tiny_road import picture, tiny_mission, write_network
 
 from edge.backends.session import Floats
 from edge.backends.table import open_session
-from edge.contract.mission import Mission
-from edge.contract.perception import Frame, Known, Unknown
-from edge.runtime.capture import Captured
-from edge.runtime.inference import Inference, Result
-from edge.runtime.mailbox import Mailbox
+from edge.contract.mission.schema import Mission
+from edge.perception.values import Frame, Known, Unknown
+from edge.runtime.loop.capture import Captured
+from edge.runtime.loop.inference import Inference, Result
+from edge.runtime.loop.mailbox import Mailbox
 
 MS = 1_000_000
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from tiny_road import tiny_mission
 
-from edge.contract.perception import Detections, Frame, Known, Unknown
-from edge.runtime.budget import END_TO_END, TO_ACKNOWLEDGE, Budgets
-from edge.runtime.capture import CameraState, CaptureFacts
-from edge.runtime.inference import Result
-from edge.runtime.loop import DecisionLoop, Turn
-from edge.runtime.mailbox import Mailbox
-from edge.runtime.policy import PolicySettings
-from edge.runtime.timeline import Stamp, Timeline
+from edge.perception.values import Detections, Frame, Known, Unknown
+from edge.runtime.loop.capture import CameraState, CaptureFacts
+from edge.runtime.loop.decision_loop import DecisionLoop, Turn
+from edge.runtime.loop.inference import Result
+from edge.runtime.loop.latency_budget import END_TO_END, TO_ACKNOWLEDGE, Budgets
+from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.policy.policy import PolicySettings
+from edge.runtime.recording.timeline import Stamp, Timeline
 from firmware_bridge.link.driver import Sent
 from firmware_bridge.link.facts import LinkCounts, LinkEvent, LinkFacts
 from firmware_bridge.link.states import LinkState
@@ -281,7 +281,7 @@ def _run(
 
 def test_a_timeline_never_says_acknowledged_before_commanded() -> None:
     """The acknowledge may be read by the link's thread before the writer is back."""
-    from edge.runtime.facts import Decision, Demand
+    from edge.runtime.policy.facts import Decision, Demand
     from firmware_bridge.protocol.codec import Reason
 
     demand = Demand("rule", "rule", Action.CAP_SPEED, 5.0, 1.0, Reason.POLICY_RULE)

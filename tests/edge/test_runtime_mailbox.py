@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from edge.runtime.mailbox import Mailbox
-from edge.runtime.outbox import Outbox
+from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.recording.outbox import Outbox
 
 
 def test_newest_wins() -> None:

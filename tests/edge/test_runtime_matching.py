@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from policy_road import said, track
 
-from edge.contract.perception import Classified, LabelMap
-from edge.contract.sections.policy import When
-from edge.runtime.facts import Seen
-from edge.runtime.matching import matches
-from edge.runtime.tracker import Track
+from edge.contract.mission.sections.policy import When
+from edge.perception.values import Classified, LabelMap
+from edge.runtime.policy.facts import Seen
+from edge.runtime.policy.rule_matching import matches
+from edge.runtime.tracking.tracker import Track
 
 LABELS = ("pedestrian", "vehicle")
 ZONES = {"left": ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.runtime.modes import TRANSITIONS, Situation, mermaid, next_mode
+from edge.runtime.policy.modes import TRANSITIONS, Situation, mermaid, next_mode
 from firmware_bridge.protocol.codec import Mode
 
 

@@ -25,13 +25,13 @@ from policy_road import (
 )
 from tiny_road import tiny_mission
 
-from edge.contract.perception import Classified
-from edge.contract.sections.policy import Policy
-from edge.runtime.facts import Seen
-from edge.runtime.fault_counter import FaultCounter, FaultTime
-from edge.runtime.policy import PolicySettings, decide
-from edge.runtime.tracker import Track
-from edge.runtime.zones import inside, standing_point
+from edge.contract.mission.sections.policy import Policy
+from edge.perception.values import Classified
+from edge.runtime.policy.facts import Seen
+from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
+from edge.runtime.policy.policy import PolicySettings, decide
+from edge.runtime.policy.zones import inside, standing_point
+from edge.runtime.tracking.tracker import Track
 from firmware_bridge.protocol.codec import Action, Perception, Reason
 from firmware_bridge.protocol.limits import LIMITS
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from policy_model import MS, StrictModel
 from policy_road import MOVING, SETTINGS
 
-from edge.contract.policy_checks import STOPS
-from edge.contract.sections.policy import Confirm, Policy
-from edge.runtime.facts import Decision, Facts, Seen
-from edge.runtime.policy import PolicySettings, decide, initial
-from edge.runtime.tracker import Track
+from edge.contract.mission.policy_checks import STOPS
+from edge.contract.mission.sections.policy import Confirm, Policy
+from edge.runtime.policy.facts import Decision, Facts, Seen
+from edge.runtime.policy.policy import PolicySettings, decide, initial
+from edge.runtime.tracking.tracker import Track
 from firmware_bridge.protocol.codec import Action, Perception, SafetyCommand
 
 LABELS = ("first", "second", "third")

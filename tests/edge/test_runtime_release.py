@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from policy_road import MS, PERIOD, PERSON, POLICY, SETTINGS, STANDING, VEHICLE, Road, driving, said
 
-from edge.contract.perception import LabelMap
-from edge.contract.sections.policy import Policy
-from edge.runtime.facts import Decision, Seen
-from edge.runtime.policy import PolicySettings
-from edge.runtime.rule_state import RuleState
-from edge.runtime.tracker import Track
+from edge.contract.mission.sections.policy import Policy
+from edge.perception.values import LabelMap
+from edge.runtime.policy.facts import Decision, Seen
+from edge.runtime.policy.policy import PolicySettings
+from edge.runtime.policy.rule_state import RuleState
+from edge.runtime.tracking.tracker import Track
 from firmware_bridge.protocol.codec import Action, Perception
 
 STOP = {

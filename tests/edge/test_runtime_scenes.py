@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from tiny_road import SIDE, tiny_mission, write_network
 from tiny_scene import CONDITIONS, DRY, NEITHER, WET, add_condition, write_classifier, write_clip
 
-from edge.contract.decode import output_shapes, perceive
-from edge.contract.mission import Mission
-from edge.contract.perception import Classified, Detections, Frame, Known, Unknown
-from edge.contract.preprocess import Placement
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import output_shapes, perceive
+from edge.perception.preprocess import Placement
+from edge.perception.values import Classified, Detections, Frame, Known, Unknown
 from edge.runtime.daemon import run
-from edge.runtime.events import RunEvent
-from edge.runtime.facts import Facts, Seen
-from edge.runtime.policy import PolicySettings, decide, initial
-from edge.runtime.report import RunReport
-from edge.runtime.scene_log import SceneLog
+from edge.runtime.policy.facts import Facts, Seen
+from edge.runtime.policy.policy import PolicySettings, decide, initial
+from edge.runtime.recording.events import RunEvent
+from edge.runtime.recording.run_report import RunReport
+from edge.runtime.recording.scene_log import SceneLog
 from firmware_bridge.errors import UsageError
 from firmware_bridge.link.driver import LinkDriver
 from firmware_bridge.protocol.codec import Action, Perception
@@ -137,10 +137,10 @@ def test_a_model_with_other_outputs_is_refused_before_the_first_frame(
 
 def test_the_annotated_frame_shows_the_scene_and_the_time(root: Path) -> None:
     """By what changes in the picture: a known, an unknown and no condition look different."""
-    from edge.runtime.drawing import Painter
-    from edge.runtime.inference import Result
-    from edge.runtime.loop import Turn
-    from edge.runtime.tracker import Track
+    from edge.runtime.loop.decision_loop import Turn
+    from edge.runtime.loop.inference import Result
+    from edge.runtime.recording.overlay import Painter
+    from edge.runtime.tracking.tracker import Track
 
     painter = Painter(with_condition(root))
 
@@ -162,7 +162,7 @@ def test_the_annotated_frame_shows_the_scene_and_the_time(root: Path) -> None:
 
 def _turn(made: Any) -> Any:
     """A turn of a loop that demands nothing."""
-    from edge.runtime.facts import Decision
+    from edge.runtime.policy.facts import Decision
     from firmware_bridge.link.states import LinkState
     from firmware_bridge.protocol.codec import Mode, Reason, SafetyCommand
 

@@ -16,13 +16,20 @@ import numpy as np
 import pytest
 from tiny_road import picture, write_clip
 
-from edge.contract.perception import Frame
-from edge.contract.sections.device import Camera
-from edge.runtime.capture import CameraState, Capture, Captured
+from edge.contract.mission.sections.device import Camera
+from edge.perception.values import Frame
 from edge.runtime.clock import monotonic_ns
-from edge.runtime.mailbox import Mailbox
-from edge.runtime.source_camera import CameraSource
-from edge.runtime.sources import BadFrame, CameraGone, Skipped, Source, SourceEnd, open_source
+from edge.runtime.loop.capture import CameraState, Capture, Captured
+from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.sources.camera import CameraSource
+from edge.runtime.sources.source import (
+    BadFrame,
+    CameraGone,
+    Skipped,
+    Source,
+    SourceEnd,
+    open_source,
+)
 from firmware_bridge.errors import DeviceFault, Missing, UsageError
 
 CAMERA = Camera(width_px=128, height_px=128, fps=50.0, assumed_speed_mps=10.0)
@@ -163,8 +170,8 @@ class TestVideo:
         clip = write_clip(tmp_path / "clip.mp4", frames=30)
         clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
         program = (
-            "import sys; from edge.contract.sections.device import Camera;"
-            "from edge.runtime.sources import open_source; from time import monotonic_ns;"
+            "import sys; from edge.contract.mission.sections.device import Camera;"
+            "from edge.runtime.sources.source import open_source; from time import monotonic_ns;"
             "from firmware_bridge.errors import Missing;"
             "camera = Camera(width_px=1, height_px=1, fps=25.0, assumed_speed_mps=1.0)\n"
             "try:\n open_source(sys.argv[1], camera, monotonic_ns)\n"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract.boxes import iou_matrix
-from edge.contract.perception import Detections
-from edge.runtime.time_to_contact import SizeHistory
-from edge.runtime.tracker import Tracker
+from edge.perception.boxes import iou_matrix
+from edge.perception.values import Detections
+from edge.runtime.tracking.time_to_contact import SizeHistory
+from edge.runtime.tracking.tracker import Tracker
 from edge.scenes.clips import clip
 from edge.scenes.stories import FPS, STORIES
 from edge.scenes.world import Camera, Thing, vehicle

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.contract.perception import BgrImage, Detections
-from edge.contract.work_limits import MOST_DETECTIONS
-from edge.runtime.tracker import Tracker, TrackerSettings
+from edge.perception.values import BgrImage, Detections
+from edge.perception.work_limits import MOST_DETECTIONS
+from edge.runtime.tracking.tracker import Tracker, TrackerSettings
 
 MS = 1_000_000
 FRAME = (640, 384)
@@ -391,10 +391,10 @@ def test_on_the_real_clip_one_car_keeps_one_id_for_three_seconds(
     import cv2
 
     from edge.backends.table import open_session
-    from edge.contract.decode import perceive
-    from edge.contract.loading import load_mission
-    from edge.contract.perception import Known
-    from edge.contract.preprocess import preprocess
+    from edge.contract.mission.loading import load_mission
+    from edge.perception.decode import perceive
+    from edge.perception.preprocess import preprocess
+    from edge.perception.values import Known
 
     model = load_mission(root / "examples" / "yolox_nano" / "mission.toml").model
     session = open_session("onnxruntime", shared_data / "detectors" / "yolox_nano.onnx", threads=2)

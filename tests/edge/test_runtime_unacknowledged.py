@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_road import LABELS, tiny_mission, write_clip, write_network
 
-from edge.contract.mission import Mission
+from edge.contract.mission.schema import Mission
 from edge.runtime.daemon import run
-from edge.runtime.facts import Decision, Facts, Seen
-from edge.runtime.policy import PolicySettings, PolicyState, decide, initial
-from edge.runtime.tracker import Track
+from edge.runtime.policy.facts import Decision, Facts, Seen
+from edge.runtime.policy.policy import PolicySettings, PolicyState, decide, initial
+from edge.runtime.tracking.tracker import Track
 from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.driver import LinkDriver

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tiny_road import tiny_mission
 
-from edge.runtime.budget import END_TO_END, Budgets
-from edge.runtime.faults import FAULTS
-from edge.runtime.verdicts import budget_missed, never_released, too_far_apart
+from edge.runtime.loop.latency_budget import END_TO_END, Budgets
+from edge.runtime.recording.fault_log import FAULTS
+from edge.runtime.recording.run_verdicts import budget_missed, never_released, too_far_apart
 from firmware_bridge.protocol.codec import Action
 
 

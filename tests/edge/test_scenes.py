@@ -19,15 +19,16 @@ import pytest
 from patience import PATIENCE_S
 
 from edge.contract.artifact import read_json
-from edge.contract.conditions import LIGHTS, ROADS, WEATHERS, Conditions
-from edge.contract.perception import Frame
-from edge.contract.sections.device import Camera as MissionCamera
-from edge.runtime.sources import SourceEnd, open_source
-from edge.scenes import faces, world
-from edge.scenes.air import KOSCHMIEDER, air_of
+from edge.contract.mission.sections.device import Camera as MissionCamera
+from edge.perception.conditions import LIGHTS, ROADS, WEATHERS, Conditions
+from edge.perception.values import Frame
+from edge.runtime.sources.source import SourceEnd, open_source
+from edge.scenes import world
 from edge.scenes.clips import clip, clip_frame, write_clip
 from edge.scenes.dataset import write_dataset
-from edge.scenes.faces import FACES
+from edge.scenes.painting import sign_faces
+from edge.scenes.painting.atmosphere import KOSCHMIEDER, air_of
+from edge.scenes.painting.sign_faces import FACES
 from edge.scenes.still import (
     CALIBRATION,
     DATA_SET,
@@ -197,7 +198,7 @@ def test_pixels_do_not_depend_on_process_or_threads() -> None:
     code = """
 import hashlib, itertools, sys, cv2
 cv2.setNumThreads(int(sys.argv[1]))
-from edge.contract.conditions import LIGHTS, WEATHERS, Conditions
+from edge.perception.conditions import LIGHTS, WEATHERS, Conditions
 from edge.scenes.clips import clip_frame
 from edge.scenes.still import still
 sha = hashlib.sha256()
@@ -219,9 +220,9 @@ print(sha.hexdigest())
 @pytest.mark.parametrize("face", world.SIGN_FACES)
 def test_every_sign_face_is_distinct(face: str) -> None:
     assert set(FACES) == set(world.SIGN_FACES)
-    mine = faces.face(face).astype(int)
+    mine = sign_faces.face(face).astype(int)
     for other in set(FACES) - {face}:
-        assert np.abs(mine - faces.face(other)).mean() > 2.0, other
+        assert np.abs(mine - sign_faces.face(other)).mean() > 2.0, other
 
 
 def lone(thing: world.Thing, conditions: Conditions, seed: int = 3) -> tuple[LabelledScene, float]:

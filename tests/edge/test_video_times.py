@@ -24,13 +24,13 @@ from test_runtime_sources import CAMERA, SteppingClock, read_all
 from calibration.dataset.places import place_at
 from calibration.dataset.readers.videos import frames as video_frames
 from calibration.dataset.readers.videos import read_at, sampled
-from edge.contract.perception import Detections, Frame
-from edge.contract.sections.device import Camera
-from edge.runtime import video_file
-from edge.runtime.capture import CameraState, Capture, Captured
-from edge.runtime.mailbox import Mailbox
-from edge.runtime.sources import Source, SourceEnd, open_source
-from edge.runtime.tracker import Tracker
+from edge.contract.mission.sections.device import Camera
+from edge.perception.values import Detections, Frame
+from edge.perception.video import read
+from edge.runtime.loop.capture import CameraState, Capture, Captured
+from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.sources.source import Source, SourceEnd, open_source
+from edge.runtime.tracking.tracker import Tracker
 from firmware_bridge.errors import Missing
 
 VFR_MS = [0, 160, 320, 480, 640, 680, 720, 760, 800, 840]
@@ -348,7 +348,7 @@ def test_a_video_of_absurd_size_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_mkv(tmp_path / "clip.mkv", [0, 40])
-    monkeypatch.setattr(video_file, "MAX_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr(read, "MAX_PIXELS", 64 * 64 - 1)
     camera = Camera(width_px=64, height_px=64, fps=25.0, assumed_speed_mps=1.0)
     with pytest.raises(Missing) as refused:
         open_source(str(path), camera, SteppingClock())

@@ -13,8 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.contract.loading import load_mission
-from edge.contract.mission import Mission
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
 
 SIDE = 64
 CELL = 16

@@ -17,11 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 from stand_in import RELEASES, RTX, StandIn, plan_bytes
 
 from converters.lowerings.region import region_amax, to_cache
-from edge.engine.builder import Built, build_plan, lowering_for
+from edge.engine.api_probe import Probe
+from edge.engine.build.builder import Built, build_plan, lowering_for
+from edge.engine.build_request import BuildRequest
 from edge.engine.calibration_cache import CalibrationCache
-from edge.engine.loaded import ask_inspector
+from edge.engine.load import ask_inspector
+from edge.engine.model_choice import FILES
 from edge.engine.plan_header import parse_header
-from edge.engine.probe import Probe
 from edge.engine.releases import (
     BUILDERS,
     LOWERINGS,
@@ -30,8 +32,6 @@ from edge.engine.releases import (
     builder_row,
     parse_release,
 )
-from edge.engine.request import BuildRequest
-from edge.engine.source_file import FILES
 from firmware_bridge.errors import DeviceFault, GateFailed, Refusal, UsageError
 
 WORKSPACE = 512 << 20

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stand_in import StandIn, plan_bytes
 
+from edge.engine.build.memory import free_bytes, workspace_bytes
 from edge.engine.gpu import present_sm
 from edge.engine.inspector import read_inspector
-from edge.engine.memory import free_bytes, workspace_bytes
 from edge.engine.plan_header import PlanHeader, parse_header, preflight
 from edge.engine.releases import Backend, Release
 from firmware_bridge.errors import NotTrusted, UsageError
@@ -169,11 +169,11 @@ def test_a_real_inspector_of_a_real_engine() -> None:
     from converters.lint.engine import join
     from converters.lint.findings import lint, look_at
     from converters.lowerings.strong import to_strong
-    from edge.engine.builder import build_plan
-    from edge.engine.loaded import ask_inspector
-    from edge.engine.probe import Probe
+    from edge.engine.api_probe import Probe
+    from edge.engine.build.builder import build_plan
+    from edge.engine.build_request import BuildRequest
+    from edge.engine.load import ask_inspector
     from edge.engine.releases import builder_row, parse_release
-    from edge.engine.request import BuildRequest
 
     release = parse_release(trt.__version__)
     row = builder_row("tensorrt", release)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.engine.model_choice import IMPLICIT, cache_name
 from edge.engine.releases import BUILDERS, CACHE_RELEASES, Release, builder_row
-from edge.engine.source_file import IMPLICIT, cache_name
 from edge.engine.trtexec import Command, commands, page, script
 
 CACHES = [cache_name(release) for release in CACHE_RELEASES]

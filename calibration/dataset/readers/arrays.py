@@ -21,7 +21,7 @@ from calibration.dataset.readers.gathering import Gathering, wrong_schema
 from calibration.dataset.readers.tables import BESIDE, class_names
 from calibration.dataset.records import Entry, Reading
 from calibration.npz import LARGEST_BYTES, header, read_array
-from edge.contract.perception import BgrImage
+from edge.perception.values import BgrImage
 
 IMAGES = "images"
 LABELS, GROUPS = ("labels", "label", "classes"), ("tracks", "track", "drives", "groups")

@@ -16,9 +16,9 @@ from calibration.dataset.part_words import Parts
 from calibration.dataset.picture_names import PictureNames
 from calibration.dataset.places import Place
 from calibration.dataset.records import ANY_LABEL, Box, Entry, Problem, Reading
-from edge.contract.conditions import Conditions
 from edge.contract.json_text import parse_json
-from edge.contract.picture_files import natural_order
+from edge.perception.conditions import Conditions
+from edge.perception.pictures.files import natural_order
 from firmware_bridge.errors import UsageError
 
 GROUP_FIELDS = (

@@ -13,8 +13,8 @@ from pathlib import Path
 from calibration.dataset.places import Place
 from calibration.dataset.readers.gathering import Gathering, wrong_schema
 from calibration.dataset.records import Entry, Reading
-from edge.contract.perception import BgrImage
-from edge.runtime.video_file import UnreadableVideo, VideoFile
+from edge.perception.values import BgrImage
+from edge.perception.video.read import UnreadableVideo, VideoFile
 from firmware_bridge.errors import Missing
 
 SUFFIXES = (

@@ -1,0 +1,1 @@
+"""One file a verb of the device, and the options that verbs share."""

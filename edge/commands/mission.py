@@ -1,0 +1,149 @@
+"""Verbs `init` and `mission check`: write a first mission file, judge one."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge.contract.artifact import write_atomic
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.notes import notes_of
+from edge.contract.mission.schema import Mission
+from edge.install import PACKAGES, pip_install
+from edge.terminal import echo
+from firmware_bridge.errors import Missing, UsageError
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="set a mission key for this run; repeatable"),
+]
+MissionArgument = Annotated[Path, typer.Argument(metavar="MISSION", help="a mission.toml")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print facts as JSON")]
+
+
+FIRST = "converters.first_mission:first_mission"
+"""What reads a model's file and writes a mission that fits it: by name, as FIT below."""
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="the file to write")] = Path("mission.toml"),
+    *,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="a model to fit it to: ONNX, TorchScript or torch.export"),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", help="with --model: its labels, a,b,c, or a file, one a line"),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", metavar="640x384", help="with --model: its picture, if not told"),
+    ] = None,
+) -> None:
+    """Write a first mission file with a comment on every key."""
+    if path.is_dir():
+        path = path / "mission.toml"
+    if path.exists():
+        raise UsageError(
+            f"{path} exists",
+            expected="a path where nothing is yet",
+            found=f"a file of {path.stat().st_size} bytes",
+            remedy="choose another name, or move that file away",
+        )
+    if model is None:
+        if labels is not None or size is not None:
+            raise UsageError(
+                "--labels and --size are of a model",
+                expected="--model FILE with them",
+                found="no --model",
+                remedy=f"brakepoint init {path} --model FILE",
+            )
+        template = resources.files("edge.contract.mission").joinpath("mission_template.toml")
+        write_atomic(path, template.read_bytes())
+        echo(f"wrote {path}", error=True)
+    else:
+        made = _workshop(FIRST, "init --model")(model, path, labels=labels, size=size)
+        write_atomic(path, made.text.encode())
+        echo(f"wrote {path} for {model}: {made.told}", error=True)
+        echo("not known, look at:", error=True)
+        for line in made.unknown:
+            echo(f"  {line}", error=True)
+    echo(f"next: brakepoint mission check {path}", error=True)
+
+
+def _workshop(target: str, verb: str) -> Callable[..., Any]:
+    """A function of the workshop, by its name "module:function".
+
+    Raises:
+        Missing: a package that it needs is not installed.
+    """
+    module, function = target.split(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in PACKAGES:
+            raise  # our own import is broken: a defect, shown as one
+        raise Missing(
+            f"`brakepoint {verb}` needs a package that is not installed",
+            expected="the extra [convert]",
+            found=str(error),
+            remedy=pip_install("convert"),
+        ) from error
+    return found
+
+
+FIT = "converters.mission_fit:fit_of"
+"""What opens a model and holds it against its mission: by name, since it needs the workshop."""
+
+
+def check(
+    mission: MissionArgument,
+    *,
+    set_: SetOption = None,
+    file_only: Annotated[
+        bool,
+        typer.Option("--file-only", help="leave the model closed: run no code of a factory"),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a mission file: every mistake at once, with its key; and whether its model fits."""
+    loaded = load_mission(mission, set_ or [])
+    told = ["not checked: --file-only"] if file_only else _model_told(loaded)
+    if as_json:
+        echo(json.dumps(loaded.model_dump(mode="json"), indent=1))
+        return
+    rules = ", ".join(f"{rule.name} -> {rule.action}" for rule in loaded.policy.rules)
+    echo(f"{loaded.name}: ok")
+    echo(f"  model    {loaded.model.file or loaded.model.factory}")
+    for line in told:
+        echo(f"           {line}")
+    echo(f"  labels   {len(loaded.model.labels)}")
+    if loaded.model.condition is not None:
+        echo(f"  scenes   {', '.join(loaded.model.condition.labels)}")
+    echo(f"  budget   {loaded.budget.end_to_end_ms:g} ms from capture to command")
+    echo(f"  rules    {rules}")
+    for note in notes_of(loaded):
+        echo(f"  note     {note}")
+
+
+def _model_told(mission: Mission) -> list[str]:
+    """What was seen of the mission's model, in lines; why it was not opened, where it was not.
+
+    Raises:
+        UsageError: it does not fit the mission.
+    """
+    try:
+        fit = _workshop(FIT, "mission check")(mission)
+    except Missing as refusal:
+        return [f"not checked: {refusal.what}: {refusal.found} ({refusal.remedy})"]
+    if fit is None:
+        return ["not checked: no such file yet"]
+    lines: list[str] = fit.lines()
+    return lines

@@ -1,0 +1,186 @@
+"""Verb `run`: the daemon in the foreground, with a board or with the firmware as a process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.contract.conversion_output import choose_model
+from edge.contract.mission.cross_checks import STAGES
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.progress import progress_bar
+from edge.runtime.daemon import run as run_daemon
+from edge.runtime.recording.events import RunEvent
+from edge.terminal import echo, new_console
+from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
+from firmware_bridge.link.driver import LinkDriver
+from firmware_bridge.protocol.codec import Action
+
+ESTABLISH_WITHIN_S = 5.0
+
+
+def run(
+    mission: MissionArgument,
+    *,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source", help="a clip, a folder of pictures, /dev/videoN, camera:N or scenes:STORY"
+        ),
+    ],
+    converted: Annotated[
+        Path, typer.Option("--from", metavar="DIR", help="folder that `convert` wrote")
+    ],
+    precision: Annotated[
+        Literal["float", "int8"], typer.Option("--precision", help="refused if its gates failed")
+    ] = "float",
+    port: Annotated[
+        str | None,
+        typer.Option("--port", help="serial device or emulated; default: mission's"),
+    ] = None,
+    speed_mps: Annotated[
+        float | None,
+        typer.Option("--speed", help="of the emulated vehicle; default: assumed speed"),
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option("--video", help="write an annotated clip (.mp4)")
+    ] = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Camera frames to safety actions: infer, decide, command, under the mission's budgets."""
+    loaded = load_mission(mission, set_ or [])
+    model = choose_model(converted, loaded, precision)
+    with (
+        _vehicle(loaded, port or loaded.link.port, speed_mps) as (link, on_vehicle_event),
+        progress_bar() as advance,
+    ):
+        console = new_console(error=True)
+
+        def on_event(event: RunEvent) -> None:
+            on_vehicle_event(event)
+            if event.kind == "frame":
+                advance("frames", int(event.values["index"]) + 1, int(event.values["of"] or 0))
+            elif not as_json:
+                console.print(event.text)
+
+        report = run_daemon(
+            loaded,
+            source=source,
+            model_path=model,
+            precision=precision,
+            link=link,
+            on_event=on_event,
+            record=video,
+        )
+    if as_json:
+        echo(json.dumps(report.to_json(), indent=1))
+    else:
+        print_report(report.to_json())
+    raise typer.Exit(report.exit_code)
+
+
+@contextlib.contextmanager
+def _vehicle(
+    mission: Mission, port: str, speed_mps: float | None
+) -> Iterator[tuple[LinkDriver, Callable[[RunEvent], None]]]:
+    """The link to a board, or to the firmware started here with a driver who wants to cruise."""
+    with contextlib.ExitStack() as stack:
+        on_event: Callable[[RunEvent], None] = lambda _event: None  # noqa: E731 # replaced below
+        if port == "emulated":
+            mcu = stack.enter_context(HostFirmware(build_folder=default_build_folder()))
+            cruise = mission.camera.assumed_speed_mps if speed_mps is None else speed_mps
+            on_event = _moving_off(mcu, cruise)
+            port = mcu.port
+        link = stack.enter_context(LinkDriver(port, baud=mission.link.baud))
+        link.wait_established(ESTABLISH_WITHIN_S)
+        yield link, on_event
+
+
+def _moving_off(mcu: HostFirmware, cruise_mps: float) -> Callable[[RunEvent], None]:
+    """The modelled vehicle drives at `cruise_mps` once, when the boot stop is first released."""
+    moving = False
+
+    def on_event(event: RunEvent) -> None:
+        nonlocal moving
+        if moving or event.kind != "effective":
+            return
+        if Action[event.values["action"]] < Action.COMFORT_STOP:
+            moving = True
+            mcu.control(f"speed {cruise_mps:g}")
+
+    return on_event
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """The final tables: latency by stage, frames and commands, what happened when."""
+    console = new_console(width=120)
+    frames, commands = report["frames"], report["commands"]
+    console.print(
+        f"{frames['captured']} frames captured, {frames['inferred']} inferred, "
+        f"{frames['dropped']} dropped, {frames['unknown']} unknown{_crowd(frames)}; "
+        f"{commands['sent']} commands sent, {commands['acknowledged']} acknowledged, "
+        f"{commands['late']} late; "
+        f"{report['ended']} after {report['seconds']:.1f} s"
+    )
+    for head, counts in report["scenes"].items():
+        told = ", ".join(f"{label} in {count} frames" for label, count in counts.items())
+        console.print(f"{head}: {told}")
+    if report["areas"]:
+        told = ", ".join(
+            f"{label} {100 * one['mean']:.1f} % (most {100 * one['most']:.1f} %)"
+            for label, one in report["areas"].items()
+        )
+        console.print(f"share of the frame: {told}")
+    console.print(_latency_table(report["latency_ms"]))
+    if report["timeline"]:
+        console.print(_timeline_table(report["timeline"]))
+    effective = ", ".join(
+        f"{entry['action']} at {entry['mono_ms'] / 1000.0:.2f} s" for entry in report["effective"]
+    )
+    console.print(f"microcontroller: {effective or 'never heard'}")
+    for fault in report["faults"]:
+        console.print(f"fault: {fault['text']}  (to mend: {fault['remedy']})")
+    if report["recording"]:
+        console.print(f"annotated clip: {report['recording']['path']}")
+
+
+def _crowd(frames: dict[str, int]) -> str:
+    return f", {frames['crowded']} with detections left out" if frames["crowded"] else ""
+
+
+def _latency_table(latency: dict[str, Any]) -> Table:
+    table = Table("stage, ms", title="latency", title_justify="left")
+    for column in ("budget", "p50", "p95", "p99", "max", "misses"):
+        table.add_column(column, justify="right")
+    for stage in (*STAGES, "end_to_end", "to_acknowledge"):
+        row = latency[stage]
+        values = [_number(row[key]) for key in ("budget", "p50", "p95", "p99", "max")]
+        table.add_row(stage, *values, "" if row["misses"] is None else str(row["misses"]))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+STEPS = ("first_seen", "confirmed", "commanded", "acknowledged", "effective", "released")
+"""What happens to a rule that fires, in order."""
+
+
+def _timeline_table(timeline: list[dict[str, Any]]) -> Table:
+    table = Table("rule", "action", title="timeline, seconds of the run", title_justify="left")
+    for step in STEPS:
+        table.add_column(step.replace("_", " "), justify="right")
+    for entry in timeline:
+        times = [_number(entry[step]["mono_ms"] / 1000.0) if entry[step] else "" for step in STEPS]
+        table.add_row(entry["name"], entry["action"], *times)
+    return table

@@ -1,0 +1,131 @@
+"""Whether the gates of a conversion hold for one of its files: nothing passes by absence.
+
+A report must hold a verdict of every gate that stands for the file, and one that a mission gives a
+limit must have passed. An unsigned report proves no more than that it and its files belong
+together: whoever may write the folder may write it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.conversion import Gates, Int8Shares
+from firmware_bridge.errors import GateFailed, NotTrusted
+
+FLOAT = "float.onnx"
+"""Stands for all: the others are made from it."""
+
+SHORT: Mapping[str, str] = {"int8.onnx": "int8", "cpu.onnx": "cpu"}
+"""Artifact -> how its gates are called."""
+
+ALWAYS: Mapping[str, Sequence[str]] = {
+    FLOAT: ("parity_max_abs",),
+    "int8.onnx": ("found_min int8", "size_max_mb", "macs_int8_min int8", "accuracy_min int8"),
+    "cpu.onnx": ("found_min cpu", "macs_int8_min cpu", "accuracy_min cpu"),
+}
+"""Artifact -> gates that every report has a row of, limited or not."""
+
+
+def declared(gates: Gates, artifact: str, *, condition: bool) -> list[str]:
+    """Names of the gates that a mission gives a limit for an artifact.
+
+    Args:
+        condition: whether the network has a condition head.
+    """
+    if artifact == FLOAT:
+        return ["parity_max_abs"]
+    short = SHORT[artifact]
+    shares = gates.macs_int8_min
+    share = getattr(shares, short) if isinstance(shares, Int8Shares) else shares
+    found = {
+        f"found_min {short}": gates.found_min,
+        f"condition_agree_min {short}": gates.condition_agree_min if condition else None,
+        f"macs_int8_min {short}": share,
+        f"accuracy_min {short}": gates.accuracy_min,
+        f"accuracy_drop_max {short}": gates.accuracy_drop_max,
+        f"worst_condition_min {short}": gates.worst_condition_min,
+        **{f"class_accuracy_min {short}: {name}": 1 for name in gates.class_accuracy_min},
+        **{f"condition_accuracy_min {short}: {name}": 1 for name in gates.condition_accuracy_min},
+    }
+    if artifact == "int8.onnx":
+        found["size_max_mb"] = gates.size_max_mb
+    else:
+        found["infer_p99_max_ms cpu"] = None if gates.infer_p99_max_ms is None else 1
+    return [name for name, limit in found.items() if limit is not None]
+
+
+def demand_gates(
+    report: Mapping[str, Any],
+    folder: Path,
+    artifacts: Sequence[str],
+    *,
+    mission: Mission | None,
+    remedy: str,
+) -> None:
+    """Nothing where every gate of these artifacts holds.
+
+    Args:
+        mission: whose limits must have been judged; None where only the report is there.
+        remedy: what to do where one failed.
+
+    Raises:
+        GateFailed: one failed.
+        NotTrusted: a verdict is missing, or is none.
+    """
+    rows = _rows(report, folder)
+    mine = [row for row in rows if row["artifact"] in artifacts]
+    if failed := [row for row in mine if row["passed"] is False]:
+        raise GateFailed(
+            f"{artifacts[0]} in {folder} failed its gates",
+            expected="; ".join(f"{row['name']} {row['limit_text']}" for row in failed),
+            found="; ".join(row["sentence"] for row in failed),
+            remedy=f"{remedy}; details in {folder / 'report.json'}",
+        )
+    verdicts = {(row["artifact"], row["name"]): row["passed"] for row in mine}
+    missing = [name for one in artifacts for name in ALWAYS[one] if (one, name) not in verdicts]
+    if mission is not None:
+        condition = mission.model.condition is not None
+        missing += [
+            f"{name} (the mission gives a limit, the report judged by none)"
+            for one in artifacts
+            for name in declared(mission.gates, one, condition=condition)
+            if name not in missing and verdicts.get((one, name)) is not True
+        ]
+    if missing:
+        raise NotTrusted(
+            f"{folder / 'report.json'} does not say that the gates hold",
+            expected=f"a verdict of every gate of {' and '.join(artifacts)}",
+            found=f"none of {', '.join(missing)}",
+            remedy=f"convert again: brakepoint convert MISSION --out {folder}",
+        )
+
+
+def _rows(report: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
+    """The report's gates, each with a verdict that is one: a passed gate has a limit and a figure.
+
+    Raises:
+        KeyError, TypeError: the report is not whole; whoever reads it words that.
+        NotTrusted: a verdict contradicts its row.
+    """
+    rows: list[Mapping[str, Any]] = list(report["gates"])
+    for row in rows:
+        passed, told = row["passed"], (row["artifact"], row["limit_text"], row["sentence"])
+        if not all(isinstance(text, str) for text in (row["name"], *told)):
+            raise TypeError("a gate's name and sentence are texts")
+        if passed is None or passed is False:
+            continue
+        if passed is not True or not (_is_number(row["limit"]) and _is_number(row["measured"])):
+            raise NotTrusted(
+                f"{folder / 'report.json'} has a verdict without its figures",
+                expected="a limit and a measured figure of every gate that passed",
+                found=f"{row['name']}: passed {passed!r}, measured {row['measured']!r}",
+                remedy=f"convert again: brakepoint convert MISSION --out {folder}",
+            )
+    return rows
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""Mission.toml: schema, loading, rules that span keys, digests."""

@@ -1,0 +1,90 @@
+"""What sections of the mission are made of: the frozen section itself and kinds of value.
+
+Every number has a least and a largest value, every text and every list a length, and no number is
+taken from a text or from true and false: a mission that passes can be run
+(docs/decisions/0030). What values mean together is in `edge/contract/mission/cross_checks.py`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+LONGEST_PATH = 4096
+"""Characters of a path, as Linux has it."""
+
+MOST_LABELS = 32_768
+"""Labels of a network; ImageNet's whole tree has 21,841."""
+
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def unwritable(text: str, *, besides: str = "") -> str | None:
+    """The first character that is not for people to read, as U+001B: control characters, halves of
+    pairs, marks that turn the direction of writing. None where there is none but `besides`."""
+    for letter in text:
+        kind = unicodedata.category(letter)
+        if (kind in ("Cc", "Cs", "Zl", "Zp") or letter in _BIDI) and letter not in besides:
+            return f"U+{ord(letter):04X}"
+    return None
+
+
+def _one_line(text: str) -> str:
+    if (found := unwritable(text)) is not None:
+        raise ValueError(f"holds the control character {found}")
+    return text
+
+
+def _prose(text: str) -> str:
+    if (found := unwritable(text, besides="\n\r\t")) is not None:
+        raise ValueError(f"holds the control character {found}")
+    return text
+
+
+def _short_path(path: Path) -> Path:
+    if len(str(path)) > LONGEST_PATH or "\0" in str(path):
+        raise ValueError(f"is no path: {LONGEST_PATH} characters at most, none of them U+0000")
+    return path
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_one_line),
+]
+"""A label, a rule, a zone, a column: what stands in tables and on pictures."""
+
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000),
+    AfterValidator(_prose),
+]
+"""A sentence or a few, for people."""
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100)]
+Url = Annotated[str, StringConstraints(pattern=r"^[a-z0-9+.-]+(://|::)\S+$", max_length=2048)]
+Factory = Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$", max_length=200)]
+File = Annotated[Path, AfterValidator(_short_path)]
+
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
+"""A number without a fraction; its bounds are given where it is used."""
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A finite number; its bounds are given where it is used."""
+
+Share = Annotated[Number, Field(ge=0.0, le=1.0)]
+Count = Annotated[Whole, Field(ge=1, le=1_000_000)]
+Steps = Annotated[Whole, Field(ge=1, le=10_000_000)]
+Seed = Annotated[Whole, Field(ge=0, le=2**32 - 1)]
+Speed = Annotated[Number, Field(ge=0.0, le=70.0)]
+Deceleration = Annotated[Number, Field(ge=0.1, le=10.0)]
+
+
+class Strict(BaseModel):
+    """A frozen section that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,0 +1,1 @@
+"""The build of one engine, in a process of its own."""

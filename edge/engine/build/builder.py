@@ -1,0 +1,210 @@
+"""The one builder: a network and a request in, a plan and what was done out; TensorRT 8.6 to 11 and
+TensorRT-RTX. What differs between releases stands in `releases.py`; calibrators are used by none.
+
+Works on the module it is given and on bytes: never opens a file, never imports TensorRT.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edge.engine.api_probe import Probe
+from edge.engine.build.build_log import Tell, message_log, progress_monitor
+from edge.engine.build.builder_config import (
+    add_profiles,
+    ask_precision,
+    limit_pools,
+    name_targets,
+    put_on_dla,
+    use_timing_cache,
+)
+from edge.engine.build.memory import demand_memory
+from edge.engine.build.network_check import (
+    demand_int8,
+    least_bytes,
+    read_precision,
+    set_ranges,
+)
+from edge.engine.build_request import BuildRequest
+from edge.engine.calibration_cache import CalibrationCache
+from edge.engine.releases import LOWERINGS, MODULES, BuilderRow, Lowering
+from firmware_bridge.errors import DeviceFault, GateFailed, Refusal, UsageError
+
+OBEY = "OBEY_PRECISION_CONSTRAINTS"
+"""Without it the precision of a layer is a wish."""
+
+OUT_OF_MEMORY = re.compile(r"out of memory|outofmemory|insufficient (workspace|memory)", re.I)
+"""How TensorRT says so, in its own log."""
+
+KEPT_MESSAGES = 50
+
+
+@dataclass(frozen=True)
+class Built:
+    """A plan, the timing cache after it, and the facts for its sidecar."""
+
+    plan: bytes
+    timing_cache: bytes | None
+    facts: dict[str, Any]
+
+
+def lowering_for(row: BuilderRow, request: BuildRequest) -> Lowering:
+    """The form of the network that a release wants for this request.
+
+    Raises:
+        UsageError: the release has no DLA.
+    """
+    if request.dla_core is None:
+        return row.lowering
+    if row.dla_lowering is None:
+        raise UsageError(
+            f"{MODULES[row.backend]} from {row.since} to before {row.before} has no DLA",
+            expected="TensorRT 8.6 to 10.7, or 11.4.1 and later on AGX Orin",
+            found="--dla",
+            remedy="leave --dla out, or build on JetPack 6 (TensorRT 10.3)",
+        )
+    return row.dla_lowering
+
+
+def build_plan(
+    probe: Probe,
+    row: BuilderRow,
+    request: BuildRequest,
+    *,
+    model: bytes,
+    cache: CalibrationCache | None,
+    kept_float: Sequence[str] = (),
+    int8: int | None = None,
+    memory_bytes: int | None = None,
+    timing: bytes | None,
+    workspace_bytes: int,
+    tell: Tell,
+) -> Built:
+    """Builds one plan.
+
+    Args:
+        kept_float: weighted layers that must not be INT8, where ranges come from `cache`; a graph
+            with Q/DQ says so itself.
+        int8: how many weighted layers must be INT8; None where nobody said.
+        memory_bytes: what the device can give; None where that is not known, or it is another's.
+
+    Raises:
+        UsageError: the release cannot do what is asked, or the network is not what it wants.
+        GateFailed: TensorRT refused the network.
+        DeviceFault: there is no GPU, or no DLA, where one is needed.
+    """
+    messages: list[str] = []
+    logger = message_log(probe, messages)
+    lowering = lowering_for(row, request)
+    _check_targets(row, request)
+    builder = _builder(probe, logger, messages)
+    network = builder.create_network(probe.bits("NetworkDefinitionCreationFlag", row.network_flags))
+    _parse(probe, network, logger, request.source, model)
+    config = builder.create_builder_config()
+    flags = ask_precision(probe, row, builder, config)
+    name_targets(probe, request, config)
+    pools = limit_pools(probe, row, request, config, workspace_bytes)
+    config.profiling_verbosity = probe.member("ProfilingVerbosity", "DETAILED")
+    add_profiles(builder, config, network, request)
+    if cache is not None:
+        precision = set_ranges(probe, network, cache, kept_float=kept_float)
+        if kept_float:
+            config.set_flag(probe.member("BuilderFlag", OBEY))
+            flags.append(OBEY)
+    else:
+        precision = read_precision(probe, network)
+    demand_int8(precision, model=request.source, expected=LOWERINGS[lowering], count=int8)
+    demand_memory(least_bytes(network, weights=len(model)), memory_bytes, model=request.source)
+    dla = None
+    if request.dla_core is not None:
+        dla = put_on_dla(probe, builder, config, network, request.dla_core)
+        flags.append("GPU_FALLBACK")
+    if timing is not None:
+        use_timing_cache(row, probe, config, timing, request)
+    if row.monitor:
+        config.progress_monitor = progress_monitor(probe, tell)
+    asked = request.profiles or {}
+    started = time.monotonic()
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise _no_plan(request.source, messages, workspace_bytes)
+    facts = {
+        "backend": request.backend,
+        "release": str(probe.trt.__version__),
+        "lowering": lowering,
+        "network_flags": list(row.network_flags),
+        "builder_flags": flags,
+        "pools_bytes": pools,
+        "sm": list(request.sm),
+        "precision": asdict(precision),
+        "dla": dla,
+        "profiles": {name: [list(one) for one in given] for name, given in asked.items()},
+        "build_seconds": round(time.monotonic() - started, 2),
+        "messages": messages[-KEPT_MESSAGES:],
+    }
+    kept = bytes(config.get_timing_cache().serialize()) if timing is not None else None
+    return Built(bytes(plan), kept, facts)
+
+
+def _no_plan(source: str, messages: Sequence[str], workspace_bytes: int) -> Refusal:
+    found = "; ".join(messages[-3:]) or "nothing, and no message"
+    if any(OUT_OF_MEMORY.search(message) for message in messages):
+        return DeviceFault(
+            f"memory ran out when TensorRT built {source}",
+            expected=f"room for the layer it names, and a workspace of {workspace_bytes >> 20} MiB",
+            found=found,
+            remedy="close what else runs; try --workspace-mb, less or more; or take a smaller "
+            "model.input in the mission",
+        )
+    return GateFailed(
+        f"TensorRT refused to build {source}",
+        expected="an engine",
+        found=found,
+        remedy="see the operators it names; report the model if they are convolutions",
+    )
+
+
+def _builder(probe: Probe, logger: Any, messages: list[str]) -> Any:
+    try:
+        return probe.attribute(probe.trt, "Builder")(logger)
+    # The bindings raise these when the native factory gives nothing.
+    except (TypeError, RuntimeError) as error:
+        raise DeviceFault(
+            f"{MODULES[probe.backend]} {probe.release} cannot start its builder",
+            expected="a GPU with its driver",
+            found="; ".join(messages[-2:]) or str(error).strip().splitlines()[0],
+            remedy="build on the device, or ahead of time: --backend rtx --sm 86",
+        ) from error
+
+
+def _parse(probe: Probe, network: Any, logger: Any, source: str, model: bytes) -> None:
+    parser = probe.attribute(probe.trt, "OnnxParser")(network, logger)
+    if not parser.parse(model):
+        errors = [str(parser.get_error(row).desc()) for row in range(parser.num_errors)]
+        raise UsageError(
+            f"TensorRT cannot read {source}",
+            expected="an ONNX network that this release knows",
+            found="; ".join(errors[:3]) or "no reason given",
+            remedy="write it again: brakepoint convert MISSION --out DIR",
+        )
+
+
+def _check_targets(row: BuilderRow, request: BuildRequest) -> None:
+    if row.compute_capabilities and not request.sm:
+        raise UsageError(
+            "no target GPU is named",
+            expected="compute capabilities of the GPUs that will run the engine, such as 86",
+            found="no --sm",
+            remedy="name them: --sm 86,89",
+        )
+    if request.sm and not row.compute_capabilities:
+        raise UsageError(
+            "TensorRT builds for the GPU that is there",
+            expected="no --sm",
+            found=f"--sm {','.join(map(str, request.sm))}",
+            remedy="build on the device, or ahead of time: --backend rtx",
+        )

@@ -1,0 +1,128 @@
+"""The process that builds one engine: `python -m edge.engine.build.child_process`.
+
+Reads a request on stdin, writes one JSON event a line on stdout and the plan into the file that
+the request names. It may crash or be killed without harm.
+
+Whatever native code prints goes to stderr. Never moves a file into place.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from edge.contract.artifact import digest_file
+from edge.engine.api_probe import Probe
+from edge.engine.build.builder import build_plan, lowering_for
+from edge.engine.build.memory import free_bytes, workspace_bytes
+from edge.engine.build_request import BuildRequest
+from edge.engine.calibration_cache import CalibrationCache, check_release, read_cache
+from edge.engine.gpu import present_sm
+from edge.engine.model_choice import choose_source
+from edge.engine.releases import MODULES, builder_row, parse_release
+from edge.install import pip_install
+from firmware_bridge.errors import DeviceFault, Missing, Refusal
+
+TELL_EVERY_S = 0.1
+
+
+def main() -> None:
+    """Builds what stdin asks for; the last event is `done` or `refused`."""
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    try:
+        facts = build(BuildRequest.from_json(sys.stdin.readline()), events)
+    except Refusal as refusal:
+        words = {name: getattr(refusal, name) for name in ("what", "expected", "found", "remedy")}
+        _say(events, "refused", kind=type(refusal).__name__, **words)
+        return
+    except OSError as error:
+        _say(
+            events,
+            "refused",
+            kind=DeviceFault.__name__,
+            what="the system refused a file of the engine",
+            expected="space and permission where the engine is written",
+            found=str(error),
+            remedy="free space or choose another place: --out FILE; nothing was left half-written",
+        )
+        return
+    _say(events, "done", facts=facts)
+
+
+def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
+    """Builds, writes the plan (and timing cache) where it is told to, and gives the facts."""
+    try:
+        trt = importlib.import_module(MODULES[request.backend])
+    except ImportError as error:
+        raise Missing(
+            f"{MODULES[request.backend]} is not installed",
+            expected="the Python module of TensorRT",
+            found=str(error),
+            remedy=pip_install("rtx")
+            if request.backend == "rtx"
+            else "it comes with JetPack; for a virtual environment: --system-site-packages",
+        ) from error
+    release = parse_release(trt.__version__)
+    row = builder_row(request.backend, release)
+    source = choose_source(Path(request.source), lowering_for(row, request), release)
+    cache: CalibrationCache | None = None
+    if source.cache is not None:
+        cache = read_cache(source.cache.read_bytes())
+        check_release(cache, release)
+    last = 0.0
+
+    def tell(phase: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= TELL_EVERY_S:
+            last = now
+            _say(events, "progress", phase=phase, done=done, total=total)
+
+    built = build_plan(
+        Probe(trt, request.backend, release),
+        row,
+        replace(request, profiles=request.profiles or source.profiles),
+        model=source.model.read_bytes(),
+        cache=cache,
+        kept_float=source.kept_float,
+        int8=source.int8,
+        memory_bytes=None if row.compute_capabilities else free_bytes(),
+        timing=_timing(request),
+        workspace_bytes=request.workspace_bytes or workspace_bytes(free_bytes()),
+        tell=tell,
+    )
+    Path(request.plan).write_bytes(built.plan)
+    if built.timing_cache is not None and request.timing_out is not None:
+        Path(request.timing_out).write_bytes(built.timing_cache)
+    here = present_sm()
+    return {
+        **built.facts,
+        "sm": built.facts["sm"] or ([here] if here else []),
+        "model": {"file": source.model.name, "sha256": digest_file(source.model)},
+        "calibration_cache": None
+        if source.cache is None
+        else {"file": source.cache.name, "sha256": digest_file(source.cache)},
+    }
+
+
+def _timing(request: BuildRequest) -> bytes | None:
+    """What to start from: an empty cache where the file is not there yet."""
+    if request.timing_cache is None:
+        return None
+    path = Path(request.timing_cache)
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _say(events: TextIO, event: str, **values: object) -> None:
+    events.write(json.dumps({"event": event, **values}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

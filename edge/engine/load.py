@@ -1,0 +1,72 @@
+"""Loads an engine on the GPU that is there and asks TensorRT's engine inspector about it. Runs no
+inference; every plan is held against its sidecar and this machine before TensorRT sees it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from edge.engine.api_probe import Probe
+from edge.engine.gpu import present_sm
+from edge.engine.plan_header import preflight, read_header
+from edge.engine.releases import MODULES, parse_release
+from edge.engine.sidecar import read_sidecar
+from firmware_bridge.errors import DeviceFault, Missing
+
+
+def inspector_text(plan: Path) -> str:
+    """The inspector's JSON for a plan.
+
+    Raises:
+        Missing: no plan, sidecar or TensorRT.
+        NotTrusted: the plan is not the one that its sidecar describes.
+        UsageError: it was built by another TensorRT, or for another GPU.
+        DeviceFault: there is no GPU, or the engine cannot be loaded.
+    """
+    header, sidecar = read_header(plan), read_sidecar(plan)
+    here = present_sm()
+    if here is None:
+        raise DeviceFault(
+            f"{plan} cannot be loaded here",
+            expected="the GPU that it was built for",
+            found="no CUDA device",
+            remedy="run this on the device; or give what was taken there: --inspector FILE.json",
+        )
+    try:
+        trt = importlib.import_module(MODULES[header.backend])
+    except ImportError as error:
+        raise Missing(
+            f"{MODULES[header.backend]} is not installed",
+            expected=f"the TensorRT that built {plan}",
+            found=str(error),
+            remedy="it comes with JetPack; for a virtual environment: --system-site-packages",
+        ) from error
+    release = parse_release(trt.__version__)
+    preflight(
+        header,
+        name=str(plan),
+        backend=header.backend,
+        release=release,
+        built_for=sidecar.sm,
+        here=here,
+    )
+    return ask_inspector(Probe(trt, header.backend, release), plan.read_bytes(), name=str(plan))
+
+
+def ask_inspector(probe: Probe, plan: bytes, *, name: str) -> str:
+    """The inspector's JSON for the bytes of a plan. Raises DeviceFault if it cannot be loaded."""
+    trt: Any = probe.trt
+    runtime = probe.attribute(trt, "Runtime")(probe.attribute(trt, "Logger")())
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise DeviceFault(
+            f"{name} cannot be loaded",
+            expected="an engine of this TensorRT and GPU",
+            found="TensorRT does not take it",
+            remedy="build it again on this device: brakepoint engine build DIR --out FILE",
+        )
+    form = probe.member("LayerInformationFormat", "JSON")
+    text: str = engine.create_engine_inspector().get_engine_information(form)
+    return text

@@ -1,0 +1,58 @@
+"""Classification heads: logits to a label and its score, or to "none of them". Pure numpy.
+
+The score is the maximum softmax probability; below the head's threshold the picture is taken as out
+of distribution (Hendrycks & Gimpel, arXiv:1610.02136; docs/decisions/0006). Never names the nearest
+label where none is likely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.perception.values import Classified
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """How the logits of one head become a label.
+
+    Attributes:
+        labels: one for each logit, in order; two at least.
+        score_threshold: a highest share below it says that the picture is like none of them.
+    """
+
+    labels: tuple[str, ...]
+    score_threshold: float
+
+
+def shares(logits: Floats) -> NDArray[np.float64]:
+    """Softmax of logits (C,): shares in 0..1 that add up to 1, for logits of any size."""
+    wide = logits.astype(np.float64)
+    raised = np.exp(wide - wide.max())
+    return np.asarray(raised / raised.sum(), np.float64)
+
+
+def top(raw: Floats, spec: HeadSpec) -> tuple[int, float]:
+    """The row of the likeliest label and its share, from logits (1, C).
+
+    Raises:
+        ValueError: the output is of another shape, or holds NaN or Inf.
+    """
+    wanted = (1, len(spec.labels))
+    if raw.shape != wanted:
+        raise ValueError(f"output has shape {raw.shape}, {len(spec.labels)} labels need {wanted}")
+    if not np.isfinite(raw).all():
+        raise ValueError("output holds NaN or Inf")
+    row = int(raw[0].argmax())  # of logits: shares round, and ties would fall to another label
+    return row, float(shares(raw[0])[row])
+
+
+def classify(raw: Floats, spec: HeadSpec, *, head: str) -> Classified:
+    """What a head of this name says of one picture. Raises ValueError as `top` does."""
+    row, score = top(raw, spec)
+    return Classified(head, spec.labels[row] if score >= spec.score_threshold else None, score)

@@ -1,0 +1,165 @@
+"""Bytes of a picture file to pixels: the one reader of `run`, `data`, `calibrate`, `evaluate` and
+training, so that all of them see the same pixels.
+
+Refuses what decoders would fill up in silence, and sizes that could not be meant, before they are
+decoded. Pictures are turned as EXIF says, as people see them; boxes are in the turned picture.
+Pure; never opens a file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.install import pip_install
+from edge.perception.pictures.header import PictureHeader, UnreadablePicture, header_of
+from edge.perception.values import BgrImage
+from firmware_bridge.errors import Missing
+
+MAX_PIXELS = 1 << 26
+"""Pixels of a picture or a video's frame at most (8192 x 8192): a file of 1 MB may claim 800
+million. Four of these at once, as `data check` reads them, take 0.8 GB as pixels."""
+
+SAMPLE_BITS = (8, 10, 12, 14, 16)
+"""Depths of camera sensors. A 16-bit sample whose file does not say is taken to use the least of
+these that holds the picture's largest value: 12 bits read as 16 would be a black picture."""
+
+PADDING_BYTES = 16
+"""A JPEG decoder warns of bytes before a marker that it did not need. Cameras pad by a few; a hole
+in the picture leaves many."""
+
+_UNUSED = re.compile(r"(\d+) extraneous bytes before marker")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Attributes:
+    image: (H, W, 3) uint8 BGR, turned.
+    orientation: EXIF's, by which it was turned; 1 where it is as stored.
+    bits: of a stored sample that were used.
+    """
+
+    image: BgrImage
+    orientation: int
+    bits: int
+
+
+def decoded(data: bytes) -> BgrImage:
+    """The picture, (H, W, 3) uint8 BGR. Raises as `read_picture` does."""
+    return read_picture(data).image
+
+
+def read_picture(data: bytes) -> Picture:
+    """The picture in a file's bytes, whatever its name.
+
+    Raises:
+        UnreadablePicture: empty, cut short, damaged, no picture, or of more than MAX_PIXELS.
+        Missing: a package that reads pictures is not installed.
+    """
+    cv2 = _opencv()
+    header = sound_header(data)
+    how = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    if header.bits != 8:
+        how = cv2.IMREAD_UNCHANGED
+    try:
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except cv2.error as error:
+        raise UnreadablePicture(str(error).strip().splitlines()[0]) from error
+    if stored is None:
+        raise UnreadablePicture(f"{len(data)} bytes that are no whole {header.format}")
+    image, bits = _eight_bits(cv2, np.asarray(stored), header)
+    if header.format != "TIFF":  # OpenCV turns these by itself, whatever it is asked
+        image = _turned(cv2, image, header.orientation)
+    return Picture(image, header.orientation, bits)
+
+
+def sound_header(data: bytes) -> PictureHeader:
+    """The header of a file that is worth decoding: of a size that can be, and not damaged as far
+    as checksums (PNG) and the decoder's warnings (JPEG) tell. Raises as `read_picture` does."""
+    header = header_of(data)
+    if header.width_px * header.height_px > MAX_PIXELS:
+        raise UnreadablePicture(too_large(header.width_px, header.height_px))
+    if header.format == "JPEG":
+        _demand_whole_jpeg(data)
+    return header
+
+
+def too_large(width_px: int, height_px: int) -> str:
+    """Why a size is refused."""
+    return (
+        f"{width_px} x {height_px} pixels, over the {MAX_PIXELS} that a picture may have: make it "
+        "smaller"
+    )
+
+
+def _demand_whole_jpeg(data: bytes) -> None:
+    """Refuses what libjpeg warns of: OpenCV paints what is missing grey and says nothing.
+
+    Decoded at an eighth of the size, where the warnings are the same and the work is small.
+    """
+    try:
+        import simplejpeg
+    except ImportError as error:
+        raise Missing(
+            "JPEG pictures need simplejpeg, which tells whether one is damaged",
+            expected="the package simplejpeg",
+            found=str(error),
+            remedy=f"{pip_install('camera')}; or simplejpeg alone beside a Jetson's OpenCV",
+        ) from error
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1)
+    except ValueError as error:
+        text = str(error)
+        unused = _UNUSED.search(text)
+        if unused is None or int(unused.group(1)) > PADDING_BYTES:
+            raise UnreadablePicture(f"damaged: {text}") from error
+
+
+def _eight_bits(
+    cv2: Any, stored: NDArray[Any], header: PictureHeader
+) -> tuple[NDArray[np.uint8], int]:
+    """(H, W, 3) uint8 BGR and the bits that a sample used."""
+    if stored.dtype not in (np.uint8, np.uint16):
+        raise UnreadablePicture(f"samples of {stored.dtype}, neither 8 nor 16 bits")
+    bits = header.bits
+    if stored.dtype == np.uint16:
+        if bits is None:
+            largest = int(stored.max()).bit_length()
+            bits = next(depth for depth in SAMPLE_BITS if depth >= largest)
+        stored = np.minimum(stored >> max(0, bits - 8), 255).astype(np.uint8)
+    if stored.ndim == 2:
+        stored = cv2.cvtColor(stored, cv2.COLOR_GRAY2BGR)
+    elif stored.shape[2] == 4:
+        stored = stored[:, :, :3]
+    return np.ascontiguousarray(stored, np.uint8), 8 if bits is None else bits
+
+
+def _turned(cv2: Any, image: NDArray[np.uint8], orientation: int) -> BgrImage:
+    """As EXIF's orientation says: where the stored first row and column are to be shown."""
+    turns = {
+        2: lambda: cv2.flip(image, 1),
+        3: lambda: cv2.rotate(image, cv2.ROTATE_180),
+        4: lambda: cv2.flip(image, 0),
+        5: lambda: cv2.transpose(image),
+        6: lambda: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+        7: lambda: cv2.flip(cv2.transpose(image), -1),
+        8: lambda: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    }
+    return np.asarray(turns[orientation]() if orientation in turns else image, np.uint8)
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise Missing(
+            "pictures need OpenCV",
+            expected="the package cv2",
+            found=str(error),
+            remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
+        ) from error
+    return cv2

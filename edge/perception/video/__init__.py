@@ -1,0 +1,1 @@
+"""Video files: containers, frames with presentation times, and files just written."""

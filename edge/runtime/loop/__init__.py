@@ -1,0 +1,1 @@
+"""Capture, inference and decision threads, and their budgets."""

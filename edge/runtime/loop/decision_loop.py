@@ -1,0 +1,276 @@
+"""The decision loop: woken by each new result and at least at the link's rate; gathers facts,
+decides, sends command and heartbeat. It alone feeds the heartbeat.
+
+Clock, camera facts, inference and link are passed in. Never waits for anything but the next result,
+and writes nothing but the link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.perception.values import Known
+from edge.runtime.clock import Clock
+from edge.runtime.loop.capture import CameraState, CaptureFacts
+from edge.runtime.loop.inference import Result
+from edge.runtime.loop.latency_budget import END_TO_END, TO_ACKNOWLEDGE, Budgets
+from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.policy.facts import Decision, Facts, Seen
+from edge.runtime.policy.modes import next_mode, situation
+from edge.runtime.policy.policy import PolicySettings, PolicyState, decide, initial
+from firmware_bridge.link.deadlines import LinkTimes
+from firmware_bridge.link.driver import Sent
+from firmware_bridge.link.facts import LinkEvent, LinkFacts
+from firmware_bridge.protocol.codec import (
+    CAMERA_AGE_UNKNOWN_MS,
+    Action,
+    Canary,
+    Heartbeat,
+    Mode,
+    SafetyCommand,
+)
+
+# Commands whose acknowledge is awaited for the latency histogram; two seconds at 50 a second.
+_AWAITED = 128
+
+
+class Link(Protocol):
+    """What the loop needs of `firmware_bridge.link.driver.LinkDriver`."""
+
+    def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> Sent | None:
+        """Writes both; None when they did not get out."""
+        ...
+
+    def facts(self, now_ns: int) -> LinkFacts:
+        """What is known of the link now; never blocks."""
+        ...
+
+    def use_times(self, times: LinkTimes) -> None:
+        """Judges by these from now on."""
+        ...
+
+    def events(self, after: int = 0) -> tuple[LinkEvent, ...]:
+        """What happened on the link since event number `after`."""
+        ...
+
+
+class Perceiving(Protocol):
+    """What the loop asks the inference thread."""
+
+    def busy_ms(self, now_ns: int) -> float:
+        """How long the network has been working on the present frame."""
+        ...
+
+    @property
+    def hung_after_ms(self) -> float:
+        """When that counts as hung."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One turn, as handed to whoever listens.
+
+    `end_to_end_ms`: from the new frame's capture to the command's bytes written; None in a turn
+    without a new frame or when nothing was written.
+    """
+
+    now_ns: int
+    result: Result | None
+    camera: CaptureFacts
+    facts: Facts
+    link: LinkFacts
+    state: PolicyState
+    decision: Decision
+    mode: Mode
+    sent: Sent | None
+    end_to_end_ms: float | None
+    link_events: tuple[LinkEvent, ...]
+
+
+class DecisionLoop:
+    """Holds what lasts from turn to turn: policy state, mode, loop sequence, open commands."""
+
+    def __init__(
+        self,
+        settings: PolicySettings,
+        budgets: Budgets,
+        *,
+        link: Link,
+        camera: Callable[[], CaptureFacts],
+        inference: Perceiving,
+        clock: Clock,
+        on_turn: Callable[[Turn], None],
+    ) -> None:
+        self._settings = settings
+        self._budgets = budgets
+        self._link = link
+        self._camera = camera
+        self._inference = inference
+        self._clock = clock
+        self._on_turn = on_turn
+        self._state = initial(settings)
+        self._mode = Mode.STARTING
+        self._sequence = 0
+        self._last_event = max((e.sequence for e in link.events()), default=0)
+        self._captured_of: dict[int, int] = {}
+
+    def run(
+        self,
+        results: Mailbox[Result],
+        *,
+        period_s: float,
+        asked_to_end: Callable[[], bool],
+        when_idle: Callable[[], None],
+    ) -> str:
+        """Turns until the results are finished, the network hangs or someone asks; says which.
+
+        `when_idle` is called after turns without a new result: the time for housekeeping.
+        """
+        self.turn(None)  # the microcontroller hears from the loop before the first frame is through
+        while not asked_to_end():
+            result = results.take(period_s)
+            if result is None and results.finished:
+                return "source ended"
+            self.turn(result)
+            if result is None:
+                when_idle()
+            # A stop is commanded from the first limit on. Twice that is no stall that passes.
+            if self._inference.busy_ms(self._clock()) > 2.0 * self._inference.hung_after_ms:
+                return "inference hung"
+        return "asked to"
+
+    def end(self, *, within_s: float) -> bool:
+        """Commands the last stop until the microcontroller has acknowledged one; False if not."""
+        deadline_ns = self._clock() + round(within_s * 1e9)
+        pause: Mailbox[Result] = Mailbox()
+        first: int | None = None
+        while self._clock() < deadline_ns:
+            turn = self.turn(None, ending=True)
+            if first is None and turn.sent is not None:
+                first = turn.sent.counter
+            acknowledged = {e.values["counter"] for e in turn.link_events if e.kind == "ack"}
+            if first is not None and first in acknowledged:
+                return True
+            pause.take(0.01)
+        return False
+
+    def turn(self, result: Result | None, *, ending: bool = False) -> Turn:
+        """One turn: facts, decision, command and heartbeat, what came back."""
+        began_ns = self._clock()
+        if result is not None:
+            for stage, value_ms in result.stage_ms.items():
+                self._budgets.add(stage, value_ms)
+        camera, link = self._camera(), self._link.facts(began_ns)
+        facts = self._facts(result, camera, link, began_ns, ending=ending)
+        self._state, decision = decide(self._settings, facts, self._state, began_ns)
+        self._mode = next_mode(self._mode, situation(facts, decision))
+        self._sequence += 1
+        heartbeat = Heartbeat(
+            loop_sequence=self._sequence,
+            perception=decision.perception,
+            camera_age_ms=_age_ms(camera.newest_ns, began_ns),
+            mode=self._mode,
+            canary=Canary.NOT_RUN,
+        )
+        decided_ns = self._clock()
+        sent = self._link.send(decision.command, heartbeat)
+        end_to_end_ms = None
+        if result is not None:
+            end_to_end_ms = self._measure(result, sent, began_ns, decided_ns)
+        turn = Turn(
+            now_ns=began_ns,
+            result=result,
+            camera=camera,
+            facts=facts,
+            link=link,
+            state=self._state,
+            decision=decision,
+            mode=self._mode,
+            sent=sent,
+            end_to_end_ms=end_to_end_ms,
+            link_events=self._heard(),
+        )
+        self._on_turn(turn)
+        return turn
+
+    def _facts(
+        self,
+        result: Result | None,
+        camera: CaptureFacts,
+        link: LinkFacts,
+        now_ns: int,
+        *,
+        ending: bool,
+    ) -> Facts:
+        return Facts(
+            seen=None if result is None else _seen(result),
+            camera_gone=camera.camera is CameraState.GONE,
+            inference_hung=self._inference.busy_ms(now_ns) > self._inference.hung_after_ms,
+            late_share=self._budgets.window.share,
+            unacknowledged_in_a_row=link.unacknowledged_in_a_row,
+            standstill=link.standstill,
+            operator_request=link.operator_request,
+            effective_action=link.effective_action,
+            link_up=link.up,
+            ending=ending,
+            commands_often_late=link.often_late,
+        )
+
+    def _measure(
+        self, result: Result, sent: Sent | None, began_ns: int, decided_ns: int
+    ) -> float | None:
+        """Budgets of the stages decide and send and of the whole; returns the latter in ms."""
+        self._budgets.add("decide", (decided_ns - began_ns) / 1e6)
+        if sent is None:
+            return None
+        captured_ns = result.frame.captured_ns
+        self._budgets.add("send", (sent.written_ns - decided_ns) / 1e6)
+        end_to_end_ms = (sent.written_ns - captured_ns) / 1e6
+        self._budgets.add(END_TO_END, end_to_end_ms)
+        self._captured_of[sent.counter] = captured_ns
+        if len(self._captured_of) > _AWAITED:
+            del self._captured_of[next(iter(self._captured_of))]
+        return end_to_end_ms
+
+    def _heard(self) -> tuple[LinkEvent, ...]:
+        """The link's new events; acknowledges of commands with a new frame are measured."""
+        events = self._link.events(self._last_event)
+        for event in events:
+            self._last_event = event.sequence
+            if event.kind == "ack":
+                counter = event.values["counter"]
+                assert isinstance(counter, int)
+                captured_ns = self._captured_of.pop(counter, None)
+                if captured_ns is not None:
+                    self._budgets.add(TO_ACKNOWLEDGE, (event.mono_ns - captured_ns) / 1e6)
+        return events
+
+
+def _seen(result: Result) -> Seen:
+    height, width = result.frame.image.shape[:2]
+    known = result.perception if isinstance(result.perception, Known) else None
+    return Seen(
+        captured_ns=result.frame.captured_ns,
+        known=known is not None,
+        tracks=result.tracks,
+        frame_size=(width, height),
+        scene=() if known is None else known.scene,
+        areas=None if known is None else known.areas,
+        left_out=0 if known is None else known.detections.left_out,
+    )
+
+
+def _age_ms(newest_ns: int | None, now_ns: int) -> int:
+    """Age of the newest frame for the heartbeat, whole milliseconds, never negative."""
+    if newest_ns is None:
+        return CAMERA_AGE_UNKNOWN_MS
+    return max(0, min((now_ns - newest_ns) // 1_000_000, CAMERA_AGE_UNKNOWN_MS))
+
+
+def effective_in(event: LinkEvent) -> Action | None:
+    """The action of an "effective" event; None for any other."""
+    action = event.values.get("action")
+    return action if event.kind == "effective" and isinstance(action, Action) else None

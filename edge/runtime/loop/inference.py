@@ -1,0 +1,220 @@
+"""The inference thread: it alone owns the session, from loading to closing.
+
+Takes the newest frame, perceives, tracks and leaves a result; a network that fails or puts out
+nonsense makes the frame Unknown. Never decides anything.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.backends.session import Floats, InferenceFailed, Session
+from edge.contract.mission.sections.model import Model
+from edge.perception.decode import output_shapes, perceive
+from edge.perception.preprocess import Placement, PreprocessSpec, preprocess
+from edge.perception.values import Frame, Known, Perception, Unknown
+from edge.runtime.clock import Clock
+from edge.runtime.loop.capture import Captured
+from edge.runtime.loop.latency_budget import Histogram
+from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.tracking.tracker import Track, Tracker
+from firmware_bridge.errors import UsageError
+
+_WARM_UP_RUNS = 5
+# docs/runtime.md, failure table: hung is ten times the p99, and at least 200 ms.
+_HUNG_FACTOR = 10.0
+_HUNG_LEAST_MS = 200.0
+# One reason for all such frames, so that a run of them is one fault.
+_GOES_BACK = "captured before the frame that was looked at last: its time is wrong"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One frame after perception.
+
+    Attributes:
+        frame: the frame that was looked at.
+        perception: what was found in it, or why nothing is known.
+        tracks: the tracker's tracks after it; empty when it is Unknown.
+        stage_ms: duration of grab, preprocess, infer, decode and track, as far as they ran.
+    """
+
+    frame: Frame
+    perception: Perception
+    tracks: tuple[Track, ...]
+    stage_ms: Mapping[str, float]
+
+
+class Inference:
+    """Runs perception on frames from one mailbox into another until the first is finished."""
+
+    def __init__(
+        self,
+        open_session: Callable[[], Session],
+        model: Model,
+        frames: Mailbox[Captured],
+        results: Mailbox[Result],
+        *,
+        clock: Clock,
+    ) -> None:
+        self._open_session = open_session
+        self._preprocess = model.preprocess_spec
+        self._network = model.network_spec
+        self._frames = frames
+        self._results = results
+        self._clock = clock
+        self._tracker = Tracker()
+        self._durations = Histogram()
+        self._busy_since_ns: int | None = None
+        self._newest_ns = -1
+        self._ready: Future[None] = Future()
+        self.crashed = False
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+
+    def start(self) -> None:
+        """Loads and warms the model in the thread that will use it, and waits for that.
+
+        Raises what loading raises; UsageError for a model of other shapes than the mission's.
+        """
+        self._thread.start()
+        self._ready.result()
+
+    def join(self, *, timeout_s: float) -> bool:
+        """Waits for the thread, which ends with its mailbox; False when it hangs."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def busy_ms(self, now_ns: int) -> float:
+        """How long the network has been working on the present frame; 0 when it is not."""
+        since_ns = self._busy_since_ns
+        return 0.0 if since_ns is None else (now_ns - since_ns) / 1e6
+
+    @property
+    def hung_after_ms(self) -> float:
+        """When a network that does not answer counts as hung."""
+        return max(_HUNG_LEAST_MS, _HUNG_FACTOR * (self._durations.percentile_ms(99.0) or 0.0))
+
+    def _run(self) -> None:
+        try:
+            session = self._open_session()
+            self._check_and_warm(session)
+        except BaseException as error:  # noqa: BLE001 - handed to start() in the caller's thread
+            self._results.close()
+            self._ready.set_exception(error)
+            return
+        self._ready.set_result(None)
+        self.crashed = True
+        try:
+            while not self._frames.finished:
+                captured = self._frames.take(0.5)
+                if captured is not None:
+                    self._results.put(self._look(session, captured))
+            self.crashed = False
+        finally:
+            self._results.close()
+            session.close()
+
+    def _check_and_warm(self, session: Session) -> None:
+        wanted_in = (1, 3, self._preprocess.height_px, self._preprocess.width_px)
+        wanted_out = output_shapes(
+            self._network, self._preprocess.width_px, self._preprocess.height_px
+        )
+        _fits("input", {"images": wanted_in}, [session.input_shape])
+        _fits("output", wanted_out, session.output_shapes)
+        blank = np.zeros(wanted_in, np.float32)
+        for _ in range(_WARM_UP_RUNS):
+            began_ns = self._clock()
+            shapes = [output.shape for output in session.infer(blank)]
+            self._durations.add((self._clock() - began_ns) / 1e6)
+        _fits("output", wanted_out, shapes)
+
+    def _look(self, session: Session, captured: Captured) -> Result:
+        frame, stages = captured.frame, _Stopwatch(grab_ms=captured.grab_ms)
+        if frame.captured_ns < self._newest_ns:
+            return Result(frame, Unknown(_GOES_BACK), (), stages.ms)
+        self._newest_ns = frame.captured_ns
+        tensor, placement = preprocess(frame.image, self._preprocess)
+        stages.lap("preprocess")
+        self._busy_since_ns = self._clock()
+        try:
+            outputs = session.infer(tensor)
+        except InferenceFailed as error:
+            return Result(frame, Unknown(f"inference failed: {error}"), (), stages.ms)
+        finally:
+            self._durations.add(self.busy_ms(self._clock()))
+            self._busy_since_ns = None
+        stages.lap("infer")
+        perception = self._perceive(outputs, placement, frame, self._preprocess)
+        stages.lap("decode")
+        tracks: tuple[Track, ...] = ()
+        if isinstance(perception, Known):
+            height, width = frame.image.shape[:2]
+            try:
+                tracks = self._tracker.update(
+                    perception.detections,
+                    frame.captured_ns,
+                    frame_size=(width, height),
+                    image=frame.image,
+                )
+            except ValueError as error:
+                perception = Unknown(str(error))
+            stages.lap("track")
+        return Result(frame, perception, tracks, stages.ms)
+
+    def _perceive(
+        self,
+        outputs: Sequence[Floats],
+        placement: Placement,
+        frame: Frame,
+        spec: PreprocessSpec,
+    ) -> Perception:
+        height, width = frame.image.shape[:2]
+        return perceive(
+            outputs,
+            self._network,
+            placement=placement,
+            input_size=(spec.width_px, spec.height_px),
+            frame_size=(width, height),
+        )
+
+
+class _Stopwatch:
+    """Durations of stages that follow one another."""
+
+    def __init__(self, *, grab_ms: float) -> None:
+        self.ms: dict[str, float] = {"grab": grab_ms}
+        self._last_s = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now_s = time.perf_counter()
+        self.ms[stage] = (now_s - self._last_s) * 1e3
+        self._last_s = now_s
+
+
+def _fits(
+    what: str, wanted: Mapping[str, tuple[int, ...]], found: Sequence[tuple[int, ...]]
+) -> None:
+    """Refuses a model whose sizes are known and are not the mission's (0: not known)."""
+    if len(found) == len(wanted) and all(
+        len(sizes) == len(shape) and all(f in (0, w) for f, w in zip(sizes, shape, strict=True))
+        for shape, sizes in zip(wanted.values(), found, strict=True)
+    ):
+        return
+    remedy = "correct [model.input] in the mission, or take the model that belongs to it"
+    if what == "output":
+        remedy = (
+            "correct model.labels, [model.decode] or [model.condition] in the mission, or take "
+            "the model that belongs to it"
+        )
+    raise UsageError(
+        f"the model's {what} does not fit the mission",
+        expected=", ".join(f"{name} {shape}" for name, shape in wanted.items()),
+        found=", ".join(str(sizes) for sizes in found) or "none",
+        remedy=remedy,
+    )

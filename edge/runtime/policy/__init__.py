@@ -1,0 +1,1 @@
+"""The policy: facts in, a decision out. No I/O, no clock."""

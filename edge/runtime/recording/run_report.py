@@ -1,0 +1,170 @@
+"""The result of a run, as a value and as JSON. Holds what was measured; judges nothing but the exit
+code, which is that of its gravest fault.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge.runtime.loop.latency_budget import BUCKET_RATIO, Summary
+from edge.runtime.recording.events import Fault
+from edge.runtime.recording.run_log import Effective, TrackSpan
+from edge.runtime.recording.timeline import Episode, Stamp
+from edge.runtime.sources.source import SourceInfo
+from firmware_bridge.link.facts import LinkCounts
+from firmware_bridge.protocol.codec import Action, Mode
+
+SCHEMA = "brakepoint.run/1"
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """Which model ran. `precision` is what the caller said it is."""
+
+    path: str
+    sha256: str
+    precision: str
+    backend: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class FrameCounts:
+    """captured = inferred + dropped; unknown are those inferred that could not be perceived,
+    crowded those in which a limit left detections out."""
+
+    captured: int
+    inferred: int
+    dropped: int
+    unknown: int
+    crowded: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The annotated video: frames written, and turns left out where the encoder fell behind."""
+
+    path: str
+    frames: int
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Housekeeping:
+    """Collections of the garbage collector, made only while the loop was idle."""
+
+    collections: int
+    longest_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """One finished run. Times of its parts are in their own stamps."""
+
+    mission: str
+    source: SourceInfo
+    model: ModelRun
+    ended: str
+    seconds: float
+    frames: FrameCounts
+    latency: Mapping[str, Summary]
+    worst_late_share: float
+    commands: LinkCounts
+    commands_by_action: Mapping[Action, int]
+    effective: tuple[Effective, ...]
+    timeline: tuple[Episode, ...]
+    modes: tuple[tuple[Stamp, Mode], ...]
+    tracks: tuple[TrackSpan, ...]
+    scenes: Mapping[str, Mapping[str, int]]
+    areas: Mapping[str, Mapping[str, float]]
+    faults: tuple[Fault, ...]
+    recording: Recording | None
+    housekeeping: Housekeeping
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the gravest fault."""
+        return max((fault.exit_code for fault in self.faults), default=0)
+
+    def payload(self) -> dict[str, Any]:
+        """All but the schema's name, for `edge.contract.artifact.write_json`."""
+        return {
+            "mission": self.mission,
+            "source": vars(self.source),
+            "model": vars(self.model),
+            "ended": self.ended,
+            "seconds": round(self.seconds, 3),
+            "exit_code": self.exit_code,
+            "frames": vars(self.frames),
+            "latency_bucket": round(BUCKET_RATIO, 4),
+            "latency_ms": {name: _row(summary) for name, summary in self.latency.items()},
+            "worst_late_share": round(self.worst_late_share, 4),
+            "commands": {
+                "sent": self.commands.commands_sent,
+                "acknowledged": self.commands.acknowledged,
+                "unacknowledged": self.commands.unacknowledged,
+                "open": self.commands.open,
+                "late": self.commands.late,
+                "unsent": self.commands.unsent,
+                "by_action": {a.name: n for a, n in sorted(self.commands_by_action.items())},
+            },
+            "link": vars(self.commands),
+            "effective": [
+                {
+                    **effective.at.to_json(),
+                    "action": effective.action.name,
+                    "latched": effective.latched,
+                    "ceiling_mps": effective.ceiling_mps,
+                    "deceleration_mps2": effective.deceleration_mps2,
+                    "faults": list(effective.faults),
+                }
+                for effective in self.effective
+            ],
+            "timeline": [episode.to_json() for episode in self.timeline],
+            "modes": [{**at.to_json(), "mode": mode.name} for at, mode in self.modes],
+            "scenes": {head: dict(frames) for head, frames in self.scenes.items()},
+            "areas": {label: dict(shares) for label, shares in self.areas.items()},
+            "tracks": [
+                {
+                    "id": track.id,
+                    "label": track.label,
+                    "first_s": round(track.first_s, 3),
+                    "last_s": round(track.last_s, 3),
+                    "seconds": round(track.last_s - track.first_s, 3),
+                    "hits": track.hits,
+                    "least_time_to_contact_s": _finite(track.least_time_to_contact_s),
+                    "least_from": track.least_from,
+                }
+                for track in self.tracks
+            ],
+            "faults": [vars(fault) for fault in self.faults],
+            "recording": None if self.recording is None else vars(self.recording),
+            "collections": vars(self.housekeeping),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole document, with its schema."""
+        return {"schema": SCHEMA, **self.payload()}
+
+
+def _finite(value: float) -> float | None:
+    """None for infinity, which JSON does not have: it never came closer."""
+    return round(value, 3) if math.isfinite(value) else None
+
+
+def _row(summary: Summary) -> dict[str, Any]:
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 3)
+
+    return {
+        "budget": summary.budget_ms,
+        "count": summary.count,
+        "p50": rounded(summary.p50_ms),
+        "p95": rounded(summary.p95_ms),
+        "p99": rounded(summary.p99_ms),
+        "max": rounded(summary.max_ms),
+        "misses": summary.misses,
+    }

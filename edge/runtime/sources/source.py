@@ -1,0 +1,202 @@
+"""Where frames come from: a video file, a folder of pictures, a camera or
+generated scenes, behind one contract.
+
+Files are paced in real time, as a camera would deliver them. Never decides what a missing frame
+means: it says what happened, and the loop decides.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from edge.contract.mission.sections.device import Camera
+from edge.install import pip_install
+from edge.perception.values import Frame
+from edge.runtime.clock import Clock
+from firmware_bridge.errors import Missing
+
+LEAST_APART_NS = 1_000_000
+"""Frames that are stamped closer together than this are one moment: the later is left out."""
+
+Pause = Callable[[float], object]
+"""Waits so many seconds, or less when the run is to end."""
+
+
+@dataclass(frozen=True)
+class SourceEnd:
+    """No more frames will come.
+
+    Attributes:
+        fault: why, where that is not the plain end.
+        frames: that came by in all, those skipped included; None where every one was read.
+        notes: what is odd about the frames' times.
+    """
+
+    fault: str | None = None
+    frames: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CameraGone:
+    """The camera gives no frame now; the next read tries to open it again."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class BadFrame:
+    """One frame could not be read; the next may be. `index` is its place in the source."""
+
+    reason: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One frame came and is not to be shown; `index` is its place in the source."""
+
+    reason: str
+    index: int
+
+
+Reading = Frame | SourceEnd | CameraGone | BadFrame | Skipped
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What is known of a source when it is open.
+
+    Attributes:
+        given: as the user wrote it.
+        kind: "video", "folder", "camera" or "scenes".
+        fps: frames a second that it delivers; of a video, the slower one of what it declares and
+            how its first frames come.
+        frames: how many it holds, None for a camera; of a video, what its header says.
+    """
+
+    given: str
+    kind: str
+    fps: float
+    frames: int | None
+
+
+class Source(Protocol):
+    """One open source, read by one thread."""
+
+    info: SourceInfo
+
+    def read(self, pause: Pause) -> Reading:
+        """The next frame when its time has come. Frame indices grow; gaps are skipped frames."""
+        ...
+
+    def close(self) -> None:
+        """Frees device or file."""
+        ...
+
+
+def open_source(given: str, camera: Camera, clock: Clock) -> Source:
+    """The source that `given` names, opened and proved by its first frame.
+
+    Raises:
+        Missing: no such file or folder, or one that cannot be read.
+        UsageError: no such generated scenes; a folder with links that leave it.
+        DeviceFault: no such camera, or one that delivers nothing, or another size or rate than
+            the mission has.
+    """
+    path = Path(given).expanduser()
+    # /dev/v4l/by-id/NAME is a link to the device that has the number today.
+    named = str(path.resolve()) if path.is_symlink() else given
+    device = re.fullmatch(r"(?:camera:|/dev/video)(\d+)", named)
+    if device:
+        from edge.runtime.sources.camera import CameraSource
+
+        return CameraSource(given, int(device.group(1)), camera=camera, clock=clock)
+    if given.startswith("scenes:"):
+        from edge.runtime.sources.scenes import ScenesSource
+
+        return ScenesSource(given, camera=camera, clock=clock)
+    if path.is_dir():
+        from edge.runtime.sources.folder import FolderSource
+
+        return FolderSource(path, fps=camera.fps, clock=clock)
+    if not path.exists():
+        raise Missing(
+            f"no source at {given}",
+            expected="a video file, a folder of pictures, /dev/videoN, camera:N or scenes:STORY",
+            found="no such file or folder",
+            remedy="correct --source",
+        )
+    from edge.runtime.sources.video import VideoSource
+
+    return VideoSource(path, fallback_fps=camera.fps, clock=clock)
+
+
+SKIPS_AT_MOST_NS = 500_000_000
+"""A source that cannot catch up still delivers so often, however late its frames are."""
+
+
+class Pace:
+    """Due times of the frames of a file, as a camera would deliver them from the first read on."""
+
+    def __init__(self, period_ns: int, clock: Clock) -> None:
+        self._period_ns = period_ns
+        self._clock = clock
+        self._start_ns: int | None = None
+        self._skipping_since_ns: int | None = None
+
+    def due_ns(self, time_ns: int) -> int:
+        """When the frame at this time into the clip is captured. The first call starts the clip."""
+        if self._start_ns is None:
+            self._start_ns = self._clock() - time_ns
+        return self._start_ns + time_ns
+
+    def missed(self, time_ns: int) -> bool:
+        """True when a frame is a period late or more: a camera would have dropped it for the next.
+
+        After SKIPS_AT_MOST_NS of skipping it is shown all the same: stamped with its own time, it
+        tells the loop how far behind its source is, and no frame would tell nothing.
+        """
+        now_ns = self._clock()
+        if self._start_ns is None or now_ns < self.due_ns(time_ns + self._period_ns):
+            return False
+        if self._skipping_since_ns is None:
+            self._skipping_since_ns = now_ns
+        return now_ns - self._skipping_since_ns < SKIPS_AT_MOST_NS
+
+    def wait(self, time_ns: int, pause: Pause) -> int:
+        """Until this frame is due; the moment that it is due."""
+        due_ns = self.due_ns(time_ns)
+        self._skipping_since_ns = None
+        left_ns = due_ns - self._clock()
+        if left_ns > 0:
+            pause(left_ns / 1e9)
+        return due_ns
+
+
+_LOG_NOTHING = 0
+"""OpenCV's LOG_LEVEL_SILENT, which is not named in every version."""
+
+
+def quiet_opencv() -> Any:
+    """OpenCV with its own chatter off: what goes wrong is told by refusals and faults instead."""
+    # FFmpeg inside OpenCV listens to nothing else, and only before it is first used.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    try:
+        import cv2
+    except ImportError as error:
+        raise Missing(
+            "frames need OpenCV",
+            expected="the package cv2",
+            found=str(error),
+            remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
+        ) from error
+    # OpenCV 4.8, which JetPack brings, has no such module.
+    logging = getattr(cv2.utils, "logging", cv2)
+    logging.setLogLevel(_LOG_NOTHING)
+    return cv2

@@ -1,0 +1,1 @@
+"""Tracks and times to contact."""

@@ -1,0 +1,217 @@
+"""How much an object grew, measured from its pixels: the box says only where to look.
+
+Registers every frame's patch with a reference some frames older and adds up the logarithms of
+scale over successive references. What cannot be registered begins anew and says nothing meanwhile;
+never bridges a gap with a guess, and never learns from the box how large the object is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from edge.runtime.tracking.patch_registration import Box, Picture, Pose, Reference, Registration
+from edge.runtime.tracking.time_to_contact import (
+    ClosingSettings,
+    Rate,
+    Sample,
+    closing_rate,
+    forget,
+)
+
+
+@dataclass(frozen=True)
+class GrowthSettings:
+    """When a registration is believed and when a reference is replaced. Likeness and share as in
+    `Registration`; figures are from docs/decisions/0007.
+
+    side_min_px: a smaller box is not looked at.
+    likeness_min, rigid_likeness_min, rigid_share_min: below them the patch was not found.
+    aside: the patch may be found off the box's middle by this share of the side, and `aside_px`.
+    jump, jump_per_s: a log size further than that from the expected one is no motion of a vehicle.
+    renew_likeness, renew_log_size, renew_s: a reference is replaced once the picture is less like
+        it, larger or smaller than it by so much, or it is so old.
+    gap_max_s: after a longer gap a new run begins.
+    follow: share of a newly measured velocity that replaces the old one.
+    """
+
+    side_min_px: float = 10.0
+    likeness_min: float = 0.5
+    rigid_likeness_min: float = 0.7
+    rigid_share_min: float = 0.3
+    aside: float = 0.6
+    aside_px: float = 3.0
+    jump: float = 0.02
+    jump_per_s: float = 0.5
+    renew_likeness: float = 0.6
+    renew_log_size: float = 0.25
+    renew_s: float = 0.7
+    gap_max_s: float = 0.3
+    follow: float = 0.5
+
+
+SETTINGS = GrowthSettings()
+LINE = ClosingSettings(jitter=0.01, span_min_s=0.2, significance=2.5)
+"""Sizes by registration jitter less than boxes do, so that less of them tells enough."""
+DOUBT_PER_S = 0.2
+"""Standard deviation of a closing rate by patches that explain nothing of the picture: what walks
+drifts slowly, and a line does not show it."""
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    """The newest registration: its frame and box, for a reference to be made of it after all."""
+
+    picture: Picture
+    box: Box
+    at_s: float
+    pose: Pose
+
+
+class Growth:
+    """Follows one object's patch; feed it every frame that shows the object."""
+
+    def __init__(self, settings: GrowthSettings = SETTINGS) -> None:
+        self._settings = settings
+        self._reference: Reference | None = None
+        self._made_s = 0.0
+        self._base = 0.0
+        """Log size of the reference."""
+        self._last: _Sighting | None = None
+        self._velocity = (0.0, 0.0, 0.0)
+        self._sizes: deque[Sample] = deque()
+        self._likeness: deque[float] = deque()
+
+    @property
+    def sizes(self) -> Sequence[Sample]:
+        """Times and sizes, relative to the first of the run, since the patch was last lost."""
+        return self._sizes
+
+    def rate(self, now_s: float) -> Rate | None:
+        """The closing rate now; None where the patch was not followed for long enough."""
+        rate = closing_rate(self._sizes, now_s, LINE)
+        if rate is None:
+            return None
+        doubt = DOUBT_PER_S * (1.0 - mean(self._likeness))
+        return Rate(rate.value, rate.variance + doubt * doubt)
+
+    def add(self, picture: Picture, box: Box, at_ns: int) -> None:
+        """Takes in a frame, and the box in which it shows the object."""
+        settings, at_s = self._settings, at_ns / 1e9
+        last = self._last
+        if min(box[2] - box[0], box[3] - box[1]) < settings.side_min_px:
+            self._reference = self._last = None
+            self._clear()
+            return
+        if last is None or not last.at_s <= at_s <= last.at_s + settings.gap_max_s:
+            self._begin(picture, box, at_s)
+            return
+        if at_s - last.at_s < LINE.step_min_s:
+            return
+        found = self._found(picture, box, at_s, last)
+        if found is None:
+            self._begin(picture, box, at_s)
+            return
+        self._take(picture, box, at_s, found)
+
+    def _clear(self) -> None:
+        self._sizes.clear()
+        self._likeness.clear()
+
+    def _append(self, at_s: float, size: float, *, likeness: float) -> None:
+        self._sizes.append((at_s, size))
+        self._likeness.append(likeness)
+        forget(self._sizes, at_s, LINE)
+        while len(self._likeness) > len(self._sizes):
+            self._likeness.popleft()
+
+    def _begin(self, picture: Picture, box: Box, at_s: float) -> None:
+        """A new run of sizes, from this frame on."""
+        self._clear()
+        self._velocity = (0.0, 0.0, 0.0)
+        self._base = 0.0
+        self._refer(picture, box, at_s)
+        if self._last is not None:
+            self._append(at_s, 1.0, likeness=1.0)
+
+    def _refer(self, picture: Picture, box: Box, at_s: float) -> None:
+        """This frame's patch is the reference from now on."""
+        reference = Reference(picture, box)
+        self._made_s = at_s
+        self._reference = reference if reference.textured else None
+        self._last = _Sighting(picture, box, at_s, reference.pose) if reference.textured else None
+
+    def _found(
+        self, picture: Picture, box: Box, at_s: float, last: _Sighting
+    ) -> Registration | None:
+        """Where it is expected, else by a newer reference, else in the middle of the box."""
+        elapsed_s = at_s - last.at_s
+        found = self._looked_for(picture, box, self._ahead(elapsed_s), elapsed_s)
+        if found is None and last.at_s > self._made_s:
+            self._base += last.pose.log_size
+            self._refer(last.picture, last.box, last.at_s)
+            found = self._looked_for(picture, box, self._ahead(elapsed_s), elapsed_s)
+        if found is None and self._last is not None:
+            middle = Pose(
+                (box[0] + box[2]) / 2.0, (box[1] + box[3]) / 2.0, self._last.pose.log_size
+            )
+            found = self._looked_for(picture, box, middle, elapsed_s)
+        return found
+
+    def _ahead(self, elapsed_s: float) -> Pose:
+        """Where the patch is expected if it goes on as it did."""
+        pose = Pose(0.0, 0.0, 0.0) if self._last is None else self._last.pose
+        x, y, log_size = self._velocity
+        return Pose(
+            pose.x + x * elapsed_s, pose.y + y * elapsed_s, pose.log_size + log_size * elapsed_s
+        )
+
+    def _looked_for(
+        self, picture: Picture, box: Box, expected: Pose, elapsed_s: float
+    ) -> Registration | None:
+        """The registration, where it can be believed."""
+        if self._reference is None:
+            return None
+        found, settings = self._reference.find(picture, expected), self._settings
+        if found is None:
+            return None
+        aside_x = abs(found.pose.x - (box[0] + box[2]) / 2.0)
+        aside_y = abs(found.pose.y - (box[1] + box[3]) / 2.0)
+        jump = abs(found.pose.log_size - self._ahead(elapsed_s).log_size)
+        good = (
+            found.likeness >= settings.likeness_min
+            and found.rigid_likeness >= settings.rigid_likeness_min
+            and found.rigid_share >= settings.rigid_share_min
+            and aside_x <= settings.aside * (box[2] - box[0]) + settings.aside_px
+            and aside_y <= settings.aside * (box[3] - box[1]) + settings.aside_px
+            and jump <= settings.jump + settings.jump_per_s * elapsed_s
+        )
+        return found if good else None
+
+    def _take(self, picture: Picture, box: Box, at_s: float, found: Registration) -> None:
+        last, pose, settings = self._last, found.pose, self._settings
+        assert last is not None  # nothing is found without a reference
+        elapsed_s = at_s - last.at_s
+        seen = (
+            (pose.x - last.pose.x) / elapsed_s,
+            (pose.y - last.pose.y) / elapsed_s,
+            (pose.log_size - last.pose.log_size) / elapsed_s,
+        )
+        old, share = self._velocity, settings.follow
+        self._velocity = (
+            old[0] + share * (seen[0] - old[0]),
+            old[1] + share * (seen[1] - old[1]),
+            old[2] + share * (seen[2] - old[2]),
+        )
+        self._last = _Sighting(picture, box, at_s, pose)
+        self._append(at_s, math.exp(self._base + pose.log_size), likeness=found.likeness)
+        if (
+            found.likeness < settings.renew_likeness
+            or abs(pose.log_size) > settings.renew_log_size
+            or at_s - self._made_s > settings.renew_s
+        ):
+            self._base += pose.log_size
+            self._refer(picture, box, at_s)

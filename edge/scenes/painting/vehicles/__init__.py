@@ -1,0 +1,1 @@
+"""Cars, lorries and their parts, painted into a scene."""
