@@ -11,13 +11,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from calibration.evaluation.answers import answers
-from calibration.evaluation.data import Chosen, choose
+from calibration.evaluation.data.evaluation_set import Chosen, choose
 from calibration.evaluation.evaluate import in_order, tables_of
-from calibration.evaluation.networks import Network, reading_of
-from calibration.evaluation.values import Row, Tables
-from calibration.intervals import Interval
-from calibration.sessions import Kernels
+from calibration.evaluation.figures.values import Row, Tables
+from calibration.evaluation.predictions.networks import Network, reading_of
+from calibration.evaluation.predictions.predict import answers
+from calibration.inference.sessions import Kernels
+from calibration.metrics.confidence_intervals import Interval
 from converters.agreement import KERNELS
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.conversion import Gates

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from calibration.dataset.frames import RoadFrame
-from calibration.metrics import found_share
-from calibration.sessions import Floats, Kernels
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.inference.sessions import Floats, Kernels
+from calibration.metrics.matching import found_share
 from converters.evaluation import Answers, Evaluation
 from converters.mask_agreement import MaskAgreement, mean_iou
 from converters.parity import Comparison, Network, Parity

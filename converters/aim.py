@@ -16,9 +16,9 @@ from typing import Protocol
 import numpy as np
 from onnx import ModelProto
 
-from calibration.intervals import percentile_95, resamples
-from calibration.metrics import wilson_95
-from calibration.segmentation import pixel_counts
+from calibration.metrics.confidence_intervals import percentile_95, resamples
+from calibration.metrics.matching import wilson_95
+from calibration.metrics.pixel_counts import pixel_counts
 from converters.agreement import FLOAT, SCORE_MIN, DetectionCounts, Found, TopCounts, areas_of
 from converters.better_bias import Better
 from converters.lowerings.kept import CONDITION, MAIN, OTHER, kept_limits

@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from calibration.onnx_bounds import may_run_on
-from calibration.sessions import PICTURE_TYPES, CannotRun, ModelSession, Value
+from calibration.inference.onnx_bounds import may_run_on
+from calibration.inference.sessions import PICTURE_TYPES, CannotRun, ModelSession, Value
 from converters.onnx_file import read_any
 from converters.onnx_trial import try_once
 from edge.perception.values import BgrImage

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from calibration.dataset.frames import RoadFrame
-from calibration.dataset.splits import spread
-from calibration.observe import observe
-from calibration.ranges import range_of
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.splits.calibration_holdout import spread
+from calibration.observation.observe import observe
+from calibration.ranges.ranges import range_of
 from converters.damage import damage_measure
 from converters.equalization import equalized
 from converters.graph import Graph

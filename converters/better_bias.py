@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.bias_correction import Quantize, correct_bias
 from converters.placement import Placement
 from converters.sensitivity import Judge, Writer

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
 from converters.graph import Array, Graph, rebuilt
 from converters.graph import renamed as renamed_node
 from converters.passes.names import PICTURE

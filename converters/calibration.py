@@ -15,15 +15,15 @@ from typing import Any
 
 from onnx import ModelProto
 
-from calibration.calibrate import Calibrated, calibrate, fit_in_quotas
-from calibration.dataset.frames import RoadFrame
-from calibration.devices import CPU, Device
-from calibration.observation import NAME as OBSERVATION
-from calibration.observation import Subject, write_observation
-from calibration.observe import Looker, Observer, subject_of
-from calibration.ranges import NAME as RANGES
-from calibration.ranges import SCHEMA as RANGES_SCHEMA
-from calibration.shards import PartsLooker, Shard, observe_shard
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.inference.devices import CPU, Device
+from calibration.observation.observation import NAME as OBSERVATION
+from calibration.observation.observation import Subject, write_observation
+from calibration.observation.observe import Looker, Observer, subject_of
+from calibration.observation.shards import PartsLooker, Shard, observe_shard
+from calibration.ranges.calibrate import Calibrated, calibrate, fit_in_quotas
+from calibration.ranges.ranges import NAME as RANGES
+from calibration.ranges.ranges import SCHEMA as RANGES_SCHEMA
 from converters.floating import to_float
 from converters.frames import frames_to_split
 from converters.lowerings.cpu_places import cpu_tensors

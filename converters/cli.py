@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from calibration.recording import record
+from calibration.tracking.record_run import record
 from converters.chain import convert as convert_mission
 from converters.cli_gates import VERDICTS, Given, demand_passed, show_advice
 from converters.locked import NAME as LOCK

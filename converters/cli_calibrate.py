@@ -12,14 +12,14 @@ import typer
 from onnx import ModelProto
 from rich.table import Table
 
-from calibration.cluster import connected
-from calibration.devices import CPU, DEVICES, device_named
-from calibration.observation import Subject
-from calibration.observe import Looker
-from calibration.observe_cluster import ClusterLooker
-from calibration.ranges import NAME as RANGES
-from calibration.recording import record as leave_record
-from calibration.shards import Shard, shard_named
+from calibration.dask_cluster import connected
+from calibration.inference.devices import CPU, DEVICES, device_named
+from calibration.observation.distributed import ClusterLooker
+from calibration.observation.observation import Subject
+from calibration.observation.observe import Looker
+from calibration.observation.shards import Shard, shard_named
+from calibration.ranges.ranges import NAME as RANGES
+from calibration.tracking.record_run import record as leave_record
 from converters.calibration import (
     RECORD,
     Lookers,

@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from calibration.dataset.images import image_frames
-from calibration.evaluation.verb_compare import compare_verb as compare_evaluations
+from calibration.commands.compare import compare_verb as compare_evaluations
+from calibration.dataset.frames.images import image_frames
 from converters.any_network import demand_same, feeds_of, open_network
 from converters.file_comparison import FileComparison, compare_files, compare_for_mission
 from converters.page.compare_page import render_comparison

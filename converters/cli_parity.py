@@ -14,7 +14,7 @@ import typer
 from onnx import ModelProto
 from rich.table import Table
 
-from calibration.sessions import CannotRun, Floats
+from calibration.inference.sessions import CannotRun, Floats
 from converters.agreement import CPU, FLOAT, INT8
 from converters.export import traced
 from converters.frames import frames_to_split

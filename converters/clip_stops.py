@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from calibration.evaluation.clips import LabelledClip, open_clip
-from calibration.evaluation.naming import Naming, named
+from calibration.evaluation.data.label_mapping import Naming, named
 from calibration.evaluation.stops import (
     Episode,
     PolicyOnClip,

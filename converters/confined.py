@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.confined_messages import Message
 from converters.confined_process import ConfinedProcess
 from converters.onnx_file import read_answer

@@ -153,7 +153,7 @@ class _Network:
         """Runs an ONNX model once, on a picture of zeros."""
         import numpy as np
 
-        from calibration.sessions import PICTURE_TYPES, CannotRun, ModelSession
+        from calibration.inference.sessions import PICTURE_TYPES, CannotRun, ModelSession
         from converters.confined_messages import Message
 
         (model,) = asked.parts

@@ -10,8 +10,8 @@ from collections.abc import Container, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from calibration.dataset.frames import RoadFrame
-from calibration.dataset.splits import Split
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.splits.calibration_holdout import Split
 from converters.sources import Source, TorchSource
 from converters.training.records import SCHEMA as TRAINING_SCHEMA
 from edge.contract.artifact import read_json

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from calibration.ranges import NAME as RANGES
-from calibration.ranges import ranges_of
+from calibration.ranges.ranges import NAME as RANGES
+from calibration.ranges.ranges import ranges_of
 from converters.accuracy import labelled
 from converters.agreement import CPU, FLOAT, INT8
 from converters.context import context_of

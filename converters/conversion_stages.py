@@ -15,14 +15,14 @@ from typing import Any
 
 from onnx import ModelProto
 
-from calibration.calibrate import Taken, calibrate
-from calibration.evaluation.data import Chosen
-from calibration.observation import NAME as OBSERVATION
-from calibration.ranges import NAME as RANGES
-from calibration.ranges import SCHEMA as RANGES_SCHEMA
-from calibration.ranges import Ranges
-from calibration.reuse import reuse
-from calibration.sessions import ModelSession
+from calibration.evaluation.data.evaluation_set import Chosen
+from calibration.inference.sessions import ModelSession
+from calibration.observation.observation import NAME as OBSERVATION
+from calibration.ranges.calibrate import Taken, calibrate
+from calibration.ranges.ranges import NAME as RANGES
+from calibration.ranges.ranges import SCHEMA as RANGES_SCHEMA
+from calibration.ranges.ranges import Ranges
+from calibration.ranges.reuse import reuse
 from converters.accuracy import NOT_ASKED, Accuracy, accuracy
 from converters.agreement import CPU, FLOAT, INT8, KERNELS, Judgement, judge
 from converters.clip_stops import NO_CLIPS, stops_on_clips

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.parity import Outputs
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec, shares

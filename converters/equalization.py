@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import ModelProto
 
-from calibration.observe import with_outputs
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.observation.observe import with_outputs
 from converters.graph import Graph
 from converters.passes.chain import Pass, PassResult, run_passes
 from converters.passes.equalize import equalize

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.dataset.frames import RoadFrame
-from calibration.metrics import Truth, matched
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.metrics.matching import Truth, matched
 from converters.precision import Precision
 from converters.tally import Tally, words_of
 from edge.perception.values import Detections

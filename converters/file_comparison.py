@@ -15,12 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.dataset.frames import RoadFrame
-from calibration.dataset.splits import spread
-from calibration.evaluation.networks import Network, Reading, opened, read_outputs, reading_of
-from calibration.evaluation.numbered import as_logits
-from calibration.metrics import wilson_95
-from calibration.sessions import CannotRun, ModelSession
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.splits.calibration_holdout import spread
+from calibration.evaluation.predictions.argmax_outputs import as_logits
+from calibration.evaluation.predictions.networks import (
+    Network,
+    Reading,
+    opened,
+    read_outputs,
+    reading_of,
+)
+from calibration.inference.sessions import CannotRun, ModelSession
+from calibration.metrics.matching import wilson_95
 from converters.agreement import IOU_MIN, SCORE_MIN, areas_of
 from converters.any_network import AnyNetwork, Feed, outputs_of_both
 from converters.evaluation import Answers, Evaluation

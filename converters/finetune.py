@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from calibration.ranges import NAME as RANGES
-from calibration.reuse import reuse
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
+from calibration.ranges.ranges import NAME as RANGES
+from calibration.ranges.reuse import reuse
 from converters.chain import convert
 from converters.damage import damage_measure
 from converters.finetuning.distillation import answer_loss

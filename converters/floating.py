@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from calibration.dataset.splits import Split
-from calibration.sessions import CannotRun, Floats, ModelSession
+from calibration.dataset.splits.calibration_holdout import Split
+from calibration.inference.sessions import CannotRun, Floats, ModelSession
 from converters.balance import Balance, balanced
 from converters.export import export
 from converters.parity import Parity, compare, network_of, running

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from calibration.dataset.declared import Declared, Use, declared
-from calibration.dataset.frames import RoadFrame, frames_of
-from calibration.dataset.splits import Split, split
-from calibration.sampling import in_quotas
+from calibration.dataset.frames.frame import RoadFrame, frames_of
+from calibration.dataset.splits.calibration_holdout import Split, split
+from calibration.dataset.splits.split_file import Declared, Use, declared
+from calibration.observation.sampling import in_quotas
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import UsageError
 

@@ -14,8 +14,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from calibration.observe import with_outputs
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.observation.observe import with_outputs
 from converters.graph import Graph, attributes
 from converters.passes.names import PICTURE
 from converters.rules import DATA, WEIGHT

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from calibration.dataset.frames import RoadFrame, data_digest
-from calibration.dataset.splits import Split
+from calibration.dataset.frames.frame import RoadFrame, data_digest
+from calibration.dataset.splits.calibration_holdout import Split
 from converters.beside import neighbours
 from converters.frames import frames_to_split
 from converters.sources import Source, TorchSource, open_source

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.dataset.frames import RoadFrame
+from calibration.dataset.frames.frame import RoadFrame
 from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import perceive

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from onnx import ModelProto
 
-from calibration.observe import with_outputs
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.observation.observe import with_outputs
 from converters.graph import Graph
 from converters.lowerings.same import HALF
 from converters.parity import Difference, Sums

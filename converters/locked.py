@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from calibration.dataset.lock import read_lock
+from calibration.dataset.lock.lock import read_lock
 from converters.inputs import Inputs, code_digest, source_facts, tool_versions
 from edge.contract.artifact import digest_file, digest_json, read_json
 from edge.contract.mission.facts import mission_facts

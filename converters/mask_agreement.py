@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.dataset.frames import RoadFrame
-from calibration.evaluation.overlays import small_mask
-from calibration.intervals import share_95
-from calibration.segmentation import pixel_counts
-from calibration.sessions import Floats
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.evaluation.mask_overlays import small_mask
+from calibration.inference.sessions import Floats
+from calibration.metrics.confidence_intervals import share_95
+from calibration.metrics.pixel_counts import pixel_counts
 from converters.precision import NOTHING_KNOWN
 from converters.tally import KINDS, OWN_WORDS, in_order, words_of
 from edge.perception.segmentation import in_frame, inside_frame

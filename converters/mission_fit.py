@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.sessions import CannotRun
+from calibration.inference.sessions import CannotRun
 from converters.parity import Outputs, network_of
 from converters.sources import (
     OnnxSource,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.aim import Aim, Kept, Reached
 from converters.better_bias import Better, better_bias
 from converters.damage import NOISE

@@ -14,7 +14,13 @@ import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 from onnx import ModelProto, TensorProto
 
-from calibration.onnx_bounds import Size, check_bounds, check_shapes, keeps_beside, may_run_on
+from calibration.inference.onnx_bounds import (
+    Size,
+    check_bounds,
+    check_shapes,
+    keeps_beside,
+    may_run_on,
+)
 from converters.file_kind import LARGEST_BYTES
 from converters.graph import STANDARD, all_nodes, copied, opset_of
 from converters.onnx_checks import check_finite, check_float, check_inference

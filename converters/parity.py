@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, Floats, ModelSession
 from converters.passes.names import PICTURE
 from converters.sources import OnnxSource, Source, check_output
 from edge.contract.mission.schema import Mission

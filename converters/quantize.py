@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, helper
 
-from calibration.ranges import Range
+from calibration.ranges.ranges import Range
 from converters.graph import Array, Graph, rebuilt
 from converters.passes.shapes import infer_shapes
 from converters.placement import Placement

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from calibration.dataset.frames import RoadFrame
-from calibration.dataset.splits import spread
-from calibration.ranges import Range
-from calibration.sessions import Floats
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.splits.calibration_holdout import spread
+from calibration.inference.sessions import Floats
+from calibration.ranges.ranges import Range
 from converters.agreement import CPU, INT8
 from converters.aim import aim_of
 from converters.better_bias import Better

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.signature import Signature, Size
 from edge.perception.decode import DECODERS
 

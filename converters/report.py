@@ -13,7 +13,7 @@ from datetime import datetime
 from importlib import metadata
 from typing import Any
 
-from calibration.ranges import Range
+from calibration.ranges.ranges import Range
 from converters.accuracy import Accuracy
 from converters.agreement import IOU_MIN, SCORE_MIN, Judgement
 from converters.balance import Balance

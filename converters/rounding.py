@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.bias_correction import CORRECTED
 from converters.graph import Array, Graph, rebuilt
 from converters.input_moments import Doubles, Moments, input_moments, readable

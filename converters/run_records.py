@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from calibration.ranges import NAME as RANGES
+from calibration.ranges.ranges import NAME as RANGES
 from converters.agreement import CPU, FLOAT, INT8
 from converters.calibration import Record
 from converters.locked import NAME as LOCK

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
 from converters.better_bias import Better
 from converters.bias_correction import correctable, with_added_bias
 from converters.damage import NOISE, Damage, Measure, score_change

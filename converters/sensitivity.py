@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from onnx import ModelProto
 
-from calibration.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, Floats, ModelSession
 from converters.damage import Damage, Measure
 from converters.parity import Outputs, running
 from converters.placement import Placement, place

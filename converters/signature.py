@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 
-from calibration.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, Floats, ModelSession
 from converters.file_kind import FileKind, kind_of
 from converters.sources import OnnxSource, Source, open_file
 from firmware_bridge.errors import Missing, UsageError

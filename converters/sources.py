@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from onnx import ModelProto
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.file_kind import FileKind, kind_of
 from converters.heads import pick_onnx, pick_torch
 from converters.onnx_file import Shape, read_onnx

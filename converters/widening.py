@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from calibration.ranges import Range
+from calibration.ranges.ranges import Range
 
 WIDENINGS = (1.0, 1.15, 1.3, 1.5)
 """Factors that are tried. An eighth of damage lies between them, and less says nothing."""

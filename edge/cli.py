@@ -36,22 +36,36 @@ VERBS: dict[str, Verb] = {
     "mission check": Verb(
         "edge.commands.mission:check", "check a mission file, all mistakes at once"
     ),
-    "data lock": Verb("calibration.cli:data_lock", "write down what a data set holds", "convert"),
-    "data check": Verb("calibration.cli:data_check", "look for faults in a data set", "convert"),
-    "data split": Verb("calibration.cli:data_split", "part a data set by whole drives", "convert"),
-    "data diff": Verb("calibration.cli:data_diff", "what changed between two locks", "convert"),
-    "data masks": Verb("calibration.cli_masks:data_masks", "draw polygons as masks", "convert"),
+    "data lock": Verb(
+        "calibration.commands.data:data_lock", "write down what a data set holds", "convert"
+    ),
+    "data check": Verb(
+        "calibration.commands.data:data_check", "look for faults in a data set", "convert"
+    ),
+    "data split": Verb(
+        "calibration.commands.data:data_split", "part a data set by whole drives", "convert"
+    ),
+    "data diff": Verb(
+        "calibration.commands.data:data_diff", "what changed between two locks", "convert"
+    ),
+    "data masks": Verb(
+        "calibration.commands.data_masks:data_masks", "draw polygons as masks", "convert"
+    ),
     "train": Verb(
         "converters.training.cli:train", "fit the mission's network on its data", "convert"
     ),
     "calibrate": Verb(
         "converters.cli_calibrate:calibrate", "take INT8 ranges from road frames", "convert"
     ),
-    "ranges diff": Verb("calibration.cli_ranges:diff", "what two ranges.json differ in", "convert"),
+    "ranges diff": Verb(
+        "calibration.commands.ranges:diff", "what two ranges.json differ in", "convert"
+    ),
     "ranges merge": Verb(
         "converters.cli_calibrate:merge", "join shards of a calibration", "convert"
     ),
-    "ranges plot": Verb("calibration.cli_ranges:plot", "draw ranges over the values", "convert"),
+    "ranges plot": Verb(
+        "calibration.commands.ranges:plot", "draw ranges over the values", "convert"
+    ),
     "convert": Verb(
         "converters.cli:convert", "write float, INT8 and CPU graphs with proof", "convert"
     ),
@@ -61,7 +75,7 @@ VERBS: dict[str, Verb] = {
         "convert",
     ),
     "evaluate": Verb(
-        "calibration.evaluation.verb:evaluate",
+        "calibration.commands.evaluate:evaluate",
         "judge a network on labelled frames, with intervals",
         "convert",
     ),

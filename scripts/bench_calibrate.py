@@ -25,9 +25,9 @@ from bench_networks import THREADS, Network, networks
 from bench_peers import environment
 from bench_process import Cost, cost_of
 
-from calibration.dataset.images import image_frames
-from calibration.ranges import Range
-from calibration.sessions import ModelSession
+from calibration.dataset.frames.images import image_frames
+from calibration.inference.sessions import ModelSession
+from calibration.ranges.ranges import Range
 from converters.quantize import quantize_int8
 from edge.perception.preprocess import preprocess
 

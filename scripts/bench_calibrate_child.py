@@ -79,10 +79,10 @@ def brakepoint(job: Job) -> Callable[[], None]:
     """This project: what `brakepoint calibrate` does once its frames are checked and in order."""
     import onnx
 
-    from calibration.choice import CHOICE_FRAMES, choose
-    from calibration.dataset.images import ImageFrame
-    from calibration.observe import observe
-    from calibration.ranges import SCHEMA, range_up_to
+    from calibration.dataset.frames.images import ImageFrame
+    from calibration.observation.observe import observe
+    from calibration.ranges.method_choice import CHOICE_FRAMES, choose
+    from calibration.ranges.ranges import SCHEMA, range_up_to
     from edge.contract.artifact import write_json
     from edge.perception.conditions import Conditions
 

@@ -20,14 +20,14 @@ from bench_figures import parser_of, write_figures
 from bench_networks import THREADS, Network, networks
 from onnx import ModelProto
 
-from calibration.choice import CHOICE_FRAMES, choose
-from calibration.dataset.frames import RoadFrame
-from calibration.dataset.images import image_frames
-from calibration.histogram import Histogram
-from calibration.observe import observe
-from calibration.ranges import Range, range_up_to
-from calibration.sampling import in_quotas
-from calibration.sessions import ModelSession
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.frames.images import image_frames
+from calibration.inference.sessions import ModelSession
+from calibration.observation.histogram import Histogram
+from calibration.observation.observe import observe
+from calibration.observation.sampling import in_quotas
+from calibration.ranges.method_choice import CHOICE_FRAMES, choose
+from calibration.ranges.ranges import Range, range_up_to
 from converters.quantize import quantize_int8
 from edge.perception.preprocess import preprocess
 

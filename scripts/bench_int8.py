@@ -30,11 +30,11 @@ from bench_peers import environment
 from bench_process import Cost, cost_of
 from numpy.typing import NDArray
 
-from calibration.dataset.frames import frames_of
-from calibration.evaluation.answers import Answer, answers
-from calibration.evaluation.networks import Network, reading_of
-from calibration.metrics import average_precision_50, found_share
-from calibration.sessions import Kernels, ModelSession
+from calibration.dataset.frames.frame import frames_of
+from calibration.evaluation.predictions.networks import Network, reading_of
+from calibration.evaluation.predictions.predict import Answer, answers
+from calibration.inference.sessions import Kernels, ModelSession
+from calibration.metrics.matching import average_precision_50, found_share
 from converters.agreement import CPU, FLOAT, INT8, IOU_MIN, SCORE_MIN
 from converters.inputs import code_digest
 from converters.passes.names import PICTURE

@@ -76,10 +76,10 @@ GROUPS = {
     ),
     "metrics": Group(
         modules=(
-            "calibration.metrics",
-            "calibration.average_precision",
-            "calibration.segmentation",
-            "calibration.intervals",
+            "calibration.metrics.matching",
+            "calibration.metrics.average_precision",
+            "calibration.metrics.pixel_counts",
+            "calibration.metrics.confidence_intervals",
         ),
         tests=(
             "tests/calibration/test_metrics.py",

@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from calibration.dataset.folds import folds
-from calibration.evaluation.answers import SCORE_MIN, Answer
-from calibration.evaluation.classification import classification_tables, condition_head
-from calibration.evaluation.data import Chosen
-from calibration.evaluation.detection import IOU_MIN, detected, detection_tables
-from calibration.evaluation.grouping import Groups
-from calibration.evaluation.networks import Network, Reading
-from calibration.evaluation.segmentation import segmentation_tables
-from calibration.evaluation.values import Row, Spread, Tables, plain_tables
-from calibration.intervals import REPLICATES, SEED
-from calibration.metrics import Truth
+from calibration.dataset.splits.group_folds import folds
+from calibration.evaluation.data.evaluation_set import Chosen
+from calibration.evaluation.figures.classification import classification_tables, condition_head
+from calibration.evaluation.figures.detection import IOU_MIN, detected, detection_tables
+from calibration.evaluation.figures.grouping import Groups
+from calibration.evaluation.figures.segmentation import segmentation_tables
+from calibration.evaluation.figures.values import Row, Spread, Tables, plain_tables
+from calibration.evaluation.predictions.networks import Network, Reading
+from calibration.evaluation.predictions.predict import SCORE_MIN, Answer
+from calibration.metrics.confidence_intervals import REPLICATES, SEED
+from calibration.metrics.matching import Truth
 from edge.contract.artifact import digest_json
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from calibration.evaluation.answers import Answer
-from calibration.evaluation.data import Chosen
-from calibration.evaluation.detection import AP50, detected, mean_ap
-from calibration.evaluation.grouping import Groups
-from calibration.evaluation.networks import Reading
-from calibration.evaluation.segmentation import areas_of, mean_iou
-from calibration.evaluation.values import Fall
-from calibration.intervals import percentile_95, resamples
+from calibration.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from calibration.evaluation.data.evaluation_set import Chosen
+from calibration.evaluation.figures.detection import AP50, detected, mean_ap
+from calibration.evaluation.figures.grouping import Groups
+from calibration.evaluation.figures.segmentation import areas_of, mean_iou
+from calibration.evaluation.figures.values import Fall
+from calibration.evaluation.predictions.networks import Reading
+from calibration.evaluation.predictions.predict import Answer
+from calibration.metrics.confidence_intervals import percentile_95, resamples
 from edge.perception.classification import HeadSpec
 from edge.perception.segmentation import MaskSpec
 from edge.perception.values import BgrImage

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import chi2
 
-from calibration.evaluation.naming import Naming
+from calibration.evaluation.data.label_mapping import Naming
 from edge.contract.clip_truth import TrueFrame
 from edge.contract.mission.policy_checks import STOPS
 from edge.contract.mission.schema import Mission

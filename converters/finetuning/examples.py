@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calibration.dataset.folds import parts
-from calibration.dataset.frames import RoadFrame, data_digest, frames_of
-from calibration.dataset.splits import Split, spread
-from calibration.sampling import in_quotas
-from calibration.sessions import Floats
+from calibration.dataset.frames.frame import RoadFrame, data_digest, frames_of
+from calibration.dataset.splits.calibration_holdout import Split, spread
+from calibration.dataset.splits.group_folds import parts
+from calibration.inference.sessions import Floats
+from calibration.observation.sampling import in_quotas
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.fitting import Finetune
 from edge.perception.preprocess import preprocess

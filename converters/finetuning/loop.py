@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.finetuning.distillation import Loss, feature_loss
 from converters.finetuning.network import GraphNetwork, Int8
 from converters.passes.names import PICTURE

@@ -18,8 +18,8 @@ import torch
 from onnx import ModelProto, NodeProto, numpy_helper
 from torch import Tensor, nn
 
-from calibration.ranges import Range
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.ranges.ranges import Range
 from converters.finetuning.operator_call import Call, Unlike
 from converters.finetuning.operators import OPERATORS
 from converters.graph import Array, Graph, attributes, rebuilt

@@ -14,8 +14,8 @@ from typing import Any
 import onnx
 from onnx import ModelProto
 
-from calibration.ranges import NAME as RANGES
-from calibration.ranges import Ranges, read_ranges
+from calibration.ranges.ranges import NAME as RANGES
+from calibration.ranges.ranges import Ranges, read_ranges
 from converters.agreement import FLOAT
 from converters.placement import MEASURED, Placement, place
 from converters.report import SCHEMA

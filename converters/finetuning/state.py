@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from calibration.dataset.splits import Split
-from calibration.sessions import Floats, ModelSession
+from calibration.dataset.splits.calibration_holdout import Split
+from calibration.inference.sessions import Floats, ModelSession
 from converters.finetuning.network import ALIKE
 from converters.finetuning.tuned import Tuned
 from converters.finetuning.unfold import CannotUnfold, unfolded

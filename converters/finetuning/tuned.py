@@ -14,8 +14,8 @@ from typing import Any
 
 from onnx import ModelProto
 
-from calibration.ranges import Range
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
+from calibration.ranges.ranges import Range
 from converters.agreement import CPU, INT8
 from converters.better_bias import better_bias
 from converters.lowerings.cpu import quantize_cpu

@@ -9,7 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 from onnx import ModelProto
 
-from calibration.onnx_bounds import check_bounds
+from calibration.inference.onnx_bounds import check_bounds
 from converters.graph import all_nodes
 from converters.lint.engine import Joined, join
 from converters.lint.findings import Finding, Linted, lint, look_at

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
-from calibration.ranges import Range
+from calibration.ranges.ranges import Range
 from converters.graph import Graph
 from converters.lint.findings import Linted
 from converters.placement import LeftFloat, Placement, place

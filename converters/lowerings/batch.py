@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import ModelProto, NodeProto
 
-from calibration.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, Floats, ModelSession
 from converters.graph import Array, Graph, attributes, copied, rebuilt
 from converters.parity import Comparison, running
 from converters.passes.names import PICTURE

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from calibration.ranges import Range
+from calibration.ranges.ranges import Range
 from converters.graph import Graph, renamed
 from converters.lowerings.cpu_places import CpuPlaces, cpu_places
 from converters.placement import Placement

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import ModelProto
 
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
 from converters.graph import Graph
 from converters.parity import Outputs, compare, running
 from converters.passes.cut_head import Cut, cut_head

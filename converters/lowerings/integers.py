@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from calibration.sessions import session_options
+from calibration.inference.sessions import session_options
 from converters.graph import Graph, attributes
 from converters.multiplications import IN_INTEGERS, Shape, UnknownShape
 

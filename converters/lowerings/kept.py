@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from calibration.dataset.frames import RoadFrame
+from calibration.dataset.frames.frame import RoadFrame
 from converters.agreement import (
     FLOAT,
     SCORE_MIN,

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
-from calibration.dataset.frames import RoadFrame
-from calibration.dataset.splits import Split
-from calibration.observe import observe
-from calibration.ranges import Range, range_of
-from calibration.sessions import Floats, ModelSession
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.splits.calibration_holdout import Split
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.observation.observe import observe
+from calibration.ranges.ranges import Range, range_of
 from converters.agreement import FLOAT, INT8
 from converters.lint.pairs import Apart, take_apart
 from converters.lowerings.batch import open_batch, prove_batch

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.parity import Network, compare
 
 REFERENCE, FLOAT = "int8.onnx", "float.onnx"

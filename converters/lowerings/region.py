@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
-from calibration.ranges import Range
+from calibration.ranges.ranges import Range
 from converters.graph import Array, Graph, rebuilt, renamed
 from converters.lint.pairs import take_apart
 from converters.passes.shapes import infer_shapes

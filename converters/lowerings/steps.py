@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
 from converters.graph import Graph, rebuilt, renamed
 from converters.passes.names import PICTURE
 from converters.rules import LEVELS

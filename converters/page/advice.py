@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from calibration.metrics import wilson_95
+from calibration.metrics.matching import wilson_95
 from converters.page.next_search import next_search
 from converters.page.report_facts import Document, Gate, answers, float_failed, listed
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from calibration.dataset.frames import RoadFrame
+from calibration.dataset.frames.frame import RoadFrame
 from edge.perception.values import BgrImage
 
 SIZES = ((800, 82), (800, 65), (640, 50), (480, 40), (320, 30))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from calibration.evaluation.overlays import colour_words, overlay
+from calibration.evaluation.mask_overlays import colour_words, overlay
 from calibration.evaluation.stops import StopFigures
 from converters.latency import STAGES
 from converters.page.label_layout import Place, places

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from calibration.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, Floats, ModelSession
 from converters.passes.bind_shapes import bind_shapes
 from converters.passes.dead_code import drop_dead_code
 from converters.passes.fold_batchnorm import fold_batchnorm

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from calibration.sessions import ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph import Array, Graph, inside_reads, opset_of, rebuilt, subgraphs
 from converters.passes.shapes import infer_shapes
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.corruptions import corrupt
+from calibration.evaluation.corruptions import corrupt
 from edge.perception.values import BgrImage
 
 Boxes = NDArray[np.float32]

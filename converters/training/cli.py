@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from calibration.recording import mirror_record
+from calibration.tracking.record_run import mirror_record
 from converters.train import TrainReport
 from converters.train import train as train_mission
 from converters.training.folds import FoldsReport, cross_validate

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from calibration.metrics import Truth, average_precision_50, found_share
+from calibration.metrics.matching import Truth, average_precision_50, found_share
 from converters.training.task import Figures, Judgement
 from edge.perception.values import Detections
 

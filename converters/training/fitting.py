@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from calibration.dataset.folds import parts
+from calibration.dataset.splits.group_folds import parts
 from converters.factory import load_factory, make_network
 from converters.sources import check_output, picture_shape
 from converters.training.checkpoint import Progress

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration.dataset.folds import folds
+from calibration.dataset.splits.group_folds import folds
 from converters.training.fitting import checkpoint_file, fit_and_judge, task_of, trainable
 from converters.training.records import now, write_record
 from converters.training.task import Judgement, Partition, Task

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor, nn
 
-from calibration.dataset.arrays import PARTS, array_frames
-from calibration.dataset.declared import Declared, declared
-from calibration.dataset.frames import RoadFrame, data_digest
-from calibration.dataset.images import image_frames
-from calibration.dataset.trust import trust
+from calibration.dataset.frames.arrays import PARTS, array_frames
+from calibration.dataset.frames.frame import RoadFrame, data_digest
+from calibration.dataset.frames.images import image_frames
+from calibration.dataset.lock.verify import trust
+from calibration.dataset.splits.split_file import Declared, declared
 from converters.training import augment
 from converters.training.figures import class_judgement
 from converters.training.task import Batch, Judgement, Partition, Row, balanced, outputs_of

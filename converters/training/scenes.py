@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from calibration.metrics import Truth, average_precision_50
+from calibration.metrics.matching import Truth, average_precision_50
 from converters.detection_loss import Grid, loss
 from converters.training import augment
 from converters.training.figures import class_judgement, detection_figures, mean

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibration.dataset.weights import balanced_draw
+from converters.training.class_weights import balanced_draw
 
 ORDER, CHANCE = 1, 2
 """Streams of one seed: the order of an epoch and the augmentation of a batch never meet."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from calibration.sessions import ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.export import export
 from converters.passes.names import PICTURE
 from converters.training.fitting import (

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from calibration.dataset.weights import class_weights
+from converters.training.class_weights import class_weights
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 

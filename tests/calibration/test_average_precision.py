@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.average_precision import WRONG, average_precision, hits_of, matches_of
-from calibration.metrics import Truth, average_precision_50
+from calibration.metrics.average_precision import WRONG, average_precision, hits_of, matches_of
+from calibration.metrics.matching import Truth, average_precision_50
 from edge.perception.values import Detections
 
 FRAMES, CLASSES = 30, 3

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from small_network import TENSORS, PaintedFrame, painted, small_mission, small_network
 
-from calibration import calibrate as module
-from calibration.calibrate import Calibrated, calibrate
-from calibration.methods import METHODS
-from calibration.observation import packed, read_observation, write_observation
-from calibration.ranges import demand_fresh
-from calibration.ranges_plot import plot
-from calibration.sampling import SETTLED, STEP_FRAMES, in_quotas, stratum
+from calibration.observation.observation import packed, read_observation, write_observation
+from calibration.observation.sampling import SETTLED, STEP_FRAMES, in_quotas, stratum
+from calibration.ranges.calibrate import Calibrated, calibrate
+from calibration.ranges.methods.table import METHODS
+from calibration.ranges.plot import plot
+from calibration.ranges import calibrate as module
+from calibration.ranges.ranges import demand_fresh
 from edge.contract.artifact import canonical_json
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE_S
 
-from calibration.observation import NAME, read_observation
+from calibration.observation.observation import NAME, read_observation
 from edge.contract.artifact import read_json
 
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from small_network import SPEC, TENSORS, painted, small_network
 
-from calibration import choice as module
-from calibration.choice import Probe, choose, ranges
-from calibration.methods import METHODS
-from calibration.observe import observe, with_outputs
-from calibration.sessions import ModelSession
+from calibration.inference.sessions import ModelSession
+from calibration.observation.observe import observe, with_outputs
+from calibration.ranges.method_choice import Probe, choose, ranges
+from calibration.ranges.methods.table import METHODS
+from calibration.ranges import method_choice as module
 from edge.perception.preprocess import preprocess
 
 SIDE = 24

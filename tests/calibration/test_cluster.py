@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from small_network import SPEC, TENSORS, PaintedFrame, painted, small_mission, small_network
 
-from calibration import cluster
-from calibration.calibrate import calibrate
-from calibration.cluster import connected
-from calibration.observation import packed
-from calibration.observe import subject_of
-from calibration.observe_cluster import ClusterLooker
+from calibration import dask_cluster
+from calibration.dask_cluster import connected
+from calibration.observation.distributed import ClusterLooker
+from calibration.observation.observation import packed
+from calibration.observation.observe import subject_of
+from calibration.ranges.calibrate import calibrate
 from edge.contract.artifact import canonical_json
 from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
@@ -86,7 +86,7 @@ class OtherThere(PaintedFrame):
 
 
 def observed(client: Any, frames: list[PaintedFrame]) -> None:
-    from calibration.observation import Observation
+    from calibration.observation.observation import Observation
 
     seen = Observation.of_nothing(subject_of(small_network(), TENSORS, SPEC))
     for _ in looker(client).look_at(frames, seen, ahead=(), pause=lambda done: False):
@@ -115,7 +115,7 @@ def test_a_refusal_on_a_worker_is_the_same_refusal_here(client: Any) -> None:
 
 
 def test_no_cluster_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "CONNECT_WITHIN_S", 1)
+    monkeypatch.setattr(dask_cluster, "CONNECT_WITHIN_S", 1)
     with pytest.raises(Missing, match="no Dask cluster"), connected("tcp://127.0.0.1:9", None):
         pass
     with pytest.raises(UsageError), connected(None, None):

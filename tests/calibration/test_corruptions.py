@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from calibration.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from edge.perception.values import BgrImage
 from edge.scenes.still import still
 from firmware_bridge.errors import UsageError
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_pixels_on_one_thread_and_on_two(
 def test_another_process_gives_the_same_pixels(scene: BgrImage) -> None:
     code = """
 import zlib
-from calibration.corruptions import CORRUPTIONS, corrupt
+from calibration.evaluation.corruptions import CORRUPTIONS, corrupt
 from edge.scenes.still import still
 scene = still(5, width_px=320, height_px=192).image
 print([zlib.crc32(corrupt(scene, name, 4, seed=2).tobytes()) for name in CORRUPTIONS])

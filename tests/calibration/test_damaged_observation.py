@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from calibration.observation import Observation, Subject, packed, unpacked
+from calibration.observation.observation import Observation, Subject, packed, unpacked
 from firmware_bridge.errors import NotTrusted
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from data_sets import MAKERS, picture, put
 
-from calibration.dataset.check_page import page_of
-from calibration.dataset.checks import CHECKS, Finding, findings
-from calibration.dataset.examined import Examined, examine
+from calibration.dataset.checks.inspection import Examined, examine
+from calibration.dataset.checks.page import page_of
+from calibration.dataset.checks.table import CHECKS, Finding, findings
 from edge.cli import main
 from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from calibration.dataset.conditions import ALIASES, conditions_of
+from calibration.dataset.records.condition_aliases import ALIASES, conditions_of
 from edge.perception.conditions import LIGHTS, ROADS, WEATHERS, Conditions
 
 

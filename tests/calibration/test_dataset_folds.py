@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from calibration.dataset.folds import folds, parts
-from calibration.dataset.weights import balanced_draw, class_weights
+from calibration.dataset.splits.group_folds import folds, parts
+from converters.training.class_weights import balanced_draw, class_weights
 from firmware_bridge.errors import UsageError
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from data_sets import MAKERS, folder, picture, put
 
-from calibration.dataset.difference import difference
-from calibration.dataset.lock import Lock, lock_dataset, read_lock, write_lock
+from calibration.dataset.lock.diff import difference
+from calibration.dataset.lock.lock import Lock, lock_dataset, read_lock, write_lock
 from edge.cli import main
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from data_sets import MAKERS, npz, picture, put, voc
 
-from calibration.dataset.places import place_at
-from calibration.dataset.readers.table import READERS, format_of
-from calibration.dataset.records import Box, Entry, Reading
+from calibration.dataset.readers.formats import READERS, format_of
+from calibration.dataset.records.record import Box, Entry, Reading
+from calibration.dataset.storage import place_at
 from edge.perception.conditions import Conditions
 from firmware_bridge.errors import Missing, Refusal, UsageError
 

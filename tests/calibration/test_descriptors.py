@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.dataset.descriptors import describe, guessed
-from calibration.dataset.images import image_frames
+from calibration.dataset.frames.images import image_frames
+from calibration.dataset.pictures.descriptors import describe, guessed
 from edge.perception.conditions import Conditions
 
 

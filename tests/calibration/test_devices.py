@@ -9,10 +9,10 @@ import onnxruntime
 import pytest
 from small_network import SPEC, TENSORS, painted, small_mission, small_network
 
-from calibration.calibrate import calibrate
-from calibration.devices import CPU, CUDA, DEVICES, demand, device_named
-from calibration.observe import subject_of
-from calibration.sessions import ModelSession
+from calibration.inference.devices import CPU, CUDA, DEVICES, demand, device_named
+from calibration.inference.sessions import ModelSession
+from calibration.observation.observe import subject_of
+from calibration.ranges.calibrate import calibrate
 from edge.backends import integer_products
 from edge.cli import main
 from firmware_bridge.errors import Missing, UsageError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from calibration.dataset.records import Box, Entry
-from calibration.evaluation.doubts import doubts_of
+from calibration.dataset.records.record import Box, Entry
+from calibration.evaluation.data.doubts import doubts_of
 
 CAR, BUS = Box("car", 0, 0, 9, 9), Box("bus", 0, 0, 9, 9)
 

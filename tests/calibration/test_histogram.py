@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from calibration import histogram as module
-from calibration.histogram import BUCKETS, Histogram, NotFinite, Tally, upper_edge
-from calibration.methods import METHODS, covering, largest
-from calibration.ranges import range_of
+from calibration.observation.histogram import BUCKETS, Histogram, NotFinite, Tally, upper_edge
+from calibration.observation import histogram as module
+from calibration.ranges.methods.table import METHODS, covering, largest
+from calibration.ranges.ranges import range_of
 
 FINITE = arrays.arrays(
     np.float32,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from road import write_pictures
 
-from calibration.dataset.frames import data_digest
-from calibration.dataset.images import image_frames
-from calibration.dataset.united import united
-from calibration.sampling import in_quotas
+from calibration.dataset.frames.combined import united
+from calibration.dataset.frames.frame import data_digest
+from calibration.dataset.frames.images import image_frames
+from calibration.observation.sampling import in_quotas
 from edge.contract.mission.sections.data import FurtherFrames
 from edge.perception.pictures.files import SUFFIXES
 from firmware_bridge.errors import Missing, UsageError

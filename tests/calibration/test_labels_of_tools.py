@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from data_sets import MAKERS, coco, gtsrb, put, voc, yolo
 
-from calibration.dataset.places import place_at
-from calibration.dataset.readers.table import READERS, format_of
-from calibration.dataset.records import Box, Entry, Problem, Reading
+from calibration.dataset.readers.formats import READERS, format_of
+from calibration.dataset.records.record import Box, Entry, Problem, Reading
+from calibration.dataset.storage import place_at
 from firmware_bridge.errors import UsageError
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from data_sets import picture
 
-from calibration.dataset.likeness import WINDOW, alike
-from calibration.dataset.look import Look, look_at
+from calibration.dataset.checks.near_duplicates import WINDOW, alike
+from calibration.dataset.pictures.summary import Look, look_at
 from edge.perception.values import BgrImage
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from data_sets import masks, put, put_mask
 
-from calibration.dataset.images import image_frames
-from calibration.dataset.mask_pairs import pairs_of
-from calibration.dataset.masks import NoMask, ids_of
-from calibration.dataset.places import place_at
-from calibration.dataset.readers.table import READERS, format_of
-from calibration.dataset.records import Reading
+from calibration.dataset.frames.images import image_frames
+from calibration.dataset.masks.masks import NoMask, ids_of
+from calibration.dataset.masks.pairing import pairs_of
+from calibration.dataset.readers.formats import READERS, format_of
+from calibration.dataset.records.record import Reading
+from calibration.dataset.storage import place_at
 
 
 def read(root: Path) -> Reading:

@@ -8,11 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from calibration.cumulated import Cumulated
-from calibration.entropy import BINS, LEVELS, THRESHOLDS, divergences, least_divergence
-from calibration.histogram import Histogram
-from calibration.methods import METHODS
-from calibration.square_error import least_square_error
+from calibration.observation.histogram import Histogram
+from calibration.ranges.methods.cumulative_histogram import Cumulated
+from calibration.ranges.methods.entropy import (
+    BINS,
+    LEVELS,
+    THRESHOLDS,
+    divergences,
+    least_divergence,
+)
+from calibration.ranges.methods.mean_square_error import least_square_error
+from calibration.ranges.methods.table import METHODS
 
 random = np.random.default_rng(11)
 wide = random.normal(size=30_000) * 3.0

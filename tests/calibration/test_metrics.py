@@ -7,7 +7,13 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from calibration.metrics import Truth, average_precision_50, found_share, matched, wilson_95
+from calibration.metrics.matching import (
+    Truth,
+    average_precision_50,
+    found_share,
+    matched,
+    wilson_95,
+)
 from edge.perception.values import Detections
 
 

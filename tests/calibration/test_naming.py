@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from calibration.evaluation.naming import named
+from calibration.evaluation.data.label_mapping import named
 from firmware_bridge.errors import UsageError
 
 

@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from small_network import SPEC, TENSORS, PaintedFrame, painted, small_network
 
-from calibration.observation import (
+from calibration.inference.sessions import ModelSession
+from calibration.observation.observation import (
     Observation,
     packed,
     read_observation,
     unpacked,
 )
-from calibration.observe import observe, subject_of, with_outputs
-from calibration.sessions import ModelSession
+from calibration.observation.observe import observe, subject_of, with_outputs
 from edge.perception.preprocess import preprocess
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 

@@ -13,9 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from road import SPEC, NoiseFrame
 
-from calibration.histogram import Histogram
-from calibration.observe import observe
-from calibration.sessions import ModelSession
+from calibration.inference.sessions import ModelSession
+from calibration.observation.histogram import Histogram
+from calibration.observation.observe import observe
 from edge.perception.preprocess import preprocess
 from firmware_bridge.errors import UsageError
 

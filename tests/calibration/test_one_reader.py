@@ -13,11 +13,11 @@ import pytest
 from data_sets import MAKERS, picture
 from numpy.typing import NDArray
 
-from calibration.dataset.examined import examine
-from calibration.dataset.images import image_frames
-from calibration.dataset.lock import Lock, lock_dataset, read_lock, write_lock
-from calibration.dataset.places import place_at
-from calibration.dataset.trust import hold
+from calibration.dataset.checks.inspection import examine
+from calibration.dataset.frames.images import image_frames
+from calibration.dataset.lock.lock import Lock, lock_dataset, read_lock, write_lock
+from calibration.dataset.lock.verify import hold
+from calibration.dataset.storage import place_at
 from edge.cli import main
 from edge.contract.mission.sections.device import Camera
 from edge.perception.pictures.files import SUFFIXES

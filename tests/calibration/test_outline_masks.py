@@ -18,12 +18,12 @@ from data_sets import MAKERS, put
 from numpy.typing import NDArray
 from outlined_sets import HIGH, WIDE, coco, labelme, shape, yolo
 
-from calibration.dataset.mask_set import MaskSet, write_mask_set
-from calibration.dataset.masks import ids_of
-from calibration.dataset.places import place_at
-from calibration.dataset.readers.coco_segments import counts_of
-from calibration.dataset.readers.table import READERS, format_of
-from calibration.dataset.records import Reading
+from calibration.dataset.label_files.coco_segments import counts_of
+from calibration.dataset.masks.masks import ids_of
+from calibration.dataset.polygon_masks.write import MaskSet, write_mask_set
+from calibration.dataset.readers.formats import READERS, format_of
+from calibration.dataset.records.record import Reading
+from calibration.dataset.storage import place_at
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 Words = NDArray[np.str_]

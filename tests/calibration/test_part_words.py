@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from calibration.dataset.part_words import Parts
+from calibration.dataset.label_files.part_names import Parts
 
 
 @pytest.mark.parametrize(

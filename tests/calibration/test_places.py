@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from data_sets import masks
 
-from calibration.dataset.lock import lock_dataset
-from calibration.dataset.places import place_at
-from calibration.dataset.survey import digests
+from calibration.dataset.lock.lock import lock_dataset
+from calibration.dataset.scan import digests
+from calibration.dataset.storage import place_at
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 pytest.importorskip("aiohttp", reason="fsspec reads http by aiohttp: pip install aiohttp")

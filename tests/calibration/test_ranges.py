@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from road import SPEC
 
-from calibration.ranges import (
+from calibration.ranges.ranges import (
     SCHEMA,
     Range,
     Ranges,

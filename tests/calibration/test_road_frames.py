@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.dataset.conditions import own_words
-from calibration.dataset.images import image_frames
-from calibration.dataset.scenes import scene_frames
+from calibration.dataset.frames.images import image_frames
+from calibration.dataset.frames.scenes import scene_frames
+from calibration.dataset.records.condition_aliases import own_words
 from edge.perception.conditions import Conditions
 from edge.scenes.still import still
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from calibration.evaluation.figures.values import Fall
 from calibration.evaluation.robustness import Corrupted, fall
-from calibration.evaluation.values import Fall
-from calibration.intervals import resamples
+from calibration.metrics.confidence_intervals import resamples
 
 FOG = Corrupted("fog", 3)
 

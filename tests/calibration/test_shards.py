@@ -11,10 +11,10 @@ import pytest
 from patience import PATIENCE_S
 from small_network import SPEC, TENSORS, PaintedFrame, painted, small_mission, small_network
 
-from calibration.calibrate import Calibrated, calibrate, fit_in_quotas
-from calibration.observation import packed
-from calibration.observe import Looker, Observer, subject_of
-from calibration.shards import PartsLooker, Shard, observe_shard, shard_named
+from calibration.observation.observation import packed
+from calibration.observation.observe import Looker, Observer, subject_of
+from calibration.observation.shards import PartsLooker, Shard, observe_shard, shard_named
+from calibration.ranges.calibrate import Calibrated, calibrate, fit_in_quotas
 from edge.contract.artifact import canonical_json
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from road import NoiseFrame
 
-from calibration.dataset.splits import split
+from calibration.dataset.splits.calibration_holdout import split
 from firmware_bridge.errors import UsageError
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from data_sets import put
 
-from calibration.dataset.images import image_frames
-from calibration.dataset.places import place_at
-from calibration.dataset.readers.table import READERS
-from calibration.dataset.table_text import NoTable, rows
+from calibration.dataset.frames.images import image_frames
+from calibration.dataset.label_files.table_text import NoTable, rows
+from calibration.dataset.readers.formats import READERS
+from calibration.dataset.storage import place_at
 from firmware_bridge.errors import Refusal, UsageError
 
 DRIVES = ("day/0", "day/0", "fog 1", "fog 1")

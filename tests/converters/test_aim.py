@@ -15,12 +15,12 @@ from mask_road import write_mission as write_mask_mission
 from onnx import ModelProto
 from tiny_mission import CELL, SIDE, write_mission
 
-from calibration.dataset.frames import RoadFrame, frames_of
-from calibration.histogram import Histogram
-from calibration.metrics import wilson_95
-from calibration.observe import with_outputs
-from calibration.ranges import Range, range_of
-from calibration.sessions import ModelSession
+from calibration.dataset.frames.frame import RoadFrame, frames_of
+from calibration.inference.sessions import ModelSession
+from calibration.metrics.matching import wilson_95
+from calibration.observation.histogram import Histogram
+from calibration.observation.observe import with_outputs
+from calibration.ranges.ranges import Range, range_of
 from converters.aim import DAMAGE_MAX, DamageAim, GatesAim, aim_of
 from converters.better_bias import Better
 from converters.damage import damage_measure

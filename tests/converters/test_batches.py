@@ -14,7 +14,7 @@ import pytest
 from onnx import ModelProto, NodeProto
 from tiny_graphs import node, picture, ready, weights
 
-from calibration.sessions import ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.lowerings.batch import BATCH, open_batch, prove_batch
 from converters.passes.names import PICTURE
 from edge.contract.mission.loading import load_mission

@@ -16,15 +16,15 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from calibration import npz
-from calibration.evaluation.networks import Network, opened, reading_of
-from calibration.observation import unpacked
-from calibration.onnx_bounds import (
+from calibration.evaluation.predictions.networks import Network, opened, reading_of
+from calibration.inference.onnx_bounds import (
     LARGEST_TURNS,
     check_bounds,
     check_given,
     check_shapes,
     may_run_on,
 )
+from calibration.observation.observation import unpacked
 from converters.confined_process import ConfinedProcess
 from converters.onnx_file import read_onnx
 from edge.contract.artifact import read_json

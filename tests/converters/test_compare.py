@@ -11,7 +11,7 @@ import pytest
 from labelled_road import write_labelled_road
 from tiny_mission import write_mission
 
-from calibration.evaluation.pairs import mcnemar
+from calibration.evaluation.paired_comparison import mcnemar
 from edge.cli import main
 
 

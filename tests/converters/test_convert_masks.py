@@ -20,7 +20,7 @@ from hard_networks import inputs, masks_by_name, two_masks
 from mask_road import HIGH, STRIDE, WIDE, network, write_mission
 from onnx import ModelProto
 
-from calibration.sessions import ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.damage import LOST, damage_measure
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.sections.policy import When

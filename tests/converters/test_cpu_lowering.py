@@ -14,10 +14,10 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 from tiny_graphs import initializers, node, picture, ready, weights
 
-from calibration.histogram import Histogram
-from calibration.observe import with_outputs
-from calibration.ranges import Range, range_of
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.observation.histogram import Histogram
+from calibration.observation.observe import with_outputs
+from calibration.ranges.ranges import Range, range_of
 from converters.lowerings.cpu import quantize_cpu
 from converters.lowerings.cpu_places import CARRIERS, cpu_places, cpu_tensors
 from converters.placement import place

@@ -14,7 +14,7 @@ import pytest
 from onnx import ModelProto, NodeProto
 from tiny_graphs import node, ops, picture, ready, run, weights
 
-from calibration.sessions import ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph import Graph
 from converters.lowerings.dla import cut_for_dla
 from converters.onnx_file import read_onnx

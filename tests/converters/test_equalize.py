@@ -9,10 +9,10 @@ import pytest
 from onnx import ModelProto, NodeProto, helper
 from tiny_graphs import initializers, node, ops, picture, ready, run, values, weights
 
-from calibration.histogram import Histogram
-from calibration.observe import with_outputs
-from calibration.ranges import Range, range_of
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.observation.histogram import Histogram
+from calibration.observation.observe import with_outputs
+from calibration.ranges.ranges import Range, range_of
 from converters.equalization import channel_magnitudes, equalized
 from converters.graph import Graph
 from converters.passes.equalize import LARGEST_STEP, equalize

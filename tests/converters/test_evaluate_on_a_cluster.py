@@ -13,12 +13,12 @@ import pytest
 from labelled_road import FRAMES, write_labelled_road
 from tiny_mission import write_mission
 
-from calibration.cluster import connected
-from calibration.evaluation.answers import answers
-from calibration.evaluation.cluster import cluster_answers
-from calibration.evaluation.data import choose
+from calibration.dask_cluster import connected
+from calibration.evaluation.data.evaluation_set import choose
 from calibration.evaluation.evaluate import Evaluation, digest_of, in_order, tables_of, written
-from calibration.evaluation.networks import Network, reading_of
+from calibration.evaluation.predictions.distributed import cluster_answers
+from calibration.evaluation.predictions.networks import Network, reading_of
+from calibration.evaluation.predictions.predict import answers
 from edge.cli import main
 from edge.contract.mission.loading import load_mission
 from firmware_bridge.errors import Missing
@@ -81,7 +81,7 @@ def test_a_cut_picture_on_a_worker_is_the_same_refusal_here(client: Any, tmp_pat
 def test_a_scheduler_that_is_not_there_is_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("calibration.cluster.CONNECT_WITHIN_S", 1)
+    monkeypatch.setattr("calibration.dask_cluster.CONNECT_WITHIN_S", 1)
     mission = write_mission(tmp_path / "mission")
     road = write_labelled_road(tmp_path / "labelled")
     given = ["--model", str(mission.parent / "tiny.onnx"), "--data", str(road)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from calibration.metrics import Truth, average_precision_50, wilson_95
+from calibration.metrics.matching import Truth, average_precision_50, wilson_95
 from converters.evaluation import WORST_FRAMES, Answers, Evaluation
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage, Detections

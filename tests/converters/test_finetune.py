@@ -25,9 +25,9 @@ from tiny_graphs import node, ready, values, weights
 from tiny_mission import write_mission
 from torch import nn
 
-from calibration.calibrate import calibrate
-from calibration.ranges import read_ranges
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.ranges.calibrate import calibrate
+from calibration.ranges.ranges import read_ranges
 from converters.export import export
 from converters.finetuning.distillation import BOXES, answer_loss
 from converters.finetuning.examples import examples_of, pictures_of

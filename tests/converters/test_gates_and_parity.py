@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.accuracy import NOT_ASKED, Accuracy, Scored, Scores
 from converters.agreement import CPU, FLOAT, INT8, Found
 from converters.gate_result import GateResult

@@ -21,7 +21,7 @@ from hard_networks import (
 )
 from tiny_pictures import settings
 
-from calibration.sessions import Floats, Kernels, ModelSession
+from calibration.inference.sessions import Floats, Kernels, ModelSession
 from converters.parity import Outputs
 from converters.passes.names import PICTURE
 

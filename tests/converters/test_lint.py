@@ -14,7 +14,7 @@ from onnx import ModelProto, numpy_helper
 from patience import PATIENCE_S
 from tiny_graphs import node, picture, ready, run, weights
 
-from calibration.ranges import Range
+from calibration.ranges.ranges import Range
 from converters.graph import copied
 from converters.lint.findings import LINTS, Finding, lint, look_at
 from converters.lint.fix import fix

@@ -12,7 +12,7 @@ import torch
 from tiny_mission import write_mission
 from tiny_pictures import picture_mission, write_pictures
 
-from calibration.corruptions import CORRUPTIONS
+from calibration.evaluation.corruptions import CORRUPTIONS
 from converters.train import train
 from edge.cli import main
 from edge.contract.mission.loading import MissionInvalid, load_mission

@@ -9,10 +9,10 @@ import pytest
 from onnx import ModelProto
 from tiny_graphs import node, picture, ready, run, weights
 
-from calibration.histogram import Histogram
-from calibration.observe import with_outputs
-from calibration.ranges import Range, range_of
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.observation.histogram import Histogram
+from calibration.observation.observe import with_outputs
+from calibration.ranges.ranges import Range, range_of
 from converters.aim import DamageAim
 from converters.better_bias import better_bias
 from converters.bias_correction import correct_bias

@@ -11,7 +11,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from tiny_graphs import SHAPE, node, ops, picture, run, tiny, weights
 
-from calibration.sessions import Floats
+from calibration.inference.sessions import Floats
 from converters.onnx_file import OLDEST_OPSET, read_onnx
 from converters.passes.chain import passes, run_passes
 from converters.passes.names import PICTURE

@@ -15,7 +15,7 @@ from onnx import ModelProto, TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from tiny_graphs import SHAPE, node, picture, ready, run, tiny, weights
 
-from calibration.ranges import Range
+from calibration.ranges.ranges import Range
 from converters.onnx_checks import QUANTIZED
 from converters.onnx_file import read_onnx
 from converters.passes.names import PICTURE

@@ -16,8 +16,8 @@ import pytest
 from tiny_mission import MISSION, SIDE, write_mission
 from torch import nn
 
-from calibration.dataset.images import image_frames
-from calibration.dataset.splits import Split
+from calibration.dataset.frames.images import image_frames
+from calibration.dataset.splits.calibration_holdout import Split
 from converters.chain import convert
 from converters.context import context_of
 from converters.evaluation import Answers, Evaluation

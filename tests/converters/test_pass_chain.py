@@ -12,7 +12,7 @@ import pytest
 from onnx import ModelProto
 from tiny_graphs import SHAPE, constant, node, ops, picture, ready, run, tiny, weights
 
-from calibration.sessions import ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph import copied, opset_of
 from converters.passes.chain import TOLERANCE, Pass, passes, run_passes
 from converters.passes.names import PICTURE

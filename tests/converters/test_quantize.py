@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 from tiny_graphs import initializers, node, ops, picture, ready, run, values, weights
 
-from calibration.histogram import Histogram
-from calibration.observe import with_outputs
-from calibration.ranges import Range, range_of
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
+from calibration.observation.histogram import Histogram
+from calibration.observation.observe import with_outputs
+from calibration.ranges.ranges import Range, range_of
 from converters.graph import Graph
 from converters.lowerings.cpu import affine, quantize_cpu
 from converters.lowerings.cpu_places import cpu_places, cpu_tensors

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.dataset.frames import RoadFrame, frames_of
+from calibration.dataset.frames.frame import RoadFrame, frames_of
 from converters.parity import network_of
 from converters.sources import open_source
 from converters.zoo import roadnet

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto
 from tiny_graphs import SHAPE, node, picture, ready, weights
 
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
 from converters.graph import Graph
 from converters.input_moments import Doubles, input_moments, readable
 from converters.passes.names import PICTURE

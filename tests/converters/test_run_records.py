@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny_mission import write_mission
 
-from calibration.recording import QUIET
+from calibration.tracking.record_run import QUIET
 from edge.contract.artifact import digest_file
 from edge.contract.run_record import Recorded, runs_in
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import ModelProto, TensorProto
 from tiny_graphs import node, picture, ready, weights
 
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
 from converters.better_bias import Better
 from converters.bias_correction import with_added_bias
 from converters.damage import Damage, score_change

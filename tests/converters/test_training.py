@@ -19,8 +19,8 @@ import pytest
 import torch
 from tiny_pictures import LABELS, picture_mission, pictures, settings, write_pictures
 
-from calibration.dataset.frames import frames_of
-from calibration.metrics import Truth
+from calibration.dataset.frames.frame import frames_of
+from calibration.metrics.matching import Truth
 from converters.train import train
 from converters.training.figures import class_judgement, detection_figures
 from converters.training.records import SCHEMA

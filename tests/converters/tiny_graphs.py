@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from calibration.sessions import Floats, ModelSession
+from calibration.inference.sessions import Floats, ModelSession
 from converters.passes.fold_constants import fold_constants
 from converters.passes.shapes import infer_shapes
 

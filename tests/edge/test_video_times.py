@@ -21,9 +21,9 @@ from clip_files import (
 from numpy.typing import NDArray
 from test_runtime_sources import CAMERA, SteppingClock, read_all
 
-from calibration.dataset.places import place_at
 from calibration.dataset.readers.videos import frames as video_frames
 from calibration.dataset.readers.videos import read_at, sampled
+from calibration.dataset.storage import place_at
 from edge.contract.mission.sections.device import Camera
 from edge.perception.values import Detections, Frame
 from edge.perception.video import read

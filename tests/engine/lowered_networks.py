@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from calibration.observe import with_outputs
-from calibration.ranges import Range
-from calibration.sessions import ModelSession
+from calibration.inference.sessions import ModelSession
+from calibration.observation.observe import with_outputs
+from calibration.ranges.ranges import Range
 from converters.export import export
 from converters.lint.pairs import take_apart
 from converters.lowerings.region import to_observe

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, wrong_schema
-from calibration.dataset.readers.tables import BESIDE, class_names
-from calibration.dataset.records import Entry, Reading
+from calibration.dataset.label_files.collector import Gathering, wrong_schema
+from calibration.dataset.label_files.csv_tables import BESIDE, class_names
+from calibration.dataset.records.record import Entry, Reading
+from calibration.dataset.storage import Place
 from calibration.npz import LARGEST_BYTES, header, read_array
 from edge.perception.values import BgrImage
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, group_of, json_of, wrong_schema
-from calibration.dataset.records import Box, Entry, Reading
+from calibration.dataset.label_files.collector import Gathering, group_of, json_of, wrong_schema
+from calibration.dataset.records.record import Box, Entry, Reading
+from calibration.dataset.storage import Place
 
 
 def recognises(place: Place) -> bool:

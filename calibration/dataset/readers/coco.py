@@ -10,16 +10,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from calibration.dataset.outlines import Outlines
-from calibration.dataset.places import Place
-from calibration.dataset.readers.coco_segments import segment_of
-from calibration.dataset.readers.gathering import (
+from calibration.dataset.label_files.coco_segments import segment_of
+from calibration.dataset.label_files.collector import (
     Gathering,
     group_of,
     json_of,
     wrong_schema,
 )
-from calibration.dataset.records import Box, Entry, Reading
+from calibration.dataset.records.outlines import Outlines
+from calibration.dataset.records.record import Box, Entry, Reading
+from calibration.dataset.storage import Place
 
 WANTED = ("images", "annotations", "categories")
 

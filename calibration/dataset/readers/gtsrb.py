@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 
-from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, class_number, wrong_schema
-from calibration.dataset.readers.tables import rows_of
-from calibration.dataset.records import Entry, Reading
+from calibration.dataset.label_files.collector import Gathering, class_number, wrong_schema
+from calibration.dataset.label_files.csv_tables import rows_of
+from calibration.dataset.records.record import Entry, Reading
+from calibration.dataset.storage import Place
 
 _TRACK = re.compile(r"^(?:\d+_)?(\d{5})_\d{5}$")
 """CLASS_TRACK_FRAME, or TRACK_FRAME in a folder of its class."""

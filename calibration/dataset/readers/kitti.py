@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 
-from calibration.dataset.places import Place
-from calibration.dataset.readers.beside import text_files
-from calibration.dataset.readers.gathering import Gathering, wrong_schema
-from calibration.dataset.records import Box, Entry, Reading
+from calibration.dataset.label_files.collector import Gathering, wrong_schema
+from calibration.dataset.label_files.label_pairing import text_files
+from calibration.dataset.records.record import Box, Entry, Reading
+from calibration.dataset.storage import Place
 
 _LINE = re.compile(r"\s*[A-Za-z]\S*(\s+[-+0-9.eE]+){14,15}\s*")
 WORDS = (15, 16)

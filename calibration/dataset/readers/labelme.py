@@ -11,10 +11,10 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from calibration.dataset.outlines import Disc, Outlines, Polygons, Shape, Stamp, rectangle
-from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, group_of, json_of, wrong_schema
-from calibration.dataset.records import Box, Entry, Reading
+from calibration.dataset.label_files.collector import Gathering, group_of, json_of, wrong_schema
+from calibration.dataset.records.outlines import Disc, Outlines, Polygons, Shape, Stamp, rectangle
+from calibration.dataset.records.record import Box, Entry, Reading
+from calibration.dataset.storage import Place
 
 NO_OBJECTS = ("point", "points", "line", "linestrip")
 LEAST_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}

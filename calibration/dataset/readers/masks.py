@@ -11,12 +11,12 @@ import dataclasses
 import posixpath
 import re
 
-from calibration.dataset.mask_pairs import TRAIN_IDS, pairs_of
-from calibration.dataset.places import Place
-from calibration.dataset.readers import tables
-from calibration.dataset.readers.gathering import class_number, wrong_schema
-from calibration.dataset.records import Entry, Mask, Problem, Reading
-from calibration.segmentation import IGNORED
+from calibration.dataset.label_files import csv_tables
+from calibration.dataset.label_files.collector import class_number, wrong_schema
+from calibration.dataset.masks.pairing import TRAIN_IDS, pairs_of
+from calibration.dataset.records.record import Entry, Mask, Problem, Reading
+from calibration.dataset.storage import Place
+from calibration.metrics.pixel_counts import IGNORED
 
 Names = tuple[tuple[int, str], ...]
 
@@ -63,7 +63,7 @@ def read(place: Place) -> Reading:
     hidden = pairs.no_pictures
     files = {name: size for name, size in place.files.items() if name not in hidden}
     pictures = dataclasses.replace(place, files=files)
-    reading = tables.read(pictures)
+    reading = csv_tables.read(pictures)
     named, label_files = _names(place)
     problems = [Problem(name, "is a mask without a picture of its name") for name in pairs.orphans]
     for first, *others in pairs.rivals:
@@ -103,11 +103,11 @@ def _names(place: Place) -> tuple[Names, list[str]]:
     files = []
     for name in place.files:
         base = posixpath.basename(name).lower()
-        if base in tables.BESIDE:
+        if base in csv_tables.BESIDE:
             files.append(name)
             found |= {
                 number: title
-                for text, title in tables.class_names(place, name).items()
+                for text, title in csv_tables.class_names(place, name).items()
                 if (number := class_number(text)) is not None
             }
         elif base == CLASSES:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import posixpath
 
-from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, wrong_schema
-from calibration.dataset.readers.tables import rows_of
-from calibration.dataset.records import Box, Entry, Reading
-from calibration.dataset.table_text import separated
+from calibration.dataset.label_files.collector import Gathering, wrong_schema
+from calibration.dataset.label_files.csv_tables import rows_of
+from calibration.dataset.label_files.table_text import separated
+from calibration.dataset.records.record import Box, Entry, Reading
+from calibration.dataset.storage import Place
 
 CORNERS = ("XMin", "YMin", "XMax", "YMax")
 NOT_SAID = "-1"

@@ -7,8 +7,8 @@ from __future__ import annotations
 import posixpath
 import re
 
-from calibration.dataset.places import Place, suffix
-from calibration.dataset.readers.beside import text_files
+from calibration.dataset.label_files.label_pairing import text_files
+from calibration.dataset.storage import Place, suffix
 
 HOLDS_LABELS = (
     ".json", ".jsonl", ".ndjson", ".xml", ".mat", ".pkl", ".pickle", ".npy", ".parquet", ".arrow",

@@ -10,9 +10,9 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, wrong_schema
-from calibration.dataset.records import Entry, Reading
+from calibration.dataset.label_files.collector import Gathering, wrong_schema
+from calibration.dataset.records.record import Entry, Reading
+from calibration.dataset.storage import Place
 from edge.perception.values import BgrImage
 from edge.perception.video.read import UnreadableVideo, VideoFile
 from firmware_bridge.errors import Missing

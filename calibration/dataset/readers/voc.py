@@ -7,10 +7,10 @@ import posixpath
 import re
 from xml.etree import ElementTree
 
-from calibration.dataset.part_words import PART_WORDS
-from calibration.dataset.places import Place
-from calibration.dataset.readers.gathering import Gathering, group_of, wrong_schema
-from calibration.dataset.records import Box, Entry, Reading
+from calibration.dataset.label_files.collector import Gathering, group_of, wrong_schema
+from calibration.dataset.label_files.part_names import PART_WORDS
+from calibration.dataset.records.record import Box, Entry, Reading
+from calibration.dataset.storage import Place
 
 SEVERAL = 20
 """Files that are looked at before a folder is said to be of another format."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 
-from calibration.dataset.outlines import LEAST_POINTS, Outlines, Polygons
-from calibration.dataset.places import Place
-from calibration.dataset.readers.beside import text_files
-from calibration.dataset.readers.class_names import is_names, keypoint_numbers, names_of
-from calibration.dataset.readers.gathering import Gathering, class_number, wrong_schema
-from calibration.dataset.records import Box, Entry, Reading
+from calibration.dataset.label_files.class_names import is_names, keypoint_numbers, names_of
+from calibration.dataset.label_files.collector import Gathering, class_number, wrong_schema
+from calibration.dataset.label_files.label_pairing import text_files
+from calibration.dataset.records.outlines import LEAST_POINTS, Outlines, Polygons
+from calibration.dataset.records.record import Box, Entry, Reading
+from calibration.dataset.storage import Place
 
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 _LINE = re.compile(rf"\s*\d+(\.0*)?([\s,;]+{_NUMBER}){{4,}}\s*")

@@ -1,0 +1,1 @@
+"""Verbs data, ranges, evaluate, compare."""

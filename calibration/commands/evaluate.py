@@ -1,0 +1,273 @@
+"""Verb `evaluate`: a network on labelled frames, with counts and intervals."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from calibration.commands.evaluation_tables import show
+from calibration.dask_cluster import connected
+from calibration.evaluation.corruptions import SEVERITIES
+from calibration.evaluation.data.evaluation_set import Chosen, choose
+from calibration.evaluation.evaluate import (
+    SCHEMA,
+    Evaluation,
+    digest_of,
+    in_order,
+    tables_of,
+    with_folds,
+    written,
+)
+from calibration.evaluation.predictions.distributed import cluster_answers
+from calibration.evaluation.predictions.networks import Network, Reading, reading_of
+from calibration.evaluation.predictions.predict import Answer, Answers, answers
+from calibration.evaluation.robustness import Corrupted, corruptions, fall, scores
+from calibration.evaluation.run_record import evaluate_run
+from calibration.evaluation.worst_frames import page_of
+from calibration.inference.onnx_bounds import check_given
+from calibration.inference.sessions import Kernels
+from calibration.tracking.record_run import record
+from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.contract.artifact import demand_folder, write_atomic
+from edge.contract.conversion_output import judged_file
+from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
+from edge.contract.run_record import now
+from edge.progress import progress_bar
+from edge.terminal import echo, new_console
+from firmware_bridge.errors import Missing, UsageError
+
+Precision = Literal["float", "int8", "tensorrt", "both"]
+
+ARTIFACTS: dict[str, tuple[str, Kernels]] = {
+    "float": ("float.onnx", "as_written"),
+    "int8": ("cpu.onnx", "fused"),
+    "tensorrt": ("int8.onnx", "as_written"),
+}
+"""Precision -> file of a conversion and how it runs: as the device's CPU runs it, or step by step
+as the numeric reference of TensorRT."""
+
+GIVEN = "as given"
+EVERY_SEVERITY = ",".join(map(str, SEVERITIES))
+
+
+def evaluate(
+    mission: MissionArgument,
+    *,
+    converted: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="folder that `convert` wrote")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="FILE", help="an ONNX file instead")
+    ] = None,
+    precision: Annotated[
+        Precision,
+        typer.Option(help="int8: cpu.onnx; tensorrt: int8.onnx, its reference; both: float, int8"),
+    ] = "float",
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="ROOT_OR_LOCK", help="labelled data set; default: the mission's"),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="part of it, or all; default: data.split's test, else all but train"),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="A,B", help="judge these labels alone")
+    ] = None,
+    scenes: Annotated[int, typer.Option(metavar="N", help="how many generated scenes")] = 200,
+    folds: Annotated[
+        int | None, typer.Option(metavar="K", help="spread of the figures over K parts")
+    ] = None,
+    asked: Annotated[
+        str | None,
+        typer.Option("--corruptions", metavar="A,B", help="the score's fall under these, or all"),
+    ] = None,
+    severities: Annotated[
+        str, typer.Option(metavar="1,3,5", help="how badly; with --corruptions")
+    ] = EVERY_SEVERITY,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="evaluate on this Dask cluster")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="evaluate in N processes of this machine")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="write JSON and the worst frames there"),
+    ] = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate a network on labelled frames: overall, by class, by condition, with intervals."""
+    if out is not None:
+        demand_folder(out)
+    started, began = now(), time.monotonic()
+    loaded = load_mission(mission, set_ or [])
+    networks = _networks(loaded, converted, model, precision)
+    reading = reading_of(loaded.model, threads=loaded.target.threads)
+    chosen = choose(
+        loaded,
+        data=data,
+        split=split,
+        scene_count=scenes,
+        only=[one.strip() for one in labels.split(",")] if labels else (),
+    )
+    changes = _changes(asked, severities)
+    with progress_bar() as advance, contextlib.ExitStack() as opened:
+        client = None
+        if scheduler is not None or workers is not None:
+            client = opened.enter_context(connected(scheduler, workers))
+        total = len(chosen.source.examples)
+
+        def looked_at(change: Corrupted | None) -> Answers:
+            what = "evaluate" if change is None else f"{change.name} {change.severity}"
+
+            def done(count: int) -> None:
+                advance(what, count, total)
+
+            if client is None:
+                return answers(networks, reading, chosen.source, change=change, advance=done)
+            return cluster_answers(
+                client, networks, reading, chosen.source, change=change, advance=done
+            )
+
+        found = looked_at(None)
+        advance("figures", 0, 0)
+        evaluations = {
+            name: _judged(
+                loaded, network, reading=reading, chosen=chosen, found=found[name], folds=folds
+            )
+            for name, network in networks.items()
+        }
+        clean = {
+            name: _scores(one, reading, found[name]) for name, one in evaluations.items() if changes
+        }
+        for change in changes:
+            worse = looked_at(change)
+            scored = {name: _scores(evaluations[name], reading, worse[name]) for name in worse}
+            evaluations = {
+                name: _with_fall(one, change, clean=clean[name], worse=scored[name])
+                for name, one in evaluations.items()
+            }
+        if out is not None:
+            advance("worst frames", 0, 0)
+            page = page_of([*evaluations.values()], [found[name] for name in evaluations])
+    files: list[Path] = []
+    if out is not None:
+        files = [*(out / f"evaluation-{name}.json" for name in evaluations), out / "worst.html"]
+        for name, evaluation in evaluations.items():
+            write_atomic(out / f"evaluation-{name}.json", written(evaluation))
+        write_atomic(out / "worst.html", page)
+    for evaluation in evaluations.values():
+        run = evaluate_run(evaluation, started=started, seconds=time.monotonic() - began)
+        record(
+            mission,
+            loaded,
+            run,
+            digest=run.inputs["network"] or "",
+            files=files,
+            say=lambda line: echo(line, error=True),
+        )
+    if as_json:
+        told = {name: {"schema": SCHEMA, **one.payload()} for name, one in evaluations.items()}
+        echo(json.dumps(told, indent=1))
+        return
+    console = new_console(width=110)
+    for evaluation in evaluations.values():
+        show(console, evaluation)
+
+
+def _changes(asked: str | None, severities: str) -> list[Corrupted]:
+    if asked is not None:
+        return corruptions(asked, severities)
+    if severities != EVERY_SEVERITY:
+        raise UsageError(
+            "it is not clear what shall be so severe",
+            expected="--severities together with --corruptions",
+            found=f"--severities {severities} alone",
+            remedy="add --corruptions all, or name some",
+        )
+    return []
+
+
+def _judged(
+    mission: Mission,
+    network: Network,
+    *,
+    reading: Reading,
+    chosen: Chosen,
+    found: list[Answer],
+    folds: int | None,
+) -> Evaluation:
+    ordered = in_order(chosen, found)
+    labels = mission.model.labels
+    tables = tables_of(reading, labels, chosen=chosen, answers=ordered)
+    if folds is not None:
+        tables = with_folds(tables, reading, labels, chosen=chosen, answers=ordered, k=folds)
+    return Evaluation(mission, network, chosen, tables, digest_of(ordered))
+
+
+def _scores(evaluation: Evaluation, reading: Reading, found: list[Answer]) -> NDArray[np.float64]:
+    chosen = evaluation.chosen
+    labels = evaluation.mission.model.labels
+    return scores(reading, labels, chosen=chosen, answers=in_order(chosen, found))
+
+
+def _with_fall(
+    evaluation: Evaluation,
+    change: Corrupted,
+    *,
+    clean: NDArray[np.float64],
+    worse: NDArray[np.float64],
+) -> Evaluation:
+    """The same evaluation with one more row of robustness."""
+    tables = evaluation.tables
+    groups = len({frame.group for frame in tables.frames})
+    row = fall(change, clean, worse, groups=groups)
+    return replace(evaluation, tables=replace(tables, robustness=(*tables.robustness, row)))
+
+
+def _networks(
+    mission: Mission, converted: Path | None, model: Path | None, precision: Precision
+) -> Mapping[str, Network]:
+    """Name -> network, from a conversion or from one file."""
+    if (converted is None) == (model is None):
+        raise UsageError(
+            "say which network to evaluate",
+            expected="either --from DIR, which `convert` wrote, or --model FILE",
+            found="neither" if model is None else "both",
+            remedy="for example --from out --precision int8",
+        )
+    if converted is not None:
+        found = {}
+        for name in ("float", "int8") if precision == "both" else (precision,):
+            file, kernels = ARTIFACTS[name]
+            path = judged_file(converted, mission, file)
+            found[name] = Network(file, _bytes(path), kernels, name)
+        return found
+    assert model is not None
+    data = _bytes(model)
+    check_given(data, model)
+    return {"model": Network(model.name, data, "as_written", GIVEN)}
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Missing(
+            f"no model at {path}",
+            expected="an ONNX file",
+            found=error.strerror or str(error),
+            remedy="correct the path, or write it first: brakepoint convert MISSION --out DIR",
+        ) from error

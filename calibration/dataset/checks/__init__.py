@@ -1,0 +1,1 @@
+"""`data check`: inspection, one file a family of checks, the page."""

@@ -1,0 +1,170 @@
+"""Checks of what is written about pictures: labels, boxes, groups, digests.
+
+Each takes the examined data set and yields what it found; none of them reads a file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from calibration.dataset.checks.inspection import Examined, Said, counted
+from calibration.dataset.lock.diff import labels_of
+from calibration.dataset.lock.lock import file_of_mask
+from calibration.dataset.records.record import Box, Record
+from calibration.dataset.records.record_faults import NO_AREA, OUTSIDE, box_fault
+
+TINY_PX = 2.0
+
+SAME_THING = (
+    {"motorbike", "motorcycle"},
+    {"bike", "bicycle"},
+    {"person", "pedestrian"},
+    {"car", "automobile"},
+)
+"""Words that sets which are put together use for one class."""
+
+
+def schema(data: Examined) -> Iterator[Said]:
+    """Labels that cannot be meant; words for conditions that nobody knows."""
+    problems = data.reading.problems
+    if problems:
+        lines = tuple(f"{problem.where}: {problem.what}" for problem in problems)
+        yield Said("error", f"{counted(len(problems), 'label')} cannot be meant", lines)
+    for one in data.reading.passed_over:
+        yield Said("note", f"passed over: {one.where}, {one.what}", (one.where,))
+    if words := data.reading.unknown_words:
+        yield Said(
+            "warning", f"words for conditions that no alias knows: {', '.join(words[:10])}", words
+        )
+
+
+def locked(data: Examined) -> Iterator[Said]:
+    """What differs from the lock."""
+    if data.lock is None:
+        return
+    before = {record.name: record.sha256 for record in data.lock.records}
+    now = {one.entry.name: one.sha256 for one in data.seen}
+    changed = {name for name in before.keys() & now.keys() if before[name] != now[name]}
+    masks = {one.mask.file: one.mask.sha256 for one in data.lock.records if one.mask is not None}
+    found = {
+        one.entry.mask.file: one.mask.sha256
+        for one in data.seen
+        if one.entry.mask is not None and one.mask is not None
+    }
+    changed |= {name for name, sha256 in masks.items() if found.get(name) != sha256}
+    files = {file.file: file.sha256 for file in data.files}
+    changed |= {file.file for file in data.lock.files if files.get(file.file) != file.sha256}
+    for names, what in (
+        (changed, "changed since the lock"),
+        (before.keys() - now.keys(), "in the lock and no longer there"),
+        (now.keys() - before.keys(), "there and not in the lock"),
+    ):
+        if names:
+            yield Said("error", f"{counted(len(names), 'record')} {what}", tuple(sorted(names)))
+
+
+def label_set(data: Examined) -> Iterator[Said]:
+    """Labels that are one class spelled twice, in no part to fit on, or absent from records."""
+    every: Counter[str] = Counter()
+    groups: dict[str, set[str]] = defaultdict(set)
+    splits: dict[str, set[str]] = defaultdict(set)
+    for record in data.records:
+        for label in labels_of(record):
+            every[label] += 1
+            groups[label].add(record.group)
+            splits[label].add(record.split or "")
+    for same in _alike(every):
+        named = ", ".join(f"'{label}' ({every[label]})" for label in same)
+        yield Said("warning", f"labels that look like one class: {named}")
+    parts = {record.split for record in data.records if record.split}
+    if "train" in parts and len(parts) > 1:
+        if unfit := sorted(label for label in every if "train" not in splits[label]):
+            yield Said("error", f"labels that train never sees: {', '.join(unfit[:10])}")
+        if unjudged := sorted(label for label in every if splits[label] == {"train"}):
+            yield Said("warning", f"labels that only train has: {', '.join(unjudged[:10])}")
+    if lonely := sorted(label for label, names in groups.items() if len(names) == 1):
+        yield Said(
+            "warning",
+            f"{counted(len(lonely), 'label')} of one drive or track only, which no split can part: "
+            f"{', '.join(lonely[:10])}",
+        )
+    bare = [
+        record.name
+        for record in data.records
+        if record.label is None and record.boxes is None and record.mask is None
+    ]
+    if every and bare:
+        yield Said("warning", f"{counted(len(bare), 'picture')} without a label", tuple(bare))
+    if not every:
+        yield Said("note", "no record has a label or a box")
+
+
+def boxes(data: Examined) -> Iterator[Said]:
+    """Boxes beyond their picture, turned inside out, tiny or given twice; sizes that do not fit."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for record in data.records:
+        kinds = {_fault(record, box) for box in record.boxes or ()} - {""}
+        if len(set(record.boxes or ())) < len(record.boxes or ()):
+            kinds.add("the same box twice")
+        for kind in kinds:
+            found[kind].append(record.name)
+    for kind in sorted(found):
+        severe = kind in (OUTSIDE, NO_AREA)
+        names = tuple(found[kind])
+        yield Said(
+            "error" if severe else "warning", f"{kind}: {counted(len(names), 'picture')}", names
+        )
+
+
+def masks(data: Examined) -> Iterator[Said]:
+    """Masks that are none, of another size than their picture, with ids that nothing names, or
+    that say nothing."""
+    wrong = [one for one in data.seen if one.mask is not None and one.mask.fault]
+    if wrong:
+        lines = tuple(f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask)
+        yield Said("error", f"{counted(len(wrong), 'mask')} cannot be meant", lines)
+    silent = tuple(
+        file_of_mask(one)
+        for one in data.seen
+        if one.mask is not None and not one.mask.fault and not one.mask.ids
+    )
+    if silent:
+        yield Said("warning", f"{counted(len(silent), 'mask')} that say nothing", silent)
+
+
+def leakage(data: Examined) -> Iterator[Said]:
+    """Drives or tracks that several parts share."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    for record in data.records:
+        if record.split:
+            parts[record.group].add(record.split)
+    shared = sorted(group for group, names in parts.items() if len(names) > 1)
+    if shared:
+        yield Said("error", f"{counted(len(shared), 'group')} in more than one part", tuple(shared))
+    own = sum(record.group == record.name for record in data.records)
+    if own == len(data.records) > 1:
+        yield Said("warning", "no record says its drive or track: a split may part a drive")
+
+
+def licence(data: Examined) -> Iterator[Said]:
+    """Whether anybody has said what the data may be used for."""
+    if not data.licence:
+        yield Said("warning", "no licence is stated")
+
+
+def _alike(labels: Counter[str]) -> Iterator[list[str]]:
+    plain: dict[str, set[str]] = defaultdict(set)
+    for label in labels:
+        bare = "".join(letter for letter in label.casefold() if letter.isalnum()) or label
+        word = next((min(same) for same in SAME_THING if bare in same), bare)
+        plain[word].add(label)
+    return (sorted(same) for _, same in sorted(plain.items()) if len(same) > 1)
+
+
+def _fault(record: Record, box: Box) -> str:
+    if fault := box_fault(box, record.width_px, record.height_px):
+        return fault
+    if min(box.x2 - box.x1, box.y2 - box.y1) < TINY_PX:
+        return f"boxes less than {TINY_PX:g} pixels thin"
+    return ""

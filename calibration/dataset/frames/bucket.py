@@ -1,0 +1,98 @@
+"""Pictures at a URL as road frames: a bucket, an archive or a server, read like a folder.
+
+The same pictures give the same names and digests as from a folder, so what is made of them is the
+same. Nothing is kept on disk; `simplecache::s3://...` lets fsspec keep copies for one run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from calibration.dataset.frames.images import no_frames, rows_by_picture
+from calibration.dataset.masks.pairing import pairs_of
+from calibration.dataset.records.condition_aliases import conditions_of, own_words
+from calibration.dataset.storage import Place, place_at
+from calibration.metrics.matching import Truth
+from edge.perception.conditions import Conditions
+from edge.perception.pictures.decode import decoded
+from edge.perception.pictures.files import SUFFIXES, natural_order
+from edge.perception.pictures.header import UnreadablePicture
+from edge.perception.values import BgrImage
+from firmware_bridge.errors import Missing, NotTrusted
+
+
+@dataclass(frozen=True)
+class BucketFrame:
+    """One picture. See `RoadFrame`."""
+
+    name: str
+    group: str
+    place: Place
+    conditions: Conditions
+    words: str
+
+    def truth(self) -> Truth | None:
+        """None: pictures alone hold no boxes."""
+        return None
+
+    def read(self) -> BgrImage:
+        """The picture, (H, W, 3) uint8 BGR.
+
+        Raises:
+            Missing: naming the picture, which cannot be read.
+            NotTrusted: it is another one than a moment ago.
+        """
+        data = self.place.read(self.name)
+        if hashlib.sha256(data).hexdigest() != self._sha256:
+            raise NotTrusted(
+                f"{self.name} in {self.place.given} was changed while it was worked with",
+                expected=f"sha256 {self._sha256}, as at the first look",
+                found=f"sha256 {hashlib.sha256(data).hexdigest()}",
+                remedy="run it again when nobody writes there",
+            )
+        try:
+            return decoded(data)
+        except UnreadablePicture as error:
+            raise Missing(
+                f"cannot read the road frame {self.name} in {self.place.given}",
+                expected=f"a whole picture ({', '.join(SUFFIXES)})",
+                found=str(error),
+                remedy="restore or delete it",
+            ) from error
+
+    def digest(self) -> str:
+        """sha256 of the file, as hex; read once."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
+        return hashlib.sha256(self.place.read(self.name)).hexdigest()
+
+
+def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[BucketFrame]:
+    """Pictures below a URL, in natural order of their names relative to it; `table` and `group` as
+    `image_frames` has them.
+
+    Raises:
+        Missing: nothing is there, or it cannot be read.
+        UsageError: no such kind of URL; a table that cannot be used.
+    """
+    place = place_at(url)
+    every = place.pictures
+    hidden = pairs_of(every).no_pictures
+    names = [name for name in every if name not in hidden]
+    if not names:
+        raise no_frames(url, f"{len(place.files)} files, none of them a picture")
+    # The files travel to workers with every frame: a frame needs none of them.
+    bare = Place(place.given, place.root, place.filesystem, {})
+    if table is None or group is None:
+        return [BucketFrame(name, name, bare, Conditions(), "") for name in names]
+    rows = rows_by_picture(
+        place.text(table), f"{url}/{table}", group=group, names=dict.fromkeys(names)
+    )
+    return [
+        BucketFrame(name, row[group], bare, conditions_of(row).conditions, own_words(row))
+        for name, row in sorted(rows.items(), key=lambda item: natural_order(item[0]))
+    ]

@@ -1,0 +1,1 @@
+"""What label formats share: collected records, tables, class names, paired files."""

@@ -1,0 +1,237 @@
+"""What every reader does alike: find the picture that a label names, and collect what it reads.
+
+Notes what cannot be meant as a problem and goes on, so that a person sees all of it at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from calibration.dataset.label_files.part_names import Parts
+from calibration.dataset.label_files.picture_names import PictureNames
+from calibration.dataset.records.condition_aliases import conditions_of
+from calibration.dataset.records.record import ANY_LABEL, Box, Entry, Problem, Reading
+from calibration.dataset.storage import Place
+from edge.contract.json_text import parse_json
+from edge.perception.conditions import Conditions
+from edge.perception.pictures.files import natural_order
+from firmware_bridge.errors import UsageError
+
+GROUP_FIELDS = (
+    "drive",
+    "track",
+    "sequence",
+    "video",
+    "video_id",
+    "videoname",
+    "video_name",
+    "group",
+    "scene_id",
+)
+"""Fields of metadata that say which records belong together, the first that is there."""
+
+IGNORE_FLAGS = (
+    "iscrowd",
+    "is_crowd",
+    "crowd",
+    "difficult",
+    "ignore",
+    "ignored",
+    "isgroupof",
+    "is_group_of",
+)
+"""Fields of a box, lower case, that say whether it is not to be judged by (COCO, Pascal VOC,
+BDD100K and Scalabel, CrowdHuman, Open Images)."""
+
+NOT_LABELLED = frozenset({"dontcare", "ignore", "ignored", "ignoredregion", "ignoredregions"})
+"""Labels, of letters alone, of regions that nobody has labelled (KITTI, VisDrone, UA-DETRAC)."""
+
+YES = frozenset({"1", "1.0", "true", "yes"})
+NO = frozenset({"", "0", "0.0", "false", "no", "none", "unspecified"})
+
+
+class Gathering:
+    """Entries and problems of one reader."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._entries: list[Entry] = []
+        self._problems: list[Problem] = []
+        self._label_files: list[str] = []
+        self._unknown_words: set[str] = set()
+        self._passed_over: list[Problem] = []
+        self._labelled: set[str] = set()
+        self._parts = Parts(place.files)
+        self.names = PictureNames(place.pictures)
+
+    def label_file(self, name: str) -> None:
+        """Notes a file that labels come from."""
+        self._label_files.append(name)
+
+    def passed_over(self, name: str, why: str) -> None:
+        """Notes a label file that is left aside, and why."""
+        self._passed_over.append(Problem(name, why))
+
+    def problem(self, where: str, what: str) -> None:
+        """Notes what cannot be meant."""
+        self._problems.append(Problem(where, what))
+
+    def entry(self, entry: Entry) -> None:
+        """Takes one record."""
+        self._entries.append(entry)
+        self._labelled.add(entry.file)
+
+    def conditions(self, metadata: Mapping[str, Any]) -> Conditions:
+        """What metadata says, in the house's words; others are noted."""
+        named = conditions_of(
+            {str(key): str(value) for key, value in metadata.items() if value is not None}
+        )
+        self._unknown_words.update(named.unknown)
+        return named.conditions
+
+    def picture(self, given: str, *, label_file: str, where: str) -> str | None:
+        """The picture that a label names, or None with a problem noted. See `PictureNames`."""
+        name, why = self.names.find(given, beside=label_file)
+        if name is None:
+            self.problem(where, f"names '{given}': {why}")
+        return name
+
+    def part(self, *paths: str) -> str | None:
+        """The part that the first of these files with one is in. See `part_words`."""
+        return next((part for path in paths if (part := self._parts.of(path))), None)
+
+    def flagged(self, fields: Mapping[str, Any], *, where: str) -> bool:
+        """Whether the fields of a box say that it is not to be judged by; a problem is noted where
+        one of IGNORE_FLAGS is neither yes nor no."""
+        found = False
+        for key, value in fields.items():
+            if str(key).strip().lower() in IGNORE_FLAGS:
+                word = "" if value is None else str(value).strip().lower()
+                if word not in YES | NO:
+                    self.problem(where, f"{key} {str(value)[:40]!r} is neither yes nor no")
+                found |= word in YES
+        return found
+
+    def box(
+        self, label: object, corners: tuple[float, ...], *, where: str, ignored: bool = False
+    ) -> list[Box]:
+        """A box with its label as text, or none with a problem noted."""
+        word = "" if label is None else str(label).strip()
+        if not word:
+            self.problem(where, "has no label")
+            return []
+        x1, y1, x2, y2 = corners
+        bare = "".join(letter for letter in word.lower() if letter.isalpha())
+        if bare in NOT_LABELLED:
+            return [Box(ANY_LABEL, x1, y1, x2, y2, ignored=True)]
+        return [Box(word, x1, y1, x2, y2, ignored=ignored)]
+
+    def size(self, value: object, *, where: str) -> int | None:
+        """A width or height in pixels; None where it is not said (absent, empty or 0), and with a
+        problem noted where it is no whole number."""
+        text = "" if value is None else str(value).strip()
+        if text in ("", "0"):
+            return None
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        if isinstance(value, bool) or not (found > 0.0 and found.is_integer()):
+            self.problem(where, f"a size of '{text[:40]}' is no number of pixels")
+            return None
+        return int(found)
+
+    def numbers(self, values: object, count: int, *, where: str) -> tuple[float, ...] | None:
+        """`count` finite numbers, or None with a problem noted."""
+        rows = values if isinstance(values, Sequence) and not isinstance(values, str) else ()
+        try:
+            found = tuple(math.nan if isinstance(one, bool) else float(one) for one in rows)
+        except (TypeError, ValueError):
+            found = ()
+        if len(found) != count or not all(math.isfinite(value) for value in found):
+            self.problem(where, f"{count} finite numbers expected, found {str(values)[:80]}")
+            return None
+        return found
+
+    def unlabelled(self) -> None:
+        """Takes the pictures that no label named, without labels."""
+        for name in self.place.pictures:
+            if name not in self._labelled:
+                self.entry(Entry(name, name, name, split=self.part(name)))
+
+    def reading(self, licence: str | None = None) -> Reading:
+        """All of it, sorted by name.
+
+        Raises:
+            UsageError: nothing was found at all.
+        """
+        entries = sorted(self._entries, key=lambda entry: natural_order(entry.name))
+        twice = {one.name for one, next_ in itertools.pairwise(entries) if one.name == next_.name}
+        for name in sorted(twice):
+            self.problem(name, "has labels twice, in different places")
+        if not entries and not self._problems:
+            raise UsageError(
+                f"{self.place.given} holds no picture",
+                expected="a data set with at least one picture",
+                found=f"{len(self.place.files)} files, none of them a picture",
+                remedy="correct the path",
+            )
+        return Reading(
+            entries=tuple(entries),
+            problems=tuple(self._problems),
+            label_files=tuple(sorted(set(self._label_files))),
+            licence=licence or _licence_beside(self.place),
+            unknown_words=tuple(sorted(self._unknown_words)),
+            passed_over=tuple(self._passed_over),
+        )
+
+
+def class_number(text: str) -> int | None:
+    """The class that a label file means by "7" or "7.0"; None where it means none."""
+    found = re.fullmatch(r"([0-9]{1,9})(\.0*)?", text.strip())
+    return None if found is None else int(found[1])
+
+
+def group_of(metadata: Mapping[str, Any], default: str) -> str:
+    """The drive or track that metadata names, or `default`."""
+    said = {str(key).strip().lower(): value for key, value in metadata.items()}
+    for field in GROUP_FIELDS:
+        value = said.get(field)
+        if value is not None and str(value).strip():
+            return str(value).strip()
+    return default
+
+
+def json_of(place: Place, name: str) -> Any:
+    """A JSON label file. Raises UsageError where it is none."""
+    try:
+        return parse_json(place.text(name))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{name} in {place.given} is not JSON",
+            expected="a whole JSON file",
+            found=str(error),
+            remedy="copy it again: it may have been cut short",
+        ) from error
+
+
+def wrong_schema(place: Place, name: str, *, expected: str, found: str) -> UsageError:
+    """The refusal of a label file that is built otherwise."""
+    return UsageError(
+        f"{name} in {place.given} is not what its format says",
+        expected=expected,
+        found=found,
+        remedy="correct the file, or name another format: --format FORMAT",
+    )
+
+
+def _licence_beside(place: Place) -> str | None:
+    for name in place.files:
+        if "/" not in name and name.upper().startswith(("LICENSE", "LICENCE")):
+            lines = place.head(name).decode("utf-8", "replace").splitlines()
+            return next((line.strip()[:200] for line in lines if line.strip()), None)
+    return None

@@ -1,0 +1,285 @@
+"""`dataset.lock.json`: every record of a data set with its digest; their digest is the version.
+
+The version covers files, labels, conditions, groups, splits and licence. It does not cover where
+the data lies, nor what was measured in pictures: another decoder measures a little differently.
+Never holds a picture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from calibration.dataset.readers.formats import READERS, format_of
+from calibration.dataset.records.record import Box, LockedFile, LockedMask, Reading, Record
+from calibration.dataset.records.record_faults import size_fault
+from calibration.dataset.scan import Seen, digests, survey
+from calibration.dataset.storage import Place, place_at
+from edge.contract.artifact import canonical_json, digest_json, read_json, write_atomic
+from edge.contract.urls import without_secrets
+from edge.progress import Advance
+from firmware_bridge.errors import Missing, NotTrusted, UsageError
+
+SCHEMA = "brakepoint.dataset-lock/1"
+SHOWN = 10
+"""Mistakes named in one message; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A data set, locked.
+
+    Attributes:
+        source: path or URL as it was given; a path is relative to the lock's folder.
+        format: a name of READERS.
+        fps: rate at which videos were sampled.
+        files: label files and the containers of records that are no file of their own.
+    """
+
+    source: str
+    format: str
+    fps: float
+    licence: str | None
+    files: tuple[LockedFile, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def version(self) -> str:
+        """The data version: sha256 of the canonical form of all that stands for the data."""
+        return digest_json(
+            {
+                "schema": SCHEMA,
+                "format": self.format,
+                "fps": self.fps if self.format == "video" else None,
+                "licence": self.licence,
+                "files": [dataclasses.asdict(file) for file in self.files],
+                "records": [_standing(record) for record in self.records],
+            }
+        )
+
+
+def lock_dataset(
+    source: str,
+    *,
+    format_name: str | None,
+    fps: float,
+    licence: str | None,
+    progress: Advance,
+) -> Lock:
+    """Reads the whole data set at a path or URL.
+
+    Raises:
+        UsageError: labels that cannot be meant, all at once.
+        Missing: pictures that cannot be read, all at once; or no data set.
+    """
+    place = place_at(source)
+    name = format_of(place, format_name)
+    reading = READERS[name].read(place, fps)
+    if reading.problems:
+        raise UsageError(
+            f"{source} cannot be locked: {len(reading.problems)} labels cannot be meant",
+            expected=f"labels as {READERS[name].what} has them, each with its picture",
+            found=listed([f"{problem.where}: {problem.what}" for problem in reading.problems]),
+            remedy="correct or remove them; all findings: brakepoint data check "
+            + source
+            + ("; or lock the folder that holds labels and pictures" * place.is_one_file),
+        )
+    seen = survey(place, reading.entries, progress=progress)
+    if broken := [one for one in seen if one.look is None]:
+        raise Missing(
+            f"{source} cannot be locked: {len(broken)} pictures cannot be read",
+            expected="whole pictures",
+            found=listed([f"{one.entry.name}: {one.fault}" for one in broken]),
+            remedy="restore or remove them; all findings: brakepoint data check " + source,
+        )
+    if wrong := [one for one in seen if one.mask is not None and one.mask.fault]:
+        raise UsageError(
+            f"{source} cannot be locked: {len(wrong)} masks are none of their pictures",
+            expected="8-bit PNG masks as large as their pictures, of ids that have a name",
+            found=listed([f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask]),
+            remedy="correct or remove them; all findings: brakepoint data check " + source,
+        )
+    return lock_of(
+        place, reading, seen, format_name=name, fps=fps, licence=licence, progress=progress
+    )
+
+
+def lock_of(
+    place: Place,
+    reading: Reading,
+    seen: list[Seen],
+    *,
+    format_name: str,
+    fps: float,
+    licence: str | None,
+    progress: Advance,
+) -> Lock:
+    """The lock of what was read; records without a picture are left out."""
+    containers = {one.entry.file for one in seen if one.entry.row is not None}
+    files = digests(place, sorted({*reading.label_files, *containers}), progress=progress)
+    return Lock(
+        source=without_secrets(place.given),
+        format=format_name,
+        fps=fps,
+        licence=licence or reading.licence,
+        files=tuple(files),
+        records=tuple(record_of(one) for one in seen if one.look is not None),
+    )
+
+
+def record_of(seen: Seen) -> Record:
+    """The record of an entry that has a picture; boxes in pixels."""
+    entry, look = seen.entry, seen.look
+    assert look is not None
+    boxes = entry.boxes
+    if boxes is not None and entry.boxes_are_shares:
+        boxes = in_pixels(boxes, width_px=look.width_px, height_px=look.height_px)
+    labelled = (entry.width_px, entry.height_px)
+    other_size = size_fault(labelled, look.width_px, look.height_px)
+    return Record(
+        name=entry.name,
+        file=entry.file,
+        group=entry.group,
+        row=entry.row,
+        sha256=seen.sha256,
+        size_bytes=seen.size_bytes,
+        width_px=look.width_px,
+        height_px=look.height_px,
+        label=entry.label,
+        boxes=boxes,
+        conditions=entry.conditions,
+        split=entry.split,
+        measured=look.measured,
+        mask=_locked_mask(seen),
+        label_width_px=entry.width_px if other_size else None,
+        label_height_px=entry.height_px if other_size else None,
+    )
+
+
+def in_pixels(boxes: tuple[Box, ...], *, width_px: int, height_px: int) -> tuple[Box, ...]:
+    """Boxes that are shares of width and height, in pixels to three digits."""
+    return tuple(
+        dataclasses.replace(
+            box,
+            x1=round(box.x1 * width_px, 3),
+            y1=round(box.y1 * height_px, 3),
+            x2=round(box.x2 * width_px, 3),
+            y2=round(box.y2 * height_px, 3),
+        )
+        for box in boxes
+    )
+
+
+def file_of_mask(seen: Seen) -> str:
+    """The mask's file; "" where there is none."""
+    return "" if seen.entry.mask is None else seen.entry.mask.file
+
+
+def _locked_mask(seen: Seen) -> LockedMask | None:
+    mask, read = seen.entry.mask, seen.mask
+    if mask is None or read is None:
+        return None
+    known = dict(mask.names)
+    names = tuple((number, known.get(number, str(number))) for number in read.ids)
+    return LockedMask(mask.file, names, read.sha256, read.size_bytes)
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Replaces `path` with the lock, one record a line, so that a difference reads well."""
+    source = lock.source
+    if "://" not in source and "::" not in source:
+        source = Path(os.path.relpath(source, path.parent)).as_posix()
+    head: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": lock.version,
+        "source": source,
+        "format": lock.format,
+        "fps": lock.fps,
+        "licence": lock.licence,
+    }
+    lines = [canonical_json(head)[:-1]]
+    for key, rows in (("files", lock.files), ("records", lock.records)):
+        lines.append(f',"{key}":['.encode())
+        lines.append(b",\n".join(canonical_json(_plain(row)) for row in rows) + b"\n]")
+    write_atomic(path, b"\n".join(lines) + b"}\n")
+
+
+_NAMED_SO = re.compile(rb'"schema"\s*:\s*"brakepoint\.dataset-lock/')
+_HEAD = 1 << 16
+"""Bytes in which a lock has its schema: before it stand a rate, a format and a licence."""
+
+
+def is_lock(given: str) -> bool:
+    """Whether a file is a lock: by its schema, or by its name where it is damaged."""
+    path = Path(given)
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return bool(_NAMED_SO.search(stream.read(_HEAD))) or path.name.endswith(".lock.json")
+
+
+_LOCK: TypeAdapter[Lock] = TypeAdapter(Lock)
+
+
+def read_lock(path: Path) -> Lock:
+    """The lock at `path`; a relative source is resolved against its folder.
+
+    Raises:
+        Missing: no such file.
+        NotTrusted: another schema, or content that its own version does not vouch for.
+    """
+    document = read_json(path, SCHEMA)
+    try:
+        lock = _LOCK.validate_python(
+            {key: value for key, value in document.items() if key not in ("schema", "version")}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise NotTrusted(
+            f"{path} is not a lock that can be read",
+            expected="a file written by `brakepoint data lock`",
+            found=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            remedy="lock the data set again",
+        ) from error
+    if lock.version != document.get("version"):
+        raise NotTrusted(
+            f"{path} was changed after it was written",
+            expected=f"content of version {document.get('version')}",
+            found=f"content of version {lock.version}",
+            remedy="lock the data set again, or restore the file",
+        )
+    if "://" in lock.source or "::" in lock.source:
+        return lock
+    return dataclasses.replace(lock, source=os.path.normpath(path.parent / lock.source))
+
+
+def _plain(row: Record | LockedFile) -> dict[str, Any]:
+    """A row as the lock has it. What is rare stands only where it is, so that pictures without
+    masks and boxes that are judged look as they did before the others were known."""
+    values = dataclasses.asdict(row)
+    for rare in ("mask", "label_width_px", "label_height_px"):
+        if values.get(rare, row) is None:
+            del values[rare]
+    for box in values.get("boxes") or ():
+        if not box["ignored"]:
+            del box["ignored"]
+    return values
+
+
+def _standing(record: Record) -> dict[str, Any]:
+    row = _plain(record)
+    del row["measured"]
+    return row
+
+
+def listed(lines: Sequence[str]) -> str:
+    """The first SHOWN of many lines, one below the other, and how many more there are."""
+    rest = f"\n    and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return "".join(f"\n    {line}" for line in lines[:SHOWN]) + rest

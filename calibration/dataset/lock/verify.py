@@ -1,0 +1,63 @@
+"""Whether the data that a mission reads is what its lock vouches for.
+
+Compares digests of files, all of them; never opens a picture and never mends a lock.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calibration.dataset.lock.lock import SHOWN, Lock, read_lock
+from calibration.dataset.masks.pairing import pairs_of
+from calibration.dataset.scan import digests
+from calibration.dataset.storage import Place, place_at
+from edge.contract.mission.sections.data import Data
+from edge.progress import Advance
+from firmware_bridge.errors import NotTrusted
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Shows nothing."""
+
+
+def trust(data: Data, *, progress: Advance = _silent) -> None:
+    """Holds every root of the data against its lock; nothing to do where the mission names none.
+
+    Raises:
+        Missing: the lock or the root cannot be read.
+        NotTrusted: the lock was edited, or a file was changed, is gone or is not in it.
+    """
+    if data.lock is not None:
+        hold(read_lock(data.lock), data.place, named=data.lock, progress=progress)
+    for one in data.also:
+        if one.lock is not None:
+            hold(read_lock(one.lock), str(one.root), named=one.lock, progress=progress)
+
+
+def hold(lock: Lock, root: str, *, named: Path, progress: Advance) -> None:
+    """Holds the files under `root`, a path or URL, against `lock`. Raises as `trust` does."""
+    place = place_at(root)
+    wanted = {file.file: file.sha256 for file in lock.files}
+    wanted |= {record.file: record.sha256 for record in lock.records if record.row is None}
+    wanted |= {one.mask.file: one.mask.sha256 for one in lock.records if one.mask is not None}
+    there = sorted(name for name in wanted if name in place.files)
+    found = {file.file: file.sha256 for file in digests(place, there, progress=progress)}
+    faults = [f"{name}: is gone" for name in sorted(wanted) if name not in place.files]
+    faults += [f"{name}: was changed" for name in there if found[name] != wanted[name]]
+    faults += [f"{name}: is not in the lock" for name in _read_as_data(place) if name not in wanted]
+    if faults:
+        more = f"\n    and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise NotTrusted(
+            f"the data under {root} is not what {named} vouches for",
+            expected=f"data version {lock.version}",
+            found="".join(f"\n    {fault}" for fault in faults[:SHOWN]) + more,
+            remedy=f"restore the files; or, if the change is meant, lock again and compare: "
+            f"brakepoint data lock {root} --out NEW; brakepoint data diff {named} NEW",
+        )
+
+
+def _read_as_data(place: Place) -> list[str]:
+    """Files that readers take for pictures, whatever a lock says."""
+    beside = {*pairs_of(place.pictures).others}
+    pictures = [name for name in place.pictures if name not in beside]
+    return [*pictures, *place.with_suffix(".npz")]

@@ -1,0 +1,1 @@
+"""Label masks and which picture each is of."""

@@ -1,0 +1,1 @@
+"""What can be told from a picture's bytes and pixels."""

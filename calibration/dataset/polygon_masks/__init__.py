@@ -1,0 +1,1 @@
+"""Outlines of labels drawn as masks: `brakepoint data masks`."""

@@ -1,0 +1,104 @@
+"""Data sets whose objects have outlines and no masks: what may be drawn, what is refused, and what
+whoever wants masks is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from calibration.dataset.lock.lock import Lock, listed
+from calibration.dataset.readers import masks
+from calibration.dataset.readers.formats import OUTLINED, format_of, recognised
+from calibration.dataset.records.outlines import Outlines
+from calibration.dataset.records.record import Reading
+from calibration.dataset.storage import Place
+from calibration.metrics.pixel_counts import IGNORED
+from firmware_bridge.errors import UsageError
+
+
+def read_outlined(place: Place, format_name: str | None) -> tuple[Reading, Outlines]:
+    """What the labels say, and the outlines.
+
+    Raises:
+        UsageError: a format without outlines, or labels that cannot be meant, all at once.
+    """
+    name = format_of(place, format_name)
+    if name not in OUTLINED:
+        raise UsageError(
+            f"{place.given} has no outlines to draw",
+            expected="polygons, or other outlines of objects, in a format that tells them: "
+            + ", ".join(OUTLINED),
+            found=f"a data set of the format '{name}'",
+            remedy="masks are judged by as they are; of boxes nobody knows which pixels are meant",
+        )
+    outlines = Outlines()
+    reading = OUTLINED[name](place, outlines)
+    if problems := [*reading.problems, *outlines.problems]:
+        raise cannot_draw(place.given, [f"{one.where}: {one.what}" for one in problems])
+    return reading, outlines
+
+
+def ids_of_labels(source: str, objects: Iterable[str], background: str | None) -> dict[str, int]:
+    """Label -> id: the background's is 0, the others follow by their names.
+
+    Raises:
+        UsageError: none, numbers that stand for names, or more than a byte tells apart.
+    """
+    labels = sorted({*objects} - {background})
+    if not labels:
+        raise UsageError(
+            f"{source} has no outline to draw",
+            expected="one object or more that is to be judged",
+            found="none",
+            remedy="choose another data set",
+        )
+    if numbers := [label for label in labels if label.isdecimal()]:
+        raise UsageError(
+            f"{source} has outlines of classes without a name",
+            expected="the names of its classes, which the model's labels are found by",
+            found=", ".join(numbers[:10]),
+            remedy="name them: classes.txt, one name a line from 0, or `names` in data.yaml",
+        )
+    every = [*([] if background is None else [background]), *labels]
+    if len(every) > IGNORED:
+        raise UsageError(
+            f"{source} has more labels than a mask can tell apart",
+            expected=f"at most {IGNORED} with the background",
+            found=str(len(every)),
+            remedy="put labels together",
+        )
+    return {label: number for number, label in enumerate(every)}
+
+
+def cannot_draw(source: str, faults: Sequence[str]) -> UsageError:
+    """The refusal of labels and outlines that cannot be drawn."""
+    return UsageError(
+        f"{source} cannot be drawn: {len(faults)} labels cannot be meant",
+        expected="an outline of 3 points or more for every object, in the picture that it is of",
+        found=listed(faults),
+        remedy="correct or remove them; what is not to be judged may be a box that says so "
+        "(COCO's iscrowd, a flag `ignore` of labelme)",
+    )
+
+
+def demand_masks(place: Place) -> None:
+    """Refuses a data set that has outlines where masks are wanted, and says how they are drawn."""
+    if not masks.recognises(place):
+        _demand_no_outlines(place.given, recognised(place))
+
+
+def demand_locked_masks(lock: Lock) -> None:
+    """The same of a lock."""
+    if all(record.mask is None for record in lock.records):
+        _demand_no_outlines(lock.source, [lock.format])
+
+
+def _demand_no_outlines(source: str, formats: Sequence[str]) -> None:
+    if found := [name for name in formats if name in OUTLINED]:
+        raise UsageError(
+            f"{source} cannot judge a segmentation network: it has no masks",
+            expected="a mask for every picture",
+            found=f"labels of the format '{' or '.join(found)}'",
+            remedy=f"where they are polygons: brakepoint data masks {source} --out FOLDER, then "
+            "--data FOLDER; or choose a data set with masks",
+        )

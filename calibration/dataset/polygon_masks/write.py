@@ -1,0 +1,221 @@
+"""A data set with outlines, written anew as one with masks, which segmentation networks are judged
+by: pictures, a PNG of ids each, the names of the ids, and a table of parts, groups and conditions.
+
+The new folder appears whole or not at all. The data set itself is never written to.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.dataset.lock.lock import listed
+from calibration.dataset.polygon_masks.draw import draw
+from calibration.dataset.polygon_masks.names import names_with_masks
+from calibration.dataset.polygon_masks.source import cannot_draw, ids_of_labels, read_outlined
+from calibration.dataset.records.record import Entry, Reading
+from calibration.dataset.records.record_faults import size_fault
+from calibration.dataset.storage import Place, is_local, place_at
+from calibration.metrics.pixel_counts import IGNORED
+from edge.contract.artifact import demand_folder, replacing_folder
+from edge.perception.pictures.decode import sound_header
+from edge.perception.pictures.header import UnreadablePicture
+from edge.progress import Advance
+from firmware_bridge.errors import Missing, UsageError
+
+NAMES, TABLE, LICENCE = "class_names.csv", "labels.csv", "LICENCE"
+COLUMNS = ("file", "split", "group", "weather", "light", "road")
+
+ON_THEIR_SIDE = range(5, 9)
+"""Orientations of EXIF that exchange width and height (CIPA DC-008, tag 274)."""
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """What was written.
+
+    Attributes:
+        ids: label -> id.
+        objects: label -> how many outlines; regions that are not to be judged are `ignored`.
+        pixels: (256,) how many pixels of all masks have each id; the last is IGNORED.
+        pictures: how many, each with a mask.
+        unlabelled: pictures that nobody has labelled; they were left out.
+        beyond, without_pixels, hidden: outlines, as `Drawn` counts them.
+    """
+
+    ids: Mapping[str, int]
+    objects: Mapping[str, int]
+    ignored: int
+    pixels: NDArray[np.int64]
+    pictures: int
+    unlabelled: int
+    beyond: int
+    without_pixels: int
+    hidden: int
+
+
+def write_mask_set(
+    source: str,
+    out: Path,
+    *,
+    format_name: str | None,
+    background: str | None,
+    progress: Advance,
+) -> MaskSet:
+    """Draws every outline of the data set at a path or URL, and writes all into the folder `out`.
+
+    `background` is the label of pixels that no outline covers; None makes them IGNORED.
+
+    Raises:
+        UsageError: `out` is not empty or lies in the data set; a format without outlines; labels or
+            outlines that cannot be meant, all at once.
+        Missing: pictures that cannot be read, all at once; or no data set.
+    """
+    demand_folder(out)
+    _demand_new(out)
+    place = place_at(source)
+    _demand_outside(out, place)
+    reading, outlines = read_outlined(place, format_name)
+    entries = [entry for entry in reading.entries if entry.boxes is not None]
+    names = names_with_masks(source, [entry.file for entry in entries])
+    boxes = [outline.box for found in outlines.of_picture.values() for outline in found]
+    objects = Counter(box.label for box in boxes if not box.ignored)
+    ids = ids_of_labels(source, objects, background)
+    counts: Counter[str] = Counter()
+    pixels = np.zeros(256, np.int64)
+    broken: list[str] = []
+    faults: list[str] = []
+    with replacing_folder(out, demand=_demand_new) as staging:
+        for number, entry in enumerate(entries, start=1):
+            try:
+                data = place.read(entry.file)
+                width_px, height_px = _size(data)
+            except (Missing, UnreadablePicture) as error:
+                found = error.found if isinstance(error, Missing) else str(error)
+                broken.append(f"{entry.file}: {found}")
+                continue
+            drawn, wrong = draw(
+                outlines.of_picture[entry.file],
+                ids,
+                background=IGNORED if background is None else ids[background],
+                width_px=width_px,
+                height_px=height_px,
+                shares=entry.boxes_are_shares,
+            )
+            labelled = (entry.width_px, entry.height_px)
+            if fault := size_fault(labelled, width_px, height_px):
+                wrong = [f"{entry.file}: {fault}"]
+            faults += wrong
+            if not broken and not faults:
+                picture, mask = (staging / name for name in names[entry.file])
+                _put(picture, data)
+                _put(mask, cv2.imencode(".png", drawn.ids)[1].tobytes())
+            pixels += np.bincount(drawn.ids.ravel(), minlength=256)
+            counts.update(
+                beyond=drawn.beyond, without_pixels=drawn.without_pixels, hidden=drawn.hidden
+            )
+            progress("drawing masks", number, len(entries))
+        _demand_whole(source, broken, faults)
+        rows = [[names[entry.file][0], *_said(entry)] for entry in entries]
+        (staging / TABLE).write_text(_csv(COLUMNS, rows), encoding="utf-8")
+        named = [[number, label] for label, number in ids.items()]
+        (staging / NAMES).write_text(_csv(("id", "name"), named), encoding="utf-8")
+        _write_licence(place, reading, staging)
+    return MaskSet(
+        ids=ids,
+        objects=dict(objects),
+        ignored=sum(box.ignored for box in boxes),
+        pixels=pixels,
+        pictures=len(entries),
+        unlabelled=len(reading.entries) - len(entries),
+        beyond=counts["beyond"],
+        without_pixels=counts["without_pixels"],
+        hidden=counts["hidden"],
+    )
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels of a picture as it is shown. Raises UnreadablePicture."""
+    header = sound_header(data)
+    if header.orientation in ON_THEIR_SIDE:
+        return header.height_px, header.width_px
+    return header.width_px, header.height_px
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _said(entry: Entry) -> list[str]:
+    """Part, group and conditions of a record, "" where nobody has said."""
+    told = entry.conditions
+    group = "" if entry.group == entry.name else entry.group
+    return [one or "" for one in (entry.split, group, told.weather, told.light, told.road)]
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    stream = io.StringIO()
+    # Quoted, so that no letter of a label ends its line.
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _write_licence(place: Place, reading: Reading, staging: Path) -> None:
+    """The files of the licence, or else what the labels say of it."""
+    files = [name for name in place.files if name.upper().startswith(("LICENSE", "LICENCE"))]
+    for name in files:
+        _put(staging / name, place.read(name))
+    if not files and reading.licence is not None:
+        (staging / LICENCE).write_text(reading.licence + "\n", encoding="utf-8")
+
+
+def _demand_whole(source: str, broken: Sequence[str], faults: Sequence[str]) -> None:
+    if broken:
+        raise Missing(
+            f"{source} cannot be drawn: {len(broken)} pictures cannot be read",
+            expected="whole pictures",
+            found=listed(broken),
+            remedy=f"restore or remove them; all findings: brakepoint data check {source}",
+        )
+    if faults:
+        raise cannot_draw(source, faults)
+
+
+def _demand_new(folder: Path) -> None:
+    """Raises UsageError unless the folder is absent or empty."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    found = "a file or a link"
+    if folder.is_dir() and not folder.is_symlink():
+        inside = sorted(path.name for path in folder.iterdir())
+        if not inside:
+            return
+        found = f"{len(inside)} entries such as {inside[0]}"
+    raise UsageError(
+        f"{folder} is not a folder for a new data set",
+        expected="a new or empty folder",
+        found=found,
+        remedy="choose another one: --out FOLDER",
+    )
+
+
+def _demand_outside(out: Path, place: Place) -> None:
+    """Refuses a folder in the data set, whose pictures would belong to it ever after."""
+    if is_local(place.given) and out.resolve().is_relative_to(Path(place.root).resolve()):
+        raise UsageError(
+            f"{out} lies in the data set that is read",
+            expected="a folder outside of it",
+            found=f"{out} below {place.root}",
+            remedy="choose another one: --out FOLDER",
+        )

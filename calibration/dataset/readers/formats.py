@@ -1,0 +1,121 @@
+"""The table of formats, and which of them a data set is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from calibration.dataset.label_files import csv_tables
+from calibration.dataset.readers import (
+    arrays,
+    bdd100k,
+    coco,
+    gtsrb,
+    kitti,
+    labelme,
+    masks,
+    openimages,
+    videos,
+    voc,
+    yolo,
+)
+from calibration.dataset.readers.unread import unread_labels
+from calibration.dataset.records.outlines import Outlines
+from calibration.dataset.records.record import Reading
+from calibration.dataset.storage import Place
+from firmware_bridge.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One row: a format, how it is recognised and read; videos take a rate, others none."""
+
+    what: str
+    recognises: Callable[[Place], bool]
+    read: Callable[[Place, float], Reading]
+
+
+def _rateless(read: Callable[[Place], Reading]) -> Callable[[Place, float], Reading]:
+    return lambda place, fps: read(place)
+
+
+READERS: dict[str, Reader] = {
+    "coco": Reader("COCO object detection (JSON)", coco.recognises, _rateless(coco.read)),
+    "voc": Reader("Pascal VOC (XML)", voc.recognises, _rateless(voc.read)),
+    "bdd100k": Reader("BDD100K (JSON)", bdd100k.recognises, _rateless(bdd100k.read)),
+    "gtsrb": Reader("GTSRB (CSV)", gtsrb.recognises, _rateless(gtsrb.read)),
+    "openimages": Reader("Open Images (CSV)", openimages.recognises, _rateless(openimages.read)),
+    "kitti": Reader("KITTI object detection (text)", kitti.recognises, _rateless(kitti.read)),
+    "labelme": Reader("labelme (JSON)", labelme.recognises, _rateless(labelme.read)),
+    "yolo": Reader("YOLO text", yolo.recognises, _rateless(yolo.read)),
+    "masks": Reader("pictures with PNG masks", masks.recognises, _rateless(masks.read)),
+    "npz": Reader("numpy archives", arrays.recognises, _rateless(arrays.read)),
+    "video": Reader("videos at a frame rate", videos.recognises, videos.read_at),
+    "folder": Reader(
+        "pictures, with CSV tables or none", csv_tables.recognises, _rateless(csv_tables.read)
+    ),
+}
+
+ANY = "folder"
+"""What a folder with pictures is when no other format is there."""
+
+UNLABELLED = {"video"}
+"""Formats that never have labels: label files beside them would be passed over."""
+
+OUTLINED: dict[str, Callable[[Place, Outlines], Reading]] = {
+    "coco": coco.read,
+    "labelme": labelme.read,
+    "yolo": yolo.read,
+}
+"""Formats whose objects may have outlines, and how these are read beside the boxes."""
+
+BESIDE = {"voc": "masks"}
+"""Format -> what its own layout holds besides: VOC has masks of a part of its pictures."""
+
+
+def recognised(place: Place) -> list[str]:
+    """Formats that the place may be in, without the one that any folder of pictures is in."""
+    found = [name for name, reader in READERS.items() if name != ANY and reader.recognises(place)]
+    return [name for name in found if name not in {BESIDE.get(other) for other in found}]
+
+
+def format_of(place: Place, named: str | None) -> str:
+    """The format's name: the one given, or the only one recognised.
+
+    Raises:
+        UsageError: no such format, none recognised, or several.
+    """
+    if named is not None:
+        if named not in READERS:
+            raise UsageError(
+                f"no format '{named}'",
+                expected=", ".join(READERS),
+                found=named,
+                remedy="name one of them, or leave out --format",
+            )
+        return named
+    found = recognised(place)
+    if len(found) > 1:
+        raise UsageError(
+            f"{place.given} could be {' or '.join(found)}",
+            expected="labels of one format",
+            found="; ".join(READERS[name].what for name in found),
+            remedy=f"say which: brakepoint data lock {place.given} --format {found[0]}",
+        )
+    if not found and not READERS[ANY].recognises(place):
+        raise UsageError(
+            f"{place.given} is no data set that any reader knows",
+            expected="; ".join(reader.what for reader in READERS.values()),
+            found=f"{len(place.files)} files: {', '.join(list(place.files)[:5]) or 'none'}",
+            remedy="correct the path, or say which format it is: brakepoint data lock ... --format",
+        )
+    if set(found) <= UNLABELLED and (unread := unread_labels(place)):
+        raise UsageError(
+            f"{place.given} holds {len(unread)} label files that no reader knows",
+            expected="; ".join(reader.what for reader in READERS.values()),
+            found=", ".join(unread[:5]) + (f" and {len(unread) - 5} more" * (len(unread) > 5)),
+            remedy="bring them into one of these formats, or take them out of the folder; "
+            f"or lock the pictures without labels: brakepoint data lock {place.given} "
+            f"--format {ANY}",
+        )
+    return found[0] if found else ANY

@@ -1,0 +1,1 @@
+"""Records of a data set: boxes, outlines, conditions, faults of their labels."""

@@ -1,0 +1,1 @@
+"""Whole groups into parts, folds and the calibration hold-out."""

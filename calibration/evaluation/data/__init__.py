@@ -1,0 +1,1 @@
+"""Which labelled frames, and what their words mean to the model."""

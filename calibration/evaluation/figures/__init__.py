@@ -1,0 +1,1 @@
+"""Figures of each kind of network from predictions."""

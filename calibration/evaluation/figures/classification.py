@@ -1,0 +1,176 @@
+"""Figures of a classifier: accuracy, and precision, recall, F1 of each label; scikit-learn counts.
+
+The answer is the likeliest label, whatever its share; how often the mission's threshold lets it
+count is a figure of its own. Pure.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.evaluation.figures.grouping import Groups, by_condition
+from calibration.evaluation.figures.values import Confusion, Figure, FrameRow, Row, Tables
+from calibration.evaluation.predictions.predict import Answer
+from calibration.metrics.confidence_intervals import percentile_95, share_95
+
+Ints = NDArray[np.int64]
+
+
+def classification_tables(
+    answers: Sequence[Answer], labels: Sequence[str], groups: Groups, *, score_min: float
+) -> Tables:
+    """Every figure of what a classifier said; `score_min` is the mission's threshold."""
+    from sklearn.metrics import confusion_matrix  # takes a second, and others import this file
+
+    truth = np.array([answer.label for answer in answers], np.int64)
+    said = np.array([answer.said for answer in answers], np.int64)
+    sure = np.array([answer.share >= score_min for answer in answers])
+    every = np.arange(len(answers))
+    present = sorted(set(truth.tolist()))
+    numbers = sorted({*present, *(said[said >= 0].tolist())})
+    drawn = groups.resamples(every)
+    return Tables(
+        score="accuracy",
+        overall=_overall("all", truth, said, sure=sure, groups=groups, rows=every),
+        by_class=tuple(
+            _of_label(
+                labels[row],
+                (truth == row).astype(np.int64),
+                (said == row).astype(np.int64),
+                groups=groups,
+                drawn=drawn,
+            )
+            for row in present
+        ),
+        by_condition=tuple(
+            _overall(name, truth, said, sure=sure, groups=groups, rows=rows)
+            for name, rows in by_condition(answers).items()
+        ),
+        confusion=Confusion(
+            tuple(labels[row] for row in numbers),
+            tuple(
+                tuple(int(count) for count in row)
+                for row in confusion_matrix(truth, said, labels=numbers)
+            ),
+        ),
+        condition_head=None,
+        faults=sum(bool(answer.fault) for answer in answers),
+        frames=tuple(
+            FrameRow(
+                name=answer.name,
+                group=answer.group,
+                right=int(answer.said == answer.label),
+                missed=int(answer.said != answer.label),
+                false=0,
+                objects=((int(answer.label or 0), int(answer.said == answer.label)),),
+                detections=((int(-1 if answer.said is None else answer.said), answer.share, 0),),
+                fault=answer.fault,
+            )
+            for answer in answers
+        ),
+    )
+
+
+def condition_head(answers: Sequence[Answer], groups: Groups) -> Row | None:
+    """Accuracy of the second head over the frames whose road condition is known."""
+    rows = np.flatnonzero([answer.road is not None for answer in answers])
+    if not len(rows):
+        return None
+    known = [answers[int(row)] for row in rows]
+    right = np.array([answer.road == answer.said_road for answer in known], np.int64)
+    return Row(
+        "road condition",
+        len(rows),
+        len(rows),
+        {"accuracy": _shared(right, np.ones_like(right), groups.of[rows])},
+    )
+
+
+def _overall(
+    name: str, truth: Ints, said: Ints, *, sure: NDArray[np.bool_], groups: Groups, rows: Ints
+) -> Row:
+    truth, said, sure, mine = truth[rows], said[rows], sure[rows], groups.of[rows]
+    right = (truth == said).astype(np.int64)
+    each = np.ones_like(right)
+    drawn = groups.resamples(rows)[:, rows]
+    macro = _macro(truth, said)
+    replicates = _macro_of(truth, said, drawn)
+    count = len(np.unique(mine))
+    return Row(
+        name,
+        len(rows),
+        len(rows),
+        {
+            "accuracy": Figure(float(right.mean()), share_95(right, each, mine)),
+            **{key: Figure(macro[key], percentile_95(replicates[key], count)) for key in macro},
+            "answered": _shared(sure.astype(np.int64), each, mine),
+            "accuracy of answered": _shared(right * sure, sure.astype(np.int64), mine),
+        },
+    )
+
+
+def _of_label(
+    name: str,
+    is_it: Ints,
+    called: Ints,
+    *,
+    groups: Groups,
+    drawn: NDArray[np.float64],
+) -> Row:
+    both = is_it * called
+    with np.errstate(invalid="ignore"):
+        f1 = 2.0 * (drawn @ both) / (drawn @ (is_it + called))
+    count = len(np.unique(groups.of[is_it > 0]))
+    total = int(is_it.sum() + called.sum())
+    return Row(
+        name,
+        int(is_it.sum()),
+        int(is_it.sum()),
+        {
+            "precision": _shared(both, called, groups.of),
+            "recall": _shared(both, is_it, groups.of),
+            "F1": Figure(2.0 * int(both.sum()) / total, percentile_95(f1, count)),
+        },
+    )
+
+
+def _shared(part: Ints, whole: Ints, groups: Ints) -> Figure:
+    total = int(whole.sum())
+    value = int(part.sum()) / total if total else None
+    return Figure(value, share_95(part, whole, groups))
+
+
+def _macro(truth: Ints, said: Ints) -> dict[str, float | None]:
+    """Plain means over the labels that occur; a label that was never said has precision 0."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    present = sorted(set(truth.tolist()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # labels that only `said` holds are left out on purpose
+        found = precision_recall_fscore_support(
+            truth, said, labels=present, average="macro", zero_division=0.0
+        )
+    return dict(zip(("precision", "recall", "F1"), map(float, found[:3]), strict=True))
+
+
+def _macro_of(
+    truth: Ints, said: Ints, weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """The same three means for each row of weights (B, F)."""
+    present = np.array(sorted(set(truth.tolist())), np.int64)
+    is_it = (truth[:, None] == present).astype(np.float64)
+    called = (said[:, None] == present).astype(np.float64)
+    both, there, told = weights @ (is_it * called), weights @ is_it, weights @ called
+    with np.errstate(invalid="ignore"):
+        precision = np.where(told > 0, both / told, 0.0)
+        recall = both / there
+        f1 = 2.0 * both / (there + told)
+    occurs = there > 0
+    return {
+        name: np.where(occurs, values, 0.0).sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
+        for name, values in (("precision", precision), ("recall", recall), ("F1", f1))
+    }

@@ -1,0 +1,54 @@
+"""Frames by their groups and by their conditions, for every figure alike. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.evaluation.data.labelled_frames import AXES
+from calibration.evaluation.predictions.predict import Answer
+from calibration.metrics.confidence_intervals import resamples
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which group each frame belongs to: (F,) int64 numbers from 0."""
+
+    of: NDArray[np.int64]
+
+    @staticmethod
+    def named(answers: Sequence[Answer]) -> Groups:
+        """By the groups' names."""
+        _, numbers = np.unique([answer.group for answer in answers], return_inverse=True)
+        return Groups(np.asarray(numbers, np.int64))
+
+    def resamples(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(B, F): how often each frame counts when the groups of `frames` are drawn again; frames
+        that are not among them count 0."""
+        drawn = resamples(self.of[frames])
+        weights = np.zeros((len(drawn), len(self.of)))
+        weights[:, frames] = drawn
+        return weights
+
+
+def by_condition(answers: Sequence[Answer]) -> dict[str, NDArray[np.int64]]:
+    """Condition -> frames taken in it, axis by axis; "unknown" last, only where others are known.
+
+    What a picture suggests stands apart from what was written down.
+    """
+    found: dict[str, NDArray[np.int64]] = {}
+    for axis in AXES:
+        words = [
+            next((word for word in answer.conditions if word.startswith(axis + " ")), "")
+            for answer in answers
+        ]
+        for word in sorted(set(words) - {""}):
+            found[word] = np.flatnonzero([word == other for other in words])
+        if "" in words and any(words):
+            found[f"{axis} {UNKNOWN}"] = np.flatnonzero([not word for word in words])
+    return found

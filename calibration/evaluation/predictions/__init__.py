@@ -1,0 +1,1 @@
+"""What each network says of each frame."""

@@ -1,0 +1,244 @@
+"""The frames with the most mistakes, for looking at: the truth and each network side by side.
+
+One HTML file that needs nothing else. Reads the few pictures that it shows again; never judges
+anew: right and wrong are what the tables count.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import cv2
+import jinja2
+import numpy as np
+
+from calibration.dataset.pictures.descriptors import shrunk
+from calibration.evaluation.data.labelled_frames import Picture
+from calibration.evaluation.evaluate import Evaluation, in_order
+from calibration.evaluation.figures.detection import IOU_MIN
+from calibration.evaluation.figures.values import FrameRow
+from calibration.evaluation.mask_overlays import colour_words, overlay, small_mask
+from calibration.evaluation.predictions.predict import Answer
+from calibration.metrics.matching import in_regions, matched
+from edge.perception.values import BgrImage, Detections
+
+SHOWN = 12
+"""Frames on the page; the JSON has them all."""
+
+WIDEST_PX = 640
+"""Longer side of a picture on the page: a dozen stay near one megabyte."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A box on a picture.
+
+    Attributes:
+        kind: "true", "right", "made-up", "missed" or "ignored"; its colour.
+        words: label, and score where it was detected.
+    """
+
+    kind: str
+    words: str
+    x1: float
+    y1: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """One picture of a frame: the truth, or what a network says; `overlay` is a PNG in base64."""
+
+    title: str
+    words: str
+    marks: tuple[Mark, ...]
+    overlay: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One frame."""
+
+    name: str
+    jpeg: str
+    width_px: int
+    height_px: int
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One network's part: its answers and rows, both in the order of the frames."""
+
+    title: str
+    answers: Sequence[Answer]
+    rows: Sequence[FrameRow]
+
+
+def worst(seen: Sequence[Seen]) -> list[int]:
+    """Numbers of the frames with the most mistakes of all networks together, worst first.
+
+    Where they are as many, a surer wrong answer is worse; then the order of the frames decides.
+    """
+    wrong = _mistakes(seen)
+    sure = [
+        max((one.answers[row].share for one in seen if one.rows[row].missed), default=0.0)
+        for row in range(len(wrong))
+    ]
+    order = sorted(range(len(wrong)), key=lambda row: (-wrong[row], -sure[row], row))
+    return [row for row in order if wrong[row]][:SHOWN]
+
+
+def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Answer]]) -> bytes:
+    """The page of evaluations of the same frames, each with its answers in any order.
+
+    Raises:
+        Missing, NotTrusted: a picture that could be read before cannot be read again.
+    """
+    seen = [
+        Seen(f"{one.network.name} ({one.network.precision})", ordered, one.tables.frames)
+        for one, some in zip(evaluations, found, strict=True)
+        for ordered in [in_order(one.chosen, some)]
+    ]
+    chosen, model = evaluations[0].chosen, evaluations[0].mission.model
+    first, score_min = seen[0].answers, model.decode.score_threshold
+    numbers = worst(seen)
+    pictures = {one.name: one for one in chosen.source.only(numbers).pictures()}
+    sheets = []
+    for row in numbers:
+        picture = pictures[first[row].name]
+        if picture.mask is not None:
+            columns = [
+                Column("truth", "", (), overlay(small_mask(picture.mask), len(model.labels)))
+            ]
+            columns += [_covered(one, row, model.labels) for one in seen]
+            sheets.append(_sheet(picture, columns))
+            continue
+        columns = [_truth(first[row], model.labels)]
+        columns += [
+            _said(
+                one.title,
+                one.answers[row],
+                model.labels,
+                judged=chosen.naming.judged,
+                score_min=score_min,
+            )
+            for one in seen
+        ]
+        sheets.append(_sheet(picture, columns))
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = files("calibration.evaluation").joinpath("worst.html").read_text("utf-8")
+    page = environment.from_string(template).render(
+        given=chosen.given,
+        sheets=sheets,
+        frames=len(first),
+        wrong=sum(mistakes > 0 for mistakes in _mistakes(seen)),
+        boxes=first[0].truth is not None,
+        key=_key(model.labels, chosen.naming.judged) if first[0].pixels is not None else (),
+        score_min=score_min,
+    )
+    return page.encode()
+
+
+def _sheet(picture: Picture, columns: Sequence[Column]) -> Sheet:
+    height_px, width_px = picture.image.shape[:2]
+    return Sheet(picture.name, _jpeg(picture.image), width_px, height_px, tuple(columns))
+
+
+def _key(labels: Sequence[str], judged: Sequence[int]) -> list[tuple[str, str]]:
+    """Colour and label, of labels that the data set knows."""
+    colours = colour_words(len(labels))
+    return [(colours[row], labels[row]) for row in judged]
+
+
+def _covered(one: Seen, row: int, labels: Sequence[str]) -> Column:
+    """What a segmentation network says of a frame, and what it takes most pixels wrongly for."""
+    answer, frame = one.answers[row], one.rows[row]
+    assert answer.pixels is not None
+    pixels = max(frame.right + frame.missed, 1)
+    words = f"{100 * frame.missed / pixels:.1f} % of {pixels} pixels wrong"
+    wrong = answer.pixels.copy()
+    np.fill_diagonal(wrong, 0)
+    if wrong.any():
+        true, said = divmod(int(wrong.argmax()), wrong.shape[1])
+        taken = labels[said] if said < len(labels) else "none of them"
+        words += f", most {labels[true]} taken for {taken} ({wrong[true, said]})"
+    return Column(one.title, answer.fault or words, (), overlay(answer.shown, len(labels)))
+
+
+def _mistakes(seen: Sequence[Seen]) -> list[int]:
+    """Of each frame, of all networks together."""
+    together = zip(*(one.rows for one in seen), strict=True)
+    return [sum(row.missed + row.false for row in rows) for rows in together]
+
+
+def _truth(answer: Answer, labels: Sequence[str]) -> Column:
+    if answer.truth is None:
+        return Column("truth", "" if answer.label is None else labels[answer.label], ())
+    truth = answer.truth
+    marks = [
+        _mark("true", labels[label], box)
+        for box, label in zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True)
+    ]
+    regions = [
+        _mark("ignored", labels[label], box)
+        for box, label in zip(truth.regions.tolist(), truth.region_labels.tolist(), strict=True)
+    ]
+    return Column("truth", f"{len(marks)} objects", (*marks, *regions))
+
+
+def _said(
+    title: str,
+    answer: Answer,
+    labels: Sequence[str],
+    *,
+    judged: Sequence[int],
+    score_min: float,
+) -> Column:
+    if answer.truth is None or answer.found is None:
+        said = "" if answer.said is None or answer.said < 0 else labels[answer.said]
+        return Column(title, answer.fault or f"{said} {answer.share:.2f}", ())
+    keep = np.isin(answer.found.labels, judged) & (answer.found.scores >= score_min)
+    sure = Detections(
+        answer.found.boxes[keep], answer.found.scores[keep], answer.found.labels[keep]
+    )
+    truth = answer.truth
+    there = Detections(truth.boxes, np.ones(len(truth.boxes), np.float32), truth.labels)
+    partner = matched(sure, there, iou_threshold=IOU_MIN)
+    aside = in_regions(sure, truth, overlap_min=IOU_MIN)
+    marks = [
+        _mark(
+            "right" if row >= 0 else "ignored" if ignored else "made-up",
+            f"{labels[label]} {score:.2f}",
+            box,
+        )
+        for box, label, score, row, ignored in zip(
+            sure.boxes.tolist(),
+            sure.labels.tolist(),
+            sure.scores.tolist(),
+            partner.tolist(),
+            aside.tolist(),
+            strict=True,
+        )
+    ]
+    marks += [
+        _mark("missed", labels[truth.labels[row]], truth.boxes[row].tolist())
+        for row in sorted(set(range(len(truth.labels))) - set(partner.tolist()))
+    ]
+    count = {kind: sum(mark.kind == kind for mark in marks) for kind in ("missed", "made-up")}
+    words = f"{count['missed']} missed, {count['made-up']} made up"
+    return Column(title, answer.fault or words, tuple(marks))
+
+
+def _mark(kind: str, words: str, box: Sequence[float]) -> Mark:
+    x1, y1, x2, y2 = (round(float(one), 1) for one in box)
+    return Mark(kind, words, x1, y1, round(x2 - x1, 1), round(y2 - y1, 1))
+
+
+def _jpeg(image: BgrImage) -> str:
+    _, data = cv2.imencode(".jpg", shrunk(image, WIDEST_PX), [cv2.IMWRITE_JPEG_QUALITY, 75])
+    return base64.b64encode(data.tobytes()).decode()

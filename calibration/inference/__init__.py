@@ -1,0 +1,1 @@
+"""Sessions of onnxruntime for the workshop, and their devices."""

@@ -1,0 +1,221 @@
+"""onnxruntime sessions for the workshop: models in memory, no chatter.
+
+Unlike the device's backend these run models that are not files yet. Never falls back: a model that
+onnxruntime cannot run on the device that was asked for is the caller's refusal to word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
+from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+from calibration.inference.devices import CPU, Device, demand
+from edge.backends import integer_products
+
+Floats = NDArray[np.float32]
+
+Kernels = Literal["as_written", "fused"]
+"""How Q/DQ runs: "as_written" step by step in float32, the numeric reference; "fused" into integer
+kernels, as the device's backend runs it. The reference must not be fused: integer kernels sum and
+round in their own order."""
+
+
+BESIDE_BYTES = 1 << 10
+"""Weights from this size on are handed over beside the graph."""
+
+
+class Parted(NamedTuple):
+    """A graph, to be changed and serialized in no time, and the weights that belong in it.
+
+    Attributes:
+        model: names them as lying outside.
+        weights: by name of the initializer.
+    """
+
+    model: ModelProto
+    weights: dict[str, onnxruntime.OrtValue]
+
+
+def part(model: ModelProto) -> Parted:
+    """The graph of `model` apart from its large float32 weights."""
+    graph = model.graph
+    light = ModelProto(
+        ir_version=model.ir_version,
+        opset_import=model.opset_import,
+        functions=model.functions,
+        graph=GraphProto(
+            name=graph.name,
+            node=graph.node,
+            input=graph.input,
+            output=graph.output,
+            value_info=graph.value_info,
+            sparse_initializer=graph.sparse_initializer,
+        ),
+    )
+    weights = {}
+    for value in graph.initializer:
+        if value.data_type != TensorProto.FLOAT or len(value.raw_data) < BESIDE_BYTES:
+            light.graph.initializer.append(value)
+            continue
+        told = light.graph.initializer.add(
+            name=value.name,
+            dims=value.dims,
+            data_type=value.data_type,
+            data_location=TensorProto.EXTERNAL,
+        )
+        told.external_data.add(key="location", value="beside")
+        weights[value.name] = onnxruntime.OrtValue.ortvalue_from_numpy(numpy_helper.to_array(value))
+    return Parted(light, weights)
+
+
+class Value(NamedTuple):
+    """An input or output: its type as onnxruntime writes it ("tensor(float)"), and its sizes; one
+    that is open is a name or None."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
+class CannotRun(Exception):
+    """onnxruntime refused the model or failed in it; the text is its first line."""
+
+
+# What onnxruntime raises has no common base of its own below Exception.
+_FAILURES = (
+    states.EPFail,
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.NotImplemented,
+    states.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
+
+def session_options(
+    *, threads: int, kernels: Kernels, device: Device = CPU
+) -> onnxruntime.SessionOptions:
+    """How every session of the workshop is set up."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # A pattern is laid out in the second run, in memory that is touched anew: as dear as the
+    # first, and most sessions here live for a few dozen runs.
+    options.enable_mem_pattern = False
+    written = "1" if kernels == "as_written" else "0"
+    options.add_session_config_entry("session.disable_quant_qdq", written)
+    for key, value in {**integer_products.config(), **device.config}.items():
+        options.add_session_config_entry(key, value)
+    return options
+
+
+PICTURE_TYPES: Mapping[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+"""Types of a picture, as onnxruntime writes them."""
+
+
+class ModelSession:
+    """A model in memory, ready to run. Holds no frames."""
+
+    def __init__(
+        self,
+        model: bytes | Parted | Path,
+        *,
+        threads: int,
+        kernels: Kernels = "as_written",
+        device: Device = CPU,
+    ) -> None:
+        demand(device, onnxruntime.get_available_providers())
+        options = session_options(threads=threads, kernels=kernels, device=device)
+        if isinstance(model, Parted):
+            self._weights = model.weights  # onnxruntime reads them where they lie
+            options.add_external_initializers(list(self._weights), list(self._weights.values()))
+            model = model.model.SerializeToString()
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model) if isinstance(model, Path) else model,
+                options,
+                providers=[(device.provider, dict(device.options))],
+                enable_fallback=0,
+            )
+        except _FAILURES as error:
+            raise CannotRun(_first_line(error)) from error
+        # Where the driver or a library is missing, onnxruntime drops the provider and goes on.
+        demand(device, self._session.get_providers())
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of what it is fed."""
+        return [value.name for value in self._session.get_inputs()]
+
+    @property
+    def fed(self) -> list[Value]:
+        """What it is fed."""
+        return [Value(one.name, one.type, tuple(one.shape)) for one in self._session.get_inputs()]
+
+    @property
+    def made(self) -> list[Value]:
+        """What it puts out."""
+        return [Value(one.name, one.type, tuple(one.shape)) for one in self._session.get_outputs()]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what it puts out."""
+        return [value.name for value in self._session.get_outputs()]
+
+    def run(self, feeds: dict[str, Any], outputs: Sequence[str] | None = None) -> list[Any]:
+        """The outputs named (all of them by default), in that order. Raises CannotRun."""
+        try:
+            found: list[Any] = self._session.run(outputs, feeds)
+        except _FAILURES as error:
+            raise CannotRun(_first_line(error)) from error
+        return found
+
+    def bind(self, outputs: Mapping[str, Floats]) -> Bound:
+        """Ready to fill contiguous arrays of the outputs' shapes, time and again."""
+        binding = self._session.io_binding()
+        for name, into in outputs.items():
+            binding.bind_output(name, "cpu", 0, np.float32, into.shape, into.ctypes.data)
+        return Bound(self._session, binding, outputs)
+
+
+class Bound:
+    """A session with arrays of its own to fill: no memory is asked for, nothing copied."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        binding: onnxruntime.IOBinding,
+        outputs: Mapping[str, Floats],
+    ) -> None:
+        self._session, self._binding = session, binding
+        self.outputs = outputs
+
+    def run(self, feeds: Mapping[str, Floats]) -> None:
+        """Fills the arrays. Raises CannotRun; they hold anything then."""
+        for name, value in feeds.items():
+            self._binding.bind_cpu_input(name, np.ascontiguousarray(value))
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except _FAILURES as error:
+            raise CannotRun(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,1 @@
+"""Matching, average precision, pixel counts, confidence intervals."""

@@ -1,0 +1,137 @@
+"""Average precision by COCO rules, from matches that pycocotools makes; for any weights of frames.
+
+Matching looks at one frame at a time, so matches made once serve every subset and every resample:
+a frame that counts twice is a weight of 2. Never runs a model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.cocoeval import COCOeval
+
+from calibration.metrics.matching import Truth, coco_annotations, coco_box, coco_of
+from edge.perception.values import Detections
+
+IOUS = np.linspace(0.5, 0.95, 10)
+"""COCO's overlaps; the first is AP50's."""
+RECALLS = np.linspace(0.0, 1.0, 101)
+
+WRONG, RIGHT, IGNORED = 0, 1, -1
+"""What COCO's matching says of a detection. Ignored ones are neither right nor wrong: they stand
+for a region that nobody judges, or come after the 100 best of their label and frame."""
+
+Verdicts = NDArray[np.int8]
+"""(detections, 10): WRONG, RIGHT or IGNORED at each of IOUS."""
+
+Weights = NDArray[np.float64]
+"""(B, F): how often each frame counts in each of B resamples."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Detections of one label over all frames, best score first.
+
+    Attributes:
+        frames: (D,) int64, the frame each is in.
+        scores: (D,) float32.
+        verdicts: (D, 10), see `Verdicts`.
+        objects: (F,) int64, true objects of the label in each frame.
+    """
+
+    frames: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    verdicts: Verdicts
+    objects: NDArray[np.int64]
+
+
+def hits_of(
+    truths: Sequence[Truth], found: Sequence[Detections], *, classes: int
+) -> list[Verdicts]:
+    """What each frame's detections stand for, by COCO's matching.
+
+    Source: pycocotools; of one label in one frame the 100 best detections are looked at.
+    """
+    places = [(frame, row) for frame, seen in enumerate(found) for row in range(len(seen))]
+    annotations = coco_annotations(truths)
+    if not annotations or not places:
+        return [np.full((len(seen), len(IOUS)), WRONG, np.int8) for seen in found]
+    results = [
+        {
+            "image_id": frame,
+            "category_id": int(found[frame].labels[row]),
+            "score": float(found[frame].scores[row]),
+            **coco_box(found[frame].boxes[row]),
+        }
+        for frame, row in places
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it works
+        reference = coco_of(annotations, frames=len(truths), classes=classes)
+        evaluation = COCOeval(reference, reference.loadRes(results), "bbox")
+        evaluation.params.areaRng = evaluation.params.areaRng[:1]  # objects of every size
+        evaluation.params.iouThrs = IOUS
+        evaluation.evaluate()
+    verdicts = [np.full((len(seen), len(IOUS)), IGNORED, np.int8) for seen in found]
+    for judged in evaluation.evalImgs:
+        if judged is not None:
+            right = np.where(judged["dtMatches"] > 0, RIGHT, WRONG)
+            said = np.where(judged["dtIgnore"], IGNORED, right)
+            for column, number in enumerate(judged["dtIds"]):
+                frame, row = places[number - 1]
+                verdicts[frame][row] = said[:, column]
+    return verdicts
+
+
+def matches_of(
+    truths: Sequence[Truth],
+    found: Sequence[Detections],
+    verdicts: Sequence[Verdicts],
+    *,
+    label: int,
+) -> Matches:
+    """What `hits_of` told of one label. Ties keep the order of frames, as pycocotools has it."""
+    mine = [seen.labels == label for seen in found]
+    frames = np.repeat(np.arange(len(found)), [np.count_nonzero(rows) for rows in mine])
+    scores = np.concatenate([seen.scores[rows] for seen, rows in zip(found, mine, strict=True)])
+    told = np.concatenate([said[rows] for said, rows in zip(verdicts, mine, strict=True)])
+    order = np.argsort(-scores, kind="stable")
+    return Matches(
+        frames=frames[order],
+        scores=scores[order],
+        verdicts=told[order],
+        objects=np.array([np.count_nonzero(t.labels == label) for t in truths], np.int64),
+    )
+
+
+def average_precision(
+    matches: Matches, weights: Weights, *, ious: slice = slice(None)
+) -> NDArray[np.float64]:
+    """(B,) the mean over `ious` of AP of one label, 0..1, for each row of weights (B, F).
+
+    NaN where no such object counts. Source: COCO's definition, 101 recall points; equal to
+    pycocotools' `accumulate` on the frames as often as they count.
+    """
+    objects = weights @ matches.objects
+    counted = weights[:, matches.frames]
+    found = np.zeros((len(weights), 0))
+    for said in matches.verdicts[:, ious].T:
+        right = np.cumsum(counted * (said == RIGHT), axis=1)
+        wrong = np.cumsum(counted * (said == WRONG), axis=1)
+        precision = right / (right + wrong + np.spacing(1.0))
+        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            recall = right / objects[:, None]
+        each = [_at_recalls(r, p) for r, p in zip(recall, precision, strict=True)]
+        found = np.column_stack([found, each])
+    return np.where(objects > 0, found.mean(axis=1), np.nan)
+
+
+def _at_recalls(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
+    """Mean precision at the 101 recall points; 0 beyond the last recall reached."""
+    rows = np.searchsorted(recall, RECALLS, side="left")
+    return float(np.append(precision, 0.0)[rows].mean())

@@ -1,0 +1,74 @@
+"""How sure a figure is: 95 % intervals that know that frames of one drive are alike.
+
+Pure arithmetic, the same numbers every time: resampling is seeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.metrics.matching import wilson_95
+
+REPLICATES = 500
+SEED = 20_240_229
+Interval = tuple[float, float] | None
+"""Low and high; None where nothing can be said: a single group tells nothing of others."""
+
+
+def share_95(
+    found: NDArray[np.int64], of: NDArray[np.int64], groups: NDArray[np.int64]
+) -> Interval:
+    """The interval of a share sum(found) / sum(of) over frames in groups (F,), 0..1.
+
+    Wilson's interval (1927) for the count divided by the design effect: how much more the share
+    varies between groups than between frames drawn alone (Kish, "Survey Sampling", 1965, 8.2; with
+    a score interval: Dean & Pagano, J. Surv. Stat. Methodol. 2015). Where the share is 0 or 1,
+    which tells nothing of that effect, a group counts as one.
+    """
+    count = int(groups.max(initial=-1)) + 1
+    hit = np.bincount(groups, found, minlength=count)
+    there = np.bincount(groups, of, minlength=count)
+    hit, there = hit[there > 0], there[there > 0]
+    total = float(there.sum())
+    if not total:
+        return None
+    share = float(hit.sum()) / total
+    if len(there) == total:  # each stands alone
+        effective = total
+    elif share in (0.0, 1.0):
+        effective = float(len(there))
+    elif len(there) < 2:
+        return None
+    else:
+        apart = float(((hit - share * there) ** 2).sum()) * len(there) / (len(there) - 1)
+        effect = apart / total**2 / (share * (1.0 - share) / total)
+        effective = total / max(1.0, effect)
+    return wilson_95(share * effective, effective)
+
+
+def resamples(groups: NDArray[np.int64], *, replicates: int = REPLICATES) -> NDArray[np.float64]:
+    """(B, F) float64: how often each frame counts when whole groups are drawn with replacement.
+
+    Source: the cluster bootstrap (Efron & Tibshirani 1993; Field & Welsh 2007).
+    """
+    _, member = np.unique(groups, return_inverse=True)
+    count = int(member.max(initial=-1)) + 1
+    random = np.random.default_rng(SEED)
+    drawn = random.multinomial(count, np.full(count, 1.0 / max(count, 1)), size=replicates)
+    return np.asarray(drawn[:, member], np.float64)
+
+
+def percentile_95(values: Sequence[float] | NDArray[np.float64], groups: int) -> Interval:
+    """The middle 95 % of a figure over resamples of `groups` groups; NaN ones are passed over.
+
+    None where all resamples agree: frames that are all right or all wrong tell no spread.
+    """
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known)]
+    if groups < 2 or not len(known):
+        return None
+    low, high = np.quantile(known, (0.025, 0.975))
+    return (float(low), float(high)) if low < high else None

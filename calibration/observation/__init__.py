@@ -1,0 +1,1 @@
+"""Histograms of tensors over frames: what to look at, looking, sharing the work."""

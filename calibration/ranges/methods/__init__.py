@@ -1,0 +1,1 @@
+"""Max, percentile, entropy, mean square error: pure functions, one table."""

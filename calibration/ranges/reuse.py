@@ -1,0 +1,76 @@
+"""Ranges from a file in place of observing: only where observing would give the same ones.
+
+The model, the frames with their contents, the preprocess and the method are compared with what the
+mission asks for now; the frames are read for that, the network is not run. Never mends a file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import astuple
+from hashlib import sha256
+from pathlib import Path
+
+import onnx
+
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.observation.sampling import without_curve
+from calibration.ranges.calibrate import Taken, asked_percentile, fit_in_quotas, taken_digest
+from calibration.ranges.ranges import AGAIN, Ranges, demand_fresh, preprocess_digest, read_ranges
+from edge.contract.mission.schema import Mission
+from edge.progress import Advance
+from firmware_bridge.errors import NotTrusted
+
+
+def reuse(
+    path: Path,
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    frames: Sequence[RoadFrame],
+    mission: Mission,
+    *,
+    progress: Advance,
+) -> Taken:
+    """The ranges in `path`, if they are of this model, these frames and this mission.
+
+    Which frames count follows from `frames` by quotas, as many as the file names.
+
+    Raises:
+        Missing: no such file, or a frame cannot be read.
+        NotTrusted: not such a file, stale (naming what differs), or not of every tensor.
+        UsageError: the frames are not fit.
+    """
+    found = read_ranges(path, model=None)
+    _demand_whole(found, tensors, path)
+    spec, asked = mission.model.preprocess_spec, mission.calibration
+    fit = fit_in_quotas(frames, mission, progress=progress)
+    taken = fit.frames[: len(found.frames)]
+    now = Ranges(
+        tensors={},
+        model=sha256(model.SerializeToString()).hexdigest(),
+        data=taken_digest({frame.name: frame.digest() for frame in taken}),
+        preprocess=preprocess_digest(spec),
+        method=asked.method,
+        percentile=asked_percentile(asked.method, asked.percentile),
+        frames=tuple(sorted(frame.name for frame in taken)),
+    )
+    demand_fresh(found, now, source=str(path))
+    return Taken(found, without_curve(taken, fit.frames), fit.left_out)
+
+
+def _demand_whole(found: Ranges, tensors: Sequence[str], path: Path) -> None:
+    missing = [name for name in tensors if name not in found.tensors]
+    broken = [name for name, one in found.tensors.items() if not _sound(astuple(one))]
+    if missing or broken:
+        raise NotTrusted(
+            f"{path} does not hold a range of every tensor",
+            expected=f"{len(tensors)} ranges of finite numbers",
+            found=f"none of '{missing[0]}'" if missing else f"no such range of '{broken[0]}'",
+            remedy=AGAIN,
+        )
+
+
+def _sound(values: tuple[object, ...]) -> bool:
+    numbers = [one for one in values if isinstance(one, (int, float)) and math.isfinite(one)]
+    return len(numbers) == len(values) and numbers[0] >= 0
