@@ -52,25 +52,27 @@ VERBS: dict[str, Verb] = {
         "calibration.commands.data_masks:data_masks", "draw polygons as masks", "convert"
     ),
     "train": Verb(
-        "converters.training.cli:train", "fit the mission's network on its data", "convert"
+        "converters.commands.train:train", "fit the mission's network on its data", "convert"
     ),
     "calibrate": Verb(
-        "converters.cli_calibrate:calibrate", "take INT8 ranges from road frames", "convert"
+        "converters.commands.calibrate:calibrate", "take INT8 ranges from road frames", "convert"
     ),
     "ranges diff": Verb(
         "calibration.commands.ranges:diff", "what two ranges.json differ in", "convert"
     ),
     "ranges merge": Verb(
-        "converters.cli_calibrate:merge", "join shards of a calibration", "convert"
+        "converters.commands.calibrate:merge", "join shards of a calibration", "convert"
     ),
     "ranges plot": Verb(
         "calibration.commands.ranges:plot", "draw ranges over the values", "convert"
     ),
     "convert": Verb(
-        "converters.cli:convert", "write float, INT8 and CPU graphs with proof", "convert"
+        "converters.commands.convert:convert",
+        "write float, INT8 and CPU graphs with proof",
+        "convert",
     ),
     "finetune": Verb(
-        "converters.finetuning.cli:finetune",
+        "converters.commands.finetune:finetune",
         "fit the weights to the INT8 of a conversion",
         "convert",
     ),
@@ -80,7 +82,7 @@ VERBS: dict[str, Verb] = {
         "convert",
     ),
     "compare": Verb(
-        "converters.cli_compare:compare",
+        "converters.commands.compare:compare",
         "what one network loses against another, with labels or without",
         "convert",
     ),
@@ -88,9 +90,13 @@ VERBS: dict[str, Verb] = {
     "runs show": Verb("edge.commands.runs:show", "one run: parameters, gates, figures, digests"),
     "runs compare": Verb("edge.commands.runs:compare", "what differs between runs"),
     "parity": Verb(
-        "converters.cli_parity:parity", "where a network's forms come apart, by layer", "convert"
+        "converters.commands.parity:parity",
+        "where a network's forms come apart, by layer",
+        "convert",
     ),
-    "lint": Verb("converters.cli_lint:lint", "check anyone's INT8 file by the rules", "convert"),
+    "lint": Verb(
+        "converters.commands.lint:lint", "check anyone's INT8 file by the rules", "convert"
+    ),
     "engine build": Verb(
         "edge.commands.engine:build", "build a TensorRT engine with its facts", "rtx"
     ),

@@ -28,7 +28,7 @@ from bench_process import Cost, cost_of
 from calibration.dataset.frames.images import image_frames
 from calibration.inference.sessions import ModelSession
 from calibration.ranges.ranges import Range
-from converters.quantize import quantize_int8
+from converters.quantization.qdq import quantize_int8
 from edge.perception.preprocess import preprocess
 
 CHILD = "bench_calibrate_child.py"

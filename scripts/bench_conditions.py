@@ -28,7 +28,7 @@ from calibration.observation.observe import observe
 from calibration.observation.sampling import in_quotas
 from calibration.ranges.method_choice import CHOICE_FRAMES, choose
 from calibration.ranges.ranges import Range, range_up_to
-from converters.quantize import quantize_int8
+from converters.quantization.qdq import quantize_int8
 from edge.perception.preprocess import preprocess
 
 FRAMES = 60

@@ -35,9 +35,9 @@ from calibration.evaluation.predictions.networks import Network, reading_of
 from calibration.evaluation.predictions.predict import Answer, answers
 from calibration.inference.sessions import Kernels, ModelSession
 from calibration.metrics.matching import average_precision_50, found_share
-from converters.agreement import CPU, FLOAT, INT8, IOU_MIN, SCORE_MIN
-from converters.inputs import code_digest
-from converters.passes.names import PICTURE
+from converters.conversion.input_digests import code_digest
+from converters.graph.passes.canonical_names import PICTURE
+from converters.verification.agreement import CPU, FLOAT, INT8, IOU_MIN, SCORE_MIN
 from edge.contract.mission.loading import load_mission
 from edge.perception.preprocess import preprocess
 from edge.perception.values import Detections

@@ -19,7 +19,7 @@ from bench_process import ROOT
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.evaluation.data.evaluation_set import choose
 from calibration.evaluation.data.labelled_frames import Picture, Source
-from converters.frames import frames_to_split
+from converters.conversion.frame_split import frames_to_split
 from edge.contract.mission.loading import load_mission
 from edge.scenes.world import SCENE_LABELS
 

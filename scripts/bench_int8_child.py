@@ -29,7 +29,7 @@ def main() -> None:
 
 def brakepoint(job: Job) -> Callable[[], None]:
     """`brakepoint convert`, search and report included."""
-    from converters.chain import convert
+    from converters.conversion.convert import convert
     from edge.contract.mission.loading import load_mission
 
     def quiet(what: str, done: int, total: int) -> None:

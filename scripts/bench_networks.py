@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from converters.export import export
-from converters.passes.chain import passes, run_passes
-from converters.placement import Placement, place
+from converters.graph.passes.pipeline import passes, run_passes
+from converters.quantization.placement import Placement, place
+from converters.sources.pytorch.export import export
 from edge.perception.preprocess import PreprocessSpec
 
 THREADS = 2

@@ -71,7 +71,7 @@ GROUPS = {
         tests=("tests/edge/test_runtime_tracker.py",),
     ),
     "rules": Group(
-        modules=("converters.rules",),
+        modules=("converters.quantization.rules",),
         tests=("tests/converters/test_rules.py", "tests/converters/test_rules_bounds.py"),
     ),
     "metrics": Group(

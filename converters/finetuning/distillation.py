@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor
 
-from converters.detection_loss import giou
+from converters.training.tasks.detection_loss import giou
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec
 from edge.perception.decode import DECODERS, DecodeSpec, cells

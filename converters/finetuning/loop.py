@@ -23,8 +23,8 @@ from torch import Tensor
 
 from calibration.inference.sessions import Floats
 from converters.finetuning.distillation import Loss, feature_loss
-from converters.finetuning.network import GraphNetwork, Int8
-from converters.passes.names import PICTURE
+from converters.finetuning.torch_graph.network import GraphNetwork, Int8
+from converters.graph.passes.canonical_names import PICTURE
 from converters.training import checkpoint
 from converters.training.checkpoint import Progress
 from converters.training.recipe import Recipe

@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
 from calibration.ranges.ranges import Range
-from converters.graph import Graph, renamed
-from converters.lowerings.cpu_places import CpuPlaces, cpu_places
-from converters.placement import Placement
-from converters.quantize import Initializers, dequantize, finished, pair, reading, widest
-from converters.rules import BIAS, DATA, SMALLEST_SCALE, WEIGHT, r1_scale, r2_weight_amax
+from converters.graph.index import Graph, renamed
+from converters.lowerings.cpu_placement import CpuPlaces, cpu_places
+from converters.quantization.placement import Placement
+from converters.quantization.qdq import Initializers, dequantize, finished, pair, reading, widest
+from converters.quantization.rules import (
+    BIAS,
+    DATA,
+    SMALLEST_SCALE,
+    WEIGHT,
+    r1_scale,
+    r2_weight_amax,
+)
 
 INT32_MAX = 2**31 - 1
 

@@ -10,11 +10,11 @@ import onnx
 from onnx import ModelProto
 
 from calibration.inference.sessions import Floats, ModelSession
-from converters.graph import Graph
-from converters.parity import Outputs, compare, running
-from converters.passes.cut_head import Cut, cut_head
-from converters.passes.names import PICTURE
-from converters.rules import WEIGHTED
+from converters.graph.index import Graph
+from converters.graph.passes.canonical_names import PICTURE
+from converters.lowerings.dla_partition import Cut, cut_head
+from converters.quantization.rules import WEIGHTED
+from converters.verification.parity import Outputs, compare, running
 from edge.engine.model_choice import BODY, HEAD
 from firmware_bridge.errors import GateFailed
 

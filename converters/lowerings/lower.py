@@ -17,28 +17,28 @@ from calibration.dataset.splits.calibration_holdout import Split
 from calibration.inference.sessions import Floats, ModelSession
 from calibration.observation.observe import observe
 from calibration.ranges.ranges import Range, range_of
-from converters.agreement import FLOAT, INT8
-from converters.lint.pairs import Apart, take_apart
-from converters.lowerings.batch import open_batch, prove_batch
 from converters.lowerings.dla import DlaCut, cut_for_dla
-from converters.lowerings.halves import rounding_halves
-from converters.lowerings.kept import kept_limits, kept_shares
-from converters.lowerings.proof import Agreement, agreement
-from converters.lowerings.region import (
+from converters.lowerings.dynamic_batch import open_batch, prove_batch
+from converters.lowerings.implicit import (
     cache_differences,
     fake_quantized,
     region_amax,
     to_cache,
     to_observe,
 )
-from converters.lowerings.same import differences
-from converters.lowerings.steps import steps_apart
-from converters.lowerings.strong import STRONG, to_strong
-from converters.parity import Network, running
-from converters.placement import Placement
-from converters.quantize import quantize_int8
-from converters.rules import LEVELS
-from converters.sources import output_names
+from converters.lowerings.strongly_typed import STRONG, to_strong
+from converters.quantization.placement import Placement
+from converters.quantization.qdq import quantize_int8
+from converters.quantization.qdq_reader import Apart, take_apart
+from converters.quantization.rules import LEVELS
+from converters.sources.source import output_names
+from converters.verification.agreement import FLOAT, INT8
+from converters.verification.equivalence.answers_kept import kept_limits, kept_shares
+from converters.verification.equivalence.fp16_emulation import rounding_halves
+from converters.verification.equivalence.graph_diff import differences
+from converters.verification.equivalence.layer_error import steps_apart
+from converters.verification.equivalence.verdict import Agreement, agreement
+from converters.verification.parity import Network, running
 from edge.contract.mission.schema import Mission
 from edge.engine.calibration_cache import read_cache, write_cache
 from edge.engine.model_choice import IMPLICIT, batched, cache_name

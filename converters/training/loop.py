@@ -23,7 +23,7 @@ from converters.training import checkpoint
 from converters.training.checkpoint import Progress, State
 from converters.training.recipe import Recipe
 from converters.training.schedule import chance_of, learning_rate_of, rows_of
-from converters.training.task import Batch, Partition, Task, outputs_of
+from converters.training.tasks.task import Batch, Partition, Task, outputs_of
 from edge.contract.mission.sections.fitting import Train
 from edge.progress import Advance
 from firmware_bridge.errors import GateFailed

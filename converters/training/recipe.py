@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from converters.factory import values_digest
-from converters.training.task import Partition, Task
+from converters.sources.pytorch.factory import values_digest
+from converters.training.tasks.task import Partition, Task
 from edge.contract.artifact import digest_json
 from edge.contract.mission.schema import Mission
 

@@ -27,7 +27,7 @@ MissionArgument = Annotated[Path, typer.Argument(metavar="MISSION", help="a miss
 JsonOption = Annotated[bool, typer.Option("--json", help="print facts as JSON")]
 
 
-FIRST = "converters.first_mission:first_mission"
+FIRST = "converters.sources.first_mission.write:first_mission"
 """What reads a model's file and writes a mission that fits it: by name, as FIT below."""
 
 
@@ -99,7 +99,7 @@ def _workshop(target: str, verb: str) -> Callable[..., Any]:
     return found
 
 
-FIT = "converters.mission_fit:fit_of"
+FIT = "converters.conversion.mission_fit:fit_of"
 """What opens a model and holds it against its mission: by name, since it needs the workshop."""
 
 

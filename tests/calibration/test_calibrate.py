@@ -11,10 +11,10 @@ from small_network import TENSORS, PaintedFrame, painted, small_mission, small_n
 
 from calibration.observation.observation import packed, read_observation, write_observation
 from calibration.observation.sampling import SETTLED, STEP_FRAMES, in_quotas, stratum
+from calibration.ranges import calibrate as module
 from calibration.ranges.calibrate import Calibrated, calibrate
 from calibration.ranges.methods.table import METHODS
 from calibration.ranges.plot import plot
-from calibration.ranges import calibrate as module
 from calibration.ranges.ranges import demand_fresh
 from edge.contract.artifact import canonical_json
 from edge.perception.conditions import Conditions

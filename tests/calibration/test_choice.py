@@ -14,9 +14,9 @@ from small_network import SPEC, TENSORS, painted, small_network
 
 from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import observe, with_outputs
+from calibration.ranges import method_choice as module
 from calibration.ranges.method_choice import Probe, choose, ranges
 from calibration.ranges.methods.table import METHODS
-from calibration.ranges import method_choice as module
 from edge.perception.preprocess import preprocess
 
 SIDE = 24

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from calibration.observation.histogram import BUCKETS, Histogram, NotFinite, Tally, upper_edge
 from calibration.observation import histogram as module
+from calibration.observation.histogram import BUCKETS, Histogram, NotFinite, Tally, upper_edge
 from calibration.ranges.methods.table import METHODS, covering, largest
 from calibration.ranges.ranges import range_of
 

@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 from tiny_mission import detector, write_mission
 
-from converters.graph import rebuilt
+from converters.graph.index import rebuilt
 
 LOUD = 300.0
 

@@ -21,17 +21,17 @@ from calibration.metrics.matching import wilson_95
 from calibration.observation.histogram import Histogram
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range, range_of
-from converters.aim import DAMAGE_MAX, DamageAim, GatesAim, aim_of
-from converters.better_bias import Better
-from converters.damage import damage_measure
-from converters.floating import to_float
-from converters.frames import frames_to_split
-from converters.lowerings.kept import kept_shares
-from converters.parity import running
-from converters.placement import place
-from converters.quantize import quantize_int8
-from converters.sensitivity import Judge
-from converters.sources import open_source
+from converters.conversion.float_stage import to_float
+from converters.conversion.frame_split import frames_to_split
+from converters.quantization.placement import place
+from converters.quantization.qdq import quantize_int8
+from converters.search.candidate import Better
+from converters.search.sensitivity import Judge
+from converters.search.stop_criterion import DAMAGE_MAX, DamageAim, GatesAim, aim_of
+from converters.search.task_loss import damage_measure
+from converters.sources.source import open_source
+from converters.verification.equivalence.answers_kept import kept_shares
+from converters.verification.parity import running
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess

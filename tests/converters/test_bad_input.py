@@ -19,7 +19,7 @@ import torch
 from tiny_graphs import node, tiny
 from tiny_mission import SIDE, detector, write_road
 
-from converters.chain import STORE, convert
+from converters.conversion.convert import STORE, convert
 from edge.contract.mission.loading import load_mission
 
 Command = Callable[..., tuple[int, str, str]]

@@ -15,8 +15,8 @@ from onnx import ModelProto, NodeProto
 from tiny_graphs import node, picture, ready, weights
 
 from calibration.inference.sessions import ModelSession
-from converters.lowerings.batch import BATCH, open_batch, prove_batch
-from converters.passes.names import PICTURE
+from converters.graph.passes.canonical_names import PICTURE
+from converters.lowerings.dynamic_batch import BATCH, open_batch, prove_batch
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import UsageError

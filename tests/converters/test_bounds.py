@@ -25,8 +25,8 @@ from calibration.inference.onnx_bounds import (
     may_run_on,
 )
 from calibration.observation.observation import unpacked
-from converters.confined_process import ConfinedProcess
-from converters.onnx_file import read_onnx
+from converters.sources.confinement.process import ConfinedProcess
+from converters.sources.onnx_file import read_onnx
 from edge.contract.artifact import read_json
 from edge.contract.json_text import parse_json
 from edge.contract.mission.loading import load_mission
@@ -175,7 +175,9 @@ class TestLoops:
     ) -> None:
         endless = loop((1 << 63) - 1, condition="computed")
         assert check_bounds(endless, PATH).open_loops
-        monkeypatch.setattr("converters.confined_process.LIMIT_S", {"begin": 300.0, "try": 3.0})
+        monkeypatch.setattr(
+            "converters.sources.confinement.process.LIMIT_S", {"begin": 300.0, "try": 3.0}
+        )
         onnx.save(endless, tmp_path / "n.onnx")
         with pytest.raises(UsageError, match="cannot be run here") as caught:
             read_onnx(tmp_path / "n.onnx", SHAPE)
@@ -291,7 +293,7 @@ class TestWhatOnlyARunTells:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("converters.confined_process.LIMIT_S", LIMITS)
+        monkeypatch.setattr("converters.sources.confinement.process.LIMIT_S", LIMITS)
         asked: list[str] = []
         ask = ConfinedProcess.ask
         monkeypatch.setattr(

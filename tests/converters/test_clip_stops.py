@@ -14,7 +14,7 @@ from tiny_mission import MISSION, SIDE, write_mission
 
 from calibration.evaluation.clips import open_clip
 from calibration.evaluation.stops import Episode, PolicyOnClip, StopFigures, true_perception
-from converters.chain import convert
+from converters.conversion.convert import convert
 from edge.contract.artifact import write_json
 from edge.contract.clip_truth import TRUTH_SCHEMA
 from edge.contract.mission.loading import load_mission

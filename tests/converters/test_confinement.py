@@ -15,11 +15,11 @@ from crafted import SIDE, program, script, with_lines
 from tiny_graphs import node, tiny
 from torch import Tensor, nn
 
-from converters import system_calls
-from converters.confined import Confined
-from converters.exported_program import plain_program
-from converters.onnx_trial import try_once
-from converters.torchscript import load_torchscript, plain_torchscript
+from converters.sources.confinement import system_calls
+from converters.sources.confinement.onnx_trial import try_once
+from converters.sources.pytorch.confined_network import Confined
+from converters.sources.pytorch.exported_program import plain_program
+from converters.sources.pytorch.torchscript import load_torchscript, plain_torchscript
 from firmware_bridge.errors import UsageError
 
 pytestmark = [
@@ -32,13 +32,13 @@ SHAPE = (1, 3, SIDE, SIDE)
 TRIES = """
 import ctypes, os, signal, socket, sys, threading
 from pathlib import Path
-from converters import confinement
+from converters.sources.confinement import restrictions
 own, other, victim = map(Path, sys.argv[1:4])
 listening, parent = int(sys.argv[4]), os.getppid()
 if sys.argv[5] == "without Landlock":
-    confinement._landlock = lambda *_: 0  # as a kernel without it answers
+    restrictions._landlock = lambda *_: 0  # as a kernel without it answers
 places = [Path(place) for place in (*sys.path, sys.prefix, sys.base_prefix) if place]
-holds = confinement.confine(own, memory_bytes=1 << 30, readable=places)
+holds = restrictions.confine(own, memory_bytes=1 << 30, readable=places)
 print("files", holds.files, "network", holds.network)
 
 def connect(kind, address, how=socket.SOCK_STREAM):
@@ -158,7 +158,7 @@ class TestOperatorsThatGotThrough:
         victim.write_bytes(b"of the user")
         writes = (
             "import sys, torch\nfrom pathlib import Path\n"
-            "from converters.confinement import confine\n"
+            "from converters.sources.confinement.restrictions import confine\n"
             "places = [Path(one) for one in (*sys.path, sys.prefix, sys.base_prefix) if one]\n"
             "holds = confine(Path(sys.argv[1]), memory_bytes=1 << 33, readable=places)\n"
             "print(holds.files)\n"
@@ -190,7 +190,7 @@ class TestTheProcess:
         path = tmp_path / "n.pt"
         torch.jit.save(torch.jit.script(Endless()), path)
         network = Confined("torchscript", plain_torchscript(path), path, SHAPE)
-        monkeypatch.setattr("converters.confined_process.LIMIT_S", {"run": 2.0})
+        monkeypatch.setattr("converters.sources.confinement.process.LIMIT_S", {"run": 2.0})
         with pytest.raises(UsageError, match="cannot be run here") as caught:
             network(torch.ones(SHAPE))
         assert caught.value.found == "not done in 2 s"
@@ -216,7 +216,7 @@ class TestTheProcess:
     def test_what_is_open_on_a_machine_is_told(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("converters.confined_process.COMMAND", WITHOUT_RIGHTS_TAKEN)
+        monkeypatch.setattr("converters.sources.confinement.process.COMMAND", WITHOUT_RIGHTS_TAKEN)
         path = program(tmp_path / "n.pt2")
         network = Confined("exported", plain_program(path), path, SHAPE)
         assert network.open == ("write your files", "reach the network")
@@ -227,8 +227,9 @@ class TestTheProcess:
 
 WITHOUT_RIGHTS_TAKEN = (
     "import sys; sys.path[:] = sys.argv.pop().split('\\n'); "
-    "import converters.confinement as c; c._landlock = lambda *_: 0; "
-    "c._filter = lambda *_, **__: False; from converters.confined_child import main; main()"
+    "import converters.sources.confinement.restrictions as c; c._landlock = lambda *_: 0; "
+    "c._filter = lambda *_, **__: False; "
+    "from converters.sources.pytorch.confined_child import main; main()"
 )
 """As on a system that has neither."""
 

@@ -20,9 +20,9 @@ from typing import Any, NoReturn
 import onnx
 import pytest
 
-from converters import chain
-from converters.lint.pairs import take_apart
-from converters.report import TIMES
+from converters.conversion import convert
+from converters.quantization.qdq_reader import take_apart
+from converters.report.report import TIMES
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.conversion_output import choose_model
 from edge.contract.mission.loading import load_mission
@@ -43,7 +43,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 def published(out: Path) -> dict[str, bytes]:
     """What stands in `out` for others, without the store of stages."""
-    return {path.name: path.read_bytes() for path in out.iterdir() if path.name != chain.STORE}
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.name != convert.STORE}
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +312,7 @@ def test_killed_between_any_two_renames_no_report_vouches_for_other_files(
 
     def work() -> NoReturn:
         Path.replace = killed  # type: ignore[method-assign, assignment] # in the child alone
-        chain._publish(copy, files)
+        convert._publish(copy, files)
         os._exit(0)
 
     status = in_a_child(work)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tiny_mission import write_mission
 
-from converters import chain
+from converters.conversion import convert
 from edge.contract.artifact import read_json
 from edge.engine.model_choice import cache_name
 from edge.engine.releases import CACHE_RELEASES
@@ -196,5 +196,5 @@ def test_a_file_that_is_no_longer_made_does_not_stay(
     (out / "notes.txt").write_text("mine")
     assert brakepoint("convert", tiny_mission, "--out", out)[0] == 0
     left = {path.name for path in out.iterdir()}
-    assert left == {*MADE, "report.html", "report.json", "notes.txt", chain.STORE}
+    assert left == {*MADE, "report.html", "report.json", "notes.txt", convert.STORE}
     assert (out.parent / "mine").exists()

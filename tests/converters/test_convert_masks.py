@@ -21,7 +21,7 @@ from mask_road import HIGH, STRIDE, WIDE, network, write_mission
 from onnx import ModelProto
 
 from calibration.inference.sessions import ModelSession
-from converters.damage import LOST, damage_measure
+from converters.search.task_loss import LOST, damage_measure
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.sections.policy import When
 

@@ -19,8 +19,8 @@ from calibration.observation.histogram import Histogram
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range, range_of
 from converters.lowerings.cpu import quantize_cpu
-from converters.lowerings.cpu_places import CARRIERS, cpu_places, cpu_tensors
-from converters.placement import place
+from converters.lowerings.cpu_placement import CARRIERS, cpu_places, cpu_tensors
+from converters.quantization.placement import place
 from edge.backends import integer_products
 
 PICTURES = [picture(seed) for seed in range(4)]

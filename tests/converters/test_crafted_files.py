@@ -13,9 +13,9 @@ import torch
 from crafted import operators, program, script, with_file, with_graph, with_lines
 from torch import Tensor, nn
 
-from converters.exported_program import plain_program
-from converters.torch_operators import PLAIN_CALLS, allowed, may_target
-from converters.torchscript import plain_torchscript
+from converters.sources.pytorch.exported_program import plain_program
+from converters.sources.pytorch.torch_operators import PLAIN_CALLS, allowed, may_target
+from converters.sources.pytorch.torchscript import plain_torchscript
 from firmware_bridge.errors import UsageError
 
 pytestmark = [

@@ -15,12 +15,12 @@ from onnx import ModelProto, NodeProto
 from tiny_graphs import node, ops, picture, ready, run, weights
 
 from calibration.inference.sessions import ModelSession
-from converters.graph import Graph
+from converters.graph.index import Graph
+from converters.graph.passes.canonical_names import PICTURE
+from converters.graph.passes.pipeline import passes, run_passes
 from converters.lowerings.dla import cut_for_dla
-from converters.onnx_file import read_onnx
-from converters.passes.chain import passes, run_passes
-from converters.passes.cut_head import Cut, cut_head, takes
-from converters.passes.names import PICTURE
+from converters.lowerings.dla_partition import Cut, cut_head, takes
+from converters.sources.onnx_file import read_onnx
 
 SHAPE = (1, 3, 8, 8)
 Command = Callable[..., tuple[int, str, str]]

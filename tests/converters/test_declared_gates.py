@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from converters.accuracy import Accuracy
-from converters.agreement import Found
-from converters.gates import Measured, judge_gates
+from converters.verification.agreement import Found
+from converters.verification.gates.table import Measured, judge_gates
+from converters.verification.labelled_accuracy import Accuracy
 from edge.contract.gate_verdicts import ALWAYS, declared
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.sections.conversion import Gates

@@ -12,8 +12,8 @@ from labelled_road import write_labelled_road
 from tiny_mission import write_mission
 from tiny_pictures import picture_mission, write_pictures
 
-from converters.frames import frames_to_split
-from converters.training.pictures import PictureTask
+from converters.conversion.frame_split import frames_to_split
+from converters.training.tasks.classification import PictureTask
 from edge.cli import main
 from edge.contract.mission.loading import MissionInvalid, load_mission
 from edge.contract.mission.schema import Mission

@@ -13,13 +13,13 @@ from calibration.inference.sessions import Floats, ModelSession
 from calibration.observation.histogram import Histogram
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range, range_of
-from converters.equalization import channel_magnitudes, equalized
-from converters.graph import Graph
-from converters.passes.equalize import LARGEST_STEP, equalize
-from converters.passes.names import PICTURE
-from converters.passes.scale_links import links
-from converters.placement import place
-from converters.quantize import quantize_int8
+from converters.graph.index import Graph
+from converters.graph.passes.canonical_names import PICTURE
+from converters.quantization.equalization.cross_layer import LARGEST_STEP, equalize
+from converters.quantization.equalization.equalize import channel_magnitudes, equalized
+from converters.quantization.equalization.scale_links import links
+from converters.quantization.placement import place
+from converters.quantization.qdq import quantize_int8
 
 LOUD = np.float32([2.0**k for k in (6, -5, 0, 3, -2, 8, 0, 1)])
 """Gains of eight channels that one scale for all of them does not fit."""

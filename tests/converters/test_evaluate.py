@@ -241,7 +241,7 @@ def test_a_lock_vouches_for_the_pictures(
 
 def test_the_second_head_is_judged_on_generated_scenes(root: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    from converters.export import export
+    from converters.sources.pytorch.export import export
     from converters.zoo import roadnet
 
     names = ["detections", "condition"]

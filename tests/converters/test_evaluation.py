@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calibration.metrics.matching import Truth, average_precision_50, wilson_95
-from converters.evaluation import WORST_FRAMES, Answers, Evaluation
+from converters.verification.agreement_breakdown import WORST_FRAMES, Answers, Evaluation
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage, Detections
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from converters.factory import load_factory, make_network
-from converters.inputs import network_code
-from converters.sources import TorchSource, open_source
+from converters.conversion.input_digests import network_code
+from converters.sources.pytorch.factory import load_factory, make_network
+from converters.sources.source import TorchSource, open_source
 from edge.contract.mission.loading import load_mission
 from firmware_bridge.errors import UsageError
 

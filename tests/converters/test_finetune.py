@@ -28,22 +28,22 @@ from torch import nn
 from calibration.inference.sessions import Floats, ModelSession
 from calibration.ranges.calibrate import calibrate
 from calibration.ranges.ranges import read_ranges
-from converters.export import export
+from converters.conversion.float_stage import to_float
+from converters.conversion.frame_split import frames_to_split
 from converters.finetuning.distillation import BOXES, answer_loss
-from converters.finetuning.examples import examples_of, pictures_of
 from converters.finetuning.loop import Pace
-from converters.finetuning.network import Int8, network_of
-from converters.finetuning.parent import read_parent
-from converters.finetuning.unfold import CannotUnfold, unfolded
-from converters.floating import to_float
-from converters.frames import frames_to_split
-from converters.passes.chain import passes, run_passes
-from converters.passes.equalize import equalize
-from converters.passes.names import PICTURE
-from converters.placement import place
-from converters.quantize import quantize_int8
-from converters.sources import open_source
-from converters.widening import widened
+from converters.finetuning.parent_conversion import read_parent
+from converters.finetuning.torch_graph.network import Int8, network_of
+from converters.finetuning.training_frames import examples_of, pictures_of
+from converters.finetuning.unfold_batchnorm import CannotUnfold, unfolded
+from converters.graph.passes.canonical_names import PICTURE
+from converters.graph.passes.pipeline import passes, run_passes
+from converters.quantization.equalization.cross_layer import equalize
+from converters.quantization.placement import place
+from converters.quantization.qdq import quantize_int8
+from converters.quantization.range_scaling import widened
+from converters.sources.pytorch.export import export
+from converters.sources.source import open_source
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
@@ -423,7 +423,7 @@ def test_a_checkpoint_of_other_settings_is_refused_unless_fresh(
     out = tmp_path / "out"
     short = ("--steps", "2", "--set", "gates.found_min=1.0")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("converters.finetune.convert", _cut)
+        patch.setattr("converters.finetuning.finetune.convert", _cut)
         with pytest.raises(Cut):
             brakepoint("finetune", loud, "--from", ruined, "--out", out, *short)
     code, _, err = brakepoint("finetune", loud, "--from", ruined, "--out", out, *QUICK)

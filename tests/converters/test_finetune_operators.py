@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import ArrayLike
 from tiny_graphs import node, picture, ready, weights
 
-from converters.finetuning.network import network_of
-from converters.finetuning.operators import OPERATORS
-from converters.passes.names import PICTURE
+from converters.finetuning.torch_graph.network import network_of
+from converters.finetuning.torch_graph.operators import OPERATORS
+from converters.graph.passes.canonical_names import PICTURE
 from firmware_bridge.errors import UsageError
 
 PICTURES = [picture(1), picture(2)]

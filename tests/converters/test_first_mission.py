@@ -16,8 +16,8 @@ from patience import PATIENCE_S
 from tiny_mission import write_mission
 from torch import Tensor, nn
 
-from converters.first_mission import USUAL, first_mission
-from converters.mission_fit import fit_of
+from converters.conversion.mission_fit import fit_of
+from converters.sources.first_mission.write import USUAL, first_mission
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.notes import notes_of
 from edge.contract.mission.schema import Mission

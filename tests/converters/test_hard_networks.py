@@ -22,8 +22,8 @@ from hard_networks import (
 from tiny_pictures import settings
 
 from calibration.inference.sessions import Floats, Kernels, ModelSession
-from converters.parity import Outputs
-from converters.passes.names import PICTURE
+from converters.graph.passes.canonical_names import PICTURE
+from converters.verification.parity import Outputs
 
 CLI = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its usual name
 
-from converters.confined import Confined
-from converters.exported_program import load_program, plain_program
-from converters.torchscript import load_torchscript, plain_torchscript
+from converters.sources.pytorch.confined_network import Confined
+from converters.sources.pytorch.exported_program import load_program, plain_program
+from converters.sources.pytorch.torchscript import load_torchscript, plain_torchscript
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),

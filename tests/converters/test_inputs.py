@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from converters.inputs import code_digest, network_code
+from converters.conversion.input_digests import code_digest, network_code
 from converters.zoo import roadnet
 
 HELPER = "def width():\n    return 4\n"

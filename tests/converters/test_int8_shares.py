@@ -15,11 +15,11 @@ from test_cpu_lowering import lowered, residual
 from tiny_graphs import SHAPE, constant, node, ready, weights
 from tiny_mission import MISSION, write_mission
 
-from converters.gates import GATES
-from converters.graph import Graph
-from converters.lowerings.integers import integer_multiplications
-from converters.multiplications import IN_INTEGERS, MULTIPLYING, multiplications
-from converters.placement import place
+from converters.graph.index import Graph
+from converters.graph.multiplications import IN_INTEGERS, MULTIPLYING, multiplications
+from converters.lowerings.integer_products import integer_multiplications
+from converters.quantization.placement import place
+from converters.verification.gates.table import GATES
 from edge.contract.run_record import Recorded, runs_in
 
 Command = Callable[..., tuple[int, str, str]]

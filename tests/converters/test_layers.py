@@ -12,10 +12,10 @@ import pytest
 import torch
 from onnx import ModelProto, numpy_helper
 
-from converters.export import export, traced
-from converters.graph import Graph
-from converters.layers import OnnxForm, TorchForm, compare_layers, worst_first
-from converters.passes.chain import passes, run_passes
+from converters.graph.index import Graph
+from converters.graph.passes.pipeline import passes, run_passes
+from converters.sources.pytorch.export import export, traced
+from converters.verification.layer_parity import OnnxForm, TorchForm, compare_layers, worst_first
 from converters.zoo import roadnet
 
 Command = Callable[..., tuple[int, str, str]]

@@ -15,15 +15,15 @@ from patience import PATIENCE_S
 from tiny_graphs import node, picture, ready, run, weights
 
 from calibration.ranges.ranges import Range
-from converters.graph import copied
-from converters.lint.findings import LINTS, Finding, lint, look_at
-from converters.lint.fix import fix
-from converters.lint.pairs import take_apart
+from converters.graph.index import copied
 from converters.lowerings.cpu import quantize_cpu
-from converters.lowerings.cpu_places import cpu_tensors
-from converters.placement import place
-from converters.quantize import quantize_int8
-from converters.rules import RULES
+from converters.lowerings.cpu_placement import cpu_tensors
+from converters.quantization.lint.checks import LINTS, Finding, lint, look_at
+from converters.quantization.lint.fix import fix
+from converters.quantization.placement import place
+from converters.quantization.qdq import quantize_int8
+from converters.quantization.qdq_reader import take_apart
+from converters.quantization.rules import RULES
 
 
 def network() -> ModelProto:

@@ -16,11 +16,11 @@ import pytest
 from onnx import ModelProto
 from test_lint import network, ours, ranges
 
-from converters.graph import Graph
-from converters.lint.engine import Joined, join
-from converters.lint.findings import lint, look_at
-from converters.placement import place
-from converters.quantize import quantize_int8
+from converters.graph.index import Graph
+from converters.quantization.lint.checks import lint, look_at
+from converters.quantization.lint.engine_precision import Joined, join
+from converters.quantization.placement import place
+from converters.quantization.qdq import quantize_int8
 from edge.engine.inspector import read_inspector
 
 Command = Callable[..., tuple[int, str, str]]

@@ -13,7 +13,7 @@ from tiny_mission import write_mission
 from tiny_pictures import picture_mission, write_pictures
 
 from calibration.evaluation.corruptions import CORRUPTIONS
-from converters.train import train
+from converters.training.train import train
 from edge.cli import main
 from edge.contract.mission.loading import MissionInvalid, load_mission
 from edge.contract.mission.sections.fitting import Corruption

@@ -13,7 +13,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from patience import PATIENCE_S
 from tiny_mission import LABELS, detector, write_mission
 
-from converters.mission_fit import fit_of
+from converters.conversion.mission_fit import fit_of
 from edge.contract.mission.loading import load_mission
 from firmware_bridge.errors import UsageError
 

@@ -13,21 +13,21 @@ from calibration.inference.sessions import Floats, ModelSession
 from calibration.observation.histogram import Histogram
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range, range_of
-from converters.aim import DamageAim
-from converters.better_bias import better_bias
-from converters.bias_correction import correct_bias
-from converters.damage import LOST, NOISE, Damage, damage_measure
-from converters.graph import Graph
+from converters.graph.index import Graph
+from converters.graph.passes.canonical_names import PICTURE
 from converters.lowerings.cpu import quantize_cpu
-from converters.lowerings.cpu_places import cpu_tensors
-from converters.mixed_precision import Mixed, choose
-from converters.parity import Outputs
-from converters.passes.names import PICTURE
-from converters.placement import MEASURED, Placement, place
-from converters.quantize import quantize_int8
-from converters.rounding import rounded_weights, with_weights
-from converters.sensitivity import Judge, Writer, Writers, sensitivities
-from converters.widening import WIDENINGS, widened
+from converters.lowerings.cpu_placement import cpu_tensors
+from converters.quantization.adaptive_rounding import rounded_weights, with_weights
+from converters.quantization.bias_correction import correct_bias
+from converters.quantization.placement import MEASURED, Placement, place
+from converters.quantization.qdq import quantize_int8
+from converters.quantization.range_scaling import WIDENINGS, widened
+from converters.search.candidate import better_bias
+from converters.search.mixed_precision import Mixed, choose
+from converters.search.sensitivity import Judge, Writer, Writers, sensitivities
+from converters.search.stop_criterion import DamageAim
+from converters.search.task_loss import LOST, NOISE, Damage, damage_measure
+from converters.verification.parity import Outputs
 from edge.contract.mission.loading import load_mission
 
 FRAMES = [picture(seed) for seed in range(6)]

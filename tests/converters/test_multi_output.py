@@ -13,8 +13,8 @@ import pytest
 import torch
 import two_heads
 
-from converters.chain import convert
-from converters.export import export
+from converters.conversion.convert import convert
+from converters.sources.pytorch.export import export
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
 from edge.contract.conversion_output import choose_model

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from tiny_mission import write_mission
 
-from converters.cli_gates import Given
-from converters.page.advice import advice_on
-from converters.page.next_search import next_search
+from converters.commands.gate_summary import Given
+from converters.report.page.advice import advice_on
+from converters.report.page.next_search import next_search
 
 Command = Callable[..., tuple[int, str, str]]
 Document = dict[str, Any]

@@ -12,9 +12,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from tiny_graphs import SHAPE, node, ops, picture, run, tiny, weights
 
 from calibration.inference.sessions import Floats
-from converters.onnx_file import OLDEST_OPSET, read_onnx
-from converters.passes.chain import passes, run_passes
-from converters.passes.names import PICTURE
+from converters.graph.passes.canonical_names import PICTURE
+from converters.graph.passes.pipeline import passes, run_passes
+from converters.sources.onnx_file import OLDEST_OPSET, read_onnx
 from firmware_bridge.errors import UsageError
 
 IR_OF = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7}

@@ -16,11 +16,11 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from tiny_graphs import SHAPE, node, picture, ready, run, tiny, weights
 
 from calibration.ranges.ranges import Range
-from converters.onnx_checks import QUANTIZED
-from converters.onnx_file import read_onnx
-from converters.passes.names import PICTURE
-from converters.placement import place
-from converters.quantize import quantize_int8
+from converters.graph.passes.canonical_names import PICTURE
+from converters.quantization.placement import place
+from converters.quantization.qdq import quantize_int8
+from converters.sources.onnx_checks import QUANTIZED
+from converters.sources.onnx_file import read_onnx
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 

@@ -18,14 +18,14 @@ from torch import nn
 
 from calibration.dataset.frames.images import image_frames
 from calibration.dataset.splits.calibration_holdout import Split
-from converters.chain import convert
-from converters.context import context_of
-from converters.evaluation import Answers, Evaluation
-from converters.page.pictures import MOST_BYTES, pictures_of, small
-from converters.page.render import render
-from converters.report import TIMES
-from converters.sources import TorchSource
-from converters.training.records import SCHEMA
+from converters.conversion.convert import convert
+from converters.report.context import context_of
+from converters.report.page.render import render
+from converters.report.page.worst_frames import MOST_BYTES, pictures_of, small
+from converters.report.report import TIMES
+from converters.sources.source import TorchSource
+from converters.training.run_record import SCHEMA
+from converters.verification.agreement_breakdown import Answers, Evaluation
 from edge.contract.artifact import digest_file, write_json
 from edge.contract.mission.loading import load_mission
 from edge.perception.conditions import Conditions

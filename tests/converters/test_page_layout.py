@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from patience import PATIENCE_S
 from tiny_mission import MISSION, write_mission
 
-from converters.chain import convert
-from converters.page.label_layout import GLYPH, LINE, places
-from converters.page.narrow_tables import with_column_titles
+from converters.conversion.convert import convert
+from converters.report.page.label_layout import GLYPH, LINE, places
+from converters.report.page.narrow_tables import with_column_titles
 from edge.contract.mission.loading import load_mission
 
 WIDE, HIGH, SIZE = 640.0, 384.0, 14.0

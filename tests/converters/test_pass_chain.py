@@ -13,10 +13,10 @@ from onnx import ModelProto
 from tiny_graphs import SHAPE, constant, node, ops, picture, ready, run, tiny, weights
 
 from calibration.inference.sessions import ModelSession
-from converters.graph import copied, opset_of
-from converters.passes.chain import TOLERANCE, Pass, passes, run_passes
-from converters.passes.names import PICTURE
-from converters.passes.properties import PROPERTIES
+from converters.graph.index import copied, opset_of
+from converters.graph.passes.canonical_names import PICTURE
+from converters.graph.passes.pipeline import TOLERANCE, Pass, passes, run_passes
+from converters.graph.passes.properties import PROPERTIES
 from edge.perception.decode import DETECTIONS
 from firmware_bridge.errors import GateFailed, UsageError
 

@@ -10,10 +10,10 @@ import pytest
 from onnx import NodeProto
 from tiny_graphs import constant, node, ops, picture, run, tiny, weights
 
-from converters.graph import opset_of
-from converters.passes.bind_shapes import bind_shapes
-from converters.passes.mend_inputs import mend_inputs
-from converters.passes.opset import LOWER_TO_17, MAX_OPSET, MIN_OPSET, to_opset
+from converters.graph.index import opset_of
+from converters.graph.passes.bind_input_shape import bind_shapes
+from converters.graph.passes.convert_opset import LOWER_TO_17, MAX_OPSET, MIN_OPSET, to_opset
+from converters.graph.passes.drop_initializer_inputs import mend_inputs
 from firmware_bridge.errors import UsageError
 
 

@@ -22,16 +22,16 @@ from tiny_graphs import (
     weights,
 )
 
-from converters.passes.bind_shapes import bind_shapes
-from converters.passes.dead_code import drop_dead_code
-from converters.passes.fold_batchnorm import fold_batchnorm
-from converters.passes.fold_constants import LARGEST_BYTES, fold_constants
-from converters.passes.identities import remove_identities
-from converters.passes.mend_inputs import mend_inputs
-from converters.passes.names import PICTURE, name_everything
-from converters.passes.shapes import infer_shapes
-from converters.passes.strip_talk import strip_talk
-from converters.patterns import fused
+from converters.graph.fused_activations import fused
+from converters.graph.passes.bind_input_shape import bind_shapes
+from converters.graph.passes.canonical_names import PICTURE, name_everything
+from converters.graph.passes.drop_initializer_inputs import mend_inputs
+from converters.graph.passes.eliminate_dead_code import drop_dead_code
+from converters.graph.passes.eliminate_identity import remove_identities
+from converters.graph.passes.fold_batchnorm import fold_batchnorm
+from converters.graph.passes.fold_constants import LARGEST_BYTES, fold_constants
+from converters.graph.passes.infer_shapes import infer_shapes
+from converters.graph.passes.strip_metadata import strip_talk
 from edge.perception.decode import CONDITION, DETECTIONS
 
 
@@ -208,7 +208,7 @@ class TestFoldBatchnorm:
     def test_nothing_stands_between_the_convolution_and_its_activation(self) -> None:
         """The reason for the pass: rule R5 sees one fused operator."""
         folded = fold_batchnorm(with_batchnorm("Conv", 1, bias=False))
-        from converters.graph import Graph
+        from converters.graph.index import Graph
 
         graph = Graph(folded)
         assert fused(graph, graph.nodes[0]) == ["n", "y"]

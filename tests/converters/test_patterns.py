@@ -8,10 +8,10 @@ import pytest
 from onnx import ModelProto, NodeProto, helper
 from tiny_graphs import node, ready, weights
 
-from converters.graph import Graph
-from converters.passes.names import PICTURE
-from converters.patterns import fused
-from converters.placement import place
+from converters.graph.fused_activations import fused
+from converters.graph.index import Graph
+from converters.graph.passes.canonical_names import PICTURE
+from converters.quantization.placement import place
 
 CONSTANTS = {
     "zero": 0.0, "half": 0.5, "one": 1.0, "three": 3.0, "six": 6.0, "sixth": 1.0 / 6.0,

@@ -11,12 +11,12 @@ import pytest
 import torch
 from tiny_pictures import settings, write_pictures
 
-from converters.agreement import CPU, INT8
-from converters.chain import convert
+from converters.conversion.convert import convert
 from converters.pretrained import efficientnet_lite0
-from converters.report import Report
-from converters.sources import TorchSource, open_source
-from converters.train import train
+from converters.report.report import Report
+from converters.sources.source import TorchSource, open_source
+from converters.training.train import train
+from converters.verification.agreement import CPU, INT8
 from edge.contract.mission.loading import load_mission
 from edge.install import pip_install
 from firmware_bridge.errors import Missing, UsageError

@@ -21,14 +21,14 @@ from calibration.inference.sessions import Floats, ModelSession
 from calibration.observation.histogram import Histogram
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range, range_of
-from converters.graph import Graph
+from converters.graph.fused_activations import ACTIVATIONS
+from converters.graph.index import Graph
+from converters.graph.passes.pipeline import passes, run_passes
 from converters.lowerings.cpu import affine, quantize_cpu
-from converters.lowerings.cpu_places import cpu_places, cpu_tensors
-from converters.passes.chain import passes, run_passes
-from converters.patterns import ACTIVATIONS
-from converters.placement import Placement, place
-from converters.quantize import quantize_int8, shared_ranges
-from converters.rules import WEIGHTED, r1_scale
+from converters.lowerings.cpu_placement import cpu_places, cpu_tensors
+from converters.quantization.placement import Placement, place
+from converters.quantization.qdq import quantize_int8, shared_ranges
+from converters.quantization.rules import WEIGHTED, r1_scale
 from edge.perception.decode import DETECTIONS
 
 PICTURES = [picture(seed) for seed in range(4)]

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from calibration.dataset.frames.frame import RoadFrame, frames_of
-from converters.parity import network_of
-from converters.sources import open_source
+from converters.sources.source import open_source
+from converters.verification.parity import network_of
 from converters.zoo import roadnet
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission

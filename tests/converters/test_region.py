@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from tiny_graphs import node, tiny
 
-from converters.lowerings.region import region, to_observe
+from converters.lowerings.implicit import region, to_observe
 
 
 def test_what_a_mover_makes_of_an_operator_that_stays_in_float_is_observed() -> None:

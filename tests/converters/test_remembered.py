@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from test_mixed_precision import FRAMES, difference, network, writers
 
-from converters import remembered
-from converters.aim import DamageAim
-from converters.damage import Damage
-from converters.mixed_precision import Mixed, choose
-from converters.parity import Outputs
-from converters.remembered import Remembered
-from converters.sensitivity import Judge
+from converters.search import checkpoint
+from converters.search.checkpoint import Remembered
+from converters.search.mixed_precision import Mixed, choose
+from converters.search.sensitivity import Judge
+from converters.search.stop_criterion import DamageAim
+from converters.search.task_loss import Damage
+from converters.verification.parity import Outputs
 
 
 class CutOff(Exception):
@@ -51,7 +51,7 @@ def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
 
 @pytest.fixture(autouse=True)
 def _always_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
 
 
 def test_it_goes_on_to_the_same_choice_and_measures_only_what_is_left(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, damage: str) -> None:
         document["damages"][first] += 1.0
         data = json.dumps(document).encode()
     elif damage == "another schema":
-        data = data.replace(remembered.SCHEMA.encode(), b"brakepoint.damages/0")
+        data = data.replace(checkpoint.SCHEMA.encode(), b"brakepoint.damages/0")
     path.write_bytes({"half": data[: len(data) // 2], "empty": b""}.get(damage, data))
     again, compared = search(path)
     assert compared == all_of_it

@@ -11,7 +11,7 @@ import cv2
 import pytest
 from tiny_mission import write_mission
 
-from converters.chain import STORE
+from converters.conversion.convert import STORE
 from edge.contract.artifact import read_json
 from edge.contract.mission.loading import load_mission
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from onnx import ModelProto, NodeProto
 from tiny_graphs import node, ready, weights
 
-from converters import rules
-from converters.graph import Graph
-from converters.multiplications import multiplications
-from converters.placement import Placement, place
-from converters.rules import (
+from converters.graph.index import Graph
+from converters.graph.multiplications import multiplications
+from converters.quantization import rules
+from converters.quantization.placement import Placement, place
+from converters.quantization.rules import (
     RULES,
     r1_scale,
     r2_weight_amax,

@@ -10,9 +10,9 @@ from onnx import ModelProto, NodeProto
 from test_cpu_lowering import lowered as lowered_to_cpu
 from tiny_graphs import node, picture, ready, run, values, weights
 
-from converters.graph import Graph
-from converters.lowerings.strong import HALF_MAX, fits_half, is_half, to_strong
-from converters.rules import (
+from converters.graph.index import Graph
+from converters.lowerings.strongly_typed import HALF_MAX, fits_half, is_half, to_strong
+from converters.quantization.rules import (
     FEW_CHANNELS,
     r5_inside_fusion,
     r5_reads,

@@ -10,13 +10,13 @@ from onnx import ModelProto, TensorProto
 from tiny_graphs import node, picture, ready, weights
 
 from calibration.inference.sessions import Floats, ModelSession
-from converters.better_bias import Better
-from converters.bias_correction import with_added_bias
-from converters.damage import Damage, score_change
-from converters.parity import Outputs
-from converters.passes.names import PICTURE
-from converters.score_bias import Scores, last_operators, with_score_bias
-from converters.sensitivity import Judge
+from converters.graph.passes.canonical_names import PICTURE
+from converters.quantization.bias_correction import with_added_bias
+from converters.search.candidate import Better
+from converters.search.score_bias import Scores, last_operators, with_score_bias
+from converters.search.sensitivity import Judge
+from converters.search.task_loss import Damage, score_change
+from converters.verification.parity import Outputs
 from edge.perception.decode import DecodeSpec, boxes_and_scores
 
 WIDTH = HEIGHT = 32

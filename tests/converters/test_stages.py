@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from converters import chain
-from converters.report import TIMES
-from converters.store import Result, Store, opened
+from converters.conversion import convert
+from converters.conversion.stage_cache import Result, Store, opened
+from converters.report.report import TIMES
 from edge.contract.artifact import read_json
 from firmware_bridge.errors import UsageError
 
@@ -127,7 +127,7 @@ def test_a_damaged_result_is_told_and_made_anew(
     brakepoint: Command, tiny_mission: Path, out: Path, damage: str
 ) -> None:
     before = digests(out)
-    for path in (out / chain.STORE).glob("*-*"):
+    for path in (out / convert.STORE).glob("*-*"):
         data = bytearray(path.read_bytes())
         if damage == "bit":
             data[len(data) // 2] ^= 1
@@ -153,7 +153,7 @@ def test_a_damaged_result_is_told_and_made_anew(
 
 KILL = """
 import os, signal
-from converters.store import Store
+from converters.conversion.stage_cache import Store
 put = Store.put
 def killed(self, stage, *more):
     if stage == {stage!r} and {before}:
@@ -176,14 +176,14 @@ def test_killed_before_and_after_every_stage_it_goes_on_to_the_same_files(
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert not list(out.glob("*.onnx")), "nothing is there before everything is judged"
         stored = STAGES[: row + (row % 2)]
-        assert {path.name.split("-")[0] for path in (out / chain.STORE).glob("*-*")} >= {*stored}
+        assert {path.name.split("-")[0] for path in (out / convert.STORE).glob("*-*")} >= {*stored}
     done = child(tiny_mission, out, "")
     assert done.returncode == 0, done.stderr
     assert unchanged(done.stderr)[:5] == list(STAGES[:5])
     assert digests(out) == digests(converted)
     for name in digests(converted)["artifacts"]:
         assert (out / name).read_bytes() == (converted / name).read_bytes()
-    assert not list((out / chain.STORE).glob(".*")), "no half file is left"
+    assert not list((out / convert.STORE).glob(".*")), "no half file is left"
 
 
 def test_a_disk_that_fills_while_a_result_is_stored_leaves_the_stages_before(
@@ -191,7 +191,7 @@ def test_a_disk_that_fills_while_a_result_is_stored_leaves_the_stages_before(
 ) -> None:
     out = tmp_path / "out"
     sizes = {
-        stage: next((converted / chain.STORE).glob(f"{stage}-*")).stat().st_size
+        stage: next((converted / convert.STORE).glob(f"{stage}-*")).stat().st_size
         for stage in ("float", "quantize")
     }
     limit = sum(sizes.values()) // 2  # float fits, quantize does not
@@ -213,9 +213,9 @@ def test_a_disk_that_fills_while_a_result_is_stored_leaves_the_stages_before(
 def test_a_store_that_cannot_be_written_is_a_fault(
     brakepoint: Command, tiny_mission: Path, out: Path
 ) -> None:
-    (out / chain.STORE).chmod(0o500)
+    (out / convert.STORE).chmod(0o500)
     code, _, err = brakepoint("convert", tiny_mission, "--out", out, "--fresh")
-    (out / chain.STORE).chmod(0o700)
+    (out / convert.STORE).chmod(0o700)
     assert code == 5
     assert "Traceback" not in err
 
@@ -223,7 +223,7 @@ def test_a_store_that_cannot_be_written_is_a_fault(
 def test_two_conversions_do_not_work_in_one_folder(
     brakepoint: Command, tiny_mission: Path, out: Path
 ) -> None:
-    with opened(out / chain.STORE, fresh=False, note=print):
+    with opened(out / convert.STORE, fresh=False, note=print):
         code, _, err = brakepoint("convert", tiny_mission, "--out", out)
     assert code == 2
     assert "another conversion is at work" in err

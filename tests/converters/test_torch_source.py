@@ -14,9 +14,9 @@ import tiny_torch
 import torch
 from torch import nn
 
-from converters.export import export
-from converters.passes.chain import passes, run_passes
-from converters.sources import TorchSource, open_source
+from converters.graph.passes.pipeline import passes, run_passes
+from converters.sources.pytorch.export import export
+from converters.sources.source import TorchSource, open_source
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import DETECTIONS

@@ -21,11 +21,11 @@ from tiny_pictures import LABELS, picture_mission, pictures, settings, write_pic
 
 from calibration.dataset.frames.frame import frames_of
 from calibration.metrics.matching import Truth
-from converters.train import train
-from converters.training.figures import class_judgement, detection_figures
-from converters.training.records import SCHEMA
+from converters.training.run_record import SCHEMA
 from converters.training.schedule import learning_rate_of, rows_of
-from converters.training.task import balanced
+from converters.training.tasks.metrics import class_judgement, detection_figures
+from converters.training.tasks.task import balanced
+from converters.training.train import train
 from edge.contract.artifact import read_json
 from edge.contract.mission.loading import MissionInvalid
 from edge.contract.run_record import read_run

@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_pictures import ROOT, picture_mission, write_pictures
 
-from converters.training.fitting import held_out, task_of, trainable
-from converters.training.folds import cross_validate, partitions
-from converters.training.search import (
+from converters.training.architecture_search import (
     LATENCY_WEIGHT,
     Candidate,
     Trial,
@@ -23,7 +21,9 @@ from converters.training.search import (
     rungs,
     search,
 )
-from converters.training.task import Task
+from converters.training.cross_validation import cross_validate, partitions
+from converters.training.fit import held_out, task_of, trainable
+from converters.training.tasks.task import Task
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.contract.run_record import read_run

@@ -15,7 +15,7 @@ import torch
 from hard_networks import GROUNDS, MARKINGS, Course, fit, inputs, roads, two_masks
 from mask_road import write_masked, write_mission
 
-from converters.export import export
+from converters.sources.pytorch.export import export
 from edge.cli import main
 
 CLI = Callable[..., tuple[int, str, str]]

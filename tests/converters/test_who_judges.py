@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_mission import write_mission
 
-from converters.frames import frames_to_split
+from converters.conversion.frame_split import frames_to_split
 from edge.contract.mission.loading import load_mission
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from converters.detection_loss import Grid, assign, giou, loss
-from converters.train import train
-from converters.training.records import SCHEMA
+from converters.training.run_record import SCHEMA
+from converters.training.tasks.detection_loss import Grid, assign, giou, loss
+from converters.training.train import train
 from converters.zoo import ROADNET_STRIDES, roadnet, roadnet_deep, roadnet_narrow, roadnet_wide
 from edge.contract.artifact import read_json
 from edge.contract.mission.loading import load_mission
@@ -145,7 +145,7 @@ def test_a_kill_in_the_middle_leaves_the_former_weights(root: Path, tmp_path: Pa
     weights.write_bytes(b"former")
     overrides = [f"model.weights={weights}", *SMALL, "train.steps=5000"]
     code = (
-        "from converters.train import train\n"
+        "from converters.training.train import train\n"
         "from edge.contract.mission.loading import load_mission\n"
         "from pathlib import Path\n"
         f"mission = load_mission(Path({str(root / 'examples' / 'roadnet')!r}), {overrides!r})\n"

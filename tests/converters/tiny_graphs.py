@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calibration.inference.sessions import Floats, ModelSession
-from converters.passes.fold_constants import fold_constants
-from converters.passes.shapes import infer_shapes
+from converters.graph.passes.fold_constants import fold_constants
+from converters.graph.passes.infer_shapes import infer_shapes
 
 Sizes = Sequence[int | str] | None
 SHAPE = (1, 3, 8, 8)

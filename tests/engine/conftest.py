@@ -12,7 +12,7 @@ import onnx
 import pytest
 from lowered_networks import OUTPUT, Lowered, lowered, untrained_roadnet
 
-from converters.export import export
+from converters.sources.pytorch.export import export
 
 
 @pytest.fixture(scope="session")

@@ -15,14 +15,14 @@ from onnx import ModelProto
 from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range
-from converters.export import export
-from converters.lint.pairs import take_apart
-from converters.lowerings.region import to_observe
-from converters.lowerings.strong import to_strong
-from converters.parity import Network, running
-from converters.passes.chain import passes, run_passes
-from converters.placement import Placement, place
-from converters.quantize import quantize_int8
+from converters.graph.passes.pipeline import passes, run_passes
+from converters.lowerings.implicit import to_observe
+from converters.lowerings.strongly_typed import to_strong
+from converters.quantization.placement import Placement, place
+from converters.quantization.qdq import quantize_int8
+from converters.quantization.qdq_reader import take_apart
+from converters.sources.pytorch.export import export
+from converters.verification.parity import Network, running
 from converters.zoo import roadnet
 
 Floats = NDArray[np.float32]

@@ -19,10 +19,10 @@ from lowered_networks import NETWORKS, Lowered
 from patience import PATIENCE_S
 from stand_in import StandIn, plan_bytes
 
-from converters.graph import Graph
-from converters.lowerings.batch import open_batch
-from converters.lowerings.region import region_amax, to_cache
-from converters.passes.cut_head import cut_head
+from converters.graph.index import Graph
+from converters.lowerings.dla_partition import cut_head
+from converters.lowerings.dynamic_batch import open_batch
+from converters.lowerings.implicit import region_amax, to_cache
 from edge.engine.calibration_cache import write_cache
 from edge.engine.gpu import present_sm
 from edge.engine.plan_header import read_header

@@ -16,7 +16,7 @@ from lowered_networks import OUTPUT, Lowered, lowered
 from onnx import TensorProto, helper, numpy_helper
 from stand_in import RELEASES, RTX, StandIn, plan_bytes
 
-from converters.lowerings.region import region_amax, to_cache
+from converters.lowerings.implicit import region_amax, to_cache
 from edge.engine.api_probe import Probe
 from edge.engine.build.builder import Built, build_plan, lowering_for
 from edge.engine.build_request import BuildRequest

@@ -12,27 +12,27 @@ import pytest
 from lowered_networks import NETWORKS, OUTPUT, Lowered, lowered, network, untrained_roadnet
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from converters.graph import Graph, attributes
-from converters.lowerings.halves import rounding_halves
-from converters.lowerings.proof import (
-    FLOAT,
-    REFERENCE,
-    STEPS_MAX,
-    Agreement,
-    agreement,
-)
-from converters.lowerings.region import (
+from converters.graph.index import Graph, attributes
+from converters.lowerings.implicit import (
     cache_differences,
     fake_quantized,
     region,
     region_amax,
     to_cache,
 )
-from converters.lowerings.same import differences
-from converters.lowerings.steps import steps_apart
-from converters.lowerings.strong import to_strong
-from converters.quantize import quantize_int8, shared_ranges
-from converters.rules import r1_scale
+from converters.lowerings.strongly_typed import to_strong
+from converters.quantization.qdq import quantize_int8, shared_ranges
+from converters.quantization.rules import r1_scale
+from converters.verification.equivalence.fp16_emulation import rounding_halves
+from converters.verification.equivalence.graph_diff import differences
+from converters.verification.equivalence.layer_error import steps_apart
+from converters.verification.equivalence.verdict import (
+    FLOAT,
+    REFERENCE,
+    STEPS_MAX,
+    Agreement,
+    agreement,
+)
 from edge.engine.calibration_cache import CalibrationCache, read_cache, write_cache
 from edge.engine.releases import CACHE_RELEASES
 from firmware_bridge.errors import UsageError

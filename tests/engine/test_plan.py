@@ -166,9 +166,9 @@ def test_a_real_inspector_of_a_real_engine() -> None:
     import tensorrt as trt
     from lowered_networks import lowered, untrained_roadnet
 
-    from converters.lint.engine import join
-    from converters.lint.findings import lint, look_at
-    from converters.lowerings.strong import to_strong
+    from converters.lowerings.strongly_typed import to_strong
+    from converters.quantization.lint.checks import lint, look_at
+    from converters.quantization.lint.engine_precision import join
     from edge.engine.api_probe import Probe
     from edge.engine.build.builder import build_plan
     from edge.engine.build_request import BuildRequest

@@ -1,6 +1,6 @@
 """`[calibration]`, `[precision]` and `[gates]`: how a network becomes INT8, and what that may cost.
 
-The schema only; the judging is in `converters/gates.py` and `gates_accuracy.py`.
+The schema only; the judging is in `converters/verification/gates/table.py` and `gates_accuracy.py`.
 """
 
 from __future__ import annotations

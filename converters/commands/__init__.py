@@ -1,0 +1,1 @@
+"""One file a verb of the workshop; nothing but options, progress and printing."""

@@ -1,0 +1,1 @@
+"""One conversion from inputs to published files: stages, cache, lock file."""

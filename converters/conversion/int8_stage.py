@@ -1,0 +1,189 @@
+"""The stage that makes int8.onnx and cpu.onnx of float.onnx and ranges. Never judges them on
+held-back frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import ModelProto
+
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.splits.calibration_holdout import spread
+from calibration.inference.sessions import Floats
+from calibration.ranges.ranges import Range
+from converters.conversion.tuned_weights import Tuned
+from converters.lowerings.cpu import quantize_cpu
+from converters.lowerings.integer_products import integer_multiplications
+from converters.quantization.adaptive_rounding import rounded_weights, with_weights
+from converters.quantization.placement import Placement, place
+from converters.quantization.qdq import quantize_int8
+from converters.quantization.range_scaling import widened
+from converters.search.candidate import Better
+from converters.search.checkpoint import NAME as REMEMBERED
+from converters.search.checkpoint import Remembered
+from converters.search.mixed_precision import Search, choose, choose_cpu
+from converters.search.score_bias import ScoreBias, Scores, with_score_bias
+from converters.search.sensitivity import Judge, Writer, Writers
+from converters.search.stop_criterion import aim_of
+from converters.search.task_loss import damage_measure
+from converters.verification.agreement import CPU, INT8
+from edge.contract.mission.schema import Mission
+from edge.perception.decode import DecodeSpec
+from edge.perception.preprocess import preprocess
+from edge.perception.segmentation import MaskSpec
+from edge.progress import Advance
+
+Write = Callable[[ModelProto, Placement, Mapping[str, Range]], ModelProto]
+"""Writes a placement with given ranges."""
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Where INT8 went, and how that was chosen where it was searched.
+
+    Attributes:
+        widening: how many times as far as ranges.json says its ranges reach.
+        in_integers: multiply-accumulates of cpu.onnx that onnxruntime computes in integers, by its
+            operators.
+        score_bias: what was done to the scores of int8.onnx and of cpu.onnx, by name; none where
+            nothing was searched, or no detector answers.
+    """
+
+    placement: Placement
+    search: Search | None
+    widening: float
+    score_bias: dict[str, ScoreBias]
+    in_integers: dict[str, int]
+
+
+def quantize(
+    mission: Mission,
+    floating: ModelProto,
+    ranges: Mapping[str, Range],
+    calibration: Sequence[RoadFrame],
+    *,
+    progress: Advance,
+    tuned: Tuned | None,
+    begun: Path,
+) -> tuple[dict[str, ModelProto], Quantized]:
+    """int8.onnx and cpu.onnx by name, the search done on frames of `calibration` alone.
+
+    A search that was cut off goes on by what it left in the folder `begun`. With `tuned` there is
+    no search: places and weights are those of the fine-tuning.
+    """
+    asked, threads = mission.precision, mission.target.threads
+    if asked.search == "none" and tuned is None:
+        placement = place(floating)
+        int8 = quantize_int8(floating, placement, ranges)
+        cpu = quantize_cpu(floating, placement, ranges)
+        return _made({INT8: int8, CPU: cpu}, placement)
+    searched = spread(calibration, asked.search_frames)
+    others = [frame for frame in calibration if frame not in searched]
+    spec = mission.model.preprocess_spec
+    pictures = [
+        [preprocess(frame.read(), spec)[0] for frame in part]
+        for part in (searched, spread(others or searched, asked.search_frames))
+    ]
+    measure = damage_measure(mission)
+    judge = Judge(
+        floating,
+        pictures[0],
+        measure,
+        threads=threads,
+        remembered=Remembered(begun / REMEMBERED),
+    )
+    if tuned is not None:
+        wide = widened(ranges, tuned.widening)
+        models, placement = tuned.quantized(floating, wide, judge, pictures[1], threads=threads)
+        return _made(models, placement, widening=tuned.widening)
+    whole = place(floating)
+    progress("round weights", 0, 0)
+    rounded = rounded_weights(floating, whole, pictures[1], threads=threads)
+
+    def writers(write: Write) -> Writers:
+        def of(widening: float) -> tuple[Writer, Writer]:
+            wide = widened(ranges, widening)
+
+            def nearest(graph: ModelProto, placement: Placement) -> ModelProto:
+                return write(graph, placement, wide)
+
+            def together(graph: ModelProto, placement: Placement) -> ModelProto:
+                return nearest(with_weights(graph, rounded, placement), placement)
+
+            return nearest, together
+
+        return of
+
+    judges = [judge]
+    if others and not isinstance(mission.model.network_spec.main, MaskSpec):  # masks are large
+        judges.append(Judge(floating, pictures[1], measure, threads=threads))
+    aim = aim_of(mission, judges)
+    mixed = choose(
+        floating,
+        writers(quantize_int8),
+        judge,
+        pictures[1],
+        macs_int8_min=asked.macs_int8_min,
+        aim=aim,
+        threads=threads,
+        progress=progress,
+    )
+    own = choose_cpu(
+        floating,
+        writers(quantize_cpu),
+        judge,
+        pictures[1],
+        mixed,
+        aim=aim,
+        threads=threads,
+        progress=progress,
+    )
+    best = {INT8: mixed.best, CPU: own}
+    models, biases = _scored(best, floating, mission, judges, pictures[1][0], progress=progress)
+    return _made(
+        models,
+        mixed.placement,
+        search=mixed.search,
+        widening=mixed.search.widening,
+        score_bias=biases,
+    )
+
+
+def _made(
+    models: dict[str, ModelProto],
+    placement: Placement,
+    *,
+    search: Search | None = None,
+    widening: float = 1.0,
+    score_bias: dict[str, ScoreBias] | None = None,
+) -> tuple[dict[str, ModelProto], Quantized]:
+    in_integers = integer_multiplications(models[CPU].SerializeToString())
+    return models, Quantized(placement, search, widening, score_bias or {}, in_integers)
+
+
+def _scored(
+    best: Mapping[str, Better],
+    floating: ModelProto,
+    mission: Mission,
+    judges: Sequence[Judge],
+    picture: Floats,
+    *,
+    progress: Advance,
+) -> tuple[dict[str, ModelProto], dict[str, ScoreBias]]:
+    """The graphs by name, a detector's scores as high as float's in the mean over all judges."""
+    spec, size = mission.model.network_spec, mission.model.input
+    if not isinstance(spec.main, DecodeSpec):
+        return {name: one.quantized for name, one in best.items()}, {}
+    progress("scores", 0, 0)
+    scores = Scores.of(
+        floating, spec.main, picture, width_px=size.width_px, height_px=size.height_px
+    )
+    judge, *also = judges
+    found = {name: with_score_bias(one, scores, judge, also) for name, one in best.items()}
+    return (
+        {name: model for name, (model, _) in found.items()},
+        {name: bias for name, (_, bias) in found.items()},
+    )

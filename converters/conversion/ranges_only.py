@@ -1,0 +1,183 @@
+"""`brakepoint calibrate`: the ranges alone, with the record of how they came about.
+
+The same stage as in `convert`, and three files: ranges.json, calibration.json (which frames, how
+the ranges came to rest) and observation.npz (the histograms, from which other methods take their
+ranges without looking at a frame). Never quantizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.inference.devices import CPU, Device
+from calibration.observation.observation import NAME as OBSERVATION
+from calibration.observation.observation import Subject, write_observation
+from calibration.observation.observe import Looker, Observer, subject_of
+from calibration.observation.shards import PartsLooker, Shard, observe_shard
+from calibration.ranges.calibrate import Calibrated, calibrate, fit_in_quotas
+from calibration.ranges.ranges import NAME as RANGES
+from calibration.ranges.ranges import SCHEMA as RANGES_SCHEMA
+from converters.conversion.float_stage import to_float
+from converters.conversion.frame_split import frames_to_split
+from converters.conversion.stage_runner import Stopwatch
+from converters.lowerings.cpu_placement import cpu_tensors
+from converters.quantization.placement import place
+from converters.sources.source import open_source
+from edge.contract.artifact import demand_folder, digest_json, write_json
+from edge.contract.mission.schema import Mission
+from edge.progress import Advance
+
+SCHEMA = "brakepoint.calibration/1"
+RECORD = "calibration.json"
+
+Lookers = Callable[[ModelProto, Subject], AbstractContextManager[Looker]]
+"""Opens what looks at the frames of a model: many machines, for example."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `calibrate` made: `calibration.json`."""
+
+    mission: str
+    calibrated: Calibrated
+    watch: Stopwatch
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        ranges = self.calibrated.ranges
+        return {
+            "mission": self.mission,
+            "ranges_sha256": digest_json(ranges.to_json()),
+            "model_sha256": ranges.model,
+            "data": ranges.data,
+            "method": {
+                "name": ranges.method,
+                "percentile": ranges.percentile,
+                "tensors": {
+                    name: list(ranges.chosen.values()).count(name)
+                    for name in sorted(set(ranges.chosen.values()))
+                },
+            },
+            "runner": self.calibrated.observation.subject.runner,
+            "tensors": len(ranges.tensors),
+            "sampling": self.calibrated.sampling.to_json(),
+            "left_out": self.calibrated.left_out,
+            "seconds": sum(stage.seconds for stage in self.watch.stages),
+            "peak_memory_mb": max(stage.peak_memory_mb for stage in self.watch.stages),
+        }
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A mission's float graph, the tensors to observe, and the frames."""
+
+    floating: ModelProto
+    tensors: tuple[str, ...]
+    frames: tuple[RoadFrame, ...]
+
+    @classmethod
+    def of(cls, mission: Mission, watch: Stopwatch, *, progress: Advance) -> _Begun:
+        """Reads and exports."""
+        with watch.stage("read"):
+            progress("read", 0, 0)
+            source, frames = open_source(mission), frames_to_split(mission)
+        with watch.stage("float"):
+            progress("float.onnx", 0, 0)
+            floating, _ = to_float(source, mission, frames, progress=progress)
+        return cls(floating, cpu_tensors(floating, place(floating)), frames.calibration)
+
+    def subject(self, mission: Mission, device: Device = CPU) -> Subject:
+        """What is looked at."""
+        spec = mission.model.preprocess_spec
+        return subject_of(self.floating, self.tensors, spec, device=device)
+
+
+def calibrate_mission(
+    mission: Mission,
+    out: Path,
+    *,
+    progress: Advance,
+    lookers: Lookers | None = None,
+    device: Device = CPU,
+    resume: bool = True,
+) -> Record:
+    """Takes the ranges of a mission's network into `out`.
+
+    Args:
+        resume: go on from what an interrupted run left in `out`/observation.npz.
+
+    Raises:
+        Missing: the model, the weights, frames or a package are not there.
+        UsageError: what is there does not fit the mission, or the frames are not fit.
+    """
+    demand_folder(out)
+    watch = Stopwatch()
+    begun = _Begun.of(mission, watch, progress=progress)
+    opened = lookers(begun.floating, begun.subject(mission)) if lookers else nullcontext()
+    with watch.stage("observe"), opened as looker:
+        calibrated = calibrate(
+            begun.floating,
+            begun.tensors,
+            begun.frames,
+            mission,
+            progress=progress,
+            looker=looker,
+            state=out / OBSERVATION if resume else None,
+            device=device,
+        )
+    record = Record(mission.name, calibrated, watch)
+    if not resume:
+        write_observation(out / OBSERVATION, calibrated.observation)
+    write_json(out / RECORD, SCHEMA, record.to_json())
+    write_json(out / RANGES, RANGES_SCHEMA, calibrated.ranges.to_json())
+    return record
+
+
+def calibrate_shard(
+    mission: Mission, shard: Shard, out: Path, *, progress: Advance, device: Device = CPU
+) -> int:
+    """Observes one shard of a mission's frames into `out`, for `merge_shards`. Returns how many
+    frames it has. Raises as `calibrate_mission`.
+    """
+    demand_folder(out)
+    begun = _Begun.of(mission, Stopwatch(), progress=progress)
+    subject = begun.subject(mission, device)
+    spec, threads = mission.model.preprocess_spec, mission.target.threads
+    observer = Observer(
+        begun.floating, subject, preprocess_spec=spec, threads=threads, device=device
+    )
+    fit = fit_in_quotas(begun.frames, mission, progress=progress)
+    return observe_shard(shard, fit.frames, observer, subject, out, progress=progress)
+
+
+def merge_shards(
+    mission: Mission,
+    shards: Sequence[Path],
+    out: Path,
+    *,
+    progress: Advance,
+    device: Device = CPU,
+) -> Record:
+    """The same as `calibrate_mission`, from what `calibrate_shard` wrote.
+
+    Raises:
+        Missing: a folder holds no shard.
+        UsageError: a shard is missing, or there twice, or is of another model.
+        NotTrusted: a part is damaged, or of other frames.
+    """
+    looker = PartsLooker(shards)
+    return calibrate_mission(
+        mission,
+        out,
+        progress=progress,
+        lookers=lambda *_: nullcontext(looker),
+        device=device,
+        resume=False,
+    )

@@ -1,0 +1,111 @@
+"""Runs the stages of a conversion: each once for the same inputs, its result kept under their key.
+
+A key is the digest of everything that a stage's result follows from: what it read, the facts of the
+mission that it uses, this program's own code and the versions of its tools. A stage whose result is
+stored is not run. Takes time and memory of each. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from converters.conversion.stage_cache import Note, Result, Store
+from edge.contract.artifact import digest_json
+
+Facts = TypeVar("Facts")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: seconds on the wall, and the process's peak memory up to its end in 10^6 bytes;
+    where a former run made its result, what it took then."""
+
+    name: str
+    seconds: float
+    peak_memory_mb: float
+
+
+class Stopwatch:
+    """Collects stages in the order they ran."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times what runs inside."""
+        started = time.perf_counter()
+        yield
+        self.stages.append(Stage(name, time.perf_counter() - started, peak_memory_mb()))
+
+
+@dataclass(frozen=True)
+class Made(Generic[Facts]):
+    """A stage's result: what it found, the files it made by name, and the digest of both."""
+
+    facts: Facts
+    files: Mapping[str, bytes]
+    digest: str
+
+
+class Stages:
+    """The stages of one conversion over one store."""
+
+    def __init__(
+        self, store: Store, watch: Stopwatch, *, common: Mapping[str, Any], note: Note
+    ) -> None:
+        self.watch = watch
+        self._store = store
+        self._common = common
+        self._note = note
+
+    def run(
+        self,
+        name: str,
+        kind: type[Facts],
+        uses: Mapping[str, Any],
+        work: Callable[[Path], tuple[Facts, Mapping[str, bytes]]],
+    ) -> Made[Facts]:
+        """The result of `work`, or the one it had when it last ran with the same inputs.
+
+        Args:
+            kind: a dataclass of plain values, tuples, mappings and other such dataclasses.
+            uses: plain values that the result follows from, beside those common to all stages.
+            work: called with a folder for state, so that interrupted work may go on.
+        """
+        key = digest_json({"stage": name, "uses": uses, **self._common})
+        adapter = TypeAdapter(kind)
+        stored = self._store.get(name, key)
+        if stored is not None:
+            try:
+                facts = adapter.validate_python(stored.facts)
+            except ValidationError as error:
+                self._store.distrust(name, str(error).splitlines()[0])
+            else:
+                self.watch.stages.append(Stage(name, stored.seconds, stored.peak_memory_mb))
+                self._note(f"{name}: unchanged")
+                return Made(facts, stored.files, stored.digest)
+        self._store.clear(name, key)
+        with self.watch.stage(name):
+            made, files = work(self._store.begun(name, key))
+        stage = self.watch.stages[-1]
+        # In the form that a later run reads, so that both go on from the very same values.
+        plain = adapter.dump_python(made)
+        result = Result(plain, files, stage.seconds, stage.peak_memory_mb)
+        self._store.put(name, key, result)
+        return Made(adapter.validate_python(plain), files, result.digest)
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process ever held resident, 10^6 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,0 +1,81 @@
+"""What a fine-tuning hands to the conversion: a float graph whose weights suit INT8, and its story.
+
+`float.onnx` stays the network that was given, so every gate compares with that one: the tuned
+weights take its place only where INT8 is written, as corrected biases do. Never judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from onnx import ModelProto
+
+from calibration.inference.sessions import Floats
+from calibration.ranges.ranges import Range
+from converters.lowerings.cpu import quantize_cpu
+from converters.quantization.placement import Placement, place
+from converters.quantization.qdq import quantize_int8
+from converters.search.candidate import better_bias
+from converters.search.sensitivity import Judge
+from converters.verification.agreement import CPU, INT8
+from edge.contract.artifact import digest_json
+
+TUNED, STATE = "tuned.onnx", "tuned.pt"
+"""The tuned weights as a float graph: the same graph as float.onnx, other numbers; and, where they
+came from a PyTorch network, as that network's state dict."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned network.
+
+    Attributes:
+        model: the float graph with its tuned weights.
+        kept_float: operators that stay in float, with the reason.
+        widening: how many times as far as ranges.json says the ranges reach.
+        facts: where it came from and how, for the report.
+    """
+
+    model: ModelProto
+    kept_float: Mapping[str, str]
+    widening: float
+    facts: Mapping[str, Any]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """sha256 of all that a conversion follows from, as hex."""
+        return {
+            "model": sha256(self.model.SerializeToString()).hexdigest(),
+            "kept_float": digest_json(dict(self.kept_float)),
+            "widening": str(self.widening),
+        }
+
+    def quantized(
+        self,
+        floating: ModelProto,
+        ranges: Mapping[str, Range],
+        judge: Judge,
+        pictures: Sequence[Floats],
+        *,
+        threads: int,
+    ) -> tuple[dict[str, ModelProto], Placement]:
+        """The graphs by name, and where INT8 went: the same places and ranges, these weights.
+
+        Biases are corrected where that measurably helps; `judge` compares with the float network.
+        """
+        placement = place(floating, kept_float=self.kept_float)
+        models = {TUNED: self.model}
+        for name, write in ((INT8, quantize_int8), (CPU, quantize_cpu)):
+            models[name] = better_bias(
+                self.model,
+                partial(write, ranges=ranges),
+                placement,
+                judge,
+                pictures,
+                threads=threads,
+            ).quantized
+        return models, placement

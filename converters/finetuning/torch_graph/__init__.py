@@ -1,0 +1,1 @@
+"""A float ONNX graph as a torch module that rounds as INT8 does."""

@@ -1,0 +1,42 @@
+"""Takes out nodes that hand their input on unchanged: Identity, and Dropout at inference.
+
+Never renames a graph input or output.
+"""
+
+from __future__ import annotations
+
+from onnx import ModelProto, NodeProto
+
+from converters.graph.index import Graph, rebuilt, renamed
+
+
+def removable(graph: Graph, node: NodeProto) -> bool:
+    """Whether a node does nothing and can go without an input or output losing its name."""
+    if node.op_type == "Dropout":
+        training = len(node.input) > 2 and node.input[2]
+        mask = len(node.output) > 1 and (
+            graph.readers(node.output[1]) or node.output[1] in graph.outputs
+        )
+        if training or mask:
+            return False
+    elif node.op_type != "Identity":
+        return False
+    source, made = node.input[0], node.output[0]
+    inside = any(read.slot < 0 for read in (*graph.readers(made), *graph.readers(source)))
+    # An output must keep its name; its maker can take that name unless it has one to keep itself.
+    fixed = source not in graph.producer or source in graph.outputs
+    return not inside and not (made in graph.outputs and fixed)
+
+
+def remove_identities(model: ModelProto) -> ModelProto:
+    """The same model without nodes that do nothing."""
+    while True:
+        graph = Graph(model)
+        node = next((node for node in graph.nodes if removable(graph, node)), None)
+        if node is None:
+            return model
+        source, made = node.input[0], node.output[0]
+        names = {source: made} if made in graph.outputs else {made: source}
+        model = rebuilt(
+            model, nodes=[renamed(other, names) for other in graph.nodes if other is not node]
+        )

@@ -1,0 +1,226 @@
+"""Lowering 3: no Q/DQ in the graph (`implicit.onnx`), a range for every tensor beside it, in
+calibration caches; for DLA up to TensorRT 10.7, trtexec and DeepStream.
+
+Implicit INT8 and DLA take a scale from every tensor they touch, not only from those that carry a
+Q/DQ pair. The ranges of the pairs are kept; the rest were observed; operators that must see one
+scale on both sides get one, the largest. Never invents a range: a tensor without one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper
+
+from calibration.ranges.ranges import Range
+from converters.graph.fused_activations import fused
+from converters.graph.index import Array, Graph, rebuilt, renamed
+from converters.graph.passes.infer_shapes import infer_shapes
+from converters.quantization.placement import Placement
+from converters.quantization.qdq import shared_ranges
+from converters.quantization.qdq_reader import take_apart
+from converters.quantization.rules import (
+    DATA,
+    HIGH_PRECISION,
+    LEVELS,
+    WEIGHT,
+    WEIGHTED,
+    moves_values,
+    r1_scale,
+    r2_weight_amax,
+)
+from edge.engine.calibration_cache import CalibrationCache
+from edge.engine.releases import Release
+from firmware_bridge.errors import UsageError
+
+POOLING = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
+"""DLA: the ranges of input and output are equal."""
+
+ELEMENT_WISE = frozenset({"Add", "Sub", "Mul", "Max", "Min", "Sum"})
+"""DLA: the ranges of all inputs are equal, the larger. The output has its own."""
+
+
+def region(model: ModelProto) -> tuple[str, ...]:
+    """Every tensor that needs a range, in graph order: float32, and not made by what stays in float
+    for its numbers (rule R9)."""
+    graph = Graph(model)
+    made = [
+        name
+        for node in graph.nodes
+        if node.op_type not in HIGH_PRECISION
+        for name in node.output
+        if name
+    ]
+    return tuple(name for name in (*graph.inputs, *made) if graph.is_float(name))
+
+
+def to_observe(model: ModelProto) -> tuple[str, ...]:
+    """The tensors of the region whose range does not follow from another's."""
+    graph = Graph(model)
+    members = region(model)
+    moved = {
+        name
+        for node in graph.nodes
+        # What stays in float has no range that could follow.
+        if moves_values(node) and node.input[0] in members
+        for name in node.output
+    }
+    return tuple(name for name in members if name not in moved)
+
+
+def region_amax(
+    model: ModelProto, placement: Placement, ranges: Mapping[str, Range]
+) -> dict[str, float]:
+    """The magnitude that INT8 covers in every tensor of the region.
+
+    Raises:
+        UsageError: a tensor has no range and none follows from its neighbours.
+    """
+    graph = Graph(model)
+    known = {name: seen.amax for name, seen in ranges.items()}
+    known |= {name: seen.amax for name, seen in shared_ranges(placement, ranges).items()}
+    members = region(model)
+    group = {name: {name} for name in members}
+    for names in must_be_equal(graph):
+        joined = set().union(*(group[name] for name in names if name in group))
+        for name in joined:
+            group[name] = joined
+    found: dict[str, float] = {}
+    for name in members:
+        seen = [known[other] for other in group[name] if other in known]
+        if not seen:
+            raise UsageError(
+                f"tensor '{name}' has no range",
+                expected="a range for every tensor of the INT8 region, observed or following from "
+                "a neighbour",
+                found=f"ranges of {len(known)} tensors, not of this one",
+                remedy="take the ranges again: brakepoint convert MISSION --out DIR",
+            )
+        found[name] = max(seen)
+    return found
+
+
+def cache_differences(
+    model: ModelProto,
+    int8: ModelProto,
+    cache: CalibrationCache,
+    ranges: Mapping[str, Range],
+) -> tuple[str, ...]:
+    """What a cache says otherwise than `int8.onnx` and the observed ranges, in words, to the bit.
+
+    Every tensor of the region has a scale and no other; none is below that of its pair or its own
+    range, so that nothing is clipped that was not; none is a value that no tensor has by itself;
+    and what must be equal is.
+    """
+    scales = {name: float(np.float32(scale)) for name, scale in cache.scales.items()}
+    members = region(model)
+    own = {name: float(r1_scale(ranges[name].amax)) for name in members if name in ranges}
+    for pair in take_apart(int8).pairs:
+        if pair.kind == "activation":
+            own[pair.tensor] = max(float(pair.scale), own.get(pair.tensor, 0.0))
+    found = [f"'{name}' has no scale" for name in members if name not in scales]
+    found += [f"'{name}' is no tensor of the region" for name in scales if name not in members]
+    natural = {scale for name, scale in own.items() if scales.get(name) == scale}
+    for name, scale in scales.items():
+        if scale < own.get(name, 0.0):
+            found.append(f"scale {scale:.6g} of '{name}' is below its own {own[name]:.6g}")
+        elif scale not in natural:
+            found.append(f"scale {scale:.6g} of '{name}' is that of no tensor's range")
+    for names in must_be_equal(Graph(model)):
+        if len({scales[name] for name in names if name in scales}) > 1:
+            found.append(f"scales of '{names[0]}' and '{names[-1]}' are not equal")
+    return tuple(found)
+
+
+def to_cache(amax: Mapping[str, float], release: Release) -> CalibrationCache:
+    """The calibration cache of the region for one release."""
+    return CalibrationCache(release, {name: float(r1_scale(seen)) for name, seen in amax.items()})
+
+
+def fake_quantized(
+    model: ModelProto, placement: Placement, scales: Mapping[str, float]
+) -> ModelProto:
+    """The float graph with every tensor of `scales` rounded to its INT8 steps, in plain arithmetic.
+
+    What implicit INT8 computes at its worst: every tensor is stored and rounded, also where a layer
+    that stays in float reads it. Not so the graph's outputs, nor what lies between an operator and
+    the one activation that works in place on it; a gate, x * sigmoid(x), reads a stored x on DLA.
+    Weights of the operators that the placement quantizes are rounded by channel.
+    """
+    graph = Graph(model)
+    spared = {*_before_activation(graph), *graph.outputs}
+    constants: dict[str, Array] = {
+        "int8/low": np.asarray(-LEVELS - 1, np.float32),
+        "int8/high": np.asarray(LEVELS, np.float32),
+    }
+    constants |= _rounded_weights(graph, placement)
+    rounded: dict[str, str] = {}
+    nodes: list[NodeProto] = []
+
+    def add(names: Iterator[str]) -> None:
+        for name in names:
+            if name in scales and name not in spared:
+                constants[f"{name}/scale"] = np.asarray(scales[name], np.float32)
+                nodes.extend(_round(name))
+                rounded[name] = f"{name}/rounded"
+
+    add(iter(graph.inputs))
+    for node in graph.nodes:
+        nodes.append(renamed(node, {name: rounded.get(name, name) for name in node.input}))
+        add(iter(node.output))
+    return infer_shapes(rebuilt(model, nodes=nodes, initializers=constants))
+
+
+def must_be_equal(graph: Graph) -> Iterator[list[str]]:
+    """Tensors that must have one range, an operator at a time; groups that share one are one."""
+    for node in graph.nodes:
+        floats = [name for name in node.input if graph.is_float(name)]
+        taken = [name for name in floats if name not in graph.initializers]
+        if moves_values(node):
+            yield [node.input[0], *node.output]
+        elif node.op_type in POOLING or node.op_type == "Concat":
+            yield [*taken, *node.output]
+        elif node.op_type in ELEMENT_WISE:
+            yield taken
+
+
+def _before_activation(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes:
+        if node.op_type in WEIGHTED:
+            made = fused(graph, node)
+            if len(made) == 2:  # its own and its activation's; a gate makes three
+                yield made[0]
+
+
+def _rounded_weights(graph: Graph, placement: Placement) -> dict[str, Array]:
+    quantized = {read.node for read in placement.reads if read.slot == DATA}
+    found: dict[str, Array] = {}
+    for node in graph.nodes:
+        if node.op_type not in WEIGHTED or node.name not in quantized:
+            continue
+        name = node.input[WEIGHT]
+        constant, axis = graph.constant(name), placement.weights[name]
+        assert constant is not None  # R3
+        weight = constant.astype(np.float32)
+        shape = [1] * weight.ndim
+        shape[axis] = -1
+        scale = r1_scale(r2_weight_amax(weight, axis)).reshape(shape)
+        steps = np.clip(np.rint(weight / scale), -LEVELS - 1, LEVELS)
+        found[name] = (steps * scale).astype(np.float32)
+    return found
+
+
+def _round(name: str) -> list[NodeProto]:
+    scale = f"{name}/scale"
+    return [
+        helper.make_node("Div", [name, scale], [f"{name}/steps"], name=f"{name}/Div"),
+        helper.make_node("Round", [f"{name}/steps"], [f"{name}/near"], name=f"{name}/Round"),
+        helper.make_node(
+            "Clip",
+            [f"{name}/near", "int8/low", "int8/high"],
+            [f"{name}/held"],
+            name=f"{name}/Clip",
+        ),
+        helper.make_node("Mul", [f"{name}/held", scale], [f"{name}/rounded"], name=f"{name}/Mul"),
+    ]

@@ -1,0 +1,1 @@
+"""Where INT8 goes and how it is written: rules, placement, Q/DQ, biases, rounding."""

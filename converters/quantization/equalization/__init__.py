@@ -1,0 +1,1 @@
+"""Cross-layer equalization: where scale may move, moving it, whether it pays."""

@@ -1,0 +1,112 @@
+"""Rule R14: joins a quantized file with what an engine built from it really computes in.
+
+An engine's layer names the ONNX nodes that it was made of; by them a convolution of the file is
+found again. Says what differs from the file, in either direction. Loads no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from converters.quantization.lint.checks import Finding, Linted, ordered
+from converters.quantization.rules import DATA, WEIGHT, WEIGHTED
+from edge.engine.inspector import EngineLayer, InspectorReport
+
+MEANT_INT8 = "the engine computes it in {type}, though data and weight are quantized"
+MEANT_FLOAT = "the engine computes it in INT8, though the file leaves it in float"
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Findings, those of R14 among them, each with how the engine computes the operator that it is
+    about; and the engine in figures.
+
+    Attributes:
+        int8_macs_share: of the file's multiplications, in INT8 in the engine; None where it has
+            none.
+        not_found: weighted operators of the file that no layer names.
+    """
+
+    findings: tuple[Finding, ...]
+    int8_macs_share: float | None
+    not_found: tuple[str, ...]
+
+
+def join(seen: Linted, findings: Sequence[Finding], engine: InspectorReport) -> Joined:
+    """The file's findings together with the engine's."""
+    layers = {name: layer for layer in engine.each for name in layer.nodes}
+    weighted = [node for node in seen.float_graph.nodes if node.op_type in WEIGHTED]
+    computed = {node.name: _words(layers[node.name]) for node in weighted if node.name in layers}
+    about = _about(seen)
+    told = [
+        replace(one, engine=computed.get(about.get(one.node, one.node), "")) for one in findings
+    ]
+    told += _r14(seen, layers, engine, findings)
+    in_int8 = sum(
+        seen.share(node) or 0.0
+        for node in weighted
+        if node.name in layers and layers[node.name].kind == "int8"
+    )
+    return Joined(
+        ordered(told),
+        in_int8 if seen.macs else None,
+        tuple(node.name for node in weighted if node.name not in layers),
+    )
+
+
+def _words(layer: EngineLayer) -> str:
+    return "INT8" if layer.kind == "int8" else layer.type
+
+
+def _about(seen: Linted) -> dict[str, str]:
+    """Name of a pair's node -> the first weighted operator that reads what it makes."""
+    found: dict[str, str] = {}
+    for pair in seen.apart.pairs:
+        readers = [
+            read.node.name
+            for read in seen.float_graph.readers(pair.tensor)
+            if read.node.op_type in WEIGHTED and read.slot in (DATA, WEIGHT)
+        ]
+        if readers:
+            found[pair.node] = readers[0]
+    return found
+
+
+def _r14(
+    seen: Linted,
+    layers: dict[str, EngineLayer],
+    engine: InspectorReport,
+    findings: Sequence[Finding],
+) -> Iterator[Finding]:
+    rules: dict[str, list[str]] = {}
+    about = _about(seen)
+    for one in findings:
+        rules.setdefault(about.get(one.node, one.node), []).append(one.rule)
+    for node in seen.float_graph.nodes:
+        if node.op_type not in WEIGHTED:
+            continue
+        layer, share = layers.get(node.name), seen.share(node)
+        meant = node.name in seen.apart.quantized
+        if layer is None:
+            if meant:
+                remedy = "is the engine built from this file? then see what was fused into what"
+                found = "no layer of the engine names it"
+                yield Finding("R14", "note", node.name, found, remedy, share)
+        elif meant and layer.kind != "int8":
+            why = sorted(set(rules.get(node.name, [])))
+            remedy = f"see {', '.join(why)} here" if why else "see the layers around it"
+            found = MEANT_INT8.format(type=layer.type)
+            yield Finding("R14", "warning", node.name, found, remedy, share, layer.type)
+        elif not meant and layer.kind == "int8":
+            remedy = "build it with its precision held: brakepoint engine build"
+            yield Finding("R14", "error", node.name, MEANT_FLOAT, remedy, share, "INT8")
+    for layer in engine.each:
+        if layer.kind == "quantize":
+            found = "a Quantize layer of its own: its input is written and read again"
+            remedy = "quantize where the operator before it ends (R5), or bind INT8 (R13)"
+            yield Finding("R14", "warning", layer.name, found, remedy, engine=layer.type)
+        elif layer.kind == "reformat":
+            found = "the engine copies a tensor into another format"
+            remedy = "neighbours of one precision need none: see what stays in float beside it"
+            yield Finding("R14", "note", layer.name, found, remedy, engine=layer.type)

@@ -1,0 +1,1 @@
+"""Report.json and what stands behind its figures."""

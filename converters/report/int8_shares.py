@@ -1,0 +1,35 @@
+"""What share of the multiplications each file of a conversion has in INT8: of those for TensorRT
+where its rules put INT8, of cpu.onnx what onnxruntime really computes in integers.
+
+Pure; judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from converters.lowerings.strongly_typed import STRONG
+from converters.quantization.placement import Placement
+from converters.verification.agreement import CPU, FLOAT, INT8
+from edge.engine.model_choice import IMPLICIT, batched
+
+FOR_TENSORRT = frozenset({INT8, STRONG, IMPLICIT, batched(INT8), batched(STRONG)})
+"""Files in which INT8 is where the placement put it."""
+
+
+def int8_shares(
+    names: Iterable[str], placement: Placement, in_integers: Mapping[str, int]
+) -> dict[str, float | None]:
+    """File -> share of the network's multiplications in INT8, 0..1; None for what is no whole
+    network, and where nothing is multiplied.
+
+    Args:
+        in_integers: of cpu.onnx; see `integer_multiplications`.
+    """
+    known = {FLOAT: 0, CPU: sum(in_integers.values())} | dict.fromkeys(
+        FOR_TENSORRT, placement.macs_int8
+    )
+    return {
+        name: known[name] / placement.macs if name in known and placement.macs else None
+        for name in names
+    }

@@ -1,0 +1,76 @@
+"""Which setting of the search for float layers to try next where a gate on float's answers failed,
+with a number that follows from what was measured. Reads the report's own figures; promises none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from converters.report.page.facts import Document, Gate
+from converters.search.mixed_precision import STEPS
+
+FLAT = 0.05
+"""Share of the damage that the second half of the curve must save for a further step to be worth
+trying."""
+
+
+def loses_too_much_by(gates: Sequence[Gate]) -> float | None:
+    """How many times as much is lost as the gates allow, the worst of them; None where one is not
+    known, or allows nothing."""
+    times = []
+    for gate in gates:
+        if gate["measured"] is None:
+            return None
+        least = gate["limit_text"].startswith(">=")
+        allowed = 1.0 - gate["limit"] if least else gate["limit"]
+        lost = 1.0 - gate["measured"] if least else gate["measured"]
+        if allowed <= 0.0:
+            return None
+        times.append(lost / allowed)
+    return max(times, default=None)
+
+
+def next_search(document: Document, gates: Sequence[Gate]) -> tuple[str, str] | None:
+    """A sentence and the settings; None where the search has nothing more to give.
+
+    Where the search stopped early, since the gates held on its own frames, it is to aim lower by as
+    much as was lost too much. Where it ran into the multiplications allowed, and its curve was
+    still falling there, the next point of the curve is allowed.
+    """
+    search: Mapping[str, Any] = document["search"]
+    *curve, chosen = search["steps"]
+    if search["reached"]:
+        times = loses_too_much_by(gates)
+        if times is None or chosen["damage"] is None:
+            return None
+        aim = f"{chosen['damage'] / max(times, 1.05):.2g}"
+        return (
+            f"The search stopped with {100 * chosen['macs_int8_share']:.1f} % of the "
+            f"multiplications in INT8 and a damage of {chosen['damage']:.3g}, where the gates held "
+            f"on its own frames. On the frames that judge, {times:.2g} times as much is lost as "
+            "they allow: aim at as much less damage.",
+            f"--set precision.damage_max={aim}",
+        )
+    further = [step for step in STEPS if step > 1.0 - search["macs_int8_min"] + 1e-9]
+    if not further or _flat(curve):
+        return None
+    least = round(1.0 - further[0], 4)
+    asked = next(one["limit"] for one in document["gates"] if one["name"] == "macs_int8_min int8")
+    if asked is not None and asked > least:
+        return None
+    return (
+        f"The search left {100 * (1.0 - chosen['macs_int8_share']):.1f} % of the multiplications "
+        "in float, as many as it may, and the damage was still falling (to "
+        f"{chosen['damage']:.3g}): allow the next point of its curve.",
+        f"--set precision.macs_int8_min={least:g}",
+    )
+
+
+def _flat(curve: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the second half of the curve has hardly saved damage."""
+    damage: list[float] = [step["damage"] for step in curve if step["damage"] is not None]
+    if len(damage) < 3:
+        return False
+    half = len(damage) // 2
+    return min(damage[half:]) > (1.0 - FLAT) * min(damage[:half])

@@ -1,0 +1,290 @@
+"""`report.json`: what a conversion read, made and found, for people and for `brakepoint run`.
+
+Holds values; never computes a figure.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib import metadata
+from typing import Any
+
+from calibration.ranges.ranges import Range
+from converters.conversion.stage_runner import Stage
+from converters.graph.passes.pipeline import PassResult
+from converters.lowerings.dla import DlaCut
+from converters.quantization.placement import Placement
+from converters.quantization.rules import RULES
+from converters.report.changes import Since
+from converters.report.page.advice import Advice, advice_on
+from converters.search.equalization_choice import Balance
+from converters.search.mixed_precision import Search
+from converters.search.score_bias import ScoreBias
+from converters.sources.source import OnnxSource, Source
+from converters.verification.agreement import IOU_MIN, SCORE_MIN, Judgement
+from converters.verification.equivalence.verdict import Agreement
+from converters.verification.gates.result import GateResult
+from converters.verification.labelled_accuracy import Accuracy
+from converters.verification.latency import Latency
+from converters.verification.parity import Parity
+from edge.contract.gate_count import GateCount
+from edge.engine.trtexec import Command
+
+SCHEMA = "brakepoint.report/1"
+
+PAGE, REPORT = "report.html", "report.json"
+"""Names of the files that show and hold it."""
+
+TIMES = ("finished", "latency", "stages", "seconds", "peak_memory_mb", "since")
+"""Keys of times and what they were taken with, and of what ran before: all else is the same for the
+same inputs."""
+
+LIBRARIES = ("brakepoint", "numpy", "onnx", "onnxruntime", "torch")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One written file: sha256 as hex and bytes; of a graph its nodes too, and of a whole network
+    the share of its multiplications in INT8 (see `int8_shares.py`)."""
+
+    sha256: str
+    size: int
+    nodes: int | None = None
+    macs_int8_share: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a conversion found.
+
+    Attributes:
+        contract: see `edge.contract.mission.digest.contract_digest`.
+        widening, score_bias: see `converters.conversion.int8_stage.Quantized`.
+        ranges: as int8.onnx has them.
+        source_to_float: parity of the source and float.onnx.
+        judgement: the quantized networks on held-back frames.
+        accuracy: all networks against labels, where a gate asks for it.
+        stops: what the policy does on labelled clips, see `converters.verification.clip_stops`.
+        lowerings: further forms of int8.onnx; one that does not agree is not written.
+        profiles: by input, the least, usual and largest shape that engines are built for; empty
+            where they take one picture.
+        dla: where the network was cut for a DLA; None where it was not.
+        in_integers: see `converters.conversion.int8_stage.Quantized`.
+        latency: on the machine that converted.
+        trtexec: how trtexec builds the files.
+        context: see `converters.report.context`.
+        finished: when, UTC.
+        stages: seconds and the process's peak memory up to the end of each.
+        since: what changed since the conversion before; None where none is recorded.
+    """
+
+    mission: str
+    contract: str
+    source: Source
+    source_nodes: int | None
+    opset: int
+    artifacts: Mapping[str, Artifact]
+    passes: tuple[PassResult, ...]
+    balance: Balance | None
+    placement: Placement
+    search: Search | None
+    widening: float
+    score_bias: Mapping[str, ScoreBias]
+    in_integers: Mapping[str, int]
+    ranges: Mapping[str, Range]
+    method: str
+    percentile: float | None
+    data: Mapping[str, str]
+    calibration_frames: tuple[str, ...]
+    sampling: Mapping[str, Any]
+    held_back_frames: tuple[str, ...]
+    source_to_float: Parity
+    judgement: Judgement
+    accuracy: Accuracy
+    stops: Mapping[str, Any]
+    lowerings: tuple[Agreement, ...]
+    profiles: Mapping[str, Sequence[Sequence[int]]]
+    dla: DlaCut | None
+    latency: Latency
+    trtexec: tuple[Command, ...]
+    context: Mapping[str, Any]
+    gates: tuple[GateResult, ...]
+    stages: tuple[Stage, ...]
+    finished: datetime
+    since: Since | None = None
+
+    @property
+    def gate_count(self) -> GateCount:
+        """How many gates there are, and failed."""
+        return GateCount.of(gate.passed for gate in self.gates)
+
+    @property
+    def passed(self) -> bool:
+        """There are gates, and none failed."""
+        return self.gate_count.judged > 0 and not self.gate_count.failed
+
+    def payload(self) -> dict[str, Any]:
+        """The report as plain values, without its schema."""
+        placed = self.placement
+        plain = {
+            "mission": self.mission,
+            "passed": self.passed,
+            "finished": self.finished.isoformat(timespec="seconds"),
+            "contract": self.contract,
+            "source": _source(self.source),
+            "opset": self.opset,
+            "artifacts": {name: asdict(file) for name, file in self.artifacts.items()},
+            "gate_count": asdict(self.gate_count),
+            "gates": [asdict(gate) for gate in self.gates],
+            **self.context,
+            "agreement": {
+                "score_min": SCORE_MIN,
+                "iou_min": IOU_MIN,
+                **{
+                    name: {**asdict(found), "share": found.share}
+                    for name, found in self.judgement.found.items()
+                },
+                "condition": {
+                    name: {**asdict(found), "share": found.share}
+                    for name, found in self.judgement.condition.items()
+                }
+                or None,
+            },
+            "evaluation": self.judgement.evaluations,
+            "accuracy": asdict(self.accuracy),
+            "stops": dict(self.stops),
+            "latency": asdict(self.latency),
+            "parity": {
+                "source -> float.onnx": _parity(self.source_to_float),
+                **{pair: _parity(parity) for pair, parity in self.judgement.differences.items()},
+            },
+            "nodes": {
+                "source": self.source_nodes,
+                **{name: file.nodes for name, file in self.artifacts.items() if file.nodes},
+            },
+            "profiles": {
+                name: [list(one) for one in given] for name, given in self.profiles.items()
+            },
+            "dla": None if self.dla is None else asdict(self.dla),
+            "lowerings": {
+                one.lowering: {**asdict(one), "agrees": one.agrees, "failures": one.failures}
+                for one in self.lowerings
+            },
+            "trtexec": [
+                {
+                    "releases": one.releases,
+                    "device": one.device,
+                    "shipped_with": one.shipped_with,
+                    "command": " ".join(["trtexec", *one.arguments]),
+                    "lacks": one.lacks,
+                }
+                for one in self.trtexec
+            ],
+            "passes": [asdict(step) for step in self.passes],
+            "equalization": _equalization(self.balance),
+            "quantized": {
+                "operators": placed.quantized_ops,
+                "activation_pairs": len(placed.pairs),
+                "weight_pairs": len(placed.weights),
+                "reads_by_rule": placed.reads_by_rule,
+                "rules": {rule: RULES[rule] for rule in RULES},
+                "shared_scales": [list(group) for group in placed.shared],
+                "left_float": [asdict(left) for left in placed.left_float],
+                "macs": placed.macs,
+                "macs_int8": placed.macs_int8,
+                "macs_int8_share": placed.macs_int8_share,
+                "macs_without_int8": placed.no_int8,
+                "macs_in_integers_on_cpu": dict(self.in_integers),
+                "widening": self.widening,
+                "score_bias": {name: asdict(one) for name, one in self.score_bias.items()},
+            },
+            "search": None if self.search is None else _search(self.search),
+            "ranges": [
+                {"tensor": name, **asdict(self.ranges[name])}
+                for name in placed.pairs
+                if name in self.ranges
+            ],
+            "calibration": {
+                "method": self.method,
+                "percentile": self.percentile,
+                "data": self.data["calibration"],
+                "frames": list(self.calibration_frames),
+                "sampling": self.sampling,
+            },
+            "held_back": {
+                "data": self.data["held_back"],
+                "frames": list(self.held_back_frames),
+            },
+            "since": None if self.since is None else asdict(self.since),
+            "stages": [asdict(stage) for stage in self.stages],
+            "seconds": sum(stage.seconds for stage in self.stages),
+            "peak_memory_mb": max((stage.peak_memory_mb for stage in self.stages), default=0.0),
+            "versions": {
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in LIBRARIES},
+            },
+        }
+        told = {key: _finite(value) for key, value in plain.items()}
+        return {**told, "advice": [asdict(one) for one in _advice(told)]}
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """What to do about failed gates, most useful first."""
+        return _advice(self.payload()) if self.gate_count.failed else ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain values, schema first."""
+        return {"schema": SCHEMA, **self.payload()}
+
+
+def _advice(told: Mapping[str, Any]) -> tuple[Advice, ...]:
+    return advice_on(told, [gate for gate in told["gates"] if gate["passed"] is False])
+
+
+def _parity(parity: Parity) -> dict[str, Any]:
+    """The worst of all outputs, and each by its name."""
+    return {
+        "max_abs": parity.max_abs,
+        "snr_db": parity.snr_db,
+        "pictures": parity.pictures,
+        "outputs": {name: asdict(output) for name, output in parity.outputs.items()},
+    }
+
+
+def _equalization(balance: Balance | None) -> dict[str, Any] | None:
+    return None if balance is None else {**asdict(balance), "taken": balance.taken}
+
+
+def _search(search: Search) -> dict[str, Any]:
+    return {
+        "reached": search.reached,
+        "macs_int8_min": search.macs_int8_min,
+        "bias_corrected": search.bias_corrected,
+        "rounded_together": search.rounded_together,
+        "steps": [{**asdict(step), "damage": step.damage} for step in search.steps],
+        "layers": [asdict(layer) for layer in search.layers],
+    }
+
+
+def _finite(value: Any) -> Any:
+    """The same value with None for NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _source(source: Source) -> dict[str, Any]:
+    kind = "onnx" if isinstance(source, OnnxSource) else source.kind
+    factory = None if isinstance(source, OnnxSource) else source.factory
+    return {
+        "kind": kind,
+        "file": source.path.name if source.path is not None else None,
+        "factory": factory,
+        "sha256": source.sha256,
+    }

@@ -1,0 +1,62 @@
+"""A quantized graph with the biases that suit it better: float's, or corrected ones.
+
+Measured on search frames, since a correction can do harm. Never chooses a place or a range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from calibration.inference.sessions import Floats
+from converters.quantization.bias_correction import Quantize, correct_bias
+from converters.quantization.placement import Placement
+from converters.search.sensitivity import Judge, Writer
+
+
+@dataclass(frozen=True)
+class Better:
+    """A quantized graph, with corrected biases where they did less damage on the search frames.
+
+    Attributes:
+        floating: the float graph that it was written from, with those biases.
+        quantize: what wrote it.
+    """
+
+    quantized: ModelProto
+    floating: ModelProto
+    quantize: Quantize
+    damage_plain: float
+    damage_corrected: float
+
+    @property
+    def damage(self) -> float:
+        """The less of the two."""
+        return min(self.damage_plain, self.damage_corrected)
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the biases were corrected."""
+        return self.damage_corrected < self.damage_plain
+
+
+def better_bias(
+    model: ModelProto,
+    write: Writer,
+    placement: Placement,
+    judge: Judge,
+    pictures: Sequence[Floats],
+    *,
+    threads: int,
+) -> Better:
+    """The graph as `write` quantizes it, with corrected biases if that does less damage."""
+
+    def quantize(graph: ModelProto) -> ModelProto:
+        return write(graph, placement)
+
+    corrected = correct_bias(model, placement, quantize, pictures, threads=threads)
+    both = [(quantize(graph), graph) for graph in (model, corrected)]
+    plain, mended = (judge.damage(candidate) for candidate, _ in both)
+    return Better(*both[mended < plain], quantize, plain, mended)

@@ -1,0 +1,112 @@
+"""Tries equalization before anything is calibrated; keeps it where INT8 answers closer to float.
+
+Both float graphs are quantized whole, each by ranges of its own, and judged on calibration frames
+that neither was observed on. Never looks at held-back frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.splits.calibration_holdout import spread
+from calibration.observation.observe import observe
+from calibration.ranges.ranges import range_of
+from converters.graph.index import Graph
+from converters.graph.passes.pipeline import PassResult
+from converters.quantization.equalization.equalize import equalized
+from converters.quantization.equalization.scale_links import links
+from converters.quantization.placement import place
+from converters.quantization.qdq import quantize_int8
+from converters.search.sensitivity import Judge
+from converters.search.task_loss import damage_measure
+from edge.contract.mission.schema import Mission
+from edge.perception.preprocess import preprocess
+from edge.progress import Advance
+
+FRAMES = 32
+"""Calibration frames that are looked at: every second one observed, the others to judge."""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What equalization did to INT8, all layers quantized.
+
+    Attributes:
+        places: where scale may move.
+        damage_before, damage_after: mean damage an answer without and with it; see `damage.py`.
+    """
+
+    places: int
+    damage_before: float
+    damage_after: float
+
+    @property
+    def taken(self) -> bool:
+        """Whether float.onnx is the equalized graph."""
+        return self.damage_after < self.damage_before
+
+
+@dataclass(frozen=True)
+class Balanced:
+    """The better float graph, the steps that led to it, and the figures; None where nothing could
+    be tried."""
+
+    model: ModelProto
+    steps: tuple[PassResult, ...]
+    balance: Balance | None
+
+
+def balanced(
+    model: ModelProto, mission: Mission, frames: Sequence[RoadFrame], *, progress: Advance
+) -> Balanced:
+    """`model` (float, all passes done) or its equalized form, by `frames` of the calibration.
+
+    Not tried where the mission searches nothing, or no scale can move.
+    """
+    places = sum(1 for _ in links(Graph(model)))
+    if mission.precision.search == "none" or not places:
+        return Balanced(model, (), None)
+    progress("equalization", 0, 0)
+    spec, threads = mission.model.preprocess_spec, mission.target.threads
+    some = spread(frames, FRAMES)
+    observed, judging = some[::2], some[1::2] or some
+    shown = [preprocess(frame.read(), spec)[0] for frame in observed]
+    # On one thread: more would round otherwise, and the same inputs are to give the same file.
+    other, step = equalized(model, shown, threads=1)
+    judge = Judge(
+        model,
+        [preprocess(frame.read(), spec)[0] for frame in judging],
+        damage_measure(mission),
+        threads=threads,
+    )
+    before, after = (
+        judge.damage(_whole(graph, mission, observed, progress=progress))
+        for graph in (model, other)
+    )
+    found = Balance(places, before, after)
+    return Balanced(other, (step,), found) if found.taken else Balanced(model, (), found)
+
+
+def _whole(
+    model: ModelProto, mission: Mission, frames: Sequence[RoadFrame], *, progress: Advance
+) -> ModelProto:
+    """The graph with every layer in INT8 that the rules allow."""
+    placement, asked = place(model), mission.calibration
+    seen = observe(
+        model,
+        placement.pairs,
+        frames,
+        preprocess_spec=mission.model.preprocess_spec,
+        threads=mission.target.threads,
+        progress=progress,
+    )
+    method = "mse" if asked.method == "auto" else asked.method
+    ranges = {
+        name: range_of(one, method=method, percentile=asked.percentile)
+        for name, one in seen.histograms.items()
+    }
+    return quantize_int8(model, placement, ranges)

@@ -1,0 +1,258 @@
+"""Chooses which layers stay in float: as few multiplications as the answer allows.
+
+Layers are left in float in the order of squared damage saved a multiplication (the noise of layers
+adds up in squares), step by step, until the quantized network answers as float does; what that
+means is the aim's to say (`aim.py`). How weights are rounded and how far ranges reach is chosen
+again at the end: what suits a network that INT8 has ruined says little of one that it has not. The
+same inputs give the same choice. Never asks for a layer's name, and never judges on frames that the
+result will be judged on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from calibration.inference.sessions import Floats
+from converters.quantization.placement import Placement, place
+from converters.quantization.range_scaling import WIDENINGS
+from converters.search.candidate import Better, better_bias
+from converters.search.sensitivity import Judge, Progress, Sensitivity, Writers, sensitivities
+from converters.search.stop_criterion import Aim, Kept, Reached
+from converters.search.task_loss import NOISE
+
+STEPS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.3, 0.5)
+"""Shares of the multiplications that may stay in float, tried in this order."""
+
+FREE = 0.001
+"""Share of the multiplications that is added to every layer's cost: a layer in float also costs two
+conversions, so that many tiny ones are not free."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a placement is written: how far ranges reach, whether weights are rounded together."""
+
+    widening: float
+    together: bool
+
+
+WAYS = tuple(_Way(widening, together) for widening in WIDENINGS for together in (False, True))
+"""All that are compared at the chosen places."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One assignment that was tried, and what it gave on the search frames.
+
+    Attributes:
+        float_layers: how many layers stayed in float.
+        macs_int8_share: multiply-accumulates in INT8, 0..1.
+        damage_plain, damage_corrected: mean damage an answer, without bias correction and with it;
+            see `damage.py`.
+        enough: whether it is all that is aimed at.
+        kept: by gate, what it keeps of float's answers on the search's frames; see `aim.py`.
+    """
+
+    float_layers: int
+    macs_int8_share: float
+    damage_plain: float
+    damage_corrected: float
+    enough: bool
+    kept: Mapping[str, Kept]
+
+    @property
+    def damage(self) -> float:
+        """The less of the two."""
+        return min(self.damage_plain, self.damage_corrected)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How an assignment was chosen.
+
+    Attributes:
+        layers: what each layer costs when it alone is quantized, in graph order.
+        steps: what was tried, in order; the last is the chosen one.
+        bias_corrected: whether its biases differ from float's.
+        rounded_together: whether its weights were rounded together, not each to the nearest.
+        widening: how many times as far as given its ranges reach.
+        reached: whether the aim was reached within the multiplications allowed.
+        macs_int8_min: the least share of those that can be INT8 which it had to leave so.
+    """
+
+    layers: tuple[Sensitivity, ...]
+    steps: tuple[Step, ...]
+    bias_corrected: bool
+    rounded_together: bool
+    widening: float
+    reached: bool
+    macs_int8_min: float
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The chosen assignment.
+
+    Attributes:
+        best: the INT8 graph, biases corrected where that helped.
+        placement: what is quantized; layers left in float carry the reason.
+        search: how it was chosen.
+        tried: the placements of the search's steps, by growing share in float.
+    """
+
+    best: Better
+    placement: Placement
+    search: Search
+    tried: tuple[Placement, ...]
+
+    @property
+    def quantized(self) -> ModelProto:
+        """The INT8 graph."""
+        return self.best.quantized
+
+
+def choose(
+    model: ModelProto,
+    writers: Writers,
+    judge: Judge,
+    pictures: Sequence[Floats],
+    *,
+    macs_int8_min: float,
+    aim: Aim,
+    threads: int,
+    progress: Progress,
+) -> Mixed:
+    """The cheapest assignment that is enough for `aim`, or else the least damage that
+    `macs_int8_min` (share of the multiplications that can be INT8, 0..1) allows.
+
+    Layers are measured and tried by the writer for ranges as they are given that does less damage
+    with all layers in INT8; of all `writers` the one that does the least at the chosen places is
+    taken, if it is clearly better than that one and still enough. `judge` holds the search frames;
+    `pictures`, others, give the means for bias correction.
+    """
+
+    def better(way: _Way, placement: Placement) -> Better:
+        write = writers(way.widening)[way.together]
+        return better_bias(model, write, placement, judge, pictures, threads=threads)
+
+    whole = place(model)
+    progress("round weights", 0, 0)
+    first = min(
+        (way for way in WAYS if way.widening == 1.0), key=lambda way: better(way, whole).damage
+    )
+    write = writers(first.widening)[first.together]
+    layers = sensitivities(model, whole, write, judge, progress=progress)
+    order = sorted(layers, key=lambda layer: -(layer.damage**2) / (layer.macs / whole.macs + FREE))
+    tried: list[_Tried] = []
+    allowed = [share for share in STEPS if share < 1.0 - macs_int8_min] + [1.0 - macs_int8_min]
+    seen: set[frozenset[str]] = set()
+    for row, share in enumerate(allowed, start=1):
+        kept = _within(order, share * whole.macs_int8)
+        progress("choose layers", row, len(allowed))
+        if frozenset(kept) in seen:
+            continue
+        seen.add(frozenset(kept))
+        placement = place(model, kept_float=kept)
+        found = better(first, placement)
+        tried.append(_Tried(placement, found, aim(found)))
+        if tried[-1].reached.enough:
+            break
+    # Where none was good enough: the least damage there is, to be judged as it is.
+    chosen = tried[-1]
+    if not chosen.reached.enough:
+        chosen = min(tried, key=lambda one: one.found.damage)
+    placement, taken = chosen.placement, first
+    limit = (1.0 - NOISE) * chosen.found.damage
+    others = [way for way in WAYS if way != first]
+    for row, way in enumerate(others, start=1):
+        progress("choose ranges", row, len(others))
+        found = better(way, placement)
+        if found.damage < min(limit, chosen.found.damage):
+            reached = aim(found)
+            if reached.enough or not chosen.reached.enough:
+                chosen, taken = _Tried(placement, found, reached), way
+    return Mixed(
+        best=chosen.found,
+        placement=placement,
+        search=Search(
+            layers=layers,
+            steps=tuple(_step(one, whole) for one in (*tried, chosen)),
+            bias_corrected=chosen.found.corrected,
+            rounded_together=taken.together,
+            widening=taken.widening,
+            reached=chosen.reached.enough,
+            macs_int8_min=macs_int8_min,
+        ),
+        tried=tuple(one.placement for one in tried),
+    )
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A placement, the better graph of it, and whether that is enough."""
+
+    placement: Placement
+    found: Better
+    reached: Reached
+
+
+def choose_cpu(
+    model: ModelProto,
+    writers: Writers,
+    judge: Judge,
+    pictures: Sequence[Floats],
+    mixed: Mixed,
+    *,
+    aim: Aim,
+    threads: int,
+    progress: Progress,
+) -> Better:
+    """cpu.onnx: of the placements that the search for `mixed` tried, the first, the one with the
+    fewest layers in float, that is enough for `aim`, or does no more damage than int8.onnx where
+    that is not enough either.
+
+    Unsigned ranges are twice as fine, and every layer in float costs a processor time. Ranges are
+    as wide as those of int8.onnx. Where none is good enough, the least damage is taken.
+    """
+    reached, allowed = mixed.search.reached, mixed.best.damage
+    best: Better | None = None
+    for row, placement in enumerate(mixed.tried, start=1):
+        progress("choose layers of cpu.onnx", row, len(mixed.tried))
+        here = min(
+            (
+                better_bias(model, write, placement, judge, pictures, threads=threads)
+                for write in writers(mixed.search.widening)
+            ),
+            key=lambda one: one.damage,
+        )
+        if best is None or here.damage < best.damage:
+            best = here
+        if aim(here).enough if reached else here.damage <= allowed:
+            return here
+    assert best is not None  # a search has a step
+    return best
+
+
+def _step(tried: _Tried, whole: Placement) -> Step:
+    found, reached = tried.found, tried.reached
+    return Step(
+        float_layers=len(whole.macs_of) - len(tried.placement.macs_of),
+        macs_int8_share=tried.placement.macs_int8 / whole.macs,
+        damage_plain=found.damage_plain,
+        damage_corrected=found.damage_corrected,
+        enough=reached.enough,
+        kept=reached.kept,
+    )
+
+
+def _within(order: Sequence[Sensitivity], macs: float) -> dict[str, str]:
+    """Layers from the front of `order` that fit into `macs`, with the reason for each."""
+    kept: dict[str, str] = {}
+    for layer in order:
+        if layer.macs <= macs:
+            macs -= layer.macs
+            kept[layer.node] = f"damage {layer.damage:.4f} an answer when it alone is quantized"
+    return kept

@@ -1,0 +1,197 @@
+"""When the search for layers to leave in float has found enough: where the gates on float's answers
+hold on the frames that it looks at, with room for chance.
+
+A gate is judged on frames that the search never sees. On its own frames the lower end of the 95 %
+interval of the share, not the share, must reach the limit: so a share that is high by luck on few
+answers does not end the search. Never looks at a held-back frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+from onnx import ModelProto
+
+from calibration.metrics.confidence_intervals import percentile_95, resamples
+from calibration.metrics.matching import wilson_95
+from calibration.metrics.pixel_counts import pixel_counts
+from converters.search.candidate import Better
+from converters.search.sensitivity import Judge
+from converters.verification.agreement import (
+    FLOAT,
+    SCORE_MIN,
+    DetectionCounts,
+    Found,
+    TopCounts,
+    areas_of,
+)
+from converters.verification.equivalence.answers_kept import CONDITION, MAIN, OTHER, kept_limits
+from converters.verification.mask_agreement import labels_in_frame, mean_iou
+from converters.verification.parity import Outputs
+from edge.contract.mission.schema import Mission
+from edge.perception.classification import HeadSpec
+from edge.perception.decode import perceive, with_threshold
+from edge.perception.preprocess import Placement
+from edge.perception.segmentation import MaskSpec
+from edge.perception.values import Perception
+
+DAMAGE_MAX = 0.04
+"""Mean change of an answer that is aimed at where no gate can tell."""
+
+AS_IT_IS = Placement(1.0, 1.0, 0.0, 0.0)
+"""Answers are compared in the network's own pixels."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Of float's answers on the search's frames, those that a candidate gives too.
+
+    Attributes:
+        share: 0..1; of pixels the mean IoU of labels. None where float gives no answer.
+        low: the lower end of its 95 % interval.
+        of: answers of float, or pixels.
+    """
+
+    share: float | None
+    low: float | None
+    of: int
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Whether a candidate is good enough, and what it keeps by gate."""
+
+    enough: bool
+    kept: Mapping[str, Kept]
+
+
+class Aim(Protocol):
+    """What the search asks of a candidate."""
+
+    def __call__(self, found: Better) -> Reached:
+        """Whether it is good enough."""
+        ...
+
+
+@dataclass(frozen=True)
+class DamageAim:
+    """Enough is a mean damage an answer of at most this, where no gate is to hold."""
+
+    damage_max: float
+
+    def __call__(self, found: Better) -> Reached:
+        """By the damage alone."""
+        return Reached(found.damage <= self.damage_max, {})
+
+
+class GatesAim:
+    """Enough is where every gate of `limits` holds on the frames of `judges`, and the damage is at
+    most `damage_max` where the mission gives one.
+
+    Where float gives too few answers for any share of them to reach a limit, all must be kept and
+    the damage be at most DAMAGE_MAX.
+    """
+
+    def __init__(
+        self,
+        mission: Mission,
+        limits: Mapping[str, float],
+        judges: Sequence[Judge],
+        *,
+        damage_max: float | None,
+    ) -> None:
+        self._mission, self._limits = mission, limits
+        self._judges, self._damage_max = judges, damage_max
+
+    def __call__(self, found: Better) -> Reached:
+        """By gates, then by damage."""
+        kept = self.kept(found.quantized)
+        damage_max = self._damage_max
+        enough = True
+        for gate, limit in self._limits.items():
+            one = kept[gate]
+            if one.share is None or one.low is None or _too_few(one, limit):
+                enough &= one.share is None or one.share >= 1.0
+                damage_max = min(damage_max or DAMAGE_MAX, DAMAGE_MAX)
+            else:
+                enough &= one.low >= limit
+        return Reached(enough and (damage_max is None or found.damage <= damage_max), kept)
+
+    def kept(self, candidate: ModelProto) -> dict[str, Kept]:
+        """By gate, what a candidate keeps."""
+        spec = self._mission.model.network_spec
+        both = (FLOAT, OTHER)
+        detections, tops, conditions = DetectionCounts(both), TopCounts(both), TopCounts(both)
+        masks = []
+        for wanted, offered in self._answers(candidate):
+            raw = {FLOAT: wanted, OTHER: offered}
+            if isinstance(spec.main, HeadSpec):
+                tops.add({name: one[0] for name, one in raw.items()}, spec.main)
+            else:
+                seen = {name: self._perceived(one) for name, one in raw.items()}
+                if isinstance(spec.main, MaskSpec):
+                    sides = [
+                        labels_in_frame(areas_of(seen[name]), raw[name][0].shape) for name in both
+                    ]
+                    classes = len(spec.main.labels)
+                    masks.append(pixel_counts(sides[0], sides[1], classes=classes))
+                else:
+                    detections.add(seen)
+            if spec.condition is not None:
+                conditions.add({name: one[-1] for name, one in raw.items()}, spec.condition)
+        main = _counted((tops if isinstance(spec.main, HeadSpec) else detections).result()[OTHER])
+        if isinstance(spec.main, MaskSpec):
+            main = _of_masks(np.array(masks))
+        if spec.condition is None:
+            return {MAIN: main}
+        return {MAIN: main, CONDITION: _counted(conditions.result()[OTHER])}
+
+    def _answers(self, candidate: ModelProto) -> Iterator[tuple[Outputs, Outputs]]:
+        return chain.from_iterable(judge.answers(candidate) for judge in self._judges)
+
+    def _perceived(self, outputs: Outputs) -> Perception:
+        size = (self._mission.model.input.width_px, self._mission.model.input.height_px)
+        spec = self._mission.model.network_spec
+        score_min = 0.0 if isinstance(spec.main, MaskSpec) else SCORE_MIN
+        return perceive(
+            outputs,
+            with_threshold(spec, score_min),
+            placement=AS_IT_IS,
+            input_size=size,
+            frame_size=size,
+        )
+
+
+def aim_of(mission: Mission, judges: Sequence[Judge]) -> Aim:
+    """What the mission asks for: its gates on float's answers, or a damage where it has none."""
+    limits, damage_max = kept_limits(mission), mission.precision.damage_max
+    if mission.model.network_spec.condition is None:
+        limits.pop(CONDITION, None)
+    if limits:
+        return GatesAim(mission, limits, judges, damage_max=damage_max)
+    return DamageAim(DAMAGE_MAX if damage_max is None else damage_max)
+
+
+def _too_few(kept: Kept, limit: float) -> bool:
+    """Whether not even all of these answers would reach the limit."""
+    return wilson_95(kept.of, kept.of)[0] < limit
+
+
+def _counted(found: Found) -> Kept:
+    low = wilson_95(found.found, found.of)[0] if found.of else None
+    return Kept(found.share, low, found.of)
+
+
+def _of_masks(counts: np.ndarray) -> Kept:
+    """(F, C, C + 1) pixels; the interval is over frames drawn again, since pixels are alike."""
+    drawn = resamples(np.arange(len(counts)))
+    flat = counts.reshape(len(counts), -1)
+    values = [mean_iou((one @ flat).reshape(counts.shape[1:])) for one in drawn]
+    known = [one for one in values if one is not None]
+    interval = percentile_95(known, len(counts))
+    share = mean_iou(counts.sum(axis=0))
+    return Kept(share, share if interval is None else interval[0], int(counts.sum()))

@@ -1,0 +1,170 @@
+"""How much worse a quantized network answers, in terms of what its answers are used for.
+
+Smooth where accuracy is not: a layer that costs a twentieth of a score counts a twentieth, so that
+single layers can be ranked on few frames. Pure functions of raw outputs; never decides how much is
+too much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.inference.sessions import Floats
+from converters.verification.parity import Outputs
+from edge.contract.mission.schema import Mission
+from edge.perception.classification import HeadSpec, shares
+from edge.perception.decode import DecodeSpec, boxes_and_scores
+from edge.perception.segmentation import MaskSpec
+
+FOREGROUND = 0.1
+"""Cells (or pixels) whose score is above it hold what the network sees, or nearly sees."""
+
+LOST = 2.0
+"""What a cell costs whose answer is not a finite number: its score and its box, both gone."""
+
+NOISE = 0.05
+"""Share of a damage that the last bits of a bias change it by: a difference of
+less says nothing."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Damage summed over `weight` answers (cells with something in them, pictures, or labels that a
+    picture shows)."""
+
+    total: float
+    weight: int
+
+    @property
+    def mean(self) -> float:
+        """Damage an answer; the total itself where float gives no answer at all."""
+        return self.total / max(self.weight, 1)
+
+    def __add__(self, other: Damage) -> Damage:
+        return Damage(self.total + other.total, self.weight + other.weight)
+
+
+NAMED = 0.001
+"""A label that float gives to fewer of a picture's pixels is not held against INT8: a handful at an
+edge comes and goes."""
+
+Measure = Callable[[Outputs, Outputs], Damage]
+"""What float and a candidate put out for one picture -> the damage."""
+
+OfOne = Callable[[Floats, Floats], Damage]
+
+
+def damage_measure(mission: Mission) -> Measure:
+    """The measure for everything that the mission's network answers."""
+    model = mission.model
+    spec = model.network_spec
+    heads: list[OfOne] = []
+    if isinstance(spec.main, DecodeSpec):
+        heads.append(_detector(spec.main, model.input.width_px, model.input.height_px))
+    if isinstance(spec.main, MaskSpec):
+        heads.append(_segmenter)
+    heads += [_classifier] * (isinstance(spec.main, HeadSpec) + (spec.condition is not None))
+
+    def measure(reference: Outputs, candidate: Outputs) -> Damage:
+        seen = Damage(0.0, 0)
+        for head, wanted, found in zip(heads, reference, candidate, strict=True):
+            seen += head(wanted, found)
+        return seen
+
+    return measure
+
+
+def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
+    """For every cell where float's best score is above FOREGROUND: the change of that label's score
+    plus the score times (1 - IoU of the two boxes); for every other cell, what its best score has
+    risen above FOREGROUND. An answer that stays as it is costs 0, one that is lost up to LOST.
+    """
+
+    def of_one(reference: Floats, candidate: Floats) -> Damage:
+        boxes, scores = boxes_and_scores(reference, spec, width_px, height_px)
+        best = scores.max(axis=1)
+        front = np.flatnonzero(best > FOREGROUND)
+        label = scores[front].argmax(axis=1)
+        score = scores[front, label]
+        with np.errstate(over="ignore", invalid="ignore"):
+            other_boxes, other_scores = boxes_and_scores(candidate, spec, width_px, height_px)
+            overlap = _iou_by_row(boxes[front], other_boxes[front])
+            lost = np.abs(other_scores[front, label] - score) + score * (1.0 - overlap)
+            risen = np.clip(other_scores.max(axis=1) - np.maximum(best, FOREGROUND), 0.0, None)
+        risen[front] = 0.0
+        return Damage(float(_bounded(lost).sum() + _bounded(risen).sum()), len(front))
+
+    return of_one
+
+
+def score_change(spec: DecodeSpec, width_px: int, height_px: int) -> Measure:
+    """For every cell of a detector where float's best score is above FOREGROUND, by how much that
+    label's score has changed, with its sign: the mean is how much surer the candidate is. A score
+    that is no number is gone."""
+
+    def measure(reference: Outputs, candidate: Outputs) -> Damage:
+        _, scores = boxes_and_scores(reference[0], spec, width_px, height_px)
+        front = np.flatnonzero(scores.max(axis=1) > FOREGROUND)
+        label = scores[front].argmax(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, others = boxes_and_scores(candidate[0], spec, width_px, height_px)
+            found = others[front, label]
+            change = np.where(np.isfinite(found), found, 0.0) - scores[front, label]
+        return Damage(float(change.sum()), len(front))
+
+    return measure
+
+
+def _classifier(reference: Floats, candidate: Floats) -> Damage:
+    """The share of belief that has moved to other labels, 0..1: half the sum of the absolute
+    differences of the softmax shares (total variation distance)."""
+    if not np.isfinite(candidate).all():
+        return Damage(LOST, 1)
+    moved = 0.5 * float(np.abs(shares(reference[0]) - shares(candidate[0])).sum())
+    return Damage(moved, 1)
+
+
+def _segmenter(reference: Floats, candidate: Floats) -> Damage:
+    """One minus the soft IoU of each label that float names in the picture: the sum over pixels of
+    the smaller of both softmax shares, by that of the larger, where either is above FOREGROUND.
+
+    An IoU of labels would not see a pixel move towards another label until it is lost; a mean over
+    pixels would not see a small thing go.
+    """
+    shares_of = [_pixel_shares(raw[0]) for raw in (reference, candidate)]
+    named = np.bincount(reference[0].argmax(axis=0).ravel(), minlength=reference.shape[1])
+    rows = np.flatnonzero(named > NAMED * named.sum())
+    if not np.isfinite(candidate).all():
+        return Damage(LOST * len(rows), len(rows))
+    wanted, found = (shares[rows].reshape(len(rows), -1) for shares in shares_of)
+    least, most = np.minimum(wanted, found), np.maximum(wanted, found)
+    seen = most > FOREGROUND  # a trace of a label in every pixel would drown a small thing
+    both, either = (np.where(seen, one, 0.0).sum(axis=1) for one in (least, most))
+    # Of hundreds of labels none need be above it: then there is nothing to lose.
+    kept = np.divide(both, either, out=np.ones_like(both), where=either > 0.0)
+    return Damage(float((1.0 - kept).sum()), len(rows))
+
+
+def _pixel_shares(logits: Floats) -> Floats:
+    """Softmax over the labels of (C, h, w)."""
+    with np.errstate(invalid="ignore", under="ignore", over="ignore"):
+        raised = np.exp(logits - logits.max(axis=0))
+        return np.asarray(raised / raised.sum(axis=0), np.float32)
+
+
+def _iou_by_row(a: Floats, b: Floats) -> Floats:
+    """Intersection over union of (N, 4) boxes, row by row; inverted boxes overlap nothing."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    shared = np.prod(np.clip(sides, 0.0, None), axis=1)
+    areas = [np.prod(np.clip(box[:, 2:] - box[:, :2], 0.0, None), axis=1) for box in (a, b)]
+    union = areas[0] + areas[1] - shared
+    found: Floats = np.where(union > 0.0, shared / np.maximum(union, 1e-12), 0.0)
+    return found
+
+
+def _bounded(values: Floats) -> Floats:
+    """Values up to LOST; LOST for what is no number."""
+    return np.where(np.isfinite(values), np.minimum(values, LOST), np.float32(LOST))

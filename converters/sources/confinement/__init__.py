@@ -1,0 +1,1 @@
+"""A process without rights, in which files of others are opened."""

@@ -1,0 +1,1 @@
+"""A first mission for a model file: its signature, likely decoder, rules."""

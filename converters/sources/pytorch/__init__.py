@@ -1,0 +1,1 @@
+"""PyTorch sources: factories, exported programs, TorchScript; files run confined."""

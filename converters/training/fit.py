@@ -1,0 +1,151 @@
+"""One fit of a mission's network on rows of its task: what `train`, folds and search share.
+
+Never writes weights or records; a checkpoint is all it leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from calibration.dataset.splits.group_folds import parts
+from converters.sources.pytorch.factory import load_factory, make_network
+from converters.sources.source import check_output, picture_shape
+from converters.training.checkpoint import Progress
+from converters.training.loop import fit, repeatable
+from converters.training.recipe import Recipe, recipe_of
+from converters.training.tasks.classification import PictureTask
+from converters.training.tasks.road_scenes import SceneTask
+from converters.training.tasks.task import Judgement, Partition, Task, outputs_of
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.fitting import Train
+from edge.progress import Advance
+from firmware_bridge.errors import UsageError
+
+WATCHED_SHARE = 0.1
+"""Of the training examples, held out to be watched by early stop."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted network in evaluation mode, how it came about, and how good it is."""
+
+    network: nn.Module
+    recipe: Recipe
+    done: Progress
+    partition: Partition
+    judgement: Judgement
+
+
+def trainable(mission: Mission) -> tuple[Train, Path]:
+    """The `[train]` section and the file to write. Refuses a mission that cannot be trained."""
+    settings, model = mission.train, mission.model
+    if settings is None or model.factory is None or model.weights is None:
+        raise UsageError(
+            f"{mission.name} says nothing about training",
+            expected="[train] with model.factory and model.weights",
+            found="model.file, or no [train]",
+            remedy="add them as `brakepoint init` shows, or convert the file that is there",
+        )
+    load_factory(model.factory, beside=model.folder)
+    return settings, model.weights
+
+
+def task_of(mission: Mission, settings: Train) -> Task:
+    """The task that the mission's data and decoder make."""
+    kind, decoder = mission.data.kind, mission.model.decode.kind
+    if kind == "scenes":
+        return SceneTask(mission, settings)
+    if decoder == "classify":
+        return PictureTask(mission, settings)
+    raise UsageError(
+        f"{mission.name} has no data that fit its network",
+        expected="data.kind = 'scenes' for a detector; 'arrays' or 'images' for a classifier",
+        found=f"data.kind = '{kind}' and decode.kind = '{decoder}'",
+        remedy="train on generated scenes: --set data.kind=scenes; or bring trained weights",
+    )
+
+
+def network_for(mission: Mission) -> nn.Module:
+    """What the mission's factory makes, known to put out what the mission reads.
+
+    Raises:
+        UsageError: the factory fails, or its network does not take the mission's picture or puts
+            out something else.
+    """
+    model = mission.model
+    assert model.factory is not None  # `trainable` has refused others
+    network = make_network(model.factory, model.head_sizes, beside=model.folder)
+    picture = torch.zeros(picture_shape(mission))
+    try:
+        with torch.inference_mode():
+            outputs = outputs_of(network.eval(), picture)
+    # A network is the user's code as its factory is, and a picture may be of a size it never met.
+    except Exception as error:
+        raise UsageError(
+            f"the network of {model.factory} cannot run on the mission's picture",
+            expected=f"a network for pictures {list(picture.shape)}",
+            found=f"{type(error).__name__}: {error}",
+            remedy="correct model.input in the mission, or the network",
+        ) from error
+    check_output([tuple(values.shape) for values in outputs], mission)
+    return network
+
+
+def checkpoint_file(weights: Path, part: str = "") -> Path:
+    """Where the checkpoint of a fit lies: beside the weights that it is for."""
+    return weights.with_name(f"{weights.stem}{part}.checkpoint.pt")
+
+
+def fit_and_judge(
+    mission: Mission,
+    task: Task,
+    partition: Partition,
+    *,
+    file: Path,
+    progress: Advance,
+    what: str = "train",
+) -> Fitted:
+    """Fit a new network as `[train]` says, or go on with the one at `file`, and judge it.
+
+    Raises:
+        UsageError: the checkpoint is not whole, or of another training.
+        GateFailed: the loss left the finite numbers.
+    """
+    settings = mission.train
+    assert settings is not None  # `trainable` has refused a mission without
+    if settings.patience is not None:
+        partition = held_out(task, partition, WATCHED_SHARE, seed=settings.seed)
+    with repeatable(seed=settings.seed, threads=mission.target.threads):
+        network = network_for(mission)
+        recipe = recipe_of(mission, task, partition, network)
+        done = fit(
+            network,
+            task,
+            partition,
+            settings,
+            recipe=recipe,
+            file=file,
+            progress=progress,
+            what=what,
+        )
+        judgement = task.judge(network, partition.validation, progress)
+    return Fitted(network, recipe, done, partition, judgement)
+
+
+def held_out(task: Task, partition: Partition, share: float, *, seed: int) -> Partition:
+    """A share of the training rows, whole groups, taken out to be watched."""
+    rows = task.rows()
+    split = parts(
+        [rows[row] for row in partition.training],
+        {"fit": 1.0 - share, "watch": share},
+        seed=seed,
+        strata=lambda row: (row.stratum,),
+    )
+    fitted, watched = (
+        tuple(partition.training[row] for row in split[name]) for name in ("fit", "watch")
+    )
+    return replace(partition, training=fitted, watched=watched)

@@ -1,0 +1,1 @@
+"""How near the results are: parity, agreement, accuracy, latency."""

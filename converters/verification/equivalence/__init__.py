@@ -1,0 +1,1 @@
+"""Proof that a lowering is int8.onnx again."""

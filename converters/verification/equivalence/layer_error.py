@@ -1,0 +1,98 @@
+"""How far a Q/DQ graph in other types is from its reference, layer by layer and in INT8 steps.
+
+Every layer is given the very codes that the reference has there, so that what one layer does is
+not taken for what another did: over a whole network one code that fell to the other side of .5
+moves everything behind it. Holds the codes of one picture, one byte each. Never judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+
+from calibration.inference.sessions import Floats, ModelSession
+from converters.graph.index import Graph, rebuilt, renamed
+from converters.graph.passes.canonical_names import PICTURE
+from converters.quantization.rules import LEVELS
+
+GIVEN = "/given"
+
+
+def steps_apart(
+    reference: ModelProto, lowered: ModelProto, pictures: Sequence[Floats], *, threads: int
+) -> dict[str, float]:
+    """Mean distance of every activation's codes, and of every output, from the reference's.
+
+    For a value anywhere between two codes, the mean distance of the codes is the mean distance of
+    the values before rounding: |round(x + e) - round(x)| is |e| on average. An output has no codes;
+    its step is a 127th of its largest magnitude. Not a finite number counts as infinitely far.
+    """
+    codes = _codes(reference)
+    shapes = _shapes(reference, codes)
+    outputs = Graph(reference).outputs
+    wanted = ModelSession(_telling(reference, shapes).SerializeToString(), threads=threads)
+    found = ModelSession(_forced(lowered, shapes).SerializeToString(), threads=threads)
+    sums = dict.fromkeys((*codes.values(), *outputs), 0.0)
+    counts = dict.fromkeys(sums, 0)
+    for picture in pictures:
+        (*ours,) = wanted.run({PICTURE: picture}, [*codes, *outputs])
+        given = dict(zip(codes, ours, strict=False))
+        feeds = {PICTURE: picture, **{name + GIVEN: code for name, code in given.items()}}
+        theirs = found.run(feeds, [*codes, *outputs])
+        for name, one, other in zip(sums, ours, theirs, strict=True):
+            sums[name] += _distance(one, other)
+            counts[name] += one.size
+    return {name: sums[name] / max(counts[name], 1) for name in sums}
+
+
+def _distance(wanted: Floats, found: Floats) -> float:
+    """Sum of the distances in steps."""
+    apart = float(np.abs(found.astype(np.float64) - wanted.astype(np.float64)).sum())
+    if not np.isfinite(apart):
+        return float("inf")
+    if wanted.dtype == np.int8:
+        return apart
+    largest = float(np.abs(wanted).max(initial=0.0))
+    return apart * LEVELS / largest if largest else apart
+
+
+def _codes(model: ModelProto) -> dict[str, str]:
+    """Tensor of INT8 codes -> the activation that they are of."""
+    graph = Graph(model)
+    return {
+        node.output[0]: node.input[0]
+        for node in graph.nodes
+        if node.op_type == "QuantizeLinear" and node.input[0] not in graph.initializers
+    }
+
+
+def _shapes(model: ModelProto, codes: Mapping[str, str]) -> dict[str, Sequence[int] | None]:
+    graph = Graph(model)
+    return {code: graph.shape(tensor) for code, tensor in codes.items()}
+
+
+def _telling(model: ModelProto, codes: Mapping[str, Sequence[int] | None]) -> ModelProto:
+    """The same graph that also puts out its codes."""
+    wider = rebuilt(model, nodes=list(model.graph.node))
+    wider.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.INT8, shape)
+        for name, shape in codes.items()
+    )
+    return wider
+
+
+def _forced(model: ModelProto, codes: Mapping[str, Sequence[int] | None]) -> ModelProto:
+    """The graph cut between Q and DQ: it puts out its codes and goes on from given ones."""
+    names = {name: name + GIVEN for name in codes}
+    nodes = [
+        renamed(node, names) if node.op_type == "DequantizeLinear" else node
+        for node in model.graph.node
+    ]
+    cut = _telling(rebuilt(model, nodes=nodes), codes)
+    cut.graph.input.extend(
+        helper.make_tensor_value_info(name + GIVEN, TensorProto.INT8, shape)
+        for name, shape in codes.items()
+    )
+    return cut

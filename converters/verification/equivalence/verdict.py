@@ -1,0 +1,130 @@
+"""Proves on a CPU that a lowering computes what `int8.onnx` computes: one table of what each owes.
+
+Three questions, each with a limit that follows from what a lowering is (docs/decisions, record 12).
+Is it the same computation, to the bit: operators, reads, scales? Where its numbers have another
+type: does that cost less, layer by layer from the same codes, than INT8's own rounding? And is the
+whole as good: no noisier than two such networks, or, where its numbers are its own, by the gates
+that int8.onnx is judged by? The first has no tolerance, so faults that numbers hide in the noise of
+INT8 are found. Never converts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from calibration.inference.sessions import Floats
+from converters.verification.parity import Network, compare
+
+REFERENCE, FLOAT = "int8.onnx", "float.onnx"
+
+STEPS_MAX = 0.25
+"""Mean distance of codes made from the same codes: that of INT8's own rounding, which is evenly off
+by up to half a step. A type that adds more than that is what limits the layer, not INT8. One
+rounding to FP16 at INT8's full scale, the worst, is off by 127 / 2^11 = 1/16 step at most."""
+
+WORSE_DB = 10.0 * math.log10(2.0)
+"""So much less signal to noise towards float than the reference has: noise of twice the power, as
+of two independent roundings in place of one."""
+
+INT8_DB = 20.0 * math.log10(2.0 * 127.0)
+"""Signal to noise, 48.1 dB, of values that fill INT8's steps evenly and are rounded once: amax^2/3
+over step^2/12. A reference closer to float owes it to luck, and no form owes as much."""
+
+TOLD = 5
+"""Differences that are named; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One lowering against the reference and float, over the same pictures.
+
+    Attributes:
+        differs: what it computes otherwise, in words; empty where it is the same to the bit.
+        steps, steps_at: mean distance in INT8 steps of the layer that is farthest from the
+            reference when both start from the same codes, and its tensor; None where the types are
+            the reference's own.
+        to_reference_db, to_float_db, reference_to_float_db: signal to noise of the whole, the worst
+            output; infinite where outputs are equal in every bit.
+        kept: by gate of the mission, the share of float's answers that it keeps on held-back
+            frames, and the least that is asked for; empty where its types alone differ, or nothing
+            is asked for. Where it is judged so, decibels are only told.
+    """
+
+    lowering: str
+    differs: tuple[str, ...]
+    steps: float | None
+    steps_at: str | None
+    to_reference_db: float
+    to_float_db: float
+    reference_to_float_db: float
+    kept: Mapping[str, tuple[float | None, float]] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """A sentence for everything that it owes and does not keep."""
+        failures = []
+        if self.differs:
+            more = len(self.differs) - TOLD
+            told = "; ".join(self.differs[:TOLD]) + (f"; and {more} more" if more > 0 else "")
+            failures.append(f"it is another computation: {told}")
+        if self.steps is not None and not self.steps <= STEPS_MAX:
+            failures.append(
+                f"'{self.steps_at}' is {self.steps:.3f} INT8 steps off from the same codes, more "
+                f"than {STEPS_MAX:.3f}: its numbers do not fit FP16"
+            )
+        if (
+            not self.kept
+            and not self.to_float_db >= min(self.reference_to_float_db, INT8_DB) - WORSE_DB
+        ):
+            failures.append(
+                f"it has {self.to_float_db:.1f} dB towards float where {REFERENCE} has "
+                f"{self.reference_to_float_db:.1f}: more than twice its noise"
+            )
+        for gate, (share, least) in self.kept.items():
+            if share is None or not share >= least:
+                told = "an unknown part" if share is None else f"{100 * share:.1f} %"
+                failures.append(
+                    f"it keeps {told} of what float says on held-back frames, and gates.{gate} "
+                    f"asks for {100 * least:g} %"
+                )
+        return tuple(failures)
+
+    @property
+    def agrees(self) -> bool:
+        """It keeps all that it owes."""
+        return not self.failures
+
+
+def agreement(
+    lowering: str,
+    *,
+    differs: Sequence[str],
+    steps: Mapping[str, float] | None,
+    networks: Mapping[str, Network],
+    lowered: Network,
+    pictures: Sequence[Floats],
+    names: Sequence[str],
+) -> Agreement:
+    """How far a lowering is from `networks` FLOAT and REFERENCE; outputs are named `names`."""
+    reference, original = networks[REFERENCE], networks[FLOAT]
+
+    def db(wanted: Network, found: Network) -> float:
+        snr = compare(wanted, found, pictures, names).snr_db
+        return math.inf if snr is None else snr
+
+    at = None if not steps else max(steps, key=lambda name: _badness(steps[name]))
+    return Agreement(
+        lowering=lowering,
+        differs=tuple(differs),
+        steps=None if at is None or steps is None else steps[at],
+        steps_at=at,
+        to_reference_db=db(reference, lowered),
+        to_float_db=db(original, lowered),
+        reference_to_float_db=db(original, reference),
+    )
+
+
+def _badness(value: float) -> float:
+    return math.inf if math.isnan(value) else value

@@ -1,0 +1,121 @@
+"""Gates on accuracy: one verdict and one sentence a limit and network. What cannot be known fails.
+
+Point estimates decide; the sentence tells the interval beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from converters.verification.agreement import CPU, FLOAT, INT8
+from converters.verification.gates.result import GateResult, judged
+from converters.verification.labelled_accuracy import Accuracy, Scored, Scores
+from edge.contract.mission.sections.conversion import Gates
+
+SHORT = {INT8: "int8", CPU: "cpu"}
+"""Artifact -> how its gates are called."""
+
+UNKNOWN = "unknown"
+"""The end of a condition's name where the data set does not tell it: no condition of its own."""
+
+
+def accuracy_gates(limits: Gates, seen: Accuracy) -> Iterator[GateResult]:
+    """Of each quantized network: `accuracy_min` limited or not, the others where limited."""
+    for artifact in SHORT:
+        scores = None if seen.networks is None else seen.networks[artifact]
+        overall = None if scores is None else scores.overall
+        yield _least(_Of("accuracy_min", artifact), limits.accuracy_min, overall, seen)
+        if limits.accuracy_drop_max is not None:
+            yield _drop(artifact, limits.accuracy_drop_max, seen)
+        if limits.worst_condition_min is not None:
+            word, worst = _worst(scores)
+            of = _Of("worst_condition_min", artifact, f" in '{word}', its worst condition,")
+            yield _least(of, limits.worst_condition_min, worst, seen)
+        for label, limit in limits.class_accuracy_min.items():
+            found = None if scores is None else scores.by_class.get(label)
+            of = _Of("class_accuracy_min", artifact, f" of '{label}'", f": {label}")
+            yield _least(of, limit, found, seen)
+        for word, limit in limits.condition_accuracy_min.items():
+            found = None if scores is None else _condition(scores.by_condition, word)
+            of = _Of("condition_accuracy_min", artifact, f" in '{word}'", f": {word}")
+            yield _least(of, limit, found, seen)
+
+
+@dataclass(frozen=True)
+class _Of:
+    """What a gate looks at: its kind, the file, and the part of all frames in words."""
+
+    kind: str
+    artifact: str
+    where: str = ""
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {SHORT[self.artifact]}{self.part}"
+
+
+def _least(of: _Of, limit: float | None, found: Scored | None, seen: Accuracy) -> GateResult:
+    value = None if found is None else found.value
+    if seen.state == "not asked":
+        sentence = "not measured: no gate asks for it"
+    elif found is None or value is None:
+        why = seen.why if seen.state == "unknown" else f"{seen.why} show none of it"
+        sentence = f"the accuracy of {of.artifact}{of.where} is unknown: {why}"
+    else:
+        score = seen.score
+        if of.kind == "class_accuracy_min" and seen.score == "mean IoU":
+            score = "IoU"
+        shown = seen.why if not of.where else f"{found.frames} of {seen.why}"
+        sentence = f"{of.artifact} has {score} {value:.3f}{_interval(found)}{of.where} on {shown}"
+    return judged(of.name, of.artifact, limit, measured=value, bound="least", sentence=sentence)
+
+
+def _drop(artifact: str, limit: float, seen: Accuracy) -> GateResult:
+    name = f"accuracy_drop_max {SHORT[artifact]}"
+    pair = (
+        (None, None)
+        if seen.networks is None
+        else (seen.networks[FLOAT].overall.value, seen.networks[artifact].overall.value)
+    )
+    was, now = pair
+    if was is None or now is None:
+        drop, sentence = None, f"what {artifact} loses against labels is unknown: {seen.why}"
+    else:
+        drop = was - now
+        sentence = (
+            f"{artifact} has {seen.score} {now:.3f} where float has {was:.3f}, "
+            f"{abs(drop):.3f} {'less' if drop >= 0 else 'more'}, on {seen.why}"
+        )
+    return judged(name, artifact, limit, measured=drop, bound="most", sentence=sentence)
+
+
+def _worst(scores: Scores | None) -> tuple[str, Scored | None]:
+    """The condition with the least score, of those that the data set tells."""
+    if scores is None:
+        return UNKNOWN, None
+    known = {
+        word: found
+        for word, found in scores.by_condition.items()
+        if found.value is not None and not word.endswith(f" {UNKNOWN}")
+    }
+    if not known:
+        return UNKNOWN, None
+    word = min(known, key=lambda one: (known[one].value or 0.0, one))
+    return word, known[word]
+
+
+def _condition(conditions: Mapping[str, Scored], word: str) -> Scored | None:
+    """By "fog" or "weather fog"; "fog (measured)" only where it is asked for so."""
+    if word in conditions:
+        return conditions[word]
+    named = [name for name in conditions if name.split(" ", 1)[1] == word]
+    return conditions[named[0]] if len(named) == 1 else None
+
+
+def _interval(found: Scored) -> str:
+    if found.interval is None:
+        return ""
+    low, high = found.interval
+    return f" ({low:.3f} to {high:.3f})"

@@ -1,0 +1,157 @@
+"""How right the networks of a conversion are, against labels: of everything, each class and each
+condition; for the gates that ask for it.
+
+The same evaluation as the verb `evaluate`. Where there is nothing to judge by, that is said in
+words: a gate on it fails. Never looks at a frame of the mission's own data that was not held back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from calibration.evaluation.data.evaluation_set import Chosen, choose
+from calibration.evaluation.evaluate import in_order, tables_of
+from calibration.evaluation.figures.values import Row, Tables
+from calibration.evaluation.predictions.networks import Network, reading_of
+from calibration.evaluation.predictions.predict import answers
+from calibration.inference.sessions import Kernels
+from calibration.metrics.confidence_intervals import Interval
+from converters.verification.agreement import KERNELS
+from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.conversion import Gates
+from edge.progress import Advance
+from firmware_bridge.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One score, 0..1, with its 95 % interval; None where it cannot be known."""
+
+    value: float | None
+    interval: Interval
+    frames: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One network's: by label and by condition ("weather fog") too."""
+
+    overall: Scored
+    by_class: Mapping[str, Scored]
+    by_condition: Mapping[str, Scored]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What labels say.
+
+    Attributes:
+        state: "not asked" where no gate looks at it, "unknown" where there is nothing to judge by.
+        why: the reason for "unknown"; else what it was judged on.
+        score: a key of OF_CLASS, whose values are the scores of a class.
+        networks: by artifact.
+    """
+
+    state: Literal["not asked", "unknown", "known"]
+    why: str = ""
+    score: str = ""
+    networks: Mapping[str, Scores] | None = None
+
+
+NOT_ASKED = Accuracy("not asked")
+
+
+def _asks(gates: Gates) -> bool:
+    single = (gates.accuracy_min, gates.accuracy_drop_max, gates.worst_condition_min)
+    return any(one is not None for one in single) or bool(
+        gates.class_accuracy_min or gates.condition_accuracy_min
+    )
+
+
+def labelled(mission: Mission, held_back: Collection[str]) -> Chosen | str | None:
+    """The frames to judge on, or why there are none; None where no gate asks.
+
+    They are those of `gates.labelled`, or the mission's own that are named in `held_back`;
+    generated scenes are others than both.
+
+    Raises:
+        Missing, NotTrusted: `gates.labelled` is not there, or damaged.
+        UsageError: it has no labels that the model knows.
+    """
+    if not _asks(mission.gates):
+        return None
+    given = mission.gates.labelled
+    if given is not None:
+        return choose(mission, data=str(given), split=None, scene_count=0)
+    try:
+        chosen = choose(mission, data=None, split=None, scene_count=mission.calibration.held_back)
+    except UsageError as error:
+        return f"{error.what}: {error.found}"
+    if mission.data.kind == "scenes":
+        return chosen
+    rows = [row for row, example in enumerate(chosen.source.examples) if example.name in held_back]
+    if not rows:
+        return f"none of the {len(held_back)} held-back frames has a label"
+    return replace(chosen, source=chosen.source.only(rows))
+
+
+def accuracy(
+    mission: Mission,
+    files: Mapping[str, bytes],
+    chosen: Chosen | str,
+    *,
+    progress: Advance,
+) -> Accuracy:
+    """Scores of every network of KERNELS.
+
+    Raises:
+        Missing, NotTrusted: a frame cannot be read, or is not the one that was locked.
+    """
+    if isinstance(chosen, str):
+        return Accuracy("unknown", chosen)
+    total = len(chosen.source.examples)
+    reading = reading_of(mission.model, threads=mission.target.threads)
+    found = answers(
+        {name: _network(name, files[name], kernels) for name, kernels in KERNELS.items()},
+        reading,
+        chosen.source,
+        advance=lambda done: progress("accuracy on labels", done, total),
+    )
+    tables = {
+        name: tables_of(
+            reading, mission.model.labels, chosen=chosen, answers=in_order(chosen, given)
+        )
+        for name, given in found.items()
+    }
+    first = next(iter(tables.values()))
+    return Accuracy(
+        "known",
+        why=f"{total} frames of {chosen.given}",
+        score=first.score,
+        networks={name: _scores(one) for name, one in tables.items()},
+    )
+
+
+OF_CLASS = {"AP50": "AP50", "accuracy": "recall", "mean IoU": "IoU"}
+"""Score of all -> that of one class. A class has no accuracy of its own: of a classifier, how many
+of its pictures are named so."""
+
+
+def _network(name: str, model: bytes, kernels: Kernels) -> Network:
+    return Network(name, model, kernels, name)
+
+
+def _scores(tables: Tables) -> Scores:
+    of_class = OF_CLASS[tables.score]
+    return Scores(
+        overall=_scored(tables.overall, tables.score),
+        by_class={row.name: _scored(row, of_class) for row in tables.by_class},
+        by_condition={row.name: _scored(row, tables.score) for row in tables.by_condition},
+    )
+
+
+def _scored(row: Row, name: str) -> Scored:
+    figure = row.figures[name]
+    return Scored(figure.value, figure.interval, row.frames)

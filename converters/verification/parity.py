@@ -1,0 +1,171 @@
+"""How far two forms of one network are apart in numbers: largest difference and signal to noise.
+
+Streams: one picture in memory at a time. Never decides whether it is too far: `gates.py` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.inference.sessions import CannotRun, Floats, ModelSession
+from converters.graph.passes.canonical_names import PICTURE
+from converters.sources.source import OnnxSource, Source, check_output
+from edge.contract.mission.schema import Mission
+from firmware_bridge.errors import Refusal, UsageError
+
+Outputs = tuple[Floats, ...]
+"""Raw outputs of one picture, main and condition, float32."""
+
+Network = Callable[[Floats], Outputs]
+"""A picture (1, 3, H, W) float32 to its raw outputs."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One output of two networks over the same pictures.
+
+    Attributes:
+        max_abs: largest difference of any value, in the output's own units.
+        snr_db: 10 log10(power of the reference / power of the difference); None where they are
+            equal in every bit, -inf or NaN where one of them puts out such values.
+    """
+
+    max_abs: float
+    snr_db: float | None
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Two networks over the same pictures: the difference of each output by its name.
+
+    Attributes:
+        outputs: by name, in order.
+        pictures: how many were compared.
+    """
+
+    outputs: Mapping[str, Difference]
+    pictures: int
+
+    @property
+    def max_abs(self) -> float:
+        """The largest difference of any output; NaN where one of them is."""
+        worst = [output.max_abs for output in self.outputs.values()]
+        return math.nan if any(map(math.isnan, worst)) else max(worst)
+
+    @property
+    def snr_db(self) -> float | None:
+        """The lowest ratio of any output, NaN where one is; None where all are equal bit by bit."""
+        ratios = [o.snr_db for o in self.outputs.values() if o.snr_db is not None]
+        return math.nan if any(map(math.isnan, ratios)) else min(ratios, default=None)
+
+
+class Sums:
+    """Adds up the difference of one tensor, picture by picture."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = self._worst = 0.0
+
+    def add(self, reference: Floats, candidate: Floats) -> None:
+        """Both for one picture, of one shape."""
+        wanted = reference.astype(np.float64)
+        apart = candidate.astype(np.float64) - wanted
+        self._signal += float(np.sum(wanted**2))
+        self._noise += float(np.sum(apart**2))
+        largest = float(np.max(np.abs(apart), initial=0.0))
+        self._worst = largest if math.isnan(largest) else max(self._worst, largest)
+
+    def result(self) -> Difference:
+        """What was seen so far."""
+        if self._noise == 0.0:
+            return Difference(self._worst, None)
+        # A difference of logarithms: a network that puts out infinity makes the noise infinite.
+        signal, noise = np.log10([max(self._signal, 1e-300), self._noise])
+        return Difference(self._worst, float(10.0 * (signal - noise)))
+
+
+class Comparison:
+    """Adds up the difference of one network from its reference, picture by picture."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._sums = {name: Sums() for name in names}
+        self._pictures = 0
+
+    def add(self, reference: Outputs, candidate: Outputs) -> None:
+        """Outputs of both for one picture, of equal shapes."""
+        for sums, wanted, found in zip(self._sums.values(), reference, candidate, strict=True):
+            sums.add(wanted, found)
+        self._pictures += 1
+
+    def result(self) -> Parity:
+        """What was seen so far."""
+        found = {name: sums.result() for name, sums in self._sums.items()}
+        return Parity(found, self._pictures)
+
+
+def network_of(source: Source, mission: Mission) -> Network:
+    """The source as it came, before any change of ours, as a function.
+
+    Refuses (UsageError) at the first picture whose output does not fit the mission.
+    """
+    if isinstance(source, OnnxSource):
+        session = ModelSession(source.model.SerializeToString(), threads=mission.target.threads)
+        (name,) = session.inputs
+
+        def run_onnx(x: Floats) -> Outputs:
+            found = session.run({name: x})
+            check_output([value.shape for value in found], mission)
+            return _finite(found)
+
+        return run_onnx
+
+    import torch  # a user's ONNX file needs none of it
+
+    network = source.network
+
+    def run_torch(x: Floats) -> Outputs:
+        try:
+            with torch.inference_mode():
+                found = network(torch.from_numpy(x))
+        except Refusal:
+            raise  # of the output that is not there
+        # The network is the user's code: whatever it raises is theirs to read.
+        except Exception as error:
+            raise CannotRun(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+        values = found if isinstance(found, tuple | list) else [found]
+        tensors = [value for value in values if isinstance(value, torch.Tensor)]
+        check_output([tuple(value.shape) for value in tensors], mission)
+        return _finite([value.numpy() for value in tensors])
+
+    return run_torch
+
+
+def _finite(outputs: Sequence[Floats]) -> Outputs:
+    for raw in outputs:
+        if not np.isfinite(raw).all():
+            raise UsageError(
+                "the network puts out NaN or infinity",
+                expected="finite numbers on every picture",
+                found=f"{int(np.count_nonzero(~np.isfinite(raw)))} of {raw.size} values of an "
+                f"output {raw.shape}",
+                remedy="check model.preprocess (mean, std, color) and the network's weights",
+            )
+    return tuple(np.asarray(raw, np.float32) for raw in outputs)
+
+
+def running(session: ModelSession) -> Network:
+    """A converted network as a function."""
+    return lambda x: tuple(np.asarray(raw, np.float32) for raw in session.run({PICTURE: x}))
+
+
+def compare(
+    reference: Network, candidate: Network, pictures: Sequence[Floats], names: Sequence[str]
+) -> Parity:
+    """The difference of `candidate` from `reference` over `pictures`, outputs named in order."""
+    seen = Comparison(names)
+    for picture in pictures:
+        seen.add(reference(picture), candidate(picture))
+    return seen.result()
