@@ -11,36 +11,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from cpu_networks import PICTURES, lowered, ranges_of, residual
 from onnx import ModelProto, TensorProto, helper
-from tiny_graphs import initializers, node, picture, ready, weights
+from tiny_graphs import initializers, node, ready, weights
 
 from calibration.inference.sessions import Floats, ModelSession
-from calibration.observation.histogram import Histogram
-from calibration.observation.observe import with_outputs
-from calibration.ranges.ranges import Range, range_of
+from calibration.ranges.ranges import Range
 from converters.lowerings.cpu import quantize_cpu
-from converters.lowerings.cpu_placement import CARRIERS, cpu_places, cpu_tensors
+from converters.lowerings.cpu_placement import CARRIERS, cpu_places
 from converters.quantization.placement import place
 from edge.backends import integer_products
-
-PICTURES = [picture(seed) for seed in range(4)]
-
-
-def ranges_of(model: ModelProto) -> dict[str, Range]:
-    """Largest magnitudes over PICTURES."""
-    names = cpu_tensors(model, place(model))
-    inner = [name for name in names if name != "x"]
-    seen = {name: Histogram() for name in names}
-    session = ModelSession(with_outputs(model, inner), threads=1)
-    for x in PICTURES:
-        for name, tensor in zip(inner, session.run({"x": x}, inner), strict=True):
-            seen[name].add(tensor)
-        seen["x"].add(x)
-    return {name: range_of(one, method="max", percentile=100.0) for name, one in seen.items()}
-
-
-def lowered(model: ModelProto) -> ModelProto:
-    return quantize_cpu(model, place(model), ranges_of(model))
 
 
 def fused(model: ModelProto, folder: Path) -> Counter[str]:
@@ -59,38 +39,6 @@ def answers(model: ModelProto, kernels: str, x: Floats) -> Floats:
     session = ModelSession(model.SerializeToString(), threads=1, kernels=kernels)  # type: ignore[arg-type] # one of two
     found: Floats = session.run({"x": x})[0]
     return found
-
-
-def residual(last: str = "Gemm") -> ModelProto:
-    """Conv, Clip, a residual Add of two convolutions, an average, a classifier."""
-    ending = {
-        "Gemm": [
-            node("GlobalAveragePool", ["t"], ["p"]),
-            node("Flatten", ["p"], ["f"]),
-            node("Gemm", ["f", "m", "mb"], ["y"]),
-        ],
-        "Conv": [node("Conv", ["t", "head"], ["y"])],
-    }[last]
-    return ready(
-        [
-            node("Conv", ["x", "w0", "b0"], ["c0"], pads=[1, 1, 1, 1]),
-            node("Clip", ["c0", "zero", "six"], ["r0"]),
-            node("Conv", ["r0", "dw"], ["c1"], group=16, pads=[1, 1, 1, 1]),
-            node("Clip", ["c1", "zero", "six"], ["r1"]),
-            node("Conv", ["r1", "w2", "b2"], ["c2"]),
-            node("Add", ["c2", "r0"], ["sum"]),
-            node("Conv", ["sum", "w3"], ["c3"]),
-            node("Relu", ["c3"], ["t"]),
-            *ending,
-        ],
-        {
-            "w0": weights(16, 3, 3, 3), "b0": weights(16), "dw": weights(16, 1, 3, 3, seed=1),
-            "w2": weights(16, 16, 1, 1, seed=2), "b2": weights(16, seed=3),
-            "w3": weights(32, 16, 1, 1, seed=4), "m": weights(32, 5, seed=5),
-            "mb": weights(5, seed=6), "head": weights(7, 32, 1, 1, seed=7),
-            "zero": np.float32(0.0), "six": np.float32(6.0),
-        },
-    )  # fmt: skip
 
 
 class TestEverythingFuses:

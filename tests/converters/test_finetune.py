@@ -20,7 +20,7 @@ import onnx
 import pytest
 import torch
 from loud_mission import write_loud_mission
-from test_mixed_precision import FRAMES, network, ranges_of
+from ruined_layer import FRAMES, network, ranges_of
 from tiny_graphs import node, ready, values, weights
 from tiny_mission import write_mission
 from torch import nn

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from cpu_networks import lowered, residual
 from onnx import ModelProto, TensorProto, helper
-from test_cpu_lowering import lowered, residual
 from tiny_graphs import SHAPE, constant, node, ready, weights
 from tiny_mission import MISSION, write_mission
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_mixed_precision import FRAMES, difference, network, writers
+from ruined_layer import FRAMES, difference, network, writers
 
 from converters.search import checkpoint
 from converters.search.checkpoint import Remembered

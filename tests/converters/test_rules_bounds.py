@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cpu_networks import lowered as lowered_to_cpu
 from onnx import ModelProto, NodeProto
-from test_cpu_lowering import lowered as lowered_to_cpu
 from tiny_graphs import node, picture, ready, run, values, weights
 
 from converters.graph.index import Graph

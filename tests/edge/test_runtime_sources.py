@@ -14,9 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from stepped_sources import CAMERA, SteppingClock, read_all
 from tiny_road import picture, write_clip
 
-from edge.contract.mission.sections.device import Camera
 from edge.perception.values import Frame
 from edge.runtime.clock import monotonic_ns
 from edge.runtime.loop.capture import CameraState, Capture, Captured
@@ -32,8 +32,6 @@ from edge.runtime.sources.source import (
 )
 from firmware_bridge.errors import DeviceFault, Missing, UsageError
 
-CAMERA = Camera(width_px=128, height_px=128, fps=50.0, assumed_speed_mps=10.0)
-
 
 def opened(given: Path | str) -> Source:
     return open_source(str(given), CAMERA, monotonic_ns)
@@ -41,19 +39,6 @@ def opened(given: Path | str) -> Source:
 
 def no_pause(_: float) -> None:
     """For tests that look at frames, not at time."""
-
-
-class SteppingClock:
-    """Time that passes only by pausing."""
-
-    def __init__(self) -> None:
-        self.now_ns = 1_000_000_000
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-    def pause(self, seconds: float) -> None:
-        self.now_ns += round(seconds * 1e9)
 
 
 class Device:
@@ -95,17 +80,6 @@ class Device:
         return True, np.full((self.size[1], self.size[0], 3), 90, np.uint8)
 
     def release(self) -> None: ...
-
-
-def read_all(source: Source, clock: SteppingClock) -> tuple[list[Frame], SourceEnd]:
-    frames = []
-    for _ in range(1000):
-        reading = source.read(clock.pause)
-        if isinstance(reading, SourceEnd):
-            return frames, reading
-        assert isinstance(reading, Frame)
-        frames.append(reading)
-    raise AssertionError("the source never ends")
 
 
 class TestVideo:

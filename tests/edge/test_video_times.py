@@ -19,7 +19,7 @@ from clip_files import (
     write_mp4,
 )
 from numpy.typing import NDArray
-from test_runtime_sources import CAMERA, SteppingClock, read_all
+from stepped_sources import CAMERA, SteppingClock, read_all
 
 from calibration.dataset.readers.videos import frames as video_frames
 from calibration.dataset.readers.videos import read_at, sampled
