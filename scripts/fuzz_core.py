@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "firmware_bridge")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "firmware_bridge" / "samples")]
 
 from core_fuzz import UPDATES_A_LIFE, disagreement, life  # noqa: E402 the path comes first
 

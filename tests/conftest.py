@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from checkout import ROOT, TESTS
 from file_budgets import Budgets, CostMeter
 
-ROOT = Path(__file__).resolve().parent.parent
+from edge.cli import main
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +30,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 _METER = CostMeter()
-_HERE = Path(__file__).resolve().parent
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,7 +39,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     try:
         return (yield)
     finally:
-        _METER.end(str(item.path.relative_to(_HERE)))
+        _METER.end(str(item.path.relative_to(TESTS)))
 
 
 @pytest.hookimpl(trylast=True)
@@ -79,3 +79,25 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real inputs are not here: no folder {folder}")
     return folder
+
+
+@pytest.fixture
+def brakepoint(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command line: arguments to (exit code, stdout, stderr). A traceback fails the test."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_mission(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The mission file of a detector that converts in a tenth of a second; not to be changed."""
+    from tiny_mission import write_mission  # needs onnx, which the device half does without
+
+    return write_mission(tmp_path_factory.mktemp("tiny"))

@@ -20,14 +20,18 @@ def test_all_budgets_together_fit_into_the_suites_limit(root: Path) -> None:
 def test_a_file_that_takes_too_much_processor_time_fails_the_session(
     root: Path, tmp_path: Path
 ) -> None:
-    for name in ("conftest.py", "file_budgets.py"):
+    tests = tmp_path / "tests"
+    (tests / "harness").mkdir(parents=True)
+    for name in ("conftest.py", "harness/file_budgets.py", "harness/checkout.py"):
         source = (root / "tests" / name).read_text()
-        (tmp_path / name).write_text(source.replace("FIRST_S = 30.0", "FIRST_S = 0.0"))
-    (tmp_path / "budgets.toml").write_text("default_s = 100\n[seconds]\n'test_busy.py' = 0.1\n")
-    (tmp_path / "test_idle.py").write_text("import time\ndef test_idle(): time.sleep(0.5)\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=."]
+        (tests / name).write_text(source.replace("FIRST_S = 30.0", "FIRST_S = 0.0"))
+    budgets = "default_s = 100\n[seconds]\n'test_busy.py' = 0.1\n"
+    (tests / "harness" / "budgets.toml").write_text(budgets)
+    (tests / "test_idle.py").write_text("import time\ndef test_idle(): time.sleep(0.5)\n")
+    options = ("-q", "-p", "no:cacheprovider", "--rootdir=.", "-o", "pythonpath=tests/harness")
+    command = [sys.executable, "-m", "pytest", *options]
     for busy_s, code in ((1.5, 1), (0.0, 0)):
-        (tmp_path / "test_busy.py").write_text(
+        (tests / "test_busy.py").write_text(
             "import time\n"
             "def test_busy():\n"
             "    began_s = time.process_time()\n"

@@ -1,6 +1,6 @@
 """Which TensorRT release wants what: the one table of version facts. Everything else asks it.
 
-Sources: what the releases export (`tests/engine/tensorrt_api`) and NVIDIA's release notes. A
+Sources: what the releases export (`tests/edge/samples/tensorrt_api`) and NVIDIA's release notes. A
 release outside the table is refused, never guessed at. Imports no TensorRT.
 """
 

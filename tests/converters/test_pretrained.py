@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkout import ROOT
 from tiny_pictures import settings, write_pictures
 
 from converters.conversion.convert import convert
@@ -60,10 +61,9 @@ def test_a_factory_with_its_own_weights_needs_no_file(root: Path) -> None:
 
 def test_fine_tuning_changes_its_features_and_its_head(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures")
-    root = Path(__file__).resolve().parents[2]
     factory = "model.factory=converters.pretrained:efficientnet_lite0"
     mission = load_mission(
-        root / "examples" / "signs",
+        ROOT / "examples" / "signs",
         [*settings(folder), factory, "train.steps=4", "train.learning_rate=0.001"],
     )
     state = torch.load(train(mission, progress=silent).weights, weights_only=True)

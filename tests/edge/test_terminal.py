@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 from rich.table import Table
 from rich.text import Text
 
 from edge.terminal import CONTROL, new_console, styled, visible
 
-REPOSITORY = Path(__file__).parents[2]
 FULL = Path("/dev/full")
 
 ODD = "stop [/left lane] [bold]\x1b[31m\u202e\x9b2J :car:"
@@ -28,7 +28,7 @@ def call(*arguments: object, **how: object) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "edge.cli", *map(str, arguments)],
         text=True,
         check=False,
-        cwd=REPOSITORY,
+        cwd=ROOT,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how},  # type: ignore[call-overload]
     )
 
@@ -113,8 +113,8 @@ class TestTextIsText:
     def test_no_other_module_prints(self) -> None:
         """By the source: whoever prints past `edge.terminal` prints markup and escapes."""
         for package in ("edge", "calibration", "converters", "firmware_bridge"):
-            for path in (REPOSITORY / package).rglob("*.py"):
-                if path == REPOSITORY / "edge/terminal.py":
+            for path in (ROOT / package).rglob("*.py"):
+                if path == ROOT / "edge/terminal.py":
                     continue
                 text = path.read_text(encoding="utf-8")
                 for word in ("Console(", "typer.echo", "click.echo", "stdout.write"):
@@ -155,7 +155,7 @@ class TestTroubleOfStreams:
 
     @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
     def test_both_full(self, tmp_path: Path) -> None:
-        for folder, code in ((record(tmp_path), 0), (REPOSITORY / "edge", 3)):
+        for folder, code in ((record(tmp_path), 0), (ROOT / "edge", 3)):
             with FULL.open("w") as full:
                 done = call("runs", "list", "--in", folder, stdout=full, stderr=full)
             assert done.returncode == code
@@ -163,10 +163,10 @@ class TestTroubleOfStreams:
     @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
     def test_closed_descriptors(self, closed: str, tmp_path: Path) -> None:
         command = f'exec "$0" -m edge.cli runs list --in "$1" {closed}'
-        for folder, code in ((record(tmp_path), 0), (REPOSITORY / "edge", 3)):
+        for folder, code in ((record(tmp_path), 0), (ROOT / "edge", 3)):
             done = subprocess.run(
                 ["sh", "-c", command, sys.executable, folder],
-                capture_output=True, text=True, check=False, cwd=REPOSITORY,
+                capture_output=True, text=True, check=False, cwd=ROOT,
             )  # fmt: skip
             assert done.returncode == code
             assert "Traceback" not in done.stderr
@@ -182,7 +182,7 @@ class TestTroubleOfStreams:
         )
         subprocess.run(
             ["sh", "-c", 'exec "$0" -c "$1" "$2" >&- 2>&-', sys.executable, program, written],
-            check=True, cwd=REPOSITORY,
+            check=True, cwd=ROOT,
         )  # fmt: skip
         assert written.read_text() == ""
 
@@ -205,7 +205,7 @@ class TestTroubleOfStreams:
         )
         done = subprocess.run(
             [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=write, text=True,
-            check=False, cwd=REPOSITORY,
+            check=False, cwd=ROOT,
         )  # fmt: skip
         os.close(write)
         assert (done.returncode, done.stdout) == (0, "done\n")

@@ -1,0 +1,14 @@
+"""Where the files of this checkout are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
+HARNESS = TESTS / "harness"
+
+
+def samples(package: str) -> Path:
+    """The folder with the modules that tests of a package share, for child processes."""
+    return TESTS / package / "samples"
