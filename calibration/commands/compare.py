@@ -17,7 +17,7 @@ from calibration.evaluation.paired_comparison import (
     compare,
     read_evaluation,
 )
-from edge.commands.mission import JsonOption
+from edge.commands.options import JsonOption
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError
 

@@ -22,7 +22,7 @@ from calibration.dataset.lock.diff import (
 from calibration.dataset.lock.lock import Lock, lock_dataset, read_lock, write_lock
 from calibration.dataset.readers.formats import READERS
 from calibration.dataset.splits.divide import STRATA, Division, divide, write_division
-from edge.commands.mission import JsonOption
+from edge.commands.options import JsonOption
 from edge.contract.artifact import write_atomic
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console

@@ -12,8 +12,8 @@ from rich.table import Table
 from calibration.dataset.checks.inspection import counted
 from calibration.dataset.polygon_masks.write import MaskSet, write_mask_set
 from calibration.dataset.readers.formats import OUTLINED
-from calibration.metrics.pixel_counts import IGNORED
-from edge.commands.mission import JsonOption
+from calibration.dataset.records.ground_truth import IGNORED
+from edge.commands.options import JsonOption
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 

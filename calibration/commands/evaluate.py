@@ -36,8 +36,9 @@ from calibration.evaluation.worst_frames import page_of
 from calibration.inference.onnx_bounds import check_given
 from calibration.inference.sessions import Kernels
 from calibration.tracking.record_run import record
-from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.artifact import demand_folder, write_atomic
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.conversion_output import judged_file
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
@@ -49,9 +50,9 @@ from firmware_bridge.errors import Missing, UsageError
 Precision = Literal["float", "int8", "tensorrt", "both"]
 
 ARTIFACTS: dict[str, tuple[str, Kernels]] = {
-    "float": ("float.onnx", "as_written"),
-    "int8": ("cpu.onnx", "fused"),
-    "tensorrt": ("int8.onnx", "as_written"),
+    "float": (FLOAT, "as_written"),
+    "int8": (CPU, "fused"),
+    "tensorrt": (INT8, "as_written"),
 }
 """Precision -> file of a conversion and how it runs: as the device's CPU runs it, or step by step
 as the numeric reference of TensorRT."""

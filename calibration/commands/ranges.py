@@ -15,7 +15,7 @@ from calibration.observation.observation import read_observation
 from calibration.ranges.plot import plot as draw
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.ranges import differences, read_ranges
-from edge.commands.mission import JsonOption
+from edge.commands.options import JsonOption
 from edge.terminal import echo, new_console
 
 SOURCES = ("model", "data", "preprocess", "method", "percentile")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.splits.group_folds import folds
 from calibration.evaluation.data.evaluation_set import Chosen
 from calibration.evaluation.figures.classification import classification_tables, condition_head
@@ -24,7 +25,6 @@ from calibration.evaluation.figures.values import Row, Spread, Tables, plain_tab
 from calibration.evaluation.predictions.networks import Network, Reading
 from calibration.evaluation.predictions.predict import SCORE_MIN, Answer
 from calibration.metrics.confidence_intervals import REPLICATES, SEED
-from calibration.metrics.matching import Truth
 from edge.contract.artifact import digest_json
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from calibration.metrics.matching import Truth, coco_annotations, coco_box, coco_of
+from calibration.dataset.records.ground_truth import Truth
 from edge.perception.values import Detections
 
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -135,3 +136,69 @@ def _at_recalls(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> 
     """Mean precision at the 101 recall points; 0 beyond the last recall reached."""
     rows = np.searchsorted(recall, RECALLS, side="left")
     return float(np.append(precision, 0.0)[rows].mean())
+
+
+def average_precision_50(
+    truths: Sequence[Truth], found: Sequence[Detections], *, classes: int
+) -> list[float | None]:
+    """AP at IoU 0.5 of each label over all frames, 0..1; None where no such object exists.
+
+    Source: COCO's definition (101 recall points, of one label in one frame the 100 best
+    detections), computed by pycocotools.
+    """
+    if len(truths) != len(found):
+        raise ValueError(f"{len(truths)} frames of truth, {len(found)} of detections")
+    annotations = coco_annotations(truths)
+    results = [
+        {"image_id": frame, "category_id": int(label), "score": float(score), **coco_box(box)}
+        for frame, seen in enumerate(found)
+        for box, label, score in zip(seen.boxes, seen.labels, seen.scores, strict=True)
+    ]
+    present = {int(label) for truth in truths for label in truth.labels}
+    if not present:
+        return [None] * classes
+    if not results:
+        return [0.0 if label in present else None for label in range(classes)]
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it works
+        reference = coco_of(annotations, frames=len(truths), classes=classes)
+        evaluation = COCOeval(reference, reference.loadRes(results), "bbox")
+        evaluation.params.iouThrs = np.array([0.5])
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][0, :, :, 0, -1]  # all areas, most detections
+    return [
+        float(precision[:, label].mean()) if label in present else None for label in range(classes)
+    ]
+
+
+def coco_annotations(truths: Sequence[Truth]) -> list[dict[str, object]]:
+    """Objects and regions of every frame as pycocotools wants them; regions are its crowds, which
+    any number of detections may match by their own area."""
+    rows: list[dict[str, object]] = [
+        {"image_id": frame, "category_id": int(label), **coco_box(box), "iscrowd": crowd}
+        for frame, truth in enumerate(truths)
+        for crowd, boxes, labels in (
+            (0, truth.boxes, truth.labels),
+            (1, truth.regions, truth.region_labels),
+        )
+        for box, label in zip(boxes, labels, strict=True)
+    ]
+    return [{"id": number, **row} for number, row in enumerate(rows, start=1)]
+
+
+def coco_of(annotations: Sequence[dict[str, object]], *, frames: int, classes: int) -> COCO:
+    """The truth as pycocotools wants it; frames and classes by number."""
+    reference = COCO()
+    reference.dataset = {
+        "images": [{"id": frame} for frame in range(frames)],
+        "annotations": list(annotations),
+        "categories": [{"id": label} for label in range(classes)],
+    }
+    reference.createIndex()
+    return reference
+
+
+def coco_box(box: NDArray[np.float32]) -> dict[str, object]:
+    """A box x1 y1 x2 y2 as pycocotools wants it."""
+    x1, y1, x2, y2 = (float(value) for value in box)
+    return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}

@@ -5,12 +5,11 @@ Pure arithmetic, the same numbers every time: resampling is seeded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-
-from calibration.metrics.matching import wilson_95
 
 REPLICATES = 500
 SEED = 20_240_229
@@ -72,3 +71,19 @@ def percentile_95(values: Sequence[float] | NDArray[np.float64], groups: int) ->
         return None
     low, high = np.quantile(known, (0.025, 0.975))
     return (float(low), float(high)) if low < high else None
+
+
+def wilson_95(found: float, of: float) -> tuple[float, float]:
+    """The 95 % interval of a share found / of, 0..1; (0, 1) where `of` is 0.
+
+    Source: Wilson's score interval (1927), which stays inside 0..1 for small counts. Counts need
+    not be whole: an effective count may be given.
+    """
+    if not of:
+        return 0.0, 1.0
+    z = 1.959963984540054
+    share, spread = found / of, z * z / of
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
+    # The ends are exact where nothing or everything was found.
+    return (middle - half if found else 0.0), (middle + half if found < of else 1.0)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-IGNORED = 255
-"""Pixels of truth with this label are not looked at, as in Pascal VOC and Cityscapes."""
+from calibration.dataset.records.ground_truth import IGNORED
 
 Mask = NDArray[np.integer]
 Counts = NDArray[np.int64]

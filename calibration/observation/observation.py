@@ -49,7 +49,7 @@ class Subject:
 
     Attributes:
         model: sha256 of the float graph, as hex.
-        preprocess: see `calibration.ranges.ranges.preprocess_digest`.
+        preprocess: see `edge.contract.mission.digest.preprocess_digest`.
         runner: what computes it, with its version: sums may differ in the last bits.
         tensors: names, in the order they were asked for.
     """

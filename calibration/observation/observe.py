@@ -27,7 +27,7 @@ from calibration.inference.devices import CPU, Device
 from calibration.inference.sessions import Bound, CannotRun, Floats, ModelSession, Parted, part
 from calibration.observation.histogram import ENOUGH, NotFinite, Tally, count
 from calibration.observation.observation import Observation, Subject
-from calibration.ranges.ranges import preprocess_digest
+from edge.contract.mission.digest import preprocess_digest
 from edge.perception.preprocess import PreprocessSpec, preprocess
 from firmware_bridge.errors import UsageError
 

@@ -16,8 +16,7 @@ import numpy as np
 
 from calibration.observation.histogram import Histogram
 from calibration.ranges.methods.table import METHODS
-from edge.contract.artifact import digest_json, read_json
-from edge.perception.preprocess import PreprocessSpec
+from edge.contract.artifact import read_json
 from firmware_bridge.errors import NotTrusted
 
 SCHEMA = "brakepoint.ranges/1"
@@ -82,11 +81,6 @@ class Ranges:
             },
             "tensors": {name: asdict(self.tensors[name]) for name in sorted(self.tensors)},
         }
-
-
-def preprocess_digest(spec: PreprocessSpec) -> str:
-    """sha256 of how pictures become inputs, as hex."""
-    return digest_json(asdict(spec))
 
 
 def range_of(seen: Histogram, *, method: str, percentile: float) -> Range:

@@ -17,7 +17,8 @@ import onnx
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.observation.sampling import without_curve
 from calibration.ranges.calibrate import Taken, asked_percentile, fit_in_quotas, taken_digest
-from calibration.ranges.ranges import AGAIN, Ranges, demand_fresh, preprocess_digest, read_ranges
+from calibration.ranges.ranges import AGAIN, Ranges, demand_fresh, read_ranges
+from edge.contract.mission.digest import preprocess_digest
 from edge.contract.mission.schema import Mission
 from edge.progress import Advance
 from firmware_bridge.errors import NotTrusted

@@ -29,7 +29,7 @@ from converters.conversion.ranges_only import (
     merge_shards,
 )
 from converters.conversion.run_record import calibrate_run
-from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.contract.run_record import now

@@ -20,7 +20,7 @@ from converters.verification.comparison.file_comparison import (
     compare_files,
     compare_for_mission,
 )
-from edge.commands.mission import JsonOption, SetOption
+from edge.commands.options import JsonOption, SetOption
 from edge.contract.artifact import write_atomic
 from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar

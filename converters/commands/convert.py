@@ -16,7 +16,7 @@ from converters.conversion.convert import convert as convert_mission
 from converters.conversion.lockfile import NAME as LOCK
 from converters.conversion.run_record import convert_run
 from converters.report.report import PAGE, REPORT, Report
-from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.mission.loading import load_mission
 from edge.contract.run_record import Recorded, folder_of, now, runs_in
 from edge.progress import progress_bar

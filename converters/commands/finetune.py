@@ -13,7 +13,7 @@ from converters.commands.gate_summary import VERDICTS, Given, demand_passed, sho
 from converters.finetuning.finetune import Finetuned
 from converters.finetuning.finetune import finetune as finetune_mission
 from converters.report.report import PAGE
-from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console

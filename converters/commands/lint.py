@@ -16,7 +16,7 @@ from rich.text import Text
 from converters.quantization.lint.checks import SEVERITIES, Finding
 from converters.quantization.lint.engine_precision import Joined
 from converters.quantization.lint.lint_file import fixed_file, lint_file, lint_with_engine
-from edge.commands.mission import JsonOption
+from edge.commands.options import JsonOption
 from edge.engine.inspector import InspectorReport, read_inspector, read_inspector_file
 from edge.engine.load import inspector_text
 from edge.terminal import echo, new_console

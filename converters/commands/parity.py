@@ -20,8 +20,8 @@ from converters.graph.passes.bind_input_shape import bind_shapes
 from converters.graph.passes.canonical_names import name_everything
 from converters.graph.passes.drop_initializer_inputs import mend_inputs
 from converters.graph.passes.infer_shapes import infer_shapes
-from converters.lowerings.strongly_typed import STRONG
 from converters.sources.pytorch.export import traced
+from converters.sources.pytorch.intermediate_values import TorchForm
 from converters.sources.source import (
     OnnxSource,
     Source,
@@ -30,19 +30,12 @@ from converters.sources.source import (
     output_names,
     picture_shape,
 )
-from converters.verification.agreement import CPU, FLOAT, INT8
 from converters.verification.equivalence.fp16_emulation import rounding_halves
-from converters.verification.layer_parity import (
-    Form,
-    Layer,
-    OnnxForm,
-    TorchForm,
-    compare_layers,
-    worst_first,
-)
+from converters.verification.layer_parity import Form, Layer, OnnxForm, compare_layers, worst_first
 from converters.verification.layer_parity_plot import layers_plot
-from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.artifact import read_json, write_atomic
+from edge.contract.artifact_names import CPU, FLOAT, INT8, STRONG
 from edge.contract.conversion_output import REPORT_SCHEMA, judged_file
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission

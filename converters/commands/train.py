@@ -17,7 +17,7 @@ from converters.training.cross_validation import FoldsReport, cross_validate
 from converters.training.tasks.task import Figures, Judgement
 from converters.training.train import TrainReport
 from converters.training.train import train as train_mission
-from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console, styled

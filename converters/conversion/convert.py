@@ -31,10 +31,11 @@ from converters.conversion.lockfile import (
 from converters.conversion.pipeline import run_conversion
 from converters.conversion.run_record import since_former
 from converters.conversion.stage_cache import Note, opened
-from converters.conversion.stage_runner import Stages, Stopwatch
+from converters.conversion.stage_runner import Stages
 from converters.conversion.tuned_weights import Tuned
 from converters.report.changes import Since
 from converters.report.report import Report
+from converters.report.stage_times import Stopwatch
 from edge.contract.artifact import demand_folder, json_file, replacing
 from edge.contract.mission.schema import Mission
 from edge.contract.run_record import Recorded

@@ -14,6 +14,7 @@ from calibration.inference.sessions import CannotRun, Floats, ModelSession
 from converters.graph.passes.pipeline import PassResult, passes, run_passes
 from converters.quantization.placement import Placement, place
 from converters.search.equalization_choice import Balance, balanced
+from converters.sources.network import network_of, running
 from converters.sources.pytorch.export import export
 from converters.sources.source import (
     OnnxSource,
@@ -23,7 +24,7 @@ from converters.sources.source import (
     output_names,
     picture_shape,
 )
-from converters.verification.parity import Parity, compare, network_of, running
+from converters.verification.parity import Parity, compare
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess
 from edge.progress import Advance

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from calibration.dataset.frames.frame import RoadFrame, frames_of
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.frames.open_frames import frames_of
 from calibration.dataset.splits.calibration_holdout import Split, split
 from calibration.dataset.splits.split_file import Declared, Use, declared
 from calibration.observation.sampling import in_quotas

@@ -24,12 +24,12 @@ from converters.quantization.range_scaling import widened
 from converters.search.candidate import Better
 from converters.search.checkpoint import NAME as REMEMBERED
 from converters.search.checkpoint import Remembered
+from converters.search.evaluator import Judge, Writer, Writers
 from converters.search.mixed_precision import Search, choose, choose_cpu
 from converters.search.score_bias import ScoreBias, Scores, with_score_bias
-from converters.search.sensitivity import Judge, Writer, Writers
 from converters.search.stop_criterion import aim_of
 from converters.search.task_loss import damage_measure
-from converters.verification.agreement import CPU, INT8
+from edge.contract.artifact_names import CPU, INT8
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import DecodeSpec
 from edge.perception.preprocess import preprocess

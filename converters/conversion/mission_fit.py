@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.inference.sessions import CannotRun
+from converters.sources.network import Outputs, network_of
 from converters.sources.source import (
     OnnxSource,
     Source,
@@ -18,7 +19,6 @@ from converters.sources.source import (
     open_source,
     picture_shape,
 )
-from converters.verification.parity import Outputs, network_of
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import output_shapes, perceive
 from edge.perception.preprocess import place, preprocess

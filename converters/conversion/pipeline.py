@@ -28,9 +28,9 @@ from converters.report.context import context_of
 from converters.report.int8_shares import int8_shares
 from converters.report.report import Artifact, Report
 from converters.sources.source import picture_shape
-from converters.verification.agreement import CPU, FLOAT, INT8
 from converters.verification.gates.table import Measured, judge_gates
 from converters.verification.labelled_accuracy import labelled
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission
 from edge.engine.trtexec import PAGE as TRTEXEC_PAGE

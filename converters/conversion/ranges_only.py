@@ -26,11 +26,12 @@ from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.ranges import SCHEMA as RANGES_SCHEMA
 from converters.conversion.float_stage import to_float
 from converters.conversion.frame_split import frames_to_split
-from converters.conversion.stage_runner import Stopwatch
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.quantization.placement import place
+from converters.report.stage_times import Stopwatch
 from converters.sources.source import open_source
 from edge.contract.artifact import demand_folder, digest_json, write_json
+from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.schema import Mission
 from edge.progress import Advance
 
@@ -89,7 +90,7 @@ class _Begun:
             progress("read", 0, 0)
             source, frames = open_source(mission), frames_to_split(mission)
         with watch.stage("float"):
-            progress("float.onnx", 0, 0)
+            progress(FLOAT, 0, 0)
             floating, _ = to_float(source, mission, frames, progress=progress)
         return cls(floating, cpu_tensors(floating, place(floating)), frames.calibration)
 

@@ -13,8 +13,8 @@ from converters.conversion.lockfile import Lock, read_convert_lock
 from converters.conversion.ranges_only import Record
 from converters.report.changes import Since, since_last
 from converters.report.report import Report
-from converters.verification.agreement import CPU, FLOAT, INT8
 from edge.contract.artifact import digest_file
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.facts import mission_facts
 from edge.contract.mission.schema import Mission
 from edge.contract.run_record import Number, Recorded, Run, environment
@@ -101,7 +101,7 @@ def calibrate_run(mission: Mission, record: Record, out: Path, *, started: str) 
         seconds=round(told["seconds"], 1),
         passed=None,
         parameters=mission_facts(mission),
-        inputs={"float.onnx": told["model_sha256"], "frames": told["data"]},
+        inputs={FLOAT: told["model_sha256"], "frames": told["data"]},
         outputs={RANGES: digest_file(out / RANGES)},
         metrics={
             "frames": len(told["sampling"]["frames"]),

@@ -7,11 +7,7 @@ stored is not run. Takes time and memory of each. Decides nothing.
 
 from __future__ import annotations
 
-import contextlib
-import resource
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,33 +15,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from converters.conversion.stage_cache import Note, Result, Store
+from converters.report.stage_times import Stage, Stopwatch
 from edge.contract.artifact import digest_json
 
 Facts = TypeVar("Facts")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: seconds on the wall, and the process's peak memory up to its end in 10^6 bytes;
-    where a former run made its result, what it took then."""
-
-    name: str
-    seconds: float
-    peak_memory_mb: float
-
-
-class Stopwatch:
-    """Collects stages in the order they ran."""
-
-    def __init__(self) -> None:
-        self.stages: list[Stage] = []
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Times what runs inside."""
-        started = time.perf_counter()
-        yield
-        self.stages.append(Stage(name, time.perf_counter() - started, peak_memory_mb()))
 
 
 @dataclass(frozen=True)
@@ -103,9 +76,3 @@ class Stages:
         result = Result(plain, files, stage.seconds, stage.peak_memory_mb)
         self._store.put(name, key, result)
         return Made(adapter.validate_python(plain), files, result.digest)
-
-
-def peak_memory_mb() -> float:
-    """The most memory this process ever held resident, 10^6 bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

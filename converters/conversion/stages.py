@@ -26,7 +26,7 @@ from calibration.ranges.reuse import reuse
 from converters.conversion.float_stage import Floating, probes, to_float
 from converters.conversion.input_digests import Inputs, frame_facts, source_facts
 from converters.conversion.int8_stage import Quantized, quantize
-from converters.conversion.stage_runner import Made, Stage, Stages
+from converters.conversion.stage_runner import Made, Stages
 from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.lowerings.dla import DlaCut
@@ -37,14 +37,16 @@ from converters.report.page.render import render
 from converters.report.page.tables import worst_names
 from converters.report.page.worst_frames import pictures_of
 from converters.report.report import PAGE, REPORT, SCHEMA, TIMES, Report
-from converters.verification.agreement import CPU, FLOAT, INT8, KERNELS, Judgement, judge
+from converters.report.stage_times import Stage
+from converters.sources.network import running
+from converters.verification.agreement import KERNELS, Judgement, judge
 from converters.verification.clip_stops import NO_CLIPS, stops_on_clips
 from converters.verification.equivalence.answers_kept import kept_limits
 from converters.verification.equivalence.verdict import Agreement
 from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, accuracy
 from converters.verification.latency import Latency, machine, measure_latency
-from converters.verification.parity import running
 from edge.contract.artifact import digest_file, json_file
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.facts import section_facts
 from edge.contract.mission.schema import Mission
@@ -99,7 +101,7 @@ class ConversionStages:
         mission, source, frames = self._mission, self._inputs.source, self._inputs.frames
 
         def work(_: Path) -> tuple[Floating, dict[str, bytes]]:
-            self._progress("float.onnx", 0, 0)
+            self._progress(FLOAT, 0, 0)
             model, facts = to_float(source, mission, frames, progress=self._progress)
             return facts, {FLOAT: model.SerializeToString()}
 

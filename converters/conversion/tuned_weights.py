@@ -20,9 +20,9 @@ from converters.lowerings.cpu import quantize_cpu
 from converters.quantization.placement import Placement, place
 from converters.quantization.qdq import quantize_int8
 from converters.search.candidate import better_bias
-from converters.search.sensitivity import Judge
-from converters.verification.agreement import CPU, INT8
+from converters.search.evaluator import Judge
 from edge.contract.artifact import digest_json
+from edge.contract.artifact_names import CPU, INT8
 
 TUNED, STATE = "tuned.onnx", "tuned.pt"
 """The tuned weights as a float graph: the same graph as float.onnx, other numbers; and, where they

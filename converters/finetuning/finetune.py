@@ -29,7 +29,7 @@ from converters.finetuning.training_frames import Examples, examples_of, picture
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.quantization.qdq import quantize_int8
 from converters.report.report import Report
-from converters.search.sensitivity import Judge
+from converters.search.evaluator import Judge
 from converters.search.task_loss import damage_measure
 from converters.sources.source import open_source
 from converters.training.checkpoint import Progress

@@ -20,8 +20,8 @@ from converters.quantization.placement import MEASURED, Placement, place
 from converters.quantization.range_scaling import widened
 from converters.report.report import SCHEMA
 from converters.sources.source import Source
-from converters.verification.agreement import FLOAT
 from edge.contract.artifact import digest_file, digest_json, read_json
+from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import NotTrusted

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calibration.dataset.frames.frame import RoadFrame, data_digest, frames_of
+from calibration.dataset.frames.frame import RoadFrame, data_digest
+from calibration.dataset.frames.open_frames import frames_of
 from calibration.dataset.splits.calibration_holdout import Split, spread
 from calibration.dataset.splits.group_folds import parts
 from calibration.inference.sessions import Floats

@@ -14,8 +14,9 @@ from converters.graph.index import Graph
 from converters.graph.passes.canonical_names import PICTURE
 from converters.lowerings.dla_partition import Cut, cut_head
 from converters.quantization.rules import WEIGHTED
-from converters.verification.parity import Outputs, compare, running
-from edge.engine.model_choice import BODY, HEAD
+from converters.sources.network import Outputs, running
+from converters.verification.parity import compare
+from edge.contract.artifact_names import DLA_BODY, DLA_HEAD
 from firmware_bridge.errors import GateFailed
 
 
@@ -60,7 +61,7 @@ def cut_for_dla(
             remedy="leave target.dla out; report the network's operators as a defect",
         )
     weighted = tuple(n.name for n in Graph(cut.head).nodes if n.op_type in WEIGHTED)
-    files = {BODY: cut.body.SerializeToString(), HEAD: cut.head.SerializeToString()}
+    files = {DLA_BODY: cut.body.SerializeToString(), DLA_HEAD: cut.head.SerializeToString()}
     return files, DlaCut(cut.tensors, cut.fallback, weighted, apart.max_abs)
 
 

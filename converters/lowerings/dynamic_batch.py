@@ -16,7 +16,8 @@ from onnx import ModelProto, NodeProto
 from calibration.inference.sessions import CannotRun, Floats, ModelSession
 from converters.graph.index import Array, Graph, attributes, copied, rebuilt
 from converters.graph.passes.canonical_names import PICTURE
-from converters.verification.parity import Comparison, running
+from converters.sources.network import running
+from converters.verification.parity import Comparison
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import UsageError
 

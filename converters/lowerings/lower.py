@@ -26,22 +26,22 @@ from converters.lowerings.implicit import (
     to_cache,
     to_observe,
 )
-from converters.lowerings.strongly_typed import STRONG, to_strong
+from converters.lowerings.strongly_typed import to_strong
 from converters.quantization.placement import Placement
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.qdq_reader import Apart, take_apart
 from converters.quantization.rules import LEVELS
+from converters.sources.network import Network, running
 from converters.sources.source import output_names
-from converters.verification.agreement import FLOAT, INT8
 from converters.verification.equivalence.answers_kept import kept_limits, kept_shares
 from converters.verification.equivalence.fp16_emulation import rounding_halves
 from converters.verification.equivalence.graph_diff import differences
 from converters.verification.equivalence.layer_error import steps_apart
 from converters.verification.equivalence.verdict import Agreement, agreement
-from converters.verification.parity import Network, running
+from edge.contract.artifact_names import FLOAT, IMPLICIT, INT8, STRONG
 from edge.contract.mission.schema import Mission
 from edge.engine.calibration_cache import read_cache, write_cache
-from edge.engine.model_choice import IMPLICIT, batched, cache_name
+from edge.engine.model_choice import batched, cache_name
 from edge.engine.releases import CACHE_RELEASES
 from edge.progress import Advance
 
@@ -88,7 +88,7 @@ def lower(
     proof = _Proof(done, pictures, output_names(mission), mission.target.threads)
     apart = take_apart(done.int8)
     ranges = _ranges_of_region(apart, frames.calibration, mission, progress)
-    progress("strong.onnx", 0, 0)
+    progress(STRONG, 0, 0)
     strong, strong_agrees = _strong(done, ranges, proof)
     files = {STRONG: strong.SerializeToString()} if strong_agrees.agrees else {}
     progress("calibration caches", 0, 0)

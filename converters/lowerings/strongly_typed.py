@@ -19,8 +19,6 @@ from converters.graph.index import Array, Graph, rebuilt, subgraphs
 from converters.graph.passes.eliminate_dead_code import drop_dead_code
 from converters.graph.passes.infer_shapes import infer_shapes
 
-STRONG = "strong.onnx"
-
 HALF_MAX = float(np.finfo(np.float16).max)
 
 STAYS_FLOAT = frozenset(

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from converters.lowerings.strongly_typed import STRONG
 from converters.quantization.placement import Placement
-from converters.verification.agreement import CPU, FLOAT, INT8
-from edge.engine.model_choice import IMPLICIT, batched
+from edge.contract.artifact_names import CPU, FLOAT, IMPLICIT, INT8, STRONG
+from edge.engine.model_choice import batched
 
 FOR_TENSORRT = frozenset({INT8, STRONG, IMPLICIT, batched(INT8), batched(STRONG)})
 """Files in which INT8 is where the placement put it."""

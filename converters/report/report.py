@@ -14,13 +14,13 @@ from importlib import metadata
 from typing import Any
 
 from calibration.ranges.ranges import Range
-from converters.conversion.stage_runner import Stage
 from converters.graph.passes.pipeline import PassResult
 from converters.lowerings.dla import DlaCut
 from converters.quantization.placement import Placement
 from converters.quantization.rules import RULES
 from converters.report.changes import Since
 from converters.report.page.advice import Advice, advice_on
+from converters.report.stage_times import Stage
 from converters.search.equalization_choice import Balance
 from converters.search.mixed_precision import Search
 from converters.search.score_bias import ScoreBias

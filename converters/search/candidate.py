@@ -13,7 +13,7 @@ from onnx import ModelProto
 from calibration.inference.sessions import Floats
 from converters.quantization.bias_correction import Quantize, correct_bias
 from converters.quantization.placement import Placement
-from converters.search.sensitivity import Judge, Writer
+from converters.search.evaluator import Judge, Writer
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from converters.quantization.equalization.equalize import equalized
 from converters.quantization.equalization.scale_links import links
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
-from converters.search.sensitivity import Judge
+from converters.search.evaluator import Judge
 from converters.search.task_loss import damage_measure
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess

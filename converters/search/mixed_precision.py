@@ -19,7 +19,8 @@ from calibration.inference.sessions import Floats
 from converters.quantization.placement import Placement, place
 from converters.quantization.range_scaling import WIDENINGS
 from converters.search.candidate import Better, better_bias
-from converters.search.sensitivity import Judge, Progress, Sensitivity, Writers, sensitivities
+from converters.search.evaluator import Judge, Progress, Writers
+from converters.search.sensitivity import Sensitivity, sensitivities
 from converters.search.stop_criterion import Aim, Kept, Reached
 from converters.search.task_loss import NOISE
 

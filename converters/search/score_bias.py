@@ -22,9 +22,9 @@ from converters.graph.index import Graph
 from converters.quantization.bias_correction import correctable, with_added_bias
 from converters.quantization.rules import WEIGHTED
 from converters.search.candidate import Better
-from converters.search.sensitivity import Judge
+from converters.search.evaluator import Judge
 from converters.search.task_loss import NOISE, Damage, Measure, score_change
-from converters.verification.parity import running
+from converters.sources.network import running
 from edge.perception.decode import DecodeSpec, boxes_and_scores
 
 PROBE = 0.1

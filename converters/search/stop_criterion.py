@@ -16,22 +16,15 @@ from typing import Protocol
 import numpy as np
 from onnx import ModelProto
 
-from calibration.metrics.confidence_intervals import percentile_95, resamples
-from calibration.metrics.matching import wilson_95
+from calibration.metrics.confidence_intervals import percentile_95, resamples, wilson_95
 from calibration.metrics.pixel_counts import pixel_counts
 from converters.search.candidate import Better
-from converters.search.sensitivity import Judge
-from converters.verification.agreement import (
-    FLOAT,
-    SCORE_MIN,
-    DetectionCounts,
-    Found,
-    TopCounts,
-    areas_of,
-)
+from converters.search.evaluator import Judge
+from converters.sources.network import Outputs
+from converters.verification.agreement import SCORE_MIN, DetectionCounts, Found, TopCounts, areas_of
 from converters.verification.equivalence.answers_kept import CONDITION, MAIN, OTHER, kept_limits
 from converters.verification.mask_agreement import labels_in_frame, mean_iou
-from converters.verification.parity import Outputs
+from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec
 from edge.perception.decode import perceive, with_threshold

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.inference.sessions import Floats
-from converters.verification.parity import Outputs
+from converters.sources.network import Outputs
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec, shares
 from edge.perception.decode import DecodeSpec, boxes_and_scores

@@ -14,9 +14,11 @@ import numpy as np
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.inference.sessions import Floats, Kernels
 from calibration.metrics.matching import found_share
+from converters.sources.network import Network
 from converters.verification.agreement_breakdown import Answers, Evaluation
 from converters.verification.mask_agreement import MaskAgreement, mean_iou
-from converters.verification.parity import Comparison, Network, Parity
+from converters.verification.parity import Comparison, Parity
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec, top
 from edge.perception.decode import output_shapes, perceive, with_threshold
@@ -31,7 +33,6 @@ IOU_MIN = 0.5
 PRECISION_SCORE_MIN = 0.05
 """Average precision ranks detections by score, so the unsure ones count too."""
 
-FLOAT, INT8, CPU = "float.onnx", "int8.onnx", "cpu.onnx"
 
 KERNELS: dict[str, Kernels] = {FLOAT: "as_written", INT8: "as_written", CPU: "fused"}
 """How each artifact runs when it is judged: cpu.onnx as the device runs it, int8.onnx as the

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.dataset.frames.frame import RoadFrame
-from calibration.metrics.matching import Truth, matched
+from calibration.dataset.records.ground_truth import Truth
+from calibration.metrics.matching import matched
 from converters.verification.average_precision import Precision
 from converters.verification.counts import Tally, words_of
 from edge.perception.values import Detections

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.dataset.records.ground_truth import Truth
 from calibration.metrics.average_precision import average_precision, hits_of, matches_of
 from calibration.metrics.confidence_intervals import percentile_95, resamples
-from calibration.metrics.matching import Truth
 from edge.perception.values import Detections
 
 AP50 = slice(0, 1)

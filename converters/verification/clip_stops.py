@@ -19,7 +19,7 @@ from calibration.evaluation.stops import (
     stops_anything,
     true_perception,
 )
-from converters.verification.parity import Network
+from converters.sources.network import Network
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import perceive
 from edge.perception.preprocess import preprocess

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.dataset.frames.frame import RoadFrame
-from calibration.metrics.matching import wilson_95
+from calibration.metrics.confidence_intervals import wilson_95
 from edge.perception.conditions import LIGHTS, ROADS, WEATHERS
 
 KINDS: Mapping[str, Sequence[str]] = {"weather": WEATHERS, "light": LIGHTS, "road": ROADS}

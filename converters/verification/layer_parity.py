@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from onnx import ModelProto
@@ -24,7 +24,7 @@ from converters.verification.parity import Difference, Sums
 from edge.progress import Advance
 
 if TYPE_CHECKING:
-    from torch import fx
+    pass
 
 ROOM_VALUES = 16 << 20
 """Float32 values of one form that are held at once, 64 MiB."""
@@ -95,47 +95,6 @@ class OnnxForm:
     def sizes(self, names: Sequence[str]) -> list[int]:
         """See `Form`."""
         return [math.prod(self._graph.shape(self._own[name]) or (0,)) for name in names]
-
-
-class TorchForm:
-    """A traced PyTorch network: its nodes have the names that the exporter gave the file."""
-
-    def __init__(self, traced: fx.GraphModule) -> None:
-        self._traced = traced
-
-    @property
-    def tensors(self) -> Mapping[str, str]:
-        """See `Form`."""
-        return {
-            node.name: str(getattr(node.target, "__name__", node.target))
-            for node in self._traced.graph.nodes
-            if node.op == "call_function"
-        }
-
-    def values(self, picture: Floats, names: Sequence[str]) -> list[Floats]:
-        """See `Form`."""
-        import torch
-        from torch import fx
-
-        seen: dict[str, Floats] = {}
-        wanted = set(names)
-
-        class Watching(fx.Interpreter):
-            """Keeps what was asked for."""
-
-            def run_node(self, n: fx.Node) -> Any:
-                value = super().run_node(n)
-                if n.name in wanted and isinstance(value, torch.Tensor):
-                    seen[n.name] = value.detach().to(torch.float32).numpy()
-                return value
-
-        with torch.inference_mode():
-            Watching(self._traced).run(torch.from_numpy(picture))
-        return [seen[name] for name in names]
-
-    def sizes(self, names: Sequence[str]) -> list[int]:
-        """See `Form`."""
-        return [0] * len(names)
 
 
 def compare_layers(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from edge.commands.mission import JsonOption
+from edge.commands.options import JsonOption
 from edge.engine.build.run_build import build_engine
 from edge.engine.build_request import BuildRequest, Shape
 from edge.engine.inspector import InspectorReport, read_inspector_file

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.artifact import write_atomic
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.notes import notes_of
@@ -18,14 +19,6 @@ from edge.contract.mission.schema import Mission
 from edge.install import PACKAGES, pip_install
 from edge.terminal import echo
 from firmware_bridge.errors import Missing, UsageError
-
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="set a mission key for this run; repeatable"),
-]
-MissionArgument = Annotated[Path, typer.Argument(metavar="MISSION", help="a mission.toml")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print facts as JSON")]
-
 
 FIRST = "converters.sources.first_mission.write:first_mission"
 """What reads a model's file and writes a mission that fits it: by name, as FIT below."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from edge.commands.mission import JsonOption, MissionArgument, SetOption
+from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.conversion_output import choose_model
 from edge.contract.mission.cross_checks import STAGES
 from edge.contract.mission.loading import load_mission

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.commands.mission import JsonOption
+from edge.commands.options import JsonOption
 from edge.contract.gate_count import GateCount
 from edge.contract.run_record import FOLDER, Recorded, folder_of, read_run, runs_in
 from edge.terminal import echo, new_console, styled

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from edge.perception.conditions import LIGHTS, ROADS, WEATHERS, Conditions
+from edge.perception.video.opencv import quiet_opencv
 from edge.progress import progress_bar
-from edge.runtime.sources.source import quiet_opencv
 from edge.scenes.clips import write_clip
 from edge.scenes.dataset import FORMATS, write_dataset
 from edge.scenes.painting.atmosphere import plain

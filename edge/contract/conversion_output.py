@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge.contract.artifact import digest_file, read_json
-from edge.contract.gate_verdicts import FLOAT, demand_gates
+from edge.contract.artifact_names import CPU, FLOAT
+from edge.contract.gate_verdicts import demand_gates
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import NotTrusted
@@ -20,8 +21,8 @@ REPORT_SCHEMA = "brakepoint.report/1"
 
 # On a CPU the unsigned affine form of the same ranges: int8.onnx is for TensorRT, and slow here.
 MODEL_FILES: dict[tuple[str, str], str] = {
-    ("onnxruntime", "float"): "float.onnx",
-    ("onnxruntime", "int8"): "cpu.onnx",
+    ("onnxruntime", "float"): FLOAT,
+    ("onnxruntime", "int8"): CPU,
 }
 """(backend, precision) -> artifact."""
 

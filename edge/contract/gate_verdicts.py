@@ -11,20 +11,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.conversion import Gates, Int8Shares
 from firmware_bridge.errors import GateFailed, NotTrusted
 
-FLOAT = "float.onnx"
 """Stands for all: the others are made from it."""
 
-SHORT: Mapping[str, str] = {"int8.onnx": "int8", "cpu.onnx": "cpu"}
+SHORT: Mapping[str, str] = {INT8: "int8", CPU: "cpu"}
 """Artifact -> how its gates are called."""
 
 ALWAYS: Mapping[str, Sequence[str]] = {
     FLOAT: ("parity_max_abs",),
-    "int8.onnx": ("found_min int8", "size_max_mb", "macs_int8_min int8", "accuracy_min int8"),
-    "cpu.onnx": ("found_min cpu", "macs_int8_min cpu", "accuracy_min cpu"),
+    INT8: ("found_min int8", "size_max_mb", "macs_int8_min int8", "accuracy_min int8"),
+    CPU: ("found_min cpu", "macs_int8_min cpu", "accuracy_min cpu"),
 }
 """Artifact -> gates that every report has a row of, limited or not."""
 
@@ -50,7 +50,7 @@ def declared(gates: Gates, artifact: str, *, condition: bool) -> list[str]:
         **{f"class_accuracy_min {short}: {name}": 1 for name in gates.class_accuracy_min},
         **{f"condition_accuracy_min {short}: {name}": 1 for name in gates.condition_accuracy_min},
     }
-    if artifact == "int8.onnx":
+    if artifact == INT8:
         found["size_max_mb"] = gates.size_max_mb
     else:
         found["infer_p99_max_ms cpu"] = None if gates.infer_p99_max_ms is None else 1

@@ -12,19 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from edge.contract.artifact import digest_file, read_json
+from edge.contract.artifact_names import DLA_BODY, FLOAT, IMPLICIT, INT8, STRONG
 from edge.contract.conversion_output import REPORT_SCHEMA
-from edge.contract.gate_verdicts import FLOAT, demand_gates
+from edge.contract.gate_verdicts import demand_gates
 from edge.engine.build_request import Shape
 from edge.engine.releases import CACHE_RELEASES, LOWERINGS, Lowering, Release
 from firmware_bridge.errors import GateFailed, Missing, NotTrusted, UsageError
 
-IMPLICIT = "implicit.onnx"
-"""int8.onnx without its Q/DQ: not float.onnx, whose biases are not corrected."""
-
-BODY, HEAD = "dla.body.onnx", "dla.head.onnx"
-"""implicit.onnx in two, where the mission asks for a DLA: what goes there, and what cannot."""
-
-FILES: dict[Lowering, str] = {"qdq": "int8.onnx", "strong": "strong.onnx", "ranges": IMPLICIT}
+FILES: dict[Lowering, str] = {"qdq": INT8, "strong": STRONG, "ranges": IMPLICIT}
 """Lowering -> artifact of a conversion."""
 
 
@@ -91,7 +86,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
         demand_gates(
             report,
             source,
-            ("int8.onnx", FLOAT),
+            (INT8, FLOAT),
             mission=None,
             remedy="mend the model or the calibration and convert again",
         )
@@ -102,7 +97,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
         several = profiles and lowering != "ranges"  # DLA takes no open sizes
         wanted = batched(FILES[lowering]) if several else FILES[lowering]
         cut = report.get("dla") if lowering == "ranges" else None
-        model = _vouched(report, source, BODY if cut else wanted, lowering)
+        model = _vouched(report, source, DLA_BODY if cut else wanted, lowering)
         int8 = sum(int(count) for count in report["quantized"]["operators"].values())
         if lowering != "ranges":
             return ModelSource(model, profiles=profiles or None, int8=int8)

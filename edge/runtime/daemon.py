@@ -36,7 +36,8 @@ from edge.runtime.recording.run_report import (
     RunReport,
 )
 from edge.runtime.recording.run_verdicts import budget_missed, never_released, too_far_apart
-from edge.runtime.sources.source import Source, open_source
+from edge.runtime.sources.open_source import open_source
+from edge.runtime.sources.source import Source
 from firmware_bridge.errors import Refusal, UsageError
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.facts import LinkCounts

@@ -30,14 +30,16 @@ from int8_cases import CASES, Case, Fold, Settings
 from numpy.typing import NDArray
 from peers import environment
 
-from calibration.dataset.frames.frame import frames_of
+from calibration.dataset.frames.open_frames import frames_of
 from calibration.evaluation.predictions.networks import Network, reading_of
 from calibration.evaluation.predictions.predict import Answer, answers
 from calibration.inference.sessions import Kernels, ModelSession
-from calibration.metrics.matching import average_precision_50, found_share
+from calibration.metrics.average_precision import average_precision_50
+from calibration.metrics.matching import found_share
 from converters.conversion.input_digests import code_digest
 from converters.graph.passes.canonical_names import PICTURE
-from converters.verification.agreement import CPU, FLOAT, INT8, IOU_MIN, SCORE_MIN
+from converters.verification.agreement import IOU_MIN, SCORE_MIN
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.loading import load_mission
 from edge.perception.preprocess import preprocess
 from edge.perception.values import Detections

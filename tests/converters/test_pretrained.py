@@ -17,7 +17,7 @@ from converters.pretrained import efficientnet_lite0
 from converters.report.report import Report
 from converters.sources.source import TorchSource, open_source
 from converters.training.train import train
-from converters.verification.agreement import CPU, INT8
+from edge.contract.artifact_names import CPU, INT8
 from edge.contract.mission.loading import load_mission
 from edge.install import pip_install
 from firmware_bridge.errors import Missing, UsageError

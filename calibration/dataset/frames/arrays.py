@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.dataset.readers.arrays import Archive, as_bgr, described, rows
+from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.storage import place_at
-from calibration.metrics.matching import Truth
 from edge.contract.artifact import digest_file
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage

@@ -13,8 +13,8 @@ from functools import cached_property
 from calibration.dataset.frames.images import no_frames, rows_by_picture
 from calibration.dataset.masks.pairing import pairs_of
 from calibration.dataset.records.condition_aliases import conditions_of, own_words
+from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.storage import Place, place_at
-from calibration.metrics.matching import Truth
 from edge.perception.conditions import Conditions
 from edge.perception.pictures.decode import decoded
 from edge.perception.pictures.files import SUFFIXES, natural_order

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.dataset.frames.images import image_frames
-from calibration.metrics.matching import Truth
+from calibration.dataset.records.ground_truth import Truth
 from edge.contract.mission.sections.data import FurtherFrames
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage

@@ -13,8 +13,8 @@ from calibration.dataset.label_files.picture_names import PictureNames
 from calibration.dataset.label_files.table_text import FILE_COLUMNS, NoTable, columns_of, rows
 from calibration.dataset.masks.pairing import pairs_of
 from calibration.dataset.records.condition_aliases import conditions_of, own_words
+from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.text import text_of
-from calibration.metrics.matching import Truth
 from edge.contract.artifact import digest_file
 from edge.perception.conditions import Conditions
 from edge.perception.pictures.decode import decoded

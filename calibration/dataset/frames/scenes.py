@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.metrics.matching import Truth
+from calibration.dataset.records.ground_truth import Truth
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage
 from edge.scenes.still import CALIBRATION, drawn_in, seed_of, still

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.record import Mask
 from calibration.dataset.storage import Place
-from calibration.metrics.pixel_counts import IGNORED
 from edge.perception.pictures.decode import sound_header
 from edge.perception.pictures.header import UnreadablePicture
 from firmware_bridge.errors import Missing, NotTrusted, UsageError

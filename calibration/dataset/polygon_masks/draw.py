@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.dataset.masks.masks import Ids
+from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.outlines import Disc, Outline, Polygons, Runs, Shape, Stamp
-from calibration.metrics.pixel_counts import IGNORED
 from edge.perception.pictures.decode import sound_header
 from edge.perception.pictures.header import UnreadablePicture
 

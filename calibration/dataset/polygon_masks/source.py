@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from calibration.dataset.lock.lock import Lock, listed
 from calibration.dataset.readers import masks
 from calibration.dataset.readers.formats import OUTLINED, format_of, recognised
+from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.outlines import Outlines
 from calibration.dataset.records.record import Reading
 from calibration.dataset.storage import Place
-from calibration.metrics.pixel_counts import IGNORED
 from firmware_bridge.errors import UsageError
 
 

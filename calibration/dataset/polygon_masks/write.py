@@ -21,10 +21,10 @@ from calibration.dataset.lock.lock import listed
 from calibration.dataset.polygon_masks.draw import draw
 from calibration.dataset.polygon_masks.names import names_with_masks
 from calibration.dataset.polygon_masks.source import cannot_draw, ids_of_labels, read_outlined
+from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.record import Entry, Reading
 from calibration.dataset.records.record_faults import size_fault
 from calibration.dataset.storage import Place, is_local, place_at
-from calibration.metrics.pixel_counts import IGNORED
 from edge.contract.artifact import demand_folder, replacing_folder
 from edge.perception.pictures.decode import sound_header
 from edge.perception.pictures.header import UnreadablePicture

@@ -14,9 +14,9 @@ import re
 from calibration.dataset.label_files import csv_tables
 from calibration.dataset.label_files.collector import class_number, wrong_schema
 from calibration.dataset.masks.pairing import TRAIN_IDS, pairs_of
+from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.record import Entry, Mask, Problem, Reading
 from calibration.dataset.storage import Place
-from calibration.metrics.pixel_counts import IGNORED
 
 Names = tuple[tuple[int, str], ...]
 

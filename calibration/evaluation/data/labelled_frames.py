@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from calibration.dataset.lock.lock import in_pixels, listed
 from calibration.dataset.masks.masks import Ids, read_mask
 from calibration.dataset.pictures.descriptors import describe, guessed
+from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.records.record import Box, Entry
 from calibration.dataset.records.record_faults import label_faults
 from calibration.dataset.scan import whole_pictures
 from calibration.dataset.storage import Place
 from calibration.evaluation.data.label_mapping import Naming
-from calibration.metrics.matching import Truth
 from edge.perception.conditions import ROAD_CONDITIONS, Conditions
 from edge.perception.values import BgrImage
 from edge.scenes.still import UNSEEN, seed_of, still

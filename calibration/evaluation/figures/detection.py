@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.dataset.records.ground_truth import Truth
 from calibration.evaluation.figures.grouping import Groups, by_condition
 from calibration.evaluation.figures.values import Confusion, Figure, FrameRow, Row, Tables
 from calibration.evaluation.predictions.predict import Answer
@@ -25,7 +26,7 @@ from calibration.metrics.average_precision import (
     matches_of,
 )
 from calibration.metrics.confidence_intervals import percentile_95, share_95
-from calibration.metrics.matching import Truth, in_regions, matched
+from calibration.metrics.matching import in_regions, matched
 from edge.perception.values import Detections
 
 IOU_MIN = 0.5

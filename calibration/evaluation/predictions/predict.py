@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.dataset.records.ground_truth import IGNORED, Truth
 from calibration.evaluation.data.labelled_frames import Picture, Source
 from calibration.evaluation.mask_overlays import small_mask
 from calibration.evaluation.predictions.argmax_outputs import as_logits
@@ -23,8 +24,7 @@ from calibration.evaluation.predictions.networks import (
     read_outputs,
 )
 from calibration.inference.sessions import CannotRun
-from calibration.metrics.matching import Truth
-from calibration.metrics.pixel_counts import IGNORED, Counts, pixel_counts
+from calibration.metrics.pixel_counts import Counts, pixel_counts
 from edge.perception.classification import HeadSpec, top
 from edge.perception.decode import (
     perceive,

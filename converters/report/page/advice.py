@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from calibration.metrics.matching import wilson_95
+from calibration.metrics.confidence_intervals import wilson_95
 from converters.report.page.facts import Document, Gate, answers, float_failed, listed
 from converters.report.page.next_search import next_search
+from edge.contract.artifact_names import CPU, INT8
 
 CONDITION = "condition"
 
@@ -211,14 +212,14 @@ def _size(_document: Document, gates: Sequence[Gate]) -> list[Advice]:
 def _in_int8(document: Document, gates: Sequence[Gate]) -> list[Advice]:
     lines = []
     for gate in gates:
-        if gate["artifact"] == "int8.onnx" and document["search"] is not None:
+        if gate["artifact"] == INT8 and document["search"] is not None:
             lines.append(
                 Advice(
                     "Let the search leave less in float.",
                     _again(f"--set precision.macs_int8_min={gate['limit']:g}"),
                 )
             )
-        if gate["artifact"] == "cpu.onnx" and gate["measured"] is not None:
+        if gate["artifact"] == CPU and gate["measured"] is not None:
             asked = next(g for g in document["gates"] if g["name"] == "macs_int8_min int8")
             least = math.floor(100.0 * gate["measured"]) / 100.0
             int8 = "" if asked["limit"] is None else f"int8 = {asked['limit']:g}, "

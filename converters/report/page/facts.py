@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from edge.contract.artifact_names import FLOAT
+
 Document = Mapping[str, Any]
 """A report.json."""
 
@@ -23,7 +25,7 @@ def answers(evaluation: Mapping[str, Any], name: str) -> tuple[int, int]:
 
 def float_failed(failed: Sequence[Gate]) -> bool:
     """Whether a failed gate is of float.onnx, of which all others are made."""
-    return any(gate["artifact"] == "float.onnx" for gate in failed)
+    return any(gate["artifact"] == FLOAT for gate in failed)
 
 
 def listed(words: Iterable[str]) -> str:

@@ -13,9 +13,10 @@ from calibration.evaluation.stops import StopFigures
 from converters.report.page.label_layout import Place, places
 from converters.report.page.worst_frames import Picture
 from converters.verification.latency import STAGES
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.perception.conditions import LIGHTS, WEATHERS
 
-NAMES = {"float.onnx": "float", "int8.onnx": "INT8", "cpu.onnx": "on CPU"}
+NAMES = {FLOAT: "float", INT8: "INT8", CPU: "on CPU"}
 """Artifact -> its name on the page; its share in INT8 stands beside it."""
 
 OUTPUTS = {

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from converters.report.page.advice import Advice, advice_on
 from converters.report.page.facts import Document, Gate, answers, float_failed, listed
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.gate_count import GateCount
 
 KEEPING = ("found_min", "condition_agree_min", "accuracy_min", "accuracy_drop_max")
 """Gates on what a quantized network keeps of float."""
-NETWORKS = ("float.onnx", "int8.onnx", "cpu.onnx")
+NETWORKS = (FLOAT, INT8, CPU)
 FEW = 100
 """Fewer answers than this leave an interval of about ten percent on either side."""
 
@@ -80,7 +81,7 @@ def _cautions(document: Document) -> list[str]:
     if ungated:
         lines.append(f"Not gated: {listed(ungated)}; whatever is measured there, nothing fails.")
     for output, evaluation in document["evaluation"].items():
-        _, of = answers(evaluation, "int8.onnx")
+        _, of = answers(evaluation, INT8)
         if of < FEW:
             lines.append(
                 f"{of} answers of float ({output}) in {evaluation['frames']} held-back frames are "

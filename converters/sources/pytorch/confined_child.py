@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from converters.sources.confinement.messages import Message
-    from converters.verification.layer_parity import TorchForm
+    from converters.sources.pytorch.intermediate_values import TorchForm
 
 
 def main() -> None:
@@ -135,7 +135,7 @@ class _Network:
         """The names of its inner tensors, and what makes them."""
         from converters.sources.confinement.messages import Message
         from converters.sources.pytorch.export import traced
-        from converters.verification.layer_parity import TorchForm
+        from converters.sources.pytorch.intermediate_values import TorchForm
 
         shape = tuple(asked.values["shape"])
         self._form = TorchForm(traced(self._loaded, shape, asked.values["outputs"]))

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from calibration.metrics.matching import Truth, average_precision_50, found_share
+from calibration.dataset.records.ground_truth import Truth
+from calibration.metrics.average_precision import average_precision_50
+from calibration.metrics.matching import found_share
 from converters.training.tasks.task import Figures, Judgement
 from edge.perception.values import Detections
 

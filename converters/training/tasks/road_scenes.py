@@ -17,7 +17,8 @@ import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from calibration.metrics.matching import Truth, average_precision_50
+from calibration.dataset.records.ground_truth import Truth
+from calibration.metrics.average_precision import average_precision_50
 from converters.training.tasks import augmentation
 from converters.training.tasks.detection_loss import Grid, loss
 from converters.training.tasks.metrics import class_judgement, detection_figures, mean

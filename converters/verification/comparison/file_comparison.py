@@ -26,7 +26,7 @@ from calibration.evaluation.predictions.networks import (
     reading_of,
 )
 from calibration.inference.sessions import CannotRun, ModelSession
-from calibration.metrics.matching import wilson_95
+from calibration.metrics.confidence_intervals import wilson_95
 from converters.verification.agreement import IOU_MIN, SCORE_MIN, areas_of
 from converters.verification.agreement_breakdown import Answers, Evaluation
 from converters.verification.comparison.any_network import AnyNetwork, Feed, outputs_of_both

@@ -7,16 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calibration.dataset.frames.frame import RoadFrame
-from converters.verification.agreement import (
-    FLOAT,
-    SCORE_MIN,
-    DetectionCounts,
-    Found,
-    TopCounts,
-    areas_of,
-)
+from converters.sources.network import Network
+from converters.verification.agreement import SCORE_MIN, DetectionCounts, Found, TopCounts, areas_of
 from converters.verification.mask_agreement import MaskAgreement
-from converters.verification.parity import Network
+from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec
 from edge.perception.decode import perceive, with_threshold

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from calibration.inference.sessions import Floats
-from converters.verification.parity import Network, compare
-
-REFERENCE, FLOAT = "int8.onnx", "float.onnx"
+from converters.sources.network import Network
+from converters.verification.parity import compare
+from edge.contract.artifact_names import FLOAT, INT8
 
 STEPS_MAX = 0.25
 """Mean distance of codes made from the same codes: that of INT8's own rounding, which is evenly off
@@ -79,7 +79,7 @@ class Agreement:
             and not self.to_float_db >= min(self.reference_to_float_db, INT8_DB) - WORSE_DB
         ):
             failures.append(
-                f"it has {self.to_float_db:.1f} dB towards float where {REFERENCE} has "
+                f"it has {self.to_float_db:.1f} dB towards float where {INT8} has "
                 f"{self.reference_to_float_db:.1f}: more than twice its noise"
             )
         for gate, (share, least) in self.kept.items():
@@ -107,8 +107,8 @@ def agreement(
     pictures: Sequence[Floats],
     names: Sequence[str],
 ) -> Agreement:
-    """How far a lowering is from `networks` FLOAT and REFERENCE; outputs are named `names`."""
-    reference, original = networks[REFERENCE], networks[FLOAT]
+    """How far a lowering is from `networks` FLOAT and INT8; outputs are named `names`."""
+    reference, original = networks[INT8], networks[FLOAT]
 
     def db(wanted: Network, found: Network) -> float:
         snr = compare(wanted, found, pictures, names).snr_db

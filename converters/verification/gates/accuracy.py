@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from converters.verification.agreement import CPU, FLOAT, INT8
 from converters.verification.gates.result import GateResult, judged
 from converters.verification.labelled_accuracy import Accuracy, Scored, Scores
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.sections.conversion import Gates
 
 SHORT = {INT8: "int8", CPU: "cpu"}

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from converters.verification.agreement import CPU, FLOAT, INT8, SCORE_MIN, Found
+from converters.verification.agreement import SCORE_MIN, Found
 from converters.verification.gates.accuracy import accuracy_gates
 from converters.verification.gates.result import GateResult, judged
 from converters.verification.labelled_accuracy import Accuracy
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.sections.conversion import Gates, Int8Shares
 from edge.contract.mission.sections.device import Budget
 

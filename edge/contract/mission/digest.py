@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from edge.contract.artifact import digest_json
 from edge.contract.mission.schema import Mission
+from edge.perception.preprocess import PreprocessSpec
 
 
 def contract_digest(mission: Mission) -> str:
@@ -27,3 +30,8 @@ def contract_digest(mission: Mission) -> str:
             "condition": None if condition is None else list(condition.labels),
         }
     )
+
+
+def preprocess_digest(spec: PreprocessSpec) -> str:
+    """sha256 of how pictures become inputs, as hex."""
+    return digest_json(asdict(spec))

@@ -18,7 +18,7 @@ import numpy as np
 from edge.perception.pictures.decode import MAX_PIXELS, too_large
 from edge.perception.values import BgrImage
 from edge.perception.video.container import ContainerFacts, container_facts
-from edge.runtime.sources.source import LEAST_APART_NS, quiet_opencv
+from edge.perception.video.opencv import quiet_opencv
 
 FPS_MIN, FPS_MAX = 0.5, 240.0
 """Outside of these a container's frame rate is a guess of its time base, not of a camera."""
@@ -227,3 +227,7 @@ def _what_is_there(path: Path) -> str:
         return f"{path.stat().st_size} bytes that no decoder opens"
     except OSError as error:
         return error.strerror or str(error)
+
+
+LEAST_APART_NS = 1_000_000
+"""Frames that are stamped closer together than this are one moment: the later is left out."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.perception.values import BgrImage
 from edge.perception.video.container import container_facts
-from edge.runtime.sources.source import quiet_opencv
+from edge.perception.video.opencv import quiet_opencv
 from firmware_bridge.errors import DeviceFault
 
 _BRIGHTNESS_OFF_MOST = 12.0

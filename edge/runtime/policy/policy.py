@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from edge.contract.mission.frame_ages import Ages
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.policy import Policy, Rule
+from edge.perception.video.read import LEAST_APART_NS
 from edge.runtime.policy.arbitration import command_of, held_stop, with_held
 from edge.runtime.policy.facts import Decision, Demand, Facts, Seen
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.policy.rule_state import RuleState
-from edge.runtime.sources.source import LEAST_APART_NS
 from firmware_bridge.protocol.codec import Action, Perception, Reason
 
 # Late results that must come in a row before the vehicle is slowed: a second at 25 a second.

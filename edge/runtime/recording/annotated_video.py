@@ -19,12 +19,12 @@ from edge.contract.artifact import replacing
 from edge.contract.mission.schema import Mission
 from edge.install import pip_install
 from edge.perception.values import BgrImage
+from edge.perception.video.opencv import quiet_opencv
 from edge.perception.video.verify_written import prove_written
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.recording.outbox import Outbox
 from edge.runtime.recording.overlay import Painter
 from edge.runtime.recording.run_report import Recording
-from edge.runtime.sources.source import quiet_opencv
 from firmware_bridge.errors import DeviceFault, UsageError
 
 _QUEUED_TURNS = 8

@@ -17,9 +17,9 @@ from edge.contract.mission.sections.policy import Rule
 from edge.perception.label_colors import label_colors
 from edge.perception.segmentation import in_frame
 from edge.perception.values import BgrImage, Classified, Known, LabelMap, Unknown
+from edge.perception.video.opencv import quiet_opencv
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.policy.rule_matching import matching
-from edge.runtime.sources.source import quiet_opencv
 from edge.runtime.tracking.tracker import Track
 from firmware_bridge.link.states import LinkState
 from firmware_bridge.protocol.codec import Action

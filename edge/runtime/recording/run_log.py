@@ -15,7 +15,7 @@ from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import Detections, Unknown
 from edge.runtime.loop.capture import CameraState
 from edge.runtime.loop.decision_loop import Turn, effective_in
-from edge.runtime.policy.area_coverage import AreaLog
+from edge.runtime.recording.area_log import AreaLog
 from edge.runtime.recording.events import RunEvent
 from edge.runtime.recording.fault_log import FaultLog
 from edge.runtime.recording.scene_log import SceneLog

@@ -15,16 +15,10 @@ import numpy as np
 
 from edge.contract.mission.sections.device import Camera
 from edge.perception.values import Frame
+from edge.perception.video.opencv import quiet_opencv
+from edge.perception.video.read import LEAST_APART_NS
 from edge.runtime.clock import Clock
-from edge.runtime.sources.source import (
-    LEAST_APART_NS,
-    CameraGone,
-    Pause,
-    Reading,
-    Skipped,
-    SourceInfo,
-    quiet_opencv,
-)
+from edge.runtime.sources.source import CameraGone, Pause, Reading, Skipped, SourceInfo
 from firmware_bridge.errors import DeviceFault
 
 OpenCapture = Callable[[int], Any]

@@ -7,21 +7,12 @@ means: it says what happened, and the loop decides.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from edge.contract.mission.sections.device import Camera
-from edge.install import pip_install
 from edge.perception.values import Frame
 from edge.runtime.clock import Clock
-from firmware_bridge.errors import Missing
-
-LEAST_APART_NS = 1_000_000
-"""Frames that are stamped closer together than this are one moment: the later is left out."""
 
 Pause = Callable[[float], object]
 """Waits so many seconds, or less when the run is to end."""
@@ -100,43 +91,6 @@ class Source(Protocol):
         ...
 
 
-def open_source(given: str, camera: Camera, clock: Clock) -> Source:
-    """The source that `given` names, opened and proved by its first frame.
-
-    Raises:
-        Missing: no such file or folder, or one that cannot be read.
-        UsageError: no such generated scenes; a folder with links that leave it.
-        DeviceFault: no such camera, or one that delivers nothing, or another size or rate than
-            the mission has.
-    """
-    path = Path(given).expanduser()
-    # /dev/v4l/by-id/NAME is a link to the device that has the number today.
-    named = str(path.resolve()) if path.is_symlink() else given
-    device = re.fullmatch(r"(?:camera:|/dev/video)(\d+)", named)
-    if device:
-        from edge.runtime.sources.camera import CameraSource
-
-        return CameraSource(given, int(device.group(1)), camera=camera, clock=clock)
-    if given.startswith("scenes:"):
-        from edge.runtime.sources.scenes import ScenesSource
-
-        return ScenesSource(given, camera=camera, clock=clock)
-    if path.is_dir():
-        from edge.runtime.sources.folder import FolderSource
-
-        return FolderSource(path, fps=camera.fps, clock=clock)
-    if not path.exists():
-        raise Missing(
-            f"no source at {given}",
-            expected="a video file, a folder of pictures, /dev/videoN, camera:N or scenes:STORY",
-            found="no such file or folder",
-            remedy="correct --source",
-        )
-    from edge.runtime.sources.video import VideoSource
-
-    return VideoSource(path, fallback_fps=camera.fps, clock=clock)
-
-
 SKIPS_AT_MOST_NS = 500_000_000
 """A source that cannot catch up still delivers so often, however late its frames are."""
 
@@ -177,26 +131,3 @@ class Pace:
         if left_ns > 0:
             pause(left_ns / 1e9)
         return due_ns
-
-
-_LOG_NOTHING = 0
-"""OpenCV's LOG_LEVEL_SILENT, which is not named in every version."""
-
-
-def quiet_opencv() -> Any:
-    """OpenCV with its own chatter off: what goes wrong is told by refusals and faults instead."""
-    # FFmpeg inside OpenCV listens to nothing else, and only before it is first used.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    try:
-        import cv2
-    except ImportError as error:
-        raise Missing(
-            "frames need OpenCV",
-            expected="the package cv2",
-            found=str(error),
-            remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
-        ) from error
-    # OpenCV 4.8, which JetPack brings, has no such module.
-    logging = getattr(cv2.utils, "logging", cv2)
-    logging.setLogLevel(_LOG_NOTHING)
-    return cv2

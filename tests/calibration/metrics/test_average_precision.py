@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.metrics.average_precision import WRONG, average_precision, hits_of, matches_of
-from calibration.metrics.matching import Truth, average_precision_50
+from calibration.dataset.records.ground_truth import Truth
+from calibration.metrics.average_precision import (
+    WRONG,
+    average_precision,
+    average_precision_50,
+    hits_of,
+    matches_of,
+)
 from edge.perception.values import Detections
 
 FRAMES, CLASSES = 30, 3

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.metrics.confidence_intervals import REPLICATES, percentile_95, resamples, share_95
-from calibration.metrics.matching import wilson_95
+from calibration.metrics.confidence_intervals import (
+    REPLICATES,
+    percentile_95,
+    resamples,
+    share_95,
+    wilson_95,
+)
 
 
 def test_lone_frames_have_wilsons_interval() -> None:

@@ -7,13 +7,10 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from calibration.metrics.matching import (
-    Truth,
-    average_precision_50,
-    found_share,
-    matched,
-    wilson_95,
-)
+from calibration.dataset.records.ground_truth import Truth
+from calibration.metrics.average_precision import average_precision_50
+from calibration.metrics.confidence_intervals import wilson_95
+from calibration.metrics.matching import found_share, matched
 from edge.perception.values import Detections
 
 

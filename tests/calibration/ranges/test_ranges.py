@@ -10,16 +10,10 @@ from typing import Any
 import pytest
 from road import SPEC
 
-from calibration.ranges.ranges import (
-    SCHEMA,
-    Range,
-    Ranges,
-    differences,
-    preprocess_digest,
-    read_ranges,
-)
+from calibration.ranges.ranges import SCHEMA, Range, Ranges, differences, read_ranges
 from edge.cli import main
 from edge.contract.artifact import write_json
+from edge.contract.mission.digest import preprocess_digest
 from firmware_bridge.errors import Missing, NotTrusted
 
 ONE = Range(amax=1.5, low=-0.5, high=1.5, lowest=-0.5, highest=2.0, values=10)

@@ -24,7 +24,7 @@ from tiny_pictures import settings
 
 from calibration.inference.sessions import Floats, Kernels, ModelSession
 from converters.graph.passes.canonical_names import PICTURE
-from converters.verification.parity import Outputs
+from converters.sources.network import Outputs
 
 CLI = Callable[..., tuple[int, str, str]]
 

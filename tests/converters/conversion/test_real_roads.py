@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.dataset.frames.frame import RoadFrame, frames_of
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.frames.open_frames import frames_of
+from converters.sources.network import network_of
 from converters.sources.source import open_source
-from converters.verification.parity import network_of
 from converters.zoo import roadnet
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission

@@ -26,13 +26,8 @@ from converters.quantization.rules import r1_scale
 from converters.verification.equivalence.fp16_emulation import rounding_halves
 from converters.verification.equivalence.graph_diff import differences
 from converters.verification.equivalence.layer_error import steps_apart
-from converters.verification.equivalence.verdict import (
-    FLOAT,
-    REFERENCE,
-    STEPS_MAX,
-    Agreement,
-    agreement,
-)
+from converters.verification.equivalence.verdict import STEPS_MAX, Agreement, agreement
+from edge.contract.artifact_names import FLOAT, INT8
 from edge.engine.calibration_cache import CalibrationCache, read_cache, write_cache
 from edge.engine.releases import CACHE_RELEASES
 from firmware_bridge.errors import UsageError
@@ -45,7 +40,7 @@ def proof(net: Lowered, strong: ModelProto) -> Agreement:
         "strong",
         differs=differences(net.int8, strong),
         steps=steps_apart(net.int8, rounding_halves(strong), [net.picture], threads=2),
-        networks={FLOAT: network(net.floating), REFERENCE: network(net.int8)},
+        networks={FLOAT: network(net.floating), INT8: network(net.int8)},
         lowered=network(rounding_halves(strong)),
         pictures=[net.picture],
         names=(OUTPUT,),
@@ -61,7 +56,7 @@ def cache_proof(net: Lowered, cache: CalibrationCache) -> Agreement:
             *cache_differences(net.implicit, net.int8, cache, net.ranges),
         ],
         steps=None,
-        networks={FLOAT: network(net.floating), REFERENCE: network(net.int8)},
+        networks={FLOAT: network(net.floating), INT8: network(net.int8)},
         lowered=network(fake_quantized(net.implicit, net.placement, cache.scales)),
         pictures=[net.picture],
         names=(OUTPUT,),

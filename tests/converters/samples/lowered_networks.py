@@ -21,8 +21,8 @@ from converters.lowerings.strongly_typed import to_strong
 from converters.quantization.placement import Placement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.qdq_reader import take_apart
+from converters.sources.network import Network, running
 from converters.sources.pytorch.export import export
-from converters.verification.parity import Network, running
 from converters.zoo import roadnet
 
 Floats = NDArray[np.float32]

@@ -16,9 +16,9 @@ from converters.quantization.adaptive_rounding import rounded_weights, with_weig
 from converters.quantization.placement import Placement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import widened
-from converters.search.sensitivity import Writer, Writers
+from converters.search.evaluator import Writer, Writers
 from converters.search.task_loss import Damage
-from converters.verification.parity import Outputs
+from converters.sources.network import Outputs
 
 FRAMES = [picture(seed) for seed in range(6)]
 

@@ -19,8 +19,9 @@ from converters.quantization.placement import MEASURED, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import WIDENINGS, widened
 from converters.search.candidate import better_bias
+from converters.search.evaluator import Judge
 from converters.search.mixed_precision import Mixed, choose
-from converters.search.sensitivity import Judge, sensitivities
+from converters.search.sensitivity import sensitivities
 from converters.search.stop_criterion import DamageAim
 from converters.search.task_loss import LOST, NOISE, Damage, damage_measure
 from edge.contract.mission.loading import load_mission

@@ -13,10 +13,10 @@ from calibration.inference.sessions import Floats, ModelSession
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.bias_correction import with_added_bias
 from converters.search.candidate import Better
+from converters.search.evaluator import Judge
 from converters.search.score_bias import Scores, last_operators, with_score_bias
-from converters.search.sensitivity import Judge
 from converters.search.task_loss import Damage, score_change
-from converters.verification.parity import Outputs
+from converters.sources.network import Outputs
 from edge.perception.decode import DecodeSpec, boxes_and_scores
 
 WIDTH = HEIGHT = 32

@@ -12,11 +12,11 @@ from ruined_layer import FRAMES, difference, network, writers
 
 from converters.search import checkpoint
 from converters.search.checkpoint import Remembered
+from converters.search.evaluator import Judge
 from converters.search.mixed_precision import Mixed, choose
-from converters.search.sensitivity import Judge
 from converters.search.stop_criterion import DamageAim
 from converters.search.task_loss import Damage
-from converters.verification.parity import Outputs
+from converters.sources.network import Outputs
 
 
 class CutOff(Exception):

@@ -15,9 +15,10 @@ from mask_road import write_mission as write_mask_mission
 from onnx import ModelProto
 from tiny_mission import CELL, SIDE, write_mission
 
-from calibration.dataset.frames.frame import RoadFrame, frames_of
+from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.frames.open_frames import frames_of
 from calibration.inference.sessions import ModelSession
-from calibration.metrics.matching import wilson_95
+from calibration.metrics.confidence_intervals import wilson_95
 from calibration.observation.histogram import Histogram
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range, range_of
@@ -26,12 +27,12 @@ from converters.conversion.frame_split import frames_to_split
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
 from converters.search.candidate import Better
-from converters.search.sensitivity import Judge
+from converters.search.evaluator import Judge
 from converters.search.stop_criterion import DAMAGE_MAX, DamageAim, GatesAim, aim_of
 from converters.search.task_loss import damage_measure
+from converters.sources.network import running
 from converters.sources.source import open_source
 from converters.verification.equivalence.answers_kept import kept_shares
-from converters.verification.parity import running
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess

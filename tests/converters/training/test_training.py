@@ -20,8 +20,8 @@ import torch
 from checkout import ROOT, samples
 from tiny_pictures import LABELS, picture_mission, pictures, settings, write_pictures
 
-from calibration.dataset.frames.frame import frames_of
-from calibration.metrics.matching import Truth
+from calibration.dataset.frames.open_frames import frames_of
+from calibration.dataset.records.ground_truth import Truth
 from converters.training.run_record import SCHEMA
 from converters.training.schedule import learning_rate_of, rows_of
 from converters.training.tasks.metrics import class_judgement, detection_figures

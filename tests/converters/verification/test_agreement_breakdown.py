@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from calibration.metrics.matching import Truth, average_precision_50, wilson_95
+from calibration.dataset.records.ground_truth import Truth
+from calibration.metrics.average_precision import average_precision_50
+from calibration.metrics.confidence_intervals import wilson_95
 from converters.verification.agreement_breakdown import WORST_FRAMES, Answers, Evaluation
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage, Detections

@@ -15,7 +15,8 @@ from onnx import ModelProto, numpy_helper
 from converters.graph.index import Graph
 from converters.graph.passes.pipeline import passes, run_passes
 from converters.sources.pytorch.export import export, traced
-from converters.verification.layer_parity import OnnxForm, TorchForm, compare_layers, worst_first
+from converters.sources.pytorch.intermediate_values import TorchForm
+from converters.verification.layer_parity import OnnxForm, compare_layers, worst_first
 from converters.zoo import roadnet
 
 Command = Callable[..., tuple[int, str, str]]

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from checkout import ROOT
 
+from edge.contract.artifact_names import FLOAT
 from edge.contract.conversion_output import choose_model
-from edge.contract.gate_verdicts import ALWAYS, FLOAT, declared
+from edge.contract.gate_verdicts import ALWAYS, declared
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.engine.model_choice import IMPLICIT, cache_name
+from edge.contract.artifact_names import IMPLICIT
+from edge.engine.model_choice import cache_name
 from edge.engine.releases import BUILDERS, CACHE_RELEASES, Release, builder_row
 from edge.engine.trtexec import Command, commands, page, script
 

@@ -23,7 +23,8 @@ from edge.contract.artifact import read_json
 from edge.contract.mission.sections.device import Camera as MissionCamera
 from edge.perception.conditions import LIGHTS, ROADS, WEATHERS, Conditions
 from edge.perception.values import Frame
-from edge.runtime.sources.source import SourceEnd, open_source
+from edge.runtime.sources.open_source import open_source
+from edge.runtime.sources.source import SourceEnd
 from edge.scenes import world
 from edge.scenes.clips import clip, clip_frame, write_clip
 from edge.scenes.dataset import write_dataset

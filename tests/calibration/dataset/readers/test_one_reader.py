@@ -22,7 +22,8 @@ from edge.cli import main
 from edge.contract.mission.sections.device import Camera
 from edge.perception.pictures.files import SUFFIXES
 from edge.perception.values import Frame
-from edge.runtime.sources.source import SourceEnd, open_source
+from edge.runtime.sources.open_source import open_source
+from edge.runtime.sources.source import SourceEnd
 from firmware_bridge.errors import Missing, UsageError
 
 CAMERA = Camera(width_px=64, height_px=48, fps=25.0, assumed_speed_mps=1.0)

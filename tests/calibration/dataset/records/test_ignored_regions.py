@@ -20,14 +20,20 @@ from pycocotools.cocoeval import COCOeval
 from calibration.dataset.lock.diff import label_counts
 from calibration.dataset.lock.lock import lock_dataset, read_lock, write_lock
 from calibration.dataset.readers.formats import READERS, format_of
+from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.records.record import ANY_LABEL, Box, Reading
 from calibration.dataset.storage import place_at
 from calibration.evaluation.data.label_mapping import named
 from calibration.evaluation.evaluate import digest_of
 from calibration.evaluation.figures.detection import detected
 from calibration.evaluation.predictions.predict import Answer
-from calibration.metrics.average_precision import average_precision, hits_of, matches_of
-from calibration.metrics.matching import Truth, average_precision_50, in_regions
+from calibration.metrics.average_precision import (
+    average_precision,
+    average_precision_50,
+    hits_of,
+    matches_of,
+)
+from calibration.metrics.matching import in_regions
 from edge.perception.values import Detections
 
 Floats = NDArray[np.float32]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 
+from calibration.dataset.records.ground_truth import IGNORED
 from calibration.evaluation.figures.segmentation import Areas, Floats, label_ious
-from calibration.metrics.pixel_counts import IGNORED, Counts, pixel_counts
+from calibration.metrics.pixel_counts import Counts, pixel_counts
 
 
 def ious(*frames: Counts) -> Floats:

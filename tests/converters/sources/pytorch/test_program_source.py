@@ -20,11 +20,11 @@ from tiny_graphs import run
 from torch import Tensor, nn
 
 from converters.graph.passes.pipeline import passes, run_passes
+from converters.sources.network import network_of
 from converters.sources.pytorch.export import export
 from converters.sources.pytorch.exported_program import load_program, plain_program
 from converters.sources.pytorch.torchscript import load_torchscript, plain_torchscript
 from converters.sources.source import TorchSource, name_of, open_source
-from converters.verification.parity import network_of
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import DETECTIONS

@@ -16,11 +16,12 @@ from hypothesis.extra import numpy as arrays
 
 from calibration.inference.sessions import Floats
 from converters.report.report import _finite
-from converters.verification.agreement import CPU, FLOAT, INT8, Found
+from converters.verification.agreement import Found
 from converters.verification.gates.result import GateResult
 from converters.verification.gates.table import GATES, Measured, judge_gates
 from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, Scored, Scores
 from converters.verification.parity import Comparison, Parity
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.cross_checks import STAGES
 from edge.contract.mission.sections.conversion import Gates
 from edge.contract.mission.sections.device import Budget

@@ -29,7 +29,8 @@ from edge.perception.values import Detections, Frame
 from edge.perception.video import read
 from edge.runtime.loop.capture import CameraState, Capture, Captured
 from edge.runtime.loop.mailbox import Mailbox
-from edge.runtime.sources.source import Source, SourceEnd, open_source
+from edge.runtime.sources.open_source import open_source
+from edge.runtime.sources.source import Source, SourceEnd
 from edge.runtime.tracking.tracker import Tracker
 from firmware_bridge.errors import Missing
 

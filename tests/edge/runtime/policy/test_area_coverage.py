@@ -15,9 +15,10 @@ from tiny_road import SIDE, tiny_mission, write_clip
 from edge.contract.mission.sections.policy import When
 from edge.perception.values import LabelMap
 from edge.runtime.daemon import run
-from edge.runtime.policy.area_coverage import AreaLog, cover_of
+from edge.runtime.policy.area_coverage import cover_of
 from edge.runtime.policy.facts import Seen
 from edge.runtime.policy.rule_matching import matches
+from edge.runtime.recording.area_log import AreaLog
 from firmware_bridge.link.driver import LinkDriver
 from firmware_bridge.protocol.codec import Action
 

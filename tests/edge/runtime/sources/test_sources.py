@@ -22,14 +22,8 @@ from edge.runtime.clock import monotonic_ns
 from edge.runtime.loop.capture import CameraState, Capture, Captured
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.sources.camera import CameraSource
-from edge.runtime.sources.source import (
-    BadFrame,
-    CameraGone,
-    Skipped,
-    Source,
-    SourceEnd,
-    open_source,
-)
+from edge.runtime.sources.open_source import open_source
+from edge.runtime.sources.source import BadFrame, CameraGone, Skipped, Source, SourceEnd
 from firmware_bridge.errors import DeviceFault, Missing, UsageError
 
 

@@ -1,0 +1,85 @@
+"""Evaluates candidates of the search: what an INT8 graph costs the task, measured over frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+
+from onnx import ModelProto
+
+from calibration.inference.sessions import Floats, ModelSession
+from converters.quantization.placement import Placement
+from converters.search.checkpoint import Remembered
+from converters.search.task_loss import Damage, Measure
+from converters.sources.network import Outputs, running
+
+Progress = Callable[[str, int, int], None]
+Writer = Callable[[ModelProto, Placement], ModelProto]
+"""Quantizes a float graph as a placement says."""
+Writers = Callable[[float], tuple[Writer, Writer]]
+"""How many times as far as given ranges are to reach -> two writers that differ in how they round
+weights: each to its nearest step, and together."""
+
+
+class Judge:
+    """Compares candidates with float over the same pictures; float is run once.
+
+    Each picture has one thread, and as many are looked at at a time as there are threads: the
+    figures are the same by any number of them. Holds the pictures and float's answers; what
+    `remembered` knows of this very judge is not measured again.
+    """
+
+    def __init__(
+        self,
+        model: ModelProto,
+        pictures: Sequence[Floats],
+        measure: Measure,
+        *,
+        threads: int,
+        remembered: Remembered | None = None,
+    ) -> None:
+        self._pictures = pictures
+        self._measure = measure
+        self._threads = threads
+        self._remembered = remembered
+        network = running(ModelSession(model.SerializeToString(), threads=1))
+        with ThreadPoolExecutor(threads) as pool:
+            self._answers = list(pool.map(network, pictures))
+
+    def damage(self, candidate: ModelProto) -> float:
+        """Mean damage an answer. A candidate that cannot run raises CannotRun."""
+        data = candidate.SerializeToString()
+        if self._remembered is None:
+            return self._measured(data)
+        digest = sha256(data).hexdigest()
+        damage = self._remembered.get(digest)
+        if damage is None:
+            damage = self._measured(data)
+            self._remembered.put(digest, damage)
+        return damage
+
+    def answers(self, candidate: ModelProto) -> Iterator[tuple[Outputs, Outputs]]:
+        """Float's outputs and the candidate's, picture by picture. Raises as `damage`."""
+        network = running(ModelSession(candidate.SerializeToString(), threads=1))
+        rows = range(0, len(self._pictures), self._threads)  # so few of its outputs at a time
+        with ThreadPoolExecutor(self._threads) as pool:
+            for part in (slice(row, row + self._threads) for row in rows):
+                offered = pool.map(network, self._pictures[part])
+                yield from zip(self._answers[part], offered, strict=True)
+
+    def total(self, candidate: ModelProto, measure: Measure) -> Damage:
+        """By another measure than the judge's own, over all pictures. Raises as `damage`."""
+        return self._total(candidate.SerializeToString(), measure)
+
+    def _measured(self, candidate: bytes) -> float:
+        return self._total(candidate, self._measure).mean
+
+    def _total(self, candidate: bytes, measure: Measure) -> Damage:
+        network = running(ModelSession(candidate, threads=1))
+
+        def of_one(answer: Outputs, picture: Floats) -> Damage:
+            return measure(answer, network(picture))
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            return sum(pool.map(of_one, self._answers, self._pictures), Damage(0.0, 0))

@@ -1,0 +1,31 @@
+"""OpenCV with its log silenced: its messages never reach the user's terminal."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from edge.install import pip_install
+from firmware_bridge.errors import Missing
+
+_LOG_NOTHING = 0
+"""OpenCV's LOG_LEVEL_SILENT, which is not named in every version."""
+
+
+def quiet_opencv() -> Any:
+    """OpenCV with its own chatter off: what goes wrong is told by refusals and faults instead."""
+    # FFmpeg inside OpenCV listens to nothing else, and only before it is first used.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    try:
+        import cv2
+    except ImportError as error:
+        raise Missing(
+            "frames need OpenCV",
+            expected="the package cv2",
+            found=str(error),
+            remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
+        ) from error
+    # OpenCV 4.8, which JetPack brings, has no such module.
+    logging = getattr(cv2.utils, "logging", cv2)
+    logging.setLogLevel(_LOG_NOTHING)
+    return cv2
