@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,47 @@ from patience import PATIENCE_S
 
 from edge.cli import EXIT_CODES, VERBS
 from edge.install import pip_install
+
+ENTRIES_MAX = 14
+LINES_MAX = 300
+LONG: dict[str, str] = {
+    "calibration/dataset/storage.py": "refusals of every kind of address beside the one that opens",
+    "calibration/inference/onnx_bounds.py": "one walk over a model that bounds every way to expand",
+    "converters/conversion/stages.py": "one function a stage, in the order in which they run",
+    "converters/report/page/tables.py": "one function a table of the page",
+    "converters/sources/pytorch/exported_program.py": "all checks of an archive, before torch",
+    "converters/verification/comparison/file_comparison.py": "one kind of head after another",
+    "firmware_bridge/link/session.py": "the one state of the link and all that changes it",
+    "scripts/bench/int8.py": "one table of figures and how each is measured",
+}
+"""Modules over LINES_MAX, each with the reason why it is one."""
+
+
+def code_folders(root: Path) -> Iterator[Path]:
+    for name in ("firmware_bridge", "edge", "calibration", "converters", "scripts", "tests"):
+        yield from (path for path in (root / name, *(root / name).rglob("*")) if path.is_dir())
+
+
+def test_no_folder_is_crowded(root: Path) -> None:
+    beside = {"__pycache__", "__init__.py", "py.typed"}
+    entries = {
+        str(folder.relative_to(root)): {path.name for path in folder.iterdir()} - beside
+        for folder in code_folders(root)
+        if folder.name != "__pycache__"
+    }
+    assert len(entries) > 60
+    assert {name: len(held) for name, held in entries.items() if len(held) > ENTRIES_MAX} == {}
+
+
+def test_no_module_is_long_without_a_reason(root: Path) -> None:
+    lines = {
+        str(path.relative_to(root)): path.read_text().count("\n")
+        for folder in code_folders(root)
+        for path in folder.glob("*.py")
+        if "tests" not in folder.relative_to(root).parts
+    }
+    assert len(lines) > 400
+    assert {name for name, count in lines.items() if count > LINES_MAX} == set(LONG)
 
 
 @pytest.fixture(scope="session")
