@@ -1,1 +1,1 @@
-"""What the data says: road frames, observed ranges, metrics."""
+"""Data sets, calibration ranges, and evaluation on labelled frames."""

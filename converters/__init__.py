@@ -1,1 +1,1 @@
-"""From a PyTorch model or an ONNX file to float, INT8 and CPU graphs, with proof."""
+"""From PyTorch or ONNX to float, INT8 and CPU graphs, with proof."""

@@ -1,1 +1,1 @@
-"""What runs on the device: contract, backends, runtime, scenes and the one command."""
+"""What runs on the device: sources, inference, policy, the one command."""

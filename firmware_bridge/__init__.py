@@ -1,1 +1,1 @@
-"""The last metre: contract, codec, framing and link to the microcontroller, and its firmware."""
+"""The link to the microcontroller, and its firmware in C."""

@@ -1,1 +1,1 @@
-"""Verbs data, ranges, evaluate, compare."""
+"""Verbs on data sets, ranges and evaluations, one file each."""

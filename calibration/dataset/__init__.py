@@ -1,1 +1,1 @@
-"""Road frames as data: where they lie, which belong together, which are held back."""
+"""Data sets: label readers, lock, checks, splits, frames, masks."""

@@ -1,1 +1,1 @@
-"""How good a converted network is on labelled frames, and how sure that is."""
+"""Accuracy of a network on labelled frames, with intervals."""

@@ -1,1 +1,1 @@
-"""Matching, average precision, pixel counts, confidence intervals."""
+"""Matching, average precision, pixel counts, intervals."""

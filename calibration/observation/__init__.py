@@ -1,1 +1,1 @@
-"""Histograms of tensors over frames: what to look at, looking, sharing the work."""
+"""Histograms of tensors over frames, in shards or on a cluster."""

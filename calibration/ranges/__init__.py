@@ -1,1 +1,1 @@
-"""From histograms to ranges.json."""
+"""Calibration ranges, ranges.json, from histograms."""

@@ -1,1 +1,1 @@
-"""One file a verb of the workshop; nothing but options, progress and printing."""
+"""The workshop's verbs, one file each: options, progress and printing."""

@@ -1,1 +1,1 @@
-"""One conversion from inputs to published files: stages, cache, lock file."""
+"""One conversion, from inputs to published files: stages, cache, lockfile."""

@@ -1,1 +1,1 @@
-"""Quantization-aware fine-tuning: weights that suit the ranges and the places INT8 was given."""
+"""Quantization-aware fine-tuning of a finished conversion."""

@@ -1,1 +1,1 @@
-"""The ONNX graph: an index over it, and the activations a runtime fuses."""
+"""The ONNX graph: an index, passes, and activations that fuse."""

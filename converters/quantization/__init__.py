@@ -1,1 +1,1 @@
-"""Where INT8 goes and how it is written: rules, placement, Q/DQ, biases, rounding."""
+"""Where INT8 goes and how it is written: rules, Q/DQ, rounding, lint."""

@@ -1,1 +1,1 @@
-"""Report.json and what stands behind its figures."""
+"""The report, report.json: figures of a conversion and their context."""

@@ -1,1 +1,1 @@
-"""Mixed precision: what each layer costs the task, and which stay in float."""
+"""Mixed precision: which layers stay in float, by their task loss."""

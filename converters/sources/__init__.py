@@ -1,1 +1,1 @@
-"""Where a network comes from: a file or a factory, read safely, exported to ONNX."""
+"""Networks, read safely from a file or a factory, exported to ONNX."""

@@ -1,1 +1,1 @@
-"""Fitting a network: what is learned, the loop, checkpoints, figures, records, folds, search."""
+"""Trains the mission's network: recipe, loop, checkpoints, folds, search."""

@@ -1,1 +1,1 @@
-"""How near the results are: parity, agreement, accuracy, latency."""
+"""Parity, agreement, accuracy and latency of the results, and the gates."""

@@ -1,1 +1,1 @@
-"""Inference backends: one Session contract, one table, each backend imported when chosen."""
+"""Inference backends: one Session protocol, one table, imported when chosen."""

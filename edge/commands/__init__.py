@@ -1,1 +1,1 @@
-"""One file a verb of the device, and the options that verbs share."""
+"""The device's verbs, one file each: options, progress and printing."""

@@ -1,1 +1,1 @@
-"""The contract every stage reads: mission file, artifacts, preprocess, decoders, actions."""
+"""Files that travel to the device: mission, conversion, run record."""

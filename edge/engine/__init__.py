@@ -1,1 +1,1 @@
-"""TensorRT engines: one builder for every release, the plan's header, its sidecar and its proof."""
+"""TensorRT engines: building one, its header, sidecar and layers."""

@@ -1,1 +1,1 @@
-"""The one preprocess and the one decode, and the values that flow between them."""
+"""The one preprocess, the one decode, and the values between."""

@@ -1,1 +1,1 @@
-"""The on-device loop: capture, inference, decision, link, in that order and under budgets."""
+"""The on-device loop: capture, inference, decision, within budgets."""

@@ -1,1 +1,4 @@
-"""Generated road scenes with ground truth: seeded stills and clips. Needs the extra `camera`."""
+"""Generated road scenes with ground truth: stills and clips.
+
+Needs the extra `camera`.
+"""

@@ -1,1 +1,1 @@
-"""One end of the link: session, states, port, driver."""
+"""The host's end of the link: session, states, ports, driver."""

@@ -1,1 +1,1 @@
-"""The contract with the microcontroller: messages, codec, frames, limits, generated C."""
+"""The contract with the microcontroller: messages, codec, limits."""

@@ -1,1 +1,1 @@
-"""`data check`: inspection, one file a family of checks, the page."""
+"""`data check`: the table of checks, one file a family, and the page of findings."""

@@ -1,1 +1,1 @@
-"""Road frames read when it is their turn, one file a kind of source."""
+"""Frames of a data set, each read when it is needed; one file a kind of source."""

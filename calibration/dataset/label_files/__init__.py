@@ -1,1 +1,1 @@
-"""What label formats share: collected records, tables, class names, paired files."""
+"""What label readers share: records, tables, class names, paired files."""

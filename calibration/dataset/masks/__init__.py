@@ -1,1 +1,1 @@
-"""Label masks and which picture each is of."""
+"""Label masks, and the picture that each belongs to."""

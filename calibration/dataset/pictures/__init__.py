@@ -1,1 +1,1 @@
-"""What can be told from a picture's bytes and pixels."""
+"""Facts about a picture from its bytes and pixels: blank, descriptor, summary."""

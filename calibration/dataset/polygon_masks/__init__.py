@@ -1,1 +1,1 @@
-"""Outlines of labels drawn as masks: `brakepoint data masks`."""
+"""`data masks`: polygons of labels drawn as masks."""

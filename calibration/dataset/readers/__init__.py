@@ -1,1 +1,1 @@
-"""One file for each format of labels; `table.py` lists them. None of them opens a picture."""
+"""Label format readers, one file a format. None of them opens a picture."""

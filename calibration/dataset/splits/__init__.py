@@ -1,1 +1,1 @@
-"""Whole groups into parts, folds and the calibration hold-out."""
+"""Divides whole groups into parts, folds and the calibration hold-out."""

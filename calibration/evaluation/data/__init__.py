@@ -1,1 +1,1 @@
-"""Which labelled frames, and what their words mean to the model."""
+"""Labelled frames of an evaluation, their labels mapped to the model's."""

@@ -1,1 +1,1 @@
-"""Figures of each kind of network from predictions."""
+"""Figures of each kind of network, from its predictions."""

@@ -1,1 +1,1 @@
-"""What each network says of each frame."""
+"""Predictions of each network on each frame."""

@@ -1,1 +1,1 @@
-"""Max, percentile, entropy, mean square error: pure functions, one table."""
+"""Calibration methods: max, percentile, entropy, mean square error."""

@@ -1,1 +1,1 @@
-"""Cross-layer equalization: where scale may move, moving it, whether it pays."""
+"""Cross-layer equalization: where scale may move, and moving it."""

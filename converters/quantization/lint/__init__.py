@@ -1,1 +1,1 @@
-"""Reads anyone's quantized ONNX file against the rules, and writes it anew by them."""
+"""Checks any quantized ONNX file against the rules, and rewrites it by them."""

@@ -1,1 +1,1 @@
-"""`report.html`: the report as one page for people, made of report.json and the worst frames."""
+"""The report as a page, report.html, made of report.json and the worst frames."""

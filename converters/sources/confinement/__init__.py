@@ -1,1 +1,1 @@
-"""A process without rights, in which files of others are opened."""
+"""A process without rights, in which untrusted model files are opened."""

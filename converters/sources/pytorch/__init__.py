@@ -1,1 +1,1 @@
-"""PyTorch sources: factories, exported programs, TorchScript; files run confined."""
+"""PyTorch sources: factories, exported programs, TorchScript. Files run confined."""

@@ -1,1 +1,1 @@
-"""What is learned: examples, losses, metrics of each kind of network."""
+"""What is trained: examples, losses, metrics of each kind of network."""

@@ -1,1 +1,1 @@
-"""Two ONNX files compared on frames without labels."""
+"""Compares two ONNX files on frames without labels."""

@@ -1,1 +1,1 @@
-"""Proof that a lowering is int8.onnx again."""
+"""Proof that a lowering computes what int8.onnx computes."""

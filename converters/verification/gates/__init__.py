@@ -1,1 +1,1 @@
-"""The limits of the mission, a verdict and a sentence for each."""
+"""The mission's limits: a verdict and a sentence for each."""

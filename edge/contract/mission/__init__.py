@@ -1,1 +1,1 @@
-"""Mission.toml: schema, loading, rules that span keys, digests."""
+"""The mission file: schema, loading, checks that span keys, digests."""

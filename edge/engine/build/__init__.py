@@ -1,1 +1,1 @@
-"""The build of one engine, in a process of its own."""
+"""Builds one engine in a process of its own."""

@@ -1,1 +1,1 @@
-"""Picture files: which files are pictures, what their headers say, and their pixels."""
+"""Picture files: which files are pictures, their headers, their pixels."""

@@ -1,1 +1,1 @@
-"""Video files: containers, frames with presentation times, and files just written."""
+"""Video files: containers, frames with their times, and files just written."""

@@ -1,1 +1,1 @@
-"""Capture, inference and decision threads, and their budgets."""
+"""Capture, inference and decision threads, and their latency budgets."""

@@ -1,1 +1,1 @@
-"""Tracks and times to contact."""
+"""Tracks of objects, and their times to contact."""

@@ -1,1 +1,1 @@
-"""What is painted into a picture."""
+"""Paints road, weather, people and vehicles into a picture."""

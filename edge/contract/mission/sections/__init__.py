@@ -1,1 +1,1 @@
-"""Sections of the mission file, one module for those that are read together."""
+"""The schema of the mission file, section by section."""

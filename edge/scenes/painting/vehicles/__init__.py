@@ -1,1 +1,1 @@
-"""Cars, lorries and their parts, painted into a scene."""
+"""Paints cars and lorries."""
