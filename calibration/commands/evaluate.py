@@ -37,7 +37,7 @@ from calibration.inference.onnx_bounds import check_given
 from calibration.inference.sessions import Kernels
 from calibration.tracking.record_run import record
 from edge.commands.options import JsonOption, MissionArgument, SetOption
-from edge.contract.artifact import demand_folder, write_atomic
+from edge.contract.artifact import require_folder, write_atomic
 from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.conversion_output import judged_file
 from edge.contract.mission.loading import load_mission
@@ -111,7 +111,7 @@ def evaluate(
 ) -> None:
     """Evaluate a network on labelled frames: overall, by class, by condition, with intervals."""
     if out is not None:
-        demand_folder(out)
+        require_folder(out)
     started, began = now(), time.monotonic()
     loaded = load_mission(mission, set_ or [])
     networks = _networks(loaded, converted, model, precision)

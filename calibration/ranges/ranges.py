@@ -148,7 +148,7 @@ def ranges_of(document: Mapping[str, Any], *, source: str) -> Ranges:
         ) from error
 
 
-def demand_fresh(ranges: Ranges, asked: Ranges, *, source: str) -> None:
+def require_fresh(ranges: Ranges, asked: Ranges, *, source: str) -> None:
     """Refuses ranges that were taken from something else than what `asked` names.
 
     Compared are model, preprocess, data, method and percentile: all that they follow from.

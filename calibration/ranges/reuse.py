@@ -17,7 +17,7 @@ import onnx
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.observation.sampling import without_curve
 from calibration.ranges.calibrate import Taken, asked_percentile, fit_in_quotas, taken_digest
-from calibration.ranges.ranges import AGAIN, Ranges, demand_fresh, read_ranges
+from calibration.ranges.ranges import AGAIN, Ranges, read_ranges, require_fresh
 from edge.contract.mission.digest import preprocess_digest
 from edge.contract.mission.schema import Mission
 from edge.progress import Advance
@@ -56,7 +56,7 @@ def reuse(
         percentile=asked_percentile(asked.method, asked.percentile),
         frames=tuple(sorted(frame.name for frame in taken)),
     )
-    demand_fresh(found, now, source=str(path))
+    require_fresh(found, now, source=str(path))
     return Taken(found, without_curve(taken, fit.frames), fit.left_out)
 
 

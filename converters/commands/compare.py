@@ -14,7 +14,7 @@ from calibration.commands.compare import compare_verb as compare_evaluations
 from calibration.dataset.frames.images import image_frames
 from converters.report.page.compare_page import render_comparison
 from converters.report.page.worst_frames import pictures_of
-from converters.verification.comparison.any_network import demand_same, feeds_of, open_network
+from converters.verification.comparison.any_network import feeds_of, open_network, require_same
 from converters.verification.comparison.file_comparison import (
     FileComparison,
     compare_files,
@@ -100,7 +100,7 @@ def compare(
     pictures = image_frames(frames, table=None, group=None)
     with progress_bar() as advance:
         if loaded is None:
-            demand_same(a, b)
+            require_same(a, b)
             feeds = feeds_of(a, b, size=asked, color=_color(color), mean=mean, std=std)
             found = compare_files(a, b, pictures, feeds, progress=advance)
         else:

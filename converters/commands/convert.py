@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from calibration.tracking.record_run import record
-from converters.commands.gate_summary import VERDICTS, Given, demand_passed, show_advice
+from converters.commands.gate_summary import VERDICTS, Given, require_passed, show_advice
 from converters.conversion.convert import convert as convert_mission
 from converters.conversion.lockfile import NAME as LOCK
 from converters.conversion.run_record import convert_run
@@ -79,7 +79,7 @@ def convert(
         echo(json.dumps(report.to_json(), indent=1))
     else:
         _print(report, given)
-    demand_passed(report, given)
+    require_passed(report, given)
 
 
 def _print(report: Report, given: Given) -> None:

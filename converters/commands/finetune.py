@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from converters.commands.gate_summary import VERDICTS, Given, demand_passed, show_advice
+from converters.commands.gate_summary import VERDICTS, Given, require_passed, show_advice
 from converters.finetuning.finetune import Finetuned
 from converters.finetuning.finetune import finetune as finetune_mission
 from converters.report.report import PAGE
@@ -46,7 +46,7 @@ def finetune(
         echo(json.dumps(done.to_json(), indent=1))
     else:
         _print(done, given)
-    demand_passed(done.after, given)
+    require_passed(done.after, given)
 
 
 def _print(done: Finetuned, given: Given) -> None:

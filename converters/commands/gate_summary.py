@@ -71,7 +71,7 @@ def show_advice(console: Console, report: Report, given: Given) -> None:
             console.print(f"     {given.command(one.command)}", soft_wrap=True)
 
 
-def demand_passed(report: Report, given: Given) -> None:
+def require_passed(report: Report, given: Given) -> None:
     """Nothing where every gate of the conversion holds.
 
     Raises:

@@ -23,10 +23,10 @@ from converters.conversion.lockfile import NAME as LOCK
 from converters.conversion.lockfile import SCHEMA as LOCK_SCHEMA
 from converters.conversion.lockfile import (
     Lock,
-    demand_inputs,
-    demand_outputs,
     inputs_of,
     read_convert_lock,
+    require_inputs,
+    require_outputs,
 )
 from converters.conversion.pipeline import run_conversion
 from converters.conversion.run_record import since_former
@@ -36,7 +36,7 @@ from converters.conversion.tuned_weights import Tuned
 from converters.report.changes import Since
 from converters.report.report import Report
 from converters.report.stage_times import Stopwatch
-from edge.contract.artifact import demand_folder, json_file, replacing
+from edge.contract.artifact import json_file, replacing, require_folder
 from edge.contract.mission.schema import Mission
 from edge.contract.run_record import Recorded
 from edge.progress import Advance
@@ -75,7 +75,7 @@ def convert(
         UsageError: what is there does not fit the mission, or cannot be converted; or another
             conversion is at work in `out`.
     """
-    demand_folder(out)
+    require_folder(out)
     watch = Stopwatch()
     with watch.stage("read"):
         progress("read", 0, 0)
@@ -85,7 +85,7 @@ def convert(
             inputs["tuned"] = tuned.digests
     lock = None if locked is None else read_convert_lock(locked)
     if locked is not None and lock is not None:
-        demand_inputs(locked, lock, inputs)
+        require_inputs(locked, lock, inputs)
     common = {"code": code_digest(), "tools": tool_versions()}
 
     def changed(report: Report) -> Since | None:
@@ -104,7 +104,7 @@ def convert(
         )
         made = Lock(inputs, {name: file.sha256 for name, file in report.artifacts.items()})
         if locked is not None and lock is not None:
-            demand_outputs(locked, lock, made.outputs)
+            require_outputs(locked, lock, made.outputs)
         gone = _former_files(out) - set(files)
         _publish(out, {LOCK: json_file(LOCK_SCHEMA, made.to_json()), **files})
         for name in gone:  # nothing vouches for them any more

@@ -67,7 +67,7 @@ def to_float(
             source.model if isinstance(source, OnnxSource) else export(source.network, shape, names)
         )
         model, steps = run_passes(exported, passes(mission.precision.opset, shape, names), pictures)
-        demand_something(place(model), mission)
+        require_something(place(model), mission)
         better = balanced(model, mission, frames.calibration, progress=progress)
         session = ModelSession(better.model.SerializeToString(), threads=mission.target.threads)
         parity = compare(original, running(session), pictures, names)
@@ -92,7 +92,7 @@ def probes(mission: Mission, frames: Split) -> list[Floats]:
     return [preprocess(image, mission.model.preprocess_spec)[0] for image in images]
 
 
-def demand_something(placement: Placement, mission: Mission) -> None:
+def require_something(placement: Placement, mission: Mission) -> None:
     """Refuses (UsageError) a network in which the rules quantize nothing."""
     if not placement.pairs:
         why = "; ".join(f"{left.node}: {left.why}" for left in placement.left_float[:3])

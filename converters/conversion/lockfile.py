@@ -99,7 +99,7 @@ def read_convert_lock(path: Path) -> Lock:
     return Lock(inputs, outputs)
 
 
-def demand_inputs(path: Path, locked: Lock, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+def require_inputs(path: Path, locked: Lock, inputs: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuses inputs that are not those of the lock in `path`, naming each (NotTrusted)."""
     sections = dict.fromkeys((*locked.inputs, *inputs))
     pairs = [
@@ -110,7 +110,7 @@ def demand_inputs(path: Path, locked: Lock, inputs: Mapping[str, Mapping[str, An
     _demand(path, "the inputs are not those of", pairs)
 
 
-def demand_outputs(path: Path, locked: Lock, outputs: Mapping[str, str]) -> None:
+def require_outputs(path: Path, locked: Lock, outputs: Mapping[str, str]) -> None:
     """Refuses files that are not those of the lock in `path`, naming each (NotTrusted)."""
     names = dict.fromkeys((*locked.outputs, *outputs))
     pairs = [(name, locked.outputs.get(name), outputs.get(name)) for name in names]

@@ -30,7 +30,7 @@ from converters.lowerings.cpu_placement import cpu_tensors
 from converters.quantization.placement import place
 from converters.report.stage_times import Stopwatch
 from converters.sources.source import open_source
-from edge.contract.artifact import demand_folder, digest_json, write_json
+from edge.contract.artifact import digest_json, require_folder, write_json
 from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.schema import Mission
 from edge.progress import Advance
@@ -118,7 +118,7 @@ def calibrate_mission(
         Missing: the model, the weights, frames or a package are not there.
         UsageError: what is there does not fit the mission, or the frames are not fit.
     """
-    demand_folder(out)
+    require_folder(out)
     watch = Stopwatch()
     begun = _Begun.of(mission, watch, progress=progress)
     opened = lookers(begun.floating, begun.subject(mission)) if lookers else nullcontext()
@@ -147,7 +147,7 @@ def calibrate_shard(
     """Observes one shard of a mission's frames into `out`, for `merge_shards`. Returns how many
     frames it has. Raises as `calibrate_mission`.
     """
-    demand_folder(out)
+    require_folder(out)
     begun = _Begun.of(mission, Stopwatch(), progress=progress)
     subject = begun.subject(mission, device)
     spec, threads = mission.model.preprocess_spec, mission.target.threads

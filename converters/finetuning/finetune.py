@@ -17,7 +17,7 @@ from calibration.inference.sessions import Floats
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.reuse import reuse
 from converters.conversion.convert import convert
-from converters.conversion.float_stage import demand_something
+from converters.conversion.float_stage import require_something
 from converters.conversion.frame_split import frames_to_split
 from converters.conversion.tuned_weights import STATE, Tuned
 from converters.finetuning.distillation import answer_loss
@@ -36,7 +36,7 @@ from converters.training.checkpoint import Progress
 from converters.training.loop import repeatable
 from converters.training.recipe import Recipe
 from converters.training.run_record import curve_rows, now, write_record
-from edge.contract.artifact import demand_folder
+from edge.contract.artifact import require_folder
 from edge.contract.mission.schema import Mission
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
@@ -96,7 +96,7 @@ def finetune(
         GateFailed: the loss left the finite numbers.
     """
     started = now()
-    demand_folder(out)
+    require_folder(out)
     if out.resolve() == parent_folder.resolve():
         raise UsageError(
             "--out is the conversion to start from",
@@ -106,7 +106,7 @@ def finetune(
         )
     source = open_source(mission)
     parent = read_parent(parent_folder, mission, source)
-    demand_something(parent.placement, mission)
+    require_something(parent.placement, mission)
     # What is searched decides whether float.onnx was equalized: it is to come out the same.
     mission = searching(mission, parent.search)
     split = frames_to_split(mission)

@@ -77,7 +77,7 @@ def kind_of(path: Path) -> FileKind:
     raise _only_weights(path, "what torch.save writes" if "data.pkl" in names else "a zip file")
 
 
-def demand_size(archive: zipfile.ZipFile, path: Path) -> None:
+def require_size(archive: zipfile.ZipFile, path: Path) -> None:
     """Refuses an archive that unpacks to more than a network can be, before it is unpacked.
 
     Raises:

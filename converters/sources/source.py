@@ -228,12 +228,12 @@ def _file_source(path: Path, shape: Shape) -> Source:
 
 def _torch_source(factory: str, weights: Path | None, mission: Mission) -> TorchSource:
     from converters.sources.pytorch.factory import load_factory, make_network, values_digest
-    from converters.sources.pytorch.state_dict import demand_finite, load_weights, read_weights
+    from converters.sources.pytorch.state_dict import load_weights, read_weights, require_finite
 
     sizes, beside = mission.model.head_sizes, mission.model.folder
     if weights is None:
         network = make_network(factory, sizes, beside=beside)
-        demand_finite(dict(network.named_parameters()), factory)
+        require_finite(dict(network.named_parameters()), factory)
         return TorchSource(network.eval(), factory, None, values_digest(network))
     load_factory(factory, beside=beside)
     if not weights.is_file():
@@ -248,7 +248,7 @@ def _torch_source(factory: str, weights: Path | None, mission: Mission) -> Torch
     state = read_weights(weights)
     network = make_network(factory, sizes, beside=beside)
     load_weights(network, state, factory=factory, weights=weights, sizes=sizes)
-    demand_finite(dict(network.named_parameters()), str(weights))
+    require_finite(dict(network.named_parameters()), str(weights))
     return TorchSource(network.eval(), factory, weights, digest)
 
 

@@ -20,7 +20,7 @@ from edge.contract.json_text import parse_json
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 
-def demand_folder(out: Path) -> None:
+def require_folder(out: Path) -> None:
     """Refuses an output folder that cannot be written (UsageError), before the long work."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.artifact_names import CPU, FLOAT
-from edge.contract.gate_verdicts import demand_gates
+from edge.contract.gate_verdicts import require_gates
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import NotTrusted
@@ -39,7 +39,7 @@ def choose_model(folder: Path, mission: Mission, precision: Literal["float", "in
     name = MODEL_FILES[mission.target.backend, precision]
     report = _report(folder, mission)
     with _whole(folder, name):
-        demand_gates(
+        require_gates(
             report,
             folder,
             (name, FLOAT) if name != FLOAT else (FLOAT,),

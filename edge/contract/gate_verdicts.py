@@ -57,7 +57,7 @@ def declared(gates: Gates, artifact: str, *, condition: bool) -> list[str]:
     return [name for name, limit in found.items() if limit is not None]
 
 
-def demand_gates(
+def require_gates(
     report: Mapping[str, Any],
     folder: Path,
     artifacts: Sequence[str],

@@ -14,7 +14,7 @@ from typing import Any
 from edge.contract.artifact import digest_file, read_json
 from edge.contract.artifact_names import DLA_BODY, FLOAT, IMPLICIT, INT8, STRONG
 from edge.contract.conversion_output import REPORT_SCHEMA
-from edge.contract.gate_verdicts import demand_gates
+from edge.contract.gate_verdicts import require_gates
 from edge.engine.build_request import Shape
 from edge.engine.releases import CACHE_RELEASES, LOWERINGS, Lowering, Release
 from firmware_bridge.errors import GateFailed, Missing, NotTrusted, UsageError
@@ -83,7 +83,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
         return ModelSource(source)
     report = read_json(source / "report.json", REPORT_SCHEMA)
     try:
-        demand_gates(
+        require_gates(
             report,
             source,
             (INT8, FLOAT),

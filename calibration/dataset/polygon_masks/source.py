@@ -81,13 +81,13 @@ def cannot_draw(source: str, faults: Sequence[str]) -> UsageError:
     )
 
 
-def demand_masks(place: Place) -> None:
+def require_masks(place: Place) -> None:
     """Refuses a data set that has outlines where masks are wanted, and says how they are drawn."""
     if not masks.recognises(place):
         _demand_no_outlines(place.given, recognised(place))
 
 
-def demand_locked_masks(lock: Lock) -> None:
+def require_locked_masks(lock: Lock) -> None:
     """The same of a lock."""
     if all(record.mask is None for record in lock.records):
         _demand_no_outlines(lock.source, [lock.format])

@@ -25,7 +25,7 @@ from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.record import Entry, Reading
 from calibration.dataset.records.record_faults import size_fault
 from calibration.dataset.storage import Place, is_local, place_at
-from edge.contract.artifact import demand_folder, replacing_folder
+from edge.contract.artifact import replacing_folder, require_folder
 from edge.perception.pictures.decode import sound_header
 from edge.perception.pictures.header import UnreadablePicture
 from edge.progress import Advance
@@ -79,7 +79,7 @@ def write_mask_set(
             outlines that cannot be meant, all at once.
         Missing: pictures that cannot be read, all at once; or no data set.
     """
-    demand_folder(out)
+    require_folder(out)
     _demand_new(out)
     place = place_at(source)
     _demand_outside(out, place)

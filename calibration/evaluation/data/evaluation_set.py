@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibration.dataset.lock.lock import is_lock, listed, read_lock
-from calibration.dataset.polygon_masks.source import demand_locked_masks, demand_masks
+from calibration.dataset.polygon_masks.source import require_locked_masks, require_masks
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import Entry, Mask
 from calibration.dataset.records.record_faults import box_fault
@@ -170,7 +170,7 @@ def _read(
     if is_lock(given):
         lock = read_lock(Path(given))
         if format_name == MASKS:
-            demand_locked_masks(lock)
+            require_locked_masks(lock)
         entries = [
             Entry(
                 name=record.name,
@@ -192,7 +192,7 @@ def _read(
         return place_at(lock.source), entries, lock.version, digests
     place = place_at(given)
     if format_name == MASKS:
-        demand_masks(place)
+        require_masks(place)
     reading = READERS[format_of(place, format_name)].read(place, 1.0)
     if reading.problems:
         raise UsageError(

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.sources.file_kind import DAMAGED, demand_size, entries
-from converters.sources.pytorch.state_dict import demand_finite
+from converters.sources.file_kind import DAMAGED, entries, require_size
+from converters.sources.pytorch.state_dict import require_finite
 from converters.sources.pytorch.torch_operators import may_target
 from edge.contract.json_text import parse_json
 from firmware_bridge.errors import Refusal, UsageError
@@ -116,7 +116,7 @@ def load_program(plain: bytes, path: Path, shape: tuple[int, ...]) -> nn.Module:
     try:
         with warnings.catch_warnings(action="ignore"):
             program = torch.export.load(io.BytesIO(plain))
-            demand_finite(dict(program.named_parameters()), str(path))
+            require_finite(dict(program.named_parameters()), str(path))
             _check_mode(program, path)
             _check_input(program, path, shape)
             return Exported(program)
@@ -139,7 +139,7 @@ def _not_loaded(path: Path, error: BaseException) -> UsageError:
 def _looked_at(path: Path) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(made, "w") as plain:
-        demand_size(archive, path)
+        require_size(archive, path)
         for name, one in entries(archive).items():
             if not CONTENTS.fullmatch(name):
                 raise _unwanted(path, f"{one.filename} in the archive")

@@ -83,7 +83,7 @@ def load_weights(
     network.load_state_dict(state)
 
 
-def demand_finite(tensors: Mapping[str, Tensor], name: str) -> None:
+def require_finite(tensors: Mapping[str, Tensor], name: str) -> None:
     """Refuses weights that hold NaN or infinity; `name` is of where they came from.
 
     Raises:

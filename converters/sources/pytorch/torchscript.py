@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.sources.file_kind import DAMAGED, demand_size, entries
+from converters.sources.file_kind import DAMAGED, entries, require_size
 from converters.sources.pytorch.pickle_opcodes import unwanted_in
-from converters.sources.pytorch.state_dict import demand_finite
+from converters.sources.pytorch.state_dict import require_finite
 from converters.sources.pytorch.torch_operators import INSTRUCTIONS, may_call
 from converters.sources.pytorch.torchscript_code import Quantized, Unwanted, checked_code
 from firmware_bridge.errors import Refusal, UsageError
@@ -118,7 +118,7 @@ def plain_torchscript(path: Path) -> bytes:
 
 def _looked_at(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
-        demand_size(archive, path)
+        require_size(archive, path)
         files = entries(archive)
         for name in files:
             if not CONTENTS.fullmatch(name) and not TALK.fullmatch(name):
@@ -160,7 +160,7 @@ def load_torchscript(plain: bytes, path: Path) -> nn.Module:
             load: Any = torch.jit.load  # untyped
             loaded = load(io.BytesIO(plain), map_location="cpu")
             _check_graph(loaded.inlined_graph, path)
-            demand_finite(dict(loaded.named_parameters()), str(path))
+            require_finite(dict(loaded.named_parameters()), str(path))
             frozen = torch.jit.freeze(loaded.eval()) if hasattr(loaded, "training") else loaded
     except Refusal:
         raise

@@ -145,7 +145,7 @@ def _trial_shape(model: ModelProto, size: tuple[int, int] | None) -> list[int]:
     return [own or other for own, other in zip(sizes, usual, strict=False)]
 
 
-def demand_same(a: AnyNetwork, b: AnyNetwork) -> None:
+def require_same(a: AnyNetwork, b: AnyNetwork) -> None:
     """Refuses (UsageError) two networks whose inputs or outputs are not of the same form. Outputs
     are taken by their names, or in their order where the names are others but the sizes the same.
     """

@@ -22,11 +22,11 @@ from edge.engine.build.builder_config import (
     put_on_dla,
     use_timing_cache,
 )
-from edge.engine.build.memory import demand_memory
+from edge.engine.build.memory import require_memory
 from edge.engine.build.network_check import (
-    demand_int8,
     least_bytes,
     read_precision,
+    require_int8,
     set_ranges,
 )
 from edge.engine.build_request import BuildRequest
@@ -117,8 +117,8 @@ def build_plan(
             flags.append(OBEY)
     else:
         precision = read_precision(probe, network)
-    demand_int8(precision, model=request.source, expected=LOWERINGS[lowering], count=int8)
-    demand_memory(least_bytes(network, weights=len(model)), memory_bytes, model=request.source)
+    require_int8(precision, model=request.source, expected=LOWERINGS[lowering], count=int8)
+    require_memory(least_bytes(network, weights=len(model)), memory_bytes, model=request.source)
     dla = None
     if request.dla_core is not None:
         dla = put_on_dla(probe, builder, config, network, request.dla_core)

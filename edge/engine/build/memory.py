@@ -42,7 +42,7 @@ class Least:
     values: int
 
 
-def demand_memory(needed: Least, available: int | None, *, model: str) -> None:
+def require_memory(needed: Least, available: int | None, *, model: str) -> None:
     """Refuses a network that cannot fit into `available` bytes, shared by CPU and GPU as on Jetson.
 
     Raises:

@@ -76,7 +76,7 @@ def read_precision(probe: Probe, network: Any) -> Precision:
     )
 
 
-def demand_int8(found: Precision, *, model: str, expected: str, count: int | None = None) -> None:
+def require_int8(found: Precision, *, model: str, expected: str, count: int | None = None) -> None:
     """Refuses a network in which nothing is INT8, or not as many layers as were judged.
 
     Args:

@@ -15,7 +15,7 @@ from calibration.ranges import calibrate as module
 from calibration.ranges.calibrate import Calibrated, calibrate
 from calibration.ranges.methods.table import METHODS
 from calibration.ranges.plot import plot
-from calibration.ranges.ranges import demand_fresh
+from calibration.ranges.ranges import require_fresh
 from edge.contract.artifact import canonical_json
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage
@@ -195,9 +195,9 @@ def test_stale_ranges_are_refused_and_say_what_differs(tmp_path: Path) -> None:
     old = calibrated(tmp_path, frames).ranges
     frames[3] = PaintedFrame(3, brightness=0.9)
     fresh = calibrated(tmp_path, frames, 'calibration.method="mse"').ranges
-    demand_fresh(old, old, source="ranges.json")
+    require_fresh(old, old, source="ranges.json")
     with pytest.raises(NotTrusted, match=r"ranges\.json is stale") as refused:
-        demand_fresh(old, fresh, source="ranges.json")
+        require_fresh(old, fresh, source="ranges.json")
     assert "method percentile" in refused.value.found
     assert f"data {old.data}" in refused.value.found
     assert "model" not in refused.value.found
