@@ -12,7 +12,7 @@ from onnx import ModelProto
 from calibration.dataset.splits.calibration_holdout import Split
 from calibration.inference.sessions import CannotRun, Floats, ModelSession
 from converters.graph.passes.pipeline import PassResult, passes, run_passes
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.search.equalization_choice import Balance, balanced
 from converters.sources.network import network_of, running
 from converters.sources.pytorch.export import export
@@ -92,7 +92,7 @@ def probes(mission: Mission, frames: Split) -> list[Floats]:
     return [preprocess(image, mission.model.preprocess_spec)[0] for image in images]
 
 
-def require_something(placement: Placement, mission: Mission) -> None:
+def require_something(placement: QdqPlacement, mission: Mission) -> None:
     """Refuses (UsageError) a network in which the rules quantize nothing."""
     if not placement.pairs:
         why = "; ".join(f"{left.node}: {left.why}" for left in placement.left_float[:3])

@@ -18,7 +18,7 @@ from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.cpu import quantize_cpu
 from converters.lowerings.integer_products import integer_multiplications
 from converters.quantization.adaptive_rounding import rounded_weights, with_weights
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import widened
 from converters.search.candidate import Better
@@ -36,7 +36,7 @@ from edge.perception.preprocess import preprocess
 from edge.perception.segmentation import MaskSpec
 from edge.progress import Advance
 
-Write = Callable[[ModelProto, Placement, Mapping[str, Range]], ModelProto]
+Write = Callable[[ModelProto, QdqPlacement, Mapping[str, Range]], ModelProto]
 """Writes a placement with given ranges."""
 
 
@@ -52,7 +52,7 @@ class Quantized:
             nothing was searched, or no detector answers.
     """
 
-    placement: Placement
+    placement: QdqPlacement
     search: Search | None
     widening: float
     score_bias: dict[str, ScoreBias]
@@ -107,10 +107,10 @@ def quantize(
         def of(widening: float) -> tuple[Writer, Writer]:
             wide = widened(ranges, widening)
 
-            def nearest(graph: ModelProto, placement: Placement) -> ModelProto:
+            def nearest(graph: ModelProto, placement: QdqPlacement) -> ModelProto:
                 return write(graph, placement, wide)
 
-            def together(graph: ModelProto, placement: Placement) -> ModelProto:
+            def together(graph: ModelProto, placement: QdqPlacement) -> ModelProto:
                 return nearest(with_weights(graph, rounded, placement), placement)
 
             return nearest, together
@@ -154,7 +154,7 @@ def quantize(
 
 def _made(
     models: dict[str, ModelProto],
-    placement: Placement,
+    placement: QdqPlacement,
     *,
     search: Search | None = None,
     widening: float = 1.0,

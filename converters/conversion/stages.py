@@ -31,7 +31,7 @@ from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.lowerings.dla import DlaCut
 from converters.lowerings.lower import Quantization, lower
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.report.changes import Since
 from converters.report.page.render import render
 from converters.report.page.tables import worst_names
@@ -184,7 +184,7 @@ class ConversionStages:
         return self._stages.run("quantize", Quantized, uses, work)
 
     def lowered(
-        self, files: Mapping[str, bytes], ranges: Ranges, placement: Placement
+        self, files: Mapping[str, bytes], ranges: Ranges, placement: QdqPlacement
     ) -> Made[Lowered]:
         """Further forms of int8.onnx."""
         mission, frames = self._mission, self._inputs.frames

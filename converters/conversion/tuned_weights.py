@@ -17,7 +17,7 @@ from onnx import ModelProto
 from calibration.inference.sessions import Floats
 from calibration.ranges.ranges import Range
 from converters.lowerings.cpu import quantize_cpu
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.search.candidate import better_bias
 from converters.search.evaluator import Judge
@@ -62,7 +62,7 @@ class Tuned:
         pictures: Sequence[Floats],
         *,
         threads: int,
-    ) -> tuple[dict[str, ModelProto], Placement]:
+    ) -> tuple[dict[str, ModelProto], QdqPlacement]:
         """The graphs by name, and where INT8 went: the same places and ranges, these weights.
 
         Biases are corrected where that measurably helps; `judge` compares with the float network.

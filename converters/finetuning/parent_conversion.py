@@ -16,7 +16,7 @@ from onnx import ModelProto
 
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.ranges import Ranges, read_ranges
-from converters.quantization.placement import MEASURED, Placement, place
+from converters.quantization.placement import MEASURED, QdqPlacement, place
 from converters.quantization.range_scaling import widened
 from converters.report.report import SCHEMA
 from converters.sources.source import Source
@@ -52,7 +52,7 @@ class Parent:
     ranges_sha256: str
     widening: float
     kept_float: Mapping[str, str]
-    placement: Placement
+    placement: QdqPlacement
     report: Mapping[str, Any]
 
     @property

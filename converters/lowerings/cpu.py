@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto
 from calibration.ranges.ranges import Range
 from converters.graph.index import Graph, renamed
 from converters.lowerings.cpu_placement import CpuPlaces, cpu_places
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import Initializers, dequantize, finished, pair, reading, widest
 from converters.quantization.rules import (
     BIAS,
@@ -37,7 +37,7 @@ Grid = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 
 def quantize_cpu(
-    model: ModelProto, placement: Placement, ranges: Mapping[str, Range]
+    model: ModelProto, placement: QdqPlacement, ranges: Mapping[str, Range]
 ) -> ModelProto:
     """The graph with unsigned affine activations, stored signed weights, and biases in INT32.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from onnx import ModelProto, NodeProto
 
 from converters.graph.index import Graph
-from converters.quantization.placement import Placement, groups
+from converters.quantization.placement import QdqPlacement, groups
 from converters.quantization.rules import DATA, WEIGHTED, moves_values
 
 SATURATING = ("Relu", "Clip")
@@ -59,7 +59,7 @@ class CpuPlaces:
     saturated: dict[str, str]
 
 
-def cpu_places(model: ModelProto, placement: Placement) -> CpuPlaces:
+def cpu_places(model: ModelProto, placement: QdqPlacement) -> CpuPlaces:
     """The places that follow from `placement` of the same float graph."""
     graph = Graph(model)
     ends = {
@@ -88,12 +88,12 @@ def cpu_places(model: ModelProto, placement: Placement) -> CpuPlaces:
     )
 
 
-def cpu_tensors(model: ModelProto, placement: Placement) -> tuple[str, ...]:
+def cpu_tensors(model: ModelProto, placement: QdqPlacement) -> tuple[str, ...]:
     """Tensors whose ranges int8.onnx or cpu.onnx need, those of `placement` first."""
     return tuple(dict.fromkeys((*placement.pairs, *cpu_places(model, placement).pairs)))
 
 
-def _grown(graph: Graph, placement: Placement, ends: dict[str, NodeProto]) -> list[NodeProto]:
+def _grown(graph: Graph, placement: QdqPlacement, ends: dict[str, NodeProto]) -> list[NodeProto]:
     """Every operator that can be in integers, since all that it reads can be."""
     grown: list[NodeProto] = []
     there = set(placement.pairs)
@@ -106,7 +106,7 @@ def _grown(graph: Graph, placement: Placement, ends: dict[str, NodeProto]) -> li
 
 
 def _worth_it(
-    graph: Graph, placement: Placement, grown: list[NodeProto], ends: dict[str, NodeProto]
+    graph: Graph, placement: QdqPlacement, grown: list[NodeProto], ends: dict[str, NodeProto]
 ) -> list[NodeProto]:
     """Those whose output is quantized anyway, averaged, or read by another one worth it."""
     wanted = set(placement.pairs)

@@ -17,7 +17,7 @@ from calibration.ranges.ranges import Range
 from converters.graph.fused_activations import fused
 from converters.graph.index import Array, Graph, rebuilt, renamed
 from converters.graph.passes.infer_shapes import infer_shapes
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import shared_ranges
 from converters.quantization.qdq_reader import take_apart
 from converters.quantization.rules import (
@@ -70,7 +70,7 @@ def to_observe(model: ModelProto) -> tuple[str, ...]:
 
 
 def region_amax(
-    model: ModelProto, placement: Placement, ranges: Mapping[str, Range]
+    model: ModelProto, placement: QdqPlacement, ranges: Mapping[str, Range]
 ) -> dict[str, float]:
     """The magnitude that INT8 covers in every tensor of the region.
 
@@ -139,7 +139,7 @@ def to_cache(amax: Mapping[str, float], release: Release) -> CalibrationCache:
 
 
 def fake_quantized(
-    model: ModelProto, placement: Placement, scales: Mapping[str, float]
+    model: ModelProto, placement: QdqPlacement, scales: Mapping[str, float]
 ) -> ModelProto:
     """The float graph with every tensor of `scales` rounded to its INT8 steps, in plain arithmetic.
 
@@ -193,7 +193,7 @@ def _before_activation(graph: Graph) -> Iterator[str]:
                 yield made[0]
 
 
-def _rounded_weights(graph: Graph, placement: Placement) -> dict[str, Array]:
+def _rounded_weights(graph: Graph, placement: QdqPlacement) -> dict[str, Array]:
     quantized = {read.node for read in placement.reads if read.slot == DATA}
     found: dict[str, Array] = {}
     for node in graph.nodes:

@@ -27,7 +27,7 @@ from converters.lowerings.implicit import (
     to_observe,
 )
 from converters.lowerings.strongly_typed import to_strong
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.qdq_reader import Apart, take_apart
 from converters.quantization.rules import LEVELS
@@ -56,7 +56,7 @@ class Quantization:
 
     floating: ModelProto
     int8: ModelProto
-    placement: Placement
+    placement: QdqPlacement
 
 
 @dataclass(frozen=True)

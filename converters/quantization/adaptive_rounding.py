@@ -21,7 +21,7 @@ from calibration.inference.sessions import Floats
 from converters.graph.index import Array, Graph, rebuilt
 from converters.quantization.bias_correction import CORRECTED
 from converters.quantization.input_moments import Doubles, Moments, input_moments, readable
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.quantization.rules import LEVELS, WEIGHT, r1_scale, r2_weight_amax
 
 MEAN_KEPT = 0.1
@@ -43,7 +43,7 @@ Steps = NDArray[np.float64]
 
 
 def rounded_weights(
-    model: ModelProto, placement: Placement, pictures: Sequence[Floats], *, threads: int
+    model: ModelProto, placement: QdqPlacement, pictures: Sequence[Floats], *, threads: int
 ) -> dict[str, Array]:
     """New values by name of weight, for all that only quantized operators read."""
     graph = Graph(model)
@@ -69,7 +69,7 @@ def rounded_weights(
 
 
 def with_weights(
-    model: ModelProto, weights: Mapping[str, Array], placement: Placement
+    model: ModelProto, weights: Mapping[str, Array], placement: QdqPlacement
 ) -> ModelProto:
     """The graph whose quantized operators have `weights`; layers in float keep their own."""
     used = {name: value for name, value in weights.items() if name in placement.weights}

@@ -21,7 +21,7 @@ from calibration.inference.sessions import Floats, ModelSession
 from converters.graph.index import Array, Graph, rebuilt
 from converters.graph.index import renamed as renamed_node
 from converters.graph.passes.canonical_names import PICTURE
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.quantization.rules import BIAS
 
 Quantize = Callable[[ModelProto], ModelProto]
@@ -33,7 +33,7 @@ CORRECTED = ("Conv", "ConvTranspose")
 
 def correct_bias(
     model: ModelProto,
-    placement: Placement,
+    placement: QdqPlacement,
     quantize: Quantize,
     pictures: Sequence[Floats],
     *,

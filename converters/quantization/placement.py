@@ -51,7 +51,7 @@ class LeftFloat:
 
 
 @dataclass(frozen=True)
-class Placement:
+class QdqPlacement:
     """Where INT8 goes in one graph.
 
     Attributes:
@@ -92,7 +92,7 @@ class Placement:
         return dict(sorted(Counter(read.rule for read in self.reads).items()))
 
 
-def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> Placement:
+def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> QdqPlacement:
     """The plan for a float graph whose shapes are static and whose constants are folded.
 
     `kept_float` names operators that stay in float although the rules would quantize them, each
@@ -134,7 +134,7 @@ def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> 
             _take(reads, read, rule)
     order = {name: row for row, name in enumerate((*graph.inputs, *graph.producer))}
     counted = [(node, multiplications(graph, node)) for node in graph.nodes]
-    return Placement(
+    return QdqPlacement(
         pairs=tuple(sorted(pairs, key=lambda name: order[name])),
         reads=tuple(reads.values()),
         weights=weights,

@@ -15,7 +15,7 @@ from onnx import ModelProto, NodeProto, helper
 from calibration.ranges.ranges import Range
 from converters.graph.index import Array, Graph, rebuilt
 from converters.graph.passes.infer_shapes import infer_shapes
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.quantization.rules import (
     DATA,
     WEIGHT,
@@ -27,7 +27,7 @@ from converters.quantization.rules import (
 Initializers = dict[str, Array]
 
 
-def shared_ranges(placement: Placement, ranges: Mapping[str, Range]) -> dict[str, Range]:
+def shared_ranges(placement: QdqPlacement, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """The range of every pair, the widest of its group where pairs share a scale (R7, R8)."""
     return widest({name: ranges[name] for name in placement.pairs}, placement.shared)
 
@@ -48,7 +48,7 @@ def widest(ranges: Mapping[str, Range], groups: Iterable[tuple[str, ...]]) -> di
 
 
 def quantize_int8(
-    model: ModelProto, placement: Placement, ranges: Mapping[str, Range]
+    model: ModelProto, placement: QdqPlacement, ranges: Mapping[str, Range]
 ) -> ModelProto:
     """The graph with symmetric signed Q/DQ: per tensor for activations, per channel for weights."""
     graph = Graph(model)
@@ -97,7 +97,7 @@ def dequantize(name: str, *, axis: int | None) -> NodeProto:
 
 def _write(
     model: ModelProto,
-    placement: Placement,
+    placement: QdqPlacement,
     *,
     first: list[NodeProto],
     after: Mapping[str, list[NodeProto]],
@@ -132,7 +132,7 @@ def finished(model: ModelProto, nodes: list[NodeProto], constants: Initializers)
     return shaped
 
 
-def _weight_reads(graph: Graph, placement: Placement) -> list[tuple[str, str]]:
+def _weight_reads(graph: Graph, placement: QdqPlacement) -> list[tuple[str, str]]:
     """(weight, node) for every quantized weighted operator."""
     quantized = {read.node for read in placement.reads if read.slot == DATA}
     return [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from edge.contract.artifact_names import CPU, FLOAT, IMPLICIT, INT8, STRONG
 from edge.engine.model_choice import batched
 
@@ -17,7 +17,7 @@ FOR_TENSORRT = frozenset({INT8, STRONG, IMPLICIT, batched(INT8), batched(STRONG)
 
 
 def int8_shares(
-    names: Iterable[str], placement: Placement, in_integers: Mapping[str, int]
+    names: Iterable[str], placement: QdqPlacement, in_integers: Mapping[str, int]
 ) -> dict[str, float | None]:
     """File -> share of the network's multiplications in INT8, 0..1; None for what is no whole
     network, and where nothing is multiplied.

@@ -16,7 +16,7 @@ from typing import Any
 from calibration.ranges.ranges import Range
 from converters.graph.passes.pipeline import PassResult
 from converters.lowerings.dla import DlaCut
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.quantization.rules import RULES
 from converters.report.changes import Since
 from converters.report.page.advice import Advice, advice_on
@@ -90,7 +90,7 @@ class Report:
     artifacts: Mapping[str, Artifact]
     passes: tuple[PassResult, ...]
     balance: Balance | None
-    placement: Placement
+    placement: QdqPlacement
     search: Search | None
     widening: float
     score_bias: Mapping[str, ScoreBias]

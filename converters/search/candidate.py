@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from calibration.inference.sessions import Floats
 from converters.quantization.bias_correction import Quantize, correct_bias
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.search.evaluator import Judge, Writer
 
 
@@ -45,7 +45,7 @@ class Better:
 def better_bias(
     model: ModelProto,
     write: Writer,
-    placement: Placement,
+    placement: QdqPlacement,
     judge: Judge,
     pictures: Sequence[Floats],
     *,

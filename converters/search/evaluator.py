@@ -9,13 +9,13 @@ from hashlib import sha256
 from onnx import ModelProto
 
 from calibration.inference.sessions import Floats, ModelSession
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.search.checkpoint import Remembered
 from converters.search.task_loss import Damage, Measure
 from converters.sources.network import Outputs, running
 
 Progress = Callable[[str, int, int], None]
-Writer = Callable[[ModelProto, Placement], ModelProto]
+Writer = Callable[[ModelProto, QdqPlacement], ModelProto]
 """Quantizes a float graph as a placement says."""
 Writers = Callable[[float], tuple[Writer, Writer]]
 """How many times as far as given ranges are to reach -> two writers that differ in how they round

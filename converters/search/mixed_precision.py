@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from onnx import ModelProto
 
 from calibration.inference.sessions import Floats
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.range_scaling import WIDENINGS
 from converters.search.candidate import Better, better_bias
 from converters.search.evaluator import Judge, Progress, Writers
@@ -105,9 +105,9 @@ class Mixed:
     """
 
     best: Better
-    placement: Placement
+    placement: QdqPlacement
     search: Search
-    tried: tuple[Placement, ...]
+    tried: tuple[QdqPlacement, ...]
 
     @property
     def quantized(self) -> ModelProto:
@@ -135,7 +135,7 @@ def choose(
     `pictures`, others, give the means for bias correction.
     """
 
-    def better(way: _Way, placement: Placement) -> Better:
+    def better(way: _Way, placement: QdqPlacement) -> Better:
         write = writers(way.widening)[way.together]
         return better_bias(model, write, placement, judge, pictures, threads=threads)
 
@@ -195,7 +195,7 @@ def choose(
 class _Tried:
     """A placement, the better graph of it, and whether that is enough."""
 
-    placement: Placement
+    placement: QdqPlacement
     found: Better
     reached: Reached
 
@@ -237,7 +237,7 @@ def choose_cpu(
     return best
 
 
-def _step(tried: _Tried, whole: Placement) -> Step:
+def _step(tried: _Tried, whole: QdqPlacement) -> Step:
     found, reached = tried.found, tried.reached
     return Step(
         float_layers=len(whole.macs_of) - len(tried.placement.macs_of),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from onnx import ModelProto
 
 from calibration.inference.sessions import CannotRun
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.search.evaluator import Judge, Progress, Writer
 
 
@@ -31,7 +31,7 @@ class Sensitivity:
 
 def sensitivities(
     model: ModelProto,
-    placement: Placement,
+    placement: QdqPlacement,
     write: Writer,
     judge: Judge,
     *,

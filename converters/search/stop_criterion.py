@@ -28,14 +28,14 @@ from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec
 from edge.perception.decode import perceive, with_threshold
-from edge.perception.preprocess import Placement
+from edge.perception.preprocess import InputPlacement
 from edge.perception.segmentation import MaskSpec
 from edge.perception.values import Perception
 
 DAMAGE_MAX = 0.04
 """Mean change of an answer that is aimed at where no gate can tell."""
 
-AS_IT_IS = Placement(1.0, 1.0, 0.0, 0.0)
+AS_IT_IS = InputPlacement(1.0, 1.0, 0.0, 0.0)
 """Answers are compared in the network's own pixels."""
 
 

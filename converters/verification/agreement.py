@@ -22,7 +22,7 @@ from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec, top
 from edge.perception.decode import output_shapes, perceive, with_threshold
-from edge.perception.preprocess import Placement, preprocess
+from edge.perception.preprocess import InputPlacement, preprocess
 from edge.perception.segmentation import MaskSpec
 from edge.perception.values import Detections, Known, LabelMap, Perception
 from edge.progress import Advance
@@ -223,7 +223,7 @@ def _perceived(
     raw: Mapping[str, Sequence[Floats]],
     mission: Mission,
     score_min: float,
-    placement: Placement,
+    placement: InputPlacement,
     frame_size: tuple[int, int],
 ) -> dict[str, Perception]:
     """What each network sees in one frame with at least this score."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge.perception.boxes import Boxes, suppress
 from edge.perception.classification import HeadSpec, classify
-from edge.perception.preprocess import Placement
+from edge.perception.preprocess import InputPlacement
 from edge.perception.segmentation import MaskSpec, inside_frame, label_map, mask_shape
 from edge.perception.values import Classified, Detections, Known, Perception, Unknown
 from edge.perception.work_limits import CANDIDATES_PER_DETECTION, MOST_CANDIDATES
@@ -214,7 +214,7 @@ def perceive(
     outputs: Sequence[Floats],
     spec: NetworkSpec,
     *,
-    placement: Placement,
+    placement: InputPlacement,
     input_size: tuple[int, int],
     frame_size: tuple[int, int],
 ) -> Perception:

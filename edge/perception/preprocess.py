@@ -42,7 +42,7 @@ class PreprocessSpec:
 
 
 @dataclass(frozen=True)
-class Placement:
+class InputPlacement:
     """Where the picture lies in the network input: network = frame * scale + offset, in pixels."""
 
     scale_x: float
@@ -66,22 +66,22 @@ class Placement:
         return moved
 
 
-def place(spec: PreprocessSpec, frame_width_px: int, frame_height_px: int) -> Placement:
+def place(spec: PreprocessSpec, frame_width_px: int, frame_height_px: int) -> InputPlacement:
     """Where a frame of this size lies in the network input."""
     scale_x = spec.width_px / frame_width_px
     scale_y = spec.height_px / frame_height_px
     if spec.fit == "stretch":
-        return Placement(scale_x, scale_y, 0.0, 0.0)
+        return InputPlacement(scale_x, scale_y, 0.0, 0.0)
     scale = min(scale_x, scale_y)
     if spec.anchor == "top_left":
-        return Placement(scale, scale, 0.0, 0.0)
+        return InputPlacement(scale, scale, 0.0, 0.0)
     # Whole pixels, since the picture is copied to whole pixels.
     left = (spec.width_px - round(frame_width_px * scale)) // 2
     top = (spec.height_px - round(frame_height_px * scale)) // 2
-    return Placement(scale, scale, float(left), float(top))
+    return InputPlacement(scale, scale, float(left), float(top))
 
 
-def fit_image(image: BgrImage, spec: PreprocessSpec) -> tuple[BgrImage, Placement]:
+def fit_image(image: BgrImage, spec: PreprocessSpec) -> tuple[BgrImage, InputPlacement]:
     """Resize and pad a frame (H, W, 3) uint8 to (height_px, width_px, 3) uint8, still BGR."""
     cv2 = _opencv()
     height, width = image.shape[:2]
@@ -106,7 +106,7 @@ def normalise(fitted: BgrImage, spec: PreprocessSpec) -> NDArray[np.float32]:
     return planes[np.newaxis, ...]
 
 
-def preprocess(image: BgrImage, spec: PreprocessSpec) -> tuple[NDArray[np.float32], Placement]:
+def preprocess(image: BgrImage, spec: PreprocessSpec) -> tuple[NDArray[np.float32], InputPlacement]:
     """A frame (H, W, 3) uint8 BGR to the input tensor (1, 3, height, width) float32."""
     fitted, placement = fit_image(image, spec)
     return normalise(fitted, spec), placement

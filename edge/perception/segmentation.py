@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.perception.preprocess import Placement
+from edge.perception.preprocess import InputPlacement
 from edge.perception.values import LabelMap
 
 Floats = NDArray[np.float32]
@@ -47,7 +47,7 @@ def label_map(
     raw: Floats,
     spec: MaskSpec,
     *,
-    placement: Placement,
+    placement: InputPlacement,
     input_size: tuple[int, int],
     frame_size: tuple[int, int],
 ) -> LabelMap:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from converters.graph.passes.pipeline import passes, run_passes
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.sources.pytorch.export import export
 from edge.perception.preprocess import PreprocessSpec
 
@@ -24,7 +24,7 @@ class Network:
     name: str
     path: Path
     model: onnx.ModelProto
-    placement: Placement
+    placement: QdqPlacement
     preprocess: PreprocessSpec
 
 

@@ -24,7 +24,7 @@ from converters.finetuning.torch_graph.operator_call import Call, Unlike
 from converters.finetuning.torch_graph.operators import OPERATORS
 from converters.graph.index import Array, Graph, attributes, rebuilt
 from converters.graph.passes.canonical_names import PICTURE
-from converters.quantization.placement import Placement
+from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import shared_ranges
 from converters.quantization.rules import (
     BIAS,
@@ -62,7 +62,7 @@ class Int8:
     rounded: Collection[str]
 
     @staticmethod
-    def of(placement: Placement, ranges: Mapping[str, Range]) -> Int8:
+    def of(placement: QdqPlacement, ranges: Mapping[str, Range]) -> Int8:
         """As `quantize_int8` writes it."""
         return Int8(
             {

@@ -11,7 +11,7 @@ from onnx import ModelProto
 from calibration.ranges.ranges import Range
 from converters.graph.index import Graph
 from converters.quantization.lint.checks import Linted
-from converters.quantization.placement import LeftFloat, Placement, place
+from converters.quantization.placement import LeftFloat, QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.rules import DATA, WEIGHTED
 
@@ -23,7 +23,7 @@ class Fixed:
     """The file anew, and where INT8 went."""
 
     model: ModelProto
-    placement: Placement
+    placement: QdqPlacement
 
 
 def fix(seen: Linted) -> Fixed:

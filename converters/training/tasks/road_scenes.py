@@ -36,7 +36,7 @@ from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.fitting import Train
 from edge.perception.conditions import ROAD_CONDITIONS, Conditions
 from edge.perception.decode import perceive, with_threshold
-from edge.perception.preprocess import Placement, fit_image, normalise
+from edge.perception.preprocess import InputPlacement, fit_image, normalise
 from edge.perception.values import BgrImage, Detections, Known
 from edge.progress import Advance
 from edge.scenes.still import TRAINING, UNSEEN, LabelledScene, seed_of, still
@@ -160,7 +160,7 @@ class SceneTask:
         The score is the mean AP50 over labels, or the mean of it and that accuracy.
         """
         spec = with_threshold(self._model.network_spec, JUDGED_FROM_SCORE)
-        here = Placement(1.0, 1.0, 0.0, 0.0)
+        here = InputPlacement(1.0, 1.0, 0.0, 0.0)
         examples = [self._example(row) for row in rows]
         found: list[Detections] = []
         said: list[int] = []

@@ -35,7 +35,7 @@ from converters.verification.parity import Sums
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec, top
 from edge.perception.decode import output_shapes, perceive, with_threshold
-from edge.perception.preprocess import Placement, preprocess
+from edge.perception.preprocess import InputPlacement, preprocess
 from edge.perception.segmentation import MaskSpec
 from edge.perception.values import Detections, Known
 from edge.progress import Advance
@@ -249,7 +249,7 @@ class _Judged:
         frame: RoadFrame,
         raw: Mapping[str, Sequence[Floats]],
         reading: Reading,
-        placement: Placement,
+        placement: InputPlacement,
         frame_size: tuple[int, int],
     ) -> None:
         """One frame."""
@@ -270,7 +270,7 @@ class _Judged:
         frame: RoadFrame,
         raw: Mapping[str, Sequence[Floats]],
         reading: Reading,
-        placement: Placement,
+        placement: InputPlacement,
         frame_size: tuple[int, int],
     ) -> None:
         masks = reading.segments

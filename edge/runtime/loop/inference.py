@@ -17,7 +17,7 @@ import numpy as np
 from edge.backends.session import Floats, InferenceFailed, Session
 from edge.contract.mission.sections.model import Model
 from edge.perception.decode import output_shapes, perceive
-from edge.perception.preprocess import Placement, PreprocessSpec, preprocess
+from edge.perception.preprocess import InputPlacement, PreprocessSpec, preprocess
 from edge.perception.values import Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
 from edge.runtime.loop.capture import Captured
@@ -170,7 +170,7 @@ class Inference:
     def _perceive(
         self,
         outputs: Sequence[Floats],
-        placement: Placement,
+        placement: InputPlacement,
         frame: Frame,
         spec: PreprocessSpec,
     ) -> Perception:

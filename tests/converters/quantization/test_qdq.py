@@ -26,7 +26,7 @@ from converters.graph.index import Graph
 from converters.graph.passes.pipeline import passes, run_passes
 from converters.lowerings.cpu import affine, quantize_cpu
 from converters.lowerings.cpu_placement import cpu_places, cpu_tensors
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8, shared_ranges
 from converters.quantization.rules import WEIGHTED, r1_scale
 from edge.perception.decode import DETECTIONS
@@ -70,7 +70,7 @@ def detector() -> ModelProto:
     )  # fmt: skip
 
 
-def observed(model: ModelProto, plan: Placement) -> dict[str, Range]:
+def observed(model: ModelProto, plan: QdqPlacement) -> dict[str, Range]:
     """Largest magnitudes over PICTURES."""
     names = cpu_tensors(model, plan)
     seen = {name: Histogram() for name in names}

@@ -12,7 +12,7 @@ from tiny_graphs import node, ready, weights
 from converters.graph.index import Graph
 from converters.graph.multiplications import multiplications
 from converters.quantization import rules
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.rules import (
     RULES,
     r1_scale,
@@ -29,11 +29,13 @@ def conv(source: str, made: str, weight: str = "w", *more: str) -> NodeProto:
     return node("Conv", [source, weight, *more], [made], name=f"conv_{made}")
 
 
-def placed(*nodes: NodeProto, outputs: tuple[str, ...] = ("y",), **constants: object) -> Placement:
+def placed(
+    *nodes: NodeProto, outputs: tuple[str, ...] = ("y",), **constants: object
+) -> QdqPlacement:
     return place(ready(nodes, {**SQUARE, **constants}, outputs=outputs))
 
 
-def reads(plan: Placement) -> set[tuple[str, int, str]]:
+def reads(plan: QdqPlacement) -> set[tuple[str, int, str]]:
     return {(read.node, read.slot, read.rule) for read in plan.reads}
 
 

@@ -18,7 +18,7 @@ from calibration.ranges.ranges import Range
 from converters.graph.passes.pipeline import passes, run_passes
 from converters.lowerings.implicit import to_observe
 from converters.lowerings.strongly_typed import to_strong
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.qdq_reader import take_apart
 from converters.sources.network import Network, running
@@ -36,7 +36,7 @@ class Lowered:
 
     picture: Floats
     floating: ModelProto
-    placement: Placement
+    placement: QdqPlacement
     ranges: dict[str, Range]
     int8: ModelProto
     strong: ModelProto

@@ -13,7 +13,7 @@ from calibration.ranges.ranges import Range, range_of
 from converters.graph.passes.canonical_names import PICTURE
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.quantization.adaptive_rounding import rounded_weights, with_weights
-from converters.quantization.placement import Placement, place
+from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import widened
 from converters.search.evaluator import Writer, Writers
@@ -73,10 +73,10 @@ def writers(model: ModelProto, *, narrowed: float = 1.0) -> Writers:
     def of(widening: float) -> tuple[Writer, Writer]:
         wide = widened(ranges, widening)
 
-        def nearest(graph: ModelProto, placement: Placement) -> ModelProto:
+        def nearest(graph: ModelProto, placement: QdqPlacement) -> ModelProto:
             return quantize_int8(graph, placement, wide)
 
-        def together(graph: ModelProto, placement: Placement) -> ModelProto:
+        def together(graph: ModelProto, placement: QdqPlacement) -> ModelProto:
             return nearest(with_weights(graph, rounded, placement), placement)
 
         return nearest, together

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from edge.perception.classification import HeadSpec, classify, shares
 from edge.perception.decode import DecodeSpec, NetworkSpec, output_shapes, perceive, with_threshold
-from edge.perception.preprocess import Placement
+from edge.perception.preprocess import InputPlacement
 from edge.perception.values import Known, Perception, Unknown
 
 ROAD = HeadSpec(("dry", "wet", "snow", "fog"), 0.6)
@@ -23,7 +23,7 @@ CLASSIFIER = NetworkSpec(KIND, None)
 
 
 def perceived(outputs: Sequence[np.ndarray], spec: NetworkSpec) -> Perception:
-    here = Placement(1.0, 1.0, 0.0, 0.0)
+    here = InputPlacement(1.0, 1.0, 0.0, 0.0)
     return perceive(outputs, spec, placement=here, input_size=(32, 32), frame_size=(32, 32))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge.perception.decode import NetworkSpec, output_shapes, perceive, with_threshold
 from edge.perception.label_colors import label_colors
-from edge.perception.preprocess import Placement, PreprocessSpec, place, preprocess
+from edge.perception.preprocess import InputPlacement, PreprocessSpec, place, preprocess
 from edge.perception.segmentation import MaskSpec, frame_shares, in_frame
 from edge.perception.values import Known, LabelMap, Unknown
 
@@ -17,7 +17,7 @@ LABELS = ("road", "vehicle", "sky")
 SPEC = MaskSpec(LABELS, 4, 0.6)
 NETWORK = NetworkSpec(SPEC, None)
 SIZE = (64, 48)
-WHOLE = Placement(1.0, 1.0, 0.0, 0.0)
+WHOLE = InputPlacement(1.0, 1.0, 0.0, 0.0)
 
 
 def logits(rows: np.ndarray, *, sure: float = 9.0) -> np.ndarray:

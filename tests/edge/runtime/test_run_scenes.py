@@ -17,7 +17,7 @@ from tiny_scene import CONDITIONS, DRY, NEITHER, WET, add_condition, write_class
 
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import output_shapes, perceive
-from edge.perception.preprocess import Placement
+from edge.perception.preprocess import InputPlacement
 from edge.perception.values import Classified, Detections, Frame, Known, Unknown
 from edge.runtime.daemon import run
 from edge.runtime.policy.facts import Facts, Seen
@@ -236,7 +236,7 @@ def test_no_output_however_broken_leads_to_a_release(root: Path, kind: str) -> N
     spec = mission.model.network_spec
     shapes = list(output_shapes(spec, SIDE, SIDE).values())
     limits = PolicySettings.of(mission, fps=25.0)
-    here = Placement(1.0, 1.0, 0.0, 0.0)
+    here = InputPlacement(1.0, 1.0, 0.0, 0.0)
 
     @settings(max_examples=150, deadline=None)
     @given(any_outputs(shapes))
