@@ -140,7 +140,7 @@ def compare(first: Told, second: Told) -> Comparison:
     Raises:
         UsageError: not of the same frames with the same labels.
     """
-    _demand_same(first, second)
+    _require_same(first, second)
     pairs = list(zip(first.frames, second.frames, strict=True))
     pixels = first.document["task"] == SEGMENTATION
     lost = gained = 0
@@ -242,7 +242,7 @@ def _there(told: Told) -> list[tuple[str, list[int]]]:
     return [(frame.name, [label for label, _ in frame.objects]) for frame in told.frames]
 
 
-def _demand_same(first: Told, second: Told) -> None:
+def _require_same(first: Told, second: Told) -> None:
     digests = [told.document["data"]["digest"] for told in (first, second)]
     found = [key for key in SAME if first.document[key] != second.document[key]]
     if digests[0] != digests[1]:

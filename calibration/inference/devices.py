@@ -60,11 +60,11 @@ def device_named(name: str) -> Device:
             remedy="correct --device",
         )
     device = DEVICES[name]
-    demand(device, onnxruntime.get_available_providers())
+    require_device(device, onnxruntime.get_available_providers())
     return device
 
 
-def demand(device: Device, providers: Sequence[str]) -> None:
+def require_device(device: Device, providers: Sequence[str]) -> None:
     """Refuses a device whose provider is not among `providers`.
 
     Raises:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
-from calibration.inference.devices import CPU, Device, demand
+from calibration.inference.devices import CPU, Device, require_device
 from edge.backends import integer_products
 
 Floats = NDArray[np.float32]
@@ -140,7 +140,7 @@ class ModelSession:
         kernels: Kernels = "as_written",
         device: Device = CPU,
     ) -> None:
-        demand(device, onnxruntime.get_available_providers())
+        require_device(device, onnxruntime.get_available_providers())
         options = session_options(threads=threads, kernels=kernels, device=device)
         if isinstance(model, Parted):
             self._weights = model.weights  # onnxruntime reads them where they lie
@@ -156,7 +156,7 @@ class ModelSession:
         except _FAILURES as error:
             raise CannotRun(_first_line(error)) from error
         # Where the driver or a library is missing, onnxruntime drops the provider and goes on.
-        demand(device, self._session.get_providers())
+        require_device(device, self._session.get_providers())
 
     @property
     def inputs(self) -> list[str]:

@@ -55,7 +55,7 @@ class ClusterLooker:
         done = 0
         for data in self._cluster.done(shards):
             part = unpacked(data, source="a worker's answer")
-            _demand_same_data(part, expected)
+            _require_same_data(part, expected)
             seen.merge(part)
             done += len(part.frames)
             if pause(done):
@@ -80,7 +80,7 @@ def _observer(setup: Setup) -> tuple[Observer, Subject]:
     return Observer(model, subject, preprocess_spec=spec, threads=1), subject
 
 
-def _demand_same_data(part: Observation, expected: dict[str, str]) -> None:
+def _require_same_data(part: Observation, expected: dict[str, str]) -> None:
     for name, digest in part.frames.items():
         if expected[name] != digest:
             raise NotTrusted(

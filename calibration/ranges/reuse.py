@@ -43,7 +43,7 @@ def reuse(
         UsageError: the frames are not fit.
     """
     found = read_ranges(path, model=None)
-    _demand_whole(found, tensors, path)
+    _require_whole(found, tensors, path)
     spec, asked = mission.model.preprocess_spec, mission.calibration
     fit = fit_in_quotas(frames, mission, progress=progress)
     taken = fit.frames[: len(found.frames)]
@@ -60,7 +60,7 @@ def reuse(
     return Taken(found, without_curve(taken, fit.frames), fit.left_out)
 
 
-def _demand_whole(found: Ranges, tensors: Sequence[str], path: Path) -> None:
+def _require_whole(found: Ranges, tensors: Sequence[str], path: Path) -> None:
     missing = [name for name in tensors if name not in found.tensors]
     broken = [name for name, one in found.tensors.items() if not _sound(astuple(one))]
     if missing or broken:

@@ -118,7 +118,7 @@ def _form(name: str, mission: Mission, converted: Path) -> Form:
     threads = mission.target.threads
     if name == "source":
         source = open_source(mission)
-        _demand_same_source(source, converted)
+        _require_same_source(source, converted)
         from converters.sources.pytorch.confined_network import Confined
 
         if isinstance(source, OnnxSource):
@@ -134,7 +134,7 @@ def _form(name: str, mission: Mission, converted: Path) -> Form:
     return OnnxForm(change(model), threads=threads)
 
 
-def _demand_same_source(source: Source, converted: Path) -> None:
+def _require_same_source(source: Source, converted: Path) -> None:
     recorded = read_json(converted / "report.json", REPORT_SCHEMA).get("source")
     wanted = recorded.get("sha256") if isinstance(recorded, dict) else None
     if source.sha256 != wanted:

@@ -52,13 +52,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(folder: Path, *, demand: Callable[[Path], None]) -> Iterator[Path]:
+def replacing_folder(folder: Path, *, require: Callable[[Path], None]) -> Iterator[Path]:
     """A staging folder beside `folder`, renamed to it on success and removed on failure.
 
-    `demand` raises where `folder` must not be replaced; it is asked before the work and after it.
+    `require` raises where `folder` must not be replaced; it is asked before the work and after it.
     """
     folder = folder.absolute()
-    demand(folder)
+    require(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     mark = secrets.token_hex(4)
     staging = folder.with_name(f".{folder.name}.{mark}")
@@ -68,7 +68,7 @@ def replacing_folder(folder: Path, *, demand: Callable[[Path], None]) -> Iterato
         yield staging
         for path in (staging, *staging.rglob("*")):
             _sync(path)
-        demand(folder)
+        require(folder)
         if folder.exists():
             folder.rename(former)
         staging.rename(folder)

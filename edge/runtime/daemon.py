@@ -27,7 +27,7 @@ from edge.runtime.recording.annotated_video import AnnotatedVideo
 from edge.runtime.recording.events import RunEvent
 from edge.runtime.recording.fault_log import FaultLog
 from edge.runtime.recording.outbox import Outbox
-from edge.runtime.recording.run_log import Chronicle
+from edge.runtime.recording.run_log import RunLog
 from edge.runtime.recording.run_report import (
     FrameCounts,
     Housekeeping,
@@ -139,7 +139,7 @@ class _Run:
         self._events: Outbox[RunEvent] = Outbox(on_event, capacity=_EVENTS_QUEUED, name="events")
         self._faults = FaultLog(clock, self._start_ns, self._events.put)
         self._budgets = Budgets(mission.budget)
-        self._chronicle = Chronicle(
+        self._run_log = RunLog(
             start_ns=self._start_ns,
             source=source.info,
             labels=mission.model.labels,
@@ -199,21 +199,21 @@ class _Run:
             seconds=seconds,
             frames=FrameCounts(
                 captured=capture.facts.captured,
-                inferred=self._chronicle.inferred,
-                dropped=capture.facts.captured - self._chronicle.inferred,
-                unknown=self._chronicle.unknown,
-                crowded=self._chronicle.crowded,
+                inferred=self._run_log.inferred,
+                dropped=capture.facts.captured - self._run_log.inferred,
+                unknown=self._run_log.unknown,
+                crowded=self._run_log.crowded,
             ),
             latency=self._budgets.summaries(),
             worst_late_share=self._budgets.window.worst_share,
             commands=_since(before, self._link.facts(clock()).counts),
-            commands_by_action=dict(self._chronicle.commands),
-            effective=tuple(self._chronicle.effective),
-            timeline=self._chronicle.timeline.episodes,
-            modes=tuple(self._chronicle.modes),
-            tracks=tuple(self._chronicle.tracks.values()),
-            scenes=self._chronicle.scenes.to_json(),
-            areas=self._chronicle.areas.to_json(),
+            commands_by_action=dict(self._run_log.commands),
+            effective=tuple(self._run_log.effective),
+            timeline=self._run_log.timeline.episodes,
+            modes=tuple(self._run_log.modes),
+            tracks=tuple(self._run_log.tracks.values()),
+            scenes=self._run_log.scenes.to_json(),
+            areas=self._run_log.areas.to_json(),
             faults=self._faults.faults,
             recording=recording,
             housekeeping=Housekeeping(collector.collections, round(collector.longest_ms, 3)),
@@ -222,7 +222,7 @@ class _Run:
         return report
 
     def _on_turn(self, turn: Turn) -> None:
-        self._chronicle.on_turn(turn)
+        self._run_log.on_turn(turn)
         if self._video is not None and turn.result is not None:
             self._video.on_frame(turn)
 
@@ -233,8 +233,8 @@ class _Run:
     def _note_end(self, ended: str, *, camera_gone: bool, stopped: bool) -> None:
         """What the run could not recover from, and what was wrong all the time."""
         self._note("budget missed", budget_missed(self._budgets.summaries()))
-        chronicle = self._chronicle
-        self._note("never released", never_released(chronicle.commands, unsure=chronicle.unsure))
+        run_log = self._run_log
+        self._note("never released", never_released(run_log.commands, unsure=run_log.unsure))
         if ended == "inference hung":
             self._faults.note(ended, f"no answer within {self._inference.hung_after_ms:.0f} ms")
         if camera_gone:

@@ -48,7 +48,7 @@ def write_dataset(
     """
     pictures: list[dict[str, Any]] = []
     objects: list[dict[str, Any]] = []
-    with replacing_folder(folder, demand=_refuse_foreign) as staging:
+    with replacing_folder(folder, require=_refuse_foreign) as staging:
         (staging / IMAGES).mkdir()
         for number in range(count):
             scene_seed = seed_of(DATA_SET, seed % 1000 * ROOM + number)

@@ -63,7 +63,7 @@ def united(first: Sequence[RoadFrame], further: Sequence[FurtherFrames]) -> list
                     inner=frame,
                 )
             )
-    _demand_apart(frames)
+    _require_apart(frames)
     return frames
 
 
@@ -77,7 +77,7 @@ def _filled(known: Conditions, said: Conditions) -> Conditions:
     )
 
 
-def _demand_apart(frames: Sequence[RoadFrame]) -> None:
+def _require_apart(frames: Sequence[RoadFrame]) -> None:
     seen: set[str] = set()
     groups = {frame.group for frame in frames if not isinstance(frame, FurtherFrame)}
     for frame in frames:

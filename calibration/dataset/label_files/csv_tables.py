@@ -76,7 +76,7 @@ def _gather(gathering: Gathering, name: str, classes: dict[str, str]) -> None:
     lower = {column.lower(): column for column in columns}
     file_column = next((lower[word] for word in FILE_COLUMNS if word in lower), None)
     file_column = file_column or (columns[0] if columns else None)
-    _demand_pictures(gathering, name, [row for _, row in lines], file_column)
+    _require_pictures(gathering, name, [row for _, row in lines], file_column)
     assert file_column is not None
     label_column = next((lower[word] for word in LABEL_COLUMNS if word in lower), None)
     split_column = next((lower[word] for word in SPLIT_COLUMNS if word in lower), None)
@@ -123,7 +123,7 @@ def _gather(gathering: Gathering, name: str, classes: dict[str, str]) -> None:
         gathering.entry(entry)
 
 
-def _demand_pictures(
+def _require_pictures(
     gathering: Gathering, name: str, lines: list[dict[str, str]], column: str | None
 ) -> None:
     """Refuses a table of something else, and one whose first line is a picture and no header."""

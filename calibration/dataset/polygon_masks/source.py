@@ -84,16 +84,16 @@ def cannot_draw(source: str, faults: Sequence[str]) -> UsageError:
 def require_masks(place: Place) -> None:
     """Refuses a data set that has outlines where masks are wanted, and says how they are drawn."""
     if not masks.recognises(place):
-        _demand_no_outlines(place.given, recognised(place))
+        _require_no_outlines(place.given, recognised(place))
 
 
 def require_locked_masks(lock: Lock) -> None:
     """The same of a lock."""
     if all(record.mask is None for record in lock.records):
-        _demand_no_outlines(lock.source, [lock.format])
+        _require_no_outlines(lock.source, [lock.format])
 
 
-def _demand_no_outlines(source: str, formats: Sequence[str]) -> None:
+def _require_no_outlines(source: str, formats: Sequence[str]) -> None:
     if found := [name for name in formats if name in OUTLINED]:
         raise UsageError(
             f"{source} cannot judge a segmentation network: it has no masks",

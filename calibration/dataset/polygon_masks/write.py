@@ -80,9 +80,9 @@ def write_mask_set(
         Missing: pictures that cannot be read, all at once; or no data set.
     """
     require_folder(out)
-    _demand_new(out)
+    _require_new(out)
     place = place_at(source)
-    _demand_outside(out, place)
+    _require_outside(out, place)
     reading, outlines = read_outlined(place, format_name)
     entries = [entry for entry in reading.entries if entry.boxes is not None]
     names = names_with_masks(source, [entry.file for entry in entries])
@@ -93,7 +93,7 @@ def write_mask_set(
     pixels = np.zeros(256, np.int64)
     broken: list[str] = []
     faults: list[str] = []
-    with replacing_folder(out, demand=_demand_new) as staging:
+    with replacing_folder(out, require=_require_new) as staging:
         for number, entry in enumerate(entries, start=1):
             try:
                 data = place.read(entry.file)
@@ -123,7 +123,7 @@ def write_mask_set(
                 beyond=drawn.beyond, without_pixels=drawn.without_pixels, hidden=drawn.hidden
             )
             progress("drawing masks", number, len(entries))
-        _demand_whole(source, broken, faults)
+        _require_whole(source, broken, faults)
         rows = [[names[entry.file][0], *_said(entry)] for entry in entries]
         (staging / TABLE).write_text(_csv(COLUMNS, rows), encoding="utf-8")
         named = [[number, label] for label, number in ids.items()]
@@ -180,7 +180,7 @@ def _write_licence(place: Place, reading: Reading, staging: Path) -> None:
         (staging / LICENCE).write_text(reading.licence + "\n", encoding="utf-8")
 
 
-def _demand_whole(source: str, broken: Sequence[str], faults: Sequence[str]) -> None:
+def _require_whole(source: str, broken: Sequence[str], faults: Sequence[str]) -> None:
     if broken:
         raise Missing(
             f"{source} cannot be drawn: {len(broken)} pictures cannot be read",
@@ -192,7 +192,7 @@ def _demand_whole(source: str, broken: Sequence[str], faults: Sequence[str]) -> 
         raise cannot_draw(source, faults)
 
 
-def _demand_new(folder: Path) -> None:
+def _require_new(folder: Path) -> None:
     """Raises UsageError unless the folder is absent or empty."""
     if not folder.exists() and not folder.is_symlink():
         return
@@ -210,7 +210,7 @@ def _demand_new(folder: Path) -> None:
     )
 
 
-def _demand_outside(out: Path, place: Place) -> None:
+def _require_outside(out: Path, place: Place) -> None:
     """Refuses a folder in the data set, whose pictures would belong to it ever after."""
     if is_local(place.given) and out.resolve().is_relative_to(Path(place.root).resolve()):
         raise UsageError(

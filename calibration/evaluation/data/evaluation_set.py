@@ -104,8 +104,8 @@ def choose(
             remedy="choose a labelled data set: --data ROOT",
         )
     if truth.name == BOXES:
-        _demand_fit(given, labelled)
-        _demand_names(given, words, labelled, mission.model.labels)
+        _require_fit(given, labelled)
+        _require_names(given, words, labelled, mission.model.labels)
     boxes = [box for entry in labelled for box in entry.boxes or () if truth.name == BOXES]
     regions = {box.label for box in boxes if box.ignored}
     every = named(words, mission.model.labels, regions=regions)
@@ -128,7 +128,7 @@ def choose(
     )
 
 
-def _demand_fit(given: str, entries: Sequence[Entry]) -> None:
+def _require_fit(given: str, entries: Sequence[Entry]) -> None:
     """Refuses, before a picture is read, boxes that are wrong in the size that labels or a lock
     tell. Whether pictures have that size is seen when they are read."""
     faults = []
@@ -143,7 +143,7 @@ def _demand_fit(given: str, entries: Sequence[Entry]) -> None:
         raise cannot_judge(given, faults)
 
 
-def _demand_names(
+def _require_names(
     given: str, words: Iterable[str], entries: Sequence[Entry], labels: Sequence[str]
 ) -> None:
     """Refuses boxes of a class that is a number without a name: nobody says which label it is."""

@@ -93,7 +93,7 @@ class GraphNetwork(nn.Module):
         """Whether the graph takes one picture only: a shape in it may leave no room for more."""
         self._nodes = graph.nodes
         self._outputs = graph.outputs
-        _demand_known(self._nodes)
+        _require_known(self._nodes)
         values = {
             name: np.array(numpy_helper.to_array(tensor))
             for name, tensor in graph.initializers.items()
@@ -279,7 +279,7 @@ def _call(graph: Graph, node: NodeProto, values: Mapping[str, Array]) -> Call:
     return Call(attributes(node), numbers, len(node.output))
 
 
-def _demand_known(nodes: Sequence[NodeProto]) -> None:
+def _require_known(nodes: Sequence[NodeProto]) -> None:
     if unknown := sorted({node.op_type for node in nodes} - set(OPERATORS)):
         raise _refused(", ".join(unknown))
 

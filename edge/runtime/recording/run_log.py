@@ -56,7 +56,7 @@ class TrackSpan:
     least_from: Evidence
 
 
-class Chronicle:
+class RunLog:
     """Feed it every turn of one run."""
 
     def __init__(

@@ -9,7 +9,7 @@ patch was lost. Says who spoke.
 from __future__ import annotations
 
 from edge.runtime.tracking.patch_registration import Box, Picture
-from edge.runtime.tracking.scale_growth import LINE, Growth
+from edge.runtime.tracking.scale_growth import LINE, ScaleTracker
 from edge.runtime.tracking.time_to_contact import Contact, Rate, SizeHistory, time_of, weighted
 
 BOXES_WRONG, RATE_LEAST = 0.5, 0.1
@@ -18,12 +18,12 @@ detector that draws objects of 20 pixels a quarter too large and those of 50 as 
 of the growth between."""
 
 
-class Closing:
+class ContactEstimator:
     """One track's history; feed it every frame that shows the track."""
 
     def __init__(self) -> None:
         self._boxes = SizeHistory()
-        self._pixels = Growth()
+        self._pixels = ScaleTracker()
 
     def add(
         self, box: Box, at_ns: int, *, frame_size: tuple[int, int], picture: Picture | None

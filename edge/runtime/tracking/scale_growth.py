@@ -71,7 +71,7 @@ class _Sighting:
     pose: Pose
 
 
-class Growth:
+class ScaleTracker:
     """Follows one object's patch; feed it every frame that shows the object."""
 
     def __init__(self, settings: GrowthSettings = SETTINGS) -> None:

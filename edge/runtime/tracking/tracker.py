@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge.perception.boxes import Boxes, iou_matrix
 from edge.perception.values import BgrImage, Detections
 from edge.perception.work_limits import MOST_DETECTIONS
-from edge.runtime.tracking.contact_fusion import Closing
+from edge.runtime.tracking.contact_fusion import ContactEstimator
 from edge.runtime.tracking.patch_registration import Picture
 from edge.runtime.tracking.time_to_contact import Evidence
 
@@ -109,14 +109,14 @@ class _Path:
     hits: int = 1
     missed_frames: int = 0
     predicted: Row = field(default_factory=lambda: np.zeros(4))
-    closing: Closing = field(default_factory=Closing)
+    estimator: ContactEstimator = field(default_factory=ContactEstimator)
 
     def predict(self, now_ns: int) -> Row:
         return self.state + self.velocity * ((now_ns - self.at_ns) / 1e9)
 
     def track(self, now_ns: int) -> Track:
         x1, y1, x2, y2 = (float(v) for v in _corners(self.predicted))
-        contact = self.closing.contact(now_ns)
+        contact = self.estimator.contact(now_ns)
         return Track(
             id=self.id,
             box=(x1, y1, x2, y2),
@@ -181,7 +181,7 @@ class Tracker:
         for row in range(len(followed)):
             path = joined.get(row) or self._start(followed, row, captured_ns)
             x1, y1, x2, y2 = (float(v) for v in followed.boxes[row])
-            path.closing.add(
+            path.estimator.add(
                 (x1, y1, x2, y2),
                 captured_ns,
                 frame_size=frame_size,

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from small_network import SPEC, TENSORS, painted, small_mission, small_network
 
-from calibration.inference.devices import CPU, CUDA, DEVICES, demand, device_named
+from calibration.inference.devices import CPU, CUDA, DEVICES, device_named, require_device
 from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import subject_of
 from calibration.ranges.calibrate import calibrate
@@ -48,9 +48,9 @@ def test_the_verb_refuses_cuda_and_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_provider_that_a_session_has_dropped_is_refused() -> None:
-    demand(CUDA, ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    require_device(CUDA, ["CUDAExecutionProvider", "CPUExecutionProvider"])
     with pytest.raises(Missing, match="CUDA"):
-        demand(CUDA, ["CPUExecutionProvider"])
+        require_device(CUDA, ["CPUExecutionProvider"])
 
 
 def test_a_session_is_asked_for_its_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Growth measured from pixels: generated pictures, and boxes as wrong as a small detector's."""
+"""ScaleTracker measured from pixels: generated pictures, and boxes as wrong as a small detector's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge.perception.boxes import iou_matrix
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage, Detections
 from edge.runtime.tracking.patch_registration import Picture, Pose, Reference
-from edge.runtime.tracking.scale_growth import Growth
+from edge.runtime.tracking.scale_growth import ScaleTracker
 from edge.runtime.tracking.tracker import Track, Tracker, TrackerSettings
 from edge.scenes.clips import clip
 from edge.scenes.painting.atmosphere import CLEAR_DAY
@@ -229,7 +229,7 @@ def test_scale_and_place_are_found_to_a_fraction_of_a_pixel(side: float, factor:
 
 
 def test_a_patch_that_another_picture_does_not_hold_is_not_believed() -> None:
-    growth = Growth()
+    growth = ScaleTracker()
     box = (280.0, 170.0, 320.0, 210.0)
     for index in range(8):
         growth.add(Picture(noise()), box, index * 40 * MS)
@@ -240,7 +240,7 @@ def test_a_patch_that_another_picture_does_not_hold_is_not_believed() -> None:
 
 
 def test_a_patch_of_one_colour_says_nothing() -> None:
-    growth, grey = Growth(), np.full((FRAME[1], FRAME[0], 3), 90, np.uint8)
+    growth, grey = ScaleTracker(), np.full((FRAME[1], FRAME[0], 3), 90, np.uint8)
     for index in range(10):
         growth.add(Picture(grey), (280.0, 170.0, 320.0, 210.0), index * 40 * MS)
     assert growth.rate(0.36) is None
@@ -248,7 +248,7 @@ def test_a_patch_of_one_colour_says_nothing() -> None:
 
 @pytest.mark.parametrize("fps", [8.0, 25.0, 60.0])
 def test_a_steady_approach_is_told_at_any_rate_of_frames(fps: float) -> None:
-    image, growth = noise(), Growth()
+    image, growth = noise(), ScaleTracker()
     for index, z in enumerate(np.arange(30.0, 12.0, -8.0 / fps)):
         factor = 30.0 / float(z)
         half = 15.0 * factor * (1.05 if index % 2 else 0.95)  # the box is off, the pixels are not
