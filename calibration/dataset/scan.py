@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from calibration.dataset.masks.masks import SeenMask, look_at_mask
-from calibration.dataset.pictures.summary import Look, look_at
+from calibration.dataset.pictures.summary import PictureSummary, summarize
 from calibration.dataset.readers import arrays, videos
 from calibration.dataset.records.record import Entry, LockedFile
 from calibration.dataset.storage import Place, suffix
@@ -42,7 +42,7 @@ class Seen:
     entry: Entry
     sha256: str
     size_bytes: int
-    look: Look | None
+    look: PictureSummary | None
     fault: str = ""
     mask: SeenMask | None = None
     orientation: int = 1
@@ -166,7 +166,7 @@ def _seen_picture(place: Place, entry: Entry) -> Seen:
         picture = read_picture(data)
     except UnreadablePicture as error:
         return Seen(entry, sha, len(data), None, str(error))
-    look = look_at(picture.image)
+    look = summarize(picture.image)
     return Seen(entry, sha, len(data), look, orientation=picture.orientation, bits=picture.bits)
 
 
@@ -186,7 +186,7 @@ def _seen_rows(place: Place, file: str, rows: dict[int, Entry]) -> Iterator[Seen
             del left[entry.row if entry.row is not None else -1]
             sha = hashlib.sha256(row).hexdigest()
             size = 0 if suffix(file) in videos.SUFFIXES else len(row)
-            yield Seen(entry, sha, size, look_at(image))
+            yield Seen(entry, sha, size, summarize(image))
     except (ValueError, Missing) as error:
         fault = error.found if isinstance(error, Missing) else str(error)
     for entry in left.values():

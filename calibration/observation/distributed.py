@@ -1,4 +1,4 @@
-"""Observing on many machines: `Looker` on a Dask cluster, to the same bytes as in one process.
+"""Observing on many machines: `Observer` on a Dask cluster, to the same bytes as in one process.
 
 Workers read the frames where the data set names them, so they must see the same files; what they
 read is checked against the digests here. The last bits of a sum depend on the kind of processor:
@@ -17,7 +17,7 @@ import onnx
 from calibration.dask_cluster import Cluster, shards_of
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.observation.observation import Observation, Subject, packed, unpacked
-from calibration.observation.observe import Observer, subject_of
+from calibration.observation.observe import LocalObserver, subject_of
 from edge.perception.preprocess import PreprocessSpec
 from firmware_bridge.errors import NotTrusted
 
@@ -31,8 +31,8 @@ class Setup:
     preprocess_spec: PreprocessSpec
 
 
-class ClusterLooker:
-    """See `calibration.observation.observe.Looker`."""
+class DaskObserver:
+    """See `calibration.observation.observe.Observer`."""
 
     def __init__(
         self, client: Any, model: onnx.ModelProto, subject: Subject, preprocess_spec: PreprocessSpec
@@ -40,7 +40,7 @@ class ClusterLooker:
         setup = Setup(model.SerializeToString(), subject.tensors, preprocess_spec)
         self._cluster: Cluster[bytes] = Cluster(client, observe_shard, setup)
 
-    def look_at(
+    def observe(
         self,
         frames: Sequence[RoadFrame],
         seen: Observation,
@@ -48,7 +48,7 @@ class ClusterLooker:
         ahead: Sequence[RoadFrame],
         pause: Callable[[int], bool],
     ) -> Iterator[None]:
-        """See `Looker`: a shard is whole or not there, so every turn of the caller is a pause."""
+        """See `Observer`: a shard is whole or not there, so every turn of the caller is a pause."""
         shards = shards_of(frames)
         self._cluster.begin([*shards, *shards_of(ahead)])
         expected = {frame.name: frame.digest() for frame in frames}
@@ -66,18 +66,18 @@ def observe_shard(setup: Setup, frames: Sequence[RoadFrame]) -> bytes:
     """On the worker: the packed observation of `frames`."""
     observer, subject = _observer(setup)
     part = Observation.of_nothing(subject)
-    for _ in observer.look_at(frames, part, ahead=(), pause=lambda done: False):
+    for _ in observer.observe(frames, part, ahead=(), pause=lambda done: False):
         pass
     return packed(part)
 
 
 @functools.lru_cache(maxsize=1)
-def _observer(setup: Setup) -> tuple[Observer, Subject]:
+def _observer(setup: Setup) -> tuple[LocalObserver, Subject]:
     """The session of a worker's process: one at a time, since it holds a model."""
     model = onnx.ModelProto.FromString(setup.model)
     spec = setup.preprocess_spec
     subject = subject_of(model, setup.tensors, spec)
-    return Observer(model, subject, preprocess_spec=spec, threads=1), subject
+    return LocalObserver(model, subject, preprocess_spec=spec, threads=1), subject
 
 
 def _require_same_data(part: Observation, expected: dict[str, str]) -> None:

@@ -38,10 +38,10 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 
-class Looker(Protocol):
+class Observer(Protocol):
     """Whatever looks at frames: this process, or many machines (`calibration.dask_cluster`)."""
 
-    def look_at(
+    def observe(
         self,
         frames: Sequence[RoadFrame],
         seen: Observation,
@@ -78,7 +78,7 @@ def observe(
         Missing: a frame cannot be read.
     """
     seen = Observation.of_nothing(subject_of(model, tensors, preprocess_spec))
-    observer = Observer(
+    observer = LocalObserver(
         model,
         seen.subject,
         preprocess_spec=preprocess_spec,
@@ -90,7 +90,7 @@ def observe(
         progress("observe", done, len(frames))
         return False
 
-    for _ in observer.look_at(frames, seen, ahead=(), pause=told):
+    for _ in observer.observe(frames, seen, ahead=(), pause=told):
         pass
     return seen
 
@@ -118,7 +118,7 @@ class Room(NamedTuple):
     counting: NDArray[np.uint16]
 
 
-class Observer:
+class LocalObserver:
     """A model with its tensors as outputs, ready to look at frames. Holds no frames."""
 
     def __init__(
@@ -149,7 +149,7 @@ class Observer:
         except CannotRun as error:
             raise _broken("cannot run", str(error)) from error
 
-    def look_at(
+    def observe(
         self,
         frames: Sequence[RoadFrame],
         seen: Observation,
@@ -157,7 +157,7 @@ class Observer:
         ahead: Sequence[RoadFrame],
         pause: Callable[[int], bool],
     ) -> Iterator[None]:
-        """See `Looker`: several at once, each on one thread; `ahead` is not used."""
+        """See `Observer`: several at once, each on one thread; `ahead` is not used."""
         tallies = [Tally(histogram) for histogram in seen.histograms.values()]
         running: deque[Future[None]] = deque()
         done = 0

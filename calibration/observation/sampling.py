@@ -17,7 +17,7 @@ import numpy as np
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.observation.histogram import Histogram
 from calibration.observation.observation import Observation, Step
-from calibration.observation.observe import Looker
+from calibration.observation.observe import Observer
 from edge.progress import Advance
 
 STEP_FRAMES = 16
@@ -127,7 +127,7 @@ def steps_of(frames: Sequence[RoadFrame]) -> list[Sequence[RoadFrame]]:
 
 def sample(
     frames: Sequence[RoadFrame],
-    looker: Looker,
+    observer: Observer,
     seen: Observation,
     *,
     range_: Callable[[Histogram], float],
@@ -154,7 +154,7 @@ def sample(
             return pause()
 
         ahead = frames[start + STEP_FRAMES : start + 2 * STEP_FRAMES]
-        for _ in looker.look_at(left, seen, ahead=ahead, pause=told):
+        for _ in observer.observe(left, seen, ahead=ahead, pause=told):
             save()
         amax = tuple(range_(histogram) for histogram in seen.histograms.values())
         seen.steps.append(Step(tuple(frame.name for frame in batch), amax))

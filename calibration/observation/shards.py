@@ -19,7 +19,7 @@ from calibration.observation.observation import (
     read_observation,
     write_observation,
 )
-from calibration.observation.observe import Looker
+from calibration.observation.observe import Observer
 from calibration.observation.sampling import STEP_FRAMES, steps_of
 from edge.progress import Advance
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
@@ -61,7 +61,7 @@ def shard_named(text: str) -> Shard:
 def observe_shard(
     shard: Shard,
     frames: Sequence[RoadFrame],
-    looker: Looker,
+    observer: Observer,
     subject: Subject,
     out: Path,
     *,
@@ -81,7 +81,7 @@ def observe_shard(
                 progress("observe", done + within, total)
                 return False
 
-            for _ in looker.look_at(step, seen, ahead=(), pause=told):
+            for _ in observer.observe(step, seen, ahead=(), pause=told):
                 pass
             write_observation(path, seen)
         done += len(step)
@@ -99,14 +99,14 @@ def _there(path: Path, subject: Subject, frames: Sequence[RoadFrame]) -> bool:
     }
 
 
-class PartsLooker:
-    """See `calibration.observation.observe.Looker`: frames that were looked at elsewhere."""
+class ShardObserver:
+    """See `calibration.observation.observe.Observer`: frames that were looked at elsewhere."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._paths = [path for folder in folders for path in _parts(folder)]
         self._of_frame: dict[str, Path] | None = None
 
-    def look_at(
+    def observe(
         self,
         frames: Sequence[RoadFrame],
         seen: Observation,
@@ -114,7 +114,7 @@ class PartsLooker:
         ahead: Sequence[RoadFrame],
         pause: Callable[[int], bool],
     ) -> Iterator[None]:
-        """See `Looker`.
+        """See `Observer`.
 
         Raises:
             UsageError: parts of another model, or two of one frame, or none of a frame.

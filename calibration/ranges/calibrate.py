@@ -23,7 +23,7 @@ from calibration.observation.observation import (
     read_observation,
     write_observation,
 )
-from calibration.observation.observe import Looker, Observer, Progress, subject_of
+from calibration.observation.observe import LocalObserver, Observer, Progress, subject_of
 from calibration.observation.sampling import Sampling, continues, in_quotas, sample
 from calibration.ranges.method_choice import CHOICE_FRAMES, Chosen, choose, ranges
 from calibration.ranges.methods.table import METHODS
@@ -67,7 +67,7 @@ def calibrate(
     mission: Mission,
     *,
     progress: Progress,
-    looker: Looker | None = None,
+    observer: Observer | None = None,
     state: Path | None = None,
     device: Device = CPU,
 ) -> Calibrated:
@@ -75,7 +75,7 @@ def calibrate(
 
     Args:
         frames: to be taken by quotas of conditions, as many as it needs.
-        looker: what looks at them; this process where it is not given, its inferences on `device`.
+        observer: what looks at them; this process where it is not given, its inferences on `device`.
         state: a file that keeps what was observed, so that interrupted work goes on, and work that
             is done is not done again. What it holds of other work is dropped.
 
@@ -109,7 +109,8 @@ def calibrate(
 
     sampling = sample(
         fit.frames,
-        looker or Observer(model, subject, preprocess_spec=spec, threads=threads, device=device),
+        observer
+        or LocalObserver(model, subject, preprocess_spec=spec, threads=threads, device=device),
         seen,
         range_=told,
         progress=progress,

@@ -14,15 +14,15 @@ from rich.table import Table
 
 from calibration.dask_cluster import connected
 from calibration.inference.devices import CPU, DEVICES, device_named
-from calibration.observation.distributed import ClusterLooker
+from calibration.observation.distributed import DaskObserver
 from calibration.observation.observation import Subject
-from calibration.observation.observe import Looker
+from calibration.observation.observe import Observer
 from calibration.observation.shards import Shard, shard_named
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.tracking.record_run import record as leave_record
 from converters.conversion.ranges_only import (
     RECORD,
-    Lookers,
+    OpenObserver,
     Record,
     calibrate_mission,
     calibrate_shard,
@@ -83,9 +83,9 @@ def calibrate(
             remedy="leave one of them out",
         )
     if scheduler is None and workers is None:
-        lookers = None
+        open_observer = None
     else:
-        lookers = _on_cluster(scheduler, workers, loaded.model.preprocess_spec)
+        open_observer = _on_cluster(scheduler, workers, loaded.model.preprocess_spec)
     if one is not None:
         with progress_bar() as advance:
             looked_at = calibrate_shard(loaded, one, out, progress=advance, device=chosen)
@@ -93,7 +93,9 @@ def calibrate(
         return
     started = now()
     with progress_bar() as advance:
-        record = calibrate_mission(loaded, out, progress=advance, lookers=lookers, device=chosen)
+        record = calibrate_mission(
+            loaded, out, progress=advance, open_observer=open_observer, device=chosen
+        )
     _leave_record(mission, loaded, record, out, started=started)
     if as_json:
         echo(json.dumps(record.to_json(), indent=1))
@@ -151,11 +153,11 @@ def _tell_shard(shard: Shard, frames: int, out: Path, *, as_json: bool) -> None:
     )
 
 
-def _on_cluster(scheduler: str | None, workers: int | None, spec: PreprocessSpec) -> Lookers:
+def _on_cluster(scheduler: str | None, workers: int | None, spec: PreprocessSpec) -> OpenObserver:
     @contextlib.contextmanager
-    def opened(model: ModelProto, subject: Subject) -> Iterator[Looker]:
+    def opened(model: ModelProto, subject: Subject) -> Iterator[Observer]:
         with connected(scheduler, workers) as client:
-            yield ClusterLooker(client, model, subject, spec)
+            yield DaskObserver(client, model, subject, spec)
 
     return opened
 

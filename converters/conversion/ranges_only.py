@@ -19,8 +19,8 @@ from calibration.dataset.frames.frame import RoadFrame
 from calibration.inference.devices import CPU, Device
 from calibration.observation.observation import NAME as OBSERVATION
 from calibration.observation.observation import Subject, write_observation
-from calibration.observation.observe import Looker, Observer, subject_of
-from calibration.observation.shards import PartsLooker, Shard, observe_shard
+from calibration.observation.observe import LocalObserver, Observer, subject_of
+from calibration.observation.shards import Shard, ShardObserver, observe_shard
 from calibration.ranges.calibrate import Calibrated, calibrate, fit_in_quotas
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.ranges import SCHEMA as RANGES_SCHEMA
@@ -38,7 +38,7 @@ from edge.progress import Advance
 SCHEMA = "brakepoint.calibration/1"
 RECORD = "calibration.json"
 
-Lookers = Callable[[ModelProto, Subject], AbstractContextManager[Looker]]
+OpenObserver = Callable[[ModelProto, Subject], AbstractContextManager[Observer]]
 """Opens what looks at the frames of a model: many machines, for example."""
 
 
@@ -105,7 +105,7 @@ def calibrate_mission(
     out: Path,
     *,
     progress: Advance,
-    lookers: Lookers | None = None,
+    open_observer: OpenObserver | None = None,
     device: Device = CPU,
     resume: bool = True,
 ) -> Record:
@@ -121,15 +121,17 @@ def calibrate_mission(
     require_folder(out)
     watch = Stopwatch()
     begun = _Begun.of(mission, watch, progress=progress)
-    opened = lookers(begun.floating, begun.subject(mission)) if lookers else nullcontext()
-    with watch.stage("observe"), opened as looker:
+    opened = (
+        open_observer(begun.floating, begun.subject(mission)) if open_observer else nullcontext()
+    )
+    with watch.stage("observe"), opened as observer:
         calibrated = calibrate(
             begun.floating,
             begun.tensors,
             begun.frames,
             mission,
             progress=progress,
-            looker=looker,
+            observer=observer,
             state=out / OBSERVATION if resume else None,
             device=device,
         )
@@ -151,7 +153,7 @@ def calibrate_shard(
     begun = _Begun.of(mission, Stopwatch(), progress=progress)
     subject = begun.subject(mission, device)
     spec, threads = mission.model.preprocess_spec, mission.target.threads
-    observer = Observer(
+    observer = LocalObserver(
         begun.floating, subject, preprocess_spec=spec, threads=threads, device=device
     )
     fit = fit_in_quotas(begun.frames, mission, progress=progress)
@@ -173,12 +175,12 @@ def merge_shards(
         UsageError: a shard is missing, or there twice, or is of another model.
         NotTrusted: a part is damaged, or of other frames.
     """
-    looker = PartsLooker(shards)
+    observer = ShardObserver(shards)
     return calibrate_mission(
         mission,
         out,
         progress=progress,
-        lookers=lambda *_: nullcontext(looker),
+        open_observer=lambda *_: nullcontext(observer),
         device=device,
         resume=False,
     )

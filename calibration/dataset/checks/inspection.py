@@ -14,7 +14,7 @@ from typing import Literal
 
 from calibration.dataset.lock.lock import Lock, is_lock, read_lock, record_of
 from calibration.dataset.pictures.descriptors import guessed
-from calibration.dataset.pictures.summary import Look
+from calibration.dataset.pictures.summary import PictureSummary
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import LockedFile, Reading, Record
 from calibration.dataset.scan import Seen, digests, survey
@@ -68,7 +68,7 @@ class Examined:
         return tuple(record_of(one) for one in self.seen if one.look is not None)
 
     @cached_property
-    def looks(self) -> tuple[Look, ...]:
+    def looks(self) -> tuple[PictureSummary, ...]:
         """One for each of `records`."""
         return tuple(one.look for one in self.seen if one.look is not None)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.dataset.pictures.summary import Look
+from calibration.dataset.pictures.summary import PictureSummary
 
 Rows = NDArray[np.int64]
 
@@ -29,7 +29,7 @@ ALIKE = 0.99
 _BITS = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
 
-def alike(looks: Sequence[Look]) -> list[list[int]]:
+def alike(looks: Sequence[PictureSummary]) -> list[list[int]]:
     """Rows of pictures that are nearly the same, in clusters of two or more, ascending.
 
     A cluster holds whatever is linked by a chain of near duplicates.

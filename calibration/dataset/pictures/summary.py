@@ -18,7 +18,7 @@ THUMB_PX = 16
 
 
 @dataclass(frozen=True)
-class Look:
+class PictureSummary:
     """Attributes:
     width_px, height_px: of the picture.
     measured: see `Descriptors`.
@@ -36,12 +36,12 @@ class Look:
     empty: Emptiness | None
 
 
-def look_at(image: BgrImage) -> Look:
+def summarize(image: BgrImage) -> PictureSummary:
     """One look at a picture, (H, W, 3) uint8 BGR."""
     luma = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     grid = cv2.resize(luma, (9, 8), interpolation=cv2.INTER_AREA)
     rises = np.packbits(grid[:, 1:] > grid[:, :-1])
-    return Look(
+    return PictureSummary(
         width_px=image.shape[1],
         height_px=image.shape[0],
         measured=describe(image),

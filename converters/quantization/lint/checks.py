@@ -68,7 +68,7 @@ class Linted:
         return multiplications(self.float_graph, node) / self.macs if self.macs else None
 
 
-def look_at(model: ModelProto) -> Linted:
+def inspect_model(model: ModelProto) -> Linted:
     """The model, taken apart. Raises ValueError where its integers are not constant."""
     apart = take_apart(model)
     float_graph = Graph(apart.model)

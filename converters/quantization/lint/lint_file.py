@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from calibration.inference.onnx_bounds import check_bounds
 from converters.graph.index import all_nodes
-from converters.quantization.lint.checks import Finding, Linted, lint, look_at
+from converters.quantization.lint.checks import Finding, Linted, inspect_model, lint
 from converters.quantization.lint.engine_precision import Joined, join
 from converters.quantization.lint.fix import fix
 from converters.quantization.qdq_reader import Q_OPERATORS
@@ -87,7 +87,7 @@ def _read(path: Path) -> Linted:
                 found=f"{len(model.graph.node)} float operators",
                 remedy="brakepoint convert quantizes it; int8.onnx is what it writes",
             )
-        return look_at(model)
+        return inspect_model(model)
     except (
         DecodeError,
         ValueError,

@@ -73,7 +73,7 @@ def checked_code(files: Mapping[str, str]) -> tuple[dict[str, str], frozenset[st
                 classes.add(f"{module}.{node.name}")
     for name, tree in trees.items():
         try:
-            _Looker(made).visit(tree)
+            _CodeCheck(made).visit(tree)
         except Unwanted as unwanted:
             raise type(unwanted)(f"{unwanted} in {name}") from None
         except RecursionError as error:
@@ -88,7 +88,7 @@ def _parsed(text: str, name: str) -> ast.Module:
         raise Unwanted(f"no code of torch's language in {name}: {error}") from error
 
 
-class _Looker(ast.NodeVisitor):
+class _CodeCheck(ast.NodeVisitor):
     """Visits every node of one file; raises at the first that is not taken."""
 
     def __init__(self, made: Iterable[str]) -> None:

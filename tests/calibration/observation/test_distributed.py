@@ -15,7 +15,7 @@ from small_network import SPEC, TENSORS, PaintedFrame, painted, small_mission, s
 
 from calibration import dask_cluster
 from calibration.dask_cluster import connected
-from calibration.observation.distributed import ClusterLooker
+from calibration.observation.distributed import DaskObserver
 from calibration.observation.observation import packed
 from calibration.observation.observe import subject_of
 from calibration.ranges.calibrate import calibrate
@@ -32,9 +32,9 @@ def client() -> Iterator[Any]:
         yield opened
 
 
-def looker(client: Any) -> ClusterLooker:
+def observer(client: Any) -> DaskObserver:
     model = small_network()
-    return ClusterLooker(client, model, subject_of(model, TENSORS, SPEC), SPEC)
+    return DaskObserver(client, model, subject_of(model, TENSORS, SPEC), SPEC)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def test_a_killed_worker_loses_nothing_and_changes_nothing(client: Any, tmp_path
         pass
 
     spread = calibrate(
-        small_network(), TENSORS, frames, mission, progress=progress, looker=looker(client)
+        small_network(), TENSORS, frames, mission, progress=progress, observer=observer(client)
     )
     assert killed
     assert killed[0] not in client.run(os.getpid).values()
@@ -89,7 +89,7 @@ def observed(client: Any, frames: list[PaintedFrame]) -> None:
     from calibration.observation.observation import Observation
 
     seen = Observation.of_nothing(subject_of(small_network(), TENSORS, SPEC))
-    for _ in looker(client).look_at(frames, seen, ahead=(), pause=lambda done: False):
+    for _ in observer(client).observe(frames, seen, ahead=(), pause=lambda done: False):
         pass
 
 

@@ -12,8 +12,8 @@ from patience import PATIENCE_S
 from small_network import SPEC, TENSORS, PaintedFrame, painted, small_mission, small_network
 
 from calibration.observation.observation import packed
-from calibration.observation.observe import Looker, Observer, subject_of
-from calibration.observation.shards import PartsLooker, Shard, observe_shard, shard_named
+from calibration.observation.observe import LocalObserver, Observer, subject_of
+from calibration.observation.shards import Shard, ShardObserver, observe_shard, shard_named
 from calibration.ranges.calibrate import Calibrated, calibrate, fit_in_quotas
 from edge.contract.artifact import canonical_json
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
@@ -25,10 +25,10 @@ def quiet(what: str, done: int, total: int) -> None:
     pass
 
 
-def calibrated(folder: Path, looker: Looker | None = None) -> Calibrated:
+def calibrated(folder: Path, observer: Observer | None = None) -> Calibrated:
     mission = small_mission(folder, 'calibration.method="auto"')
     model = small_network()
-    return calibrate(model, TENSORS, FRAMES, mission, progress=quiet, looker=looker)
+    return calibrate(model, TENSORS, FRAMES, mission, progress=quiet, observer=observer)
 
 
 def shard(
@@ -37,7 +37,7 @@ def shard(
     model = small_network()
     subject = subject_of(model, tuple(more.get("tensors", TENSORS)), SPEC)
     fit = fit_in_quotas(frames, small_mission(folder), progress=quiet)
-    observer = Observer(model, subject, preprocess_spec=SPEC, threads=1)
+    observer = LocalObserver(model, subject, preprocess_spec=SPEC, threads=1)
     out = folder / f"{number}of{of}"
     observe_shard(Shard(number, of), fit.frames, observer, subject, out, progress=quiet)
     return out
@@ -46,7 +46,7 @@ def shard(
 @pytest.mark.parametrize("of", [1, 3, 16])
 def test_all_shards_are_what_one_process_takes(tmp_path: Path, of: int) -> None:
     folders = [shard(tmp_path, number, of) for number in range(of, 0, -1)]
-    joined, alone = calibrated(tmp_path, PartsLooker(folders)), calibrated(tmp_path)
+    joined, alone = calibrated(tmp_path, ShardObserver(folders)), calibrated(tmp_path)
     assert packed(joined.observation) == packed(alone.observation)
     assert canonical_json(joined.ranges.to_json()) == canonical_json(alone.ranges.to_json())
     assert joined.sampling == alone.sampling
@@ -68,16 +68,16 @@ def test_an_interrupted_shard_goes_on(tmp_path: Path) -> None:
 def test_what_is_not_the_whole_is_refused(tmp_path: Path) -> None:
     first, second = shard(tmp_path, 1, 2), shard(tmp_path, 2, 2)
     with pytest.raises(UsageError, match="not all of them"):
-        calibrated(tmp_path, PartsLooker([first]))
+        calibrated(tmp_path, ShardObserver([first]))
     with pytest.raises(UsageError, match="looked at twice"):
-        calibrated(tmp_path, PartsLooker([first, second, second]))
+        calibrated(tmp_path, ShardObserver([first, second, second]))
     with pytest.raises(Missing, match="no shard in"):
-        PartsLooker([first, tmp_path / "none"])
+        ShardObserver([first, tmp_path / "none"])
     part = sorted(second.iterdir())[1]
     whole = part.read_bytes()
     part.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(NotTrusted, match="no whole observation"):
-        calibrated(tmp_path, PartsLooker([first, second]))
+        calibrated(tmp_path, ShardObserver([first, second]))
 
 
 def test_shards_of_other_frames_or_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -85,10 +85,10 @@ def test_shards_of_other_frames_or_of_another_network_are_refused(tmp_path: Path
     (tmp_path / "other").mkdir()
     first, second = shard(tmp_path, 1, 2), shard(tmp_path / "other", 2, 2, other)
     with pytest.raises(NotTrusted, match="not of this mission's frames"):
-        calibrated(tmp_path, PartsLooker([first, second]))
+        calibrated(tmp_path, ShardObserver([first, second]))
     fewer = shard(tmp_path, 2, 2, tensors=TENSORS[:2])
     with pytest.raises(UsageError, match="cannot be joined"):
-        calibrated(tmp_path, PartsLooker([first, fewer]))
+        calibrated(tmp_path, ShardObserver([first, fewer]))
 
 
 @pytest.mark.parametrize("text", ["", "0/2", "3/2", "1/17", "1", "a/b", "-1/2", "1/0"])

@@ -167,7 +167,7 @@ def test_a_real_inspector_of_a_real_engine() -> None:
     from lowered_networks import lowered, untrained_roadnet
 
     from converters.lowerings.strongly_typed import to_strong
-    from converters.quantization.lint.checks import lint, look_at
+    from converters.quantization.lint.checks import inspect_model, lint
     from converters.quantization.lint.engine_precision import join
     from edge.engine.api_probe import Probe
     from edge.engine.build.builder import build_plan
@@ -192,7 +192,7 @@ def test_a_real_inspector_of_a_real_engine() -> None:
     assert parse_header(built.plan, name="plan").release == release
     text = ask_inspector(Probe(trt, "tensorrt", release), built.plan, name="engine")
     report = read_inspector(text, name="engine")
-    seen = look_at(net.int8)
+    seen = inspect_model(net.int8)
     joined = join(seen, lint(seen), report)
     assert not joined.not_found
     assert joined.int8_macs_share is not None

@@ -8,7 +8,7 @@ import pytest
 from data_sets import picture
 
 from calibration.dataset.checks.near_duplicates import WINDOW, alike
-from calibration.dataset.pictures.summary import Look, look_at
+from calibration.dataset.pictures.summary import PictureSummary, summarize
 from edge.perception.values import BgrImage
 
 
@@ -31,18 +31,18 @@ def brighter(image: BgrImage) -> BgrImage:
 def test_a_changed_copy_is_found_and_different_pictures_are_not(change: object) -> None:
     assert callable(change)
     originals = [picture(seed, width_px=320, height_px=240) for seed in range(40)]
-    looks = [look_at(image) for image in originals]
+    looks = [summarize(image) for image in originals]
     assert alike(looks) == []
-    copies = [look_at(change(image)) for image in originals[:30]]
+    copies = [summarize(change(image)) for image in originals[:30]]
     found = alike([*looks, *copies])
     assert all(len(rows) == 2 and rows[1] - rows[0] == 40 for rows in found)
     assert len(found) >= 28
 
 
-def synthetic(hashes: list[int], thumbs: list[bytes]) -> list[Look]:
-    measured = look_at(picture(0)).measured
+def synthetic(hashes: list[int], thumbs: list[bytes]) -> list[PictureSummary]:
+    measured = summarize(picture(0)).measured
     return [
-        Look(64, 48, measured, gradient_hash, thumb, None)
+        PictureSummary(64, 48, measured, gradient_hash, thumb, None)
         for gradient_hash, thumb in zip(hashes, thumbs, strict=True)
     ]
 
@@ -76,4 +76,4 @@ def test_a_frozen_camera_is_one_cluster_and_many_flat_pictures_do_not_explode() 
 
 def test_few_pictures() -> None:
     assert alike([]) == []
-    assert alike([look_at(picture(1))]) == []
+    assert alike([summarize(picture(1))]) == []

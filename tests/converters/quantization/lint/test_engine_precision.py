@@ -17,7 +17,7 @@ from onnx import ModelProto
 from test_lint import network, ours, ranges
 
 from converters.graph.index import Graph
-from converters.quantization.lint.checks import lint, look_at
+from converters.quantization.lint.checks import inspect_model, lint
 from converters.quantization.lint.engine_precision import Joined, join
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
@@ -62,7 +62,7 @@ def record(names: Iterable[str], **changed: dict[str, object]) -> str:
 
 
 def joined(model: ModelProto, text: str) -> Joined:
-    seen = look_at(model)
+    seen = inspect_model(model)
     return join(seen, lint(seen), read_inspector(text, name="record"))
 
 

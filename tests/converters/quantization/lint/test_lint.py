@@ -18,7 +18,7 @@ from calibration.ranges.ranges import Range
 from converters.graph.index import copied
 from converters.lowerings.cpu import quantize_cpu
 from converters.lowerings.cpu_placement import cpu_tensors
-from converters.quantization.lint.checks import LINTS, Finding, lint, look_at
+from converters.quantization.lint.checks import LINTS, Finding, inspect_model, lint
 from converters.quantization.lint.fix import fix
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
@@ -61,7 +61,7 @@ def ours() -> ModelProto:
 
 
 def found(model: ModelProto) -> list[Finding]:
-    return list(lint(look_at(model)))
+    return list(lint(inspect_model(model)))
 
 
 def broken(model: ModelProto, rule: str) -> list[Finding]:
@@ -178,7 +178,7 @@ def test_taken_apart_it_is_the_float_network_again() -> None:
 def test_mended_it_breaks_nothing_and_answers_the_same() -> None:
     model = network()
     cpu = quantize_cpu(model, place(model), ranges(model))
-    mended = fix(look_at(cpu)).model
+    mended = fix(inspect_model(cpu)).model
     assert [one for one in found(mended) if one.severity != "note"] == []
     same = [
         (run(mended, x).argmax(axis=1) == run(cpu, x).argmax(axis=1)).mean()
@@ -257,9 +257,9 @@ def test_onnxruntimes_files_are_refused_by_us_as_by_tensorrt(form: str, tmp_path
         network = builder.create_network(strongly)  # the parser does not keep it alive
         return bool(trt.OnnxParser(network, logger).parse(data))
 
-    seen = look_at(onnx.load(theirs))
+    seen = inspect_model(onnx.load(theirs))
     assert any(one.severity == "error" for one in lint(seen))
     assert not parses(theirs.read_bytes())
     mended = fix(seen).model
-    assert not any(one.severity == "error" for one in lint(look_at(mended)))
+    assert not any(one.severity == "error" for one in lint(inspect_model(mended)))
     assert parses(mended.SerializeToString())

@@ -1,4 +1,4 @@
-"""ScaleTracker measured from pixels: generated pictures, and boxes as wrong as a small detector's."""
+"""The scale of a patch over time, tracked by registration: how well, and what it costs where not."""
 
 from __future__ import annotations
 
