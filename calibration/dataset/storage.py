@@ -24,7 +24,7 @@ OF_LABELS = (".json", ".csv", ".tsv", ".xml", ".txt")
 
 
 @dataclass(frozen=True)
-class Place:
+class Storage:
     """The root of a data set; `files` are relative to it, in natural order, with their sizes in
     bytes.
 
@@ -115,7 +115,7 @@ class Place:
         return Missing(
             f"cannot read {name} in {self.given}",
             expected="a readable file",
-            found=told(error),
+            found=readable_error(error),
             remedy="restore the file, or correct its permissions"
             if is_local(self.given)
             else "restore it, correct credentials or permissions, or try again when the connection "
@@ -123,7 +123,7 @@ class Place:
         )
 
 
-def place_at(given: str) -> Place:
+def open_storage(given: str) -> Storage:
     """The data set at a path or an fsspec URL (file://, s3://, gs://, memory://, zip://...).
 
     Of a single file the place is its folder, holding that file and, beside it, class names and a
@@ -158,14 +158,14 @@ def place_at(given: str) -> Place:
         raise Missing(
             f"cannot open {given}",
             expected="the package that reads this kind of URL",
-            found=told(error),
+            found=readable_error(error),
             remedy="install it, or copy the data set into a folder",
         ) from error
     except (ValueError, TypeError) as error:  # the latter of a kind that wants further settings
         raise UsageError(
             f"cannot open {given}",
             expected="a folder, a file, or a URL such as s3://BUCKET/FOLDER",
-            found=told(error),
+            found=readable_error(error),
             remedy="correct it",
         ) from error
     except faults() as error:  # an archive is opened at once
@@ -208,7 +208,7 @@ def place_at(given: str) -> Place:
             remedy="rename these files (convmv mends names of another encoding)",
         )
     ordered = dict(sorted(found.items(), key=lambda item: natural_order(item[0])))
-    return Place(given, root, filesystem, ordered, bool(name))
+    return Storage(given, root, filesystem, ordered, bool(name))
 
 
 NOT_FOR_THREADS = frozenset({"filecache", "blockcache", "cached", "tar", "libarchive"})
@@ -236,7 +236,7 @@ def _nothing_at(given: str, error: Exception) -> Missing:
     return Missing(
         f"there is no data set at {given}",
         expected="a folder, a file, or a bucket that can be listed",
-        found=told(error),
+        found=readable_error(error),
         remedy="correct the path or the URL"
         + ("" if is_local(given) else ", the credentials, or the connection"),
     )
@@ -248,7 +248,7 @@ def faults() -> tuple[type[Exception], ...]:
     return (OSError, *(getattr(module, name) for module, name in loaded if module is not None))
 
 
-def told(error: Exception) -> str:
+def readable_error(error: Exception) -> str:
     """What went wrong, in one line. URLs that servers lead to may be signed."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     text = text_without_secrets(str(text))

@@ -75,7 +75,7 @@ def calibrate(
 
     Args:
         frames: to be taken by quotas of conditions, as many as it needs.
-        observer: what looks at them; this process where it is not given, its inferences on `device`.
+        observer: what observes them; this process where it is not given, on `device`.
         state: a file that keeps what was observed, so that interrupted work goes on, and work that
             is done is not done again. What it holds of other work is dropped.
 

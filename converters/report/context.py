@@ -47,7 +47,7 @@ def context_of(
         "data": {
             "kind": mission.data.kind,
             # The folder's name alone: where it lies is nobody's business but this machine's.
-            "root": None if mission.data.kind == "scenes" else PurePath(mission.data.place).name,
+            "root": None if mission.data.kind == "scenes" else PurePath(mission.data.location).name,
             "group": mission.data.group,
             "also": [further.name for further in mission.data.also],
             "calibration": _side(calibration),

@@ -18,7 +18,7 @@ from calibration.dataset.pictures.summary import PictureSummary
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import LockedFile, Reading, Record
 from calibration.dataset.scan import Seen, digests, survey
-from calibration.dataset.storage import Place, place_at
+from calibration.dataset.storage import Storage, open_storage
 from edge.perception.conditions import Conditions
 from edge.progress import Advance
 
@@ -45,7 +45,7 @@ def counted(number: int, thing: str) -> str:
 @dataclass(frozen=True)
 class Examined:
     """Attributes:
-    place: where the data lies.
+    storage: where the data lies.
     format: a name of READERS.
     licence: what the lock or the data set says.
     reading: labels and problems.
@@ -54,7 +54,7 @@ class Examined:
     files: label files and containers as they are now; empty without a lock.
     """
 
-    place: Place
+    storage: Storage
     format: str
     licence: str | None
     reading: Reading
@@ -101,16 +101,16 @@ def examine(source: str, *, format_name: str | None, fps: float, progress: Advan
     lock = read_lock(Path(source)) if is_lock(source) else None
     if lock is not None:
         source, format_name, fps = lock.source, lock.format, lock.fps
-    place = place_at(source)
-    name = format_of(place, format_name)
-    reading = READERS[name].read(place, fps)
-    seen = survey(place, reading.entries, progress=progress)
+    storage = open_storage(source)
+    name = format_of(storage, format_name)
+    reading = READERS[name].read(storage, fps)
+    seen = survey(storage, reading.entries, progress=progress)
     files: Sequence[LockedFile] = ()
     if lock is not None:
-        there = [file.file for file in lock.files if file.file in place.files]
-        files = digests(place, there, progress=progress)
+        there = [file.file for file in lock.files if file.file in storage.files]
+        files = digests(storage, there, progress=progress)
     return Examined(
-        place=place,
+        storage=storage,
         format=name,
         licence=lock.licence if lock is not None else reading.licence,
         reading=reading,

@@ -89,7 +89,7 @@ def page_of(data: Examined, found: Sequence[Finding]) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = files("calibration.dataset.checks").joinpath("page.html").read_text("utf-8")
     return environment.from_string(template).render(
-        source=data.place.given,
+        source=data.storage.given,
         format=data.format,
         licence=data.licence,
         version=data.lock.version if data.lock is not None else None,
@@ -103,7 +103,7 @@ def page_of(data: Examined, found: Sequence[Finding]) -> str:
         said=[axis for axis in AXES if axis in matrix.said],
         labels=labels.most_common(),
         lines=LINES,
-        pictures={entry.name: _embedded(image) for entry, image in pictures(data.place, entries)},
+        pictures={entry.name: _embedded(image) for entry, image in pictures(data.storage, entries)},
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from calibration.dataset.readers.arrays import Archive, as_bgr, described, rows
 from calibration.dataset.records.ground_truth import Truth
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 from edge.contract.artifact import digest_file
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage
@@ -121,14 +121,14 @@ def read_arrays(path: Path) -> ArrayFile:
             found="no such file",
             remedy="put them there, or choose another folder: --set data.root=FOLDER",
         )
-    place = place_at(str(path))
-    archive = described(place, path.name)
+    storage = open_storage(str(path))
+    archive = described(storage, path.name)
     labels = archive.labels
     if not archive.pictures or labels is None or not np.issubdtype(labels.dtype, np.integer):
         kind = "none" if labels is None else str(labels.dtype)
         raise _wrong(path, f"{archive.pictures} images, labels: {kind}")
     try:
-        with place.open(path.name) as stream:
+        with storage.open(path.name) as stream:
             pixels = rows(stream)
             first = next(pixels)
             images = np.empty((archive.pictures, *first.shape), np.uint8)

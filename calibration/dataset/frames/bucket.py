@@ -14,7 +14,7 @@ from calibration.dataset.frames.images import no_frames, rows_by_picture
 from calibration.dataset.masks.pairing import pairs_of
 from calibration.dataset.records.condition_aliases import conditions_of, own_words
 from calibration.dataset.records.ground_truth import Truth
-from calibration.dataset.storage import Place, place_at
+from calibration.dataset.storage import Storage, open_storage
 from edge.perception.conditions import Conditions
 from edge.perception.pictures.decode import decoded
 from edge.perception.pictures.files import SUFFIXES, natural_order
@@ -29,7 +29,7 @@ class BucketFrame:
 
     name: str
     group: str
-    place: Place
+    storage: Storage
     conditions: Conditions
     words: str
 
@@ -44,10 +44,10 @@ class BucketFrame:
             Missing: naming the picture, which cannot be read.
             NotTrusted: it is another one than a moment ago.
         """
-        data = self.place.read(self.name)
+        data = self.storage.read(self.name)
         if hashlib.sha256(data).hexdigest() != self._sha256:
             raise NotTrusted(
-                f"{self.name} in {self.place.given} was changed while it was worked with",
+                f"{self.name} in {self.storage.given} was changed while it was worked with",
                 expected=f"sha256 {self._sha256}, as at the first look",
                 found=f"sha256 {hashlib.sha256(data).hexdigest()}",
                 remedy="run it again when nobody writes there",
@@ -56,7 +56,7 @@ class BucketFrame:
             return decoded(data)
         except UnreadablePicture as error:
             raise Missing(
-                f"cannot read the road frame {self.name} in {self.place.given}",
+                f"cannot read the road frame {self.name} in {self.storage.given}",
                 expected=f"a whole picture ({', '.join(SUFFIXES)})",
                 found=str(error),
                 remedy="restore or delete it",
@@ -68,7 +68,7 @@ class BucketFrame:
 
     @cached_property
     def _sha256(self) -> str:
-        return hashlib.sha256(self.place.read(self.name)).hexdigest()
+        return hashlib.sha256(self.storage.read(self.name)).hexdigest()
 
 
 def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[BucketFrame]:
@@ -79,18 +79,18 @@ def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[Buc
         Missing: nothing is there, or it cannot be read.
         UsageError: no such kind of URL; a table that cannot be used.
     """
-    place = place_at(url)
-    every = place.pictures
+    storage = open_storage(url)
+    every = storage.pictures
     hidden = pairs_of(every).no_pictures
     names = [name for name in every if name not in hidden]
     if not names:
-        raise no_frames(url, f"{len(place.files)} files, none of them a picture")
+        raise no_frames(url, f"{len(storage.files)} files, none of them a picture")
     # The files travel to workers with every frame: a frame needs none of them.
-    bare = Place(place.given, place.root, place.filesystem, {})
+    bare = Storage(storage.given, storage.root, storage.filesystem, {})
     if table is None or group is None:
         return [BucketFrame(name, name, bare, Conditions(), "") for name in names]
     rows = rows_by_picture(
-        place.text(table), f"{url}/{table}", group=group, names=dict.fromkeys(names)
+        storage.text(table), f"{url}/{table}", group=group, names=dict.fromkeys(names)
     )
     return [
         BucketFrame(name, row[group], bare, conditions_of(row).conditions, own_words(row))

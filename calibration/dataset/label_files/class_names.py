@@ -26,9 +26,9 @@ def is_names(name: str) -> bool:
 def names_of(gathering: Gathering) -> dict[int, str]:
     """Number -> name; empty without any. The line number is the class, empty lines included."""
     found: dict[int, str] = {}
-    for name in gathering.place.files:
+    for name in gathering.storage.files:
         if is_names(name):
-            lines = gathering.place.text(name).splitlines()
+            lines = gathering.storage.text(name).splitlines()
             _add(gathering, name, dict(enumerate(lines)), found)
     for name, document in _yamls(gathering):
         names = document["names"]
@@ -66,9 +66,9 @@ def _add(gathering: Gathering, name: str, rows: dict[int, str], found: dict[int,
 
 def _yamls(gathering: Gathering) -> list[tuple[str, dict[str, Any]]]:
     """YAML files with `names`."""
-    place, found = gathering.place, []
-    for name in place.with_suffix(".yaml", ".yml"):
-        text = place.text(name) if place.files[name] <= LARGEST_YAML else ""
+    storage, found = gathering.storage, []
+    for name in storage.with_suffix(".yaml", ".yml"):
+        text = storage.text(name) if storage.files[name] <= LARGEST_YAML else ""
         if "names" not in text:
             continue
         try:

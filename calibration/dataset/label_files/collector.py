@@ -15,7 +15,7 @@ from calibration.dataset.label_files.part_names import Parts
 from calibration.dataset.label_files.picture_names import PictureNames
 from calibration.dataset.records.condition_aliases import conditions_of
 from calibration.dataset.records.record import ANY_LABEL, Box, Entry, Problem, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 from edge.contract.json_text import parse_json
 from edge.perception.conditions import Conditions
 from edge.perception.pictures.files import natural_order
@@ -57,16 +57,16 @@ NO = frozenset({"", "0", "0.0", "false", "no", "none", "unspecified"})
 class Gathering:
     """Entries and problems of one reader."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
         self._entries: list[Entry] = []
         self._problems: list[Problem] = []
         self._label_files: list[str] = []
         self._unknown_words: set[str] = set()
         self._passed_over: list[Problem] = []
         self._labelled: set[str] = set()
-        self._parts = Parts(place.files)
-        self.names = PictureNames(place.pictures)
+        self._parts = Parts(storage.files)
+        self.names = PictureNames(storage.pictures)
 
     def label_file(self, name: str) -> None:
         """Notes a file that labels come from."""
@@ -159,7 +159,7 @@ class Gathering:
 
     def unlabelled(self) -> None:
         """Takes the pictures that no label named, without labels."""
-        for name in self.place.pictures:
+        for name in self.storage.pictures:
             if name not in self._labelled:
                 self.entry(Entry(name, name, name, split=self.part(name)))
 
@@ -175,16 +175,16 @@ class Gathering:
             self.problem(name, "has labels twice, in different places")
         if not entries and not self._problems:
             raise UsageError(
-                f"{self.place.given} holds no picture",
+                f"{self.storage.given} holds no picture",
                 expected="a data set with at least one picture",
-                found=f"{len(self.place.files)} files, none of them a picture",
+                found=f"{len(self.storage.files)} files, none of them a picture",
                 remedy="correct the path",
             )
         return Reading(
             entries=tuple(entries),
             problems=tuple(self._problems),
             label_files=tuple(sorted(set(self._label_files))),
-            licence=licence or _licence_beside(self.place),
+            licence=licence or _licence_beside(self.storage),
             unknown_words=tuple(sorted(self._unknown_words)),
             passed_over=tuple(self._passed_over),
         )
@@ -206,32 +206,32 @@ def group_of(metadata: Mapping[str, Any], default: str) -> str:
     return default
 
 
-def json_of(place: Place, name: str) -> Any:
+def json_of(storage: Storage, name: str) -> Any:
     """A JSON label file. Raises UsageError where it is none."""
     try:
-        return parse_json(place.text(name))
+        return parse_json(storage.text(name))
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"{name} in {place.given} is not JSON",
+            f"{name} in {storage.given} is not JSON",
             expected="a whole JSON file",
             found=str(error),
             remedy="copy it again: it may have been cut short",
         ) from error
 
 
-def wrong_schema(place: Place, name: str, *, expected: str, found: str) -> UsageError:
+def wrong_schema(storage: Storage, name: str, *, expected: str, found: str) -> UsageError:
     """The refusal of a label file that is built otherwise."""
     return UsageError(
-        f"{name} in {place.given} is not what its format says",
+        f"{name} in {storage.given} is not what its format says",
         expected=expected,
         found=found,
         remedy="correct the file, or name another format: --format FORMAT",
     )
 
 
-def _licence_beside(place: Place) -> str | None:
-    for name in place.files:
+def _licence_beside(storage: Storage) -> str | None:
+    for name in storage.files:
         if "/" not in name and name.upper().startswith(("LICENSE", "LICENCE")):
-            lines = place.head(name).decode("utf-8", "replace").splitlines()
+            lines = storage.head(name).decode("utf-8", "replace").splitlines()
             return next((line.strip()[:200] for line in lines if line.strip()), None)
     return None

@@ -8,7 +8,7 @@ from calibration.dataset.label_files.collector import Gathering, group_of
 from calibration.dataset.label_files.part_names import PART_WORDS
 from calibration.dataset.label_files.table_text import FILE_COLUMNS, NoTable, rows
 from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 from firmware_bridge.errors import UsageError
 
 LABEL_COLUMNS = ("label", "class", "category", "class_name", "classid", "class_id")
@@ -19,23 +19,25 @@ BESIDE = ("class_names.csv",)
 TABLES = (".csv", ".tsv")
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether there is any picture."""
-    return bool(place.pictures)
+    return bool(storage.pictures)
 
 
-def read(place: Place) -> Reading:
+def read(storage: Storage) -> Reading:
     """Every picture: rows of tables, then those that no table names.
 
     A table's picture is in a column of FILE_COLUMNS, or the first. Several rows of one picture are
     its boxes.
     """
-    gathering = Gathering(place)
-    files = {name: name.rsplit("/", 1)[-1].lower() in BESIDE for name in place.with_suffix(*TABLES)}
+    gathering = Gathering(storage)
+    files = {
+        name: name.rsplit("/", 1)[-1].lower() in BESIDE for name in storage.with_suffix(*TABLES)
+    }
     classes: dict[str, str] = {}
     for name in (name for name, beside in files.items() if beside):
         gathering.label_file(name)
-        classes |= class_names(place, name)
+        classes |= class_names(storage, name)
     for name in (name for name, beside in files.items() if not beside):
         gathering.label_file(name)
         _gather(gathering, name, classes)
@@ -43,27 +45,27 @@ def read(place: Place) -> Reading:
     return gathering.reading()
 
 
-def rows_of(place: Place, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+def rows_of(storage: Storage, name: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Lines of a CSV with a header; absent cells are "". See `table_text.py`.
 
     Raises:
         UsageError: no text, no header, or not a table.
     """
     try:
-        yield from rows(place.text(name))
+        yield from rows(storage.text(name))
     except NoTable as error:
         raise UsageError(
-            f"{name} in {place.given} is not a table",
+            f"{name} in {storage.given} is not a table",
             expected="a CSV with a header",
             found=str(error),
             remedy="correct it, or take it out of the folder",
         ) from error
 
 
-def class_names(place: Place, name: str) -> dict[str, str]:
+def class_names(storage: Storage, name: str) -> dict[str, str]:
     """Number -> name from a table of classes: number first, name second. Raises as `rows_of`."""
     found = {}
-    for _, row in rows_of(place, name):
+    for _, row in rows_of(storage, name):
         number, title = (*list(row.values()), "", "")[:2]
         if number.strip() and title.strip():
             found[number.strip()] = title.strip()
@@ -71,7 +73,7 @@ def class_names(place: Place, name: str) -> dict[str, str]:
 
 
 def _gather(gathering: Gathering, name: str, classes: dict[str, str]) -> None:
-    lines = list(rows_of(gathering.place, name))
+    lines = list(rows_of(gathering.storage, name))
     columns = list(lines[0][1]) if lines else []
     lower = {column.lower(): column for column in columns}
     file_column = next((lower[word] for word in FILE_COLUMNS if word in lower), None)
@@ -136,7 +138,7 @@ def _require_pictures(
     headless = next((one for one in columns if names.has_bare(one)), "")
     if not known or headless:
         raise UsageError(
-            f"{name} in {gathering.place.given} "
+            f"{name} in {gathering.storage.given} "
             + (f"has no header: it begins with {headless}" if headless else "names no picture"),
             expected=f"a table with a header and a column of picture files (one of "
             f"{', '.join(FILE_COLUMNS)}, or the first column)",

@@ -10,26 +10,26 @@ import posixpath
 import re
 from collections import defaultdict
 
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 _LABELS = re.compile(r"labels?(_\d+)?|annotations?|annots?|gts?")
 _PROSE = re.compile(r"readme|licen[sc]e|notice|changelog", re.IGNORECASE)
 _IMAGES = re.compile(r"images?(_\d+)?|imgs?|pictures?|frames?|jpegimages")
 
 
-def text_files(place: Place) -> dict[str, str | None]:
+def text_files(storage: Storage) -> dict[str, str | None]:
     """Text file -> its picture, or None where it lies among labels and no picture has its name.
 
     Two pictures of one name but for the suffix belong to none.
     """
     by_place: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
     by_stem: dict[str, list[str]] = defaultdict(list)
-    for name in place.pictures:
+    for name in storage.pictures:
         folders, stem = _parts(name)
         by_place[_without(folders, _IMAGES), stem].append(name)
         by_stem[stem].append(name)
     found: dict[str, str | None] = {}
-    for name in place.with_suffix(".txt"):
+    for name in storage.with_suffix(".txt"):
         folders, stem = _parts(name)
         if _PROSE.match(stem):
             continue

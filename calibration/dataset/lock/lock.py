@@ -21,7 +21,7 @@ from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import Box, LockedFile, LockedMask, Reading, Record
 from calibration.dataset.records.record_faults import size_fault
 from calibration.dataset.scan import Seen, digests, survey
-from calibration.dataset.storage import Place, place_at
+from calibration.dataset.storage import Storage, open_storage
 from edge.contract.artifact import canonical_json, digest_json, read_json, write_atomic
 from edge.contract.urls import without_secrets
 from edge.progress import Advance
@@ -79,9 +79,9 @@ def lock_dataset(
         UsageError: labels that cannot be meant, all at once.
         Missing: pictures that cannot be read, all at once; or no data set.
     """
-    place = place_at(source)
-    name = format_of(place, format_name)
-    reading = READERS[name].read(place, fps)
+    storage = open_storage(source)
+    name = format_of(storage, format_name)
+    reading = READERS[name].read(storage, fps)
     if reading.problems:
         raise UsageError(
             f"{source} cannot be locked: {len(reading.problems)} labels cannot be meant",
@@ -89,9 +89,9 @@ def lock_dataset(
             found=listed([f"{problem.where}: {problem.what}" for problem in reading.problems]),
             remedy="correct or remove them; all findings: brakepoint data check "
             + source
-            + ("; or lock the folder that holds labels and pictures" * place.is_one_file),
+            + ("; or lock the folder that holds labels and pictures" * storage.is_one_file),
         )
-    seen = survey(place, reading.entries, progress=progress)
+    seen = survey(storage, reading.entries, progress=progress)
     if broken := [one for one in seen if one.look is None]:
         raise Missing(
             f"{source} cannot be locked: {len(broken)} pictures cannot be read",
@@ -107,12 +107,12 @@ def lock_dataset(
             remedy="correct or remove them; all findings: brakepoint data check " + source,
         )
     return lock_of(
-        place, reading, seen, format_name=name, fps=fps, licence=licence, progress=progress
+        storage, reading, seen, format_name=name, fps=fps, licence=licence, progress=progress
     )
 
 
 def lock_of(
-    place: Place,
+    storage: Storage,
     reading: Reading,
     seen: list[Seen],
     *,
@@ -123,9 +123,9 @@ def lock_of(
 ) -> Lock:
     """The lock of what was read; records without a picture are left out."""
     containers = {one.entry.file for one in seen if one.entry.row is not None}
-    files = digests(place, sorted({*reading.label_files, *containers}), progress=progress)
+    files = digests(storage, sorted({*reading.label_files, *containers}), progress=progress)
     return Lock(
-        source=without_secrets(place.given),
+        source=without_secrets(storage.given),
         format=format_name,
         fps=fps,
         licence=licence or reading.licence,

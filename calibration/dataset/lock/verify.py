@@ -10,7 +10,7 @@ from pathlib import Path
 from calibration.dataset.lock.lock import SHOWN, Lock, read_lock
 from calibration.dataset.masks.pairing import pairs_of
 from calibration.dataset.scan import digests
-from calibration.dataset.storage import Place, place_at
+from calibration.dataset.storage import Storage, open_storage
 from edge.contract.mission.sections.data import Data
 from edge.progress import Advance
 from firmware_bridge.errors import NotTrusted
@@ -28,7 +28,7 @@ def trust(data: Data, *, progress: Advance = _silent) -> None:
         NotTrusted: the lock was edited, or a file was changed, is gone or is not in it.
     """
     if data.lock is not None:
-        hold(read_lock(data.lock), data.place, named=data.lock, progress=progress)
+        hold(read_lock(data.lock), data.location, named=data.lock, progress=progress)
     for one in data.also:
         if one.lock is not None:
             hold(read_lock(one.lock), str(one.root), named=one.lock, progress=progress)
@@ -36,15 +36,17 @@ def trust(data: Data, *, progress: Advance = _silent) -> None:
 
 def hold(lock: Lock, root: str, *, named: Path, progress: Advance) -> None:
     """Holds the files under `root`, a path or URL, against `lock`. Raises as `trust` does."""
-    place = place_at(root)
+    storage = open_storage(root)
     wanted = {file.file: file.sha256 for file in lock.files}
     wanted |= {record.file: record.sha256 for record in lock.records if record.row is None}
     wanted |= {one.mask.file: one.mask.sha256 for one in lock.records if one.mask is not None}
-    there = sorted(name for name in wanted if name in place.files)
-    found = {file.file: file.sha256 for file in digests(place, there, progress=progress)}
-    faults = [f"{name}: is gone" for name in sorted(wanted) if name not in place.files]
+    there = sorted(name for name in wanted if name in storage.files)
+    found = {file.file: file.sha256 for file in digests(storage, there, progress=progress)}
+    faults = [f"{name}: is gone" for name in sorted(wanted) if name not in storage.files]
     faults += [f"{name}: was changed" for name in there if found[name] != wanted[name]]
-    faults += [f"{name}: is not in the lock" for name in _read_as_data(place) if name not in wanted]
+    faults += [
+        f"{name}: is not in the lock" for name in _read_as_data(storage) if name not in wanted
+    ]
     if faults:
         more = f"\n    and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise NotTrusted(
@@ -56,8 +58,8 @@ def hold(lock: Lock, root: str, *, named: Path, progress: Advance) -> None:
         )
 
 
-def _read_as_data(place: Place) -> list[str]:
+def _read_as_data(storage: Storage) -> list[str]:
     """Files that readers take for pictures, whatever a lock says."""
-    beside = {*pairs_of(place.pictures).others}
-    pictures = [name for name in place.pictures if name not in beside]
-    return [*pictures, *place.with_suffix(".npz")]
+    beside = {*pairs_of(storage.pictures).others}
+    pictures = [name for name in storage.pictures if name not in beside]
+    return [*pictures, *storage.with_suffix(".npz")]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.record import Mask
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 from edge.perception.pictures.decode import sound_header
 from edge.perception.pictures.header import UnreadablePicture
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
@@ -99,11 +99,11 @@ class SeenMask:
 
 
 def look_at_mask(
-    place: Place, mask: Mask, *, width_px: int | None, height_px: int | None
+    storage: Storage, mask: Mask, *, width_px: int | None, height_px: int | None
 ) -> SeenMask:
     """One look at the mask of a picture of this size (None: the picture could not be read)."""
     try:
-        data = place.read(mask.file)
+        data = storage.read(mask.file)
     except Missing as error:
         return SeenMask("", 0, (), error.found)
     sha = hashlib.sha256(data).hexdigest()
@@ -122,7 +122,7 @@ def look_at_mask(
 
 
 def read_mask(
-    place: Place,
+    storage: Storage,
     mask: Mask,
     rows: dict[str, int],
     *,
@@ -139,22 +139,22 @@ def read_mask(
         NotTrusted: it is not the one that was locked.
         UsageError: it is no mask of this picture, or has ids that stand for nothing.
     """
-    data = place.read(mask.file)
+    data = storage.read(mask.file)
     sha = hashlib.sha256(data).hexdigest()
     if vouched is not None and sha != vouched:
         raise NotTrusted(
             f"{mask.file} is not the mask that was locked",
             expected=f"sha256 {vouched}",
             found=f"sha256 {sha}",
-            remedy=f"restore it, or lock the data set again: brakepoint data lock {place.given}",
+            remedy=f"restore it, or lock the data set again: brakepoint data lock {storage.given}",
         )
     try:
         ids = ids_of(data)
     except NoMask as error:
-        raise _refused(place, mask, str(error)) from error
+        raise _refused(storage, mask, str(error)) from error
     if ids.shape != (size[1], size[0]):
         found = f"{ids.shape[1]} x {ids.shape[0]} for a picture of {size[0]} x {size[1]}"
-        raise _refused(place, mask, found)
+        raise _refused(storage, mask, found)
     row_of = np.full(256, -1, np.int16)
     row_of[IGNORED] = IGNORED
     for number, label in mask.names or ((int(word), word) for word in rows if word.isdecimal()):
@@ -162,16 +162,16 @@ def read_mask(
     found_rows = row_of[ids]
     if (found_rows < 0).any():
         strange = np.unique(ids[found_rows < 0])[:10].tolist()
-        raise _refused(place, mask, f"ids that stand for nothing: {', '.join(map(str, strange))}")
+        raise _refused(storage, mask, f"ids that stand for nothing: {', '.join(map(str, strange))}")
     true = found_rows.astype(np.uint8)
     return true, hashlib.sha256(true.tobytes()).hexdigest()
 
 
-def _refused(place: Place, mask: Mask, found: str) -> UsageError:
+def _refused(storage: Storage, mask: Mask, found: str) -> UsageError:
     return UsageError(
-        f"{mask.file} in {place.given} cannot be used as a mask",
+        f"{mask.file} in {storage.given} cannot be used as a mask",
         expected="an 8-bit PNG of label ids, as large as its picture; ids as class_names.csv names "
         f"them, or else rows of the model's labels; {IGNORED} where nobody knows",
         found=found,
-        remedy=f"correct it; all findings: brakepoint data check {place.given}",
+        remedy=f"correct it; all findings: brakepoint data check {storage.given}",
     )

@@ -12,29 +12,29 @@ from calibration.dataset.readers.formats import OUTLINED, format_of, recognised
 from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.outlines import Outlines
 from calibration.dataset.records.record import Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 from firmware_bridge.errors import UsageError
 
 
-def read_outlined(place: Place, format_name: str | None) -> tuple[Reading, Outlines]:
+def read_outlined(storage: Storage, format_name: str | None) -> tuple[Reading, Outlines]:
     """What the labels say, and the outlines.
 
     Raises:
         UsageError: a format without outlines, or labels that cannot be meant, all at once.
     """
-    name = format_of(place, format_name)
+    name = format_of(storage, format_name)
     if name not in OUTLINED:
         raise UsageError(
-            f"{place.given} has no outlines to draw",
+            f"{storage.given} has no outlines to draw",
             expected="polygons, or other outlines of objects, in a format that tells them: "
             + ", ".join(OUTLINED),
             found=f"a data set of the format '{name}'",
             remedy="masks are judged by as they are; of boxes nobody knows which pixels are meant",
         )
     outlines = Outlines()
-    reading = OUTLINED[name](place, outlines)
+    reading = OUTLINED[name](storage, outlines)
     if problems := [*reading.problems, *outlines.problems]:
-        raise cannot_draw(place.given, [f"{one.where}: {one.what}" for one in problems])
+        raise cannot_draw(storage.given, [f"{one.where}: {one.what}" for one in problems])
     return reading, outlines
 
 
@@ -81,10 +81,10 @@ def cannot_draw(source: str, faults: Sequence[str]) -> UsageError:
     )
 
 
-def require_masks(place: Place) -> None:
+def require_masks(storage: Storage) -> None:
     """Refuses a data set that has outlines where masks are wanted, and says how they are drawn."""
-    if not masks.recognises(place):
-        _require_no_outlines(place.given, recognised(place))
+    if not masks.recognises(storage):
+        _require_no_outlines(storage.given, recognised(storage))
 
 
 def require_locked_masks(lock: Lock) -> None:

@@ -24,7 +24,7 @@ from calibration.dataset.polygon_masks.source import cannot_draw, ids_of_labels,
 from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.record import Entry, Reading
 from calibration.dataset.records.record_faults import size_fault
-from calibration.dataset.storage import Place, is_local, place_at
+from calibration.dataset.storage import Storage, is_local, open_storage
 from edge.contract.artifact import replacing_folder, require_folder
 from edge.perception.pictures.decode import sound_header
 from edge.perception.pictures.header import UnreadablePicture
@@ -81,9 +81,9 @@ def write_mask_set(
     """
     require_folder(out)
     _require_new(out)
-    place = place_at(source)
-    _require_outside(out, place)
-    reading, outlines = read_outlined(place, format_name)
+    storage = open_storage(source)
+    _require_outside(out, storage)
+    reading, outlines = read_outlined(storage, format_name)
     entries = [entry for entry in reading.entries if entry.boxes is not None]
     names = names_with_masks(source, [entry.file for entry in entries])
     boxes = [outline.box for found in outlines.of_picture.values() for outline in found]
@@ -96,7 +96,7 @@ def write_mask_set(
     with replacing_folder(out, require=_require_new) as staging:
         for number, entry in enumerate(entries, start=1):
             try:
-                data = place.read(entry.file)
+                data = storage.read(entry.file)
                 width_px, height_px = _size(data)
             except (Missing, UnreadablePicture) as error:
                 found = error.found if isinstance(error, Missing) else str(error)
@@ -128,7 +128,7 @@ def write_mask_set(
         (staging / TABLE).write_text(_csv(COLUMNS, rows), encoding="utf-8")
         named = [[number, label] for label, number in ids.items()]
         (staging / NAMES).write_text(_csv(("id", "name"), named), encoding="utf-8")
-        _write_licence(place, reading, staging)
+        _write_licence(storage, reading, staging)
     return MaskSet(
         ids=ids,
         objects=dict(objects),
@@ -171,11 +171,11 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return stream.getvalue()
 
 
-def _write_licence(place: Place, reading: Reading, staging: Path) -> None:
+def _write_licence(storage: Storage, reading: Reading, staging: Path) -> None:
     """The files of the licence, or else what the labels say of it."""
-    files = [name for name in place.files if name.upper().startswith(("LICENSE", "LICENCE"))]
+    files = [name for name in storage.files if name.upper().startswith(("LICENSE", "LICENCE"))]
     for name in files:
-        _put(staging / name, place.read(name))
+        _put(staging / name, storage.read(name))
     if not files and reading.licence is not None:
         (staging / LICENCE).write_text(reading.licence + "\n", encoding="utf-8")
 
@@ -210,12 +210,12 @@ def _require_new(folder: Path) -> None:
     )
 
 
-def _require_outside(out: Path, place: Place) -> None:
+def _require_outside(out: Path, storage: Storage) -> None:
     """Refuses a folder in the data set, whose pictures would belong to it ever after."""
-    if is_local(place.given) and out.resolve().is_relative_to(Path(place.root).resolve()):
+    if is_local(storage.given) and out.resolve().is_relative_to(Path(storage.root).resolve()):
         raise UsageError(
             f"{out} lies in the data set that is read",
             expected="a folder outside of it",
-            found=f"{out} below {place.root}",
+            found=f"{out} below {storage.root}",
             remedy="choose another one: --out FOLDER",
         )

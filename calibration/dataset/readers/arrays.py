@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from calibration.dataset.label_files.collector import Gathering, wrong_schema
 from calibration.dataset.label_files.csv_tables import BESIDE, class_names
 from calibration.dataset.records.record import Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 from calibration.npz import LARGEST_BYTES, header, read_array
 from edge.perception.values import BgrImage
 
@@ -28,9 +28,9 @@ LABELS, GROUPS = ("labels", "label", "classes"), ("tracks", "track", "drives", "
 _BAD = (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, zlib.error)
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether there is a numpy archive."""
-    return bool(place.with_suffix(".npz"))
+    return bool(storage.with_suffix(".npz"))
 
 
 class Archive(NamedTuple):
@@ -62,15 +62,15 @@ class Archive(NamedTuple):
         return track if self.labels is None else f"{self.labels[row]}/{track}"
 
 
-def read(place: Place) -> Reading:
+def read(storage: Storage) -> Reading:
     """Every row of every archive."""
-    gathering = Gathering(place)
-    files = place.with_suffix(".npz")
+    gathering = Gathering(storage)
+    files = storage.with_suffix(".npz")
     if not files:
-        raise wrong_schema(place, "the folder", expected="archives (*.npz)", found="no archive")
-    classes = _class_names(place, gathering)
+        raise wrong_schema(storage, "the folder", expected="archives (*.npz)", found="no archive")
+    classes = _class_names(storage, gathering)
     for name in files:
-        archive = described(place, name)
+        archive = described(storage, name)
         for row in range(archive.pictures):
             label = None if archive.labels is None else str(archive.labels[row])
             if classes and label is not None and label.isdecimal() and label not in classes:
@@ -111,10 +111,10 @@ def rows(stream: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def described(place: Place, name: str) -> Archive:
+def described(storage: Storage, name: str) -> Archive:
     """What an archive holds. Raises UsageError where it is none, Missing where it is not there."""
     try:
-        with place.open(name) as stream, zipfile.ZipFile(stream) as archive:
+        with storage.open(name) as stream, zipfile.ZipFile(stream) as archive:
             members = {posixpath.splitext(member)[0] for member in archive.namelist()}
             if IMAGES not in members:
                 raise ValueError(f"arrays {', '.join(sorted(members)) or 'none'}")
@@ -126,7 +126,7 @@ def described(place: Place, name: str) -> Archive:
                 found.append(None if key is None else _one_a_row(archive, key, shape[0]))
     except _BAD as error:
         raise wrong_schema(
-            place,
+            storage,
             name,
             expected="`images` (N, H, W, 3) or (N, H, W) uint8, with `labels` and `tracks` (N,)",
             found=str(error) or type(error).__name__,
@@ -134,7 +134,7 @@ def described(place: Place, name: str) -> Archive:
     of_pictures = len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
     if dtype != np.uint8 or not of_pictures or 0 in shape[1:]:
         raise wrong_schema(
-            place,
+            storage,
             name,
             expected="`images` (N, H, W, 3) or (N, H, W) uint8",
             found=f"{dtype} {shape}",
@@ -158,11 +158,11 @@ def _one_a_row(archive: zipfile.ZipFile, key: str, count: int) -> NDArray[Any]:
     return values
 
 
-def _class_names(place: Place, gathering: Gathering) -> dict[str, str]:
+def _class_names(storage: Storage, gathering: Gathering) -> dict[str, str]:
     """Number -> name, from class_names.csv where there is one."""
     found: dict[str, str] = {}
-    for name in place.with_suffix(".csv"):
+    for name in storage.with_suffix(".csv"):
         if posixpath.basename(name).lower() in BESIDE:
             gathering.label_file(name)
-            found |= class_names(place, name)
+            found |= class_names(storage, name)
     return found

@@ -9,34 +9,34 @@ from typing import Any
 
 from calibration.dataset.label_files.collector import Gathering, group_of, json_of, wrong_schema
 from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether a JSON file begins as BDD100K's do."""
-    return bool(_files(place))
+    return bool(_files(storage))
 
 
-def _files(place: Place) -> list[str]:
+def _files(storage: Storage) -> list[str]:
     found = []
-    for name in place.with_suffix(".json"):
-        head = place.head_text(name)
+    for name in storage.with_suffix(".json"):
+        head = storage.head_text(name)
         begins = head.startswith("[") or '"frames"' in head or '"frameIndex"' in head
         if begins and '"name"' in head:
             found.append(name)
     return found
 
 
-def read(place: Place) -> Reading:
+def read(storage: Storage) -> Reading:
     """Every frame of every file."""
-    gathering = Gathering(place)
-    files = _files(place) or place.with_suffix(".json")
+    gathering = Gathering(storage)
+    files = _files(storage) or storage.with_suffix(".json")
     if not files:
         raise wrong_schema(
-            place, "the folder", expected="a BDD100K file (*.json)", found="no JSON file"
+            storage, "the folder", expected="a BDD100K file (*.json)", found="no JSON file"
         )
     for name in files:
-        document = json_of(place, name)
+        document = json_of(storage, name)
         frames = document
         if isinstance(document, dict):
             frames = [document] if "name" in document else document.get("frames")
@@ -44,7 +44,7 @@ def read(place: Place) -> Reading:
             isinstance(frame, dict) and "name" in frame for frame in frames
         ):
             raise wrong_schema(
-                place,
+                storage,
                 name,
                 expected="a list of frames, each with a name, attributes and labels",
                 found=type(document).__name__

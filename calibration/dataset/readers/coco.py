@@ -19,7 +19,7 @@ from calibration.dataset.label_files.collector import (
 )
 from calibration.dataset.records.outlines import Outlines
 from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 WANTED = ("images", "annotations", "categories")
 
@@ -30,32 +30,32 @@ Id = int | str
 Corners = tuple[float, ...]
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether a JSON file begins as COCO's do."""
-    return bool(_files(place))
+    return bool(_files(storage))
 
 
-def _files(place: Place) -> list[str]:
+def _files(storage: Storage) -> list[str]:
     found = []
-    for name in place.with_suffix(".json"):
-        head = place.head_text(name)
+    for name in storage.with_suffix(".json"):
+        head = storage.head_text(name)
         keys = ('"images"', '"annotations"', '"categories"', '"licenses"', '"info"')
         if head.startswith("{") and any(key in head for key in keys):
             found.append(name)
     return found
 
 
-def read(place: Place, outlines: Outlines | None = None) -> Reading:
+def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
     """Every image of every COCO file; crowd regions are boxes that are ignored. Segmentations go to
     `outlines`."""
-    gathering = Gathering(place)
+    gathering = Gathering(storage)
     licences: set[str] = set()
-    files = _files(place) or place.with_suffix(".json")
+    files = _files(storage) or storage.with_suffix(".json")
     if not files:
         raise wrong_schema(
-            place, "the folder", expected="a COCO file (*.json)", found="no JSON file"
+            storage, "the folder", expected="a COCO file (*.json)", found="no JSON file"
         )
-    documents = {name: json_of(place, name) for name in files}
+    documents = {name: json_of(storage, name) for name in files}
     for name, why in _beside_the_boxes(documents).items():
         gathering.passed_over(name, why)
         del documents[name]
@@ -65,7 +65,10 @@ def read(place: Place, outlines: Outlines | None = None) -> Reading:
         ]
         if absent:
             raise wrong_schema(
-                place, name, expected=f"lists {', '.join(WANTED)}", found=f"no {', '.join(absent)}"
+                storage,
+                name,
+                expected=f"lists {', '.join(WANTED)}",
+                found=f"no {', '.join(absent)}",
             )
         gathering.label_file(name)
         _gather(gathering, name, document, outlines)

@@ -22,7 +22,7 @@ from calibration.dataset.readers import (
 from calibration.dataset.readers.unread import unread_labels
 from calibration.dataset.records.outlines import Outlines
 from calibration.dataset.records.record import Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 from firmware_bridge.errors import UsageError
 
 
@@ -31,12 +31,12 @@ class Reader:
     """One row: a format, how it is recognised and read; videos take a rate, others none."""
 
     what: str
-    recognises: Callable[[Place], bool]
-    read: Callable[[Place, float], Reading]
+    recognises: Callable[[Storage], bool]
+    read: Callable[[Storage, float], Reading]
 
 
-def _rateless(read: Callable[[Place], Reading]) -> Callable[[Place, float], Reading]:
-    return lambda place, fps: read(place)
+def _rateless(read: Callable[[Storage], Reading]) -> Callable[[Storage, float], Reading]:
+    return lambda storage, fps: read(storage)
 
 
 READERS: dict[str, Reader] = {
@@ -62,7 +62,7 @@ ANY = "folder"
 UNLABELLED = {"video"}
 """Formats that never have labels: label files beside them would be passed over."""
 
-OUTLINED: dict[str, Callable[[Place, Outlines], Reading]] = {
+OUTLINED: dict[str, Callable[[Storage, Outlines], Reading]] = {
     "coco": coco.read,
     "labelme": labelme.read,
     "yolo": yolo.read,
@@ -73,13 +73,13 @@ BESIDE = {"voc": "masks"}
 """Format -> what its own layout holds besides: VOC has masks of a part of its pictures."""
 
 
-def recognised(place: Place) -> list[str]:
+def recognised(storage: Storage) -> list[str]:
     """Formats that the place may be in, without the one that any folder of pictures is in."""
-    found = [name for name, reader in READERS.items() if name != ANY and reader.recognises(place)]
+    found = [name for name, reader in READERS.items() if name != ANY and reader.recognises(storage)]
     return [name for name in found if name not in {BESIDE.get(other) for other in found}]
 
 
-def format_of(place: Place, named: str | None) -> str:
+def format_of(storage: Storage, named: str | None) -> str:
     """The format's name: the one given, or the only one recognised.
 
     Raises:
@@ -94,28 +94,28 @@ def format_of(place: Place, named: str | None) -> str:
                 remedy="name one of them, or leave out --format",
             )
         return named
-    found = recognised(place)
+    found = recognised(storage)
     if len(found) > 1:
         raise UsageError(
-            f"{place.given} could be {' or '.join(found)}",
+            f"{storage.given} could be {' or '.join(found)}",
             expected="labels of one format",
             found="; ".join(READERS[name].what for name in found),
-            remedy=f"say which: brakepoint data lock {place.given} --format {found[0]}",
+            remedy=f"say which: brakepoint data lock {storage.given} --format {found[0]}",
         )
-    if not found and not READERS[ANY].recognises(place):
+    if not found and not READERS[ANY].recognises(storage):
         raise UsageError(
-            f"{place.given} is no data set that any reader knows",
+            f"{storage.given} is no data set that any reader knows",
             expected="; ".join(reader.what for reader in READERS.values()),
-            found=f"{len(place.files)} files: {', '.join(list(place.files)[:5]) or 'none'}",
+            found=f"{len(storage.files)} files: {', '.join(list(storage.files)[:5]) or 'none'}",
             remedy="correct the path, or say which format it is: brakepoint data lock ... --format",
         )
-    if set(found) <= UNLABELLED and (unread := unread_labels(place)):
+    if set(found) <= UNLABELLED and (unread := unread_labels(storage)):
         raise UsageError(
-            f"{place.given} holds {len(unread)} label files that no reader knows",
+            f"{storage.given} holds {len(unread)} label files that no reader knows",
             expected="; ".join(reader.what for reader in READERS.values()),
             found=", ".join(unread[:5]) + (f" and {len(unread) - 5} more" * (len(unread) > 5)),
             remedy="bring them into one of these formats, or take them out of the folder; "
-            f"or lock the pictures without labels: brakepoint data lock {place.given} "
+            f"or lock the pictures without labels: brakepoint data lock {storage.given} "
             f"--format {ANY}",
         )
     return found[0] if found else ANY

@@ -8,40 +8,40 @@ import re
 from calibration.dataset.label_files.collector import Gathering, class_number, wrong_schema
 from calibration.dataset.label_files.csv_tables import rows_of
 from calibration.dataset.records.record import Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 _TRACK = re.compile(r"^(?:\d+_)?(\d{5})_\d{5}$")
 """CLASS_TRACK_FRAME, or TRACK_FRAME in a folder of its class."""
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether a table begins as GTSRB's do."""
-    return bool(_files(place))
+    return bool(_files(storage))
 
 
-def _files(place: Place) -> list[str]:
+def _files(storage: Storage) -> list[str]:
     found = []
-    for name in place.with_suffix(".csv"):
-        first = place.head_text(name).split("\n", 1)[0]
+    for name in storage.with_suffix(".csv"):
+        first = storage.head_text(name).split("\n", 1)[0]
         if "Roi.X1" in first and "ClassId" in first:
             found.append(name)
     return found
 
 
-def read(place: Place) -> Reading:
+def read(storage: Storage) -> Reading:
     """Every picture of every table; the class is the number that GTSRB gives it."""
-    gathering = Gathering(place)
-    files = _files(place)
+    gathering = Gathering(storage)
+    files = _files(storage)
     if not files:
         raise wrong_schema(
-            place,
+            storage,
             "the folder",
             expected="a table with the columns Filename or Path, Roi.X1 and ClassId",
-            found=", ".join(place.with_suffix(".csv")[:5]) or "no CSV",
+            found=", ".join(storage.with_suffix(".csv")[:5]) or "no CSV",
         )
     for name in files:
         gathering.label_file(name)
-        for line, row in rows_of(place, name):
+        for line, row in rows_of(storage, name):
             where = f"{name}, line {line}"
             given, label = row.get("Path") or row.get("Filename") or "", row.get("ClassId", "")
             number = class_number(label)

@@ -12,7 +12,7 @@ import re
 from calibration.dataset.label_files.collector import Gathering, wrong_schema
 from calibration.dataset.label_files.label_pairing import text_files
 from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 _LINE = re.compile(r"\s*[A-Za-z]\S*(\s+[-+0-9.eE]+){14,15}\s*")
 WORDS = (15, 16)
@@ -21,26 +21,26 @@ SEVERAL = 20
 """Files with content that are looked at before a folder is said to be of another format."""
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether there are label files in the manner of KITTI."""
-    filled = [name for name, file in text_files(place).items() if file and place.files[name]]
-    return any(_LINE.fullmatch(_first_line(place, name)) for name in filled[:SEVERAL])
+    filled = [name for name, file in text_files(storage).items() if file and storage.files[name]]
+    return any(_LINE.fullmatch(_first_line(storage, name)) for name in filled[:SEVERAL])
 
 
-def _first_line(place: Place, name: str) -> str:
-    return place.head_text(name).split("\n", 1)[0]
+def _first_line(storage: Storage, name: str) -> str:
+    return storage.head_text(name).split("\n", 1)[0]
 
 
-def read(place: Place) -> Reading:
+def read(storage: Storage) -> Reading:
     """Every picture; one with an empty label file holds no object."""
-    gathering = Gathering(place)
-    files = text_files(place)
+    gathering = Gathering(storage)
+    files = text_files(storage)
     if not files:
         raise wrong_schema(
-            place,
+            storage,
             "the folder",
             expected="label files (label_2/NAME.txt for image_2/NAME.png)",
-            found=f"{len(place.with_suffix('.txt'))} other text files",
+            found=f"{len(storage.with_suffix('.txt'))} other text files",
         )
     for name, file in files.items():
         gathering.label_file(name)
@@ -57,7 +57,7 @@ def read(place: Place) -> Reading:
 
 def _boxes(gathering: Gathering, name: str) -> list[Box]:
     boxes: list[Box] = []
-    for line, text in enumerate(gathering.place.text(name).splitlines(), start=1):
+    for line, text in enumerate(gathering.storage.text(name).splitlines(), start=1):
         words = text.split()
         if not words:
             continue

@@ -14,22 +14,22 @@ from typing import Any
 from calibration.dataset.label_files.collector import Gathering, group_of, json_of, wrong_schema
 from calibration.dataset.records.outlines import Disc, Outlines, Polygons, Shape, Stamp, rectangle
 from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 NO_OBJECTS = ("point", "points", "line", "linestrip")
 LEAST_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}
 """Kind of shape -> how many points it has at least; a circle has its centre and one on its edge."""
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether a JSON file begins as labelme's do."""
-    return bool(_files(place))
+    return bool(_files(storage))
 
 
-def _files(place: Place) -> list[str]:
+def _files(storage: Storage) -> list[str]:
     found = []
-    for name in place.with_suffix(".json"):
-        head = place.head_text(name)
+    for name in storage.with_suffix(".json"):
+        head = storage.head_text(name)
         if head.startswith("{") and '"shapes"' in head and '"categories"' not in head:
             found.append(name)
     return found
@@ -38,20 +38,20 @@ def _files(place: Place) -> list[str]:
 Corners = tuple[float, ...]
 
 
-def read(place: Place, outlines: Outlines | None = None) -> Reading:
+def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
     """Every picture; one without a file of its own has no labels. Shapes go to `outlines`."""
-    gathering = Gathering(place)
-    files = _files(place)
+    gathering = Gathering(storage)
+    files = _files(storage)
     if not files:
         raise wrong_schema(
-            place, "the folder", expected="labelme files (*.json)", found="none with `shapes`"
+            storage, "the folder", expected="labelme files (*.json)", found="none with `shapes`"
         )
     for name in files:
-        document = json_of(place, name)
+        document = json_of(storage, name)
         shapes = document.get("shapes") if isinstance(document, dict) else None
         if not isinstance(shapes, list):
             raise wrong_schema(
-                place, name, expected="`shapes`, a list", found=type(shapes).__name__
+                storage, name, expected="`shapes`, a list", found=type(shapes).__name__
             )
         gathering.label_file(name)
         _gather(gathering, name, document, shapes, outlines)

@@ -16,7 +16,7 @@ from calibration.dataset.label_files.collector import class_number, wrong_schema
 from calibration.dataset.masks.pairing import TRAIN_IDS, pairs_of
 from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.record import Entry, Mask, Problem, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 Names = tuple[tuple[int, str], ...]
 
@@ -44,27 +44,27 @@ SEQUENCE = re.compile(
 CLASSES = "classes.txt"
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether there is a picture with a mask."""
-    return bool(pairs_of(place.pictures).mask_of)
+    return bool(pairs_of(storage.pictures).mask_of)
 
 
-def read(place: Place) -> Reading:
+def read(storage: Storage) -> Reading:
     """Every picture; those without a mask have none."""
-    pairs = pairs_of(place.pictures)
+    pairs = pairs_of(storage.pictures)
     if not pairs.mask_of:
         raise wrong_schema(
-            place,
+            storage,
             "the folder",
             expected="pictures, and PNG masks of the same names in a folder such as masks, labels, "
             "gtFine or trainannot",
-            found=", ".join(place.pictures[:5]) or "no picture",
+            found=", ".join(storage.pictures[:5]) or "no picture",
         )
     hidden = pairs.no_pictures
-    files = {name: size for name, size in place.files.items() if name not in hidden}
-    pictures = dataclasses.replace(place, files=files)
+    files = {name: size for name, size in storage.files.items() if name not in hidden}
+    pictures = dataclasses.replace(storage, files=files)
     reading = csv_tables.read(pictures)
-    named, label_files = _names(place)
+    named, label_files = _names(storage)
     problems = [Problem(name, "is a mask without a picture of its name") for name in pairs.orphans]
     for first, *others in pairs.rivals:
         of_what = "pictures of one mask" if first in pairs.mask_of else "masks of one picture"
@@ -97,21 +97,21 @@ def _by_file_name(file: str) -> Names:
     return tuple(enumerate(EVERY)) if stem.endswith("_labelids") else ()
 
 
-def _names(place: Place) -> tuple[Names, list[str]]:
+def _names(storage: Storage) -> tuple[Names, list[str]]:
     """Names of ids, and the files that they come from."""
     found: dict[int, str] = {}
     files = []
-    for name in place.files:
+    for name in storage.files:
         base = posixpath.basename(name).lower()
         if base in csv_tables.BESIDE:
             files.append(name)
             found |= {
                 number: title
-                for text, title in csv_tables.class_names(place, name).items()
+                for text, title in csv_tables.class_names(storage, name).items()
                 if (number := class_number(text)) is not None
             }
         elif base == CLASSES:
             files.append(name)
-            lines = [line.strip() for line in place.text(name).splitlines()]
+            lines = [line.strip() for line in storage.text(name).splitlines()]
             found |= {number: line for number, line in enumerate(lines) if line}
     return tuple(sorted((one, word) for one, word in found.items() if one < IGNORED)), files

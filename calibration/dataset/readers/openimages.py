@@ -12,49 +12,49 @@ from calibration.dataset.label_files.collector import Gathering, wrong_schema
 from calibration.dataset.label_files.csv_tables import rows_of
 from calibration.dataset.label_files.table_text import separated
 from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 CORNERS = ("XMin", "YMin", "XMax", "YMax")
 NOT_SAID = "-1"
 """What stands where nobody has said whether a box is one of a group."""
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether a table begins as Open Images' do."""
-    return any(_has(place, name, CORNERS) for name in place.with_suffix(".csv"))
+    return any(_has(storage, name, CORNERS) for name in storage.with_suffix(".csv"))
 
 
-def _has(place: Place, name: str, columns: tuple[str, ...]) -> bool:
-    first = place.head_text(name).split("\n", 1)[0]
+def _has(storage: Storage, name: str, columns: tuple[str, ...]) -> bool:
+    first = storage.head_text(name).split("\n", 1)[0]
     return all(column in first for column in ("ImageID", "LabelName", *columns))
 
 
-def read(place: Place) -> Reading:
+def read(storage: Storage) -> Reading:
     """Every picture of every table of boxes."""
-    gathering = Gathering(place)
-    files = [name for name in place.with_suffix(".csv") if _has(place, name, CORNERS)]
+    gathering = Gathering(storage)
+    files = [name for name in storage.with_suffix(".csv") if _has(storage, name, CORNERS)]
     if not files:
         raise wrong_schema(
-            place,
+            storage,
             "the folder",
             expected=f"a table with the columns ImageID, LabelName, {', '.join(CORNERS)}",
-            found=", ".join(place.with_suffix(".csv")[:5]) or "no CSV",
+            found=", ".join(storage.with_suffix(".csv")[:5]) or "no CSV",
         )
     classes: dict[str, str] = {}
-    for name in place.with_suffix(".csv"):
+    for name in storage.with_suffix(".csv"):
         if name in files:
             continue
-        if _has(place, name, ()):
+        if _has(storage, name, ()):
             gathering.passed_over(name, "labels of whole pictures, beside tables of boxes")
             continue
-        rows = [row for row in separated(place.text(name)) if len(row) == 2]
+        rows = [row for row in separated(storage.text(name)) if len(row) == 2]
         classes |= {number: title for number, title in rows if number.startswith("/")}
         gathering.label_file(name)
     boxes: dict[str, list[Box]] = {}
     tables: dict[str, str] = {}
     for name in files:
         gathering.label_file(name)
-        for line, row in rows_of(place, name):
+        for line, row in rows_of(storage, name):
             where = f"{name}, line {line}"
             file = gathering.picture(row["ImageID"], label_file=name, where=where)
             corners = gathering.numbers([row[key] for key in CORNERS], 4, where=where)

@@ -8,7 +8,7 @@ import posixpath
 import re
 
 from calibration.dataset.label_files.label_pairing import text_files
-from calibration.dataset.storage import Place, suffix
+from calibration.dataset.storage import Storage, suffix
 
 HOLDS_LABELS = (
     ".json", ".jsonl", ".ndjson", ".xml", ".mat", ".pkl", ".pickle", ".npy", ".parquet", ".arrow",
@@ -33,26 +33,26 @@ _PROSE = re.compile(r"readme|licen[sc]e|notice|changelog|citation", re.IGNORECAS
 _OURS = '"brakepoint.'
 
 
-def unread_labels(place: Place) -> list[str]:
+def unread_labels(storage: Storage) -> list[str]:
     """Files beside pictures that look like labels, in order."""
-    beside = text_files(place)
+    beside = text_files(storage)
     found = []
-    for name in place.files:
+    for name in storage.files:
         base = posixpath.basename(name)
         if _PROSE.match(base):
             continue
-        if name in beside or (suffix(name) in TEXT and _holds_labels(place, name)):
+        if name in beside or (suffix(name) in TEXT and _holds_labels(storage, name)):
             found.append(name)
-        elif suffix(name) == ".json" and _OURS in place.head_text(name):
+        elif suffix(name) == ".json" and _OURS in storage.head_text(name):
             continue
         elif suffix(name) in HOLDS_LABELS:
             found.append(name)
     return found
 
 
-def _holds_labels(place: Place, name: str) -> bool:
+def _holds_labels(storage: Storage, name: str) -> bool:
     """Whether text says something of pictures; names of classes and lists of files do not."""
-    base, text = posixpath.basename(name).lower(), place.head_text(name)
+    base, text = posixpath.basename(name).lower(), storage.head_text(name)
     if suffix(name) != ".txt":
         return bool(_BOXES_IN_YAML.search(text))
     return bool(_NAMED_SO.search(base) or _OF_A_PICTURE.search(text))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from calibration.dataset.label_files.collector import Gathering, wrong_schema
 from calibration.dataset.records.record import Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 from edge.perception.values import BgrImage
 from edge.perception.video.read import UnreadableVideo, VideoFile
 from firmware_bridge.errors import Missing
@@ -30,27 +30,27 @@ TIE_NS = 1_000
 taken."""
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether there is a video file and no picture."""
-    return bool(place.with_suffix(*SUFFIXES)) and not place.pictures
+    return bool(storage.with_suffix(*SUFFIXES)) and not storage.pictures
 
 
-def read_at(place: Place, fps: float) -> Reading:
+def read_at(storage: Storage, fps: float) -> Reading:
     """Frames of every video at `fps`, or every frame where a video is slower.
 
     Raises:
         Missing: a video that no decoder opens, or that ends early.
         UsageError: no video at all.
     """
-    gathering = Gathering(place)
-    files = place.with_suffix(*SUFFIXES)
+    gathering = Gathering(storage)
+    files = storage.with_suffix(*SUFFIXES)
     if not files:
         raise wrong_schema(
-            place, "the folder", expected=f"videos ({', '.join(SUFFIXES)})", found="none"
+            storage, "the folder", expected=f"videos ({', '.join(SUFFIXES)})", found="none"
         )
     for name in files:
         stem = posixpath.splitext(name)[0]
-        for number in _sampled(place, name, fps):
+        for number in _sampled(storage, name, fps):
             gathering.entry(
                 Entry(
                     name=f"{stem}/{number:06d}",
@@ -110,12 +110,12 @@ def sampled(times_ns: Sequence[tuple[int, int]], fps: float) -> list[int]:
     return taken
 
 
-def _sampled(place: Place, name: str, fps: float) -> list[int]:
-    with place.local(name) as path:
+def _sampled(storage: Storage, name: str, fps: float) -> list[int]:
+    with storage.local(name) as path:
         try:
             video = VideoFile(path, fallback_fps=RAW_FPS)
         except UnreadableVideo as error:
-            raise _unreadable(place, name, str(error)) from error
+            raise _unreadable(storage, name, str(error)) from error
         try:
             times = []
             while (at := video.grab()) is not None:
@@ -125,13 +125,13 @@ def _sampled(place: Place, name: str, fps: float) -> list[int]:
         finally:
             video.close()
     if missing is not None:
-        raise _unreadable(place, name, f"it ends early: {missing}")
+        raise _unreadable(storage, name, f"it ends early: {missing}")
     return sampled(times, fps)
 
 
-def _unreadable(place: Place, name: str, found: str) -> Missing:
+def _unreadable(storage: Storage, name: str, found: str) -> Missing:
     return Missing(
-        f"{name} in {place.given} is not a video that can be read",
+        f"{name} in {storage.given} is not a video that can be read",
         expected="a whole video file",
         found=found,
         remedy="copy the file again: one that was cut short may have lost its index",

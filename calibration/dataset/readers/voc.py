@@ -10,27 +10,27 @@ from xml.etree import ElementTree
 from calibration.dataset.label_files.collector import Gathering, group_of, wrong_schema
 from calibration.dataset.label_files.part_names import PART_WORDS
 from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 SEVERAL = 20
 """Files that are looked at before a folder is said to be of another format."""
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether one of the first XML files is an annotation."""
-    files = place.with_suffix(".xml")[:SEVERAL]
-    return any(re.search(r"<annotation\b", place.head_text(name)) for name in files)
+    files = storage.with_suffix(".xml")[:SEVERAL]
+    return any(re.search(r"<annotation\b", storage.head_text(name)) for name in files)
 
 
-def read(place: Place) -> Reading:
+def read(storage: Storage) -> Reading:
     """Every picture; splits from ImageSets/Main/*.txt, where there are any."""
-    gathering = Gathering(place)
-    files = place.with_suffix(".xml")
+    gathering = Gathering(storage)
+    files = storage.with_suffix(".xml")
     if not files:
         raise wrong_schema(
-            place, "the folder", expected="VOC annotations (*.xml)", found="no XML file"
+            storage, "the folder", expected="VOC annotations (*.xml)", found="no XML file"
         )
-    splits = _splits(place)
+    splits = _splits(storage)
     for name in files:
         gathering.label_file(name)
         _gather(gathering, name, splits)
@@ -40,7 +40,7 @@ def read(place: Place) -> Reading:
 
 def _gather(gathering: Gathering, name: str, splits: dict[str, str]) -> None:
     try:
-        root = _xml(gathering.place.read(name))
+        root = _xml(gathering.storage.read(name))
     except (ElementTree.ParseError, UnicodeDecodeError, LookupError) as error:
         gathering.problem(name, f"is not XML: {error}")
         return
@@ -96,12 +96,12 @@ def _xml(data: bytes) -> ElementTree.Element:
     return ElementTree.fromstring(data[declared.end() :].decode(encoding))
 
 
-def _splits(place: Place) -> dict[str, str]:
+def _splits(storage: Storage) -> dict[str, str]:
     """Stem of a picture -> its part."""
     found: dict[str, str] = {}
-    for name in place.with_suffix(".txt"):
+    for name in storage.with_suffix(".txt"):
         folder, file = posixpath.split(name)
         part = PART_WORDS.get(posixpath.splitext(file)[0])
         if folder.endswith("ImageSets/Main") and part:
-            found.update(dict.fromkeys(place.text(name).split(), part))
+            found.update(dict.fromkeys(storage.text(name).split(), part))
     return found

@@ -14,7 +14,7 @@ from calibration.dataset.label_files.collector import Gathering, class_number, w
 from calibration.dataset.label_files.label_pairing import text_files
 from calibration.dataset.records.outlines import LEAST_POINTS, Outlines, Polygons
 from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 _LINE = re.compile(rf"\s*\d+(\.0*)?([\s,;]+{_NUMBER}){{4,}}\s*")
@@ -27,34 +27,34 @@ BEYOND = 0.01
 Corners = tuple[float, ...]
 
 
-def recognises(place: Place) -> bool:
+def recognises(storage: Storage) -> bool:
     """Whether there are label files in the manner of YOLO, or empty ones for pictures alone."""
-    files = [name for name, picture in _files(place).items() if picture is not None]
-    filled = [name for name in files if place.files[name]]
+    files = [name for name, picture in _files(storage).items() if picture is not None]
+    filled = [name for name in files if storage.files[name]]
     if not filled:
         return bool(files)
-    return any(_LINE.fullmatch(_first_line(place.head_text(name))) for name in filled[:SEVERAL])
+    return any(_LINE.fullmatch(_first_line(storage.head_text(name))) for name in filled[:SEVERAL])
 
 
 def _first_line(text: str) -> str:
     return text.lstrip().split("\n", 1)[0]
 
 
-def _files(place: Place) -> dict[str, str | None]:
+def _files(storage: Storage) -> dict[str, str | None]:
     """Label file -> its picture."""
-    return {name: picture for name, picture in text_files(place).items() if not is_names(name)}
+    return {name: picture for name, picture in text_files(storage).items() if not is_names(name)}
 
 
-def read(place: Place, outlines: Outlines | None = None) -> Reading:
+def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
     """Every picture; one with an empty label file holds no object. Segments go to `outlines`."""
-    gathering = Gathering(place)
-    files = _files(place)
+    gathering = Gathering(storage)
+    files = _files(storage)
     if not files:
         raise wrong_schema(
-            place,
+            storage,
             "the folder",
             expected="label files (labels/NAME.txt for images/NAME.jpg, or beside the picture)",
-            found=f"{len(place.with_suffix('.txt'))} other text files",
+            found=f"{len(storage.with_suffix('.txt'))} other text files",
         )
     classes, keypoints = names_of(gathering), keypoint_numbers(gathering)
     for name, file in files.items():
@@ -85,7 +85,7 @@ def _objects(
 ) -> list[tuple[str, Box, Polygons | str]]:
     """(file and line, box, segment or why there is none) of every line."""
     objects: list[tuple[str, Box, Polygons | str]] = []
-    for line, text in enumerate(gathering.place.text(name).splitlines(), start=1):
+    for line, text in enumerate(gathering.storage.text(name).splitlines(), start=1):
         words = re.split(r"[\s,;]+", text.strip())
         if not text.strip():
             continue

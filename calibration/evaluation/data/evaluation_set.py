@@ -17,7 +17,7 @@ from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import Entry, Mask
 from calibration.dataset.records.record_faults import box_fault
 from calibration.dataset.splits.split_file import declared
-from calibration.dataset.storage import Place, place_at
+from calibration.dataset.storage import Storage, open_storage
 from calibration.evaluation.data.doubts import doubts_of
 from calibration.evaluation.data.ground_truth_kinds import BOXES, LABEL, MASKS, truth_for
 from calibration.evaluation.data.label_mapping import Naming, named
@@ -80,16 +80,16 @@ def choose(
     if data is None and mission.data.kind == "scenes":
         return _scenes(mission, scene_count, split, only)
     parted = declared(mission.data) if data is None else None
-    given = data if data is not None else mission.data.place
+    given = data if data is not None else mission.data.location
     if parted is not None:
         given = str(mission.data.lock)
     kind = mission.model.decode.kind
     masks = kind == "segment"
-    place, entries, version, digests = _read(given, MASKS if masks else None)
+    storage, entries, version, digests = _read(given, MASKS if masks else None)
     # A lock names every id that occurs in a mask: there, one without names says nothing.
     truth = truth_for(kind, len(mission.model.labels) if version is None else 0)
     if parted is not None:
-        place = place_at(mission.data.place)
+        storage = open_storage(mission.data.location)
         entries = [replace(entry, split=parted.part_of.get(entry.name)) for entry in entries]
         split = split or parted.part_for("judge")
     of_all = entries
@@ -115,7 +115,7 @@ def choose(
         labelled = [entry for entry in labelled if entry.label in naming.rows]
     return Chosen(
         # What a pixel is called wrongly counts whatever it is, so masks keep every label.
-        source=PlaceSource(place, tuple(labelled), every if masks else naming, digests, masks),
+        source=PlaceSource(storage, tuple(labelled), every if masks else naming, digests, masks),
         naming=naming,
         given=without_secrets(given) if "://" in given else Path(given).name,
         version=version,
@@ -165,8 +165,8 @@ def _require_names(
 
 def _read(
     given: str, format_name: str | None
-) -> tuple[Place, Sequence[Entry], str | None, dict[str, str]]:
-    """Place, records, data version and vouched digests."""
+) -> tuple[Storage, Sequence[Entry], str | None, dict[str, str]]:
+    """Storage, records, data version and vouched digests."""
     if is_lock(given):
         lock = read_lock(Path(given))
         if format_name == MASKS:
@@ -189,11 +189,11 @@ def _read(
         ]
         digests = {record.name: record.sha256 for record in lock.records}
         digests |= {one.mask.file: one.mask.sha256 for one in lock.records if one.mask is not None}
-        return place_at(lock.source), entries, lock.version, digests
-    place = place_at(given)
+        return open_storage(lock.source), entries, lock.version, digests
+    storage = open_storage(given)
     if format_name == MASKS:
-        require_masks(place)
-    reading = READERS[format_of(place, format_name)].read(place, 1.0)
+        require_masks(storage)
+    reading = READERS[format_of(storage, format_name)].read(storage, 1.0)
     if reading.problems:
         raise UsageError(
             f"{given} has {len(reading.problems)} labels that cannot be meant",
@@ -201,7 +201,7 @@ def _read(
             found=listed([f"{problem.where}: {problem.what}" for problem in reading.problems]),
             remedy=f"correct them; all findings: brakepoint data check {given}",
         )
-    return place, reading.entries, None, {}
+    return storage, reading.entries, None, {}
 
 
 def _part(given: str, entries: Sequence[Entry], split: str | None) -> tuple[str, list[Entry]]:

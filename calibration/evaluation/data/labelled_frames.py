@@ -22,7 +22,7 @@ from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.records.record import Box, Entry
 from calibration.dataset.records.record_faults import label_faults
 from calibration.dataset.scan import whole_pictures
-from calibration.dataset.storage import Place
+from calibration.dataset.storage import Storage
 from calibration.evaluation.data.label_mapping import Naming
 from edge.perception.conditions import ROAD_CONDITIONS, Conditions
 from edge.perception.values import BgrImage
@@ -95,7 +95,7 @@ class PlaceSource:
     """Records of a data set.
 
     Attributes:
-        place: where it lies.
+        storage: where it lies.
         examples: the records.
         naming: its words in the model's labels.
         digests: name, or file of a mask -> sha256 that a lock vouches for; empty where there is no
@@ -103,7 +103,7 @@ class PlaceSource:
         masks: whether masks are what is judged by.
     """
 
-    place: Place
+    storage: Storage
     examples: tuple[Entry, ...]
     naming: Naming
     digests: dict[str, str]
@@ -116,12 +116,15 @@ class PlaceSource:
         names += [one.mask.file for one in some if one.mask is not None]
         digests = {name: self.digests[name] for name in names if name in self.digests}
         return dataclasses.replace(
-            self, place=dataclasses.replace(self.place, files={}), examples=some, digests=digests
+            self,
+            storage=dataclasses.replace(self.storage, files={}),
+            examples=some,
+            digests=digests,
         )
 
     def pictures(self) -> Iterator[Picture]:
         """See `Source`."""
-        for entry, image, sha256 in whole_pictures(self.place, self.examples):
+        for entry, image, sha256 in whole_pictures(self.storage, self.examples):
             self._vouched(entry, sha256)
             boxes = entry.boxes
             mask, mask_sha256 = self._mask(entry, image)
@@ -142,7 +145,7 @@ class PlaceSource:
         if not self.masks or entry.mask is None:
             return None, ""
         return read_mask(
-            self.place,
+            self.storage,
             entry.mask,
             self.naming.rows,
             size=(image.shape[1], image.shape[0]),
@@ -155,7 +158,7 @@ class PlaceSource:
             boxes = in_pixels(boxes, width_px=width_px, height_px=height_px)
         labelled = (entry.width_px, entry.height_px)
         if faults := label_faults(boxes, labelled, width_px=width_px, height_px=height_px):
-            raise cannot_judge(self.place.given, [f"{entry.name}: {'; '.join(faults)}"])
+            raise cannot_judge(self.storage.given, [f"{entry.name}: {'; '.join(faults)}"])
         objects = [(row, box) for box in boxes if (row := self.naming.object(box)) is not None]
         regions = [(row, box) for box in boxes for row in self.naming.regions(box)]
         return Truth(*_arrays(objects), *_arrays(regions))
@@ -168,7 +171,7 @@ class PlaceSource:
                 expected=f"sha256 {wanted}",
                 found=f"sha256 {sha256}",
                 remedy="restore it, or lock the data set again: brakepoint data lock "
-                + self.place.given,
+                + self.storage.given,
             )
 
 

@@ -17,7 +17,7 @@ from data_sets import masks
 
 from calibration.dataset.lock.lock import lock_dataset
 from calibration.dataset.scan import digests
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 pytest.importorskip("aiohttp", reason="fsspec reads http by aiohttp: pip install aiohttp")
@@ -56,8 +56,8 @@ def site(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def version(place: str) -> str:
-    lock = lock_dataset(place, format_name=None, fps=1.0, licence=None, progress=lambda *_: None)
+def version(storage: str) -> str:
+    lock = lock_dataset(storage, format_name=None, fps=1.0, licence=None, progress=lambda *_: None)
     return lock.version
 
 
@@ -87,26 +87,26 @@ def test_an_archive_on_a_web_server_is_the_folder_it_holds(site: str, tmp_path: 
     ],
 )
 def test_what_cannot_be_read_is_one_message(
-    place: str, kind: type[Refusal], said: str, site: str
+    storage: str, kind: type[Refusal], said: str, site: str
 ) -> None:
     with pytest.raises(kind) as refused:
-        place_at(place.format(site=site))
+        open_storage(storage.format(site=site))
     assert said.format(site=site) in refused.value.found
     assert "hunter2" not in str(refused.value)
 
 
 def test_a_damaged_member_of_an_archive_is_one_message(site: str, tmp_path: Path) -> None:
     archive = tmp_path / "site" / "road.zip"
-    place = place_at(f"zip://::{archive}")
-    (name, *_) = place.with_suffix(".csv")
+    storage = open_storage(f"zip://::{archive}")
+    (name, *_) = storage.with_suffix(".csv")
     with zipfile.ZipFile(archive) as whole:
         info = whole.getinfo(name)
     data = bytearray(archive.read_bytes())
     start = info.header_offset + 30 + len(name)
     data[start : start + info.compress_size] = b"\xff" * info.compress_size
     archive.write_bytes(data)
-    place = place_at(f"zip://::{archive}")
-    for look in (lambda: place.read(name), lambda: digests(place, [name], progress=silent)):
+    storage = open_storage(f"zip://::{archive}")
+    for look in (lambda: storage.read(name), lambda: digests(storage, [name], progress=silent)):
         with pytest.raises(Missing, match=name):
             look()
 
@@ -119,6 +119,6 @@ def test_one_file_in_the_root_of_an_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         archive.writestr("labels.json", "{}")
         archive.writestr("other.json", "{}")
-    place = place_at(f"zip://labels.json::{tmp_path / 'set.zip'}")
-    assert list(place.files) == ["labels.json"]
-    assert place.read("labels.json") == b"{}"
+    storage = open_storage(f"zip://labels.json::{tmp_path / 'set.zip'}")
+    assert list(storage.files) == ["labels.json"]
+    assert storage.read("labels.json") == b"{}"

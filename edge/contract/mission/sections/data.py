@@ -73,7 +73,7 @@ class Data(Strict):
     seed: Seed = 0
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the pictures lie: the path of `root`, or `url`."""
         assert self.root is not None or self.url is not None  # the mission's own checks demand one
         return str(self.root) if self.url is None else self.url

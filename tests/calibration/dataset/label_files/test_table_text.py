@@ -10,7 +10,7 @@ from data_sets import put
 from calibration.dataset.frames.images import image_frames
 from calibration.dataset.label_files.table_text import NoTable, rows
 from calibration.dataset.readers.formats import READERS
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 from firmware_bridge.errors import Refusal, UsageError
 
 DRIVES = ("day/0", "day/0", "fog 1", "fog 1")
@@ -51,7 +51,7 @@ def test_a_lock_and_a_mission_read_the_same_table(kind: str, tmp_path: Path) -> 
     for number in range(len(DRIVES)):
         put(tmp_path / "frames" / f"{number}.png", number)
     (tmp_path / "labels.csv").write_bytes(WRITTEN[kind])
-    reading = READERS["folder"].read(place_at(str(tmp_path)), 1.0)
+    reading = READERS["folder"].read(open_storage(str(tmp_path)), 1.0)
     assert reading.problems == ()
     locked = [(one.name, one.group, one.conditions.weather) for one in reading.entries]
     frames = image_frames(tmp_path, table="labels.csv", group="drive")
@@ -74,7 +74,7 @@ def test_what_is_no_table_is_refused_by_both(text: str, words: str, tmp_path: Pa
     put(tmp_path / "a.png", 1)
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(Refusal) as locked:
-        READERS["folder"].read(place_at(str(tmp_path)), 1.0)
+        READERS["folder"].read(open_storage(str(tmp_path)), 1.0)
     with pytest.raises(Refusal) as framed:
         image_frames(tmp_path, table="labels.csv", group="drive")
     assert words in locked.value.found
@@ -86,15 +86,15 @@ def test_a_table_without_a_header_is_refused(tmp_path: Path) -> None:
         put(tmp_path / name, 1)
     (tmp_path / "boxes.csv").write_text("a.png,1,2,3,4,car\nb.png,1,2,3,4,car\n")
     with pytest.raises(UsageError, match="has no header"):
-        READERS["folder"].read(place_at(str(tmp_path)), 1.0)
+        READERS["folder"].read(open_storage(str(tmp_path)), 1.0)
 
 
 def test_classes_that_are_numbers_have_names_beside_or_are_refused(tmp_path: Path) -> None:
     put(tmp_path / "a.png", 1)
     (tmp_path / "class_names.csv").write_text("id,name\n0,stop\n")
     (tmp_path / "labels.csv").write_text("file,class\na.png,0\n")
-    reading = READERS["folder"].read(place_at(str(tmp_path)), 1.0)
+    reading = READERS["folder"].read(open_storage(str(tmp_path)), 1.0)
     assert reading.entries[0].label == "stop"
     (tmp_path / "labels.csv").write_text("file,class\na.png,7\n")
-    (problem,) = READERS["folder"].read(place_at(str(tmp_path)), 1.0).problems
+    (problem,) = READERS["folder"].read(open_storage(str(tmp_path)), 1.0).problems
     assert (problem.where, problem.what) == ("labels.csv, line 2", "class 7 has no name")

@@ -16,13 +16,13 @@ from calibration.dataset.masks.masks import NoMask, ids_of
 from calibration.dataset.masks.pairing import pairs_of
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import Reading
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 
 
 def read(root: Path) -> Reading:
-    place = place_at(str(root))
-    assert format_of(place, None) == "masks"
-    return READERS["masks"].read(place, 1.0)
+    storage = open_storage(str(root))
+    assert format_of(storage, None) == "masks"
+    return READERS["masks"].read(storage, 1.0)
 
 
 def test_cityscapes_as_it_comes(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from calibration.dataset.masks.masks import ids_of
 from calibration.dataset.polygon_masks.write import MaskSet, write_mask_set
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import Reading
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 Words = NDArray[np.str_]
@@ -40,9 +40,9 @@ def write(root: Path, *, background: str | None = "background", out: str = "out"
 
 
 def read(root: Path) -> Reading:
-    place = place_at(str(root))
-    assert format_of(place, None) == "masks"
-    reading = READERS["masks"].read(place, 1.0)
+    storage = open_storage(str(root))
+    assert format_of(storage, None) == "masks"
+    reading = READERS["masks"].read(storage, 1.0)
     assert reading.problems == ()
     return reading
 
@@ -255,7 +255,7 @@ def test_parts_groups_conditions_and_licence_come_along(root: Path) -> None:
         x, y, wide, high = row["bbox"]
         row["segmentation"] = [[x, y, x + wide, y, x + wide, y + high, x, y + high]]
     path.write_text(json.dumps(document))
-    before = READERS["coco"].read(place_at(str(root)), 1.0)
+    before = READERS["coco"].read(open_storage(str(root)), 1.0)
     write(root)
     after = read(root.parent / "out")
     assert [entry.file for entry in after.entries] == [f"images/{e.file}" for e in before.entries]
@@ -420,7 +420,7 @@ def test_pictures_keep_their_folders_and_parts(names: list[str], root: Path) -> 
         (root / name).with_suffix(".json").write_text(
             json.dumps({"shapes": [shape("car", 1, 1, 9, 1, 9, 9)], "imagePath": Path(name).name})
         )
-    before = READERS["labelme"].read(place_at(str(root)), 1.0).entries
+    before = READERS["labelme"].read(open_storage(str(root)), 1.0).entries
     write(root)
     after = read(root.parent / "out").entries
     assert all(entry.mask is not None for entry in after)
@@ -440,4 +440,4 @@ def test_labels_with_commas_quotes_and_line_ends_keep_their_names(root: Path) ->
 def test_outlines_change_nothing_of_what_readers_say(root: Path) -> None:
     """Boxes, and with them locks, are those of before."""
     outlined_sets.coco(root, [{"segmentation": [[1, 1, 9, 9]]}, {"segmentation": "none"}])
-    assert READERS["coco"].read(place_at(str(root)), 1.0).problems == ()
+    assert READERS["coco"].read(open_storage(str(root)), 1.0).problems == ()

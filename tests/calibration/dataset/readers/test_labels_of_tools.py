@@ -12,13 +12,13 @@ from data_sets import MAKERS, coco, gtsrb, put, voc, yolo
 
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import Box, Entry, Problem, Reading
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 from firmware_bridge.errors import UsageError
 
 
 def read(root: Path) -> Reading:
-    place = place_at(str(root))
-    return READERS[format_of(place, None)].read(place, 1.0)
+    storage = open_storage(str(root))
+    return READERS[format_of(storage, None)].read(storage, 1.0)
 
 
 def of_yolo(root: Path, text: str | bytes, names: str = "names: {0: person, 2: car}\n") -> Path:
@@ -72,8 +72,8 @@ def test_yolo_lines_of_every_tool_are_boxes(line: str, tmp_path: Path) -> None:
 def test_yolo_lines_that_are_none_are_problems_by_line(
     line: str, what: str, tmp_path: Path
 ) -> None:
-    place = place_at(str(of_yolo(tmp_path, line)))
-    (problem,) = READERS["yolo"].read(place, 1.0).problems
+    storage = open_storage(str(of_yolo(tmp_path, line)))
+    (problem,) = READERS["yolo"].read(storage, 1.0).problems
     assert problem.where.startswith("labels/1.txt, line ")
     assert what in problem.what
 
@@ -174,12 +174,12 @@ def test_label_files_that_no_reader_knows_are_refused_by_name(kind: str, tmp_pat
     name, text = UNREAD[kind]
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(text)
-    place = place_at(str(tmp_path))
+    storage = open_storage(str(tmp_path))
     with pytest.raises(UsageError, match="1 label files that no reader knows") as refused:
-        format_of(place, None)
+        format_of(storage, None)
     assert name in refused.value.found
     assert all(reader.what in refused.value.expected for reader in READERS.values())
-    assert READERS[format_of(place, "folder")].read(place, 1.0).entries[0].boxes is None
+    assert READERS[format_of(storage, "folder")].read(storage, 1.0).entries[0].boxes is None
 
 
 # XML in UTF-16 wants a byte order mark, and is never wider.
@@ -251,9 +251,9 @@ def test_labels_beside_a_video_are_not_passed_over(tmp_path: Path) -> None:
     root = MAKERS["video"](tmp_path)
     (root / "drive.json").write_text('{"objects": []}')
     with pytest.raises(UsageError, match="no reader knows"):
-        format_of(place_at(str(root)), None)
+        format_of(open_storage(str(root)), None)
     (root / "drive.json").write_text('{"schema": "brakepoint.clip-truth/1"}')
-    assert format_of(place_at(str(root)), None) == "video"
+    assert format_of(open_storage(str(root)), None) == "video"
 
 
 def change_coco(root: Path, **keys: Any) -> Path:

@@ -17,7 +17,7 @@ from calibration.dataset.checks.inspection import examine
 from calibration.dataset.frames.images import image_frames
 from calibration.dataset.lock.lock import Lock, lock_dataset, read_lock, write_lock
 from calibration.dataset.lock.verify import hold
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 from edge.cli import main
 from edge.contract.mission.sections.device import Camera
 from edge.perception.pictures.files import SUFFIXES
@@ -90,7 +90,7 @@ def test_one_list_of_suffixes_and_one_order(tmp_path: Path) -> None:
     names += ["100.JPG"]
     for seed, name in enumerate(reversed(names)):
         write(tmp_path / name, seed)
-    assert place_at(str(tmp_path)).pictures == names
+    assert open_storage(str(tmp_path)).pictures == names
     frames = image_frames(tmp_path, table=None, group=None)
     assert [frame.name for frame in frames] == names
     lock = locked(tmp_path)

@@ -15,14 +15,14 @@ from data_sets import MAKERS, npz, picture, put, voc
 
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 from edge.perception.conditions import Conditions
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 
 def read(root: Path, *, fps: float = 5.0) -> Reading:
-    place = place_at(str(root))
-    return READERS[format_of(place, None)].read(place, fps)
+    storage = open_storage(str(root))
+    return READERS[format_of(storage, None)].read(storage, fps)
 
 
 def test_there_is_a_data_set_for_every_reader() -> None:
@@ -32,7 +32,7 @@ def test_there_is_a_data_set_for_every_reader() -> None:
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_format_is_recognised_and_read(name: str, tmp_path: Path) -> None:
     root = MAKERS[name](tmp_path)
-    assert format_of(place_at(str(root)), None) == name
+    assert format_of(open_storage(str(root)), None) == name
     reading = read(root)
     assert reading.problems == ()
     assert reading.unknown_words == ()
@@ -339,12 +339,12 @@ def test_a_name_that_two_pictures_have_is_not_guessed(tmp_path: Path) -> None:
 def test_two_formats_in_one_folder_are_not_guessed(tmp_path: Path) -> None:
     voc(tmp_path)
     npz(tmp_path)
-    place = place_at(str(tmp_path))
+    storage = open_storage(str(tmp_path))
     with pytest.raises(UsageError, match="could be voc or npz"):
-        format_of(place, None)
-    assert format_of(place, "npz") == "npz"
+        format_of(storage, None)
+    assert format_of(storage, "npz") == "npz"
     with pytest.raises(UsageError, match="no format 'cocoa'"):
-        format_of(place, "cocoa")
+        format_of(storage, "cocoa")
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_two_formats_in_one_folder_are_not_guessed(tmp_path: Path) -> None:
 )
 def test_a_place_that_is_not_there(given: str, error: type[Refusal], words: str) -> None:
     with pytest.raises(error, match=words):
-        place_at(given)
+        open_storage(given)
 
 
 def test_an_empty_folder_and_one_of_other_files(tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_file_name_that_is_no_text_is_refused(name: bytes, tmp_path: Path) -> 
     put(tmp_path / "a.png", 1)
     (tmp_path / "a.png").rename(tmp_path / os.fsdecode(name))
     with pytest.raises(UsageError, match="cannot be written down") as refused:
-        place_at(str(tmp_path))
+        open_storage(str(tmp_path))
     assert str(refused.value).isascii()
 
 
@@ -384,14 +384,14 @@ def test_hidden_files_and_loops_of_links_are_passed_over(tmp_path: Path) -> None
     put(tmp_path / "a.png", 1)
     put(tmp_path / ".trash" / "b.png", 2)
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert list(place_at(str(tmp_path)).files) == ["a.png"]
+    assert list(open_storage(str(tmp_path)).files) == ["a.png"]
 
 
 def test_masks_of_a_part_do_not_make_voc_another_format(tmp_path: Path) -> None:
     mask = voc(tmp_path) / "SegmentationClass" / "haze-000.png"
     mask.parent.mkdir()
     assert cv2.imwrite(str(mask), np.zeros((48, 64), np.uint8))
-    place = place_at(str(tmp_path))
-    assert READERS["masks"].recognises(place)
-    assert format_of(place, None) == "voc"
-    assert format_of(place, "masks") == "masks"
+    storage = open_storage(str(tmp_path))
+    assert READERS["masks"].recognises(storage)
+    assert format_of(storage, None) == "voc"
+    assert format_of(storage, "masks") == "masks"

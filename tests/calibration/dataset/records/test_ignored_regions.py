@@ -22,7 +22,7 @@ from calibration.dataset.lock.lock import lock_dataset, read_lock, write_lock
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.records.record import ANY_LABEL, Box, Reading
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 from calibration.evaluation.data.label_mapping import named
 from calibration.evaluation.evaluate import digest_of
 from calibration.evaluation.figures.detection import detected
@@ -180,8 +180,8 @@ def test_regions_are_part_of_what_was_judged_by() -> None:
 
 
 def read(root: Path) -> Reading:
-    place = place_at(str(root))
-    return READERS[format_of(place, None)].read(place, 1.0)
+    storage = open_storage(str(root))
+    return READERS[format_of(storage, None)].read(storage, 1.0)
 
 
 def coco_flag(key: str, value: object) -> Callable[[Path], Path]:

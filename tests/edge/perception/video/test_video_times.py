@@ -23,7 +23,7 @@ from stepped_sources import CAMERA, SteppingClock, read_all
 
 from calibration.dataset.readers.videos import frames as video_frames
 from calibration.dataset.readers.videos import read_at, sampled
-from calibration.dataset.storage import place_at
+from calibration.dataset.storage import open_storage
 from edge.contract.mission.sections.device import Camera
 from edge.perception.values import Detections, Frame
 from edge.perception.video import read
@@ -101,7 +101,7 @@ class TestPlayed:
         assert times_ms(frames) == [0, 40, 80, 120, 160]
         assert (end.fault, end.frames) == (None, 5)
         assert end.notes[0].startswith("4 of 5 frames have no time in the file")
-        entries = read_at(place_at(str(tmp_path)), 25.0).entries
+        entries = read_at(open_storage(str(tmp_path)), 25.0).entries
         assert [entry.row for entry in entries] == [0, 1, 2, 3, 4]
 
 
@@ -172,7 +172,7 @@ class TestCounts:
             write_mkv(path, [40 * number for number in range(10)], live=True)
         frames, end = played(path)
         assert (len(frames), end.frames, end.fault) == (10, 10, None)
-        reading = read_at(place_at(str(path)), 25.0)
+        reading = read_at(open_storage(str(path)), 25.0)
         assert [entry.row for entry in reading.entries] == list(range(10))
 
     @pytest.mark.requirement("R-RUN-64")
@@ -191,7 +191,7 @@ class TestCounts:
         assert end.fault is not None
         assert end.fault.startswith(f"ended early: {end.frames} frames, and the file is shorter")
         with pytest.raises(Missing, match="not a video that can be read") as refused:
-            read_at(place_at(str(path)), 25.0)
+            read_at(open_storage(str(path)), 25.0)
         assert "ends early" in refused.value.found
 
     @pytest.mark.parametrize("counted", [None, 12, 13])
@@ -314,7 +314,7 @@ def test_a_source_is_too_slow_when_frames_in_a_row_come_late(
 class TestSampled:
     def test_a_rate_takes_frames_by_their_times(self, tmp_path: Path) -> None:
         write_mkv(tmp_path / "vfr.mkv", VFR_MS)
-        reading = read_at(place_at(str(tmp_path)), 6.25)
+        reading = read_at(open_storage(str(tmp_path)), 6.25)
         assert [entry.row for entry in reading.entries] == [0, 1, 2, 3, 4, 8]
 
     @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ class TestSampled:
 
     def test_nothing_is_taken_from_a_gap(self, tmp_path: Path) -> None:
         write_mkv(tmp_path / "gap.mkv", [0, 40, 80, 2000, 2040, 2080])
-        reading = read_at(place_at(str(tmp_path)), 25.0)
+        reading = read_at(open_storage(str(tmp_path)), 25.0)
         assert [entry.row for entry in reading.entries] == [0, 1, 2, 3, 4, 5]
         found = dict(video_frames(tmp_path / "gap.mkv", {1, 3}))
         assert {row: number_of(image) for row, image in found.items()} == {1: 1, 3: 3}

@@ -1,4 +1,4 @@
-"""The scale of a patch over time, tracked by registration: how well, and what it costs where not."""
+"""How well registration tracks the scale of a patch, on generated pictures and wrong boxes."""
 
 from __future__ import annotations
 
