@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from calibration.commands.evaluation_tables import show
 from calibration.dask_cluster import connected
 from calibration.evaluation.corruptions import SEVERITIES
-from calibration.evaluation.data.evaluation_set import Chosen, choose
+from calibration.evaluation.data.evaluation_set import EvaluationSet, choose_frames
 from calibration.evaluation.evaluate import (
     SCHEMA,
     Evaluation,
@@ -116,7 +116,7 @@ def evaluate(
     loaded = load_mission(mission, set_ or [])
     networks = _networks(loaded, converted, model, precision)
     reading = reading_of(loaded.model, threads=loaded.target.threads)
-    chosen = choose(
+    chosen = choose_frames(
         loaded,
         data=data,
         split=split,
@@ -206,7 +206,7 @@ def _judged(
     network: Network,
     *,
     reading: Reading,
-    chosen: Chosen,
+    chosen: EvaluationSet,
     found: list[Answer],
     folds: int | None,
 ) -> Evaluation:

@@ -16,7 +16,7 @@ import numpy as np
 
 from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.splits.group_folds import folds
-from calibration.evaluation.data.evaluation_set import Chosen
+from calibration.evaluation.data.evaluation_set import EvaluationSet
 from calibration.evaluation.figures.classification import classification_tables, condition_head
 from calibration.evaluation.figures.detection import IOU_MIN, detected, detection_tables
 from calibration.evaluation.figures.grouping import Groups
@@ -51,7 +51,7 @@ class Evaluation:
 
     mission: Mission
     network: Network
-    chosen: Chosen
+    chosen: EvaluationSet
     tables: Tables
     data_digest: str
 
@@ -98,7 +98,7 @@ def written(evaluation: Evaluation) -> bytes:
     return f'{head},\n "frames": [\n{lines}\n ]\n}}\n'.encode()
 
 
-def in_order(chosen: Chosen, answers: Sequence[Answer]) -> list[Answer]:
+def in_order(chosen: EvaluationSet, answers: Sequence[Answer]) -> list[Answer]:
     """Answers in the order of the source's frames, whichever order they came in.
 
     Raises:
@@ -134,7 +134,7 @@ def _plain_truth(truth: Truth) -> list[object]:
 
 
 def tables_of(
-    reading: Reading, labels: Sequence[str], *, chosen: Chosen, answers: Sequence[Answer]
+    reading: Reading, labels: Sequence[str], *, chosen: EvaluationSet, answers: Sequence[Answer]
 ) -> Tables:
     """Every figure of answers in order."""
     groups = Groups.named(answers)
@@ -155,7 +155,7 @@ def with_folds(
     reading: Reading,
     labels: Sequence[str],
     *,
-    chosen: Chosen,
+    chosen: EvaluationSet,
     answers: Sequence[Answer],
     k: int,
 ) -> Tables:

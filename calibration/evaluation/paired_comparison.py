@@ -35,7 +35,7 @@ _FRAMES: TypeAdapter[tuple[FrameRow, ...]] = TypeAdapter(tuple[FrameRow, ...])
 
 
 @dataclass(frozen=True)
-class Told:
+class SavedEvaluation:
     """An evaluation as its file has it, with its frames as values."""
 
     document: Mapping[str, Any]
@@ -104,7 +104,7 @@ class Comparison:
         return dataclasses.asdict(self)
 
 
-def read_evaluation(path: Path) -> Told:
+def read_evaluation(path: Path) -> SavedEvaluation:
     """The evaluation at `path`.
 
     Raises:
@@ -113,7 +113,7 @@ def read_evaluation(path: Path) -> Told:
     """
     document = read_json(path, SCHEMA)
     try:
-        told = Told(document, _FRAMES.validate_python(document["frames"]))
+        told = SavedEvaluation(document, _FRAMES.validate_python(document["frames"]))
         for key in (*SAME, "model", "data", "score", "overall", "by_class", "by_condition"):
             document[key]
         rows = {row for frame in told.frames for row, *_ in frame.pixels}
@@ -130,7 +130,7 @@ def read_evaluation(path: Path) -> Told:
     return told
 
 
-def compare(first: Told, second: Told) -> Comparison:
+def compare(first: SavedEvaluation, second: SavedEvaluation) -> Comparison:
     """`second` held against `first`.
 
     The loss's interval is a paired cluster bootstrap: both on the same resamples of whole groups.
@@ -177,7 +177,7 @@ def mcnemar(lost: int, gained: int) -> float:
     return min(1.0, 2 * total / (1 << count))
 
 
-def _score(first: Told, second: Told) -> Pair:
+def _score(first: SavedEvaluation, second: SavedEvaluation) -> Pair:
     name = str(first.document["score"])
     values = [told.document["overall"][name]["value"] for told in (first, second)]
     _, groups = np.unique([frame.group for frame in first.frames], return_inverse=True)
@@ -187,7 +187,7 @@ def _score(first: Told, second: Told) -> Pair:
     return _pair(name, *values, interval=interval)
 
 
-def _drawn(told: Told, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _drawn(told: SavedEvaluation, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """The score over each resample."""
     if told.document["task"] == "classification":
         right = np.array([frame.right for frame in told.frames], np.float64)
@@ -219,7 +219,7 @@ def _matches(frames: Sequence[FrameRow], label: int) -> Matches:
     )
 
 
-def _rows(first: Told, second: Told) -> list[Pair]:
+def _rows(first: SavedEvaluation, second: SavedEvaluation) -> list[Pair]:
     rows = []
     for table in ("by_class", "by_condition"):
         other = {row["name"]: row for row in second.document[table]}
@@ -237,12 +237,12 @@ def _pair(name: str, first: float | None, second: float | None, *, interval: Int
     return Pair(name, first, second, loss, interval)
 
 
-def _there(told: Told) -> list[tuple[str, list[int]]]:
+def _there(told: SavedEvaluation) -> list[tuple[str, list[int]]]:
     """Every frame and the labels of what is truly there."""
     return [(frame.name, [label for label, _ in frame.objects]) for frame in told.frames]
 
 
-def _require_same(first: Told, second: Told) -> None:
+def _require_same(first: SavedEvaluation, second: SavedEvaluation) -> None:
     digests = [told.document["data"]["digest"] for told in (first, second)]
     found = [key for key in SAME if first.document[key] != second.document[key]]
     if digests[0] != digests[1]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from calibration.evaluation.data.evaluation_set import Chosen
+from calibration.evaluation.data.evaluation_set import EvaluationSet
 from calibration.evaluation.figures.detection import AP50, detected, mean_ap
 from calibration.evaluation.figures.grouping import Groups
 from calibration.evaluation.figures.segmentation import areas_of, mean_iou
@@ -71,7 +71,7 @@ def _listed(text: str) -> list[str]:
 
 
 def scores(
-    reading: Reading, labels: Sequence[str], *, chosen: Chosen, answers: Sequence[Answer]
+    reading: Reading, labels: Sequence[str], *, chosen: EvaluationSet, answers: Sequence[Answer]
 ) -> NDArray[np.float64]:
     """AP50, accuracy or mean IoU: the figure that stands for the whole, as the tables have it.
 

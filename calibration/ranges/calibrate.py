@@ -25,7 +25,7 @@ from calibration.observation.observation import (
 )
 from calibration.observation.observe import LocalObserver, Observer, Progress, subject_of
 from calibration.observation.sampling import Sampling, continues, in_quotas, sample
-from calibration.ranges.method_choice import CHOICE_FRAMES, Chosen, choose, ranges
+from calibration.ranges.method_choice import CHOICE_FRAMES, MethodChoice, choose_method, ranges
 from calibration.ranges.methods.table import METHODS
 from calibration.ranges.ranges import Ranges, range_up_to
 from edge.contract.artifact import digest_json
@@ -41,7 +41,7 @@ SAVE_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
-class Taken:
+class CalibrationResult:
     """Ranges, and how they came about.
 
     Attributes:
@@ -54,7 +54,7 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Calibrated(Taken):
+class Calibrated(CalibrationResult):
     """The same, with all that was seen for it."""
 
     observation: Observation
@@ -119,7 +119,7 @@ def calibrate(
     )
     save()
     if asked.method == AUTO:
-        chosen = choose(
+        chosen = choose_method(
             model,
             seen.histograms,
             fit.frames[: min(CHOICE_FRAMES, len(sampling.taken))],
@@ -130,7 +130,7 @@ def calibrate(
         )
     else:
         amax = ranges(seen.histograms, asked.method, percentile=asked.percentile, threads=threads)
-        chosen = Chosen(amax, {})
+        chosen = MethodChoice(amax, {})
     return Calibrated(
         ranges=Ranges(
             tensors={

@@ -49,14 +49,14 @@ LINEAR = frozenset({"AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAvera
 """Readers whose output differs by what they make of the rounding error without their bias."""
 
 
-class Chosen(NamedTuple):
+class MethodChoice(NamedTuple):
     """Tensor -> the magnitude that INT8 covers, and tensor -> the method it is by."""
 
     amax: Amax
     method: dict[str, str]
 
 
-def choose(
+def choose_method(
     model: onnx.ModelProto,
     seen: Mapping[str, Histogram],
     frames: Sequence[RoadFrame],
@@ -65,7 +65,7 @@ def choose(
     preprocess_spec: PreprocessSpec,
     threads: int,
     progress: Progress,
-) -> Chosen:
+) -> MethodChoice:
     """The range of least error on `frames` by any of METHODS, for each tensor that was seen; by the
     first of them that is as good. A tensor whose readers make no floats takes the first.
     """
@@ -85,7 +85,7 @@ def choose(
             total += found  # in the order of the frames: the same sum every time
             progress("choose methods", row, len(frames))
     best = dict(zip(tensors, total.argmin(axis=1).tolist(), strict=True))
-    return Chosen(
+    return MethodChoice(
         {tensor: offered[row][tensor] for tensor, row in best.items()},
         {tensor: names[row] for tensor, row in best.items()},
     )

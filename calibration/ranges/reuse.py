@@ -16,7 +16,12 @@ import onnx
 
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.observation.sampling import without_curve
-from calibration.ranges.calibrate import Taken, asked_percentile, fit_in_quotas, taken_digest
+from calibration.ranges.calibrate import (
+    CalibrationResult,
+    asked_percentile,
+    fit_in_quotas,
+    taken_digest,
+)
 from calibration.ranges.ranges import AGAIN, Ranges, read_ranges, require_fresh
 from edge.contract.mission.digest import preprocess_digest
 from edge.contract.mission.schema import Mission
@@ -32,7 +37,7 @@ def reuse(
     mission: Mission,
     *,
     progress: Advance,
-) -> Taken:
+) -> CalibrationResult:
     """The ranges in `path`, if they are of this model, these frames and this mission.
 
     Which frames count follows from `frames` by quotas, as many as the file names.
@@ -57,7 +62,7 @@ def reuse(
         frames=tuple(sorted(frame.name for frame in taken)),
     )
     require_fresh(found, now, source=str(path))
-    return Taken(found, without_curve(taken, fit.frames), fit.left_out)
+    return CalibrationResult(found, without_curve(taken, fit.frames), fit.left_out)
 
 
 def _require_whole(found: Ranges, tensors: Sequence[str], path: Path) -> None:

@@ -30,7 +30,7 @@ from converters.sources.source import (
     output_names,
     picture_shape,
 )
-from converters.verification.equivalence.fp16_emulation import rounding_halves
+from converters.verification.equivalence.fp16_emulation import emulate_fp16
 from converters.verification.layer_parity import Form, Layer, OnnxForm, compare_layers, worst_first
 from converters.verification.layer_parity_plot import layers_plot
 from edge.commands.options import JsonOption, MissionArgument, SetOption
@@ -130,7 +130,7 @@ def _form(name: str, mission: Mission, converted: Path) -> Form:
             return source.network.form(shape, names)
         return TorchForm(traced(source.network, shape, names))
     model: ModelProto = onnx.load(judged_file(converted, mission, name))
-    change: Callable[[ModelProto], ModelProto] = rounding_halves if name == STRONG else _as_it_is
+    change: Callable[[ModelProto], ModelProto] = emulate_fp16 if name == STRONG else _as_it_is
     return OnnxForm(change(model), threads=threads)
 
 

@@ -21,11 +21,11 @@ from converters.quantization.adaptive_rounding import rounded_weights, with_weig
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import widened
-from converters.search.candidate import Better
+from converters.search.candidate import Candidate
 from converters.search.checkpoint import NAME as REMEMBERED
 from converters.search.checkpoint import Remembered
 from converters.search.evaluator import Judge, Writer, Writers
-from converters.search.mixed_precision import Search, choose, choose_cpu
+from converters.search.mixed_precision import Search, choose_cpu, search_mixed_precision
 from converters.search.score_bias import ScoreBias, Scores, with_score_bias
 from converters.search.stop_criterion import aim_of
 from converters.search.task_loss import damage_measure
@@ -121,7 +121,7 @@ def quantize(
     if others and not isinstance(mission.model.network_spec.main, MaskSpec):  # masks are large
         judges.append(Judge(floating, pictures[1], measure, threads=threads))
     aim = aim_of(mission, judges)
-    mixed = choose(
+    mixed = search_mixed_precision(
         floating,
         writers(quantize_int8),
         judge,
@@ -165,7 +165,7 @@ def _made(
 
 
 def _scored(
-    best: Mapping[str, Better],
+    best: Mapping[str, Candidate],
     floating: ModelProto,
     mission: Mission,
     judges: Sequence[Judge],

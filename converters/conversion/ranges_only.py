@@ -76,7 +76,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _Prepared:
     """A mission's float graph, the tensors to observe, and the frames."""
 
     floating: ModelProto
@@ -84,7 +84,7 @@ class _Begun:
     frames: tuple[RoadFrame, ...]
 
     @classmethod
-    def of(cls, mission: Mission, watch: Stopwatch, *, progress: Advance) -> _Begun:
+    def of(cls, mission: Mission, watch: Stopwatch, *, progress: Advance) -> _Prepared:
         """Reads and exports."""
         with watch.stage("read"):
             progress("read", 0, 0)
@@ -120,7 +120,7 @@ def calibrate_mission(
     """
     require_folder(out)
     watch = Stopwatch()
-    begun = _Begun.of(mission, watch, progress=progress)
+    begun = _Prepared.of(mission, watch, progress=progress)
     opened = (
         open_observer(begun.floating, begun.subject(mission)) if open_observer else nullcontext()
     )
@@ -150,7 +150,7 @@ def calibrate_shard(
     frames it has. Raises as `calibrate_mission`.
     """
     require_folder(out)
-    begun = _Begun.of(mission, Stopwatch(), progress=progress)
+    begun = _Prepared.of(mission, Stopwatch(), progress=progress)
     subject = begun.subject(mission, device)
     spec, threads = mission.model.preprocess_spec, mission.target.threads
     observer = LocalObserver(

@@ -22,7 +22,7 @@ Facts = TypeVar("Facts")
 
 
 @dataclass(frozen=True)
-class Made(Generic[Facts]):
+class StageResult(Generic[Facts]):
     """A stage's result: what it found, the files it made by name, and the digest of both."""
 
     facts: Facts
@@ -47,7 +47,7 @@ class Stages:
         kind: type[Facts],
         uses: Mapping[str, Any],
         work: Callable[[Path], tuple[Facts, Mapping[str, bytes]]],
-    ) -> Made[Facts]:
+    ) -> StageResult[Facts]:
         """The result of `work`, or the one it had when it last ran with the same inputs.
 
         Args:
@@ -66,7 +66,7 @@ class Stages:
             else:
                 self.watch.stages.append(Stage(name, stored.seconds, stored.peak_memory_mb))
                 self._note(f"{name}: unchanged")
-                return Made(facts, stored.files, stored.digest)
+                return StageResult(facts, stored.files, stored.digest)
         self._store.clear(name, key)
         with self.watch.stage(name):
             made, files = work(self._store.begun(name, key))
@@ -75,4 +75,4 @@ class Stages:
         plain = adapter.dump_python(made)
         result = Result(plain, files, stage.seconds, stage.peak_memory_mb)
         self._store.put(name, key, result)
-        return Made(adapter.validate_python(plain), files, result.digest)
+        return StageResult(adapter.validate_python(plain), files, result.digest)

@@ -15,10 +15,10 @@ from typing import Any
 
 from onnx import ModelProto
 
-from calibration.evaluation.data.evaluation_set import Chosen
+from calibration.evaluation.data.evaluation_set import EvaluationSet
 from calibration.inference.sessions import ModelSession
 from calibration.observation.observation import NAME as OBSERVATION
-from calibration.ranges.calibrate import Taken, calibrate
+from calibration.ranges.calibrate import CalibrationResult, calibrate
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.ranges.ranges import Ranges
@@ -26,7 +26,7 @@ from calibration.ranges.reuse import reuse
 from converters.conversion.float_stage import Floating, probes, to_float
 from converters.conversion.input_digests import Inputs, frame_facts, source_facts
 from converters.conversion.int8_stage import Quantized, quantize
-from converters.conversion.stage_runner import Made, Stages
+from converters.conversion.stage_runner import StageResult, Stages
 from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.lowerings.dla import DlaCut
@@ -41,7 +41,7 @@ from converters.report.stage_times import Stage
 from converters.sources.network import running
 from converters.verification.agreement import KERNELS, Judgement, judge
 from converters.verification.clip_stops import NO_CLIPS, stops_on_clips
-from converters.verification.equivalence.answers_kept import kept_limits
+from converters.verification.equivalence.answers_kept import agreement_limits
 from converters.verification.equivalence.verdict import Agreement
 from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, accuracy
 from converters.verification.latency import Latency, machine, measure_latency
@@ -96,7 +96,7 @@ class ConversionStages:
         self._threads = mission.target.threads
         self._contract = contract_digest(mission)
 
-    def floating(self) -> Made[Floating]:
+    def floating(self) -> StageResult[Floating]:
         """float.onnx of the source."""
         mission, source, frames = self._mission, self._inputs.source, self._inputs.frames
 
@@ -120,15 +120,15 @@ class ConversionStages:
     def observed(
         self,
         floating: ModelProto,
-        floated: Made[Floating],
+        floated: StageResult[Floating],
         ranges_file: Path | None,
-    ) -> Made[Calibrated]:
+    ) -> StageResult[Calibrated]:
         """ranges.json: taken on calibration frames, or those of `ranges_file` again."""
         mission = self._mission
         tensors = cpu_tensors(floating, place(floating))
 
         def work(begun: Path) -> tuple[Calibrated, dict[str, bytes]]:
-            taken: Taken
+            taken: CalibrationResult
             given = (floating, tensors, self._inputs.frames.calibration, mission)
             if ranges_file is None:
                 state = begun / OBSERVATION
@@ -152,12 +152,12 @@ class ConversionStages:
     def quantized(
         self,
         floating: ModelProto,
-        floated: Made[Floating],
+        floated: StageResult[Floating],
         ranges: Ranges,
-        observed: Made[Calibrated],
+        observed: StageResult[Calibrated],
         *,
         tuned: Tuned | None,
-    ) -> Made[Quantized]:
+    ) -> StageResult[Quantized]:
         """int8.onnx and cpu.onnx."""
         mission = self._mission
 
@@ -177,7 +177,7 @@ class ConversionStages:
             "files": _digests({**floated.files, **observed.files}),
             "frames": self._inputs.calibration,
             "asked": section_facts(mission, "precision", "model"),
-            "limits": None if mission.precision.search == "none" else kept_limits(mission),
+            "limits": None if mission.precision.search == "none" else agreement_limits(mission),
             "threads": self._threads,
             "tuned": None if tuned is None else tuned.digests,
         }
@@ -185,7 +185,7 @@ class ConversionStages:
 
     def lowered(
         self, files: Mapping[str, bytes], ranges: Ranges, placement: QdqPlacement
-    ) -> Made[Lowered]:
+    ) -> StageResult[Lowered]:
         """Further forms of int8.onnx."""
         mission, frames = self._mission, self._inputs.frames
         floating, int8 = (ModelProto.FromString(files[name]) for name in (FLOAT, INT8))
@@ -210,7 +210,7 @@ class ConversionStages:
             "contract": self._contract,
             "frames": [self._inputs.calibration, self._inputs.held_back],
             "asked": section_facts(mission, "calibration", "model"),
-            "limits": kept_limits(mission),
+            "limits": agreement_limits(mission),
             "batch": mission.model.input.batch,
             "dla": mission.target.dla,
             "threads": self._threads,
@@ -218,7 +218,7 @@ class ConversionStages:
         }
         return self._stages.run("lower", Lowered, uses, work)
 
-    def judged(self, files: Mapping[str, bytes]) -> Made[Judgement]:
+    def judged(self, files: Mapping[str, bytes]) -> StageResult[Judgement]:
         """The quantized networks beside float.onnx on held-back frames."""
         mission = self._mission
 
@@ -233,7 +233,7 @@ class ConversionStages:
 
         return self._stages.run("judge", Judgement, self._on_held_back(files), work)
 
-    def accurate(self, files: Mapping[str, bytes], chosen: Chosen | str | None) -> Accuracy:
+    def accurate(self, files: Mapping[str, bytes], chosen: EvaluationSet | str | None) -> Accuracy:
         """All networks against labels.
 
         Not stored: what labelled data holds is not digested before it is read.
@@ -266,7 +266,7 @@ class ConversionStages:
         }
         return self._stages.run("stops", Stops, uses, work).facts.found
 
-    def timed(self, files: Mapping[str, bytes]) -> Made[Latency]:
+    def timed(self, files: Mapping[str, bytes]) -> StageResult[Latency]:
         """How long float.onnx and cpu.onnx take on this machine."""
         mission = self._mission
         timed = {name: files[name] for name in (FLOAT, CPU)}

@@ -41,7 +41,7 @@ ELEMENT_WISE = frozenset({"Add", "Sub", "Mul", "Max", "Min", "Sum"})
 """DLA: the ranges of all inputs are equal, the larger. The output has its own."""
 
 
-def region(model: ModelProto) -> tuple[str, ...]:
+def int8_region(model: ModelProto) -> tuple[str, ...]:
     """Every tensor that needs a range, in graph order: float32, and not made by what stays in float
     for its numbers (rule R9)."""
     graph = Graph(model)
@@ -58,7 +58,7 @@ def region(model: ModelProto) -> tuple[str, ...]:
 def to_observe(model: ModelProto) -> tuple[str, ...]:
     """The tensors of the region whose range does not follow from another's."""
     graph = Graph(model)
-    members = region(model)
+    members = int8_region(model)
     moved = {
         name
         for node in graph.nodes
@@ -69,7 +69,7 @@ def to_observe(model: ModelProto) -> tuple[str, ...]:
     return tuple(name for name in members if name not in moved)
 
 
-def region_amax(
+def dynamic_ranges(
     model: ModelProto, placement: QdqPlacement, ranges: Mapping[str, Range]
 ) -> dict[str, float]:
     """The magnitude that INT8 covers in every tensor of the region.
@@ -80,7 +80,7 @@ def region_amax(
     graph = Graph(model)
     known = {name: seen.amax for name, seen in ranges.items()}
     known |= {name: seen.amax for name, seen in shared_ranges(placement, ranges).items()}
-    members = region(model)
+    members = int8_region(model)
     group = {name: {name} for name in members}
     for names in must_be_equal(graph):
         joined = set().union(*(group[name] for name in names if name in group))
@@ -114,7 +114,7 @@ def cache_differences(
     and what must be equal is.
     """
     scales = {name: float(np.float32(scale)) for name, scale in cache.scales.items()}
-    members = region(model)
+    members = int8_region(model)
     own = {name: float(r1_scale(ranges[name].amax)) for name in members if name in ranges}
     for pair in take_apart(int8).pairs:
         if pair.kind == "activation":

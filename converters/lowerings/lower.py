@@ -21,8 +21,8 @@ from converters.lowerings.dla import DlaCut, cut_for_dla
 from converters.lowerings.dynamic_batch import open_batch, prove_batch
 from converters.lowerings.implicit import (
     cache_differences,
+    dynamic_ranges,
     fake_quantized,
-    region_amax,
     to_cache,
     to_observe,
 )
@@ -33,8 +33,8 @@ from converters.quantization.qdq_reader import Apart, take_apart
 from converters.quantization.rules import LEVELS
 from converters.sources.network import Network, running
 from converters.sources.source import output_names
-from converters.verification.equivalence.answers_kept import kept_limits, kept_shares
-from converters.verification.equivalence.fp16_emulation import rounding_halves
+from converters.verification.equivalence.answers_kept import agreement_limits, agreement_shares
+from converters.verification.equivalence.fp16_emulation import emulate_fp16
 from converters.verification.equivalence.graph_diff import differences
 from converters.verification.equivalence.layer_error import steps_apart
 from converters.verification.equivalence.verdict import Agreement, agreement
@@ -93,9 +93,11 @@ def lower(
     files = {STRONG: strong.SerializeToString()} if strong_agrees.agrees else {}
     progress("calibration caches", 0, 0)
     caches, simulated, implicit_agrees = _implicit(done, apart, ranges, proof)
-    if limits := kept_limits(mission):  # its numbers are its own, so it is judged as int8.onnx is
+    if limits := agreement_limits(
+        mission
+    ):  # its numbers are its own, so it is judged as int8.onnx is
         networks = proof.running(done.floating), proof.running(simulated)
-        shares = kept_shares(*networks, frames.held_back, mission, progress=progress)
+        shares = agreement_shares(*networks, frames.held_back, mission, progress=progress)
         kept = {gate: (shares[gate], least) for gate, least in limits.items()}
         implicit_agrees = replace(implicit_agrees, kept=kept)
     if implicit_agrees.agrees:
@@ -166,7 +168,7 @@ def _strong(
 ) -> tuple[ModelProto, Agreement]:
     seen = {name: max(one.amax, -one.lowest, one.highest) for name, one in ranges.items()}
     strong = to_strong(done.int8, magnitudes=seen)
-    runs = rounding_halves(strong)
+    runs = emulate_fp16(strong)
     steps = steps_apart(done.int8, runs, proof.pictures, threads=proof.threads)
     differs = differences(done.int8, strong)
     return strong, proof.agreement("strong", runs, differs=differs, steps=steps)
@@ -175,7 +177,7 @@ def _strong(
 def _implicit(
     done: Quantization, apart: Apart, ranges: Mapping[str, Range], proof: _Proof
 ) -> tuple[dict[str, bytes], ModelProto, Agreement]:
-    amax = region_amax(apart.model, done.placement, ranges)
+    amax = dynamic_ranges(apart.model, done.placement, ranges)
     caches = {
         cache_name(release): write_cache(to_cache(amax, release)) for release in CACHE_RELEASES
     }

@@ -17,7 +17,7 @@ from converters.search.evaluator import Judge, Writer
 
 
 @dataclass(frozen=True)
-class Better:
+class Candidate:
     """A quantized graph, with corrected biases where they did less damage on the search frames.
 
     Attributes:
@@ -50,7 +50,7 @@ def better_bias(
     pictures: Sequence[Floats],
     *,
     threads: int,
-) -> Better:
+) -> Candidate:
     """The graph as `write` quantizes it, with corrected biases if that does less damage."""
 
     def quantize(graph: ModelProto) -> ModelProto:
@@ -59,4 +59,4 @@ def better_bias(
     corrected = correct_bias(model, placement, quantize, pictures, threads=threads)
     both = [(quantize(graph), graph) for graph in (model, corrected)]
     plain, mended = (judge.damage(candidate) for candidate, _ in both)
-    return Better(*both[mended < plain], quantize, plain, mended)
+    return Candidate(*both[mended < plain], quantize, plain, mended)

@@ -18,7 +18,7 @@ from onnx import ModelProto
 from calibration.inference.sessions import Floats
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.range_scaling import WIDENINGS
-from converters.search.candidate import Better, better_bias
+from converters.search.candidate import Candidate, better_bias
 from converters.search.evaluator import Judge, Progress, Writers
 from converters.search.sensitivity import Sensitivity, sensitivities
 from converters.search.stop_criterion import Aim, Kept, Reached
@@ -104,7 +104,7 @@ class Mixed:
         tried: the placements of the search's steps, by growing share in float.
     """
 
-    best: Better
+    best: Candidate
     placement: QdqPlacement
     search: Search
     tried: tuple[QdqPlacement, ...]
@@ -115,7 +115,7 @@ class Mixed:
         return self.best.quantized
 
 
-def choose(
+def search_mixed_precision(
     model: ModelProto,
     writers: Writers,
     judge: Judge,
@@ -135,7 +135,7 @@ def choose(
     `pictures`, others, give the means for bias correction.
     """
 
-    def better(way: _Way, placement: QdqPlacement) -> Better:
+    def better(way: _Way, placement: QdqPlacement) -> Candidate:
         write = writers(way.widening)[way.together]
         return better_bias(model, write, placement, judge, pictures, threads=threads)
 
@@ -196,7 +196,7 @@ class _Tried:
     """A placement, the better graph of it, and whether that is enough."""
 
     placement: QdqPlacement
-    found: Better
+    found: Candidate
     reached: Reached
 
 
@@ -210,7 +210,7 @@ def choose_cpu(
     aim: Aim,
     threads: int,
     progress: Progress,
-) -> Better:
+) -> Candidate:
     """cpu.onnx: of the placements that the search for `mixed` tried, the first, the one with the
     fewest layers in float, that is enough for `aim`, or does no more damage than int8.onnx where
     that is not enough either.
@@ -219,7 +219,7 @@ def choose_cpu(
     as wide as those of int8.onnx. Where none is good enough, the least damage is taken.
     """
     reached, allowed = mixed.search.reached, mixed.best.damage
-    best: Better | None = None
+    best: Candidate | None = None
     for row, placement in enumerate(mixed.tried, start=1):
         progress("choose layers of cpu.onnx", row, len(mixed.tried))
         here = min(

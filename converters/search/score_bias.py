@@ -21,7 +21,7 @@ from calibration.inference.sessions import Floats, ModelSession
 from converters.graph.index import Graph
 from converters.quantization.bias_correction import correctable, with_added_bias
 from converters.quantization.rules import WEIGHTED
-from converters.search.candidate import Better
+from converters.search.candidate import Candidate
 from converters.search.evaluator import Judge
 from converters.search.task_loss import NOISE, Damage, Measure, score_change
 from converters.sources.network import running
@@ -107,7 +107,7 @@ def last_operators(model: ModelProto) -> list[str]:
 
 
 def with_score_bias(
-    best: Better, scores: Scores, judge: Judge, others: Sequence[Judge]
+    best: Candidate, scores: Scores, judge: Judge, others: Sequence[Judge]
 ) -> tuple[ModelProto, ScoreBias]:
     """The graph of `best` with its scores as high as float's in the mean; as it is where that does
     not help, or does damage to the frames of `judge`.

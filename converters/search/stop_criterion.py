@@ -18,11 +18,16 @@ from onnx import ModelProto
 
 from calibration.metrics.confidence_intervals import percentile_95, resamples, wilson_95
 from calibration.metrics.pixel_counts import pixel_counts
-from converters.search.candidate import Better
+from converters.search.candidate import Candidate
 from converters.search.evaluator import Judge
 from converters.sources.network import Outputs
 from converters.verification.agreement import SCORE_MIN, DetectionCounts, Found, TopCounts, areas_of
-from converters.verification.equivalence.answers_kept import CONDITION, MAIN, OTHER, kept_limits
+from converters.verification.equivalence.answers_kept import (
+    CONDITION,
+    MAIN,
+    OTHER,
+    agreement_limits,
+)
 from converters.verification.mask_agreement import labels_in_frame, mean_iou
 from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.schema import Mission
@@ -65,7 +70,7 @@ class Reached:
 class Aim(Protocol):
     """What the search asks of a candidate."""
 
-    def __call__(self, found: Better) -> Reached:
+    def __call__(self, found: Candidate) -> Reached:
         """Whether it is good enough."""
         ...
 
@@ -76,7 +81,7 @@ class DamageAim:
 
     damage_max: float
 
-    def __call__(self, found: Better) -> Reached:
+    def __call__(self, found: Candidate) -> Reached:
         """By the damage alone."""
         return Reached(found.damage <= self.damage_max, {})
 
@@ -100,7 +105,7 @@ class GatesAim:
         self._mission, self._limits = mission, limits
         self._judges, self._damage_max = judges, damage_max
 
-    def __call__(self, found: Better) -> Reached:
+    def __call__(self, found: Candidate) -> Reached:
         """By gates, then by damage."""
         kept = self.kept(found.quantized)
         damage_max = self._damage_max
@@ -161,7 +166,7 @@ class GatesAim:
 
 def aim_of(mission: Mission, judges: Sequence[Judge]) -> Aim:
     """What the mission asks for: its gates on float's answers, or a damage where it has none."""
-    limits, damage_max = kept_limits(mission), mission.precision.damage_max
+    limits, damage_max = agreement_limits(mission), mission.precision.damage_max
     if mission.model.network_spec.condition is None:
         limits.pop(CONDITION, None)
     if limits:

@@ -15,7 +15,7 @@ from calibration.dataset.frames.frame import RoadFrame
 from calibration.inference.sessions import Floats, Kernels
 from calibration.metrics.matching import found_share
 from converters.sources.network import Network
-from converters.verification.agreement_breakdown import Answers, Evaluation
+from converters.verification.agreement_breakdown import AgreementBreakdown, Predictions
 from converters.verification.mask_agreement import MaskAgreement, mean_iou
 from converters.verification.parity import Comparison, Parity
 from edge.contract.artifact_names import CPU, FLOAT, INT8
@@ -155,7 +155,7 @@ def judge(
     comparisons = {pair: Comparison(names) for pair in PAIRS}
     labels = dict(zip(names, _labels(mission), strict=True))
     evaluations = {
-        name: Evaluation(labels[name], list(networks), iou_min=IOU_MIN) for name in names
+        name: AgreementBreakdown(labels[name], list(networks), iou_min=IOU_MIN) for name in names
     }
     detections, classes, conditions = (
         DetectionCounts(networks),
@@ -184,7 +184,7 @@ def judge(
             frame_size = (image.shape[1], image.shape[0])
             seen = _perceived(raw, mission, SCORE_MIN, placement, frame_size)
             detections.add(seen)
-            known = {name: Answers.of(_detections(one)) for name, one in seen.items()}
+            known = {name: Predictions.of(_detections(one)) for name, one in seen.items()}
             evaluations[names[0]].add(frame, known)
             if (truth := frame.truth()) is not None:
                 unsure = _perceived(raw, mission, PRECISION_SCORE_MIN, placement, frame_size)
@@ -248,12 +248,12 @@ def _detections(seen: Perception) -> Detections:
     return seen.detections if isinstance(seen, Known) else Detections.empty()
 
 
-def _answer(logits: Floats, head: HeadSpec) -> Answers:
+def _answer(logits: Floats, head: HeadSpec) -> Predictions:
     """The likeliest label; none where the logits cannot be read."""
     try:
-        return Answers.top(*top(logits, head))
+        return Predictions.top(*top(logits, head))
     except ValueError:
-        return Answers.top(None, 0.0)
+        return Predictions.top(None, 0.0)
 
 
 def _labels(mission: Mission) -> list[tuple[str, ...]]:

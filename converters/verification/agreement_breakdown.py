@@ -24,7 +24,7 @@ WORST_FRAMES = 6
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What one network says of one frame: detections, or the one likeliest label of the whole.
 
     Attributes:
@@ -37,19 +37,19 @@ class Answers:
     boxes: NDArray[np.float32] | None
 
     @staticmethod
-    def of(seen: Detections) -> Answers:
+    def of(seen: Detections) -> Predictions:
         """Detections as answers."""
-        return Answers(seen.labels, seen.scores, seen.boxes)
+        return Predictions(seen.labels, seen.scores, seen.boxes)
 
     @staticmethod
-    def top(row: int | None, score: float) -> Answers:
+    def top(row: int | None, score: float) -> Predictions:
         """The likeliest label of a frame; no answer where there is none."""
         some = [] if row is None else [row]
         scores = np.full(len(some), score, np.float32)
-        return Answers(np.array(some, np.int64), scores, None)
+        return Predictions(np.array(some, np.int64), scores, None)
 
 
-def partners(wanted: Answers, offered: Answers, *, iou_min: float) -> NDArray[np.int64]:
+def partners(wanted: Predictions, offered: Predictions, *, iou_min: float) -> NDArray[np.int64]:
     """Which of `offered` stands for each of `wanted`: (N,) rows, or -1."""
     if wanted.boxes is None or offered.boxes is None:
         same = wanted.labels[:, None] == offered.labels[None, :]
@@ -62,18 +62,18 @@ def partners(wanted: Answers, offered: Answers, *, iou_min: float) -> NDArray[np
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _FrameRow:
     """One frame: what each network said, and which of it stands for each answer of float."""
 
     name: str
     words: Mapping[str, str | None]
-    said: Mapping[str, Answers]
+    said: Mapping[str, Predictions]
     partner: Mapping[str, NDArray[np.int64]]
     lost: int
     lost_score: float
 
 
-class Evaluation:
+class AgreementBreakdown:
     """Adds up frames for one output. The first of `networks` is float: the others are held against
     it, each on its own."""
 
@@ -83,11 +83,11 @@ class Evaluation:
         self._iou_min = iou_min
         self._tally = Tally(self._candidates)
         self._frames = 0
-        self._worst: list[_Looked] = []
+        self._worst: list[_FrameRow] = []
         self._confusions: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
         self._precision = Precision(networks)
 
-    def add(self, frame: RoadFrame, said: Mapping[str, Answers]) -> None:
+    def add(self, frame: RoadFrame, said: Mapping[str, Predictions]) -> None:
         """One frame, with every network's answers that count."""
         reference = said[self._floating]
         partner = {
@@ -105,7 +105,7 @@ class Evaluation:
         lost = sum(len(scores) for scores in gone)
         if lost:
             score = float(sum(scores.sum() for scores in gone))
-            self._worst.append(_Looked(frame.name, words_of(frame), said, partner, lost, score))
+            self._worst.append(_FrameRow(frame.name, words_of(frame), said, partner, lost, score))
             self._worst.sort(key=lambda row: (-row.lost, -row.lost_score, row.name))
             del self._worst[WORST_FRAMES:]
 
@@ -142,7 +142,7 @@ class Evaluation:
             "worst_frames": [self._told(row) for row in self._worst],
         }
 
-    def _told(self, row: _Looked) -> dict[str, Any]:
+    def _told(self, row: _FrameRow) -> dict[str, Any]:
         """One frame for the report: every answer, and what became of it."""
         told = [
             {**answer, "lost_by": [name for name, rows in row.partner.items() if rows[index] < 0]}
@@ -161,7 +161,7 @@ class Evaluation:
             "networks": {self._floating: told, **others},
         }
 
-    def _answers(self, said: Answers) -> list[dict[str, Any]]:
+    def _answers(self, said: Predictions) -> list[dict[str, Any]]:
         boxes = [None] * len(said.labels) if said.boxes is None else said.boxes.tolist()
         return [
             {

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from calibration.evaluation.data.evaluation_set import Chosen, choose
+from calibration.evaluation.data.evaluation_set import EvaluationSet, choose_frames
 from calibration.evaluation.evaluate import in_order, tables_of
 from calibration.evaluation.figures.values import Row, Tables
 from calibration.evaluation.predictions.networks import Network, reading_of
@@ -70,7 +70,7 @@ def _asks(gates: Gates) -> bool:
     )
 
 
-def labelled(mission: Mission, held_back: Collection[str]) -> Chosen | str | None:
+def labelled(mission: Mission, held_back: Collection[str]) -> EvaluationSet | str | None:
     """The frames to judge on, or why there are none; None where no gate asks.
 
     They are those of `gates.labelled`, or the mission's own that are named in `held_back`;
@@ -84,9 +84,11 @@ def labelled(mission: Mission, held_back: Collection[str]) -> Chosen | str | Non
         return None
     given = mission.gates.labelled
     if given is not None:
-        return choose(mission, data=str(given), split=None, scene_count=0)
+        return choose_frames(mission, data=str(given), split=None, scene_count=0)
     try:
-        chosen = choose(mission, data=None, split=None, scene_count=mission.calibration.held_back)
+        chosen = choose_frames(
+            mission, data=None, split=None, scene_count=mission.calibration.held_back
+        )
     except UsageError as error:
         return f"{error.what}: {error.found}"
     if mission.data.kind == "scenes":
@@ -100,7 +102,7 @@ def labelled(mission: Mission, held_back: Collection[str]) -> Chosen | str | Non
 def accuracy(
     mission: Mission,
     files: Mapping[str, bytes],
-    chosen: Chosen | str,
+    chosen: EvaluationSet | str,
     *,
     progress: Advance,
 ) -> Accuracy:

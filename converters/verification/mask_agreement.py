@@ -49,7 +49,7 @@ def mean_iou(counts: Ints) -> float | None:
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _FrameRow:
     name: str
     words: Mapping[str, str | None]
     lost: int
@@ -66,7 +66,7 @@ class MaskAgreement:
         self._unreadable = dict.fromkeys(networks, 0)
         self._groups: list[str] = []
         self._words: list[Mapping[str, str | None]] = []
-        self._worst: list[_Looked] = []
+        self._worst: list[_FrameRow] = []
 
     def add(
         self, frame: RoadFrame, seen: Mapping[str, LabelMap | None], raw: Mapping[str, Floats]
@@ -83,7 +83,7 @@ class MaskAgreement:
         lost = sum(_changed(self._counts[name][-1]) for name in self._candidates)
         if lost and (len(self._worst) < WORST_FRAMES or lost > self._worst[-1].lost):
             told = {name: self._told(name, seen[name]) for name in seen}
-            self._worst.append(_Looked(frame.name, words_of(frame), lost, told))
+            self._worst.append(_FrameRow(frame.name, words_of(frame), lost, told))
             self._worst.sort(key=lambda row: (-row.lost, row.name))
             del self._worst[WORST_FRAMES:]
 

@@ -81,7 +81,7 @@ def brakepoint(job: Job) -> Callable[[], None]:
 
     from calibration.dataset.frames.images import ImageFrame
     from calibration.observation.observe import observe
-    from calibration.ranges.method_choice import CHOICE_FRAMES, choose
+    from calibration.ranges.method_choice import CHOICE_FRAMES, choose_method
     from calibration.ranges.ranges import SCHEMA, range_up_to
     from edge.contract.artifact import write_json
     from edge.perception.conditions import Conditions
@@ -103,7 +103,7 @@ def brakepoint(job: Job) -> Callable[[], None]:
             progress=quiet,
         ).histograms
         few = frames[:: max(1, len(frames) // CHOICE_FRAMES)][:CHOICE_FRAMES]
-        chosen = choose(
+        chosen = choose_method(
             model,
             seen,
             few,

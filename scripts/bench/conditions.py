@@ -26,7 +26,7 @@ from calibration.inference.sessions import ModelSession
 from calibration.observation.histogram import Histogram
 from calibration.observation.observe import observe
 from calibration.observation.sampling import in_quotas
-from calibration.ranges.method_choice import CHOICE_FRAMES, choose
+from calibration.ranges.method_choice import CHOICE_FRAMES, choose_method
 from calibration.ranges.ranges import Range, range_up_to
 from converters.quantization.qdq import quantize_int8
 from edge.perception.preprocess import preprocess
@@ -139,7 +139,7 @@ def ranges_of(
     network: Network, seen: dict[str, Histogram], taken: Sequence[RoadFrame]
 ) -> dict[str, Range]:
     """By `auto`, as `calibrate` takes them."""
-    chosen = choose(
+    chosen = choose_method(
         network.model,
         seen,
         taken[:CHOICE_FRAMES],

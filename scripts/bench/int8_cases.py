@@ -17,7 +17,7 @@ from pathlib import Path
 from child_process import ROOT
 
 from calibration.dataset.frames.frame import RoadFrame
-from calibration.evaluation.data.evaluation_set import choose
+from calibration.evaluation.data.evaluation_set import choose_frames
 from calibration.evaluation.data.labelled_frames import Picture, Source
 from converters.conversion.frame_split import frames_to_split
 from edge.contract.mission.loading import load_mission
@@ -110,7 +110,9 @@ def in_fog(settings: Settings, own: tuple[str, ...]) -> list[Fold]:
         )
         judged_by = load_mission(mission, overrides)
         fog = str(settings.data / "fog_traffic")
-        source = choose(judged_by, data=fog, split=None, scene_count=0, only=ROAD_USERS).source
+        source = choose_frames(
+            judged_by, data=fog, split=None, scene_count=0, only=ROAD_USERS
+        ).source
         others = sorted(source.examples, key=lambda one: one.name)[1 - half :: 2]
         rows = [source.examples.index(one) for one in others]
         folds.append(Fold(mission, overrides, source.only(rows[:12] if settings.short else rows)))
@@ -145,7 +147,7 @@ def roadnet(settings: Settings) -> list[Fold]:
     train(mission, overrides, weights)
     judged_by = load_mission(mission, overrides)
     count = 24 if settings.short else 300
-    source = choose(judged_by, data=None, split=None, scene_count=count).source
+    source = choose_frames(judged_by, data=None, split=None, scene_count=count).source
     return [Fold(mission, overrides, source)]
 
 
@@ -197,7 +199,9 @@ def signs(settings: Settings) -> list[Fold]:
         *(("train.steps=20", "precision.search_frames=4") if settings.short else ()),
     )
     train(mission, overrides, weights)
-    source = choose(load_mission(mission, overrides), data=None, split="val", scene_count=0).source
+    source = choose_frames(
+        load_mission(mission, overrides), data=None, split="val", scene_count=0
+    ).source
     return [Fold(mission, overrides, source.only(range(0, 1000, 20)) if settings.short else source)]
 
 

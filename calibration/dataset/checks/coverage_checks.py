@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from calibration.dataset.checks.coverage import AXES, matrix_of
-from calibration.dataset.checks.inspection import Examined, Said, believed
+from calibration.dataset.checks.inspection import Examined, Remark, believed
 from calibration.dataset.lock.diff import labels_of
 
 RARE = 10
 """A class that the commonest outnumbers by more than this is called rare."""
 
 
-def classes(data: Examined) -> Iterator[Said]:
+def classes(data: Examined) -> Iterator[Remark]:
     """Classes that others outnumber by far."""
     counted: dict[str, int] = {}
     for record in data.records:
@@ -24,33 +24,33 @@ def classes(data: Examined) -> Iterator[Said]:
     rare = sorted((count, label) for label, count in counted.items() if count * RARE < most)
     if rare:
         named = ", ".join(f"{label} ({count})" for count, label in rare[:10])
-        yield Said(
+        yield Remark(
             "warning",
             f"{len(rare)} of {len(counted)} classes are outnumbered more than {RARE} times by the "
             f"commonest ({most}): {named}",
         )
 
 
-def conditions(data: Examined) -> Iterator[Said]:
+def conditions(data: Examined) -> Iterator[Remark]:
     """Weather, light and roads that no record has."""
     matrix = matrix_of(data.records)
     for axis, words in AXES.items():
         known = sum(getattr(record.conditions, axis) is not None for record in data.records)
         if known < len(data.records):
-            yield Said(
+            yield Remark(
                 "note", f"{axis} is not said of {len(data.records) - known} of {len(data.records)}"
             )
         if axis in matrix.said and (absent := [w for w in words if not matrix.total(axis, w)]):
-            yield Said("warning", f"no record with {axis} {', '.join(absent)}")
+            yield Remark("warning", f"no record with {axis} {', '.join(absent)}")
     holes = matrix.holes()
     if len(matrix.said) > 1 and holes:
         every = 1
         for axis in matrix.said:
             every *= len(AXES[axis])
-        yield Said(
+        yield Remark(
             "note",
             f"{len(holes)} of {every} combinations of {' x '.join(matrix.said)} have no record",
         )
     guesses = sum(bool(believed(record).measured) for record in data.records)
     if guesses:
-        yield Said("note", f"of {guesses} records a condition is only measured, not said")
+        yield Remark("note", f"of {guesses} records a condition is only measured, not said")

@@ -28,7 +28,7 @@ SEVERITIES: tuple[Severity, ...] = ("note", "warning", "error")
 
 
 @dataclass(frozen=True)
-class Said:
+class Remark:
     """What a check found once: a sentence, and the records (or label files) that it is about."""
 
     severity: Severity

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from calibration.dataset.checks.inspection import Examined, Said, counted
+from calibration.dataset.checks.inspection import Examined, Remark, counted
 from calibration.dataset.lock.diff import labels_of
 from calibration.dataset.lock.lock import file_of_mask
 from calibration.dataset.records.record import Box, Record
@@ -25,21 +25,21 @@ SAME_THING = (
 """Words that sets which are put together use for one class."""
 
 
-def schema(data: Examined) -> Iterator[Said]:
+def schema(data: Examined) -> Iterator[Remark]:
     """Labels that cannot be meant; words for conditions that nobody knows."""
     problems = data.reading.problems
     if problems:
         lines = tuple(f"{problem.where}: {problem.what}" for problem in problems)
-        yield Said("error", f"{counted(len(problems), 'label')} cannot be meant", lines)
+        yield Remark("error", f"{counted(len(problems), 'label')} cannot be meant", lines)
     for one in data.reading.passed_over:
-        yield Said("note", f"passed over: {one.where}, {one.what}", (one.where,))
+        yield Remark("note", f"passed over: {one.where}, {one.what}", (one.where,))
     if words := data.reading.unknown_words:
-        yield Said(
+        yield Remark(
             "warning", f"words for conditions that no alias knows: {', '.join(words[:10])}", words
         )
 
 
-def locked(data: Examined) -> Iterator[Said]:
+def locked(data: Examined) -> Iterator[Remark]:
     """What differs from the lock."""
     if data.lock is None:
         return
@@ -61,10 +61,10 @@ def locked(data: Examined) -> Iterator[Said]:
         (now.keys() - before.keys(), "there and not in the lock"),
     ):
         if names:
-            yield Said("error", f"{counted(len(names), 'record')} {what}", tuple(sorted(names)))
+            yield Remark("error", f"{counted(len(names), 'record')} {what}", tuple(sorted(names)))
 
 
-def label_set(data: Examined) -> Iterator[Said]:
+def label_set(data: Examined) -> Iterator[Remark]:
     """Labels that are one class spelled twice, in no part to fit on, or absent from records."""
     every: Counter[str] = Counter()
     groups: dict[str, set[str]] = defaultdict(set)
@@ -76,15 +76,15 @@ def label_set(data: Examined) -> Iterator[Said]:
             splits[label].add(record.split or "")
     for same in _alike(every):
         named = ", ".join(f"'{label}' ({every[label]})" for label in same)
-        yield Said("warning", f"labels that look like one class: {named}")
+        yield Remark("warning", f"labels that look like one class: {named}")
     parts = {record.split for record in data.records if record.split}
     if "train" in parts and len(parts) > 1:
         if unfit := sorted(label for label in every if "train" not in splits[label]):
-            yield Said("error", f"labels that train never sees: {', '.join(unfit[:10])}")
+            yield Remark("error", f"labels that train never sees: {', '.join(unfit[:10])}")
         if unjudged := sorted(label for label in every if splits[label] == {"train"}):
-            yield Said("warning", f"labels that only train has: {', '.join(unjudged[:10])}")
+            yield Remark("warning", f"labels that only train has: {', '.join(unjudged[:10])}")
     if lonely := sorted(label for label, names in groups.items() if len(names) == 1):
-        yield Said(
+        yield Remark(
             "warning",
             f"{counted(len(lonely), 'label')} of one drive or track only, which no split can part: "
             f"{', '.join(lonely[:10])}",
@@ -95,12 +95,12 @@ def label_set(data: Examined) -> Iterator[Said]:
         if record.label is None and record.boxes is None and record.mask is None
     ]
     if every and bare:
-        yield Said("warning", f"{counted(len(bare), 'picture')} without a label", tuple(bare))
+        yield Remark("warning", f"{counted(len(bare), 'picture')} without a label", tuple(bare))
     if not every:
-        yield Said("note", "no record has a label or a box")
+        yield Remark("note", "no record has a label or a box")
 
 
-def boxes(data: Examined) -> Iterator[Said]:
+def boxes(data: Examined) -> Iterator[Remark]:
     """Boxes beyond their picture, turned inside out, tiny or given twice; sizes that do not fit."""
     found: dict[str, list[str]] = defaultdict(list)
     for record in data.records:
@@ -112,28 +112,28 @@ def boxes(data: Examined) -> Iterator[Said]:
     for kind in sorted(found):
         severe = kind in (OUTSIDE, NO_AREA)
         names = tuple(found[kind])
-        yield Said(
+        yield Remark(
             "error" if severe else "warning", f"{kind}: {counted(len(names), 'picture')}", names
         )
 
 
-def masks(data: Examined) -> Iterator[Said]:
+def masks(data: Examined) -> Iterator[Remark]:
     """Masks that are none, of another size than their picture, with ids that nothing names, or
     that say nothing."""
     wrong = [one for one in data.seen if one.mask is not None and one.mask.fault]
     if wrong:
         lines = tuple(f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask)
-        yield Said("error", f"{counted(len(wrong), 'mask')} cannot be meant", lines)
+        yield Remark("error", f"{counted(len(wrong), 'mask')} cannot be meant", lines)
     silent = tuple(
         file_of_mask(one)
         for one in data.seen
         if one.mask is not None and not one.mask.fault and not one.mask.ids
     )
     if silent:
-        yield Said("warning", f"{counted(len(silent), 'mask')} that say nothing", silent)
+        yield Remark("warning", f"{counted(len(silent), 'mask')} that say nothing", silent)
 
 
-def leakage(data: Examined) -> Iterator[Said]:
+def leakage(data: Examined) -> Iterator[Remark]:
     """Drives or tracks that several parts share."""
     parts: dict[str, set[str]] = defaultdict(set)
     for record in data.records:
@@ -141,16 +141,18 @@ def leakage(data: Examined) -> Iterator[Said]:
             parts[record.group].add(record.split)
     shared = sorted(group for group, names in parts.items() if len(names) > 1)
     if shared:
-        yield Said("error", f"{counted(len(shared), 'group')} in more than one part", tuple(shared))
+        yield Remark(
+            "error", f"{counted(len(shared), 'group')} in more than one part", tuple(shared)
+        )
     own = sum(record.group == record.name for record in data.records)
     if own == len(data.records) > 1:
-        yield Said("warning", "no record says its drive or track: a split may part a drive")
+        yield Remark("warning", "no record says its drive or track: a split may part a drive")
 
 
-def licence(data: Examined) -> Iterator[Said]:
+def licence(data: Examined) -> Iterator[Remark]:
     """Whether anybody has said what the data may be used for."""
     if not data.licence:
-        yield Said("warning", "no licence is stated")
+        yield Remark("warning", "no licence is stated")
 
 
 def _alike(labels: Counter[str]) -> Iterator[list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from calibration.dataset.checks.inspection import Examined, Said, Severity, counted
+from calibration.dataset.checks.inspection import Examined, Remark, Severity, counted
 from calibration.dataset.checks.near_duplicates import alike
 from calibration.dataset.pictures.blank import Emptiness
 from calibration.dataset.records.record import Record
@@ -17,14 +17,14 @@ from calibration.dataset.records.record_faults import size_fault
 SMALLEST_PX = 16
 
 
-def unreadable(data: Examined) -> Iterator[Said]:
+def unreadable(data: Examined) -> Iterator[Remark]:
     """Files that are no whole picture."""
     lines = tuple(f"{one.entry.name}: {one.fault}" for one in data.seen if one.look is None)
     if lines:
-        yield Said("error", f"{counted(len(lines), 'picture')} cannot be read", lines)
+        yield Remark("error", f"{counted(len(lines), 'picture')} cannot be read", lines)
 
 
-def size(data: Examined) -> Iterator[Said]:
+def size(data: Examined) -> Iterator[Remark]:
     """Sizes that differ from what labels say, from each other, or are too small."""
     other, near = [], []
     for one in data.seen:
@@ -38,9 +38,9 @@ def size(data: Examined) -> Iterator[Said]:
             near.append(one.entry.name)
     if other:
         what = f"{counted(len(other), 'picture')} not of the size that the labels were made for"
-        yield Said("error", what, tuple(other))
+        yield Remark("error", what, tuple(other))
     if near:
-        yield Said(
+        yield Remark(
             "warning",
             f"{counted(len(near), 'picture')} a pixel or two off the size in the labels",
             tuple(near),
@@ -51,21 +51,21 @@ def size(data: Examined) -> Iterator[Said]:
         if min(record.width_px, record.height_px) < SMALLEST_PX
     ]
     if small:
-        yield Said(
+        yield Remark(
             "warning", f"{counted(len(small), 'picture')} under {SMALLEST_PX} pixels", tuple(small)
         )
     sizes = Counter(f"{record.width_px}x{record.height_px}" for record in data.records)
     if len(sizes) > 1:
         common = ", ".join(f"{name} ({count})" for name, count in sizes.most_common(3))
-        yield Said("note", f"{len(sizes)} sizes; most often {common}")
+        yield Remark("note", f"{len(sizes)} sizes; most often {common}")
 
 
-def stored(data: Examined) -> Iterator[Said]:
+def stored(data: Examined) -> Iterator[Remark]:
     """Pictures that were turned or had their samples scaled as they were read."""
     turned = [one for one in data.seen if one.orientation != 1]
     if turned:
         labelled = any(one.entry.boxes or one.entry.mask for one in turned)
-        yield Said(
+        yield Remark(
             "warning" if labelled else "note",
             f"{counted(len(turned), 'picture')} turned as EXIF says, and labels taken to be in the "
             "turned picture",
@@ -74,14 +74,14 @@ def stored(data: Examined) -> Iterator[Said]:
     depths = Counter(one.bits for one in data.seen if one.look is not None)
     for bits in sorted(depths.keys() - {8}):
         names = tuple(one.entry.name for one in data.seen if one.bits == bits)
-        yield Said(
+        yield Remark(
             "warning" if len(depths) > 1 else "note",
             f"{counted(len(names), 'picture')} read as {bits}-bit samples",
             names,
         )
 
 
-def duplicates(data: Examined) -> Iterator[Said]:
+def duplicates(data: Examined) -> Iterator[Remark]:
     """Records with the very same bytes."""
     same: dict[str, list[Record]] = defaultdict(list)
     for record in data.records:
@@ -90,7 +90,7 @@ def duplicates(data: Examined) -> Iterator[Said]:
     yield from _told(clusters, "the same picture", within="warning")
     differing = [records for records in clusters if len({_labels(one) for one in records}) > 1]
     if differing:
-        yield Said(
+        yield Remark(
             "error",
             f"{counted(len(differing), 'picture')} more than once, with other labels",
             tuple(" = ".join(_of_each(records)) for records in differing),
@@ -101,23 +101,23 @@ def _labels(record: Record) -> tuple[object, ...]:
     return record.label, record.boxes, None if record.mask is None else record.mask.sha256
 
 
-def near_duplicates(data: Examined) -> Iterator[Said]:
+def near_duplicates(data: Examined) -> Iterator[Remark]:
     """Records that look the same: recompressed, resized, or frames of a standing camera."""
     clusters = [[data.records[row] for row in rows] for rows in alike(data.looks)]
     apart = [rows for rows in clusters if len({record.sha256 for record in rows}) > 1]
     yield from _told(apart, "nearly the same picture", within="note")
 
 
-def constant(data: Examined) -> Iterator[Said]:
+def constant(data: Examined) -> Iterator[Remark]:
     """Pictures of one colour."""
     if names := _empty(data, "constant"):
-        yield Said("error", f"{counted(len(names), 'picture')} of one colour", names)
+        yield Remark("error", f"{counted(len(names), 'picture')} of one colour", names)
 
 
-def random(data: Examined) -> Iterator[Said]:
+def random(data: Examined) -> Iterator[Remark]:
     """Pictures of noise."""
     if names := _empty(data, "random"):
-        yield Said("error", f"{counted(len(names), 'picture')} of noise", names)
+        yield Remark("error", f"{counted(len(names), 'picture')} of noise", names)
 
 
 def _empty(data: Examined, why: Emptiness) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ def _empty(data: Examined, why: Emptiness) -> tuple[str, ...]:
     )
 
 
-def _told(clusters: Sequence[Sequence[Record]], what: str, *, within: Severity) -> Iterator[Said]:
+def _told(clusters: Sequence[Sequence[Record]], what: str, *, within: Severity) -> Iterator[Remark]:
     """Across parts an error; across drives a warning; within one drive `within`."""
     found: dict[str, list[str]] = defaultdict(list)
     for records in clusters:
@@ -143,7 +143,7 @@ def _told(clusters: Sequence[Sequence[Record]], what: str, *, within: Severity) 
     for kind, severity in severities.items():
         if names := found[kind]:
             where = f"in several {kind}" if kind else "within one drive or track"
-            yield Said(severity, f"{what} {where}: {counted(len(names), 'time')}", tuple(names))
+            yield Remark(severity, f"{what} {where}: {counted(len(names), 'time')}", tuple(names))
 
 
 def _of_each(records: Sequence[Record]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from calibration.dataset.checks import coverage_checks, label_checks, picture_checks
-from calibration.dataset.checks.inspection import SEVERITIES, Examined, Said, Severity
+from calibration.dataset.checks.inspection import SEVERITIES, Examined, Remark, Severity
 from edge.perception.conditions import AXES
 
 
@@ -17,7 +17,7 @@ from edge.perception.conditions import AXES
 class Check:
     """One row."""
 
-    find: Callable[[Examined], Iterator[Said]]
+    find: Callable[[Examined], Iterator[Remark]]
     remedy: str
 
 

@@ -34,7 +34,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class EvaluationSet:
     """The frames, and what a reader of the figures must know of them.
 
     Attributes:
@@ -59,14 +59,14 @@ class Chosen:
     doubts: tuple[str, ...] = ()
 
 
-def choose(
+def choose_frames(
     mission: Mission,
     *,
     data: str | None,
     split: str | None,
     scene_count: int,
     only: Sequence[str] = (),
-) -> Chosen:
+) -> EvaluationSet:
     """Frames with labels that the mission's model has names for.
 
     `data` is a data set or a lock of one; without it the mission's own data are taken. `only` are
@@ -113,7 +113,7 @@ def choose(
     unlabelled = len(entries) - len(labelled)
     if truth.name == LABEL:
         labelled = [entry for entry in labelled if entry.label in naming.rows]
-    return Chosen(
+    return EvaluationSet(
         # What a pixel is called wrongly counts whatever it is, so masks keep every label.
         source=PlaceSource(storage, tuple(labelled), every if masks else naming, digests, masks),
         naming=naming,
@@ -239,7 +239,7 @@ def _only(naming: Naming, labels: Sequence[str], only: Sequence[str]) -> Naming:
     return naming.only(row for row, label in enumerate(labels) if label in only)
 
 
-def _scenes(mission: Mission, count: int, split: str | None, only: Sequence[str]) -> Chosen:
+def _scenes(mission: Mission, count: int, split: str | None, only: Sequence[str]) -> EvaluationSet:
     if split is not None:
         raise UsageError(
             "generated scenes have no splits",
@@ -264,7 +264,7 @@ def _scenes(mission: Mission, count: int, split: str | None, only: Sequence[str]
     labels = mission.model.labels
     naming = _only(named(SCENE_LABELS, labels), labels, only)
     camera = mission.camera
-    return Chosen(
+    return EvaluationSet(
         source=scenes(count, width_px=camera.width_px, height_px=camera.height_px, naming=naming),
         naming=naming,
         given="generated scenes",

@@ -23,7 +23,7 @@ from converters.graph.passes.fold_batchnorm import fold_batchnorm
 from converters.graph.passes.fold_constants import fold_constants
 from converters.graph.passes.infer_shapes import infer_shapes
 from converters.graph.passes.properties import PROPERTIES
-from converters.graph.passes.strip_metadata import strip_talk
+from converters.graph.passes.strip_metadata import strip_metadata
 from firmware_bridge.errors import GateFailed, UsageError
 
 TOLERANCE = 1e-4
@@ -68,7 +68,7 @@ def passes(opset: int, shape: Shape, outputs: Sequence[str]) -> tuple[Pass, ...]
         Pass("fold_batchnorm", fold_batchnorm, (constant,), ("BatchNorm is folded",)),
         Pass("dead_code", drop_dead_code, ensures=("everything is used",)),
         Pass("names", partial(name_everything, outputs=outputs), ensures=("nodes are named",)),
-        Pass("strip_talk", strip_talk, ensures=("carries no talk",)),
+        Pass("strip_metadata", strip_metadata, ensures=("carries no talk",)),
         Pass("shapes", infer_shapes, (constant,), (static, constant, mended, "no identities")),
     )
 

@@ -12,7 +12,7 @@ from converters.graph.index import copied
 GRAPH_NAME = "network"
 
 
-def strip_talk(model: ModelProto) -> ModelProto:
+def strip_metadata(model: ModelProto) -> ModelProto:
     """The same model without documentation, metadata and producer."""
     other = copied(model)
     for field in ("doc_string", "producer_name", "producer_version", "domain", "model_version"):

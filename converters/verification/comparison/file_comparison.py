@@ -28,7 +28,7 @@ from calibration.evaluation.predictions.networks import (
 from calibration.inference.sessions import CannotRun, ModelSession
 from calibration.metrics.confidence_intervals import wilson_95
 from converters.verification.agreement import IOU_MIN, SCORE_MIN, areas_of
-from converters.verification.agreement_breakdown import Answers, Evaluation
+from converters.verification.agreement_breakdown import AgreementBreakdown, Predictions
 from converters.verification.comparison.any_network import AnyNetwork, Feed, outputs_of_both
 from converters.verification.mask_agreement import MaskAgreement
 from converters.verification.parity import Sums
@@ -116,7 +116,7 @@ class FileComparison:
     Attributes:
         fed: how pictures became inputs, in words.
         kept: by head of the mission; empty without one.
-        evaluations: the same by class and frame, as plain values (see `Evaluation`).
+        evaluations: the same by class and frame, as plain values (see `AgreementBreakdown`).
         worst: frames whose outputs are furthest apart.
         maps: of these, by name, the first output that is a map; none where no output is.
     """
@@ -239,7 +239,7 @@ class _Judged:
         condition = mission.model.condition
         labels = [mission.model.labels, *([] if condition is None else [condition.labels])]
         self.evaluations = {
-            name: Evaluation(own, (A, B), iou_min=IOU_MIN)
+            name: AgreementBreakdown(own, (A, B), iou_min=IOU_MIN)
             for name, own in zip(names, labels, strict=True)
         }
         self.masks = MaskAgreement(mission.model.labels, (A, B))
@@ -293,7 +293,7 @@ class _Judged:
             for key, one in seen.items()
         }
         self.evaluations[self._names[0]].add(
-            frame, {key: Answers.of(one) for key, one in found.items()}
+            frame, {key: Predictions.of(one) for key, one in found.items()}
         )
 
     def told(self) -> dict[str, Any]:
@@ -389,11 +389,11 @@ def _kept(evaluation: Mapping[str, Any]) -> KeptAnswers:
     return KeptAnswers(found, of, found / of if of else None, low, high, iou)
 
 
-def _top(logits: Floats, head: HeadSpec) -> Answers:
+def _top(logits: Floats, head: HeadSpec) -> Predictions:
     try:
-        return Answers.top(*top(logits, head))
+        return Predictions.top(*top(logits, head))
     except ValueError:  # no numbers, or of another shape
-        return Answers.top(None, 0.0)
+        return Predictions.top(None, 0.0)
 
 
 def _run(

@@ -23,13 +23,13 @@ MAIN, CONDITION = "found_min", "condition_agree_min"
 """Gates of the mission: on the main output, and on the condition head."""
 
 
-def kept_limits(mission: Mission) -> dict[str, float]:
+def agreement_limits(mission: Mission) -> dict[str, float]:
     """Those of the two gates that the mission gives."""
     gates = {MAIN: mission.gates.found_min, CONDITION: mission.gates.condition_agree_min}
     return {name: limit for name, limit in gates.items() if limit is not None}
 
 
-def kept_shares(
+def agreement_shares(
     floating: Network,
     other: Network,
     frames: Sequence[RoadFrame],

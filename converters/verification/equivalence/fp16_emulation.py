@@ -17,7 +17,7 @@ from converters.verification.equivalence.graph_diff import HALF
 WIDE, ROUNDED = "/wide", "/rounded"
 
 
-def rounding_halves(strong: ModelProto) -> ModelProto:
+def emulate_fp16(strong: ModelProto) -> ModelProto:
     """The same graph in float32 with explicit roundings; INT8 codes keep their names."""
     constants = {
         tensor.name: numpy_helper.to_array(tensor).astype(np.float32)

@@ -15,7 +15,7 @@ from small_network import SPEC, TENSORS, painted, small_network
 from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import observe, with_outputs
 from calibration.ranges import method_choice as module
-from calibration.ranges.method_choice import Probe, choose, ranges
+from calibration.ranges.method_choice import Probe, choose_method, ranges
 from calibration.ranges.methods.table import METHODS
 from edge.perception.preprocess import preprocess
 
@@ -218,7 +218,7 @@ def test_the_method_of_least_error_is_taken_whatever_the_threads() -> None:
     seen = observe(model, TENSORS, frames, preprocess_spec=SPEC, threads=2, progress=quiet)
     offered = {name: ranges(seen.histograms, name, percentile=99.0, threads=1) for name in METHODS}
     found = [
-        choose(
+        choose_method(
             model,
             seen.histograms,
             frames,

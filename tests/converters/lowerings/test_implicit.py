@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from tiny_graphs import node, tiny
 
-from converters.lowerings.implicit import region, to_observe
+from converters.lowerings.implicit import int8_region, to_observe
 
 
 def test_what_a_mover_makes_of_an_operator_that_stays_in_float_is_observed() -> None:
@@ -21,5 +21,5 @@ def test_what_a_mover_makes_of_an_operator_that_stays_in_float_is_observed() -> 
         inputs={"x": (1, 3, 8, 8)},
     )
     model = onnx.shape_inference.infer_shapes(model)
-    assert region(model) == ("x", "t", "y")
+    assert int8_region(model) == ("x", "t", "y")
     assert to_observe(model) == ("x", "t")

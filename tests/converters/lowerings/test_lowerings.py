@@ -15,15 +15,15 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from converters.graph.index import Graph, attributes
 from converters.lowerings.implicit import (
     cache_differences,
+    dynamic_ranges,
     fake_quantized,
-    region,
-    region_amax,
+    int8_region,
     to_cache,
 )
 from converters.lowerings.strongly_typed import to_strong
 from converters.quantization.qdq import quantize_int8, shared_ranges
 from converters.quantization.rules import r1_scale
-from converters.verification.equivalence.fp16_emulation import rounding_halves
+from converters.verification.equivalence.fp16_emulation import emulate_fp16
 from converters.verification.equivalence.graph_diff import differences
 from converters.verification.equivalence.layer_error import steps_apart
 from converters.verification.equivalence.verdict import STEPS_MAX, Agreement, agreement
@@ -39,9 +39,9 @@ def proof(net: Lowered, strong: ModelProto) -> Agreement:
     return agreement(
         "strong",
         differs=differences(net.int8, strong),
-        steps=steps_apart(net.int8, rounding_halves(strong), [net.picture], threads=2),
+        steps=steps_apart(net.int8, emulate_fp16(strong), [net.picture], threads=2),
         networks={FLOAT: network(net.floating), INT8: network(net.int8)},
-        lowered=network(rounding_halves(strong)),
+        lowered=network(emulate_fp16(strong)),
         pictures=[net.picture],
         names=(OUTPUT,),
     )
@@ -64,7 +64,7 @@ def cache_proof(net: Lowered, cache: CalibrationCache) -> Agreement:
 
 
 def cache_of(net: Lowered) -> CalibrationCache:
-    amax = region_amax(net.implicit, net.placement, net.ranges)
+    amax = dynamic_ranges(net.implicit, net.placement, net.ranges)
     return read_cache(write_cache(to_cache(amax, CACHE_RELEASES[-1])))
 
 
@@ -142,7 +142,10 @@ def test_small_faults_in_a_cache_are_found(name: str, lowered_by_name: ByName) -
     net = lowered_by_name(name)
     cache = cache_of(net)
     assert cache_differences(net.implicit, net.int8, cache, net.ranges) == ()
-    for tensor in (net.placement.pairs[len(net.placement.pairs) // 2], region(net.implicit)[-1]):
+    for tensor in (
+        net.placement.pairs[len(net.placement.pairs) // 2],
+        int8_region(net.implicit)[-1],
+    ):
         for by in (1.01, 0.99):
             value = float(np.float32(cache.scales[tensor] * by))
             wrong = replace(cache, scales={**cache.scales, tensor: value})
@@ -163,9 +166,9 @@ def test_a_scale_that_is_twice_too_large_is_also_seen_in_numbers(road_lowered: L
     """Numbers alone find what is coarse: the measure in steps can fail."""
     net = road_lowered
     pair = net.placement.pairs[len(net.placement.pairs) // 2]
-    wrong = rounding_halves(scaled(net.strong, pair, 2.0))
+    wrong = emulate_fp16(scaled(net.strong, pair, 2.0))
     assert max(steps_apart(net.int8, wrong, [net.picture], threads=2).values()) > STEPS_MAX
-    halves = rounding_halves(net.strong)
+    halves = emulate_fp16(net.strong)
     good = steps_apart(net.int8, halves, [net.picture], threads=2)
     assert 0.0 < max(good.values()) < STEPS_MAX
     assert steps_apart(net.int8, net.int8, [net.picture], threads=2) == dict.fromkeys(good, 0.0)
@@ -270,11 +273,11 @@ def test_scales_too_small_for_half_stay_float() -> None:
 def test_an_operator_beyond_half_stays_in_float32() -> None:
     picture = np.full((1, 3, 8, 8), 100.0, np.float32)
     net = lowered(weighted(1e3), picture)  # puts out 3e5: FP16 ends at 65504
-    found = network(rounding_halves(net.strong))(picture)[0]
+    found = network(emulate_fp16(net.strong))(picture)[0]
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, 3e5, rtol=0.02)
     exponential = lowered(weighted(0.04, then="Exp"), picture)  # e^12 = 1.6e5
-    assert np.isfinite(network(rounding_halves(exponential.strong))(picture)[0]).all()
+    assert np.isfinite(network(emulate_fp16(exponential.strong))(picture)[0]).all()
 
 
 def test_a_constant_beyond_half_keeps_its_operator_in_float32() -> None:
@@ -292,9 +295,9 @@ def test_the_cache_covers_the_region_and_keeps_what_must_be_equal(
     name: str, lowered_by_name: ByName
 ) -> None:
     net = lowered_by_name(name)
-    amax = region_amax(net.floating, net.placement, net.ranges)
+    amax = dynamic_ranges(net.floating, net.placement, net.ranges)
     graph = Graph(net.floating)
-    assert set(amax) == set(region(net.floating)) >= {"images", *net.placement.pairs}
+    assert set(amax) == set(int8_region(net.floating)) >= {"images", *net.placement.pairs}
     pooled = 0
     for node in graph.nodes:
         known = [amax[value] for value in (*node.input, *node.output) if value in amax]
@@ -310,7 +313,7 @@ def test_the_cache_covers_the_region_and_keeps_what_must_be_equal(
 
 def test_one_cache_a_release_with_the_same_scales(road_lowered: Lowered) -> None:
     net = road_lowered
-    amax = region_amax(net.floating, net.placement, net.ranges)
+    amax = dynamic_ranges(net.floating, net.placement, net.ranges)
     files = [write_cache(to_cache(amax, release)) for release in CACHE_RELEASES]
     heads = {data.split(b"\n", 1)[0] for data in files}
     assert len(heads) == len(CACHE_RELEASES)
@@ -320,10 +323,10 @@ def test_one_cache_a_release_with_the_same_scales(road_lowered: Lowered) -> None
 
 def test_a_tensor_without_a_range_is_refused_by_name(road_lowered: Lowered) -> None:
     net = road_lowered
-    spared = next(n for n in region(net.floating) if n not in net.placement.pairs)
+    spared = next(n for n in int8_region(net.floating) if n not in net.placement.pairs)
     fewer = {name: seen for name, seen in net.ranges.items() if name in net.placement.pairs}
     with pytest.raises(UsageError) as caught:
-        region_amax(net.floating, net.placement, fewer)
+        dynamic_ranges(net.floating, net.placement, fewer)
     assert "has no range" in str(caught.value)
     assert spared not in fewer
 

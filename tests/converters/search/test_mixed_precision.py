@@ -20,7 +20,7 @@ from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import WIDENINGS, widened
 from converters.search.candidate import better_bias
 from converters.search.evaluator import Judge
-from converters.search.mixed_precision import Mixed, choose
+from converters.search.mixed_precision import Mixed, search_mixed_precision
 from converters.search.sensitivity import sensitivities
 from converters.search.stop_criterion import DamageAim
 from converters.search.task_loss import LOST, NOISE, Damage, damage_measure
@@ -31,7 +31,7 @@ def chosen(
     model: ModelProto, *, damage_max: float, macs_int8_min: float = 0.1, narrowed: float = 1.0
 ) -> Mixed:
     judge = Judge(model, FRAMES, difference, threads=1)
-    return choose(
+    return search_mixed_precision(
         model,
         writers(model, narrowed=narrowed),
         judge,

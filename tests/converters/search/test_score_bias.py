@@ -12,7 +12,7 @@ from tiny_graphs import node, picture, ready, weights
 from calibration.inference.sessions import Floats, ModelSession
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.bias_correction import with_added_bias
-from converters.search.candidate import Better
+from converters.search.candidate import Candidate
 from converters.search.evaluator import Judge
 from converters.search.score_bias import Scores, last_operators, with_score_bias
 from converters.search.task_loss import Damage, score_change
@@ -66,7 +66,7 @@ def scores_of(model: ModelProto) -> Scores:
     return Scores.of(model, SPEC, FRAMES[0], width_px=WIDTH, height_px=HEIGHT)
 
 
-def lowered(model: ModelProto, by: float) -> Better:
+def lowered(model: ModelProto, by: float) -> Candidate:
     """A network that puts out lower logits than float, whatever its biases are."""
     classes = named(model)[1]
 
@@ -74,7 +74,7 @@ def lowered(model: ModelProto, by: float) -> Better:
         return with_added_bias(graph, {classes: -by})
 
     made = quantize(model)
-    return Better(made, model, quantize, judge(model).damage(made), 1.0)
+    return Candidate(made, model, quantize, judge(model).damage(made), 1.0)
 
 
 def moved_scores(reference: Outputs, candidate: Outputs) -> Damage:
@@ -150,7 +150,7 @@ def test_what_does_damage_to_the_search_frames_is_not_taken() -> None:
     model = detector()
     best = lowered(model, 0.2)
     content = Judge(best.quantized, FRAMES, moved_scores, threads=1)
-    best = Better(best.quantized, best.floating, best.quantize, 0.0, 1.0)
+    best = Candidate(best.quantized, best.floating, best.quantize, 0.0, 1.0)
     made, told = with_score_bias(best, scores_of(model), content, [judge(model, OTHERS)])
     assert made is best.quantized
     assert told.added == 0.0

@@ -13,7 +13,7 @@ from ruined_layer import FRAMES, difference, network, writers
 from converters.search import checkpoint
 from converters.search.checkpoint import Remembered
 from converters.search.evaluator import Judge
-from converters.search.mixed_precision import Mixed, choose
+from converters.search.mixed_precision import Mixed, search_mixed_precision
 from converters.search.stop_criterion import DamageAim
 from converters.search.task_loss import Damage
 from converters.sources.network import Outputs
@@ -36,7 +36,7 @@ def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
 
     model = network()
     judge = Judge(model, FRAMES, measure, threads=1, remembered=Remembered(path))
-    mixed = choose(
+    mixed = search_mixed_precision(
         model,
         writers(model),
         judge,

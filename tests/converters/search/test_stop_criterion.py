@@ -26,13 +26,13 @@ from converters.conversion.float_stage import to_float
 from converters.conversion.frame_split import frames_to_split
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
-from converters.search.candidate import Better
+from converters.search.candidate import Candidate
 from converters.search.evaluator import Judge
 from converters.search.stop_criterion import DAMAGE_MAX, DamageAim, GatesAim, aim_of
 from converters.search.task_loss import damage_measure
 from converters.sources.network import running
 from converters.sources.source import open_source
-from converters.verification.equivalence.answers_kept import kept_shares
+from converters.verification.equivalence.answers_kept import agreement_shares
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess
@@ -61,7 +61,7 @@ class Network:
         }
         self.judge = Judge(self.model, self.pictures, damage_measure(mission), threads=1)
 
-    def candidate(self, times: float) -> Better:
+    def candidate(self, times: float) -> Candidate:
         """With ranges so many times as wide, so with steps so many times as coarse."""
         wide: dict[str, Range] = {
             name: replace(one, amax=one.amax * times) for name, one in self.ranges.items()
@@ -69,7 +69,7 @@ class Network:
         write = partial(quantize_int8, placement=self.placement, ranges=wide)
         made: ModelProto = write(self.model)
         damage = self.judge.damage(made)
-        return Better(made, self.model, write, damage, damage)
+        return Candidate(made, self.model, write, damage, damage)
 
     def aim(self, *settings: str) -> GatesAim | DamageAim:
         mission = load_mission(self.mission_file, settings)
@@ -115,7 +115,7 @@ def test_what_is_kept_is_what_the_gate_will_count(detector: Network) -> None:
     for times in COARSER:
         made = detector.candidate(times).quantized
         other = running(ModelSession(made.SerializeToString(), threads=1))
-        counted = kept_shares(
+        counted = agreement_shares(
             floating, other, detector.frames, detector.mission, progress=lambda *_: None
         )
         kept = aim.kept(made)["found_min"]

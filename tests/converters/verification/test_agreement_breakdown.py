@@ -10,7 +10,11 @@ import pytest
 from calibration.dataset.records.ground_truth import Truth
 from calibration.metrics.average_precision import average_precision_50
 from calibration.metrics.confidence_intervals import wilson_95
-from converters.verification.agreement_breakdown import WORST_FRAMES, Answers, Evaluation
+from converters.verification.agreement_breakdown import (
+    WORST_FRAMES,
+    AgreementBreakdown,
+    Predictions,
+)
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage, Detections
 
@@ -48,13 +52,13 @@ def seen(*rows: tuple[tuple[float, float, float, float], float, int]) -> Detecti
     return Detections(boxes, scores, np.array([row[2] for row in rows], np.int64))
 
 
-def said(float_: Detections, int8: Detections, cpu: Detections) -> dict[str, Answers]:
-    return dict(zip(NETWORKS, (Answers.of(one) for one in (float_, int8, cpu)), strict=True))
+def said(float_: Detections, int8: Detections, cpu: Detections) -> dict[str, Predictions]:
+    return dict(zip(NETWORKS, (Predictions.of(one) for one in (float_, int8, cpu)), strict=True))
 
 
 def test_losses_are_told_by_class_condition_and_frame() -> None:
     both = seen((HERE, 0.9, 0), (THERE, 0.6, 1))
-    judged = Evaluation(LABELS, NETWORKS, iou_min=0.5)
+    judged = AgreementBreakdown(LABELS, NETWORKS, iou_min=0.5)
     one, other = seen((HERE, 0.5, 0)), seen((THERE, 0.4, 1), (ELSEWHERE, 0.7, 1))
     judged.add(Frame("a", words="heavy fog"), said(both, one, both))
     judged.add(Frame("b", Conditions("clear")), said(both, other, both))
@@ -78,7 +82,7 @@ def test_losses_are_told_by_class_condition_and_frame() -> None:
 
 
 def test_only_the_worst_frames_are_kept() -> None:
-    judged = Evaluation(LABELS, NETWORKS, iou_min=0.5)
+    judged = AgreementBreakdown(LABELS, NETWORKS, iou_min=0.5)
     for number in range(3 * WORST_FRAMES):
         lost = seen((HERE, 0.3 + number / 100, 0))
         judged.add(Frame(f"{number:02}"), said(lost, seen(), lost))
@@ -87,7 +91,7 @@ def test_only_the_worst_frames_are_kept() -> None:
 
 
 def test_precision_is_told_where_truth_is_known() -> None:
-    judged = Evaluation(LABELS, NETWORKS, iou_min=0.5)
+    judged = AgreementBreakdown(LABELS, NETWORKS, iou_min=0.5)
     found, nothing = seen((HERE, 0.9, 0)), seen()
     judged.add(Frame("a"), said(found, nothing, found))
     truth = Truth(np.array([HERE], np.float32), np.array([0]))
@@ -104,7 +108,7 @@ def test_precision_is_told_where_truth_is_known() -> None:
 
 def test_every_precision_has_its_interval_and_every_loss_too() -> None:
     """INT8 finds nothing in two of eight drives; of the first label alone, the other is as good."""
-    judged = Evaluation(LABELS, NETWORKS, iou_min=0.5)
+    judged = AgreementBreakdown(LABELS, NETWORKS, iou_min=0.5)
     truths, scored = [], []
     for number in range(16):
         truth = Truth(np.array([HERE, THERE], np.float32), np.array([0, 1]))
@@ -132,9 +136,9 @@ def test_every_precision_has_its_interval_and_every_loss_too() -> None:
 
 
 def test_labels_of_whole_frames_and_what_they_are_taken_for() -> None:
-    judged = Evaluation(("dry", "wet"), NETWORKS, iou_min=0.5)
+    judged = AgreementBreakdown(("dry", "wet"), NETWORKS, iou_min=0.5)
     for number, rows in enumerate([(0, 0, 0), (0, 1, 0), (1, 1, None)]):
-        tops = {name: Answers.top(row, 0.8) for name, row in zip(NETWORKS, rows, strict=True)}
+        tops = {name: Predictions.top(row, 0.8) for name, row in zip(NETWORKS, rows, strict=True)}
         judged.add(Frame(str(number)), tops)
     told = judged.to_json()
     dry, wet = (row["networks"] for row in told["by_class"])

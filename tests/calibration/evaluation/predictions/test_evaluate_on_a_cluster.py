@@ -14,7 +14,7 @@ from labelled_road import FRAMES, write_labelled_road
 from tiny_mission import write_mission
 
 from calibration.dask_cluster import connected
-from calibration.evaluation.data.evaluation_set import choose
+from calibration.evaluation.data.evaluation_set import choose_frames
 from calibration.evaluation.evaluate import Evaluation, digest_of, in_order, tables_of, written
 from calibration.evaluation.predictions.distributed import cluster_answers
 from calibration.evaluation.predictions.networks import Network, reading_of
@@ -35,7 +35,7 @@ def client() -> Iterator[Any]:
 def test_a_killed_worker_loses_nothing_and_changes_no_byte(client: Any, tmp_path: Path) -> None:
     mission = load_mission(write_mission(tmp_path / "mission"))
     data = str(write_labelled_road(tmp_path / "labelled"))
-    chosen = choose(mission, data=data, split=None, scene_count=0)
+    chosen = choose_frames(mission, data=data, split=None, scene_count=0)
     model = (tmp_path / "mission" / "tiny.onnx").read_bytes()
     networks = {"model": Network("tiny.onnx", model, "as_written", "as given")}
     reading = reading_of(mission.model, threads=1)
@@ -64,7 +64,7 @@ def test_a_killed_worker_loses_nothing_and_changes_no_byte(client: Any, tmp_path
 def test_a_cut_picture_on_a_worker_is_the_same_refusal_here(client: Any, tmp_path: Path) -> None:
     mission = load_mission(write_mission(tmp_path / "mission"))
     road = write_labelled_road(tmp_path / "labelled")
-    chosen = choose(mission, data=str(road), split=None, scene_count=0)
+    chosen = choose_frames(mission, data=str(road), split=None, scene_count=0)
     model = (tmp_path / "mission" / "tiny.onnx").read_bytes()
     networks = {"model": Network("tiny.onnx", model, "as_written", "as given")}
     (road / "007.png").write_bytes(b"\x89PNG cut")

@@ -31,7 +31,7 @@ from converters.graph.passes.eliminate_identity import remove_identities
 from converters.graph.passes.fold_batchnorm import fold_batchnorm
 from converters.graph.passes.fold_constants import LARGEST_BYTES, fold_constants
 from converters.graph.passes.infer_shapes import infer_shapes
-from converters.graph.passes.strip_metadata import strip_talk
+from converters.graph.passes.strip_metadata import strip_metadata
 from edge.perception.decode import CONDITION, DETECTIONS
 
 
@@ -349,7 +349,7 @@ class TestNames:
 
 def test_talk_is_stripped_and_the_graph_is_not() -> None:
     model = ready([node("Mul", ["x", "k"], ["y"])], {"k": np.float32(2)})
-    quiet = strip_talk(model).SerializeToString()
+    quiet = strip_metadata(model).SerializeToString()
     model.producer_name, model.producer_version = "exporter", "1.2.3"
     model.doc_string = model.graph.doc_string = "made on a machine"
     model.graph.name = "/home/somebody/model.py"
@@ -359,5 +359,5 @@ def test_talk_is_stripped_and_the_graph_is_not() -> None:
     entry.key, entry.value = "stack", "trace"
     entry = model.graph.node[0].metadata_props.add()
     entry.key, entry.value = "stack", "trace"
-    assert strip_talk(model).SerializeToString() == quiet
+    assert strip_metadata(model).SerializeToString() == quiet
     assert b"somebody" not in quiet

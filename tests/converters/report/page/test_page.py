@@ -25,7 +25,7 @@ from converters.report.page.worst_frames import MOST_BYTES, pictures_of, small
 from converters.report.report import TIMES
 from converters.sources.source import TorchSource
 from converters.training.run_record import SCHEMA
-from converters.verification.agreement_breakdown import Answers, Evaluation
+from converters.verification.agreement_breakdown import AgreementBreakdown, Predictions
 from edge.contract.artifact import digest_file, write_json
 from edge.contract.mission.loading import load_mission
 from edge.perception.conditions import Conditions
@@ -257,9 +257,9 @@ class Rainy:
 def test_classifiers_and_condition_heads_have_their_figures(tiny: tuple[Document, bytes]) -> None:
     document = copy.deepcopy(tiny[0])
     names = ("float.onnx", "int8.onnx", "cpu.onnx")
-    judged = Evaluation(("dry", "wet", "ice"), names, iou_min=0.5)
+    judged = AgreementBreakdown(("dry", "wet", "ice"), names, iou_min=0.5)
     for number, tops in enumerate([(0, 1, 0), (0, 0, 0), (1, 2, 1), (1, 1, 1)]):
-        said = {name: Answers.top(top, 0.8) for name, top in zip(names, tops, strict=True)}
+        said = {name: Predictions.top(top, 0.8) for name, top in zip(names, tops, strict=True)}
         judged.add(Rainy(f"frame {number}"), said)  # type: ignore[arg-type] # read for its words
     document["evaluation"] = {"classes": judged.to_json(), "condition": judged.to_json()}
     page = Page(render(document, {"frame 0": small(np.zeros((40, 60, 3), np.uint8))}))

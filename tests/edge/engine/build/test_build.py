@@ -23,7 +23,7 @@ from stand_in import StandIn, plan_bytes
 from converters.graph.index import Graph
 from converters.lowerings.dla_partition import cut_head
 from converters.lowerings.dynamic_batch import open_batch
-from converters.lowerings.implicit import region_amax, to_cache
+from converters.lowerings.implicit import dynamic_ranges, to_cache
 from edge.engine.calibration_cache import write_cache
 from edge.engine.gpu import present_sm
 from edge.engine.plan_header import read_header
@@ -81,7 +81,7 @@ def folder(tmp_path: Path, road_lowered: Lowered) -> Path:
     """A conversion's folder: three lowerings, one cache, and the report that vouches for them."""
     out = tmp_path / "out"
     out.mkdir()
-    amax = region_amax(road_lowered.floating, road_lowered.placement, road_lowered.ranges)
+    amax = dynamic_ranges(road_lowered.floating, road_lowered.placement, road_lowered.ranges)
     files = {
         "float.onnx": road_lowered.floating.SerializeToString(),
         "implicit.onnx": road_lowered.implicit.SerializeToString(),

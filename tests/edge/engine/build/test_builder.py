@@ -16,7 +16,7 @@ from lowered_networks import OUTPUT, Lowered, lowered
 from onnx import TensorProto, helper, numpy_helper
 from stand_in import RELEASES, RTX, StandIn, plan_bytes
 
-from converters.lowerings.implicit import region_amax, to_cache
+from converters.lowerings.implicit import dynamic_ranges, to_cache
 from edge.engine.api_probe import Probe
 from edge.engine.build.builder import Built, build_plan, lowering_for
 from edge.engine.build_request import BuildRequest
@@ -71,7 +71,7 @@ def row_of(trt: StandIn, request: BuildRequest = REQUEST) -> BuilderRow:
 
 
 def cache_of(net: Lowered, release: str) -> CalibrationCache:
-    amax = region_amax(net.floating, net.placement, net.ranges)
+    amax = dynamic_ranges(net.floating, net.placement, net.ranges)
     return to_cache(amax, parse_release(release))
 
 
@@ -130,7 +130,7 @@ def test_dla_gets_a_range_for_every_tensor_and_reports_its_fallback(
     assert trt.told("default_device_type") == [(trt.DeviceType.DLA,)]
     assert trt.told("DLA_core") == [(1,)]
     ranged = [call[0] for call in trt.told("dynamic_range")]
-    region = region_amax(road_lowered.floating, road_lowered.placement, road_lowered.ranges)
+    region = dynamic_ranges(road_lowered.floating, road_lowered.placement, road_lowered.ranges)
     assert len(ranged) == len(region)
     assert all(low == -high < 0.0 for low, high in ranged)
     dla = built.facts["dla"]
