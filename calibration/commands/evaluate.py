@@ -29,7 +29,7 @@ from calibration.evaluation.evaluate import (
 )
 from calibration.evaluation.predictions.distributed import cluster_answers
 from calibration.evaluation.predictions.networks import Network, Reading, reading_of
-from calibration.evaluation.predictions.predict import Answer, Answers, answers
+from calibration.evaluation.predictions.predict import Prediction, Predictions, predict
 from calibration.evaluation.robustness import Corrupted, corruptions, fall, scores
 from calibration.evaluation.run_record import evaluate_run
 from calibration.evaluation.worst_frames import page_of
@@ -130,14 +130,14 @@ def evaluate(
             client = opened.enter_context(connected(scheduler, workers))
         total = len(chosen.source.examples)
 
-        def looked_at(change: Corrupted | None) -> Answers:
+        def looked_at(change: Corrupted | None) -> Predictions:
             what = "evaluate" if change is None else f"{change.name} {change.severity}"
 
             def done(count: int) -> None:
                 advance(what, count, total)
 
             if client is None:
-                return answers(networks, reading, chosen.source, change=change, advance=done)
+                return predict(networks, reading, chosen.source, change=change, advance=done)
             return cluster_answers(
                 client, networks, reading, chosen.source, change=change, advance=done
             )
@@ -207,21 +207,23 @@ def _judged(
     *,
     reading: Reading,
     chosen: EvaluationSet,
-    found: list[Answer],
+    found: list[Prediction],
     folds: int | None,
 ) -> Evaluation:
     ordered = in_order(chosen, found)
     labels = mission.model.labels
-    tables = tables_of(reading, labels, chosen=chosen, answers=ordered)
+    tables = tables_of(reading, labels, chosen=chosen, predictions=ordered)
     if folds is not None:
-        tables = with_folds(tables, reading, labels, chosen=chosen, answers=ordered, k=folds)
+        tables = with_folds(tables, reading, labels, chosen=chosen, predictions=ordered, k=folds)
     return Evaluation(mission, network, chosen, tables, digest_of(ordered))
 
 
-def _scores(evaluation: Evaluation, reading: Reading, found: list[Answer]) -> NDArray[np.float64]:
+def _scores(
+    evaluation: Evaluation, reading: Reading, found: list[Prediction]
+) -> NDArray[np.float64]:
     chosen = evaluation.chosen
     labels = evaluation.mission.model.labels
-    return scores(reading, labels, chosen=chosen, answers=in_order(chosen, found))
+    return scores(reading, labels, chosen=chosen, predictions=in_order(chosen, found))
 
 
 def _with_fall(

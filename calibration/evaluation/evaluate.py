@@ -23,7 +23,7 @@ from calibration.evaluation.figures.grouping import Groups
 from calibration.evaluation.figures.segmentation import segmentation_tables
 from calibration.evaluation.figures.values import Row, Spread, Tables, plain_tables
 from calibration.evaluation.predictions.networks import Network, Reading
-from calibration.evaluation.predictions.predict import SCORE_MIN, Answer
+from calibration.evaluation.predictions.predict import SCORE_MIN, Prediction
 from calibration.metrics.confidence_intervals import REPLICATES, SEED
 from edge.contract.artifact import digest_json
 from edge.contract.mission.digest import contract_digest
@@ -98,31 +98,31 @@ def written(evaluation: Evaluation) -> bytes:
     return f'{head},\n "frames": [\n{lines}\n ]\n}}\n'.encode()
 
 
-def in_order(chosen: EvaluationSet, answers: Sequence[Answer]) -> list[Answer]:
+def in_order(chosen: EvaluationSet, predictions: Sequence[Prediction]) -> list[Prediction]:
     """Answers in the order of the source's frames, whichever order they came in.
 
     Raises:
         ValueError: a frame is missing, or was answered twice: a defect of whoever parted the work.
     """
-    by_name = {answer.name: answer for answer in answers}
+    by_name = {prediction.name: prediction for prediction in predictions}
     wanted = [example.name for example in chosen.source.examples]
-    if len(answers) != len(wanted) or set(by_name) != set(wanted):
-        raise ValueError(f"{len(answers)} answers for {len(wanted)} frames")
+    if len(predictions) != len(wanted) or set(by_name) != set(wanted):
+        raise ValueError(f"{len(predictions)} predictions for {len(wanted)} frames")
     return [by_name[name] for name in wanted]
 
 
-def digest_of(answers: Sequence[Answer]) -> str:
+def digest_of(predictions: Sequence[Prediction]) -> str:
     """One digest of the pictures and of what is true in them, as hex."""
     return digest_json(
         [
             [
-                answer.name,
-                answer.sha256,
-                answer.label,
-                None if answer.truth is None else _plain_truth(answer.truth),
-                *([answer.mask_sha256] if answer.mask_sha256 else []),
+                prediction.name,
+                prediction.sha256,
+                prediction.label,
+                None if prediction.truth is None else _plain_truth(prediction.truth),
+                *([prediction.mask_sha256] if prediction.mask_sha256 else []),
             ]
-            for answer in answers
+            for prediction in predictions
         ]
     )
 
@@ -134,20 +134,24 @@ def _plain_truth(truth: Truth) -> list[object]:
 
 
 def tables_of(
-    reading: Reading, labels: Sequence[str], *, chosen: EvaluationSet, answers: Sequence[Answer]
+    reading: Reading,
+    labels: Sequence[str],
+    *,
+    chosen: EvaluationSet,
+    predictions: Sequence[Prediction],
 ) -> Tables:
     """Every figure of answers in order."""
-    groups = Groups.named(answers)
+    groups = Groups.named(predictions)
     threshold = reading.spec.main.score_threshold
     if isinstance(reading.spec.main, HeadSpec):
-        return classification_tables(answers, labels, groups, score_min=threshold)
+        return classification_tables(predictions, labels, groups, score_min=threshold)
     judged = chosen.naming.judged
     if isinstance(reading.spec.main, MaskSpec):
-        tables = segmentation_tables(answers, labels, judged, groups)
+        tables = segmentation_tables(predictions, labels, judged, groups)
     else:
-        seen = detected(answers, labels, judged, score_min=threshold)
-        tables = detection_tables(answers, seen, groups)
-    return dataclasses.replace(tables, condition_head=condition_head(answers, groups))
+        seen = detected(predictions, labels, judged, score_min=threshold)
+        tables = detection_tables(predictions, seen, groups)
+    return dataclasses.replace(tables, condition_head=condition_head(predictions, groups))
 
 
 def with_folds(
@@ -156,7 +160,7 @@ def with_folds(
     labels: Sequence[str],
     *,
     chosen: EvaluationSet,
-    answers: Sequence[Answer],
+    predictions: Sequence[Prediction],
     k: int,
 ) -> Tables:
     """The same tables with the spread of every overall figure over `k` folds by whole groups.
@@ -165,13 +169,16 @@ def with_folds(
     UsageError where there are fewer groups than folds.
     """
     strata = {
-        answer.name: [*answer.conditions, *([] if answer.label is None else [str(answer.label)])]
-        for answer in answers
+        prediction.name: [
+            *prediction.conditions,
+            *([] if prediction.label is None else [str(prediction.label)]),
+        ]
+        for prediction in predictions
     }
     rows: list[Row] = []
-    for fold in folds(answers, k, seed=0, strata=lambda answer: strata[answer.name]):
-        part = [answers[row] for row in fold.judge]
-        rows.append(tables_of(reading, labels, chosen=chosen, answers=part).overall)
+    for fold in folds(predictions, k, seed=0, strata=lambda prediction: strata[prediction.name]):
+        part = [predictions[row] for row in fold.judge]
+        rows.append(tables_of(reading, labels, chosen=chosen, predictions=part).overall)
     spreads: dict[str, Spread] = {}
     for name in tables.overall.figures:
         each = tuple(row.figures[name].value for row in rows)

@@ -20,7 +20,7 @@ from calibration.evaluation.figures.grouping import Groups
 from calibration.evaluation.figures.segmentation import areas_of, mean_iou
 from calibration.evaluation.figures.values import Fall
 from calibration.evaluation.predictions.networks import Reading
-from calibration.evaluation.predictions.predict import Answer
+from calibration.evaluation.predictions.predict import Prediction
 from calibration.metrics.confidence_intervals import percentile_95, resamples
 from edge.perception.classification import HeadSpec
 from edge.perception.segmentation import MaskSpec
@@ -71,21 +71,27 @@ def _listed(text: str) -> list[str]:
 
 
 def scores(
-    reading: Reading, labels: Sequence[str], *, chosen: EvaluationSet, answers: Sequence[Answer]
+    reading: Reading,
+    labels: Sequence[str],
+    *,
+    chosen: EvaluationSet,
+    predictions: Sequence[Prediction],
 ) -> NDArray[np.float64]:
     """AP50, accuracy or mean IoU: the figure that stands for the whole, as the tables have it.
 
     (1 + REPLICATES,): over all frames, then over resamples of whole groups, the same ones for
     every set of answers to the same frames. NaN where it cannot be told.
     """
-    weights = np.vstack([np.ones(len(answers)), resamples(Groups.named(answers).of)])
+    weights = np.vstack([np.ones(len(predictions)), resamples(Groups.named(predictions).of)])
     main = reading.spec.main
     if isinstance(main, HeadSpec):
-        right = np.array([answer.said == answer.label for answer in answers], np.float64)
+        right = np.array(
+            [prediction.said == prediction.label for prediction in predictions], np.float64
+        )
         return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
     if isinstance(main, MaskSpec):
-        return mean_iou(areas_of(answers, chosen.naming.judged), weights)
-    seen = detected(answers, labels, chosen.naming.judged, score_min=main.score_threshold)
+        return mean_iou(areas_of(predictions, chosen.naming.judged), weights)
+    seen = detected(predictions, labels, chosen.naming.judged, score_min=main.score_threshold)
     return mean_ap(seen.matches, weights, AP50)
 
 

@@ -73,7 +73,7 @@ class StopFigures:
         delays: list[float] = []
         for true, own, _ in clips:
             needed += len(true)
-            first = [_answer(wanted, own) for wanted in true]
+            first = [_prediction(wanted, own) for wanted in true]
             made += sum(one is not None for one in first)
             delays += [
                 one.begin_s - wanted.begin_s
@@ -90,7 +90,7 @@ def _answers(one: Episode, wanted: Episode) -> bool:
     return one.end_s >= wanted.begin_s - EARLY_S and one.begin_s <= wanted.end_s
 
 
-def _answer(wanted: Episode, own: Sequence[Episode]) -> Episode | None:
+def _prediction(wanted: Episode, own: Sequence[Episode]) -> Episode | None:
     """The first stop that answers to the true one."""
     return next((one for one in own if _answers(one, wanted)), None)
 

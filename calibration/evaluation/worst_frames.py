@@ -21,7 +21,7 @@ from calibration.evaluation.evaluate import Evaluation, in_order
 from calibration.evaluation.figures.detection import IOU_MIN
 from calibration.evaluation.figures.values import FrameRow
 from calibration.evaluation.mask_overlays import colour_words, overlay, small_mask
-from calibration.evaluation.predictions.predict import Answer
+from calibration.evaluation.predictions.predict import Prediction
 from calibration.metrics.matching import in_regions, matched
 from edge.perception.values import BgrImage, Detections
 
@@ -75,7 +75,7 @@ class Seen:
     """One network's part: its answers and rows, both in the order of the frames."""
 
     title: str
-    answers: Sequence[Answer]
+    predictions: Sequence[Prediction]
     rows: Sequence[FrameRow]
 
 
@@ -86,14 +86,14 @@ def worst(seen: Sequence[Seen]) -> list[int]:
     """
     wrong = _mistakes(seen)
     sure = [
-        max((one.answers[row].share for one in seen if one.rows[row].missed), default=0.0)
+        max((one.predictions[row].share for one in seen if one.rows[row].missed), default=0.0)
         for row in range(len(wrong))
     ]
     order = sorted(range(len(wrong)), key=lambda row: (-wrong[row], -sure[row], row))
     return [row for row in order if wrong[row]][:SHOWN]
 
 
-def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Answer]]) -> bytes:
+def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Prediction]]) -> bytes:
     """The page of evaluations of the same frames, each with its answers in any order.
 
     Raises:
@@ -105,7 +105,7 @@ def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Answer]]
         for ordered in [in_order(one.chosen, some)]
     ]
     chosen, model = evaluations[0].chosen, evaluations[0].mission.model
-    first, score_min = seen[0].answers, model.decode.score_threshold
+    first, score_min = seen[0].predictions, model.decode.score_threshold
     numbers = worst(seen)
     pictures = {one.name: one for one in chosen.source.only(numbers).pictures()}
     sheets = []
@@ -122,7 +122,7 @@ def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Answer]]
         columns += [
             _said(
                 one.title,
-                one.answers[row],
+                one.predictions[row],
                 model.labels,
                 judged=chosen.naming.judged,
                 score_min=score_min,
@@ -157,17 +157,17 @@ def _key(labels: Sequence[str], judged: Sequence[int]) -> list[tuple[str, str]]:
 
 def _covered(one: Seen, row: int, labels: Sequence[str]) -> Column:
     """What a segmentation network says of a frame, and what it takes most pixels wrongly for."""
-    answer, frame = one.answers[row], one.rows[row]
-    assert answer.pixels is not None
+    prediction, frame = one.predictions[row], one.rows[row]
+    assert prediction.pixels is not None
     pixels = max(frame.right + frame.missed, 1)
     words = f"{100 * frame.missed / pixels:.1f} % of {pixels} pixels wrong"
-    wrong = answer.pixels.copy()
+    wrong = prediction.pixels.copy()
     np.fill_diagonal(wrong, 0)
     if wrong.any():
         true, said = divmod(int(wrong.argmax()), wrong.shape[1])
         taken = labels[said] if said < len(labels) else "none of them"
         words += f", most {labels[true]} taken for {taken} ({wrong[true, said]})"
-    return Column(one.title, answer.fault or words, (), overlay(answer.shown, len(labels)))
+    return Column(one.title, prediction.fault or words, (), overlay(prediction.shown, len(labels)))
 
 
 def _mistakes(seen: Sequence[Seen]) -> list[int]:
@@ -176,10 +176,10 @@ def _mistakes(seen: Sequence[Seen]) -> list[int]:
     return [sum(row.missed + row.false for row in rows) for rows in together]
 
 
-def _truth(answer: Answer, labels: Sequence[str]) -> Column:
-    if answer.truth is None:
-        return Column("truth", "" if answer.label is None else labels[answer.label], ())
-    truth = answer.truth
+def _truth(prediction: Prediction, labels: Sequence[str]) -> Column:
+    if prediction.truth is None:
+        return Column("truth", "" if prediction.label is None else labels[prediction.label], ())
+    truth = prediction.truth
     marks = [
         _mark("true", labels[label], box)
         for box, label in zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True)
@@ -193,20 +193,20 @@ def _truth(answer: Answer, labels: Sequence[str]) -> Column:
 
 def _said(
     title: str,
-    answer: Answer,
+    prediction: Prediction,
     labels: Sequence[str],
     *,
     judged: Sequence[int],
     score_min: float,
 ) -> Column:
-    if answer.truth is None or answer.found is None:
-        said = "" if answer.said is None or answer.said < 0 else labels[answer.said]
-        return Column(title, answer.fault or f"{said} {answer.share:.2f}", ())
-    keep = np.isin(answer.found.labels, judged) & (answer.found.scores >= score_min)
+    if prediction.truth is None or prediction.found is None:
+        said = "" if prediction.said is None or prediction.said < 0 else labels[prediction.said]
+        return Column(title, prediction.fault or f"{said} {prediction.share:.2f}", ())
+    keep = np.isin(prediction.found.labels, judged) & (prediction.found.scores >= score_min)
     sure = Detections(
-        answer.found.boxes[keep], answer.found.scores[keep], answer.found.labels[keep]
+        prediction.found.boxes[keep], prediction.found.scores[keep], prediction.found.labels[keep]
     )
-    truth = answer.truth
+    truth = prediction.truth
     there = Detections(truth.boxes, np.ones(len(truth.boxes), np.float32), truth.labels)
     partner = matched(sure, there, iou_threshold=IOU_MIN)
     aside = in_regions(sure, truth, overlap_min=IOU_MIN)
@@ -231,7 +231,7 @@ def _said(
     ]
     count = {kind: sum(mark.kind == kind for mark in marks) for kind in ("missed", "made-up")}
     words = f"{count['missed']} missed, {count['made-up']} made up"
-    return Column(title, answer.fault or words, tuple(marks))
+    return Column(title, prediction.fault or words, tuple(marks))
 
 
 def _mark(kind: str, words: str, box: Sequence[float]) -> Mark:

@@ -15,7 +15,7 @@ from calibration.evaluation.data.evaluation_set import EvaluationSet, choose_fra
 from calibration.evaluation.evaluate import in_order, tables_of
 from calibration.evaluation.figures.values import Row, Tables
 from calibration.evaluation.predictions.networks import Network, reading_of
-from calibration.evaluation.predictions.predict import answers
+from calibration.evaluation.predictions.predict import predict
 from calibration.inference.sessions import Kernels
 from calibration.metrics.confidence_intervals import Interval
 from converters.verification.agreement import KERNELS
@@ -115,7 +115,7 @@ def accuracy(
         return Accuracy("unknown", chosen)
     total = len(chosen.source.examples)
     reading = reading_of(mission.model, threads=mission.target.threads)
-    found = answers(
+    found = predict(
         {name: _network(name, files[name], kernels) for name, kernels in KERNELS.items()},
         reading,
         chosen.source,
@@ -123,7 +123,7 @@ def accuracy(
     )
     tables = {
         name: tables_of(
-            reading, mission.model.labels, chosen=chosen, answers=in_order(chosen, given)
+            reading, mission.model.labels, chosen=chosen, predictions=in_order(chosen, given)
         )
         for name, given in found.items()
     }

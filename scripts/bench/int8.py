@@ -32,7 +32,7 @@ from peers import environment
 
 from calibration.dataset.frames.open_frames import frames_of
 from calibration.evaluation.predictions.networks import Network, reading_of
-from calibration.evaluation.predictions.predict import Answer, answers
+from calibration.evaluation.predictions.predict import Prediction, predict
 from calibration.inference.sessions import Kernels, ModelSession
 from calibration.metrics.average_precision import average_precision_50
 from calibration.metrics.matching import found_share
@@ -102,7 +102,7 @@ def _arguments() -> argparse.Namespace:
 def judged(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, Any]:
     """Every figure of one case, and what falls short."""
     costs: dict[str, list[Cost]] = defaultdict(list)
-    said: dict[str, list[Answer]] = defaultdict(list)
+    said: dict[str, list[Prediction]] = defaultdict(list)
     shares: dict[str, list[float]] = {INT8: [], CPU: []}
     left = []
     folds = case.folds(settings)
@@ -133,7 +133,7 @@ def judged(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, 
         }
         mission = load_mission(fold.mission, fold.overrides)
         reading = reading_of(mission.model, threads=mission.target.threads)
-        for name, told in answers(networks, reading, fold.source).items():
+        for name, told in predict(networks, reading, fold.source).items():
             said[name] += told
     model = load_mission(folds[0].mission, folds[0].overrides).model
     labels, spec = model.labels, model.preprocess_spec
@@ -216,8 +216,8 @@ def milliseconds(folder: Path, x: NDArray[np.float32]) -> dict[str, float]:
 
 
 def figures(
-    floating: Sequence[Answer],
-    told: Sequence[Answer],
+    floating: Sequence[Prediction],
+    told: Sequence[Prediction],
     labels: Sequence[str],
     judged_labels: Sequence[str],
 ) -> dict[str, Any]:

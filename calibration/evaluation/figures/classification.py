@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 
 from calibration.evaluation.figures.grouping import Groups, by_condition
 from calibration.evaluation.figures.values import Confusion, Figure, FrameRow, Row, Tables
-from calibration.evaluation.predictions.predict import Answer
+from calibration.evaluation.predictions.predict import Prediction
 from calibration.metrics.confidence_intervals import percentile_95, share_95
 
 Ints = NDArray[np.int64]
 
 
 def classification_tables(
-    answers: Sequence[Answer], labels: Sequence[str], groups: Groups, *, score_min: float
+    predictions: Sequence[Prediction], labels: Sequence[str], groups: Groups, *, score_min: float
 ) -> Tables:
     """Every figure of what a classifier said; `score_min` is the mission's threshold."""
     from sklearn.metrics import confusion_matrix  # takes a second, and others import this file
 
-    truth = np.array([answer.label for answer in answers], np.int64)
-    said = np.array([answer.said for answer in answers], np.int64)
-    sure = np.array([answer.share >= score_min for answer in answers])
-    every = np.arange(len(answers))
+    truth = np.array([prediction.label for prediction in predictions], np.int64)
+    said = np.array([prediction.said for prediction in predictions], np.int64)
+    sure = np.array([prediction.share >= score_min for prediction in predictions])
+    every = np.arange(len(predictions))
     present = sorted(set(truth.tolist()))
     numbers = sorted({*present, *(said[said >= 0].tolist())})
     drawn = groups.resamples(every)
@@ -48,7 +48,7 @@ def classification_tables(
         ),
         by_condition=tuple(
             _overall(name, truth, said, sure=sure, groups=groups, rows=rows)
-            for name, rows in by_condition(answers).items()
+            for name, rows in by_condition(predictions).items()
         ),
         confusion=Confusion(
             tuple(labels[row] for row in numbers),
@@ -58,30 +58,32 @@ def classification_tables(
             ),
         ),
         condition_head=None,
-        faults=sum(bool(answer.fault) for answer in answers),
+        faults=sum(bool(prediction.fault) for prediction in predictions),
         frames=tuple(
             FrameRow(
-                name=answer.name,
-                group=answer.group,
-                right=int(answer.said == answer.label),
-                missed=int(answer.said != answer.label),
+                name=prediction.name,
+                group=prediction.group,
+                right=int(prediction.said == prediction.label),
+                missed=int(prediction.said != prediction.label),
                 false=0,
-                objects=((int(answer.label or 0), int(answer.said == answer.label)),),
-                detections=((int(-1 if answer.said is None else answer.said), answer.share, 0),),
-                fault=answer.fault,
+                objects=((int(prediction.label or 0), int(prediction.said == prediction.label)),),
+                detections=(
+                    (int(-1 if prediction.said is None else prediction.said), prediction.share, 0),
+                ),
+                fault=prediction.fault,
             )
-            for answer in answers
+            for prediction in predictions
         ),
     )
 
 
-def condition_head(answers: Sequence[Answer], groups: Groups) -> Row | None:
+def condition_head(predictions: Sequence[Prediction], groups: Groups) -> Row | None:
     """Accuracy of the second head over the frames whose road condition is known."""
-    rows = np.flatnonzero([answer.road is not None for answer in answers])
+    rows = np.flatnonzero([prediction.road is not None for prediction in predictions])
     if not len(rows):
         return None
-    known = [answers[int(row)] for row in rows]
-    right = np.array([answer.road == answer.said_road for answer in known], np.int64)
+    known = [predictions[int(row)] for row in rows]
+    right = np.array([prediction.road == prediction.said_road for prediction in known], np.int64)
     return Row(
         "road condition",
         len(rows),

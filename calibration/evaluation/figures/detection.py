@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from calibration.dataset.records.ground_truth import Truth
 from calibration.evaluation.figures.grouping import Groups, by_condition
 from calibration.evaluation.figures.values import Confusion, Figure, FrameRow, Row, Tables
-from calibration.evaluation.predictions.predict import Answer
+from calibration.evaluation.predictions.predict import Prediction
 from calibration.metrics.average_precision import (
     IGNORED,
     RIGHT,
@@ -58,18 +58,22 @@ class Detected:
 
 
 def detected(
-    answers: Sequence[Answer], labels: Sequence[str], judged: Sequence[int], *, score_min: float
+    predictions: Sequence[Prediction],
+    labels: Sequence[str],
+    judged: Sequence[int],
+    *,
+    score_min: float,
 ) -> Detected:
     """Matches every answer; `score_min` is the mission's threshold."""
-    truths = [_truth(answer) for answer in answers]
-    found = [_of_labels(answer, judged) for answer in answers]
+    truths = [_truth(prediction) for prediction in predictions]
+    found = [_of_labels(prediction, judged) for prediction in predictions]
     hits = hits_of(truths, found, classes=len(labels))
     count = len(judged)
-    right, missed, false = (np.zeros((len(answers), count), np.int64) for _ in range(3))
+    right, missed, false = (np.zeros((len(predictions), count), np.int64) for _ in range(3))
     confusion = np.zeros((count + 1, count + 1), np.int64)
     column = {label: number for number, label in enumerate(judged)}
     rows: list[FrameRow] = []
-    for frame, (answer, truth, seen) in enumerate(zip(answers, truths, found, strict=True)):
+    for frame, (prediction, truth, seen) in enumerate(zip(predictions, truths, found, strict=True)):
         sure = _kept(seen, seen.scores >= score_min)
         partner = matched(sure, _as_detections(truth), iou_threshold=IOU_MIN)
         is_false = (partner < 0) & ~in_regions(sure, truth, overlap_min=IOU_MIN)
@@ -82,8 +86,8 @@ def detected(
         _confuse(confusion, sure, truth, column)
         rows.append(
             FrameRow(
-                name=answer.name,
-                group=answer.group,
+                name=prediction.name,
+                group=prediction.group,
                 right=int(right[frame].sum()),
                 missed=int(missed[frame].sum()),
                 false=int(false[frame].sum()),
@@ -98,7 +102,7 @@ def detected(
                     )
                     if said[0] != IGNORED
                 ),
-                fault=answer.fault,
+                fault=prediction.fault,
             )
         )
     return Detected(
@@ -112,9 +116,9 @@ def detected(
     )
 
 
-def detection_tables(answers: Sequence[Answer], seen: Detected, groups: Groups) -> Tables:
+def detection_tables(predictions: Sequence[Prediction], seen: Detected, groups: Groups) -> Tables:
     """Every figure of what was matched."""
-    every = np.arange(len(answers))
+    every = np.arange(len(predictions))
     overall = _row("all", seen, groups, every, range(len(seen.names)), ap=True)
     return Tables(
         score="AP50",
@@ -125,14 +129,14 @@ def detection_tables(answers: Sequence[Answer], seen: Detected, groups: Groups) 
         ),
         by_condition=tuple(
             _row(name, seen, groups, rows, range(len(seen.names)))
-            for name, rows in by_condition(answers).items()
+            for name, rows in by_condition(predictions).items()
         ),
         confusion=Confusion(
             (*seen.names, NOTHING), tuple(tuple(map(int, row)) for row in seen.confusion)
         ),
         condition_head=None,
-        faults=sum(bool(answer.fault) for answer in answers),
-        crowded=sum(one.found is not None and one.found.left_out > 0 for one in answers),
+        faults=sum(bool(prediction.fault) for prediction in predictions),
+        crowded=sum(one.found is not None and one.found.left_out > 0 for one in predictions),
         frames=seen.frames,
     )
 
@@ -214,14 +218,14 @@ def _confuse(
         table[column[int(truth.labels[row])], nothing] += 1
 
 
-def _truth(answer: Answer) -> Truth:
-    assert answer.truth is not None  # only frames with boxes are looked at for a detector
-    return answer.truth
+def _truth(prediction: Prediction) -> Truth:
+    assert prediction.truth is not None  # only frames with boxes are looked at for a detector
+    return prediction.truth
 
 
-def _of_labels(answer: Answer, judged: Sequence[int]) -> Detections:
-    assert answer.found is not None
-    return _kept(answer.found, np.isin(answer.found.labels, judged))
+def _of_labels(prediction: Prediction, judged: Sequence[int]) -> Detections:
+    assert prediction.found is not None
+    return _kept(prediction.found, np.isin(prediction.found.labels, judged))
 
 
 def _kept(seen: Detections, keep: NDArray[np.bool_]) -> Detections:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.evaluation.data.labelled_frames import AXES
-from calibration.evaluation.predictions.predict import Answer
+from calibration.evaluation.predictions.predict import Prediction
 from calibration.metrics.confidence_intervals import resamples
 
 UNKNOWN = "unknown"
@@ -22,9 +22,11 @@ class Groups:
     of: NDArray[np.int64]
 
     @staticmethod
-    def named(answers: Sequence[Answer]) -> Groups:
+    def named(predictions: Sequence[Prediction]) -> Groups:
         """By the groups' names."""
-        _, numbers = np.unique([answer.group for answer in answers], return_inverse=True)
+        _, numbers = np.unique(
+            [prediction.group for prediction in predictions], return_inverse=True
+        )
         return Groups(np.asarray(numbers, np.int64))
 
     def resamples(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -36,7 +38,7 @@ class Groups:
         return weights
 
 
-def by_condition(answers: Sequence[Answer]) -> dict[str, NDArray[np.int64]]:
+def by_condition(predictions: Sequence[Prediction]) -> dict[str, NDArray[np.int64]]:
     """Condition -> frames taken in it, axis by axis; "unknown" last, only where others are known.
 
     What a picture suggests stands apart from what was written down.
@@ -44,8 +46,8 @@ def by_condition(answers: Sequence[Answer]) -> dict[str, NDArray[np.int64]]:
     found: dict[str, NDArray[np.int64]] = {}
     for axis in AXES:
         words = [
-            next((word for word in answer.conditions if word.startswith(axis + " ")), "")
-            for answer in answers
+            next((word for word in prediction.conditions if word.startswith(axis + " ")), "")
+            for prediction in predictions
         ]
         for word in sorted(set(words) - {""}):
             found[word] = np.flatnonzero([word == other for other in words])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from calibration.evaluation.figures.grouping import Groups, by_condition
 from calibration.evaluation.figures.values import Confusion, Figure, FrameRow, Row, Tables
-from calibration.evaluation.predictions.predict import Answer
+from calibration.evaluation.predictions.predict import Prediction
 from calibration.metrics.confidence_intervals import percentile_95, share_95
 
 SCORE, OF_CLASS, ACCURACY = "mean IoU", "IoU", "pixel accuracy"
@@ -44,12 +44,12 @@ class Areas:
     said: Ints
 
 
-def areas_of(answers: Sequence[Answer], judged: Sequence[int]) -> Areas:
+def areas_of(predictions: Sequence[Prediction], judged: Sequence[int]) -> Areas:
     """What every answer covers."""
     columns = list(judged)
-    table = np.zeros((3, len(answers), len(columns)), np.int64)
-    for number, answer in enumerate(answers):
-        counts = _pixels(answer)
+    table = np.zeros((3, len(predictions), len(columns)), np.int64)
+    for number, prediction in enumerate(predictions):
+        counts = _pixels(prediction)
         table[0, number] = counts[columns, columns]
         table[1, number] = counts[columns].sum(axis=1)
         table[2, number] = counts[:, columns].sum(axis=0)
@@ -85,11 +85,11 @@ def mean_iou(seen: Areas, weights: Floats) -> Floats:
 
 
 def segmentation_tables(
-    answers: Sequence[Answer], labels: Sequence[str], judged: Sequence[int], groups: Groups
+    predictions: Sequence[Prediction], labels: Sequence[str], judged: Sequence[int], groups: Groups
 ) -> Tables:
     """Every figure of what a segmentation network said."""
-    seen = areas_of(answers, judged)
-    every = np.arange(len(answers))
+    seen = areas_of(predictions, judged)
+    every = np.arange(len(predictions))
     drawn = groups.resamples(every)
     return Tables(
         score=SCORE,
@@ -100,12 +100,14 @@ def segmentation_tables(
             if seen.true[:, column].any()
         ),
         by_condition=tuple(
-            _overall(name, seen, groups, rows) for name, rows in by_condition(answers).items()
+            _overall(name, seen, groups, rows) for name, rows in by_condition(predictions).items()
         ),
-        confusion=_confusion(answers, labels, seen.rows),
+        confusion=_confusion(predictions, labels, seen.rows),
         condition_head=None,
-        faults=sum(bool(answer.fault) for answer in answers),
-        frames=tuple(_frame(answer, seen, number) for number, answer in enumerate(answers)),
+        faults=sum(bool(prediction.fault) for prediction in predictions),
+        frames=tuple(
+            _frame(prediction, seen, number) for number, prediction in enumerate(predictions)
+        ),
     )
 
 
@@ -147,25 +149,27 @@ def _shared(part: Ints, whole: Ints, groups: Ints) -> Figure:
     return Figure(int(part.sum()) / total if total else None, share_95(part, whole, groups))
 
 
-def _confusion(answers: Sequence[Answer], labels: Sequence[str], rows: Sequence[int]) -> Confusion:
+def _confusion(
+    predictions: Sequence[Prediction], labels: Sequence[str], rows: Sequence[int]
+) -> Confusion:
     """Pixels; the last column is of labels that are not judged, or of none."""
     columns = list(rows)
     count = len(columns)
     table = np.zeros((count + 1, count + 1), np.int64)
-    for answer in answers:
-        mine = _pixels(answer)[columns]
+    for prediction in predictions:
+        mine = _pixels(prediction)[columns]
         table[:count, :count] += mine[:, columns]
         table[:count, count] += mine.sum(axis=1) - mine[:, columns].sum(axis=1)
     names = (*(labels[row] for row in rows), OTHER)
     return Confusion(names, tuple(tuple(map(int, row)) for row in table))
 
 
-def _frame(answer: Answer, seen: Areas, number: int) -> FrameRow:
+def _frame(prediction: Prediction, seen: Areas, number: int) -> FrameRow:
     both, true, said = (one[number] for one in (seen.both, seen.true, seen.said))
     shown = np.flatnonzero((true > 0) | (said > 0))
     return FrameRow(
-        name=answer.name,
-        group=answer.group,
+        name=prediction.name,
+        group=prediction.group,
         right=int(both.sum()),
         missed=int(true.sum() - both.sum()),
         false=0,
@@ -174,13 +178,13 @@ def _frame(answer: Answer, seen: Areas, number: int) -> FrameRow:
             for one in np.flatnonzero(true)
         ),
         detections=(),
-        fault=answer.fault,
+        fault=prediction.fault,
         pixels=tuple(
             (seen.rows[one], int(both[one]), int(true[one]), int(said[one])) for one in shown
         ),
     )
 
 
-def _pixels(answer: Answer) -> Ints:
-    assert answer.pixels is not None  # only frames with masks are looked at for such a network
-    return answer.pixels
+def _pixels(prediction: Prediction) -> Ints:
+    assert prediction.pixels is not None  # only frames with masks are looked at for such a network
+    return prediction.pixels

@@ -14,7 +14,7 @@ from typing import Any
 from calibration.dask_cluster import Cluster, shards_of
 from calibration.evaluation.data.labelled_frames import Source
 from calibration.evaluation.predictions.networks import Network, Reading
-from calibration.evaluation.predictions.predict import Answers, Change, answers
+from calibration.evaluation.predictions.predict import Change, Predictions, predict
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ def cluster_answers(
     *,
     change: Change | None = None,
     advance: Callable[[int], None],
-) -> Answers:
-    """As `answers`, on the workers of a Dask cluster; in any order.
+) -> Predictions:
+    """As `predict`, on the workers of a Dask cluster; in any order.
 
-    Raises what `answers` does, and DeviceFault where workers die again and again.
+    Raises what `predict` does, and DeviceFault where workers die again and again.
     """
     places = [Numbered(one.name, row) for row, one in enumerate(source.examples)]
-    cluster: Cluster[Answers] = Cluster(
+    cluster: Cluster[Predictions] = Cluster(
         client, answer_shard, Setup(networks, reading, source, change)
     )
-    found: Answers = {name: [] for name in networks}
+    found: Predictions = {name: [] for name in networks}
     for part in cluster.done(shards_of(places)):
         for name, some in part.items():
             found[name] += some
@@ -60,7 +60,7 @@ def cluster_answers(
     return found
 
 
-def answer_shard(setup: Setup, shard: Sequence[Numbered]) -> Answers:
+def answer_shard(setup: Setup, shard: Sequence[Numbered]) -> Predictions:
     """What a worker does: the answers of a few frames."""
     source = setup.source.only([one.row for one in shard])
-    return answers(setup.networks, setup.reading, source, change=setup.change)
+    return predict(setup.networks, setup.reading, source, change=setup.change)

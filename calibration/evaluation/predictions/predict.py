@@ -1,6 +1,6 @@
 """What networks say of each frame, beside what is true: the one thing that evaluation adds up.
 
-An `Answer` hangs on its frame alone, so frames may be looked at in any order, in any process, and
+An `Prediction` hangs on its frame alone, so frames may be looked at in any order, in any process, and
 put together again. Pictures are gone once they were looked at. Never adds anything up.
 """
 
@@ -42,7 +42,7 @@ Change = Callable[[BgrImage, str], BgrImage]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """One frame as one network sees it.
 
     Attributes:
@@ -76,18 +76,18 @@ class Answer:
     mask_sha256: str = ""
 
 
-Answers = dict[str, list[Answer]]
+Predictions = dict[str, list[Prediction]]
 """Name of a network -> its answers."""
 
 
-def answers(
+def predict(
     networks: Mapping[str, Network],
     reading: Reading,
     source: Source,
     *,
     change: Change | None = None,
     advance: Callable[[int], None] = lambda done: None,
-) -> Answers:
+) -> Predictions:
     """What every network says of every frame of `source`; each picture is read once.
 
     Raises:
@@ -96,7 +96,7 @@ def answers(
     """
     sessions = {name: opened(network, reading) for name, network in networks.items()}
     read = {name: read_outputs(session, reading) for name, session in sessions.items()}
-    found: Answers = {name: [] for name in networks}
+    found: Predictions = {name: [] for name in networks}
     for done, picture in enumerate(source.pictures(), start=1):
         image = picture.image if change is None else change(picture.image, picture.name)
         x, placement = preprocess(image, reading.preprocess)
@@ -124,7 +124,7 @@ def answers(
                 found[name].append(_segmented(picture, outputs, reading, seen))
                 continue
             found[name].append(
-                _answer(
+                _prediction(
                     picture,
                     outputs,
                     reading,
@@ -136,18 +136,18 @@ def answers(
     return found
 
 
-def _named(picture: Picture, outputs: list[NDArray[np.float32]], reading: Reading) -> Answer:
+def _named(picture: Picture, outputs: list[NDArray[np.float32]], reading: Reading) -> Prediction:
     assert isinstance(reading.spec.main, HeadSpec)
     try:
         said, share = top(outputs[0], reading.spec.main)
     except ValueError as error:
-        return _answer(picture, outputs, reading, said=-1, fault=str(error))
-    return _answer(picture, outputs, reading, said=said, share=share)
+        return _prediction(picture, outputs, reading, said=-1, fault=str(error))
+    return _prediction(picture, outputs, reading, said=said, share=share)
 
 
 def _segmented(
     picture: Picture, outputs: list[NDArray[np.float32]], reading: Reading, seen: Perception
-) -> Answer:
+) -> Prediction:
     assert isinstance(reading.spec.main, MaskSpec)
     assert picture.mask is not None
     said = np.full(picture.mask.shape, IGNORED, np.uint8)
@@ -155,14 +155,14 @@ def _segmented(
         said = in_frame(seen.areas)
     fault = seen.reason if isinstance(seen, Unknown) else ""
     return replace(
-        _answer(picture, outputs, reading, fault=fault),
+        _prediction(picture, outputs, reading, fault=fault),
         pixels=pixel_counts(picture.mask, said, classes=len(reading.spec.main.labels)),
         shown=small_mask(said),
         mask_sha256=picture.mask_sha256,
     )
 
 
-def _answer(
+def _prediction(
     picture: Picture,
     outputs: list[NDArray[np.float32]],
     reading: Reading,
@@ -171,14 +171,14 @@ def _answer(
     said: int | None = None,
     share: float = 0.0,
     fault: str = "",
-) -> Answer:
+) -> Prediction:
     said_road = None
     if reading.spec.condition is not None and picture.road is not None:
         try:
             said_road = top(outputs[1], reading.spec.condition)[0]
         except ValueError:
             said_road = -1
-    return Answer(
+    return Prediction(
         name=picture.name,
         group=picture.group,
         conditions=picture.conditions,

@@ -26,7 +26,7 @@ from calibration.dataset.storage import open_storage
 from calibration.evaluation.data.label_mapping import named
 from calibration.evaluation.evaluate import digest_of
 from calibration.evaluation.figures.detection import detected
-from calibration.evaluation.predictions.predict import Answer
+from calibration.evaluation.predictions.predict import Prediction
 from calibration.metrics.average_precision import (
     average_precision,
     average_precision_50,
@@ -153,8 +153,8 @@ def test_a_detection_is_in_a_region_by_its_own_area_and_label() -> None:
     assert not in_regions(seen, Truth(boxes, seen.labels), overlap_min=0.5).any()
 
 
-def answer(truth: Truth, found: Detections) -> Answer:
-    return Answer("a", "a", (), "0" * 64, truth, found, None, None, 0.0, None, None, "")
+def answer(truth: Truth, found: Detections) -> Prediction:
+    return Prediction("a", "a", (), "0" * 64, truth, found, None, None, 0.0, None, None, "")
 
 
 def test_what_lies_in_a_region_is_neither_found_nor_made_up() -> None:

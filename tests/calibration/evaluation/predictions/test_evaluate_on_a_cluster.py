@@ -18,7 +18,7 @@ from calibration.evaluation.data.evaluation_set import choose_frames
 from calibration.evaluation.evaluate import Evaluation, digest_of, in_order, tables_of, written
 from calibration.evaluation.predictions.distributed import cluster_answers
 from calibration.evaluation.predictions.networks import Network, reading_of
-from calibration.evaluation.predictions.predict import answers
+from calibration.evaluation.predictions.predict import predict
 from edge.cli import main
 from edge.contract.mission.loading import load_mission
 from firmware_bridge.errors import Missing
@@ -42,7 +42,7 @@ def test_a_killed_worker_loses_nothing_and_changes_no_byte(client: Any, tmp_path
 
     def file_of(found: list[Any]) -> bytes:
         ordered = in_order(chosen, found)
-        tables = tables_of(reading, mission.model.labels, chosen=chosen, answers=ordered)
+        tables = tables_of(reading, mission.model.labels, chosen=chosen, predict=ordered)
         return written(Evaluation(mission, networks["model"], chosen, tables, digest_of(ordered)))
 
     killed: list[int] = []
@@ -53,7 +53,7 @@ def test_a_killed_worker_loses_nothing_and_changes_no_byte(client: Any, tmp_path
             os.kill(killed[0], signal.SIGKILL)
 
     there = cluster_answers(client, networks, reading, chosen.source, advance=kill_one)
-    here = answers(networks, reading, chosen.source)
+    here = predict(networks, reading, chosen.source)
     assert killed
     assert len(there["model"]) == FRAMES
     assert file_of(there["model"]) == file_of(here["model"])
