@@ -60,7 +60,7 @@ def compare_verb(
             expected=f"{found.score.name} at most {max_loss:g} below {found.first}'s",
             found=f"{number(found.score.first)} -> {number(found.score.second)}",
             remedy="look at the frames that got worse; leave more layers in float "
-            "(precision.damage_max), or calibrate on frames like them",
+            "(precision.task_loss_max), or calibrate on frames like them",
         )
 
 

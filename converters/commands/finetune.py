@@ -75,15 +75,15 @@ def _print(done: Finetuned, given: Given) -> None:
     console.print(gates)
     show_advice(console, done.after, given)
     facts: dict[str, Any] = done.facts
-    frames, damage = facts["frames"], facts["damage"]
+    frames, task_loss = facts["frames"], facts["task_loss"]
     resumed = f", taken up again at {list(done.resumed_at)}" if done.resumed_at else ""
     console.print(
-        f"damage an answer on {frames['watched']} watched frames: {damage['before']:.4f} before, "
-        f"{damage['after']:.4f} after (step {facts['best_step']} of {facts['steps']}, "
+        f"task loss on {frames['watched']} watched frames: {task_loss['before']:.4f} before, "
+        f"{task_loss['after']:.4f} after (step {facts['best_step']} of {facts['steps']}, "
         f"{frames['fitted']} frames, {done.seconds:.0f} s{resumed})"
     )
     if not facts["best_step"]:
-        console.print("no step did less damage than the weights it began with: those were kept")
+        console.print("no step did less task loss than the weights it began with: those were kept")
     if done.state["file"]:
         console.print(f"state dict {out / done.state['file']}", soft_wrap=True)
     else:

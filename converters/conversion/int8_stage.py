@@ -28,7 +28,7 @@ from converters.search.evaluator import Judge, Writer, Writers
 from converters.search.mixed_precision import Search, choose_cpu, search_mixed_precision
 from converters.search.score_bias import ScoreBias, Scores, with_score_bias
 from converters.search.stop_criterion import aim_of
-from converters.search.task_loss import damage_measure
+from converters.search.task_loss import task_loss_measure
 from edge.contract.artifact_names import CPU, INT8
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import DecodeSpec
@@ -87,7 +87,7 @@ def quantize(
         [preprocess(frame.read(), spec)[0] for frame in part]
         for part in (searched, spread(others or searched, asked.search_frames))
     ]
-    measure = damage_measure(mission)
+    measure = task_loss_measure(mission)
     judge = Judge(
         floating,
         pictures[0],

@@ -1,6 +1,6 @@
 """How far an INT8 network's answers are from float's, as a loss that a gradient can go down.
 
-Needs no labels: float is the teacher. The same quantities as `damage.py`, over raw outputs as torch
+Needs no labels: float is the teacher. The same quantities as `task_loss.py`, over raw outputs as torch
 tensors: what holds something in float's eyes counts by how sure float is. Never judges.
 """
 

@@ -30,7 +30,7 @@ from converters.lowerings.cpu_placement import cpu_tensors
 from converters.quantization.qdq import quantize_int8
 from converters.report.report import Report
 from converters.search.evaluator import Judge
-from converters.search.task_loss import damage_measure
+from converters.search.task_loss import task_loss_measure
 from converters.sources.source import open_source
 from converters.training.checkpoint import Progress
 from converters.training.loop import repeatable
@@ -53,7 +53,7 @@ class Finetuned:
     Attributes:
         before: report.json of the conversion that it started from.
         after: the report of the new one.
-        facts: the fine-tuning itself: lineage, damage before and after, curve.
+        facts: the fine-tuning itself: lineage, task loss before and after, curve.
         state: the weights as a state dict of the source: sha256 and largest difference from
             tuned.onnx, or why there is none.
         seconds: of fitting, over all resumptions.
@@ -174,11 +174,11 @@ def _fitted(
 ) -> tuple[GraphNetwork, Progress]:
     threads, ranges = mission.target.threads, parent.ranges.tensors
     watched = pictures_of(examples.watched, mission)
-    judge = Judge(parent.model, watched, damage_measure(mission), threads=threads)
+    judge = Judge(parent.model, watched, task_loss_measure(mission), threads=threads)
 
-    def damage(network: GraphNetwork) -> float:
+    def task_loss(network: GraphNetwork) -> float:
         tuned = network.written_into(parent.model)
-        return judge.damage(quantize_int8(tuned, parent.placement, ranges))
+        return judge.task_loss(quantize_int8(tuned, parent.placement, ranges))
 
     def pictures(rows: Any) -> list[Floats]:
         return pictures_of([examples.fitted[row] for row in rows], mission)
@@ -197,7 +197,7 @@ def _fitted(
             mission.finetune,
             pictures=pictures,
             count=len(examples.fitted),
-            damage=damage,
+            task_loss=task_loss,
             recipe=recipe,
             file=file,
             progress=progress,
@@ -217,6 +217,6 @@ def _facts(parent: Parent, examples: Examples, recipe: Recipe, done: Progress) -
         "frames": {"fitted": len(examples.fitted), "watched": len(examples.watched)},
         "steps": done.step,
         "best_step": done.best_step,
-        "damage": {"before": done.start_score, "after": done.best_score},
+        "task_loss": {"before": done.start_score, "after": done.best_score},
         "curve": curve_rows(done.curve),
     }

@@ -105,20 +105,20 @@ def fit(
     *,
     pictures: Callable[[Sequence[int]], Sequence[Floats]],
     count: int,
-    damage: Callable[[GraphNetwork], float],
+    task_loss: Callable[[GraphNetwork], float],
     recipe: Recipe,
     file: Path,
     progress: Advance,
 ) -> Progress:
     """Fits `network` in place, going on from the checkpoint at `file` where there is one.
 
-    At the end it holds the weights whose INT8 did the least damage on the watched frames: those it
+    At the end it holds the weights whose INT8 did the least task loss on the watched frames: those it
     came with, if none were better.
 
     Args:
         pictures: rows of the frames that are fitted on -> network inputs (1, 3, H, W).
         count: how many such frames there are.
-        damage: of a network's INT8, on the watched frames; see `damage.py`.
+        task_loss: of a network's INT8, on the watched frames; see `task_loss.py`.
 
     Raises:
         UsageError: the checkpoint is not whole, or of another recipe.
@@ -141,7 +141,7 @@ def fit(
         checkpoint.save(file, recipe, done, network=network.state_dict(), optimiser=kept)
 
     if loaded is None:
-        done.start_score = _watch(network, damage, done)
+        done.start_score = _watch(network, task_loss, done)
         save()  # a disk without room is refused now, not after minutes
     point_every = max(1, settings.steps // CURVE_POINTS)
     while done.step < settings.steps:
@@ -159,7 +159,7 @@ def fit(
         last = done.step == settings.steps
         watched = None
         if done.step % settings.judge_every == 0 or last:
-            watched = _watch(network, damage, done)
+            watched = _watch(network, task_loss, done)
             if done.best_step != done.step:
                 assert done.best is not None  # what it came with was watched first
                 network.load_state_dict(done.best)
@@ -200,9 +200,11 @@ def _stepped(
     return value
 
 
-def _watch(network: GraphNetwork, damage: Callable[[GraphNetwork], float], done: Progress) -> float:
-    """The damage now; keeps the state with the least."""
-    seen = damage(network)
+def _watch(
+    network: GraphNetwork, task_loss: Callable[[GraphNetwork], float], done: Progress
+) -> float:
+    """The task loss now; keeps the state with the least."""
+    seen = task_loss(network)
     if done.best_score is None or seen < done.best_score:
         done.best_score, done.best_step = seen, done.step
         done.best = copy.deepcopy(network.state_dict())

@@ -13,7 +13,7 @@ from dataclasses import replace
 from calibration.ranges.ranges import Range
 
 WIDENINGS = (1.0, 1.15, 1.3, 1.5)
-"""Factors that are tried. An eighth of damage lies between them, and less says nothing."""
+"""Factors that are tried. An eighth of task loss lies between them, and less says nothing."""
 
 
 def widened(ranges: Mapping[str, Range], by: float) -> dict[str, Range]:

@@ -265,7 +265,7 @@ def _search(search: Search) -> dict[str, Any]:
         "macs_int8_min": search.macs_int8_min,
         "bias_corrected": search.bias_corrected,
         "rounded_together": search.rounded_together,
-        "steps": [{**asdict(step), "damage": step.damage} for step in search.steps],
+        "steps": [{**asdict(step), "task_loss": step.task_loss} for step in search.steps],
         "layers": [asdict(layer) for layer in search.layers],
     }
 

@@ -18,7 +18,7 @@ from converters.search.evaluator import Judge, Writer
 
 @dataclass(frozen=True)
 class Candidate:
-    """A quantized graph, with corrected biases where they did less damage on the search frames.
+    """A quantized graph, with corrected biases where they did less task loss on the search frames.
 
     Attributes:
         floating: the float graph that it was written from, with those biases.
@@ -28,18 +28,18 @@ class Candidate:
     quantized: ModelProto
     floating: ModelProto
     quantize: Quantize
-    damage_plain: float
-    damage_corrected: float
+    task_loss_plain: float
+    task_loss_corrected: float
 
     @property
-    def damage(self) -> float:
+    def task_loss(self) -> float:
         """The less of the two."""
-        return min(self.damage_plain, self.damage_corrected)
+        return min(self.task_loss_plain, self.task_loss_corrected)
 
     @property
     def corrected(self) -> bool:
         """Whether the biases were corrected."""
-        return self.damage_corrected < self.damage_plain
+        return self.task_loss_corrected < self.task_loss_plain
 
 
 def better_bias(
@@ -51,12 +51,12 @@ def better_bias(
     *,
     threads: int,
 ) -> Candidate:
-    """The graph as `write` quantizes it, with corrected biases if that does less damage."""
+    """The graph as `write` quantizes it, with corrected biases if that does less task loss."""
 
     def quantize(graph: ModelProto) -> ModelProto:
         return write(graph, placement)
 
     corrected = correct_bias(model, placement, quantize, pictures, threads=threads)
     both = [(quantize(graph), graph) for graph in (model, corrected)]
-    plain, mended = (judge.damage(candidate) for candidate, _ in both)
+    plain, mended = (judge.task_loss(candidate) for candidate, _ in both)
     return Candidate(*both[mended < plain], quantize, plain, mended)

@@ -22,7 +22,7 @@ from converters.quantization.equalization.scale_links import links
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
 from converters.search.evaluator import Judge
-from converters.search.task_loss import damage_measure
+from converters.search.task_loss import task_loss_measure
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess
 from edge.progress import Advance
@@ -37,17 +37,17 @@ class Balance:
 
     Attributes:
         places: where scale may move.
-        damage_before, damage_after: mean damage an answer without and with it; see `damage.py`.
+        task_loss_before, task_loss_after: mean task loss without and with it; see `task_loss.py`.
     """
 
     places: int
-    damage_before: float
-    damage_after: float
+    task_loss_before: float
+    task_loss_after: float
 
     @property
     def taken(self) -> bool:
         """Whether float.onnx is the equalized graph."""
-        return self.damage_after < self.damage_before
+        return self.task_loss_after < self.task_loss_before
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ def balanced(
     judge = Judge(
         model,
         [preprocess(frame.read(), spec)[0] for frame in judging],
-        damage_measure(mission),
+        task_loss_measure(mission),
         threads=threads,
     )
     before, after = (
-        judge.damage(_whole(graph, mission, observed, progress=progress))
+        judge.task_loss(_whole(graph, mission, observed, progress=progress))
         for graph in (model, other)
     )
     found = Balance(places, before, after)

@@ -11,7 +11,7 @@ from onnx import ModelProto
 from calibration.inference.sessions import Floats, ModelSession
 from converters.quantization.placement import QdqPlacement
 from converters.search.checkpoint import Remembered
-from converters.search.task_loss import Damage, Measure
+from converters.search.task_loss import Measure, TaskLoss
 from converters.sources.network import Outputs, running
 
 Progress = Callable[[str, int, int], None]
@@ -47,20 +47,20 @@ class Judge:
         with ThreadPoolExecutor(threads) as pool:
             self._answers = list(pool.map(network, pictures))
 
-    def damage(self, candidate: ModelProto) -> float:
-        """Mean damage an answer. A candidate that cannot run raises CannotRun."""
+    def task_loss(self, candidate: ModelProto) -> float:
+        """Mean task loss. A candidate that cannot run raises CannotRun."""
         data = candidate.SerializeToString()
         if self._remembered is None:
             return self._measured(data)
         digest = sha256(data).hexdigest()
-        damage = self._remembered.get(digest)
-        if damage is None:
-            damage = self._measured(data)
-            self._remembered.put(digest, damage)
-        return damage
+        task_loss = self._remembered.get(digest)
+        if task_loss is None:
+            task_loss = self._measured(data)
+            self._remembered.put(digest, task_loss)
+        return task_loss
 
     def answers(self, candidate: ModelProto) -> Iterator[tuple[Outputs, Outputs]]:
-        """Float's outputs and the candidate's, picture by picture. Raises as `damage`."""
+        """Float's outputs and the candidate's, picture by picture. Raises as `task_loss`."""
         network = running(ModelSession(candidate.SerializeToString(), threads=1))
         rows = range(0, len(self._pictures), self._threads)  # so few of its outputs at a time
         with ThreadPoolExecutor(self._threads) as pool:
@@ -68,18 +68,18 @@ class Judge:
                 offered = pool.map(network, self._pictures[part])
                 yield from zip(self._answers[part], offered, strict=True)
 
-    def total(self, candidate: ModelProto, measure: Measure) -> Damage:
-        """By another measure than the judge's own, over all pictures. Raises as `damage`."""
+    def total(self, candidate: ModelProto, measure: Measure) -> TaskLoss:
+        """By another measure than the judge's own, over all pictures. Raises as `task_loss`."""
         return self._total(candidate.SerializeToString(), measure)
 
     def _measured(self, candidate: bytes) -> float:
         return self._total(candidate, self._measure).mean
 
-    def _total(self, candidate: bytes, measure: Measure) -> Damage:
+    def _total(self, candidate: bytes, measure: Measure) -> TaskLoss:
         network = running(ModelSession(candidate, threads=1))
 
-        def of_one(answer: Outputs, picture: Floats) -> Damage:
+        def of_one(answer: Outputs, picture: Floats) -> TaskLoss:
             return measure(answer, network(picture))
 
         with ThreadPoolExecutor(self._threads) as pool:
-            return sum(pool.map(of_one, self._answers, self._pictures), Damage(0.0, 0))
+            return sum(pool.map(of_one, self._answers, self._pictures), TaskLoss(0.0, 0))

@@ -1,6 +1,6 @@
 """Chooses which layers stay in float: as few multiplications as the answer allows.
 
-Layers are left in float in the order of squared damage saved a multiplication (the noise of layers
+Layers are left in float in the order of squared task loss saved a multiplication (the noise of layers
 adds up in squares), step by step, until the quantized network answers as float does; what that
 means is the aim's to say (`aim.py`). How weights are rounded and how far ranges reach is chosen
 again at the end: what suits a network that INT8 has ruined says little of one that it has not. The
@@ -51,23 +51,23 @@ class Step:
     Attributes:
         float_layers: how many layers stayed in float.
         macs_int8_share: multiply-accumulates in INT8, 0..1.
-        damage_plain, damage_corrected: mean damage an answer, without bias correction and with it;
-            see `damage.py`.
+        task_loss_plain, task_loss_corrected: mean task loss, without bias correction and with it;
+            see `task_loss.py`.
         enough: whether it is all that is aimed at.
         kept: by gate, what it keeps of float's answers on the search's frames; see `aim.py`.
     """
 
     float_layers: int
     macs_int8_share: float
-    damage_plain: float
-    damage_corrected: float
+    task_loss_plain: float
+    task_loss_corrected: float
     enough: bool
     kept: Mapping[str, Kept]
 
     @property
-    def damage(self) -> float:
+    def task_loss(self) -> float:
         """The less of the two."""
-        return min(self.damage_plain, self.damage_corrected)
+        return min(self.task_loss_plain, self.task_loss_corrected)
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ def search_mixed_precision(
     threads: int,
     progress: Progress,
 ) -> Mixed:
-    """The cheapest assignment that is enough for `aim`, or else the least damage that
+    """The cheapest assignment that is enough for `aim`, or else the least task loss that
     `macs_int8_min` (share of the multiplications that can be INT8, 0..1) allows.
 
-    Layers are measured and tried by the writer for ranges as they are given that does less damage
+    Layers are measured and tried by the writer for ranges as they are given that does less task loss
     with all layers in INT8; of all `writers` the one that does the least at the chosen places is
     taken, if it is clearly better than that one and still enough. `judge` holds the search frames;
     `pictures`, others, give the means for bias correction.
@@ -142,11 +142,13 @@ def search_mixed_precision(
     whole = place(model)
     progress("round weights", 0, 0)
     first = min(
-        (way for way in WAYS if way.widening == 1.0), key=lambda way: better(way, whole).damage
+        (way for way in WAYS if way.widening == 1.0), key=lambda way: better(way, whole).task_loss
     )
     write = writers(first.widening)[first.together]
     layers = sensitivities(model, whole, write, judge, progress=progress)
-    order = sorted(layers, key=lambda layer: -(layer.damage**2) / (layer.macs / whole.macs + FREE))
+    order = sorted(
+        layers, key=lambda layer: -(layer.task_loss**2) / (layer.macs / whole.macs + FREE)
+    )
     tried: list[_Tried] = []
     allowed = [share for share in STEPS if share < 1.0 - macs_int8_min] + [1.0 - macs_int8_min]
     seen: set[frozenset[str]] = set()
@@ -161,17 +163,17 @@ def search_mixed_precision(
         tried.append(_Tried(placement, found, aim(found)))
         if tried[-1].reached.enough:
             break
-    # Where none was good enough: the least damage there is, to be judged as it is.
+    # Where none was good enough: the least task loss there is, to be judged as it is.
     chosen = tried[-1]
     if not chosen.reached.enough:
-        chosen = min(tried, key=lambda one: one.found.damage)
+        chosen = min(tried, key=lambda one: one.found.task_loss)
     placement, taken = chosen.placement, first
-    limit = (1.0 - NOISE) * chosen.found.damage
+    limit = (1.0 - NOISE) * chosen.found.task_loss
     others = [way for way in WAYS if way != first]
     for row, way in enumerate(others, start=1):
         progress("choose ranges", row, len(others))
         found = better(way, placement)
-        if found.damage < min(limit, chosen.found.damage):
+        if found.task_loss < min(limit, chosen.found.task_loss):
             reached = aim(found)
             if reached.enough or not chosen.reached.enough:
                 chosen, taken = _Tried(placement, found, reached), way
@@ -212,13 +214,13 @@ def choose_cpu(
     progress: Progress,
 ) -> Candidate:
     """cpu.onnx: of the placements that the search for `mixed` tried, the first, the one with the
-    fewest layers in float, that is enough for `aim`, or does no more damage than int8.onnx where
+    fewest layers in float, that is enough for `aim`, or does no more task loss than int8.onnx where
     that is not enough either.
 
     Unsigned ranges are twice as fine, and every layer in float costs a processor time. Ranges are
-    as wide as those of int8.onnx. Where none is good enough, the least damage is taken.
+    as wide as those of int8.onnx. Where none is good enough, the least task loss is taken.
     """
-    reached, allowed = mixed.search.reached, mixed.best.damage
+    reached, allowed = mixed.search.reached, mixed.best.task_loss
     best: Candidate | None = None
     for row, placement in enumerate(mixed.tried, start=1):
         progress("choose layers of cpu.onnx", row, len(mixed.tried))
@@ -227,11 +229,11 @@ def choose_cpu(
                 better_bias(model, write, placement, judge, pictures, threads=threads)
                 for write in writers(mixed.search.widening)
             ),
-            key=lambda one: one.damage,
+            key=lambda one: one.task_loss,
         )
-        if best is None or here.damage < best.damage:
+        if best is None or here.task_loss < best.task_loss:
             best = here
-        if aim(here).enough if reached else here.damage <= allowed:
+        if aim(here).enough if reached else here.task_loss <= allowed:
             return here
     assert best is not None  # a search has a step
     return best
@@ -242,8 +244,8 @@ def _step(tried: _Tried, whole: QdqPlacement) -> Step:
     return Step(
         float_layers=len(whole.macs_of) - len(tried.placement.macs_of),
         macs_int8_share=tried.placement.macs_int8 / whole.macs,
-        damage_plain=found.damage_plain,
-        damage_corrected=found.damage_corrected,
+        task_loss_plain=found.task_loss_plain,
+        task_loss_corrected=found.task_loss_corrected,
         enough=reached.enough,
         kept=reached.kept,
     )
@@ -255,5 +257,7 @@ def _within(order: Sequence[Sensitivity], macs: float) -> dict[str, str]:
     for layer in order:
         if layer.macs <= macs:
             macs -= layer.macs
-            kept[layer.node] = f"damage {layer.damage:.4f} an answer when it alone is quantized"
+            kept[layer.node] = (
+                f"task loss {layer.task_loss:.4f} an answer when it alone is quantized"
+            )
     return kept

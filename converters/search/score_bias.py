@@ -23,7 +23,7 @@ from converters.quantization.bias_correction import correctable, with_added_bias
 from converters.quantization.rules import WEIGHTED
 from converters.search.candidate import Candidate
 from converters.search.evaluator import Judge
-from converters.search.task_loss import NOISE, Damage, Measure, score_change
+from converters.search.task_loss import NOISE, Measure, TaskLoss, score_change
 from converters.sources.network import running
 from edge.perception.decode import DecodeSpec, boxes_and_scores
 
@@ -110,7 +110,7 @@ def with_score_bias(
     best: Candidate, scores: Scores, judge: Judge, others: Sequence[Judge]
 ) -> tuple[ModelProto, ScoreBias]:
     """The graph of `best` with its scores as high as float's in the mean; as it is where that does
-    not help, or does damage to the frames of `judge`.
+    not help, or does task loss to the frames of `judge`.
 
     The mean is that of the frames of `judge` and `others`.
     """
@@ -118,7 +118,7 @@ def with_score_bias(
     def change(candidate: ModelProto) -> float:
         judges = (judge, *others)
         totals = (one.total(candidate, scores.measure) for one in judges)
-        return sum(totals, Damage(0.0, 0)).mean
+        return sum(totals, TaskLoss(0.0, 0)).mean
 
     def moved(by: float) -> ModelProto:
         return best.quantize(with_added_bias(best.floating, dict.fromkeys(scores.operators, by)))
@@ -133,6 +133,6 @@ def with_score_bias(
         return as_it_is
     mended = moved(added)
     after = change(mended)
-    if not (abs(after) < abs(before) and judge.damage(mended) <= (1.0 + NOISE) * best.damage):
+    if not (abs(after) < abs(before) and judge.task_loss(mended) <= (1.0 + NOISE) * best.task_loss):
         return as_it_is
     return mended, ScoreBias(added, before, after)

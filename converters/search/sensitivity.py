@@ -21,12 +21,12 @@ class Sensitivity:
     Attributes:
         node: its name.
         macs: multiply-accumulates a picture.
-        damage: mean damage an answer when it alone is quantized; see `damage.py`.
+        task loss: mean task loss when it alone is quantized; see `task_loss.py`.
     """
 
     node: str
     macs: int
-    damage: float
+    task_loss: float
 
 
 def sensitivities(
@@ -45,9 +45,9 @@ def sensitivities(
         alone = place(model, kept_float=others)
         candidate = write(model, alone)
         try:
-            damage = judge.damage(candidate)
+            task_loss = judge.task_loss(candidate)
         except CannotRun as error:  # the float graph runs: a defect of ours, not the user's
             raise AssertionError(f"{name} alone cannot run: {error}") from error
-        found.append(Sensitivity(name, placement.macs_of[name], damage))
+        found.append(Sensitivity(name, placement.macs_of[name], task_loss))
         progress("sensitivity", row, len(names))
     return tuple(found)

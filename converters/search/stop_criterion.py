@@ -37,7 +37,7 @@ from edge.perception.preprocess import InputPlacement
 from edge.perception.segmentation import MaskSpec
 from edge.perception.values import Perception
 
-DAMAGE_MAX = 0.04
+TASK_LOSS_MAX = 0.04
 """Mean change of an answer that is aimed at where no gate can tell."""
 
 AS_IT_IS = InputPlacement(1.0, 1.0, 0.0, 0.0)
@@ -76,22 +76,22 @@ class Aim(Protocol):
 
 
 @dataclass(frozen=True)
-class DamageAim:
-    """Enough is a mean damage an answer of at most this, where no gate is to hold."""
+class TaskLossAim:
+    """Enough is a mean task loss of at most this, where no gate is to hold."""
 
-    damage_max: float
+    task_loss_max: float
 
     def __call__(self, found: Candidate) -> Reached:
-        """By the damage alone."""
-        return Reached(found.damage <= self.damage_max, {})
+        """By the task loss alone."""
+        return Reached(found.task_loss <= self.task_loss_max, {})
 
 
 class GatesAim:
-    """Enough is where every gate of `limits` holds on the frames of `judges`, and the damage is at
-    most `damage_max` where the mission gives one.
+    """Enough is where every gate of `limits` holds on the frames of `judges`, and the task loss is at
+    most `task_loss_max` where the mission gives one.
 
     Where float gives too few answers for any share of them to reach a limit, all must be kept and
-    the damage be at most DAMAGE_MAX.
+    the task loss be at most DAMAGE_MAX.
     """
 
     def __init__(
@@ -100,24 +100,24 @@ class GatesAim:
         limits: Mapping[str, float],
         judges: Sequence[Judge],
         *,
-        damage_max: float | None,
+        task_loss_max: float | None,
     ) -> None:
         self._mission, self._limits = mission, limits
-        self._judges, self._damage_max = judges, damage_max
+        self._judges, self._task_loss_max = judges, task_loss_max
 
     def __call__(self, found: Candidate) -> Reached:
-        """By gates, then by damage."""
+        """By gates, then by task loss."""
         kept = self.kept(found.quantized)
-        damage_max = self._damage_max
+        task_loss_max = self._task_loss_max
         enough = True
         for gate, limit in self._limits.items():
             one = kept[gate]
             if one.share is None or one.low is None or _too_few(one, limit):
                 enough &= one.share is None or one.share >= 1.0
-                damage_max = min(damage_max or DAMAGE_MAX, DAMAGE_MAX)
+                task_loss_max = min(task_loss_max or TASK_LOSS_MAX, TASK_LOSS_MAX)
             else:
                 enough &= one.low >= limit
-        return Reached(enough and (damage_max is None or found.damage <= damage_max), kept)
+        return Reached(enough and (task_loss_max is None or found.task_loss <= task_loss_max), kept)
 
     def kept(self, candidate: ModelProto) -> dict[str, Kept]:
         """By gate, what a candidate keeps."""
@@ -165,13 +165,13 @@ class GatesAim:
 
 
 def aim_of(mission: Mission, judges: Sequence[Judge]) -> Aim:
-    """What the mission asks for: its gates on float's answers, or a damage where it has none."""
-    limits, damage_max = agreement_limits(mission), mission.precision.damage_max
+    """What the mission asks for: its gates on float's answers, or a task loss where it has none."""
+    limits, task_loss_max = agreement_limits(mission), mission.precision.task_loss_max
     if mission.model.network_spec.condition is None:
         limits.pop(CONDITION, None)
     if limits:
-        return GatesAim(mission, limits, judges, damage_max=damage_max)
-    return DamageAim(DAMAGE_MAX if damage_max is None else damage_max)
+        return GatesAim(mission, limits, judges, task_loss_max=task_loss_max)
+    return TaskLossAim(TASK_LOSS_MAX if task_loss_max is None else task_loss_max)
 
 
 def _too_few(kept: Kept, limit: float) -> bool:

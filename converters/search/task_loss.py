@@ -26,13 +26,13 @@ LOST = 2.0
 """What a cell costs whose answer is not a finite number: its score and its box, both gone."""
 
 NOISE = 0.05
-"""Share of a damage that the last bits of a bias change it by: a difference of
+"""Share of a task loss that the last bits of a bias change it by: a difference of
 less says nothing."""
 
 
 @dataclass(frozen=True)
-class Damage:
-    """Damage summed over `weight` answers (cells with something in them, pictures, or labels that a
+class TaskLoss:
+    """Task loss summed over `weight` answers (cells with something in them, pictures, or labels that a
     picture shows)."""
 
     total: float
@@ -40,24 +40,24 @@ class Damage:
 
     @property
     def mean(self) -> float:
-        """Damage an answer; the total itself where float gives no answer at all."""
+        """Task loss an answer; the total itself where float gives no answer at all."""
         return self.total / max(self.weight, 1)
 
-    def __add__(self, other: Damage) -> Damage:
-        return Damage(self.total + other.total, self.weight + other.weight)
+    def __add__(self, other: TaskLoss) -> TaskLoss:
+        return TaskLoss(self.total + other.total, self.weight + other.weight)
 
 
 NAMED = 0.001
 """A label that float gives to fewer of a picture's pixels is not held against INT8: a handful at an
 edge comes and goes."""
 
-Measure = Callable[[Outputs, Outputs], Damage]
-"""What float and a candidate put out for one picture -> the damage."""
+Measure = Callable[[Outputs, Outputs], TaskLoss]
+"""What float and a candidate put out for one picture -> the task loss."""
 
-OfOne = Callable[[Floats, Floats], Damage]
+OfOne = Callable[[Floats, Floats], TaskLoss]
 
 
-def damage_measure(mission: Mission) -> Measure:
+def task_loss_measure(mission: Mission) -> Measure:
     """The measure for everything that the mission's network answers."""
     model = mission.model
     spec = model.network_spec
@@ -68,8 +68,8 @@ def damage_measure(mission: Mission) -> Measure:
         heads.append(_segmenter)
     heads += [_classifier] * (isinstance(spec.main, HeadSpec) + (spec.condition is not None))
 
-    def measure(reference: Outputs, candidate: Outputs) -> Damage:
-        seen = Damage(0.0, 0)
+    def measure(reference: Outputs, candidate: Outputs) -> TaskLoss:
+        seen = TaskLoss(0.0, 0)
         for head, wanted, found in zip(heads, reference, candidate, strict=True):
             seen += head(wanted, found)
         return seen
@@ -83,7 +83,7 @@ def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
     risen above FOREGROUND. An answer that stays as it is costs 0, one that is lost up to LOST.
     """
 
-    def of_one(reference: Floats, candidate: Floats) -> Damage:
+    def of_one(reference: Floats, candidate: Floats) -> TaskLoss:
         boxes, scores = boxes_and_scores(reference, spec, width_px, height_px)
         best = scores.max(axis=1)
         front = np.flatnonzero(best > FOREGROUND)
@@ -95,7 +95,7 @@ def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
             lost = np.abs(other_scores[front, label] - score) + score * (1.0 - overlap)
             risen = np.clip(other_scores.max(axis=1) - np.maximum(best, FOREGROUND), 0.0, None)
         risen[front] = 0.0
-        return Damage(float(_bounded(lost).sum() + _bounded(risen).sum()), len(front))
+        return TaskLoss(float(_bounded(lost).sum() + _bounded(risen).sum()), len(front))
 
     return of_one
 
@@ -105,7 +105,7 @@ def score_change(spec: DecodeSpec, width_px: int, height_px: int) -> Measure:
     label's score has changed, with its sign: the mean is how much surer the candidate is. A score
     that is no number is gone."""
 
-    def measure(reference: Outputs, candidate: Outputs) -> Damage:
+    def measure(reference: Outputs, candidate: Outputs) -> TaskLoss:
         _, scores = boxes_and_scores(reference[0], spec, width_px, height_px)
         front = np.flatnonzero(scores.max(axis=1) > FOREGROUND)
         label = scores[front].argmax(axis=1)
@@ -113,21 +113,21 @@ def score_change(spec: DecodeSpec, width_px: int, height_px: int) -> Measure:
             _, others = boxes_and_scores(candidate[0], spec, width_px, height_px)
             found = others[front, label]
             change = np.where(np.isfinite(found), found, 0.0) - scores[front, label]
-        return Damage(float(change.sum()), len(front))
+        return TaskLoss(float(change.sum()), len(front))
 
     return measure
 
 
-def _classifier(reference: Floats, candidate: Floats) -> Damage:
+def _classifier(reference: Floats, candidate: Floats) -> TaskLoss:
     """The share of belief that has moved to other labels, 0..1: half the sum of the absolute
     differences of the softmax shares (total variation distance)."""
     if not np.isfinite(candidate).all():
-        return Damage(LOST, 1)
+        return TaskLoss(LOST, 1)
     moved = 0.5 * float(np.abs(shares(reference[0]) - shares(candidate[0])).sum())
-    return Damage(moved, 1)
+    return TaskLoss(moved, 1)
 
 
-def _segmenter(reference: Floats, candidate: Floats) -> Damage:
+def _segmenter(reference: Floats, candidate: Floats) -> TaskLoss:
     """One minus the soft IoU of each label that float names in the picture: the sum over pixels of
     the smaller of both softmax shares, by that of the larger, where either is above FOREGROUND.
 
@@ -138,14 +138,14 @@ def _segmenter(reference: Floats, candidate: Floats) -> Damage:
     named = np.bincount(reference[0].argmax(axis=0).ravel(), minlength=reference.shape[1])
     rows = np.flatnonzero(named > NAMED * named.sum())
     if not np.isfinite(candidate).all():
-        return Damage(LOST * len(rows), len(rows))
+        return TaskLoss(LOST * len(rows), len(rows))
     wanted, found = (shares[rows].reshape(len(rows), -1) for shares in shares_of)
     least, most = np.minimum(wanted, found), np.maximum(wanted, found)
     seen = most > FOREGROUND  # a trace of a label in every pixel would drown a small thing
     both, either = (np.where(seen, one, 0.0).sum(axis=1) for one in (least, most))
     # Of hundreds of labels none need be above it: then there is nothing to lose.
     kept = np.divide(both, either, out=np.ones_like(both), where=either > 0.0)
-    return Damage(float((1.0 - kept).sum()), len(rows))
+    return TaskLoss(float((1.0 - kept).sum()), len(rows))
 
 
 def _pixel_shares(logits: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """What networks say of each frame, beside what is true: the one thing that evaluation adds up.
 
-An `Prediction` hangs on its frame alone, so frames may be looked at in any order, in any process, and
-put together again. Pictures are gone once they were looked at. Never adds anything up.
+A `Prediction` depends on its frame alone, so frames may be predicted in any order, in any process,
+and put together again. Pictures are released after prediction.
 """
 
 from __future__ import annotations

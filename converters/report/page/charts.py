@@ -12,8 +12,8 @@ from typing import Any
 WIDE, HIGH = 1000.0, 200.0
 """Of a drawing, in its own units, without what is written around it."""
 
-LEAST_DAMAGE = 1e-4
-"""Damage below this is drawn as nothing: an answer that moves so little is the same answer."""
+LEAST_TASK_LOSS = 1e-4
+"""Task loss below this is drawn as nothing: an answer that moves so little is the same answer."""
 
 MOST_LISTED = 12
 
@@ -22,21 +22,21 @@ ONE_SIDED = 0.1
 
 
 def layer_chart(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Damage of every layer in graph order, and the worst; None where none was measured."""
+    """Task loss of every layer in graph order, and the worst; None where none was measured."""
     search = document["search"]
     if search is None or not search["layers"]:
         return None
     left = {row["node"] for row in document["quantized"]["left_float"]}
     layers = search["layers"]
-    scale = _Scale(LEAST_DAMAGE, max(layer["damage"] or 0.0 for layer in layers))
+    scale = _Scale(LEAST_TASK_LOSS, max(layer["task_loss"] or 0.0 for layer in layers))
     total = document["quantized"]["macs"] or 1
     rows = [
         {
             "name": layer["node"],
-            "value": layer["damage"],
+            "value": layer["task_loss"],
             "in_float": layer["node"] in left,
             "share": layer["macs"] / total,
-            **_bar(row, len(layers), scale.height(layer["damage"])),
+            **_bar(row, len(layers), scale.height(layer["task_loss"])),
         }
         for row, layer in enumerate(layers)
     ]

@@ -11,7 +11,7 @@ from converters.report.page.facts import Document, Gate
 from converters.search.mixed_precision import STEPS
 
 FLAT = 0.05
-"""Share of the damage that the second half of the curve must save for a further step to be worth
+"""Share of the task loss that the second half of the curve must save for a further step to be worth
 trying."""
 
 
@@ -42,15 +42,15 @@ def next_search(document: Document, gates: Sequence[Gate]) -> tuple[str, str] | 
     *curve, chosen = search["steps"]
     if search["reached"]:
         times = loses_too_much_by(gates)
-        if times is None or chosen["damage"] is None:
+        if times is None or chosen["task_loss"] is None:
             return None
-        aim = f"{chosen['damage'] / max(times, 1.05):.2g}"
+        aim = f"{chosen['task_loss'] / max(times, 1.05):.2g}"
         return (
             f"The search stopped with {100 * chosen['macs_int8_share']:.1f} % of the "
-            f"multiplications in INT8 and a damage of {chosen['damage']:.3g}, where the gates held "
+            f"multiplications in INT8 and a task loss of {chosen['task_loss']:.3g}, where the gates held "
             f"on its own frames. On the frames that judge, {times:.2g} times as much is lost as "
-            "they allow: aim at as much less damage.",
-            f"--set precision.damage_max={aim}",
+            "they allow: aim at as much less task loss.",
+            f"--set precision.task_loss_max={aim}",
         )
     further = [step for step in STEPS if step > 1.0 - search["macs_int8_min"] + 1e-9]
     if not further or _flat(curve):
@@ -61,16 +61,16 @@ def next_search(document: Document, gates: Sequence[Gate]) -> tuple[str, str] | 
         return None
     return (
         f"The search left {100 * (1.0 - chosen['macs_int8_share']):.1f} % of the multiplications "
-        "in float, as many as it may, and the damage was still falling (to "
-        f"{chosen['damage']:.3g}): allow the next point of its curve.",
+        "in float, as many as it may, and the task loss was still falling (to "
+        f"{chosen['task_loss']:.3g}): allow the next point of its curve.",
         f"--set precision.macs_int8_min={least:g}",
     )
 
 
 def _flat(curve: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the second half of the curve has hardly saved damage."""
-    damage: list[float] = [step["damage"] for step in curve if step["damage"] is not None]
-    if len(damage) < 3:
+    """Whether the second half of the curve has hardly saved task loss."""
+    task_loss: list[float] = [step["task_loss"] for step in curve if step["task_loss"] is not None]
+    if len(task_loss) < 3:
         return False
-    half = len(damage) // 2
-    return min(damage[half:]) > (1.0 - FLAT) * min(damage[:half])
+    half = len(task_loss) // 2
+    return min(task_loss[half:]) > (1.0 - FLAT) * min(task_loss[:half])

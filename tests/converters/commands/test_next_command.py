@@ -93,8 +93,8 @@ def test_report_page_and_terminal_say_the_same_advice(
 
 
 STEPS = [
-    {"float_layers": n, "macs_int8_share": 1.0 - share, "damage": damage}
-    for n, (share, damage) in enumerate([(0.0, 0.3), (0.02, 0.1), (0.1, 0.06), (0.15, 0.05)])
+    {"float_layers": n, "macs_int8_share": 1.0 - share, "task_loss": task_loss}
+    for n, (share, task_loss) in enumerate([(0.0, 0.3), (0.02, 0.1), (0.1, 0.06), (0.15, 0.05)])
 ]
 
 
@@ -125,10 +125,10 @@ class TestTheSearch:
         document, gates = failed(report, reached=True)
         found = next_search(document, gates)
         assert found is not None
-        assert found[1] == "--set precision.damage_max=0.033"  # 0.05 of 15 % lost, 10 % allowed
+        assert found[1] == "--set precision.task_loss_max=0.033"  # 0.05 of 15 % lost, 10 % allowed
 
     def test_whose_curve_is_flat_gives_way_to_finetuning(self, report: Document) -> None:
-        flat = [{**step, "damage": 0.06} for step in STEPS]
+        flat = [{**step, "task_loss": 0.06} for step in STEPS]
         document, gates = failed(report, steps=[*flat, flat[-1]])
         assert next_search(document, gates) is None
         assert advice_on(document, gates)[0].command == (

@@ -21,7 +21,7 @@ from mask_road import HIGH, STRIDE, WIDE, network, write_mission
 from onnx import ModelProto
 
 from calibration.inference.sessions import ModelSession
-from converters.search.task_loss import LOST, damage_measure
+from converters.search.task_loss import LOST, task_loss_measure
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.sections.policy import When
 
@@ -157,14 +157,14 @@ def test_a_network_that_is_wrong_fails_its_gates_by_class_and_condition(
     assert "vehicle" in err
 
 
-class TestDamage:
+class TestTaskLoss:
     def logits(self, rows: np.ndarray, sure: float = 6.0) -> np.ndarray:
         return np.stack([np.where(rows == label, sure, 0.0) for label in range(3)])[None].astype(
             np.float32
         )
 
     def test_a_small_thing_that_is_lost_costs_as_much_as_a_large_one(self, tmp_path: Path) -> None:
-        measure = damage_measure(load_mission(write_mission(tmp_path)))
+        measure = task_loss_measure(load_mission(write_mission(tmp_path)))
         rows = np.zeros((12, 16), int)
         rows[:6] = 2
         rows[7, 3] = 1  # one cell of a vehicle

@@ -70,7 +70,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]
         "calibration.frames=64",
         "calibration.method=mse",
         "calibration.held_back=32",
-        "precision.damage_max=0.002",
+        "precision.task_loss_max=0.002",
     ]
     overrides = [one for one in overrides if not one.startswith("train.")]
     return folder, overrides

@@ -83,7 +83,7 @@ def test_nothing_changed_so_nothing_is_made_and_the_report_is_the_same_file(
     [
         ("gates.size_max_mb=0.000001", {"report"}),
         ("purpose.task=other", {"report"}),
-        ("precision.damage_max=0.05", {"quantize"}),
+        ("precision.task_loss_max=0.05", {"quantize"}),
         ("calibration.percentile=99.9", {"float", "observe", "quantize", "lower", "judge"}),
     ],
 )
@@ -91,7 +91,7 @@ def test_only_what_follows_from_a_change_is_made_again(
     brakepoint: Command, tiny_mission: Path, out: Path, change: str, made: set[str]
 ) -> None:
     """What follows from a file stands where that file came out the same: cpu.onnx covers what
-    occurs, whatever the percentile, and the search chooses the same at damage 0.05."""
+    occurs, whatever the percentile, and the search chooses the same at a task loss of 0.05."""
     code, _, err = brakepoint("convert", tiny_mission, "--out", out, "--set", change)
     assert code == (1 if change.startswith("gates") else 0)
     assert set(STAGES) - set(unchanged(err)) - {"report"} == made - {"report"}

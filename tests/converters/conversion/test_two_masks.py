@@ -73,7 +73,7 @@ def head(
         ('root = "road"\ntable = "labels.csv"\ngroup = "drive"', 'root = "frames"'),
         ("frames = 8\nheld_back = 4", 'frames = 48\nheld_back = 32\nmethod = "mse"'),
         ("found_min = 0.90", f"found_min = 0.95\naccuracy_min = 0.8\naccuracy_drop_max = {IOU}"),
-        ("[budget]", "[precision]\ndamage_max = 0.01\nmacs_int8_min = 0.9\n\n[budget]"),
+        ("[budget]", "[precision]\ntask_loss_max = 0.01\nmacs_int8_min = 0.9\n\n[budget]"),
     ):
         assert before in text, before
         text = text.replace(before, after)

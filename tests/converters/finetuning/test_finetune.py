@@ -325,7 +325,9 @@ def mended(loud: Path, ruined: Path, tmp_path_factory: pytest.TempPathFactory) -
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["finetuning"]["damage"]["after"] < 0.1 * told["finetuning"]["damage"]["before"]
+    assert (
+        told["finetuning"]["task_loss"]["after"] < 0.1 * told["finetuning"]["task_loss"]["before"]
+    )
     assert [told[when]["agreement"]["int8.onnx"]["found"] for when in ("before", "after")] == [0, 8]
     return out
 
@@ -525,7 +527,7 @@ def test_where_nothing_is_gained_the_best_weights_come_back_and_steps_become_sho
     told = json.loads(said)["finetuning"]
     watched = [row["watched"] for row in told["curve"] if row["watched"] is not None]
     assert len(watched) == 4
-    assert told["damage"]["after"] == min([told["damage"]["before"], *watched])
+    assert told["task_loss"]["after"] == min([told["task_loss"]["before"], *watched])
 
 
 def test_steps_grow_at_first_and_fall_to_nothing() -> None:
@@ -554,5 +556,7 @@ def test_efficientnet_gains_with_every_layer_in_int8(
     told = json.loads(said)
     before, after = (told[when]["agreement"]["int8.onnx"]["found"] for when in ("before", "after"))
     assert after >= before + 5
-    assert told["finetuning"]["damage"]["after"] < 0.85 * told["finetuning"]["damage"]["before"]
+    assert (
+        told["finetuning"]["task_loss"]["after"] < 0.85 * told["finetuning"]["task_loss"]["before"]
+    )
     assert told["state_dict"]["file"] == "tuned.pt"

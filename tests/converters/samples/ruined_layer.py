@@ -17,7 +17,7 @@ from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import widened
 from converters.search.evaluator import Writer, Writers
-from converters.search.task_loss import Damage
+from converters.search.task_loss import TaskLoss
 from converters.sources.network import Outputs
 
 FRAMES = [picture(seed) for seed in range(6)]
@@ -60,9 +60,9 @@ def ranges_of(model: ModelProto) -> dict[str, Range]:
     return {name: range_of(one, method="max", percentile=100.0) for name, one in seen.items()}
 
 
-def difference(reference: Outputs, candidate: Outputs) -> Damage:
+def difference(reference: Outputs, candidate: Outputs) -> TaskLoss:
     apart = np.abs(reference[0] - candidate[0]).mean() / np.abs(reference[0]).mean()
-    return Damage(float(apart), 1)
+    return TaskLoss(float(apart), 1)
 
 
 def writers(model: ModelProto, *, narrowed: float = 1.0) -> Writers:

@@ -48,7 +48,7 @@ def test_a_loud_channel_is_balanced_and_int8_finds_the_others_again(tmp_path: Pa
     found = report["equalization"]
     assert found["taken"]
     assert found["places"] == 1
-    assert found["damage_after"] < 0.2 * found["damage_before"]
+    assert found["task_loss_after"] < 0.2 * found["task_loss_before"]
     assert [step["name"] for step in report["passes"]][-1] == "equalize"
     assert report["parity"]["source -> float.onnx"]["max_abs"] < 1e-3
     assert report["agreement"]["int8.onnx"]["share"] == 1.0

@@ -22,13 +22,13 @@ from converters.search.candidate import better_bias
 from converters.search.evaluator import Judge
 from converters.search.mixed_precision import Mixed, search_mixed_precision
 from converters.search.sensitivity import sensitivities
-from converters.search.stop_criterion import DamageAim
-from converters.search.task_loss import LOST, NOISE, Damage, damage_measure
+from converters.search.stop_criterion import TaskLossAim
+from converters.search.task_loss import LOST, NOISE, TaskLoss, task_loss_measure
 from edge.contract.mission.loading import load_mission
 
 
 def chosen(
-    model: ModelProto, *, damage_max: float, macs_int8_min: float = 0.1, narrowed: float = 1.0
+    model: ModelProto, *, task_loss_max: float, macs_int8_min: float = 0.1, narrowed: float = 1.0
 ) -> Mixed:
     judge = Judge(model, FRAMES, difference, threads=1)
     return search_mixed_precision(
@@ -37,7 +37,7 @@ def chosen(
         judge,
         FRAMES,
         macs_int8_min=macs_int8_min,
-        aim=DamageAim(damage_max),
+        aim=TaskLossAim(task_loss_max),
         threads=1,
         progress=lambda *_: None,
     )
@@ -48,7 +48,7 @@ class TestSensitivity:
         model = network()
         candidate = quantize_int8(model, place(model), ranges_of(model))
         found = {
-            Judge(model, FRAMES, difference, threads=threads).damage(candidate)
+            Judge(model, FRAMES, difference, threads=threads).task_loss(candidate)
             for threads in (1, 2, 5)
         }
         assert len(found) == 1
@@ -67,10 +67,10 @@ class TestSensitivity:
         )
         convolutions = [one.name for one in model.graph.node if one.op_type == "Conv"]
         assert [layer.node for layer in layers] == convolutions
-        worst = max(layers, key=lambda layer: layer.damage)
-        rest = [layer.damage for layer in layers if layer is not worst]
+        worst = max(layers, key=lambda layer: layer.task_loss)
+        rest = [layer.task_loss for layer in layers if layer is not worst]
         assert worst.node == second(model)
-        assert worst.damage > 5.0 * max(rest)
+        assert worst.task_loss > 5.0 * max(rest)
         assert told[-1] == ("sensitivity", 3, 3)
 
 
@@ -81,35 +81,37 @@ def second(model: ModelProto) -> str:
 class TestChoice:
     def test_it_leaves_that_layer_in_float_and_says_why(self) -> None:
         model = network()
-        mixed = chosen(model, damage_max=0.05)
+        mixed = chosen(model, task_loss_max=0.05)
         assert mixed.search.reached
         left = {one.node: one for one in mixed.placement.left_float}
         assert second(model) in left
         assert left[second(model)].rule == MEASURED
-        assert "damage" in left[second(model)].why
+        assert "task_loss" in left[second(model)].why
         assert 0 < len(mixed.placement.macs_of) < 3
-        assert mixed.search.steps[-1].damage <= 0.05 < mixed.search.steps[0].damage
+        assert mixed.search.steps[-1].task_loss <= 0.05 < mixed.search.steps[0].task_loss
 
     def test_a_generous_aim_leaves_everything_in_int8(self) -> None:
-        mixed = chosen(network(), damage_max=2.0)
+        mixed = chosen(network(), task_loss_max=2.0)
         assert mixed.search.steps[-1].float_layers == 0
         assert mixed.placement.macs_int8 == mixed.placement.macs
 
-    def test_an_aim_out_of_reach_is_said_and_the_least_damage_is_taken(self) -> None:
-        mixed = chosen(network(), damage_max=1e-9)
+    def test_an_aim_out_of_reach_is_said_and_the_least_task_loss_is_taken(self) -> None:
+        mixed = chosen(network(), task_loss_max=1e-9)
         assert not mixed.search.reached
-        assert mixed.search.steps[-1].damage == min(step.damage for step in mixed.search.steps)
+        assert mixed.search.steps[-1].task_loss == min(
+            step.task_loss for step in mixed.search.steps
+        )
 
     def test_the_share_in_int8_is_kept(self) -> None:
         model = network()
         whole = place(model)
         share = 1.0 - whole.macs_of[second(model)] / whole.macs + 0.01
-        mixed = chosen(model, damage_max=0.05, macs_int8_min=share)
+        mixed = chosen(model, task_loss_max=0.05, macs_int8_min=share)
         assert mixed.placement.macs_int8 >= share * whole.macs
         assert not mixed.search.reached
 
     def test_twice_the_same(self) -> None:
-        one, other = (chosen(network(), damage_max=0.05) for _ in range(2))
+        one, other = (chosen(network(), task_loss_max=0.05) for _ in range(2))
         assert one.quantized.SerializeToString() == other.quantized.SerializeToString()
         assert one.search.steps == other.search.steps
 
@@ -118,27 +120,27 @@ class TestWays:
     """How weights are rounded and how far ranges reach is measured where INT8 is to be."""
 
     @pytest.mark.parametrize("narrowed", [0.6, 0.8, 1.0])
-    def test_the_way_that_is_taken_does_the_least_damage_there(self, narrowed: float) -> None:
+    def test_the_way_that_is_taken_does_the_least_task_loss_there(self, narrowed: float) -> None:
         model = network()
-        mixed = chosen(model, damage_max=0.05, narrowed=narrowed)
+        mixed = chosen(model, task_loss_max=0.05, narrowed=narrowed)
         judge = Judge(model, FRAMES, difference, threads=1)
         all_of_them = [
-            better_bias(model, write, mixed.placement, judge, FRAMES, threads=1).damage
+            better_bias(model, write, mixed.placement, judge, FRAMES, threads=1).task_loss
             for widening in WIDENINGS
             for write in writers(model, narrowed=narrowed)(widening)
         ]
-        assert mixed.best.damage <= min(all_of_them) / (1.0 - NOISE)
-        assert mixed.best.damage == mixed.search.steps[-1].damage
-        assert judge.damage(mixed.quantized) == mixed.best.damage
+        assert mixed.best.task_loss <= min(all_of_them) / (1.0 - NOISE)
+        assert mixed.best.task_loss == mixed.search.steps[-1].task_loss
+        assert judge.task_loss(mixed.quantized) == mixed.best.task_loss
 
     def test_ranges_that_cut_off_too_much_are_widened(self) -> None:
         """Three fifths of what occurs: once the layer that INT8 ruins is in float, the widest that
         is tried loses least."""
-        assert chosen(network(), damage_max=0.05, narrowed=0.6).search.widening == WIDENINGS[-1]
+        assert chosen(network(), task_loss_max=0.05, narrowed=0.6).search.widening == WIDENINGS[-1]
 
     def test_ranges_that_reach_as_far_as_what_was_seen_stay(self) -> None:
         model = network()
-        assert chosen(model, damage_max=0.05).search.widening == 1.0
+        assert chosen(model, task_loss_max=0.05).search.widening == 1.0
         ranges = ranges_of(model)
         assert widened(ranges, 2.0) == ranges
 
@@ -193,14 +195,14 @@ class TestBiasCorrection:
         quantize = partial(quantize_int8, ranges=ranges)
         best = better_bias(model, quantize, placement, judge, pictures, threads=1)
         assert best.corrected is not misled
-        assert judge.damage(best.quantized) == best.damage
-        assert best.damage <= judge.damage(quantize(model, placement))
+        assert judge.task_loss(best.quantized) == best.task_loss
+        assert best.task_loss <= judge.task_loss(quantize(model, placement))
 
 
-class TestDamage:
+class TestTaskLoss:
     @pytest.fixture
     def measure(self, root):  # type: ignore[no-untyped-def] # a Measure
-        return damage_measure(load_mission(root / "examples" / "yolox_nano" / "mission.toml"))
+        return task_loss_measure(load_mission(root / "examples" / "yolox_nano" / "mission.toml"))
 
     @pytest.fixture
     def answer(self) -> Floats:
@@ -211,7 +213,7 @@ class TestDamage:
         return raw
 
     def test_the_same_answer_costs_nothing(self, measure, answer: Floats) -> None:  # type: ignore[no-untyped-def]
-        assert measure((answer,), (answer,)) == Damage(0.0, 1)
+        assert measure((answer,), (answer,)) == TaskLoss(0.0, 1)
 
     def test_a_lower_score_a_moved_box_and_a_ghost_cost(self, measure, answer: Floats) -> None:  # type: ignore[no-untyped-def]
         lower, moved, ghost = answer.copy(), answer.copy(), answer.copy()

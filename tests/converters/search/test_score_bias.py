@@ -15,7 +15,7 @@ from converters.quantization.bias_correction import with_added_bias
 from converters.search.candidate import Candidate
 from converters.search.evaluator import Judge
 from converters.search.score_bias import Scores, last_operators, with_score_bias
-from converters.search.task_loss import Damage, score_change
+from converters.search.task_loss import TaskLoss, score_change
 from converters.sources.network import Outputs
 from edge.perception.decode import DecodeSpec, boxes_and_scores
 
@@ -74,12 +74,12 @@ def lowered(model: ModelProto, by: float) -> Candidate:
         return with_added_bias(graph, {classes: -by})
 
     made = quantize(model)
-    return Candidate(made, model, quantize, judge(model).damage(made), 1.0)
+    return Candidate(made, model, quantize, judge(model).task_loss(made), 1.0)
 
 
-def moved_scores(reference: Outputs, candidate: Outputs) -> Damage:
+def moved_scores(reference: Outputs, candidate: Outputs) -> TaskLoss:
     both = [boxes_and_scores(one[0], SPEC, WIDTH, HEIGHT)[1] for one in (reference, candidate)]
-    return Damage(float(np.abs(both[0] - both[1]).mean()), 1)
+    return TaskLoss(float(np.abs(both[0] - both[1]).mean()), 1)
 
 
 def judge(model: ModelProto, frames: list[Floats] = FRAMES) -> Judge:
@@ -145,7 +145,7 @@ def test_what_is_right_and_what_is_ruined_stay(by: float) -> None:
     assert told.change_before == told.change_after
 
 
-def test_what_does_damage_to_the_search_frames_is_not_taken() -> None:
+def test_what_does_task_loss_to_the_search_frames_is_not_taken() -> None:
     """The others want their scores back, the search frames have them."""
     model = detector()
     best = lowered(model, 0.2)
@@ -163,7 +163,7 @@ def test_the_change_is_that_of_what_float_sees() -> None:
     found = wanted.copy()
     found[0, 7, 5] = 3.0
     measure = score_change(SPEC, WIDTH, HEIGHT)
-    assert measure((wanted,), (found,)) == Damage(0.0, 1)
+    assert measure((wanted,), (found,)) == TaskLoss(0.0, 1)
     found[0, 5, 4] = np.log(0.4 / 0.6)
     assert measure((wanted,), (found,)).total == pytest.approx(-0.1, abs=1e-6)
-    assert measure((wanted,), (np.full_like(wanted, np.nan),)) == Damage(-0.5, 1)  # gone
+    assert measure((wanted,), (np.full_like(wanted, np.nan),)) == TaskLoss(-0.5, 1)  # gone

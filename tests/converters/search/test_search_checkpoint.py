@@ -14,8 +14,8 @@ from converters.search import checkpoint
 from converters.search.checkpoint import Remembered
 from converters.search.evaluator import Judge
 from converters.search.mixed_precision import Mixed, search_mixed_precision
-from converters.search.stop_criterion import DamageAim
-from converters.search.task_loss import Damage
+from converters.search.stop_criterion import TaskLossAim
+from converters.search.task_loss import TaskLoss
 from converters.sources.network import Outputs
 
 
@@ -27,7 +27,7 @@ def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
     """What a search chooses, and how many answers it compared; CutOff after `most`."""
     compared = 0
 
-    def measure(reference: Outputs, candidate: Outputs) -> Damage:
+    def measure(reference: Outputs, candidate: Outputs) -> TaskLoss:
         nonlocal compared
         compared += 1
         if compared > most:
@@ -42,7 +42,7 @@ def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
         judge,
         FRAMES,
         macs_int8_min=0.1,
-        aim=DamageAim(0.05),
+        aim=TaskLossAim(0.05),
         threads=1,
         progress=lambda *_: None,
     )
@@ -56,7 +56,7 @@ def _always_saved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_goes_on_to_the_same_choice_and_measures_only_what_is_left(tmp_path: Path) -> None:
     whole, all_of_it = search(tmp_path / "whole.json")
-    path = tmp_path / "begun" / "damages.json"
+    path = tmp_path / "begun" / "task_losses.json"
     with pytest.raises(CutOff):
         search(path, most=all_of_it - len(FRAMES))
     resumed, rest = search(path)
@@ -68,16 +68,16 @@ def test_it_goes_on_to_the_same_choice_and_measures_only_what_is_left(tmp_path: 
 
 @pytest.mark.parametrize("damage", ["bit", "half", "empty", "another schema"])
 def test_a_damaged_memory_is_no_memory(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "damages.json"
+    path = tmp_path / "task_losses.json"
     whole, all_of_it = search(path)
     data = path.read_bytes()
     if damage == "bit":
         document = json.loads(data)
-        first = next(iter(document["damages"]))
-        document["damages"][first] += 1.0
+        first = next(iter(document["task_losses"]))
+        document["task_losses"][first] += 1.0
         data = json.dumps(document).encode()
     elif damage == "another schema":
-        data = data.replace(checkpoint.SCHEMA.encode(), b"brakepoint.damages/0")
+        data = data.replace(checkpoint.SCHEMA.encode(), b"brakepoint.task-losses/0")
     path.write_bytes({"half": data[: len(data) // 2], "empty": b""}.get(damage, data))
     again, compared = search(path)
     assert compared == all_of_it
@@ -85,8 +85,8 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, damage: str) -> None:
 
 
 def test_what_is_no_number_is_not_kept(tmp_path: Path) -> None:
-    memory = Remembered(tmp_path / "damages.json")
+    memory = Remembered(tmp_path / "task_losses.json")
     memory.put("a", float("nan"))
     memory.put("b", 0.5)
-    assert Remembered(tmp_path / "damages.json").get("a") is None
-    assert Remembered(tmp_path / "damages.json").get("b") == 0.5
+    assert Remembered(tmp_path / "task_losses.json").get("a") is None
+    assert Remembered(tmp_path / "task_losses.json").get("b") == 0.5

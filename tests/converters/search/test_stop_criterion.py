@@ -1,5 +1,5 @@
 """The search for float layers may end where the gates hold on its own frames, with room for chance,
-whatever the damage is.
+whatever the task loss is.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
 from converters.search.candidate import Candidate
 from converters.search.evaluator import Judge
-from converters.search.stop_criterion import DAMAGE_MAX, DamageAim, GatesAim, aim_of
-from converters.search.task_loss import damage_measure
+from converters.search.stop_criterion import TASK_LOSS_MAX, GatesAim, TaskLossAim, aim_of
+from converters.search.task_loss import task_loss_measure
 from converters.sources.network import running
 from converters.sources.source import open_source
 from converters.verification.equivalence.answers_kept import agreement_shares
@@ -59,7 +59,7 @@ class Network:
         self.ranges = {
             name: range_of(one, method="max", percentile=100.0) for name, one in seen.items()
         }
-        self.judge = Judge(self.model, self.pictures, damage_measure(mission), threads=1)
+        self.judge = Judge(self.model, self.pictures, task_loss_measure(mission), threads=1)
 
     def candidate(self, times: float) -> Candidate:
         """With ranges so many times as wide, so with steps so many times as coarse."""
@@ -68,13 +68,13 @@ class Network:
         }
         write = partial(quantize_int8, placement=self.placement, ranges=wide)
         made: ModelProto = write(self.model)
-        damage = self.judge.damage(made)
-        return Candidate(made, self.model, write, damage, damage)
+        task_loss = self.judge.task_loss(made)
+        return Candidate(made, self.model, write, task_loss, task_loss)
 
-    def aim(self, *settings: str) -> GatesAim | DamageAim:
+    def aim(self, *settings: str) -> GatesAim | TaskLossAim:
         mission = load_mission(self.mission_file, settings)
         found = aim_of(mission, [self.judge])
-        assert isinstance(found, GatesAim | DamageAim)
+        assert isinstance(found, GatesAim | TaskLossAim)
         return found
 
     mission_file: Path
@@ -135,35 +135,35 @@ def test_the_lower_end_of_the_interval_must_reach_the_limit(detector: Network) -
             assert kept.share is not None
             assert kept.low == wilson_95(round(kept.share * kept.of), kept.of)[0]
             assert reached.enough == (kept.low >= limit)
-            told.append((reached.enough, kept.share >= limit, candidate.damage > DAMAGE_MAX))
-    assert (True, True, True) in told, "enough, whatever the damage"
+            told.append((reached.enough, kept.share >= limit, candidate.task_loss > TASK_LOSS_MAX))
+    assert (True, True, True) in told, "enough, whatever the task loss"
     assert (False, True, True) in told, "the share alone would do, by luck"
 
 
-def test_a_damage_that_the_mission_gives_is_kept_too(detector: Network) -> None:
+def test_a_task_loss_that_the_mission_gives_is_kept_too(detector: Network) -> None:
     worse = detector.candidate(60.0)
     assert detector.aim("gates.found_min=0.1")(worse).enough
-    below = f"precision.damage_max={worse.damage / 2}"
+    below = f"precision.task_loss_max={worse.task_loss / 2}"
     assert not detector.aim("gates.found_min=0.1", below)(worse).enough
 
 
-def test_where_answers_are_too_few_for_the_limit_all_are_kept_with_little_damage(
+def test_where_answers_are_too_few_for_the_limit_all_are_kept_with_little_task_loss(
     detector: Network,
 ) -> None:
     """Not even 120 of 120 say that 99 % will be kept."""
     reached = detector.aim("gates.found_min=0.99")(detector.candidate(1.0))
     assert reached.kept["found_min"].share == 1.0
     assert reached.enough
-    assert not detector.aim("gates.found_min=0.99")(detector.candidate(60.0)).enough, "damage"
+    assert not detector.aim("gates.found_min=0.99")(detector.candidate(60.0)).enough, "task_loss"
 
 
-def test_without_a_gate_on_answers_the_damage_decides(detector: Network, tmp_path: Path) -> None:
+def test_without_a_gate_on_answers_the_task_loss_decides(detector: Network, tmp_path: Path) -> None:
     text = detector.mission_file.read_text().replace("found_min = 0.90\n", "")
     write_mission(tmp_path).write_text(text)
     judges = [detector.judge]
-    assert aim_of(load_mission(tmp_path), judges) == DamageAim(DAMAGE_MAX)
-    given = load_mission(tmp_path, ["precision.damage_max=0.5"])
-    assert aim_of(given, judges) == DamageAim(0.5)
+    assert aim_of(load_mission(tmp_path), judges) == TaskLossAim(TASK_LOSS_MAX)
+    given = load_mission(tmp_path, ["precision.task_loss_max=0.5"])
+    assert aim_of(given, judges) == TaskLossAim(0.5)
 
 
 def test_pixels_are_judged_over_frames(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Precision(Strict):
     opset: 18 unless the target is TensorRT 8.6 (17).
     search: "mixed" leaves those layers in float that cost the answer most, as few multiplications
         as it takes; "none" quantizes all that the rules allow.
-    damage_max: where given, the search aims at this mean change of an answer on the search frames
+    task_loss_max: where given, the search aims at this mean change of an answer on the search frames
         too, 0..2; where no gate asks what is kept of float's answers, at 0.04 (docs/conversion.md).
     macs_int8_min: least share of the multiplications that can be INT8 which the search must leave
         so.
@@ -51,7 +51,7 @@ class Precision(Strict):
 
     opset: Annotated[Whole, Field(ge=17, le=21)] = 18
     search: Literal["mixed", "none"] = "mixed"
-    damage_max: Annotated[Number, Field(gt=0.0, le=2.0)] | None = None
+    task_loss_max: Annotated[Number, Field(gt=0.0, le=2.0)] | None = None
     macs_int8_min: Share = 0.85
     search_frames: Annotated[Count, Field(ge=4)] = 32
 

@@ -42,7 +42,7 @@ def test_a_killed_worker_loses_nothing_and_changes_no_byte(client: Any, tmp_path
 
     def file_of(found: list[Any]) -> bytes:
         ordered = in_order(chosen, found)
-        tables = tables_of(reading, mission.model.labels, chosen=chosen, predict=ordered)
+        tables = tables_of(reading, mission.model.labels, chosen=chosen, predictions=ordered)
         return written(Evaluation(mission, networks["model"], chosen, tables, digest_of(ordered)))
 
     killed: list[int] = []

@@ -122,14 +122,14 @@ def test_error_by_layer_ranges_and_commands_are_on_it(tiny: tuple[Document, byte
 def test_layers_that_were_not_measured_and_tensors_of_nothing_are_drawn_all_the_same(
     tiny: tuple[Document, bytes],
 ) -> None:
-    """Infinite damage is no number in JSON; a tensor may be all zeros."""
+    """Infinite task loss is no number in JSON; a tensor may be all zeros."""
     other = copy.deepcopy(tiny[0])
     other["search"] = None
     for one in other["ranges"]:
         one |= {"amax": 0.0, "lowest": 0.0, "highest": 0.0}
     assert "this mission asks for no search" in Page(render(other, {})).text
     other = copy.deepcopy(tiny[0])
-    other["search"]["layers"][0]["damage"] = None
+    other["search"]["layers"][0]["task_loss"] = None
     other["ranges"][0] |= {"lowest": -1e30, "highest": 1e-30}
     text = Page(render(other, {})).text
     assert "1e+30" in text
