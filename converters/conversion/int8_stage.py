@@ -22,9 +22,9 @@ from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import widened
 from converters.search.candidate import Candidate
-from converters.search.checkpoint import NAME as REMEMBERED
-from converters.search.checkpoint import Remembered
-from converters.search.evaluator import Judge, Writer, Writers
+from converters.search.checkpoint import NAME as CHECKPOINT
+from converters.search.checkpoint import SearchCheckpoint
+from converters.search.evaluator import Evaluator, Writer, Writers
 from converters.search.mixed_precision import Search, choose_cpu, search_mixed_precision
 from converters.search.score_bias import ScoreBias, Scores, with_score_bias
 from converters.search.stop_criterion import aim_of
@@ -88,16 +88,16 @@ def quantize(
         for part in (searched, spread(others or searched, asked.search_frames))
     ]
     measure = task_loss_measure(mission)
-    judge = Judge(
+    evaluator = Evaluator(
         floating,
         pictures[0],
         measure,
         threads=threads,
-        remembered=Remembered(begun / REMEMBERED),
+        checkpoint=SearchCheckpoint(begun / CHECKPOINT),
     )
     if tuned is not None:
         wide = widened(ranges, tuned.widening)
-        models, placement = tuned.quantized(floating, wide, judge, pictures[1], threads=threads)
+        models, placement = tuned.quantized(floating, wide, evaluator, pictures[1], threads=threads)
         return _made(models, placement, widening=tuned.widening)
     whole = place(floating)
     progress("round weights", 0, 0)
@@ -117,14 +117,14 @@ def quantize(
 
         return of
 
-    judges = [judge]
+    judges = [evaluator]
     if others and not isinstance(mission.model.network_spec.main, MaskSpec):  # masks are large
-        judges.append(Judge(floating, pictures[1], measure, threads=threads))
+        judges.append(Evaluator(floating, pictures[1], measure, threads=threads))
     aim = aim_of(mission, judges)
     mixed = search_mixed_precision(
         floating,
         writers(quantize_int8),
-        judge,
+        evaluator,
         pictures[1],
         macs_int8_min=asked.macs_int8_min,
         aim=aim,
@@ -134,7 +134,7 @@ def quantize(
     own = choose_cpu(
         floating,
         writers(quantize_cpu),
-        judge,
+        evaluator,
         pictures[1],
         mixed,
         aim=aim,
@@ -168,7 +168,7 @@ def _scored(
     best: Mapping[str, Candidate],
     floating: ModelProto,
     mission: Mission,
-    judges: Sequence[Judge],
+    judges: Sequence[Evaluator],
     picture: Floats,
     *,
     progress: Advance,
@@ -181,8 +181,8 @@ def _scored(
     scores = Scores.of(
         floating, spec.main, picture, width_px=size.width_px, height_px=size.height_px
     )
-    judge, *also = judges
-    found = {name: with_score_bias(one, scores, judge, also) for name, one in best.items()}
+    evaluator, *also = judges
+    found = {name: with_score_bias(one, scores, evaluator, also) for name, one in best.items()}
     return (
         {name: model for name, (model, _) in found.items()},
         {name: bias for name, (_, bias) in found.items()},

@@ -20,7 +20,7 @@ from converters.lowerings.cpu import quantize_cpu
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.search.candidate import better_bias
-from converters.search.evaluator import Judge
+from converters.search.evaluator import Evaluator
 from edge.contract.artifact import digest_json
 from edge.contract.artifact_names import CPU, INT8
 
@@ -58,14 +58,14 @@ class Tuned:
         self,
         floating: ModelProto,
         ranges: Mapping[str, Range],
-        judge: Judge,
+        evaluator: Evaluator,
         pictures: Sequence[Floats],
         *,
         threads: int,
     ) -> tuple[dict[str, ModelProto], QdqPlacement]:
         """The graphs by name, and where INT8 went: the same places and ranges, these weights.
 
-        Biases are corrected where that measurably helps; `judge` compares with the float network.
+        Biases are corrected where that measurably helps; `evaluator` compares with the float network.
         """
         placement = place(floating, kept_float=self.kept_float)
         models = {TUNED: self.model}
@@ -74,7 +74,7 @@ class Tuned:
                 self.model,
                 partial(write, ranges=ranges),
                 placement,
-                judge,
+                evaluator,
                 pictures,
                 threads=threads,
             ).quantized

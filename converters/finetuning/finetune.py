@@ -29,7 +29,7 @@ from converters.finetuning.training_frames import Examples, examples_of, picture
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.quantization.qdq import quantize_int8
 from converters.report.report import Report
-from converters.search.evaluator import Judge
+from converters.search.evaluator import Evaluator
 from converters.search.task_loss import task_loss_measure
 from converters.sources.source import open_source
 from converters.training.checkpoint import Progress
@@ -174,11 +174,11 @@ def _fitted(
 ) -> tuple[GraphNetwork, Progress]:
     threads, ranges = mission.target.threads, parent.ranges.tensors
     watched = pictures_of(examples.watched, mission)
-    judge = Judge(parent.model, watched, task_loss_measure(mission), threads=threads)
+    evaluator = Evaluator(parent.model, watched, task_loss_measure(mission), threads=threads)
 
     def task_loss(network: GraphNetwork) -> float:
         tuned = network.written_into(parent.model)
-        return judge.task_loss(quantize_int8(tuned, parent.placement, ranges))
+        return evaluator.task_loss(quantize_int8(tuned, parent.placement, ranges))
 
     def pictures(rows: Any) -> list[Floats]:
         return pictures_of([examples.fitted[row] for row in rows], mission)

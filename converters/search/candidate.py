@@ -13,7 +13,7 @@ from onnx import ModelProto
 from calibration.inference.sessions import Floats
 from converters.quantization.bias_correction import Quantize, correct_bias
 from converters.quantization.placement import QdqPlacement
-from converters.search.evaluator import Judge, Writer
+from converters.search.evaluator import Evaluator, Writer
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def better_bias(
     model: ModelProto,
     write: Writer,
     placement: QdqPlacement,
-    judge: Judge,
+    evaluator: Evaluator,
     pictures: Sequence[Floats],
     *,
     threads: int,
@@ -58,5 +58,5 @@ def better_bias(
 
     corrected = correct_bias(model, placement, quantize, pictures, threads=threads)
     both = [(quantize(graph), graph) for graph in (model, corrected)]
-    plain, mended = (judge.task_loss(candidate) for candidate, _ in both)
+    plain, mended = (evaluator.task_loss(candidate) for candidate, _ in both)
     return Candidate(*both[mended < plain], quantize, plain, mended)

@@ -21,7 +21,7 @@ SAVE_EVERY_S = 2.0
 """What a killed process loses at most, and how seldom the file is written."""
 
 
-class Remembered:
+class SearchCheckpoint:
     """Task loss in a file, written now and then."""
 
     def __init__(self, path: Path) -> None:

@@ -21,7 +21,7 @@ from converters.quantization.equalization.equalize import equalized
 from converters.quantization.equalization.scale_links import links
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
-from converters.search.evaluator import Judge
+from converters.search.evaluator import Evaluator
 from converters.search.task_loss import task_loss_measure
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess
@@ -77,14 +77,14 @@ def balanced(
     shown = [preprocess(frame.read(), spec)[0] for frame in observed]
     # On one thread: more would round otherwise, and the same inputs are to give the same file.
     other, step = equalized(model, shown, threads=1)
-    judge = Judge(
+    evaluator = Evaluator(
         model,
         [preprocess(frame.read(), spec)[0] for frame in judging],
         task_loss_measure(mission),
         threads=threads,
     )
     before, after = (
-        judge.task_loss(_whole(graph, mission, observed, progress=progress))
+        evaluator.task_loss(_whole(graph, mission, observed, progress=progress))
         for graph in (model, other)
     )
     found = Balance(places, before, after)

@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from calibration.inference.sessions import Floats, ModelSession
 from converters.quantization.placement import QdqPlacement
-from converters.search.checkpoint import Remembered
+from converters.search.checkpoint import SearchCheckpoint
 from converters.search.task_loss import Measure, TaskLoss
 from converters.sources.network import Outputs, running
 
@@ -22,12 +22,12 @@ Writers = Callable[[float], tuple[Writer, Writer]]
 weights: each to its nearest step, and together."""
 
 
-class Judge:
+class Evaluator:
     """Compares candidates with float over the same pictures; float is run once.
 
     Each picture has one thread, and as many are looked at at a time as there are threads: the
     figures are the same by any number of them. Holds the pictures and float's answers; what
-    `remembered` knows of this very judge is not measured again.
+    `checkpoint` knows of this very judge is not measured again.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class Judge:
         measure: Measure,
         *,
         threads: int,
-        remembered: Remembered | None = None,
+        checkpoint: SearchCheckpoint | None = None,
     ) -> None:
         self._pictures = pictures
         self._measure = measure
         self._threads = threads
-        self._remembered = remembered
+        self._checkpoint = checkpoint
         network = running(ModelSession(model.SerializeToString(), threads=1))
         with ThreadPoolExecutor(threads) as pool:
             self._answers = list(pool.map(network, pictures))
@@ -50,13 +50,13 @@ class Judge:
     def task_loss(self, candidate: ModelProto) -> float:
         """Mean task loss. A candidate that cannot run raises CannotRun."""
         data = candidate.SerializeToString()
-        if self._remembered is None:
+        if self._checkpoint is None:
             return self._measured(data)
         digest = sha256(data).hexdigest()
-        task_loss = self._remembered.get(digest)
+        task_loss = self._checkpoint.get(digest)
         if task_loss is None:
             task_loss = self._measured(data)
-            self._remembered.put(digest, task_loss)
+            self._checkpoint.put(digest, task_loss)
         return task_loss
 
     def answers(self, candidate: ModelProto) -> Iterator[tuple[Outputs, Outputs]]:

@@ -19,7 +19,7 @@ from calibration.inference.sessions import Floats
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.range_scaling import WIDENINGS
 from converters.search.candidate import Candidate, better_bias
-from converters.search.evaluator import Judge, Progress, Writers
+from converters.search.evaluator import Evaluator, Progress, Writers
 from converters.search.sensitivity import Sensitivity, sensitivities
 from converters.search.stop_criterion import Aim, Kept, Reached
 from converters.search.task_loss import NOISE
@@ -118,7 +118,7 @@ class Mixed:
 def search_mixed_precision(
     model: ModelProto,
     writers: Writers,
-    judge: Judge,
+    evaluator: Evaluator,
     pictures: Sequence[Floats],
     *,
     macs_int8_min: float,
@@ -131,13 +131,13 @@ def search_mixed_precision(
 
     Layers are measured and tried by the writer for ranges as they are given that does less task loss
     with all layers in INT8; of all `writers` the one that does the least at the chosen places is
-    taken, if it is clearly better than that one and still enough. `judge` holds the search frames;
+    taken, if it is clearly better than that one and still enough. `evaluator` holds the search frames;
     `pictures`, others, give the means for bias correction.
     """
 
     def better(way: _Way, placement: QdqPlacement) -> Candidate:
         write = writers(way.widening)[way.together]
-        return better_bias(model, write, placement, judge, pictures, threads=threads)
+        return better_bias(model, write, placement, evaluator, pictures, threads=threads)
 
     whole = place(model)
     progress("round weights", 0, 0)
@@ -145,7 +145,7 @@ def search_mixed_precision(
         (way for way in WAYS if way.widening == 1.0), key=lambda way: better(way, whole).task_loss
     )
     write = writers(first.widening)[first.together]
-    layers = sensitivities(model, whole, write, judge, progress=progress)
+    layers = sensitivities(model, whole, write, evaluator, progress=progress)
     order = sorted(
         layers, key=lambda layer: -(layer.task_loss**2) / (layer.macs / whole.macs + FREE)
     )
@@ -205,7 +205,7 @@ class _Tried:
 def choose_cpu(
     model: ModelProto,
     writers: Writers,
-    judge: Judge,
+    evaluator: Evaluator,
     pictures: Sequence[Floats],
     mixed: Mixed,
     *,
@@ -226,7 +226,7 @@ def choose_cpu(
         progress("choose layers of cpu.onnx", row, len(mixed.tried))
         here = min(
             (
-                better_bias(model, write, placement, judge, pictures, threads=threads)
+                better_bias(model, write, placement, evaluator, pictures, threads=threads)
                 for write in writers(mixed.search.widening)
             ),
             key=lambda one: one.task_loss,

@@ -22,7 +22,7 @@ from converters.graph.index import Graph
 from converters.quantization.bias_correction import correctable, with_added_bias
 from converters.quantization.rules import WEIGHTED
 from converters.search.candidate import Candidate
-from converters.search.evaluator import Judge
+from converters.search.evaluator import Evaluator
 from converters.search.task_loss import NOISE, Measure, TaskLoss, score_change
 from converters.sources.network import running
 from edge.perception.decode import DecodeSpec, boxes_and_scores
@@ -107,16 +107,16 @@ def last_operators(model: ModelProto) -> list[str]:
 
 
 def with_score_bias(
-    best: Candidate, scores: Scores, judge: Judge, others: Sequence[Judge]
+    best: Candidate, scores: Scores, evaluator: Evaluator, others: Sequence[Evaluator]
 ) -> tuple[ModelProto, ScoreBias]:
     """The graph of `best` with its scores as high as float's in the mean; as it is where that does
-    not help, or does task loss to the frames of `judge`.
+    not help, or does task loss to the frames of `evaluator`.
 
-    The mean is that of the frames of `judge` and `others`.
+    The mean is that of the frames of `evaluator` and `others`.
     """
 
     def change(candidate: ModelProto) -> float:
-        judges = (judge, *others)
+        judges = (evaluator, *others)
         totals = (one.total(candidate, scores.measure) for one in judges)
         return sum(totals, TaskLoss(0.0, 0)).mean
 
@@ -133,6 +133,8 @@ def with_score_bias(
         return as_it_is
     mended = moved(added)
     after = change(mended)
-    if not (abs(after) < abs(before) and judge.task_loss(mended) <= (1.0 + NOISE) * best.task_loss):
+    if not (
+        abs(after) < abs(before) and evaluator.task_loss(mended) <= (1.0 + NOISE) * best.task_loss
+    ):
         return as_it_is
     return mended, ScoreBias(added, before, after)

@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from calibration.inference.sessions import CannotRun
 from converters.quantization.placement import QdqPlacement, place
-from converters.search.evaluator import Judge, Progress, Writer
+from converters.search.evaluator import Evaluator, Progress, Writer
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def sensitivities(
     model: ModelProto,
     placement: QdqPlacement,
     write: Writer,
-    judge: Judge,
+    evaluator: Evaluator,
     *,
     progress: Progress,
 ) -> tuple[Sensitivity, ...]:
@@ -45,7 +45,7 @@ def sensitivities(
         alone = place(model, kept_float=others)
         candidate = write(model, alone)
         try:
-            task_loss = judge.task_loss(candidate)
+            task_loss = evaluator.task_loss(candidate)
         except CannotRun as error:  # the float graph runs: a defect of ours, not the user's
             raise AssertionError(f"{name} alone cannot run: {error}") from error
         found.append(Sensitivity(name, placement.macs_of[name], task_loss))

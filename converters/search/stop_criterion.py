@@ -19,7 +19,7 @@ from onnx import ModelProto
 from calibration.metrics.confidence_intervals import percentile_95, resamples, wilson_95
 from calibration.metrics.pixel_counts import pixel_counts
 from converters.search.candidate import Candidate
-from converters.search.evaluator import Judge
+from converters.search.evaluator import Evaluator
 from converters.sources.network import Outputs
 from converters.verification.agreement import SCORE_MIN, DetectionCounts, Found, TopCounts, areas_of
 from converters.verification.equivalence.answers_kept import (
@@ -98,7 +98,7 @@ class GatesAim:
         self,
         mission: Mission,
         limits: Mapping[str, float],
-        judges: Sequence[Judge],
+        judges: Sequence[Evaluator],
         *,
         task_loss_max: float | None,
     ) -> None:
@@ -149,7 +149,7 @@ class GatesAim:
         return {MAIN: main, CONDITION: _counted(conditions.result()[OTHER])}
 
     def _answers(self, candidate: ModelProto) -> Iterator[tuple[Outputs, Outputs]]:
-        return chain.from_iterable(judge.answers(candidate) for judge in self._judges)
+        return chain.from_iterable(evaluator.answers(candidate) for evaluator in self._judges)
 
     def _perceived(self, outputs: Outputs) -> Perception:
         size = (self._mission.model.input.width_px, self._mission.model.input.height_px)
@@ -164,7 +164,7 @@ class GatesAim:
         )
 
 
-def aim_of(mission: Mission, judges: Sequence[Judge]) -> Aim:
+def aim_of(mission: Mission, judges: Sequence[Evaluator]) -> Aim:
     """What the mission asks for: its gates on float's answers, or a task loss where it has none."""
     limits, task_loss_max = agreement_limits(mission), mission.precision.task_loss_max
     if mission.model.network_spec.condition is None:

@@ -19,7 +19,7 @@ from converters.quantization.placement import MEASURED, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import WIDENINGS, widened
 from converters.search.candidate import better_bias
-from converters.search.evaluator import Judge
+from converters.search.evaluator import Evaluator
 from converters.search.mixed_precision import Mixed, search_mixed_precision
 from converters.search.sensitivity import sensitivities
 from converters.search.stop_criterion import TaskLossAim
@@ -30,11 +30,11 @@ from edge.contract.mission.loading import load_mission
 def chosen(
     model: ModelProto, *, task_loss_max: float, macs_int8_min: float = 0.1, narrowed: float = 1.0
 ) -> Mixed:
-    judge = Judge(model, FRAMES, difference, threads=1)
+    evaluator = Evaluator(model, FRAMES, difference, threads=1)
     return search_mixed_precision(
         model,
         writers(model, narrowed=narrowed),
-        judge,
+        evaluator,
         FRAMES,
         macs_int8_min=macs_int8_min,
         aim=TaskLossAim(task_loss_max),
@@ -48,7 +48,7 @@ class TestSensitivity:
         model = network()
         candidate = quantize_int8(model, place(model), ranges_of(model))
         found = {
-            Judge(model, FRAMES, difference, threads=threads).task_loss(candidate)
+            Evaluator(model, FRAMES, difference, threads=threads).task_loss(candidate)
             for threads in (1, 2, 5)
         }
         assert len(found) == 1
@@ -56,13 +56,13 @@ class TestSensitivity:
 
     def test_the_layer_that_int8_ruins_is_the_worst_by_far(self) -> None:
         model = network()
-        judge = Judge(model, FRAMES, difference, threads=1)
+        evaluator = Evaluator(model, FRAMES, difference, threads=1)
         told: list[tuple[str, int, int]] = []
         layers = sensitivities(
             model,
             place(model),
             writers(model)(1.0)[0],
-            judge,
+            evaluator,
             progress=lambda *step: told.append(step),
         )
         convolutions = [one.name for one in model.graph.node if one.op_type == "Conv"]
@@ -123,15 +123,15 @@ class TestWays:
     def test_the_way_that_is_taken_does_the_least_task_loss_there(self, narrowed: float) -> None:
         model = network()
         mixed = chosen(model, task_loss_max=0.05, narrowed=narrowed)
-        judge = Judge(model, FRAMES, difference, threads=1)
+        evaluator = Evaluator(model, FRAMES, difference, threads=1)
         all_of_them = [
-            better_bias(model, write, mixed.placement, judge, FRAMES, threads=1).task_loss
+            better_bias(model, write, mixed.placement, evaluator, FRAMES, threads=1).task_loss
             for widening in WIDENINGS
             for write in writers(model, narrowed=narrowed)(widening)
         ]
         assert mixed.best.task_loss <= min(all_of_them) / (1.0 - NOISE)
         assert mixed.best.task_loss == mixed.search.steps[-1].task_loss
-        assert judge.task_loss(mixed.quantized) == mixed.best.task_loss
+        assert evaluator.task_loss(mixed.quantized) == mixed.best.task_loss
 
     def test_ranges_that_cut_off_too_much_are_widened(self) -> None:
         """Three fifths of what occurs: once the layer that INT8 ruins is in float, the widest that
@@ -190,13 +190,13 @@ class TestBiasCorrection:
         """The means of pictures that are like none of the judge's are the wrong ones."""
         model = network()
         placement, ranges = place(model), ranges_of(model)
-        judge = Judge(model, FRAMES, difference, threads=1)
+        evaluator = Evaluator(model, FRAMES, difference, threads=1)
         pictures = [np.full_like(FRAMES[0], -3.0)] if misled else FRAMES
         quantize = partial(quantize_int8, ranges=ranges)
-        best = better_bias(model, quantize, placement, judge, pictures, threads=1)
+        best = better_bias(model, quantize, placement, evaluator, pictures, threads=1)
         assert best.corrected is not misled
-        assert judge.task_loss(best.quantized) == best.task_loss
-        assert best.task_loss <= judge.task_loss(quantize(model, placement))
+        assert evaluator.task_loss(best.quantized) == best.task_loss
+        assert best.task_loss <= evaluator.task_loss(quantize(model, placement))
 
 
 class TestTaskLoss:

@@ -13,7 +13,7 @@ from calibration.inference.sessions import Floats, ModelSession
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.bias_correction import with_added_bias
 from converters.search.candidate import Candidate
-from converters.search.evaluator import Judge
+from converters.search.evaluator import Evaluator
 from converters.search.score_bias import Scores, last_operators, with_score_bias
 from converters.search.task_loss import TaskLoss, score_change
 from converters.sources.network import Outputs
@@ -74,7 +74,7 @@ def lowered(model: ModelProto, by: float) -> Candidate:
         return with_added_bias(graph, {classes: -by})
 
     made = quantize(model)
-    return Candidate(made, model, quantize, judge(model).task_loss(made), 1.0)
+    return Candidate(made, model, quantize, evaluator(model).task_loss(made), 1.0)
 
 
 def moved_scores(reference: Outputs, candidate: Outputs) -> TaskLoss:
@@ -82,8 +82,8 @@ def moved_scores(reference: Outputs, candidate: Outputs) -> TaskLoss:
     return TaskLoss(float(np.abs(both[0] - both[1]).mean()), 1)
 
 
-def judge(model: ModelProto, frames: list[Floats] = FRAMES) -> Judge:
-    return Judge(model, frames, moved_scores, threads=1)
+def evaluator(model: ModelProto, frames: list[Floats] = FRAMES) -> Evaluator:
+    return Evaluator(model, frames, moved_scores, threads=1)
 
 
 def answer(model: ModelProto, frame: Floats) -> tuple[Floats, Floats]:
@@ -124,7 +124,9 @@ def test_a_head_in_float16_is_left_alone() -> None:
 def test_lowered_scores_come_back_and_boxes_stay() -> None:
     model = detector()
     best = lowered(model, 0.2)
-    mended, told = with_score_bias(best, scores_of(model), judge(model), [judge(model, OTHERS)])
+    mended, told = with_score_bias(
+        best, scores_of(model), evaluator(model), [evaluator(model, OTHERS)]
+    )
     assert told.added == pytest.approx(0.2, abs=0.02)
     assert told.change_before < -0.01
     assert abs(told.change_after) < 0.1 * abs(told.change_before)
@@ -139,7 +141,9 @@ def test_lowered_scores_come_back_and_boxes_stay() -> None:
 def test_what_is_right_and_what_is_ruined_stay(by: float) -> None:
     model = detector()
     best = lowered(model, by)
-    made, told = with_score_bias(best, scores_of(model), judge(model), [judge(model, OTHERS)])
+    made, told = with_score_bias(
+        best, scores_of(model), evaluator(model), [evaluator(model, OTHERS)]
+    )
     assert made is best.quantized
     assert told.added == 0.0
     assert told.change_before == told.change_after
@@ -149,9 +153,9 @@ def test_what_does_task_loss_to_the_search_frames_is_not_taken() -> None:
     """The others want their scores back, the search frames have them."""
     model = detector()
     best = lowered(model, 0.2)
-    content = Judge(best.quantized, FRAMES, moved_scores, threads=1)
+    content = Evaluator(best.quantized, FRAMES, moved_scores, threads=1)
     best = Candidate(best.quantized, best.floating, best.quantize, 0.0, 1.0)
-    made, told = with_score_bias(best, scores_of(model), content, [judge(model, OTHERS)])
+    made, told = with_score_bias(best, scores_of(model), content, [evaluator(model, OTHERS)])
     assert made is best.quantized
     assert told.added == 0.0
 

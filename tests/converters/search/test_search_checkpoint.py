@@ -11,8 +11,8 @@ import pytest
 from ruined_layer import FRAMES, difference, network, writers
 
 from converters.search import checkpoint
-from converters.search.checkpoint import Remembered
-from converters.search.evaluator import Judge
+from converters.search.checkpoint import SearchCheckpoint
+from converters.search.evaluator import Evaluator
 from converters.search.mixed_precision import Mixed, search_mixed_precision
 from converters.search.stop_criterion import TaskLossAim
 from converters.search.task_loss import TaskLoss
@@ -35,11 +35,11 @@ def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
         return difference(reference, candidate)
 
     model = network()
-    judge = Judge(model, FRAMES, measure, threads=1, remembered=Remembered(path))
+    evaluator = Evaluator(model, FRAMES, measure, threads=1, remembered=SearchCheckpoint(path))
     mixed = search_mixed_precision(
         model,
         writers(model),
-        judge,
+        evaluator,
         FRAMES,
         macs_int8_min=0.1,
         aim=TaskLossAim(0.05),
@@ -85,8 +85,8 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, damage: str) -> None:
 
 
 def test_what_is_no_number_is_not_kept(tmp_path: Path) -> None:
-    memory = Remembered(tmp_path / "task_losses.json")
+    memory = SearchCheckpoint(tmp_path / "task_losses.json")
     memory.put("a", float("nan"))
     memory.put("b", 0.5)
-    assert Remembered(tmp_path / "task_losses.json").get("a") is None
-    assert Remembered(tmp_path / "task_losses.json").get("b") == 0.5
+    assert SearchCheckpoint(tmp_path / "task_losses.json").get("a") is None
+    assert SearchCheckpoint(tmp_path / "task_losses.json").get("b") == 0.5

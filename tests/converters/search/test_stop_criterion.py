@@ -27,7 +27,7 @@ from converters.conversion.frame_split import frames_to_split
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
 from converters.search.candidate import Candidate
-from converters.search.evaluator import Judge
+from converters.search.evaluator import Evaluator
 from converters.search.stop_criterion import TASK_LOSS_MAX, GatesAim, TaskLossAim, aim_of
 from converters.search.task_loss import task_loss_measure
 from converters.sources.network import running
@@ -59,7 +59,7 @@ class Network:
         self.ranges = {
             name: range_of(one, method="max", percentile=100.0) for name, one in seen.items()
         }
-        self.judge = Judge(self.model, self.pictures, task_loss_measure(mission), threads=1)
+        self.evaluator = Evaluator(self.model, self.pictures, task_loss_measure(mission), threads=1)
 
     def candidate(self, times: float) -> Candidate:
         """With ranges so many times as wide, so with steps so many times as coarse."""
@@ -68,12 +68,12 @@ class Network:
         }
         write = partial(quantize_int8, placement=self.placement, ranges=wide)
         made: ModelProto = write(self.model)
-        task_loss = self.judge.task_loss(made)
+        task_loss = self.evaluator.task_loss(made)
         return Candidate(made, self.model, write, task_loss, task_loss)
 
     def aim(self, *settings: str) -> GatesAim | TaskLossAim:
         mission = load_mission(self.mission_file, settings)
-        found = aim_of(mission, [self.judge])
+        found = aim_of(mission, [self.evaluator])
         assert isinstance(found, GatesAim | TaskLossAim)
         return found
 
@@ -160,7 +160,7 @@ def test_where_answers_are_too_few_for_the_limit_all_are_kept_with_little_task_l
 def test_without_a_gate_on_answers_the_task_loss_decides(detector: Network, tmp_path: Path) -> None:
     text = detector.mission_file.read_text().replace("found_min = 0.90\n", "")
     write_mission(tmp_path).write_text(text)
-    judges = [detector.judge]
+    judges = [detector.evaluator]
     assert aim_of(load_mission(tmp_path), judges) == TaskLossAim(TASK_LOSS_MAX)
     given = load_mission(tmp_path, ["precision.task_loss_max=0.5"])
     assert aim_of(given, judges) == TaskLossAim(0.5)
