@@ -51,7 +51,7 @@ def converted(mission: list[str], tmp_path_factory: pytest.TempPathFactory) -> P
         check=False,
         timeout=PATIENCE_S,
     )
-    report = read_json(out / "report.json", "brakepoint.report/1")
+    report = read_json(out / "report.json", "brakepoint.report/2")
     failed = [gate for gate in report["gates"] if gate["passed"] is False]
     assert done.returncode == (1 if failed else 0), done.stderr
     return out
@@ -93,7 +93,7 @@ def start(mission: list[str], converted: Path, shared_data: Path, mcu: HostFirmw
 
 def test_int8_is_reported_as_it_is(converted: Path) -> None:
     """The report judges INT8 on held-back frames and does not pass it over in silence."""
-    report = read_json(converted / "report.json", "brakepoint.report/1")
+    report = read_json(converted / "report.json", "brakepoint.report/2")
     gates: dict[str, Any] = {gate["name"]: gate for gate in report["gates"]}
     found = [gate for name, gate in gates.items() if "found" in name]
     assert found

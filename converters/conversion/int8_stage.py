@@ -20,7 +20,7 @@ from converters.lowerings.integer_products import integer_multiplications
 from converters.quantization.adaptive_rounding import rounded_weights, with_weights
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
-from converters.quantization.range_scaling import widened
+from converters.quantization.range_scaling import scaled_ranges
 from converters.search.candidate import Candidate
 from converters.search.checkpoint import NAME as CHECKPOINT
 from converters.search.checkpoint import SearchCheckpoint
@@ -45,7 +45,7 @@ class Quantized:
     """Where INT8 went, and how that was chosen where it was searched.
 
     Attributes:
-        widening: how many times as far as ranges.json says its ranges reach.
+        range_scale: how many times as far as ranges.json says its ranges reach.
         in_integers: multiply-accumulates of cpu.onnx that onnxruntime computes in integers, by its
             operators.
         score_bias: what was done to the scores of int8.onnx and of cpu.onnx, by name; none where
@@ -54,7 +54,7 @@ class Quantized:
 
     placement: QdqPlacement
     search: Search | None
-    widening: float
+    range_scale: float
     score_bias: dict[str, ScoreBias]
     in_integers: dict[str, int]
 
@@ -96,16 +96,16 @@ def quantize(
         checkpoint=SearchCheckpoint(begun / CHECKPOINT),
     )
     if tuned is not None:
-        wide = widened(ranges, tuned.widening)
+        wide = scaled_ranges(ranges, tuned.range_scale)
         models, placement = tuned.quantized(floating, wide, evaluator, pictures[1], threads=threads)
-        return _made(models, placement, widening=tuned.widening)
+        return _made(models, placement, range_scale=tuned.range_scale)
     whole = place(floating)
     progress("round weights", 0, 0)
     rounded = rounded_weights(floating, whole, pictures[1], threads=threads)
 
     def writers(write: Write) -> Writers:
-        def of(widening: float) -> tuple[Writer, Writer]:
-            wide = widened(ranges, widening)
+        def of(range_scale: float) -> tuple[Writer, Writer]:
+            wide = scaled_ranges(ranges, range_scale)
 
             def nearest(graph: ModelProto, placement: QdqPlacement) -> ModelProto:
                 return write(graph, placement, wide)
@@ -147,7 +147,7 @@ def quantize(
         models,
         mixed.placement,
         search=mixed.search,
-        widening=mixed.search.widening,
+        range_scale=mixed.search.range_scale,
         score_bias=biases,
     )
 
@@ -157,11 +157,11 @@ def _made(
     placement: QdqPlacement,
     *,
     search: Search | None = None,
-    widening: float = 1.0,
+    range_scale: float = 1.0,
     score_bias: dict[str, ScoreBias] | None = None,
 ) -> tuple[dict[str, ModelProto], Quantized]:
     in_integers = integer_multiplications(models[CPU].SerializeToString())
-    return models, Quantized(placement, search, widening, score_bias or {}, in_integers)
+    return models, Quantized(placement, search, range_scale, score_bias or {}, in_integers)
 
 
 def _scored(

@@ -22,7 +22,7 @@ from converters.conversion.stage_runner import Stages
 from converters.conversion.stages import ConversionStages
 from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.dynamic_batch import profiles_of
-from converters.quantization.range_scaling import widened
+from converters.quantization.range_scaling import scaled_ranges
 from converters.report.changes import Since
 from converters.report.context import context_of
 from converters.report.int8_shares import int8_shares
@@ -110,10 +110,10 @@ def run_conversion(
         balance=floated.facts.balance,
         placement=quantized.facts.placement,
         search=quantized.facts.search,
-        widening=quantized.facts.widening,
+        range_scale=quantized.facts.range_scale,
         score_bias=quantized.facts.score_bias,
         in_integers=quantized.facts.in_integers,
-        ranges=widened(ranges.tensors, quantized.facts.widening),
+        ranges=scaled_ranges(ranges.tensors, quantized.facts.range_scale),
         method=ranges.method,
         percentile=ranges.percentile,
         data={"calibration": ranges.data, "held_back": inputs.held_back_data},

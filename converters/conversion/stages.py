@@ -36,7 +36,7 @@ from converters.report.changes import Since
 from converters.report.page.render import render
 from converters.report.page.tables import worst_names
 from converters.report.page.worst_frames import pictures_of
-from converters.report.report import PAGE, REPORT, SCHEMA, TIMES, Report
+from converters.report.report import PAGE, REPORT, TIMES, Report
 from converters.report.stage_times import Stage
 from converters.sources.network import running
 from converters.verification.agreement import KERNELS, Judgement, judge
@@ -47,6 +47,7 @@ from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, accur
 from converters.verification.latency import Latency, machine, measure_latency
 from edge.contract.artifact import digest_file, json_file
 from edge.contract.artifact_names import CPU, FLOAT, INT8
+from edge.contract.conversion_output import REPORT_SCHEMA
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.facts import section_facts
 from edge.contract.mission.schema import Mission
@@ -306,7 +307,7 @@ class ConversionStages:
         pages = rendered.files
         if rendered.facts.since != first.since:
             pages = {PAGE: self._page(first)}
-        return first, {**files, **pages, REPORT: json_file(SCHEMA, first.payload())}
+        return first, {**files, **pages, REPORT: json_file(REPORT_SCHEMA, first.payload())}
 
     def _page(self, report: Report) -> bytes:
         self._progress("report.html", 0, 0)

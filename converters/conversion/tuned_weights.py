@@ -36,13 +36,13 @@ class Tuned:
     Attributes:
         model: the float graph with its tuned weights.
         kept_float: operators that stay in float, with the reason.
-        widening: how many times as far as ranges.json says the ranges reach.
+        range_scale: how many times as far as ranges.json says the ranges reach.
         facts: where it came from and how, for the report.
     """
 
     model: ModelProto
     kept_float: Mapping[str, str]
-    widening: float
+    range_scale: float
     facts: Mapping[str, Any]
 
     @property
@@ -51,7 +51,7 @@ class Tuned:
         return {
             "model": sha256(self.model.SerializeToString()).hexdigest(),
             "kept_float": digest_json(dict(self.kept_float)),
-            "widening": str(self.widening),
+            "range_scale": str(self.range_scale),
         }
 
     def quantized(
@@ -65,7 +65,7 @@ class Tuned:
     ) -> tuple[dict[str, ModelProto], QdqPlacement]:
         """The graphs by name, and where INT8 went: the same places and ranges, these weights.
 
-        Biases are corrected where that measurably helps; `evaluator` compares with the float network.
+        Biases are corrected where that lowers the task loss, which `evaluator` measures.
         """
         placement = place(floating, kept_float=self.kept_float)
         models = {TUNED: self.model}

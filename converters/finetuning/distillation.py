@@ -1,7 +1,7 @@
-"""How far an INT8 network's answers are from float's, as a loss that a gradient can go down.
+"""Distillation loss: how far an INT8 network's outputs are from float's, differentiable.
 
-Needs no labels: float is the teacher. The same quantities as `task_loss.py`, over raw outputs as torch
-tensors: what holds something in float's eyes counts by how sure float is. Never judges.
+Takes raw outputs of both as torch tensors and needs no labels: float is the teacher. The same
+quantities as `converters.search.task_loss`: cells and pixels are weighted by float's score.
 """
 
 from __future__ import annotations

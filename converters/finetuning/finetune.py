@@ -127,7 +127,7 @@ def finetune(
     recipe = recipe_of(mission, parent, examples)
     network, done = _fitted(mission, parent, examples, recipe, file=file, progress=progress)
     facts = _facts(parent, examples, recipe, done)
-    tuned = Tuned(network.written_into(parent.model), parent.kept_float, parent.widening, facts)
+    tuned = Tuned(network.written_into(parent.model), parent.kept_float, parent.range_scale, facts)
     report = convert(mission, out, progress=progress, ranges_file=ranges_file, tuned=tuned)
     pictures = pictures_of(examples.watched[:PROBES], mission)
     state = write_state(source, mission, split, tuned, pictures, path=out / STATE)
@@ -153,7 +153,7 @@ def recipe_of(mission: Mission, parent: Parent, examples: Examples) -> Recipe:
             "float": parent.model_sha256,
             "ranges": parent.ranges_sha256,
             "placement": parent.placement_sha256,
-            "widening": parent.widening,
+            "range_scale": parent.range_scale,
             "decode": model.decode.model_dump(mode="json"),
             "finetune": mission.finetune.model_dump(mode="json", exclude={"checkpoint_every"}),
             "frames": examples.digest,

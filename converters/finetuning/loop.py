@@ -112,8 +112,8 @@ def fit(
 ) -> Progress:
     """Fits `network` in place, going on from the checkpoint at `file` where there is one.
 
-    At the end it holds the weights whose INT8 did the least task loss on the watched frames: those it
-    came with, if none were better.
+    At the end it holds the weights with the least task loss in INT8 on the watched frames; the
+    initial weights, if no step was better.
 
     Args:
         pictures: rows of the frames that are fitted on -> network inputs (1, 3, H, W).

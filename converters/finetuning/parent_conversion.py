@@ -17,11 +17,11 @@ from onnx import ModelProto
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.ranges import Ranges, read_ranges
 from converters.quantization.placement import MEASURED, QdqPlacement, place
-from converters.quantization.range_scaling import widened
-from converters.report.report import SCHEMA
+from converters.quantization.range_scaling import scaled_ranges
 from converters.sources.source import Source
 from edge.contract.artifact import digest_file, digest_json, read_json
 from edge.contract.artifact_names import FLOAT
+from edge.contract.conversion_output import REPORT_SCHEMA
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import NotTrusted
@@ -39,7 +39,7 @@ class Parent:
         model: float.onnx.
         model_sha256, ranges_sha256: of the files, as hex.
         ranges: of every pair, as far as int8.onnx has them reach.
-        widening: how many times as far as ranges.json says.
+        range_scale: how many times as far as ranges.json says.
         kept_float: operators that measurement left in float, with the reason.
         placement: where INT8 went.
         report: report.json as plain values.
@@ -50,7 +50,7 @@ class Parent:
     model_sha256: str
     ranges: Ranges
     ranges_sha256: str
-    widening: float
+    range_scale: float
     kept_float: Mapping[str, str]
     placement: QdqPlacement
     report: Mapping[str, Any]
@@ -77,7 +77,7 @@ def read_parent(folder: Path, mission: Mission, source: Source) -> Parent:
         Missing: no such folder, or not all of its files.
         NotTrusted: of another mission or network, or files that are not those of its report.
     """
-    report = read_json(folder / REPORT, SCHEMA)
+    report = read_json(folder / REPORT, REPORT_SCHEMA)
     try:
         of = {
             "mission": (report["contract"], contract_digest(mission)),
@@ -85,12 +85,15 @@ def read_parent(folder: Path, mission: Mission, source: Source) -> Parent:
             "opset": (report["opset"], mission.precision.opset),
         }
         written = {name: report["artifacts"][name]["sha256"] for name in (FLOAT, RANGES)}
-        left, widening = report["quantized"]["left_float"], float(report["quantized"]["widening"])
+        left, range_scale = (
+            report["quantized"]["left_float"],
+            float(report["quantized"]["range_scale"]),
+        )
         kept = {one["node"]: one["why"] for one in left if one["rule"] == MEASURED}
     except (KeyError, TypeError) as error:
         raise NotTrusted(
             f"{folder / REPORT} is not whole",
-            expected=f"a report of schema {SCHEMA}",
+            expected=f"a report of schema {REPORT_SCHEMA}",
             found=f"{type(error).__name__}: {error}",
             remedy=AGAIN,
         ) from error
@@ -115,9 +118,9 @@ def read_parent(folder: Path, mission: Mission, source: Source) -> Parent:
         folder=folder,
         model=model,
         model_sha256=there[FLOAT],
-        ranges=replace(ranges, tensors=widened(ranges.tensors, widening)),
+        ranges=replace(ranges, tensors=scaled_ranges(ranges.tensors, range_scale)),
         ranges_sha256=there[RANGES],
-        widening=widening,
+        range_scale=range_scale,
         kept_float=kept,
         placement=place(model, kept_float=kept),
         report=report,

@@ -12,16 +12,16 @@ from dataclasses import replace
 
 from calibration.ranges.ranges import Range
 
-WIDENINGS = (1.0, 1.15, 1.3, 1.5)
+RANGE_SCALES = (1.0, 1.15, 1.3, 1.5)
 """Factors that are tried. An eighth of task loss lies between them, and less says nothing."""
 
 
-def widened(ranges: Mapping[str, Range], by: float) -> dict[str, Range]:
+def scaled_ranges(ranges: Mapping[str, Range], by: float) -> dict[str, Range]:
     """Every range by this factor, and none beyond the extremes that were seen."""
-    return {name: _widened(one, by) for name, one in ranges.items()}
+    return {name: _scaled(one, by) for name, one in ranges.items()}
 
 
-def _widened(one: Range, by: float) -> Range:
+def _scaled(one: Range, by: float) -> Range:
     if by == 1.0:
         return one
     seen = max(-one.lowest, one.highest, one.amax)

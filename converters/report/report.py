@@ -31,10 +31,9 @@ from converters.verification.gates.result import GateResult
 from converters.verification.labelled_accuracy import Accuracy
 from converters.verification.latency import Latency
 from converters.verification.parity import Parity
+from edge.contract.conversion_output import REPORT_SCHEMA
 from edge.contract.gate_count import GateCount
 from edge.engine.trtexec import Command
-
-SCHEMA = "brakepoint.report/1"
 
 PAGE, REPORT = "report.html", "report.json"
 """Names of the files that show and hold it."""
@@ -63,7 +62,7 @@ class Report:
 
     Attributes:
         contract: see `edge.contract.mission.digest.contract_digest`.
-        widening, score_bias: see `converters.conversion.int8_stage.Quantized`.
+        range_scale, score_bias: see `converters.conversion.int8_stage.Quantized`.
         ranges: as int8.onnx has them.
         source_to_float: parity of the source and float.onnx.
         judgement: the quantized networks on held-back frames.
@@ -92,7 +91,7 @@ class Report:
     balance: Balance | None
     placement: QdqPlacement
     search: Search | None
-    widening: float
+    range_scale: float
     score_bias: Mapping[str, ScoreBias]
     in_integers: Mapping[str, int]
     ranges: Mapping[str, Range]
@@ -199,7 +198,7 @@ class Report:
                 "macs_int8_share": placed.macs_int8_share,
                 "macs_without_int8": placed.no_int8,
                 "macs_in_integers_on_cpu": dict(self.in_integers),
-                "widening": self.widening,
+                "range_scale": self.range_scale,
                 "score_bias": {name: asdict(one) for name, one in self.score_bias.items()},
             },
             "search": None if self.search is None else _search(self.search),
@@ -238,7 +237,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values, schema first."""
-        return {"schema": SCHEMA, **self.payload()}
+        return {"schema": REPORT_SCHEMA, **self.payload()}
 
 
 def _advice(told: Mapping[str, Any]) -> tuple[Advice, ...]:

@@ -1,11 +1,11 @@
-"""Chooses which layers stay in float: as few multiplications as the answer allows.
+"""Mixed precision search: chooses which layers stay in float, as few multiplications as possible.
 
-Layers are left in float in the order of squared task loss saved a multiplication (the noise of layers
-adds up in squares), step by step, until the quantized network answers as float does; what that
-means is the aim's to say (`aim.py`). How weights are rounded and how far ranges reach is chosen
-again at the end: what suits a network that INT8 has ruined says little of one that it has not. The
-same inputs give the same choice. Never asks for a layer's name, and never judges on frames that the
-result will be judged on.
+Takes a float graph, ways to write it in INT8, and an evaluator with the search frames; returns the
+chosen INT8 graph and every step tried. Layers are left in float in the order of squared task loss
+saved per multiplication (the noise of layers adds up in squares), step by step, until the stop
+criterion holds (`stop_criterion.py`). Rounding and range scale are chosen again at the end, since
+what suits a network that INT8 has ruined says little of one that it has not. The same inputs give
+the same choice. Never looks at a layer's name, and never uses frames that the gates use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from onnx import ModelProto
 
 from calibration.inference.sessions import Floats
 from converters.quantization.placement import QdqPlacement, place
-from converters.quantization.range_scaling import WIDENINGS
+from converters.quantization.range_scaling import RANGE_SCALES
 from converters.search.candidate import Candidate, better_bias
 from converters.search.evaluator import Evaluator, Progress, Writers
 from converters.search.sensitivity import Sensitivity, sensitivities
@@ -36,11 +36,13 @@ conversions, so that many tiny ones are not free."""
 class _Way:
     """How a placement is written: how far ranges reach, whether weights are rounded together."""
 
-    widening: float
+    range_scale: float
     together: bool
 
 
-WAYS = tuple(_Way(widening, together) for widening in WIDENINGS for together in (False, True))
+WAYS = tuple(
+    _Way(range_scale, together) for range_scale in RANGE_SCALES for together in (False, True)
+)
 """All that are compared at the chosen places."""
 
 
@@ -79,7 +81,7 @@ class Search:
         steps: what was tried, in order; the last is the chosen one.
         bias_corrected: whether its biases differ from float's.
         rounded_together: whether its weights were rounded together, not each to the nearest.
-        widening: how many times as far as given its ranges reach.
+        range_scale: how many times as far as given its ranges reach.
         reached: whether the aim was reached within the multiplications allowed.
         macs_int8_min: the least share of those that can be INT8 which it had to leave so.
     """
@@ -88,7 +90,7 @@ class Search:
     steps: tuple[Step, ...]
     bias_corrected: bool
     rounded_together: bool
-    widening: float
+    range_scale: float
     reached: bool
     macs_int8_min: float
 
@@ -129,22 +131,23 @@ def search_mixed_precision(
     """The cheapest assignment that is enough for `aim`, or else the least task loss that
     `macs_int8_min` (share of the multiplications that can be INT8, 0..1) allows.
 
-    Layers are measured and tried by the writer for ranges as they are given that does less task loss
-    with all layers in INT8; of all `writers` the one that does the least at the chosen places is
-    taken, if it is clearly better than that one and still enough. `evaluator` holds the search frames;
-    `pictures`, others, give the means for bias correction.
+    Layers are measured and tried with the writer that has the least task loss with all layers in
+    INT8 and ranges unscaled. At the chosen placement, another of `writers` replaces it where its
+    task loss is clearly lower and still enough. `evaluator` holds the search frames; `pictures`
+    (others) give the means for bias correction.
     """
 
     def better(way: _Way, placement: QdqPlacement) -> Candidate:
-        write = writers(way.widening)[way.together]
+        write = writers(way.range_scale)[way.together]
         return better_bias(model, write, placement, evaluator, pictures, threads=threads)
 
     whole = place(model)
     progress("round weights", 0, 0)
     first = min(
-        (way for way in WAYS if way.widening == 1.0), key=lambda way: better(way, whole).task_loss
+        (way for way in WAYS if way.range_scale == 1.0),
+        key=lambda way: better(way, whole).task_loss,
     )
-    write = writers(first.widening)[first.together]
+    write = writers(first.range_scale)[first.together]
     layers = sensitivities(model, whole, write, evaluator, progress=progress)
     order = sorted(
         layers, key=lambda layer: -(layer.task_loss**2) / (layer.macs / whole.macs + FREE)
@@ -185,7 +188,7 @@ def search_mixed_precision(
             steps=tuple(_step(one, whole) for one in (*tried, chosen)),
             bias_corrected=chosen.found.corrected,
             rounded_together=taken.together,
-            widening=taken.widening,
+            range_scale=taken.range_scale,
             reached=chosen.reached.enough,
             macs_int8_min=macs_int8_min,
         ),
@@ -227,7 +230,7 @@ def choose_cpu(
         here = min(
             (
                 better_bias(model, write, placement, evaluator, pictures, threads=threads)
-                for write in writers(mixed.search.widening)
+                for write in writers(mixed.search.range_scale)
             ),
             key=lambda one: one.task_loss,
         )

@@ -87,11 +87,11 @@ class TaskLossAim:
 
 
 class GatesAim:
-    """Enough is where every gate of `limits` holds on the frames of `judges`, and the task loss is at
-    most `task_loss_max` where the mission gives one.
+    """Enough is where every gate of `limits` holds on the frames of the evaluators, and the task loss
+    is at most `task_loss_max` where the mission gives one.
 
-    Where float gives too few answers for any share of them to reach a limit, all must be kept and
-    the task loss be at most DAMAGE_MAX.
+    Where float finds too little for any share of it to reach a limit, all must be found again and
+    the task loss be at most TASK_LOSS_MAX.
     """
 
     def __init__(

@@ -32,8 +32,8 @@ less says nothing."""
 
 @dataclass(frozen=True)
 class TaskLoss:
-    """Task loss summed over `weight` answers (cells with something in them, pictures, or labels that a
-    picture shows)."""
+    """Task loss summed over `weight` answers: cells above FOREGROUND, pictures, or labels that a
+    picture shows."""
 
     total: float
     weight: int

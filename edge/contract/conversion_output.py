@@ -17,7 +17,7 @@ from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import NotTrusted
 
-REPORT_SCHEMA = "brakepoint.report/1"
+REPORT_SCHEMA = "brakepoint.report/2"
 
 # On a CPU the unsigned affine form of the same ranges: int8.onnx is for TensorRT, and slow here.
 MODEL_FILES: dict[tuple[str, str], str] = {

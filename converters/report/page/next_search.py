@@ -47,8 +47,8 @@ def next_search(document: Document, gates: Sequence[Gate]) -> tuple[str, str] | 
         aim = f"{chosen['task_loss'] / max(times, 1.05):.2g}"
         return (
             f"The search stopped with {100 * chosen['macs_int8_share']:.1f} % of the "
-            f"multiplications in INT8 and a task loss of {chosen['task_loss']:.3g}, where the gates held "
-            f"on its own frames. On the frames that judge, {times:.2g} times as much is lost as "
+            f"multiplications in INT8 and a task loss of {chosen['task_loss']:.3g}, where the gates "
+            f"held on its own frames. On the frames that judge, {times:.2g} times as much is lost as "
             "they allow: aim at as much less task loss.",
             f"--set precision.task_loss_max={aim}",
         )

@@ -368,7 +368,7 @@ class TestJson:
         path = tmp_path / "a.json"
         path.write_text('{"schema":' + "[" * 100_000)
         with pytest.raises(NotTrusted, match="is not valid JSON"):
-            read_json(path, "brakepoint.report/1")
+            read_json(path, "brakepoint.report/2")
 
     @pytest.mark.parametrize(
         "arguments",

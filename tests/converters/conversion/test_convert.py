@@ -57,7 +57,7 @@ def converted(tiny_mission: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == read_json(out / "report.json", "brakepoint.report/1")
+    assert json.loads(done.stdout) == read_json(out / "report.json", "brakepoint.report/2")
     return out
 
 
@@ -80,7 +80,7 @@ def test_the_caches_hold_the_scales_of_int8_and_of_every_other_tensor(converted:
 
 def test_all_files_and_a_report_of_what_is_in_them(converted: Path) -> None:
     assert sorted(published(converted)) == sorted(FILES)
-    report = read_json(converted / "report.json", "brakepoint.report/1")
+    report = read_json(converted / "report.json", "brakepoint.report/2")
     for name, artifact in report["artifacts"].items():
         assert artifact["sha256"] == digest_file(converted / name)
         assert artifact["size"] == (converted / name).stat().st_size
@@ -98,7 +98,7 @@ def test_all_files_and_a_report_of_what_is_in_them(converted: Path) -> None:
 
 
 def without_times(path: Path) -> dict[str, Any]:
-    report = read_json(path / "report.json", "brakepoint.report/1")
+    report = read_json(path / "report.json", "brakepoint.report/2")
     return {key: report[key] for key in report if key not in TIMES}
 
 

@@ -61,7 +61,7 @@ def test_every_artifact_has_both_outputs_under_their_names(two: tuple[Mission, P
 
 
 def test_the_report_judges_each_output(two: tuple[Mission, Path]) -> None:
-    report = read_json(two[1] / "report.json", "brakepoint.report/1")
+    report = read_json(two[1] / "report.json", "brakepoint.report/2")
     parity = report["parity"]["source -> float.onnx"]
     assert set(parity["outputs"]) == {"detections", "condition"}
     assert parity["max_abs"] == max(one["max_abs"] for one in parity["outputs"].values()) < 1e-3

@@ -38,7 +38,7 @@ def test_fresh_ranges_give_the_same_graphs(
     assert brakepoint("convert", mission, "--out", tmp_path / "b")[0] == 0
     for name in ("int8.onnx", "cpu.onnx", "ranges.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    one, other = (read_json(tmp_path / out / "report.json", "brakepoint.report/1") for out in "ab")
+    one, other = (read_json(tmp_path / out / "report.json", "brakepoint.report/2") for out in "ab")
     assert one["calibration"]["frames"] == other["calibration"]["frames"]
 
 

@@ -57,7 +57,7 @@ def child(mission: Path, out: Path, before: str, *more: str) -> subprocess.Compl
 
 def digests(out: Path) -> dict[str, Any]:
     """All that a conversion says, times left out."""
-    report = read_json(out / "report.json", "brakepoint.report/1")
+    report = read_json(out / "report.json", "brakepoint.report/2")
     return {key: report[key] for key in report if key not in TIMES}
 
 
@@ -106,7 +106,7 @@ def test_another_picture_or_network_is_noticed(
     mission = Path(shutil.copytree(tiny_mission.parent, tmp_path / "m")) / tiny_mission.name
     code, _, err = brakepoint("convert", mission, "--out", out)
     assert (code, unchanged(err)) == (0, list(STAGES)), "another folder with the same content"
-    report = read_json(out / "report.json", "brakepoint.report/1")
+    report = read_json(out / "report.json", "brakepoint.report/2")
     shutil.copy(mission.parent / "road" / "000.png", tmp_path / "other.png")
     name = report["held_back"]["frames"][-1]
     (mission.parent / "road" / name).write_bytes((tmp_path / "other.png").read_bytes() + b"\0")

@@ -41,7 +41,7 @@ from converters.graph.passes.pipeline import passes, run_passes
 from converters.quantization.equalization.cross_layer import equalize
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
-from converters.quantization.range_scaling import widened
+from converters.quantization.range_scaling import scaled_ranges
 from converters.sources.pytorch.export import export
 from converters.sources.source import open_source
 from edge.contract.artifact import digest_file, read_json
@@ -334,7 +334,7 @@ def mended(loud: Path, ruined: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_what_int8_lost_comes_back_under_the_same_gates(ruined: Path, mended: Path) -> None:
     before, after = (
-        read_json(folder / "report.json", "brakepoint.report/1") for folder in (ruined, mended)
+        read_json(folder / "report.json", "brakepoint.report/2") for folder in (ruined, mended)
     )
     assert (before["passed"], after["passed"]) == (False, True)
     assert after["held_back"] == before["held_back"]
@@ -362,13 +362,13 @@ def test_it_starts_from_ranges_as_wide_as_the_conversion_has_them(
 ) -> None:
     folder = Path(shutil.copytree(ruined, tmp_path / "parent"))
     report = json.loads((folder / "report.json").read_text())
-    report["quantized"]["widening"] = 1.5
+    report["quantized"]["range_scale"] = 1.5
     (folder / "report.json").write_text(json.dumps(report))
     mission = load_mission(loud)
     parent = read_parent(folder, mission, open_source(mission))
     taken = read_ranges(folder / "ranges.json", model=None).tensors
-    assert parent.widening == 1.5
-    assert parent.ranges.tensors == widened(taken, 1.5)
+    assert parent.range_scale == 1.5
+    assert parent.ranges.tensors == scaled_ranges(taken, 1.5)
 
 
 def test_a_torch_source_gets_its_weights_back(brakepoint: Command, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from converters.lowerings.cpu_placement import cpu_tensors
 from converters.quantization.adaptive_rounding import rounded_weights, with_weights
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
-from converters.quantization.range_scaling import widened
+from converters.quantization.range_scaling import scaled_ranges
 from converters.search.evaluator import Writer, Writers
 from converters.search.task_loss import TaskLoss
 from converters.sources.network import Outputs
@@ -70,8 +70,8 @@ def writers(model: ModelProto, *, narrowed: float = 1.0) -> Writers:
     ranges = {name: range_of_part(one, narrowed) for name, one in ranges_of(model).items()}
     rounded = rounded_weights(model, place(model), FRAMES, threads=1)
 
-    def of(widening: float) -> tuple[Writer, Writer]:
-        wide = widened(ranges, widening)
+    def of(range_scale: float) -> tuple[Writer, Writer]:
+        wide = scaled_ranges(ranges, range_scale)
 
         def nearest(graph: ModelProto, placement: QdqPlacement) -> ModelProto:
             return quantize_int8(graph, placement, wide)

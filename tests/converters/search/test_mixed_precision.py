@@ -17,7 +17,7 @@ from converters.lowerings.cpu import quantize_cpu
 from converters.quantization.bias_correction import correct_bias
 from converters.quantization.placement import MEASURED, place
 from converters.quantization.qdq import quantize_int8
-from converters.quantization.range_scaling import WIDENINGS, widened
+from converters.quantization.range_scaling import RANGE_SCALES, scaled_ranges
 from converters.search.candidate import better_bias
 from converters.search.evaluator import Evaluator
 from converters.search.mixed_precision import Mixed, search_mixed_precision
@@ -126,8 +126,8 @@ class TestWays:
         evaluator = Evaluator(model, FRAMES, difference, threads=1)
         all_of_them = [
             better_bias(model, write, mixed.placement, evaluator, FRAMES, threads=1).task_loss
-            for widening in WIDENINGS
-            for write in writers(model, narrowed=narrowed)(widening)
+            for range_scale in RANGE_SCALES
+            for write in writers(model, narrowed=narrowed)(range_scale)
         ]
         assert mixed.best.task_loss <= min(all_of_them) / (1.0 - NOISE)
         assert mixed.best.task_loss == mixed.search.steps[-1].task_loss
@@ -136,18 +136,21 @@ class TestWays:
     def test_ranges_that_cut_off_too_much_are_widened(self) -> None:
         """Three fifths of what occurs: once the layer that INT8 ruins is in float, the widest that
         is tried loses least."""
-        assert chosen(network(), task_loss_max=0.05, narrowed=0.6).search.widening == WIDENINGS[-1]
+        assert (
+            chosen(network(), task_loss_max=0.05, narrowed=0.6).search.range_scale
+            == RANGE_SCALES[-1]
+        )
 
     def test_ranges_that_reach_as_far_as_what_was_seen_stay(self) -> None:
         model = network()
-        assert chosen(model, task_loss_max=0.05).search.widening == 1.0
+        assert chosen(model, task_loss_max=0.05).search.range_scale == 1.0
         ranges = ranges_of(model)
-        assert widened(ranges, 2.0) == ranges
+        assert scaled_ranges(ranges, 2.0) == ranges
 
     def test_a_wider_range_keeps_within_what_was_seen(self) -> None:
         narrow = Range(1.0, -0.2, 1.0, -0.2, 1.1, 9)
-        assert widened({"x": narrow}, 1.05)["x"] == Range(1.05, -0.2, 1.05, -0.2, 1.1, 9)
-        assert widened({"x": narrow}, 1.5)["x"] == Range(1.1, -0.2, 1.1, -0.2, 1.1, 9)
+        assert scaled_ranges({"x": narrow}, 1.05)["x"] == Range(1.05, -0.2, 1.05, -0.2, 1.1, 9)
+        assert scaled_ranges({"x": narrow}, 1.5)["x"] == Range(1.1, -0.2, 1.1, -0.2, 1.1, 9)
 
 
 class TestBiasCorrection:

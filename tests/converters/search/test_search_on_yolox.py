@@ -40,6 +40,6 @@ def test_yolox_nano_survives_int8(root: Path, shared_data: Path, tmp_path: Path)
     first, last = report["search"]["steps"][0], report["search"]["steps"][-1]
     assert last["task_loss"] < 0.3 * first["task_loss_plain"]
     assert last["task_loss"] == min(step["task_loss"] for step in report["search"]["steps"])
-    assert report["quantized"]["widening"] >= 1.0
+    assert report["quantized"]["range_scale"] >= 1.0
     for bias in report["quantized"]["score_bias"].values():
         assert abs(bias["change_after"]) <= abs(bias["change_before"])

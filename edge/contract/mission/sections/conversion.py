@@ -42,8 +42,8 @@ class Precision(Strict):
     opset: 18 unless the target is TensorRT 8.6 (17).
     search: "mixed" leaves those layers in float that cost the answer most, as few multiplications
         as it takes; "none" quantizes all that the rules allow.
-    task_loss_max: where given, the search aims at this mean change of an answer on the search frames
-        too, 0..2; where no gate asks what is kept of float's answers, at 0.04 (docs/conversion.md).
+    task_loss_max: where given, the search aims at this mean task loss on the search frames too,
+        0..2; where no gate limits agreement with float, at 0.04 (docs/conversion.md).
     macs_int8_min: least share of the multiplications that can be INT8 which the search must leave
         so.
     search_frames: calibration frames that it looks at.

@@ -92,7 +92,7 @@ def folder(tmp_path: Path, road_lowered: Lowered) -> Path:
     for name, data in files.items():
         (out / name).write_bytes(data)
     report = {
-        "schema": "brakepoint.report/1",
+        "schema": "brakepoint.report/2",
         "gates": [
             gate("parity_max_abs", "float.onnx", measured=1e-6, limit=1e-3),
             gate("found_min int8", "int8.onnx", measured=0.95, limit=0.9),
@@ -305,7 +305,7 @@ def test_a_folder_is_believed_only_as_far_as_its_report(
     (folder / "report.json").write_text(json.dumps(report))
     (folder / "int8.onnx").write_bytes(b"changed")
     refused(engine("build", folder, "--out", plan, path=site), 4, "not the file that was judged")
-    (folder / "report.json").write_text(json.dumps({"schema": "brakepoint.report/1"}))
+    (folder / "report.json").write_text(json.dumps({"schema": "brakepoint.report/2"}))
     refused(engine("build", folder, "--out", plan, path=site), 4, "is not whole")
     (folder / "report.json").unlink()
     refused(engine("build", folder, "--out", plan, path=site), 3, "report.json")
