@@ -20,7 +20,7 @@ from rich.table import Table
 
 from edge.commands.run import STEPS, print_report
 from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 ROOT = Path(__file__).resolve().parent.parent
 MISSION = ROOT / "examples" / "roadnet" / "mission.toml"

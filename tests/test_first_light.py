@@ -18,7 +18,7 @@ from patience import PATIENCE_S
 
 from edge.contract.artifact import read_json
 from firmware_bridge.emulation.host_process import HostFirmware, McuRecord, default_build_folder
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 SPEED_MPS = 25.0
 

@@ -21,7 +21,7 @@ from edge.perception.values import BgrImage, Detections, Known, Perception
 from edge.runtime.policy.facts import Facts, Seen
 from edge.runtime.policy.policy import PolicySettings, decide, initial
 from edge.runtime.tracking.tracker import Track, Tracker
-from firmware_bridge.protocol.codec import Action, Reason
+from firmware_bridge.protocol.messages import Action, Reason
 
 EARLY_S = 1.0
 """A stop that begins at most so long before the true one begins is of the same danger."""

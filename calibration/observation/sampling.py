@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from calibration.dataset.frames.frame import RoadFrame
+from calibration.dataset.splits.calibration_holdout import in_turn
 from calibration.observation.histogram import Histogram
 from calibration.observation.observation import Observation, Step
 from calibration.observation.observe import Observer
@@ -111,13 +112,8 @@ def in_quotas(frames: Sequence[RoadFrame], *, seed: int) -> list[RoadFrame]:
             [group[row] for row in random.permutation(len(group))]
             for _, group in sorted(strata[name].items())
         ]
-        queues.append(_in_turn(groups))
-    return _in_turn(queues)
-
-
-def _in_turn(queues: Sequence[Sequence[RoadFrame]]) -> list[RoadFrame]:
-    longest = max((len(queue) for queue in queues), default=0)
-    return [queue[row] for row in range(longest) for queue in queues if row < len(queue)]
+        queues.append(in_turn(groups))
+    return in_turn(queues)
 
 
 def steps_of(frames: Sequence[RoadFrame]) -> list[Sequence[RoadFrame]]:

@@ -22,7 +22,7 @@ from edge.runtime.recording.events import RunEvent
 from edge.terminal import echo, new_console
 from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
 from firmware_bridge.link.driver import LinkDriver
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 ESTABLISH_WITHIN_S = 5.0
 

@@ -16,7 +16,8 @@ from types import TracebackType
 
 from firmware_bridge.emulation.build import build_firmware, default_build_folder
 from firmware_bridge.errors import DeviceFault
-from firmware_bridge.protocol.codec import Action, fault_names
+from firmware_bridge.protocol.codec import fault_names
+from firmware_bridge.protocol.messages import Action
 
 __all__ = ["HostFirmware", "McuRecord", "default_build_folder"]
 

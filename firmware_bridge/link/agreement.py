@@ -5,8 +5,9 @@ No clock, no bytes; link.py says what a disagreement does to the link.
 
 from __future__ import annotations
 
-from firmware_bridge.protocol.codec import PROTOCOL_VERSION, HostHello, McuHello, contract_hash
+from firmware_bridge.protocol.codec import PROTOCOL_VERSION, contract_hash
 from firmware_bridge.protocol.limits import limits_hash
+from firmware_bridge.protocol.messages import HostHello, McuHello
 
 FORGOTTEN = frozenset({"no_greeting", "contract_mismatch", "limits_mismatch"})
 """Faults by which the microcontroller says that it knows no session with this host."""

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from firmware_bridge.link.facts import Ack
-from firmware_bridge.protocol.codec import Acknowledge, AckResult
+from firmware_bridge.protocol.messages import Acknowledge, AckResult
 
 WINDOW = 50
 """Commands over which the share of late ones is taken: a second at 50 a second."""

@@ -30,7 +30,7 @@ from firmware_bridge.link.ports import (
 from firmware_bridge.link.session import Link
 from firmware_bridge.link.states import LinkInput, LinkState
 from firmware_bridge.link.traffic import SILENCE
-from firmware_bridge.protocol.codec import Heartbeat, SafetyCommand
+from firmware_bridge.protocol.messages import Heartbeat, SafetyCommand
 
 _BACK_OFF_FIRST_S = 0.05
 _BACK_OFF_MOST_S = 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from firmware_bridge.link.states import LinkState
 from firmware_bridge.link.traffic import Heard
-from firmware_bridge.protocol.codec import AckResult, Action
+from firmware_bridge.protocol.messages import AckResult, Action
 
 
 @dataclass(frozen=True, kw_only=True)

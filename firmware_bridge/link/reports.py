@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from firmware_bridge.protocol.codec import Status, VehicleState
+from firmware_bridge.protocol.messages import Status, VehicleState
 
 _TICK_RANGE = 1 << 24
 

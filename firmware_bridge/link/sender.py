@@ -10,15 +10,15 @@ from firmware_bridge.link.command_ledger import WINDOW, CommandLedger
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.facts import Ack
 from firmware_bridge.link.log import LinkLog
-from firmware_bridge.protocol.codec import (
+from firmware_bridge.protocol.codec import encode
+from firmware_bridge.protocol.frame import COUNTER_RANGE, DELIMITER, LinkFrame, pack
+from firmware_bridge.protocol.messages import (
     Acknowledge,
     Heartbeat,
     HostHello,
     Message,
     SafetyCommand,
-    encode,
 )
-from firmware_bridge.protocol.frame import COUNTER_RANGE, DELIMITER, LinkFrame, pack
 
 _MS = 1_000_000
 

@@ -17,19 +17,16 @@ from firmware_bridge.link.reports import Reports
 from firmware_bridge.link.sender import Outgoing
 from firmware_bridge.link.states import LinkInput, LinkState, next_state
 from firmware_bridge.link.traffic import Ear
-from firmware_bridge.protocol.codec import (
+from firmware_bridge.protocol.codec import CodecError, decode, encode, message_id
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, counter_step
+from firmware_bridge.protocol.messages import (
     Acknowledge,
-    CodecError,
     Heartbeat,
     McuHello,
     SafetyCommand,
     Status,
     VehicleState,
-    decode,
-    encode,
-    message_id,
 )
-from firmware_bridge.protocol.frame import Deframer, LinkFrame, counter_step
 
 _MS = 1_000_000
 _HELLOS_PER_SESSION = 10

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from firmware_bridge.protocol.codec import Heartbeat, HostHello, SafetyCommand, message_id
+from firmware_bridge.protocol.codec import message_id
 from firmware_bridge.protocol.frame import LinkFrame
+from firmware_bridge.protocol.messages import Heartbeat, HostHello, SafetyCommand
 
 _KEPT = 512
 _SHOWN = 60

@@ -42,38 +42,6 @@ PROTOCOL_VERSION = 2  # 2: messages carry the tick as of which they were made
 CONTRACT_FILE = Path(__file__).parent / "brakepoint.dbc"
 
 
-__all__ = [
-    "AS_OF_TICK_RANGE",
-    "CAMERA_AGE_UNKNOWN_MS",
-    "CONTRACT_FILE",
-    "PROTOCOL_VERSION",
-    "AckResult",
-    "Acknowledge",
-    "Action",
-    "Canary",
-    "CodecError",
-    "Heartbeat",
-    "Hello",
-    "HostHello",
-    "McuHello",
-    "Message",
-    "Mode",
-    "Perception",
-    "Reason",
-    "SafetyCommand",
-    "Status",
-    "VehicleState",
-    "canonical_contract",
-    "contract",
-    "contract_hash",
-    "decode",
-    "encode",
-    "fault_names",
-    "message_id",
-    "u24",
-]
-
-
 class CodecError(ValueError):
     """A message or payload that the contract does not allow."""
 

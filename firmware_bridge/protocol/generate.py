@@ -12,14 +12,9 @@ import tempfile
 from dataclasses import fields
 from pathlib import Path
 
-from firmware_bridge.protocol.codec import (
-    CONTRACT_FILE,
-    PROTOCOL_VERSION,
-    AckResult,
-    Action,
-    contract_hash,
-)
+from firmware_bridge.protocol.codec import CONTRACT_FILE, PROTOCOL_VERSION, contract_hash
 from firmware_bridge.protocol.limits import LIMITS, ActionLimits, Limits, limits_hash
+from firmware_bridge.protocol.messages import AckResult, Action
 
 PACKAGE = Path(__file__).parent.parent
 CANTOOLS_MAJOR = "45"  # whose C the checked-in codec is

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from firmware_bridge.protocol.codec import Action, u24
+from firmware_bridge.protocol.codec import u24
+from firmware_bridge.protocol.messages import Action
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,17 +9,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from firmware_bridge.protocol.codec import (
+from firmware_bridge.protocol.codec import contract
+from firmware_bridge.protocol.frame import ENVELOPE
+from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.messages import (
     Acknowledge,
     Heartbeat,
     Message,
     SafetyCommand,
     Status,
     VehicleState,
-    contract,
 )
-from firmware_bridge.protocol.frame import ENVELOPE
-from firmware_bridge.protocol.limits import LIMITS
 
 BITS_PER_BYTE = 10
 """Start bit, eight bits, stop bit."""

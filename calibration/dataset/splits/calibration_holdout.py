@@ -54,7 +54,9 @@ def split(frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: 
             "--set calibration.held_back=N",
         )
     sides = (rest, calibrate), (held, hold_back)
-    return Split(*(_in_turn([groups[n] for n in names], count, seed) for names, count in sides))
+    return Split(
+        *(_of_each_group([groups[n] for n in names], count, seed) for names, count in sides)
+    )
 
 
 def held_back_groups(sizes: Mapping[str, int], *, hold_back: int, seed: int) -> list[str]:
@@ -87,13 +89,19 @@ def _digest(name: str, seed: int) -> bytes:
     return sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _in_turn(groups: Sequence[Sequence[RoadFrame]], count: int, seed: int) -> tuple[RoadFrame, ...]:
+def _of_each_group(
+    groups: Sequence[Sequence[RoadFrame]], count: int, seed: int
+) -> tuple[RoadFrame, ...]:
     """`count` frames, one of each group in turn, in the order of digests; sorted by name."""
     queues = [sorted(group, key=lambda frame: _digest(frame.name, seed)) for group in groups]
     queues.sort(key=lambda queue: _digest(queue[0].group, seed))
+    return tuple(sorted(in_turn(queues)[:count], key=lambda frame: frame.name))
+
+
+def in_turn(queues: Sequence[Sequence[RoadFrame]]) -> list[RoadFrame]:
+    """The first frame of every queue in order, then the second of each that has one, and so on."""
     longest = max((len(queue) for queue in queues), default=0)
-    taken = [queue[row] for row in range(longest) for queue in queues if row < len(queue)]
-    return tuple(sorted(taken[:count], key=lambda frame: frame.name))
+    return [queue[row] for row in range(longest) for queue in queues if row < len(queue)]
 
 
 def spread(frames: Sequence[RoadFrame], count: int) -> tuple[RoadFrame, ...]:

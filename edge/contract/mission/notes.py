@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from edge.contract.mission.frame_ages import Ages
 from edge.contract.mission.schema import Mission
-from firmware_bridge.protocol.codec import (
+from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.line_rate import BITS_PER_BYTE, wire_bytes
+from firmware_bridge.protocol.messages import (
     Acknowledge,
     Action,
     Heartbeat,
@@ -14,8 +16,6 @@ from firmware_bridge.protocol.codec import (
     Status,
     VehicleState,
 )
-from firmware_bridge.protocol.limits import LIMITS
-from firmware_bridge.protocol.line_rate import BITS_PER_BYTE, wire_bytes
 
 UPDATE_MS = 10.0
 """The microcontroller's longest time between two updates (docs/link.md, porting)."""

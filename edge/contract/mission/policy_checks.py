@@ -18,7 +18,7 @@ from edge.contract.mission.raw_values import (
     segments,
 )
 from edge.contract.mission.zone_shapes import MOST_CORNERS, shape_mistake
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 STOPS = (Action.COMFORT_STOP, Action.EMERGENCY_STOP)
 """Actions that end at standstill and are latched until released."""

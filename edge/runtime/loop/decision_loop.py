@@ -23,7 +23,7 @@ from edge.runtime.policy.policy import PolicySettings, PolicyState, decide, init
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.driver import Sent
 from firmware_bridge.link.facts import LinkEvent, LinkFacts
-from firmware_bridge.protocol.codec import (
+from firmware_bridge.protocol.messages import (
     CAMERA_AGE_UNKNOWN_MS,
     Action,
     Canary,

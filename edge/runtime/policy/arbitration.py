@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from edge.contract.mission.policy_checks import STOPS
 from edge.runtime.policy.facts import Demand
-from firmware_bridge.protocol.codec import Action, Reason, SafetyCommand
 from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.messages import Action, Reason, SafetyCommand
 
 _NO_CEILING_MPS = LIMITS.speed_ceiling_max_cmps / 100.0
 

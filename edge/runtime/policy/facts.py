@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edge.perception.values import Classified, LabelMap
 from edge.runtime.tracking.tracker import Track
-from firmware_bridge.protocol.codec import Action, Perception, Reason, SafetyCommand
+from firmware_bridge.protocol.messages import Action, Perception, Reason, SafetyCommand
 
 
 @dataclass(frozen=True)

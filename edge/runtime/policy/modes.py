@@ -10,7 +10,7 @@ import enum
 
 from edge.contract.mission.policy_checks import STOPS
 from edge.runtime.policy.facts import Decision, Facts
-from firmware_bridge.protocol.codec import Mode, Perception
+from firmware_bridge.protocol.messages import Mode, Perception
 
 
 class Situation(enum.Enum):

@@ -20,7 +20,7 @@ from edge.runtime.policy.facts import Decision, Demand, Facts, Seen
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.policy.rule_state import RuleState
-from firmware_bridge.protocol.codec import Action, Perception, Reason
+from firmware_bridge.protocol.messages import Action, Perception, Reason
 
 # Late results that must come in a row before the vehicle is slowed: a second at 25 a second.
 _LATE_RESULTS = 25.0

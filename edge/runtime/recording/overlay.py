@@ -22,7 +22,7 @@ from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.policy.rule_matching import matching
 from edge.runtime.tracking.tracker import Track
 from firmware_bridge.link.states import LinkState
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 Color = tuple[int, int, int]
 

@@ -25,7 +25,7 @@ from edge.runtime.tracking.time_to_contact import Evidence
 from edge.runtime.tracking.tracker import Track
 from firmware_bridge.link.facts import LinkEvent
 from firmware_bridge.link.states import LinkState
-from firmware_bridge.protocol.codec import Action, Mode
+from firmware_bridge.protocol.messages import Action, Mode
 
 _KEPT = 4096
 

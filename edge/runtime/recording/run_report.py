@@ -15,7 +15,7 @@ from edge.runtime.recording.run_log import Effective, TrackSpan
 from edge.runtime.recording.timeline import Episode, Stamp
 from edge.runtime.sources.source import SourceInfo
 from firmware_bridge.link.facts import LinkCounts
-from firmware_bridge.protocol.codec import Action, Mode
+from firmware_bridge.protocol.messages import Action, Mode
 
 SCHEMA = "brakepoint.run/1"
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from edge.contract.mission.cross_checks import STAGES
 from edge.runtime.loop.latency_budget import END_TO_END, Summary
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 _MISSED_MOST = 0.5
 _RESULTS_LEAST = 10

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge.runtime.policy.facts import Decision, Demand
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 _KEPT = 512
 

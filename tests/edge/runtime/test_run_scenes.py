@@ -27,7 +27,7 @@ from edge.runtime.recording.run_report import RunReport
 from edge.runtime.recording.scene_log import SceneLog
 from firmware_bridge.errors import UsageError
 from firmware_bridge.link.driver import LinkDriver
-from firmware_bridge.protocol.codec import Action, Perception
+from firmware_bridge.protocol.messages import Action, Perception
 
 WET_ROAD = {
     "name": "wet road",
@@ -164,7 +164,7 @@ def _turn(made: Any) -> Any:
     """A turn of a loop that demands nothing."""
     from edge.runtime.policy.facts import Decision
     from firmware_bridge.link.states import LinkState
-    from firmware_bridge.protocol.codec import Mode, Reason, SafetyCommand
+    from firmware_bridge.protocol.messages import Mode, Reason, SafetyCommand
 
     command = SafetyCommand(
         action=Action.NONE,

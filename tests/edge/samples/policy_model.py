@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from edge.runtime.policy.facts import Facts
 from edge.runtime.policy.policy import PolicySettings
-from firmware_bridge.protocol.codec import Action
 from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.messages import Action
 
 MS = 1_000_000
 GAP, DOUBT, TOLD = "gap", "doubt", "told"

@@ -11,7 +11,7 @@ from edge.perception.values import Classified
 from edge.runtime.policy.facts import Decision, Facts, Seen
 from edge.runtime.policy.policy import PolicySettings, decide, initial
 from edge.runtime.tracking.tracker import Track
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 MS = 1_000_000
 PERIOD = 40 * MS

@@ -16,7 +16,7 @@ from patience import PATIENCE_S
 from firmware_bridge.emulation.build import build_firmware
 from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
 from firmware_bridge.errors import DeviceFault, Missing
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 
 def test_boots_safe_and_says_so(firmware: HostFirmware) -> None:

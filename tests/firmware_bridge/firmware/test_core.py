@@ -15,7 +15,7 @@ from mcu_probe import Mcu, Probe
 from patience import PATIENCE_S
 
 from firmware_bridge.emulation.build import FIRMWARE, build_firmware
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 CASES = all_cases()
 CORE_FILES = ("frame.c", "safety.c", "mcu.c")

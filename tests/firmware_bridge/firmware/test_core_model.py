@@ -15,8 +15,9 @@ from mcu_probe import BEAT, COMMAND, HELLO
 from patience import PATIENCE_S
 
 from firmware_bridge.emulation.build import FIRMWARE
-from firmware_bridge.protocol.codec import Action, Reason, encode, fault_names
+from firmware_bridge.protocol.codec import encode, fault_names
 from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.messages import Action, Reason
 
 LIVES = 800  # 200,000 updates; scripts/fuzz_core.py runs as many as it is told
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from mcu_probe import Probe
 
-from firmware_bridge.protocol.codec import Action
 from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.messages import Action
 from firmware_bridge.protocol.stopping_distance import stopping_distance_m
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from firmware_bridge.link.command_ledger import IN_FORCE, WINDOW, CommandLedger
-from firmware_bridge.protocol.codec import Acknowledge, AckResult, Action
+from firmware_bridge.protocol.messages import Acknowledge, AckResult, Action
 
 LIMIT = 1000
 FORGOTTEN = 2_000_000_000

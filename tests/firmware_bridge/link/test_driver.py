@@ -23,13 +23,8 @@ from firmware_bridge.link.driver import LinkDriver
 from firmware_bridge.link.facts import LinkFacts
 from firmware_bridge.link.ports import Port, PortLost, memory_pair
 from firmware_bridge.link.states import LinkState
-from firmware_bridge.protocol.codec import (
-    AckResult,
-    Action,
-    Perception,
-    SafetyCommand,
-    contract_hash,
-)
+from firmware_bridge.protocol.codec import contract_hash
+from firmware_bridge.protocol.messages import AckResult, Action, Perception, SafetyCommand
 
 RELEASE = replace(COMMAND, release=True, valid_for_ms=300)
 

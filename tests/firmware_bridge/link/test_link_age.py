@@ -23,9 +23,10 @@ from mcu_probe import BEAT, COMMAND, Answer, Mcu, Probe
 from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.link.reports import Reports
 from firmware_bridge.link.session import Link, LinkTimes
-from firmware_bridge.protocol.codec import Action, Heartbeat, SafetyCommand, Status, decode
+from firmware_bridge.protocol.codec import decode
 from firmware_bridge.protocol.frame import Deframer
 from firmware_bridge.protocol.line_rate import minimum_baud
+from firmware_bridge.protocol.messages import Action, Heartbeat, SafetyCommand, Status
 
 MS = 1_000_000
 TURN_MS = 20

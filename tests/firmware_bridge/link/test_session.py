@@ -12,19 +12,17 @@ from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.facts import LinkFacts
 from firmware_bridge.link.session import Link
 from firmware_bridge.link.states import LinkState
-from firmware_bridge.protocol.codec import (
+from firmware_bridge.protocol.codec import CodecError, contract_hash, encode
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
+from firmware_bridge.protocol.limits import limits_hash
+from firmware_bridge.protocol.messages import (
     Acknowledge,
     AckResult,
     Action,
-    CodecError,
     McuHello,
     Message,
     SafetyCommand,
-    contract_hash,
-    encode,
 )
-from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
-from firmware_bridge.protocol.limits import limits_hash
 
 MS = 1_000_000
 

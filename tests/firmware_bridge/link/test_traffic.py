@@ -9,9 +9,10 @@ import pytest
 from mcu_probe import BEAT, COMMAND
 
 from firmware_bridge.link.traffic import SILENCE, Ear
-from firmware_bridge.protocol.codec import Action, HostHello, Status, contract_hash, encode
+from firmware_bridge.protocol.codec import contract_hash, encode
 from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
 from firmware_bridge.protocol.limits import limits_hash
+from firmware_bridge.protocol.messages import Action, HostHello, Status
 
 GPS = b"$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A\r\n"
 

@@ -19,7 +19,7 @@ from firmware_bridge.link.driver import LinkDriver, Sent
 from firmware_bridge.link.facts import LinkFacts
 from firmware_bridge.link.ports import SerialPort, memory_pair
 from firmware_bridge.link.states import LinkState
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 RELEASE = replace(COMMAND, release=True, valid_for_ms=300)
 

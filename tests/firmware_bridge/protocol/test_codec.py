@@ -18,11 +18,21 @@ from mcu_probe import BEAT, COMMAND
 from firmware_bridge.protocol import generate
 from firmware_bridge.protocol.codec import (
     CONTRACT_FILE,
+    CodecError,
+    canonical_contract,
+    contract,
+    contract_hash,
+    decode,
+    encode,
+    fault_names,
+    message_id,
+)
+from firmware_bridge.protocol.limits import LIMITS, ActionLimits, canonical_limits, limits_hash
+from firmware_bridge.protocol.messages import (
     Acknowledge,
     AckResult,
     Action,
     Canary,
-    CodecError,
     Heartbeat,
     HostHello,
     McuHello,
@@ -33,15 +43,7 @@ from firmware_bridge.protocol.codec import (
     SafetyCommand,
     Status,
     VehicleState,
-    canonical_contract,
-    contract,
-    contract_hash,
-    decode,
-    encode,
-    fault_names,
-    message_id,
 )
-from firmware_bridge.protocol.limits import LIMITS, ActionLimits, canonical_limits, limits_hash
 
 CENTI = st.integers(0, 10_000).map(lambda n: n / 100)
 BRAKING = st.integers(0, 1000).map(lambda n: n / 100)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from firmware_bridge.protocol.codec import AS_OF_TICK_RANGE, Action, contract
+from firmware_bridge.protocol.codec import contract
 from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.line_rate import line_load, minimum_baud
+from firmware_bridge.protocol.messages import AS_OF_TICK_RANGE, Action
 from firmware_bridge.protocol.stopping_distance import stopping_distance_m
 
 

@@ -12,8 +12,9 @@ from cobs import cobs
 from core_registry import case
 from mcu_probe import COMMAND, HELLO, Mcu
 
-from firmware_bridge.protocol.codec import (
-    PROTOCOL_VERSION,
+from firmware_bridge.protocol.codec import PROTOCOL_VERSION, contract_hash
+from firmware_bridge.protocol.limits import LIMITS, limits_hash
+from firmware_bridge.protocol.messages import (
     Acknowledge,
     AckResult,
     Action,
@@ -22,9 +23,7 @@ from firmware_bridge.protocol.codec import (
     Perception,
     Status,
     VehicleState,
-    contract_hash,
 )
-from firmware_bridge.protocol.limits import LIMITS, limits_hash
 
 
 @case

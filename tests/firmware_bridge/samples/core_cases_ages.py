@@ -8,8 +8,8 @@ import pytest
 from core_registry import case
 from mcu_probe import Mcu
 
-from firmware_bridge.protocol.codec import Acknowledge, AckResult, Action, Canary, Perception
 from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.messages import Acknowledge, AckResult, Action, Canary, Perception
 
 PERMISSION = {"release": True, "valid_for_ms": 300}
 BLIND = (

@@ -10,8 +10,8 @@ from cobs import cobs
 from core_registry import case
 from mcu_probe import Mcu
 
-from firmware_bridge.protocol.codec import Acknowledge, McuHello, Status
 from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
+from firmware_bridge.protocol.messages import Acknowledge, McuHello, Status
 
 
 def _as_the_probe_says(stream: bytes) -> list[str]:

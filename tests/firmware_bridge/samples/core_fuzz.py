@@ -16,9 +16,10 @@ from pathlib import Path
 
 from core_model import CoreModel, Vehicle, message_id, payload
 
-from firmware_bridge.protocol.codec import PROTOCOL_VERSION, Action, contract_hash
+from firmware_bridge.protocol.codec import PROTOCOL_VERSION, contract_hash
 from firmware_bridge.protocol.frame import LinkFrame, pack
 from firmware_bridge.protocol.limits import LIMITS, limits_hash
+from firmware_bridge.protocol.messages import Action
 
 UPDATES_A_LIFE = 250
 _EDGES = sorted({at + off for at in (200, 300, 700, 1000, 1300) for off in (-1, 0, 1)})

@@ -9,18 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_bridge.protocol.codec import (
-    AS_OF_TICK_RANGE,
-    PROTOCOL_VERSION,
-    AckResult,
-    Action,
-    Canary,
-    contract,
-    contract_hash,
-    fault_names,
-)
+from firmware_bridge.protocol.codec import PROTOCOL_VERSION, contract, contract_hash, fault_names
 from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
 from firmware_bridge.protocol.limits import LIMITS, limits_hash
+from firmware_bridge.protocol.messages import AS_OF_TICK_RANGE, AckResult, Action, Canary
 
 _ID = {message.name: message.frame_id for message in contract().messages}
 _SIZE = {message.frame_id: message.length for message in contract().messages}

@@ -9,6 +9,14 @@ from typing import Any, TypeVar
 
 from firmware_bridge.protocol.codec import (
     PROTOCOL_VERSION,
+    contract_hash,
+    decode,
+    encode,
+    fault_names,
+)
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
+from firmware_bridge.protocol.limits import limits_hash
+from firmware_bridge.protocol.messages import (
     Acknowledge,
     Action,
     Canary,
@@ -20,13 +28,7 @@ from firmware_bridge.protocol.codec import (
     Reason,
     SafetyCommand,
     Status,
-    contract_hash,
-    decode,
-    encode,
-    fault_names,
 )
-from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
-from firmware_bridge.protocol.limits import limits_hash
 
 M = TypeVar("M")
 

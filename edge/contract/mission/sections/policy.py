@@ -1,7 +1,7 @@
 """Policy as data: zones, rules and fallbacks of the mission's `[policy]`.
 
 The schema only; the deciding is in `edge/runtime/policy/policy.py`. Actions and their order are the
-link's (`firmware_bridge.protocol.codec.Action`).
+link's (`firmware_bridge.protocol.messages.Action`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from edge.contract.mission.loading import MissionInvalid, load_mission
 from edge.contract.mission.sections.device import Budget
 from edge.contract.mission.sections.policy import ActionName
 from firmware_bridge.errors import Missing, UsageError
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 TEMPLATE = resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
 

@@ -21,7 +21,7 @@ from edge.runtime.recording.timeline import Stamp, Timeline
 from firmware_bridge.link.driver import Sent
 from firmware_bridge.link.facts import LinkCounts, LinkEvent, LinkFacts
 from firmware_bridge.link.states import LinkState
-from firmware_bridge.protocol.codec import (
+from firmware_bridge.protocol.messages import (
     AckResult,
     Action,
     Canary,
@@ -282,7 +282,7 @@ def _run(
 def test_a_timeline_never_says_acknowledged_before_commanded() -> None:
     """The acknowledge may be read by the link's thread before the writer is back."""
     from edge.runtime.policy.facts import Decision, Demand
-    from firmware_bridge.protocol.codec import Reason
+    from firmware_bridge.protocol.messages import Reason
 
     demand = Demand("rule", "rule", Action.CAP_SPEED, 5.0, 1.0, Reason.POLICY_RULE)
     command = SafetyCommand(

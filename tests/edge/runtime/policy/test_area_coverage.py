@@ -20,7 +20,7 @@ from edge.runtime.policy.facts import Seen
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.recording.area_log import AreaLog
 from firmware_bridge.link.driver import LinkDriver
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 LABELS = ("road", "pedestrian")
 LOWER = ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.runtime.policy.modes import TRANSITIONS, Situation, mermaid, next_mode
-from firmware_bridge.protocol.codec import Mode
+from firmware_bridge.protocol.messages import Mode
 
 
 def test_every_mode_knows_every_situation() -> None:

@@ -32,8 +32,8 @@ from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.policy import PolicySettings, decide
 from edge.runtime.policy.zones import inside, standing_point
 from edge.runtime.tracking.tracker import Track
-from firmware_bridge.protocol.codec import Action, Perception, Reason
 from firmware_bridge.protocol.limits import LIMITS
+from firmware_bridge.protocol.messages import Action, Perception, Reason
 
 
 class TestZones:

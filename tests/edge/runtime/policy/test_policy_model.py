@@ -21,7 +21,7 @@ from edge.contract.mission.sections.policy import Confirm, Policy
 from edge.runtime.policy.facts import Decision, Facts, Seen
 from edge.runtime.policy.policy import PolicySettings, decide, initial
 from edge.runtime.tracking.tracker import Track
-from firmware_bridge.protocol.codec import Action, Perception, SafetyCommand
+from firmware_bridge.protocol.messages import Action, Perception, SafetyCommand
 
 LABELS = ("first", "second", "third")
 

@@ -18,7 +18,7 @@ from edge.runtime.policy.facts import Decision, Seen
 from edge.runtime.policy.policy import PolicySettings
 from edge.runtime.policy.rule_state import RuleState
 from edge.runtime.tracking.tracker import Track
-from firmware_bridge.protocol.codec import Action, Perception
+from firmware_bridge.protocol.messages import Action, Perception
 
 STOP = {
     "name": "stop",

@@ -24,8 +24,10 @@ from firmware_bridge.link.driver import LinkDriver
 from firmware_bridge.link.ports import SerialPort
 from firmware_bridge.link.session import Link
 from firmware_bridge.link.states import LinkState
-from firmware_bridge.protocol.codec import (
-    PROTOCOL_VERSION,
+from firmware_bridge.protocol.codec import PROTOCOL_VERSION, contract_hash, decode, encode
+from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
+from firmware_bridge.protocol.limits import limits_hash
+from firmware_bridge.protocol.messages import (
     Acknowledge,
     AckResult,
     Action,
@@ -38,12 +40,7 @@ from firmware_bridge.protocol.codec import (
     SafetyCommand,
     Status,
     VehicleState,
-    contract_hash,
-    decode,
-    encode,
 )
-from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
-from firmware_bridge.protocol.limits import limits_hash
 
 MS = 1_000_000
 TURN_MS = 20

@@ -10,7 +10,7 @@ from tiny_road import tiny_mission
 from edge.runtime.loop.latency_budget import END_TO_END, Budgets
 from edge.runtime.recording.fault_log import FAULTS
 from edge.runtime.recording.run_verdicts import budget_missed, never_released, too_far_apart
-from firmware_bridge.protocol.codec import Action
+from firmware_bridge.protocol.messages import Action
 
 
 @pytest.fixture
