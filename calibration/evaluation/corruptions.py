@@ -15,11 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.perception.values import BgrImage
+from edge.perception.values import BgrImage, Floats
 from firmware_bridge.errors import UsageError
 
 SEVERITIES = (1, 2, 3, 4, 5)
-Floats = NDArray[np.float32]
 Random = np.random.Generator
 
 REFERENCE_PX = 640.0

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from calibration.evaluation.evaluate import SCHEMA, TASKS
 from calibration.evaluation.figures.detection import AP50, mean_ap
-from calibration.evaluation.figures.segmentation import OF_CLASS, areas_in, mean_iou
+from calibration.evaluation.figures.segmentation import OF_CLASS, areas_in, mean_ious
 from calibration.evaluation.figures.values import FrameRow
 from calibration.metrics.average_precision import IOUS, RIGHT, WRONG, Matches
 from calibration.metrics.confidence_intervals import Interval, percentile_95, resamples
@@ -193,7 +193,7 @@ def _drawn(told: SavedEvaluation, weights: NDArray[np.float64]) -> NDArray[np.fl
         right = np.array([frame.right for frame in told.frames], np.float64)
         return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
     if told.document["task"] == SEGMENTATION:
-        return mean_iou(areas_in(told.frames, told.document["judged"]), weights)
+        return mean_ious(areas_in(told.frames, told.document["judged"]), weights)
     matches = [_matches(told.frames, label) for label in told.document["judged"]]
     return mean_ap(matches, weights, AP50)
 

@@ -17,7 +17,7 @@ from calibration.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from calibration.evaluation.data.evaluation_set import EvaluationSet
 from calibration.evaluation.figures.detection import AP50, detected, mean_ap
 from calibration.evaluation.figures.grouping import Groups
-from calibration.evaluation.figures.segmentation import areas_of, mean_iou
+from calibration.evaluation.figures.segmentation import areas_of, mean_ious
 from calibration.evaluation.figures.values import Fall
 from calibration.evaluation.predictions.networks import Reading
 from calibration.evaluation.predictions.predict import Prediction
@@ -90,7 +90,7 @@ def scores(
         )
         return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
     if isinstance(main, MaskSpec):
-        return mean_iou(areas_of(predictions, chosen.naming.judged), weights)
+        return mean_ious(areas_of(predictions, chosen.naming.judged), weights)
     seen = detected(predictions, labels, chosen.naming.judged, score_min=main.score_threshold)
     return mean_ap(seen.matches, weights, AP50)
 

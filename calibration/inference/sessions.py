@@ -12,14 +12,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from calibration.inference.devices import CPU, Device, require_device
 from edge.backends import integer_products
-
-Floats = NDArray[np.float32]
+from edge.perception.values import Floats
 
 Kernels = Literal["as_written", "fused"]
 """How Q/DQ runs: "as_written" step by step in float32, the numeric reference; "fused" into integer

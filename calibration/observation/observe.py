@@ -24,18 +24,17 @@ from numpy.typing import NDArray
 
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.inference.devices import CPU, Device
-from calibration.inference.sessions import Bound, CannotRun, Floats, ModelSession, Parted, part
+from calibration.inference.sessions import Bound, CannotRun, ModelSession, Parted, part
 from calibration.observation.histogram import ENOUGH, NotFinite, Tally, count
 from calibration.observation.observation import Observation, Subject
 from edge.contract.mission.digest import preprocess_digest
 from edge.perception.preprocess import PreprocessSpec, preprocess
+from edge.perception.values import Floats
+from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
 SLICE_BYTES = 256 << 20
 """Observed tensors of all inferences at work may take so much; more are looked at in turn."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 class Observer(Protocol):
@@ -66,7 +65,7 @@ def observe(
     *,
     preprocess_spec: PreprocessSpec,
     threads: int,
-    progress: Progress,
+    progress: Advance,
     slice_bytes: int = SLICE_BYTES,
 ) -> Observation:
     """What `tensors` (names of float32 values of the graph) hold over all `frames`.

@@ -23,13 +23,14 @@ from calibration.observation.observation import (
     read_observation,
     write_observation,
 )
-from calibration.observation.observe import LocalObserver, Observer, Progress, subject_of
+from calibration.observation.observe import LocalObserver, Observer, subject_of
 from calibration.observation.sampling import Sampling, continues, in_quotas, sample
 from calibration.ranges.method_choice import CHOICE_FRAMES, MethodChoice, choose_method, ranges
 from calibration.ranges.methods.table import METHODS
 from calibration.ranges.ranges import Ranges, range_up_to
 from edge.contract.artifact import digest_json
 from edge.contract.mission.schema import Mission
+from edge.progress import Advance
 from firmware_bridge.errors import Missing, NotTrusted
 
 AUTO = "auto"
@@ -66,7 +67,7 @@ def calibrate(
     frames: Sequence[RoadFrame],
     mission: Mission,
     *,
-    progress: Progress,
+    progress: Advance,
     observer: Observer | None = None,
     state: Path | None = None,
     device: Device = CPU,
@@ -151,7 +152,7 @@ def calibrate(
     )
 
 
-def fit_in_quotas(frames: Sequence[RoadFrame], mission: Mission, *, progress: Progress) -> Fit:
+def fit_in_quotas(frames: Sequence[RoadFrame], mission: Mission, *, progress: Advance) -> Fit:
     """Those of `frames` that are fit to calibrate on, in the order in which they are taken.
 
     Raises:

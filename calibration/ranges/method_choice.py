@@ -23,9 +23,9 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.inference.sessions import ModelSession, part
 from calibration.observation.histogram import Histogram
-from calibration.observation.observe import Progress
 from calibration.ranges.methods.table import METHODS
 from edge.perception.preprocess import PreprocessSpec, preprocess
+from edge.progress import Advance
 
 LEVELS = 127
 
@@ -64,7 +64,7 @@ def choose_method(
     percentile: float,
     preprocess_spec: PreprocessSpec,
     threads: int,
-    progress: Progress,
+    progress: Advance,
 ) -> MethodChoice:
     """The range of least error on `frames` by any of METHODS, for each tensor that was seen; by the
     first of them that is as good. A tensor whose readers make no floats takes the first.

@@ -14,7 +14,7 @@ import typer
 from onnx import ModelProto
 from rich.table import Table
 
-from calibration.inference.sessions import CannotRun, Floats
+from calibration.inference.sessions import CannotRun
 from converters.conversion.frame_split import frames_to_split
 from converters.graph.passes.bind_input_shape import bind_shapes
 from converters.graph.passes.canonical_names import name_everything
@@ -40,6 +40,7 @@ from edge.contract.conversion_output import REPORT_SCHEMA, judged_file
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess
+from edge.perception.values import Floats
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import NotTrusted, UsageError

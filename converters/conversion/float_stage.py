@@ -10,7 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.dataset.splits.calibration_holdout import Split
-from calibration.inference.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, ModelSession
 from converters.graph.passes.pipeline import PassResult, passes, run_passes
 from converters.quantization.placement import QdqPlacement, place
 from converters.search.equalization_choice import Balance, balanced
@@ -27,6 +27,7 @@ from converters.sources.source import (
 from converters.verification.parity import Parity, compare
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess
+from edge.perception.values import Floats
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 

@@ -12,7 +12,6 @@ from onnx import ModelProto
 
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.dataset.splits.calibration_holdout import spread
-from calibration.inference.sessions import Floats
 from calibration.ranges.ranges import Range
 from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.cpu import quantize_cpu
@@ -34,6 +33,7 @@ from edge.contract.mission.schema import Mission
 from edge.perception.decode import DecodeSpec
 from edge.perception.preprocess import preprocess
 from edge.perception.segmentation import MaskSpec
+from edge.perception.values import Floats
 from edge.progress import Advance
 
 Write = Callable[[ModelProto, QdqPlacement, Mapping[str, Range]], ModelProto]

@@ -14,7 +14,6 @@ from typing import Any
 
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats
 from calibration.ranges.ranges import Range
 from converters.lowerings.cpu import quantize_cpu
 from converters.quantization.placement import QdqPlacement, place
@@ -23,6 +22,7 @@ from converters.search.candidate import better_bias
 from converters.search.evaluator import Evaluator
 from edge.contract.artifact import digest_json
 from edge.contract.artifact_names import CPU, INT8
+from edge.perception.values import Floats
 
 TUNED, STATE = "tuned.onnx", "tuned.pt"
 """The tuned weights as a float graph: the same graph as float.onnx, other numbers; and, where they

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from calibration.inference.sessions import Floats
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.reuse import reuse
 from converters.conversion.convert import convert
@@ -38,6 +37,7 @@ from converters.training.recipe import Recipe
 from converters.training.run_record import curve_rows, now, write_record
 from edge.contract.artifact import require_folder
 from edge.contract.mission.schema import Mission
+from edge.perception.values import Floats
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calibration.inference.sessions import Floats
 from converters.finetuning.distillation import Loss, feature_loss
 from converters.finetuning.torch_graph.network import GraphNetwork, Int8
 from converters.graph.passes.canonical_names import PICTURE
@@ -30,6 +29,7 @@ from converters.training.checkpoint import Progress
 from converters.training.recipe import Recipe
 from converters.training.schedule import rows_of
 from edge.contract.mission.sections.fitting import Finetune
+from edge.perception.values import Floats
 from edge.progress import Advance
 from firmware_bridge.errors import GateFailed
 

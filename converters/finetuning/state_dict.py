@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from calibration.dataset.splits.calibration_holdout import Split
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.conversion.float_stage import to_float
 from converters.conversion.tuned_weights import Tuned
 from converters.finetuning.torch_graph.network import ALIKE
@@ -25,6 +25,7 @@ from converters.training.checkpoint import to_bytes
 from converters.training.tasks.task import outputs_of
 from edge.contract.artifact import write_atomic
 from edge.contract.mission.schema import Mission
+from edge.perception.values import Floats
 
 
 def searching(mission: Mission, search: str) -> Mission:

@@ -13,11 +13,11 @@ from calibration.dataset.frames.frame import RoadFrame, data_digest
 from calibration.dataset.frames.open_frames import frames_of
 from calibration.dataset.splits.calibration_holdout import Split, spread
 from calibration.dataset.splits.group_folds import parts
-from calibration.inference.sessions import Floats
 from calibration.observation.sampling import in_quotas
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.fitting import Finetune
 from edge.perception.preprocess import preprocess
+from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
 WATCHED_SHARE = 0.2

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph.index import Graph
 from converters.graph.passes.canonical_names import PICTURE
 from converters.lowerings.dla_partition import Cut, cut_head
@@ -17,6 +17,7 @@ from converters.quantization.rules import WEIGHTED
 from converters.sources.network import Outputs, running
 from converters.verification.parity import compare
 from edge.contract.artifact_names import DLA_BODY, DLA_HEAD
+from edge.perception.values import Floats
 from firmware_bridge.errors import GateFailed
 
 

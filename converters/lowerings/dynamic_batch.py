@@ -13,12 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import ModelProto, NodeProto
 
-from calibration.inference.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, ModelSession
 from converters.graph.index import Array, Graph, attributes, copied, rebuilt
 from converters.graph.passes.canonical_names import PICTURE
 from converters.sources.network import running
 from converters.verification.parity import Comparison
 from edge.contract.mission.schema import Mission
+from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
 BATCH = "batch"

@@ -14,7 +14,7 @@ from onnx import ModelProto
 
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.dataset.splits.calibration_holdout import Split
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import observe
 from calibration.ranges.ranges import Range, range_of
 from converters.lowerings.dla import DlaCut, cut_for_dla
@@ -43,6 +43,7 @@ from edge.contract.mission.schema import Mission
 from edge.engine.calibration_cache import read_cache, write_cache
 from edge.engine.model_choice import batched, cache_name
 from edge.engine.releases import CACHE_RELEASES
+from edge.perception.values import Floats
 from edge.progress import Advance
 
 AUTO_IS = "percentile"

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats
 from converters.graph.index import Array, Graph, rebuilt
 from converters.quantization.bias_correction import CORRECTED
 from converters.quantization.input_moments import Doubles, Moments, input_moments, readable
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.rules import LEVELS, WEIGHT, r1_scale, r2_weight_amax
+from edge.perception.values import Floats
 
 MEAN_KEPT = 0.1
 """Share of the mean that counts where biases are corrected: a picture's own mean is another than

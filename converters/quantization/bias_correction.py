@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph.index import Array, Graph, rebuilt
 from converters.graph.index import renamed as renamed_node
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.rules import BIAS
+from edge.perception.values import Floats
 
 Quantize = Callable[[ModelProto], ModelProto]
 

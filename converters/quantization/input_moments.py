@@ -14,11 +14,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import with_outputs
 from converters.graph.index import Graph, attributes
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.rules import DATA, WEIGHT
+from edge.perception.values import Floats
 
 Doubles = NDArray[np.float64]
 

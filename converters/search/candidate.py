@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats
 from converters.quantization.bias_correction import Quantize, correct_bias
 from converters.quantization.placement import QdqPlacement
 from converters.search.evaluator import Evaluator, Writer
+from edge.perception.values import Floats
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from hashlib import sha256
 
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.quantization.placement import QdqPlacement
 from converters.search.checkpoint import SearchCheckpoint
 from converters.search.task_loss import Measure, TaskLoss
 from converters.sources.network import Outputs, running
+from edge.perception.values import Floats
 
-Progress = Callable[[str, int, int], None]
 Writer = Callable[[ModelProto, QdqPlacement], ModelProto]
 """Quantizes a float graph as a placement says."""
 Writers = Callable[[float], tuple[Writer, Writer]]

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.range_scaling import RANGE_SCALES
 from converters.search.candidate import Candidate, better_bias
-from converters.search.evaluator import Evaluator, Progress, Writers
+from converters.search.evaluator import Evaluator, Writers
 from converters.search.sensitivity import Sensitivity, sensitivities
 from converters.search.stop_criterion import Aim, Kept, Reached
 from converters.search.task_loss import NOISE
+from edge.perception.values import Floats
+from edge.progress import Advance
 
 STEPS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.3, 0.5)
 """Shares of the multiplications that may stay in float, tried in this order."""
@@ -126,7 +127,7 @@ def search_mixed_precision(
     macs_int8_min: float,
     aim: Aim,
     threads: int,
-    progress: Progress,
+    progress: Advance,
 ) -> Mixed:
     """The cheapest assignment that is enough for `aim`, or else the least task loss that
     `macs_int8_min` (share of the multiplications that can be INT8, 0..1) allows.
@@ -214,7 +215,7 @@ def choose_cpu(
     *,
     aim: Aim,
     threads: int,
-    progress: Progress,
+    progress: Advance,
 ) -> Candidate:
     """cpu.onnx: of the placements that the search for `mixed` tried, the first, the one with the
     fewest layers in float, that is enough for `aim`, or does no more task loss than int8.onnx where

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph.index import Graph
 from converters.quantization.bias_correction import correctable, with_added_bias
 from converters.quantization.rules import WEIGHTED
@@ -26,6 +26,7 @@ from converters.search.evaluator import Evaluator
 from converters.search.task_loss import NOISE, Measure, TaskLoss, score_change
 from converters.sources.network import running
 from edge.perception.decode import DecodeSpec, boxes_and_scores
+from edge.perception.values import Floats
 
 PROBE = 0.1
 """What is added to see how far scores move by it; logits, mostly."""

@@ -11,7 +11,8 @@ from onnx import ModelProto
 
 from calibration.inference.sessions import CannotRun
 from converters.quantization.placement import QdqPlacement, place
-from converters.search.evaluator import Evaluator, Progress, Writer
+from converters.search.evaluator import Evaluator, Writer
+from edge.progress import Advance
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def sensitivities(
     write: Writer,
     evaluator: Evaluator,
     *,
-    progress: Progress,
+    progress: Advance,
 ) -> tuple[Sensitivity, ...]:
     """Every quantized operator of `placement`, in graph order; `write` quantizes."""
     found = []

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.inference.sessions import Floats
 from converters.sources.network import Outputs
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec, shares
 from edge.perception.decode import DecodeSpec, boxes_and_scores
 from edge.perception.segmentation import MaskSpec
+from edge.perception.values import Floats
 
 FOREGROUND = 0.1
 """Cells (or pixels) whose score is above it hold what the network sees, or nearly sees."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from calibration.inference.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, ModelSession
 from converters.graph.passes.canonical_names import PICTURE
 from converters.sources.source import OnnxSource, Source, check_output
 from edge.contract.mission.schema import Mission
+from edge.perception.values import Floats
 from firmware_bridge.errors import Refusal, UsageError
 
 Outputs = tuple[Floats, ...]

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats
 from converters.sources.file_kind import FileKind, kind_of
 from converters.sources.onnx_file import Shape, read_onnx
 from converters.sources.outputs import pick_onnx, pick_torch
 from edge.contract.artifact import digest_file
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import CLASSES, CONDITION, MASK, output_shapes
+from edge.perception.values import Floats
 from firmware_bridge.errors import Missing, UsageError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from calibration.dataset.frames.frame import RoadFrame
-from calibration.inference.sessions import Floats, Kernels
+from calibration.inference.sessions import Kernels
 from calibration.metrics.matching import found_share
 from converters.sources.network import Network
 from converters.verification.agreement_breakdown import AgreementBreakdown, Predictions
@@ -24,7 +24,7 @@ from edge.perception.classification import HeadSpec, top
 from edge.perception.decode import output_shapes, perceive, with_threshold
 from edge.perception.preprocess import InputPlacement, preprocess
 from edge.perception.segmentation import MaskSpec
-from edge.perception.values import Detections, Known, LabelMap, Perception
+from edge.perception.values import Detections, Floats, Known, LabelMap, Perception
 from edge.progress import Advance
 
 SCORE_MIN = 0.3

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import with_outputs
 from converters.graph.index import Graph
 from converters.graph.passes.canonical_names import PICTURE
 from converters.verification.equivalence.graph_diff import HALF
 from converters.verification.parity import Difference, Sums
+from edge.perception.values import Floats
 from edge.progress import Advance
 
 if TYPE_CHECKING:

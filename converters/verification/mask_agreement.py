@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.evaluation.mask_overlays import small_mask
-from calibration.inference.sessions import Floats
 from calibration.metrics.confidence_intervals import share_95
 from calibration.metrics.pixel_counts import pixel_counts
 from converters.verification.average_precision import NOTHING_KNOWN
 from converters.verification.counts import KINDS, OWN_WORDS, in_order, words_of
 from edge.perception.segmentation import in_frame, inside_frame
-from edge.perception.values import LabelMap
+from edge.perception.values import Floats, LabelMap
 
 WORST_FRAMES = 6
 NONE = 255

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.inference.sessions import Floats
 from converters.sources.network import Network, Outputs
+from edge.perception.values import Floats
 
 
 @dataclass(frozen=True)

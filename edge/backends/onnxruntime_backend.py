@@ -10,14 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from edge.backends import integer_products
 from edge.backends.session import InferenceFailed
+from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
-
-Floats = NDArray[np.float32]
 
 # What onnxruntime raises has no common base of its own below Exception.
 _FAILURES = (

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.perception.values import Classified
-
-Floats = NDArray[np.float32]
+from edge.perception.values import Classified, Floats
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,13 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.perception.boxes import Boxes, suppress
 from edge.perception.classification import HeadSpec, classify
 from edge.perception.preprocess import InputPlacement
 from edge.perception.segmentation import MaskSpec, inside_frame, label_map, mask_shape
-from edge.perception.values import Classified, Detections, Known, Perception, Unknown
+from edge.perception.values import Classified, Detections, Floats, Known, Perception, Unknown
 from edge.perception.work_limits import CANDIDATES_PER_DETECTION, MOST_CANDIDATES
-
-Floats = NDArray[np.float32]
-
 
 DETECTIONS, CLASSES, MASK, CONDITION = "detections", "classes", "mask", "condition"
 """Names of a network's outputs: the main one is one of the first three, the second head the

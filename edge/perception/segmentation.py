@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.perception.preprocess import InputPlacement
-from edge.perception.values import LabelMap
-
-Floats = NDArray[np.float32]
+from edge.perception.values import Floats, LabelMap
 
 MOST_LABELS = 255
 """Masks have one byte a pixel, and truth says 255 where nobody knows."""

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
+"""float32 arrays of any shape: network inputs and outputs, boxes, scores."""
+
 BgrImage = NDArray[np.uint8]
 """A picture: shape (height, width, 3), dtype uint8, channel order blue, green, red."""
 

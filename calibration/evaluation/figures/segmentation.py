@@ -24,7 +24,7 @@ FOUND = 0.5
 OTHER = "other"
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def areas_in(frames: Sequence[FrameRow], judged: Sequence[int]) -> Areas:
     return Areas(tuple(judged), *table)
 
 
-def label_ious(seen: Areas, weights: Floats) -> Floats:
+def label_ious(seen: Areas, weights: Float64s) -> Float64s:
     """(B, K) IoU of every label for each row of weights (B, F); NaN where it is not there.
 
     Source: Everingham et al., "The Pascal Visual Object Classes Challenge", IJCV 2015, 4.3.
@@ -76,7 +76,7 @@ def label_ious(seen: Areas, weights: Floats) -> Floats:
         return np.where(true > 0, both / (true + said - both), np.nan)
 
 
-def mean_iou(seen: Areas, weights: Floats) -> Floats:
+def mean_ious(seen: Areas, weights: Float64s) -> Float64s:
     """(B,) its mean over the labels that are there; NaN where none is."""
     each = label_ious(seen, weights)
     known = np.isfinite(each)
@@ -115,11 +115,11 @@ def _overall(name: str, seen: Areas, groups: Groups, rows: Ints) -> Row:
     here = np.zeros((1, len(groups.of)))
     here[0, rows] = 1.0
     mine = groups.of[rows]
-    value = float(mean_iou(seen, here)[0])
+    value = float(mean_ious(seen, here)[0])
     right, total = seen.both[rows].sum(axis=1), seen.true[rows].sum(axis=1)
     count = len(np.unique(mine))
     figures = {
-        SCORE: Figure(value, percentile_95(mean_iou(seen, groups.resamples(rows)), count))
+        SCORE: Figure(value, percentile_95(mean_ious(seen, groups.resamples(rows)), count))
         if np.isfinite(value)
         else Figure(None),
         ACCURACY: _shared(right, total, mine),
@@ -127,7 +127,7 @@ def _overall(name: str, seen: Areas, groups: Groups, rows: Ints) -> Row:
     return Row(name, len(rows), int(total.sum()), figures)
 
 
-def _of_label(name: str, seen: Areas, column: int, groups: Groups, drawn: Floats) -> Row:
+def _of_label(name: str, seen: Areas, column: int, groups: Groups, drawn: Float64s) -> Row:
     both, true, said = (one[:, column] for one in (seen.both, seen.true, seen.said))
     alone = Areas((seen.rows[column],), both[:, None], true[:, None], said[:, None])
     value = float(label_ious(alone, np.ones((1, len(true))))[0, 0])

@@ -6,11 +6,9 @@ For looking at any file; a conversion takes the argmax off, and the device reads
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.perception.segmentation import MaskSpec, mask_shape
-
-Floats = NDArray[np.float32]
+from edge.perception.values import Floats
 
 SURE = np.float32(100.0)
 """A logit whose softmax share is 1 beside zeros."""

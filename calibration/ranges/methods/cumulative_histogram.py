@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from calibration.observation.histogram import FIRST_NOT_FINITE, Histogram
 
-Floats = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 
 
-def _edges() -> Floats:
+def _edges() -> Float64s:
     """Lower edge of every magnitude bucket below infinity, and the end of the last one."""
     bits = np.arange(FIRST_NOT_FINITE + 1, dtype=np.uint32) << np.uint32(16)
     edges = bits.view(np.float32).astype(np.float64)
@@ -50,19 +50,19 @@ class Cumulated:
         ]
         self.squares = float((counts * ((low**2 + low * high + high**2) / 3.0)).sum())
 
-    def count(self, x: Floats) -> Floats:
+    def count(self, x: Float64s) -> Float64s:
         """How many nonzero magnitudes lie below x (finite, at least 0)."""
         bucket, low, end = self._split(x)
-        found: Floats = self._below[0][bucket] + self._density[bucket] * (end - low)
+        found: Float64s = self._below[0][bucket] + self._density[bucket] * (end - low)
         return found
 
-    def moments(self, x: Floats) -> tuple[Floats, Floats]:
+    def moments(self, x: Float64s) -> tuple[Float64s, Float64s]:
         """Count and sum of the magnitudes below x (finite, at least 0)."""
         bucket, low, end = self._split(x)
         mass = self._density[bucket] * (end - low)
         return self._below[0][bucket] + mass, self._below[1][bucket] + mass * (low + end) / 2.0
 
-    def _split(self, x: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
+    def _split(self, x: Float64s) -> tuple[NDArray[np.int64], Float64s, Float64s]:
         """Bucket of each x, counted from the first occupied one, its lower edge, and x within it;
         x outside the occupied ones as the nearest of their edges.
         """

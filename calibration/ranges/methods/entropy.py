@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.observation.histogram import Histogram
-from calibration.ranges.methods.cumulative_histogram import Cumulated, Floats
+from calibration.ranges.methods.cumulative_histogram import Cumulated, Float64s
 
 BINS = 2048
 LEVELS = 128
@@ -50,7 +50,7 @@ def least_divergence(seen: Histogram, percentile: float) -> float:
     return float(amax * THRESHOLDS[best] / BINS)
 
 
-def divergences(bins: Floats) -> Floats:
+def divergences(bins: Float64s) -> Float64s:
     """Divergence in nats for each of THRESHOLDS, from counts in 2,048 equal bins of magnitude.
 
     Values above a threshold count as lying in the last bin below it. Infinite where that bin is
@@ -75,10 +75,10 @@ def divergences(bins: Floats) -> Floats:
     of_levels += clipped * np.take(height, SPANS[:, -1])
 
     with np.errstate(divide="ignore"):
-        found: Floats = (of_reference - of_levels) / total - np.log(total) + np.log(inside)
+        found: Float64s = (of_reference - of_levels) / total - np.log(total) + np.log(inside)
     found[(clipped > 0.0) & (last <= 0.0)] = np.inf
     return found
 
 
-def _x_log_x(x: Floats) -> Floats:
+def _x_log_x(x: Float64s) -> Float64s:
     return x * np.log(np.where(x > 0.0, x, 1.0))

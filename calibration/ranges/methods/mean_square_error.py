@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from calibration.observation.histogram import Histogram
-from calibration.ranges.methods.cumulative_histogram import EDGES, Cumulated, Floats
+from calibration.ranges.methods.cumulative_histogram import EDGES, Cumulated, Float64s
 
 LEVELS = 127
 OCTAVES = 6
@@ -32,7 +32,7 @@ def least_square_error(seen: Histogram, percentile: float) -> float:
     return min(float(thresholds[best]), amax)
 
 
-def square_errors(cumulated: Cumulated, thresholds: Floats) -> Floats:
+def square_errors(cumulated: Cumulated, thresholds: Float64s) -> Float64s:
     """Sum of (x - quantized x)^2 for each amax in `thresholds`, (N,), above 0."""
     scale = thresholds / LEVELS
     levels = np.arange(1, LEVELS + 1)
@@ -43,5 +43,5 @@ def square_errors(cumulated: Cumulated, thresholds: Floats) -> Floats:
     every_count, every_total = cumulated.moments(EDGES[[cumulated.last + 1]])
     products = (every_total - total).sum(axis=1)
     squares = ((every_count - count) * (2 * levels - 1)).sum(axis=1)
-    found: Floats = cumulated.squares - 2.0 * scale * products + scale**2 * squares
+    found: Float64s = cumulated.squares - 2.0 * scale * products + scale**2 * squares
     return found

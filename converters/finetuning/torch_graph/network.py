@@ -18,7 +18,7 @@ import torch
 from onnx import ModelProto, NodeProto, numpy_helper
 from torch import Tensor, nn
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from calibration.ranges.ranges import Range
 from converters.finetuning.torch_graph.operator_call import Call, Unlike
 from converters.finetuning.torch_graph.operators import OPERATORS
@@ -35,6 +35,7 @@ from converters.quantization.rules import (
     WEIGHTED,
     r1_scale,
 )
+from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
 NUMBERS_MAX = 64

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from calibration.inference.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, ModelSession
 from converters.graph.passes.bind_input_shape import bind_shapes
 from converters.graph.passes.canonical_names import PICTURE, name_everything
 from converters.graph.passes.convert_opset import to_opset
@@ -24,6 +24,7 @@ from converters.graph.passes.fold_constants import fold_constants
 from converters.graph.passes.infer_shapes import infer_shapes
 from converters.graph.passes.properties import PROPERTIES
 from converters.graph.passes.strip_metadata import strip_metadata
+from edge.perception.values import Floats
 from firmware_bridge.errors import GateFailed, UsageError
 
 TOLERANCE = 1e-4

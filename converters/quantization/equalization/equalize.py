@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import ModelProto
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import with_outputs
 from converters.graph.index import Graph
 from converters.graph.passes.canonical_names import PICTURE
 from converters.graph.passes.pipeline import Pass, PassResult, run_passes
 from converters.quantization.equalization.cross_layer import equalize
 from converters.quantization.equalization.scale_links import links
+from edge.perception.values import Floats
 
 
 def equalized(

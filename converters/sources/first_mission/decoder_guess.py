@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.inference.sessions import Floats
 from converters.sources.first_mission.signature import Signature, Size
 from edge.perception.decode import DECODERS
+from edge.perception.values import Floats
 
 STRIDES = (4, 8, 16, 32, 64, 128)
 MOST_CONDITIONS = 32

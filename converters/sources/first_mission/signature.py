@@ -19,9 +19,10 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 
-from calibration.inference.sessions import CannotRun, Floats, ModelSession
+from calibration.inference.sessions import CannotRun, ModelSession
 from converters.sources.file_kind import FileKind, kind_of
 from converters.sources.source import OnnxSource, Source, open_file
+from edge.perception.values import Floats
 from firmware_bridge.errors import Missing, UsageError
 
 Size = tuple[int, int]

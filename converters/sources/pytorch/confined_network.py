@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from calibration.inference.sessions import Floats
 from converters.sources.confinement.messages import Message
 from converters.sources.confinement.process import ConfinedProcess
 from converters.sources.onnx_file import read_answer
+from edge.perception.values import Floats
 
 
 class Confined(nn.Module):

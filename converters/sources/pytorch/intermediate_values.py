@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from calibration.inference.sessions import Floats
+from edge.perception.values import Floats
 
 if TYPE_CHECKING:
     from torch import fx

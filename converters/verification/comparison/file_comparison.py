@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.dataset.splits.calibration_holdout import spread
@@ -37,7 +36,7 @@ from edge.perception.classification import HeadSpec, top
 from edge.perception.decode import output_shapes, perceive, with_threshold
 from edge.perception.preprocess import InputPlacement, preprocess
 from edge.perception.segmentation import MaskSpec
-from edge.perception.values import Detections, Known
+from edge.perception.values import Detections, Floats, Known
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
@@ -51,8 +50,6 @@ FEW_FRAMES = 4
 
 MOST_WORST = 12
 """Frames that are told by name and shown."""
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph.index import Graph, rebuilt, renamed
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.rules import LEVELS
+from edge.perception.values import Floats
 
 GIVEN = "/given"
 

@@ -14,10 +14,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from calibration.inference.sessions import Floats
 from converters.sources.network import Network
 from converters.verification.parity import compare
 from edge.contract.artifact_names import FLOAT, INT8
+from edge.perception.values import Floats
 
 STEPS_MAX = 0.25
 """Mean distance of codes made from the same codes: that of INT8's own rounding, which is evenly off

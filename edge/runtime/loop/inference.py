@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.backends.session import Floats, InferenceFailed, Session
+from edge.backends.session import InferenceFailed, Session
 from edge.contract.mission.sections.model import Model
 from edge.perception.decode import output_shapes, perceive
 from edge.perception.preprocess import InputPlacement, PreprocessSpec, preprocess
-from edge.perception.values import Frame, Known, Perception, Unknown
+from edge.perception.values import Floats, Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
 from edge.runtime.loop.capture import Captured
 from edge.runtime.loop.latency_budget import Histogram

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.perception.values import BgrImage
+from edge.perception.values import BgrImage, Floats
 
 Grey = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 Box = tuple[float, float, float, float]
 
 SIDE_SAMPLES = 40

@@ -22,9 +22,10 @@ from hard_networks import (
 )
 from tiny_pictures import settings
 
-from calibration.inference.sessions import Floats, Kernels, ModelSession
+from calibration.inference.sessions import Kernels, ModelSession
 from converters.graph.passes.canonical_names import PICTURE
 from converters.sources.network import Outputs
+from edge.perception.values import Floats
 
 CLI = Callable[..., tuple[int, str, str]]
 

@@ -25,7 +25,7 @@ from tiny_graphs import node, ready, values, weights
 from tiny_mission import write_mission
 from torch import nn
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from calibration.ranges.calibrate import calibrate
 from calibration.ranges.ranges import read_ranges
 from converters.conversion.float_stage import to_float
@@ -49,6 +49,7 @@ from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.fitting import Finetune
 from edge.perception.decode import DECODERS, DecodeSpec, boxes_and_scores, cells, output_shape
+from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
 Command = Callable[..., tuple[int, str, str]]

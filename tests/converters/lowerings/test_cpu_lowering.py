@@ -15,12 +15,13 @@ from cpu_networks import PICTURES, lowered, ranges_of, residual
 from onnx import ModelProto, TensorProto, helper
 from tiny_graphs import initializers, node, ready, weights
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from calibration.ranges.ranges import Range
 from converters.lowerings.cpu import quantize_cpu
 from converters.lowerings.cpu_placement import CARRIERS, cpu_places
 from converters.quantization.placement import place
 from edge.backends import integer_products
+from edge.perception.values import Floats
 
 
 def fused(model: ModelProto, folder: Path) -> Counter[str]:

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from onnx import ModelProto
 from tiny_graphs import SHAPE, node, picture, ready, weights
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph.index import Graph
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.adaptive_rounding import descend, rounded_weights, with_weights
 from converters.quantization.input_moments import Doubles, input_moments, readable
 from converters.quantization.placement import place
 from converters.quantization.rules import WEIGHTED, r1_scale, r2_weight_amax
+from edge.perception.values import Floats
 
 PICTURES = [picture(seed) for seed in range(6)]
 

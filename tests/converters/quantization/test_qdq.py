@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 from tiny_graphs import initializers, node, ops, picture, ready, run, values, weights
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from calibration.observation.histogram import Histogram
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range, range_of
@@ -30,6 +30,7 @@ from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8, shared_ranges
 from converters.quantization.rules import WEIGHTED, r1_scale
 from edge.perception.decode import DETECTIONS
+from edge.perception.values import Floats
 
 PICTURES = [picture(seed) for seed in range(4)]
 

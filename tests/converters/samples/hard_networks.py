@@ -15,7 +15,8 @@ import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Floats = NDArray[np.float32]
+from edge.perception.values import Floats
+
 Masks = NDArray[np.uint8]
 
 SHAPES = ("disc", "square", "triangle", "ring", "cross", "bar")

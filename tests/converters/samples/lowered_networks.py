@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from onnx import ModelProto
 
 from calibration.inference.sessions import ModelSession
@@ -24,8 +23,8 @@ from converters.quantization.qdq_reader import take_apart
 from converters.sources.network import Network, running
 from converters.sources.pytorch.export import export
 from converters.zoo import roadnet
+from edge.perception.values import Floats
 
-Floats = NDArray[np.float32]
 OUTPUT = "detections"
 NETWORKS = ("road", "classifier", "yolox")
 

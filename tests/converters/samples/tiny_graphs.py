@@ -10,9 +10,10 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph.passes.fold_constants import fold_constants
 from converters.graph.passes.infer_shapes import infer_shapes
+from edge.perception.values import Floats
 
 Sizes = Sequence[int | str] | None
 SHAPE = (1, 3, 8, 8)

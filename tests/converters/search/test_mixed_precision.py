@@ -10,7 +10,6 @@ from onnx import ModelProto
 from ruined_layer import FRAMES, difference, network, range_of_part, ranges_of, writers
 from tiny_graphs import run
 
-from calibration.inference.sessions import Floats
 from calibration.ranges.ranges import Range
 from converters.graph.index import Graph
 from converters.lowerings.cpu import quantize_cpu
@@ -25,6 +24,7 @@ from converters.search.sensitivity import sensitivities
 from converters.search.stop_criterion import TaskLossAim
 from converters.search.task_loss import LOST, NOISE, TaskLoss, task_loss_measure
 from edge.contract.mission.loading import load_mission
+from edge.perception.values import Floats
 
 
 def chosen(

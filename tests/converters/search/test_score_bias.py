@@ -9,7 +9,7 @@ import pytest
 from onnx import ModelProto, TensorProto
 from tiny_graphs import node, picture, ready, weights
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.bias_correction import with_added_bias
 from converters.search.candidate import Candidate
@@ -18,6 +18,7 @@ from converters.search.score_bias import Scores, last_operators, with_score_bias
 from converters.search.task_loss import TaskLoss, score_change
 from converters.sources.network import Outputs
 from edge.perception.decode import DecodeSpec, boxes_and_scores
+from edge.perception.values import Floats
 
 WIDTH = HEIGHT = 32
 SHAPE = (1, 3, HEIGHT, WIDTH)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from edge.backends.onnxruntime_backend import Floats, OnnxruntimeSession
+from edge.backends.onnxruntime_backend import OnnxruntimeSession
+from edge.perception.values import Floats
 
 GOOD_RUNS = 20
 STALL_S = 12.0

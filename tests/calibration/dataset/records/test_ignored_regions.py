@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from data_sets import put, voc
-from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -34,9 +33,7 @@ from calibration.metrics.average_precision import (
     matches_of,
 )
 from calibration.metrics.matching import in_regions
-from edge.perception.values import Detections
-
-Floats = NDArray[np.float32]
+from edge.perception.values import Detections, Floats
 
 
 def boxes_in(random: np.random.Generator, count: int, smallest: float, largest: float) -> Floats:

@@ -7,11 +7,11 @@ import pytest
 from sklearn.metrics import jaccard_score
 
 from calibration.dataset.records.ground_truth import IGNORED
-from calibration.evaluation.figures.segmentation import Areas, Floats, label_ious
+from calibration.evaluation.figures.segmentation import Areas, Float64s, label_ious
 from calibration.metrics.pixel_counts import Counts, pixel_counts
 
 
-def ious(*frames: Counts) -> Floats:
+def ious(*frames: Counts) -> Float64s:
     """Of each label, over the pixels of all frames."""
     rows = range(frames[0].shape[0])
     seen = Areas(

@@ -11,10 +11,10 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from tiny_graphs import SHAPE, node, ops, picture, run, tiny, weights
 
-from calibration.inference.sessions import Floats
 from converters.graph.passes.canonical_names import PICTURE
 from converters.graph.passes.pipeline import passes, run_passes
 from converters.sources.onnx_file import OLDEST_OPSET, read_onnx
+from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
 IR_OF = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7}

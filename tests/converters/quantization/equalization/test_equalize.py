@@ -9,7 +9,7 @@ import pytest
 from onnx import ModelProto, NodeProto, helper
 from tiny_graphs import initializers, node, ops, picture, ready, run, values, weights
 
-from calibration.inference.sessions import Floats, ModelSession
+from calibration.inference.sessions import ModelSession
 from calibration.observation.histogram import Histogram
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range, range_of
@@ -20,6 +20,7 @@ from converters.quantization.equalization.equalize import channel_magnitudes, eq
 from converters.quantization.equalization.scale_links import links
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
+from edge.perception.values import Floats
 
 LOUD = np.float32([2.0**k for k in (6, -5, 0, 3, -2, 8, 0, 1)])
 """Gains of eight channels that one scale for all of them does not fit."""

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from calibration.inference.sessions import Floats
 from converters.report.report import _finite
 from converters.verification.agreement import Found
 from converters.verification.gates.result import GateResult
@@ -25,6 +24,7 @@ from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.cross_checks import STAGES
 from edge.contract.mission.sections.conversion import Gates
 from edge.contract.mission.sections.device import Budget
+from edge.perception.values import Floats
 
 
 def apart(reference: list[float], candidate: list[float]) -> Parity:

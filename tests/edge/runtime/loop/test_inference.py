@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from tiny_road import picture, tiny_mission, write_network
 
-from edge.backends.session import Floats
 from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
-from edge.perception.values import Frame, Known, Unknown
+from edge.perception.values import Floats, Frame, Known, Unknown
 from edge.runtime.loop.capture import Captured
 from edge.runtime.loop.inference import Inference, Result
 from edge.runtime.loop.mailbox import Mailbox
