@@ -24,10 +24,9 @@ from calibration.dataset.frames.frame import RoadFrame
 from calibration.inference.sessions import ModelSession, part
 from calibration.observation.histogram import Histogram
 from calibration.ranges.methods.table import METHODS
+from edge.engine.calibration_cache import INT8_LEVELS
 from edge.perception.preprocess import PreprocessSpec, preprocess
 from edge.progress import Advance
-
-LEVELS = 127
 
 Amax = Mapping[str, float]
 """Tensor -> the magnitude that INT8 covers."""
@@ -116,7 +115,7 @@ class Probe:
             x: the network's input.
             amax: (tensors, candidates), the magnitudes that INT8 covers, at least 0.
         """
-        steps = np.maximum(amax / LEVELS, np.finfo(np.float32).tiny).astype(np.float32)
+        steps = np.maximum(amax / INT8_LEVELS, np.finfo(np.float32).tiny).astype(np.float32)
         scales = {_scales(name): row for name, row in zip(self._tensors, steps, strict=True)}
         found = self._session.run({self._picture: x, **scales}, self._outputs)
         told = dict(zip(self._outputs, found, strict=True))

@@ -13,10 +13,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from converters.quantization.lint.checks import SEVERITIES, Finding
+from converters.quantization.lint.checks import Finding
 from converters.quantization.lint.engine_precision import Joined
 from converters.quantization.lint.lint_file import fixed_file, lint_file, lint_with_engine
 from edge.commands.options import JsonOption
+from edge.contract.severity import SEVERITIES
 from edge.engine.inspector import InspectorReport, read_inspector, read_inspector_file
 from edge.engine.load import inspector_text
 from edge.terminal import echo, new_console
@@ -127,7 +128,7 @@ def _print(model: Path, findings: tuple[Finding, ...]) -> None:
     joined = any(one.engine for one in findings)
     engine = ["in the engine"] if joined else []
     table = Table("rule", "", "times", "MACs", "found", *engine, "to mend")
-    colours = dict(zip(SEVERITIES, ("bold red", "yellow", "dim"), strict=True))
+    colours = dict(zip(SEVERITIES, ("dim", "yellow", "bold red"), strict=True))
     kinds: dict[tuple[str, str, str], list[Finding]] = {}
     for one in findings:
         kinds.setdefault((one.rule, one.severity, one.remedy), []).append(one)
@@ -147,5 +148,5 @@ def _print(model: Path, findings: tuple[Finding, ...]) -> None:
     if findings:
         console.print(table)
     counts = Counter(finding.severity for finding in findings)
-    told = ", ".join(f"{counts[severity]} {severity}s" for severity in SEVERITIES)
+    told = ", ".join(f"{counts[severity]} {severity}s" for severity in reversed(SEVERITIES))
     console.print(f"{model}: {told}")

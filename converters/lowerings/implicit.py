@@ -23,14 +23,13 @@ from converters.quantization.qdq_reader import take_apart
 from converters.quantization.rules import (
     DATA,
     HIGH_PRECISION,
-    LEVELS,
     WEIGHT,
     WEIGHTED,
     moves_values,
     r1_scale,
     r2_weight_amax,
 )
-from edge.engine.calibration_cache import CalibrationCache
+from edge.engine.calibration_cache import INT8_LEVELS, CalibrationCache
 from edge.engine.releases import Release
 from firmware_bridge.errors import UsageError
 
@@ -151,8 +150,8 @@ def fake_quantized(
     graph = Graph(model)
     spared = {*_before_activation(graph), *graph.outputs}
     constants: dict[str, Array] = {
-        "int8/low": np.asarray(-LEVELS - 1, np.float32),
-        "int8/high": np.asarray(LEVELS, np.float32),
+        "int8/low": np.asarray(-INT8_LEVELS - 1, np.float32),
+        "int8/high": np.asarray(INT8_LEVELS, np.float32),
     }
     constants |= _rounded_weights(graph, placement)
     rounded: dict[str, str] = {}
@@ -206,7 +205,7 @@ def _rounded_weights(graph: Graph, placement: QdqPlacement) -> dict[str, Array]:
         shape = [1] * weight.ndim
         shape[axis] = -1
         scale = r1_scale(r2_weight_amax(weight, axis)).reshape(shape)
-        steps = np.clip(np.rint(weight / scale), -LEVELS - 1, LEVELS)
+        steps = np.clip(np.rint(weight / scale), -INT8_LEVELS - 1, INT8_LEVELS)
         found[name] = (steps * scale).astype(np.float32)
     return found
 

@@ -30,7 +30,6 @@ from converters.lowerings.strongly_typed import to_strong
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.qdq_reader import Apart, take_apart
-from converters.quantization.rules import LEVELS
 from converters.sources.network import Network, running
 from converters.sources.source import output_names
 from converters.verification.equivalence.answers_kept import agreement_limits, agreement_shares
@@ -40,7 +39,7 @@ from converters.verification.equivalence.layer_error import steps_apart
 from converters.verification.equivalence.verdict import Agreement, agreement
 from edge.contract.artifact_names import FLOAT, IMPLICIT, INT8, STRONG
 from edge.contract.mission.schema import Mission
-from edge.engine.calibration_cache import read_cache, write_cache
+from edge.engine.calibration_cache import INT8_LEVELS, read_cache, write_cache
 from edge.engine.model_choice import batched, cache_name
 from edge.engine.releases import CACHE_RELEASES
 from edge.perception.values import Floats
@@ -218,6 +217,6 @@ def ranges_of_pairs(apart: Apart) -> dict[str, Range]:
     amax: dict[str, float] = {}
     for pair in apart.pairs:
         if pair.kind == "activation":
-            covers = float(pair.scale) * LEVELS
+            covers = float(pair.scale) * INT8_LEVELS
             amax[pair.tensor] = max(covers, amax.get(pair.tensor, 0.0))
     return {name: Range(a, -a, a, -a, a, 0) for name, a in amax.items()}

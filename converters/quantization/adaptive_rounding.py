@@ -21,7 +21,8 @@ from converters.graph.index import Array, Graph, rebuilt
 from converters.quantization.bias_correction import CORRECTED
 from converters.quantization.input_moments import Doubles, Moments, input_moments, readable
 from converters.quantization.placement import QdqPlacement
-from converters.quantization.rules import LEVELS, WEIGHT, r1_scale, r2_weight_amax
+from converters.quantization.rules import WEIGHT, r1_scale, r2_weight_amax
+from edge.engine.calibration_cache import INT8_LEVELS
 from edge.perception.values import Floats
 
 MEAN_KEPT = 0.1
@@ -85,7 +86,7 @@ def descend(weights: Doubles, form: Doubles) -> Steps:
 
     The largest of each row keeps its nearest step: it makes the row's scale.
     """
-    steps = np.clip(np.rint(weights), -LEVELS, LEVELS)
+    steps = np.clip(np.rint(weights), -INT8_LEVELS, INT8_LEVELS)
     largest = np.abs(weights).argmax(axis=2)
     diagonal = np.einsum("gkk->gk", form)
     pull = (weights - steps) @ form
@@ -96,7 +97,7 @@ def descend(weights: Doubles, form: Doubles) -> Steps:
             before = steps[:, :, start:end].copy()
             for column in range(start, end):
                 wanted = steps[:, :, column] + pull[:, :, column] / diagonal[:, None, column]
-                wanted = np.clip(np.rint(wanted), -LEVELS, LEVELS)
+                wanted = np.clip(np.rint(wanted), -INT8_LEVELS, INT8_LEVELS)
                 change = np.where(largest == column, 0.0, wanted - steps[:, :, column])
                 if change.any():
                     steps[:, :, column] += change

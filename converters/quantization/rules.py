@@ -15,6 +15,7 @@ from onnx import NodeProto
 
 from converters.graph.fused_activations import fused
 from converters.graph.index import Array, Graph, Read, attributes
+from edge.engine.calibration_cache import INT8_LEVELS
 
 RULES: dict[str, str] = {
     "R1": "signed INT8, zero-point 0, scale = amax / 127, finite and above 0",
@@ -30,7 +31,6 @@ RULES: dict[str, str] = {
 }
 """Every rule that is applied, by id."""
 
-LEVELS = 127
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 
 DATA, WEIGHT, BIAS = 0, 1, 2
@@ -60,7 +60,7 @@ def r1_scale(amax: NDArray[np.floating] | float) -> NDArray[np.float32]:
     magnitude = np.asarray(amax, np.float64)
     if not (np.isfinite(magnitude).all() and (magnitude >= 0.0).all()):
         raise ValueError(f"no scale follows from a magnitude of {amax}")
-    scale = np.maximum(magnitude / LEVELS, SMALLEST_SCALE)
+    scale = np.maximum(magnitude / INT8_LEVELS, SMALLEST_SCALE)
     return np.where(magnitude > 0.0, scale, 1.0).astype(np.float32)
 
 

@@ -87,8 +87,8 @@ class TaskLossAim:
 
 
 class GatesAim:
-    """Enough is where every gate of `limits` holds on the frames of the evaluators, and the task loss
-    is at most `task_loss_max` where the mission gives one.
+    """Enough is where every gate of `limits` holds on the frames of the evaluators, and the task
+    loss is at most `task_loss_max` where the mission gives one.
 
     Where float finds too little for any share of it to reach a limit, all must be found again and
     the task loss be at most TASK_LOSS_MAX.

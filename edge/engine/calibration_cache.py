@@ -17,7 +17,8 @@ from edge.engine.releases import Release
 from firmware_bridge.errors import NotTrusted, UsageError
 
 ALGORITHM = "EntropyCalibration2"
-LEVELS = 127
+INT8_LEVELS = 127
+"""Steps of signed INT8 above zero: scale = amax / 127, zero-point 0."""
 HEADER = re.compile(rf"TRT-(\d{{4,6}})-{ALGORITHM}")
 LINE = re.compile(r"(.+): ([0-9a-f]{8})", re.DOTALL)
 
@@ -42,7 +43,7 @@ class CalibrationCache:
 
     def amax(self, name: str) -> float:
         """The magnitude that INT8 covers in a tensor."""
-        return self.scales[name] * LEVELS
+        return self.scales[name] * INT8_LEVELS
 
 
 def cache_number(release: Release) -> int:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from calibration.dataset.lock.lock import Lock, is_lock, read_lock, record_of
 from calibration.dataset.pictures.descriptors import guessed
@@ -19,12 +18,9 @@ from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import LockedFile, Reading, Record
 from calibration.dataset.scan import Seen, digests, survey
 from calibration.dataset.storage import Storage, open_storage
+from edge.contract.severity import Severity
 from edge.perception.conditions import Conditions
 from edge.progress import Advance
-
-Severity = Literal["note", "warning", "error"]
-SEVERITIES: tuple[Severity, ...] = ("note", "warning", "error")
-"""Later means worse."""
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from calibration.dataset.checks.inspection import Examined, Remark, Severity, counted
+from calibration.dataset.checks.inspection import Examined, Remark, counted
 from calibration.dataset.checks.near_duplicates import alike
 from calibration.dataset.pictures.blank import Emptiness
 from calibration.dataset.records.record import Record
 from calibration.dataset.records.record_faults import size_fault
+from edge.contract.severity import Severity
 
 SMALLEST_PX = 16
 

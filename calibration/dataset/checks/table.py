@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from calibration.dataset.checks import coverage_checks, label_checks, picture_checks
-from calibration.dataset.checks.inspection import SEVERITIES, Examined, Remark, Severity
+from calibration.dataset.checks.inspection import Examined, Remark
+from edge.contract.severity import SEVERITIES, Severity
 from edge.perception.conditions import AXES
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from calibration.observation.histogram import Histogram
 from calibration.ranges.methods.cumulative_histogram import EDGES, Cumulated, Float64s
+from edge.engine.calibration_cache import INT8_LEVELS
 
-LEVELS = 127
 OCTAVES = 6
 """Thresholds reach down to amax / 64: below, clipping outweighs any rounding it saves."""
 
@@ -34,8 +34,8 @@ def least_square_error(seen: Histogram, percentile: float) -> float:
 
 def square_errors(cumulated: Cumulated, thresholds: Float64s) -> Float64s:
     """Sum of (x - quantized x)^2 for each amax in `thresholds`, (N,), above 0."""
-    scale = thresholds / LEVELS
-    levels = np.arange(1, LEVELS + 1)
+    scale = thresholds / INT8_LEVELS
+    levels = np.arange(1, INT8_LEVELS + 1)
     # A value is one level higher for every cell's lower bound that it lies above. So with the
     # count C and sum T of what lies below each bound, the sum of x * level is sum (T_all - T), and
     # the sum of level^2 is sum (2 level - 1) (C_all - C).

@@ -26,15 +26,8 @@ from converters.graph.index import Array, Graph, attributes, rebuilt
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import shared_ranges
-from converters.quantization.rules import (
-    BIAS,
-    DATA,
-    LEVELS,
-    SMALLEST_SCALE,
-    WEIGHT,
-    WEIGHTED,
-    r1_scale,
-)
+from converters.quantization.rules import BIAS, DATA, SMALLEST_SCALE, WEIGHT, WEIGHTED, r1_scale
+from edge.engine.calibration_cache import INT8_LEVELS
 from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
@@ -220,14 +213,16 @@ def round_weight(weight: Tensor, axis: int) -> Tensor:
     """A weight as INT8 holds it: a scale a channel, from the largest magnitude (R2)."""
     others = tuple(row for row in range(weight.dim()) if row != axis)
     amax = weight.detach().abs().amax(dim=others)
-    scale = torch.where(amax > 0.0, (amax / LEVELS).clamp(min=SMALLEST_SCALE), 1.0)
+    scale = torch.where(amax > 0.0, (amax / INT8_LEVELS).clamp(min=SMALLEST_SCALE), 1.0)
     zero = torch.zeros(len(scale), dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(weight, scale, zero, axis, -LEVELS, LEVELS)
+    return torch.fake_quantize_per_channel_affine(
+        weight, scale, zero, axis, -INT8_LEVELS, INT8_LEVELS
+    )
 
 
 def _round(x: Tensor, scale: Tensor) -> Tensor:
     return torch.fake_quantize_per_tensor_affine(
-        x, scale, torch.zeros((), dtype=torch.int32), -LEVELS - 1, LEVELS
+        x, scale, torch.zeros((), dtype=torch.int32), -INT8_LEVELS - 1, INT8_LEVELS
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto
@@ -28,8 +27,7 @@ from converters.quantization.rules import (
     r9_never,
     r10_prefers_float,
 )
-
-Severity = Literal["error", "warning", "note"]
+from edge.contract.severity import SEVERITIES, Severity
 
 
 @dataclass(frozen=True)
@@ -266,8 +264,6 @@ LINTS: dict[str, Callable[[Linted], Iterator[Finding]]] = {
 }
 """Every rule that can be read off a file, in order."""
 
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-
 
 def lint(seen: Linted) -> tuple[Finding, ...]:
     """Every finding: errors first, within a severity by rule and by what it concerns."""
@@ -281,7 +277,7 @@ def ordered(found: Iterable[Finding]) -> tuple[Finding, ...]:
         sorted(
             found,
             key=lambda one: (
-                SEVERITIES.index(one.severity),
+                -SEVERITIES.index(one.severity),
                 order[one.rule],
                 -(one.macs_share or 0.0),
                 one.node,

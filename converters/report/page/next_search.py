@@ -47,9 +47,9 @@ def next_search(document: Document, gates: Sequence[Gate]) -> tuple[str, str] | 
         aim = f"{chosen['task_loss'] / max(times, 1.05):.2g}"
         return (
             f"The search stopped with {100 * chosen['macs_int8_share']:.1f} % of the "
-            f"multiplications in INT8 and a task loss of {chosen['task_loss']:.3g}, where the gates "
-            f"held on its own frames. On the frames that judge, {times:.2g} times as much is lost as "
-            "they allow: aim at as much less task loss.",
+            f"multiplications in INT8 and a task loss of {chosen['task_loss']:.3g}, where the "
+            f"gates held on its own frames. On the frames that judge, {times:.2g} times as much is "
+            "lost as they allow: aim at as much less task loss.",
             f"--set precision.task_loss_max={aim}",
         )
     further = [step for step in STEPS if step > 1.0 - search["macs_int8_min"] + 1e-9]

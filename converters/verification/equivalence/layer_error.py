@@ -15,7 +15,7 @@ from onnx import ModelProto, TensorProto, helper
 from calibration.inference.sessions import ModelSession
 from converters.graph.index import Graph, rebuilt, renamed
 from converters.graph.passes.canonical_names import PICTURE
-from converters.quantization.rules import LEVELS
+from edge.engine.calibration_cache import INT8_LEVELS
 from edge.perception.values import Floats
 
 GIVEN = "/given"
@@ -56,7 +56,7 @@ def _distance(wanted: Floats, found: Floats) -> float:
     if wanted.dtype == np.int8:
         return apart
     largest = float(np.abs(wanted).max(initial=0.0))
-    return apart * LEVELS / largest if largest else apart
+    return apart * INT8_LEVELS / largest if largest else apart
 
 
 def _codes(model: ModelProto) -> dict[str, str]:
