@@ -86,7 +86,7 @@ class TestChoice:
         left = {one.node: one for one in mixed.placement.left_float}
         assert second(model) in left
         assert left[second(model)].rule == MEASURED
-        assert "task_loss" in left[second(model)].why
+        assert "task loss" in left[second(model)].why
         assert 0 < len(mixed.placement.macs_of) < 3
         assert mixed.search.steps[-1].task_loss <= 0.05 < mixed.search.steps[0].task_loss
 

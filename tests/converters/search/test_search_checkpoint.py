@@ -35,7 +35,7 @@ def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
         return difference(reference, candidate)
 
     model = network()
-    evaluator = Evaluator(model, FRAMES, measure, threads=1, remembered=SearchCheckpoint(path))
+    evaluator = Evaluator(model, FRAMES, measure, threads=1, checkpoint=SearchCheckpoint(path))
     mixed = search_mixed_precision(
         model,
         writers(model),

@@ -36,7 +36,7 @@ def test_yolox_nano_survives_int8(root: Path, shared_data: Path, tmp_path: Path)
     assert report["quantized"]["macs_int8_share"] >= 0.85
     left = [one for one in report["quantized"]["left_float"] if one["rule"] == "measured"]
     assert 0 < len(left) < 60
-    assert all("task_loss" in one["why"] for one in left)
+    assert all("task loss" in one["why"] for one in left)
     first, last = report["search"]["steps"][0], report["search"]["steps"][-1]
     assert last["task_loss"] < 0.3 * first["task_loss_plain"]
     assert last["task_loss"] == min(step["task_loss"] for step in report["search"]["steps"])
