@@ -36,7 +36,7 @@ def test_the_numbers_are_the_compiled_ones(root: Path) -> None:
     slow = f"SLOW_DOWN to {LIMITS.slow_down_ceiling_cmps / 100:g} m/s |"
     assert f"at most {LIMITS.command_valid_max_ms} | {slow}" in text
     assert f"loop sequence has moved | {LIMITS.heartbeat_timeout_ms} | {slow}" in text
-    assert f"| {LIMITS.frame_age_max_ms} since it was taken | {slow}" in text
+    assert f"| {LIMITS.frame_age_max_ms} since its capture | {slow}" in text
     assert f"| {LIMITS.escalation_ms} | COMFORT_STOP, latched |" in text
     assert f"newest frame younger than\n{LIMITS.frame_age_max_ms} ms" in text
     assert f"at most {LIMITS.standstill_cmps / 100} m/s" in text
