@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from calibration.dataset.frames.frame import RoadFrame
+from calibration.evaluation.predictions.frame_outputs import run_networks
 from calibration.inference.sessions import Kernels
 from calibration.metrics.matching import found_share
 from converters.sources.network import Network
@@ -21,8 +22,7 @@ from converters.verification.parity import Comparison, Parity
 from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec, top
-from edge.perception.decode import output_shapes, perceive, with_threshold
-from edge.perception.preprocess import InputPlacement, preprocess
+from edge.perception.decode import output_shapes
 from edge.perception.segmentation import MaskSpec
 from edge.perception.values import Detections, Floats, Known, LabelMap, Perception
 from edge.progress import Advance
@@ -164,30 +164,23 @@ def judge(
     )
     masks = MaskAgreement(mission.model.labels, list(networks))
     for row, frame in enumerate(frames, start=1):
-        image = frame.read()
-        x, placement = preprocess(image, mission.model.preprocess_spec)
-        raw = {name: network(x) for name, network in networks.items()}
+        outputs = run_networks(networks, frame.read(), spec, mission.model.preprocess_spec)
         for (reference, candidate), comparison in comparisons.items():
-            comparison.add(raw[reference], raw[candidate])
+            comparison.add(outputs.raw[reference], outputs.raw[candidate])
         heads = {}
         if isinstance(spec.main, HeadSpec):
             heads[names[0]] = (spec.main, classes)
         elif isinstance(spec.main, MaskSpec):
-            frame_size = (image.shape[1], image.shape[0])
-            seen = _perceived(raw, mission, 0.0, placement, frame_size)
-            masks.add(
-                frame,
-                {name: areas_of(one) for name, one in seen.items()},
-                {name: values[0] for name, values in raw.items()},
-            )
+            seen = outputs.perceptions(score_min=0.0)
+            areas = {name: areas_of(one) for name, one in seen.items()}
+            masks.add(frame, areas, outputs.output(0))
         else:
-            frame_size = (image.shape[1], image.shape[0])
-            seen = _perceived(raw, mission, SCORE_MIN, placement, frame_size)
+            seen = outputs.perceptions(score_min=SCORE_MIN)
             detections.add(seen)
             known = {name: Predictions.of(_detections(one)) for name, one in seen.items()}
             evaluations[names[0]].add(frame, known)
             if (truth := frame.truth()) is not None:
-                unsure = _perceived(raw, mission, PRECISION_SCORE_MIN, placement, frame_size)
+                unsure = outputs.perceptions(score_min=PRECISION_SCORE_MIN)
                 evaluations[names[0]].add_truth(
                     truth,
                     {name: _detections(one) for name, one in unsure.items()},
@@ -196,7 +189,7 @@ def judge(
         if spec.condition is not None:
             heads[names[-1]] = (spec.condition, conditions)
         for output, (head, counts) in heads.items():
-            logits = {name: values[names.index(output)] for name, values in raw.items()}
+            logits = outputs.output(names.index(output))
             counts.add(logits, head)
             evaluations[output].add(
                 frame, {name: _answer(values, head) for name, values in logits.items()}
@@ -217,26 +210,6 @@ def judge(
         evaluations=told,
         frames=len(frames),
     )
-
-
-def _perceived(
-    raw: Mapping[str, Sequence[Floats]],
-    mission: Mission,
-    score_min: float,
-    placement: InputPlacement,
-    frame_size: tuple[int, int],
-) -> dict[str, Perception]:
-    """What each network sees in one frame with at least this score."""
-    return {
-        name: perceive(
-            outputs,
-            with_threshold(mission.model.network_spec, score_min),
-            placement=placement,
-            input_size=(mission.model.input.width_px, mission.model.input.height_px),
-            frame_size=frame_size,
-        )
-        for name, outputs in raw.items()
-    }
 
 
 def areas_of(seen: Perception) -> LabelMap | None:

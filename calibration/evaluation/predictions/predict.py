@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.dataset.records.ground_truth import IGNORED, Truth
 from calibration.evaluation.data.labelled_frames import Picture, Source
 from calibration.evaluation.mask_overlays import small_mask
 from calibration.evaluation.predictions.argmax_outputs import as_logits
+from calibration.evaluation.predictions.frame_outputs import RawOutputs, RunNetwork, run_networks
 from calibration.evaluation.predictions.networks import (
     Network,
     Reading,
@@ -26,13 +26,8 @@ from calibration.evaluation.predictions.networks import (
 from calibration.inference.sessions import CannotRun
 from calibration.metrics.pixel_counts import Counts, pixel_counts
 from edge.perception.classification import HeadSpec, top
-from edge.perception.decode import (
-    perceive,
-    with_threshold,
-)
-from edge.perception.preprocess import preprocess
 from edge.perception.segmentation import MaskSpec, in_frame
-from edge.perception.values import BgrImage, Detections, Known, Perception, Unknown
+from edge.perception.values import BgrImage, Detections, Floats, Known, Perception, Unknown
 
 SCORE_MIN = 0.01
 """Detections are decoded from this score on: AP needs the unsure ones too."""
@@ -94,49 +89,41 @@ def predict(
         UsageError: a model that cannot run, or puts out other shapes than the mission's.
         Missing, NotTrusted: a frame that cannot be read, or is not the one that was locked.
     """
-    sessions = {name: opened(network, reading) for name, network in networks.items()}
-    read = {name: read_outputs(session, reading) for name, session in sessions.items()}
+    runs = {name: _run_of(network, reading) for name, network in networks.items()}
     found: Predictions = {name: [] for name in networks}
     for done, picture in enumerate(source.pictures(), start=1):
         image = picture.image if change is None else change(picture.image, picture.name)
-        x, placement = preprocess(image, reading.preprocess)
-        for name, session in sessions.items():
-            try:
-                outputs = [
-                    np.asarray(raw, np.float32)
-                    for raw in session.run({session.inputs[0]: x}, read[name])
-                ]
-            except CannotRun as error:
-                raise cannot_run(networks[name], str(error)) from error
-            if isinstance(reading.spec.main, MaskSpec):
-                outputs[0] = as_logits(outputs[0], reading.spec.main, *reading.size)
-            if reading.classifies:
-                found[name].append(_named(picture, outputs, reading))
-                continue
-            seen = perceive(
-                outputs,
-                with_threshold(reading.spec, 0.0 if reading.segments else SCORE_MIN),
-                placement=placement,
-                input_size=reading.size,
-                frame_size=(image.shape[1], image.shape[0]),
-            )
-            if picture.mask is not None:
-                found[name].append(_segmented(picture, outputs, reading, seen))
-                continue
-            found[name].append(
-                _prediction(
-                    picture,
-                    outputs,
-                    reading,
-                    found=seen.detections if isinstance(seen, Known) else Detections.empty(),
-                    fault="" if isinstance(seen, Known) else seen.reason,
-                )
-            )
+        outputs = run_networks(runs, image, reading.spec, reading.preprocess)
+        if reading.classifies:
+            for name, raw in outputs.raw.items():
+                found[name].append(_classified(picture, raw, reading))
+        else:
+            for name, perception in outputs.perceptions(score_min=SCORE_MIN).items():
+                make = _detected if picture.mask is None else _segmented
+                found[name].append(make(picture, outputs.raw[name], reading, perception))
         advance(done)
     return found
 
 
-def _named(picture: Picture, outputs: list[NDArray[np.float32]], reading: Reading) -> Prediction:
+def _run_of(network: Network, reading: Reading) -> RunNetwork:
+    """An open network as a function; one that ends with its own argmax gives logits."""
+    session = opened(network, reading)
+    names = read_outputs(session, reading)
+
+    def run(x: Floats) -> RawOutputs:
+        try:
+            found = session.run({session.inputs[0]: x}, names)
+        except CannotRun as error:
+            raise cannot_run(network, str(error)) from error
+        outputs = [np.asarray(raw, np.float32) for raw in found]
+        if isinstance(reading.spec.main, MaskSpec):
+            outputs[0] = as_logits(outputs[0], reading.spec.main, *reading.size)
+        return tuple(outputs)
+
+    return run
+
+
+def _classified(picture: Picture, outputs: RawOutputs, reading: Reading) -> Prediction:
     assert isinstance(reading.spec.main, HeadSpec)
     try:
         said, share = top(outputs[0], reading.spec.main)
@@ -145,15 +132,24 @@ def _named(picture: Picture, outputs: list[NDArray[np.float32]], reading: Readin
     return _prediction(picture, outputs, reading, said=said, share=share)
 
 
+def _detected(
+    picture: Picture, outputs: RawOutputs, reading: Reading, perception: Perception
+) -> Prediction:
+    if isinstance(perception, Unknown):
+        empty = Detections.empty()
+        return _prediction(picture, outputs, reading, found=empty, fault=perception.reason)
+    return _prediction(picture, outputs, reading, found=perception.detections)
+
+
 def _segmented(
-    picture: Picture, outputs: list[NDArray[np.float32]], reading: Reading, seen: Perception
+    picture: Picture, outputs: RawOutputs, reading: Reading, perception: Perception
 ) -> Prediction:
     assert isinstance(reading.spec.main, MaskSpec)
     assert picture.mask is not None
     said = np.full(picture.mask.shape, IGNORED, np.uint8)
-    if isinstance(seen, Known) and seen.areas is not None:
-        said = in_frame(seen.areas)
-    fault = seen.reason if isinstance(seen, Unknown) else ""
+    if isinstance(perception, Known) and perception.areas is not None:
+        said = in_frame(perception.areas)
+    fault = perception.reason if isinstance(perception, Unknown) else ""
     return replace(
         _prediction(picture, outputs, reading, fault=fault),
         pixels=pixel_counts(picture.mask, said, classes=len(reading.spec.main.labels)),
@@ -164,7 +160,7 @@ def _segmented(
 
 def _prediction(
     picture: Picture,
-    outputs: list[NDArray[np.float32]],
+    outputs: RawOutputs,
     reading: Reading,
     *,
     found: Detections | None = None,

@@ -7,14 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calibration.dataset.frames.frame import RoadFrame
+from calibration.evaluation.predictions.frame_outputs import run_networks
 from converters.sources.network import Network
 from converters.verification.agreement import SCORE_MIN, DetectionCounts, Found, TopCounts, areas_of
 from converters.verification.mask_agreement import MaskAgreement
 from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec
-from edge.perception.decode import perceive, with_threshold
-from edge.perception.preprocess import preprocess
 from edge.perception.segmentation import MaskSpec
 from edge.progress import Advance
 
@@ -42,37 +41,23 @@ def agreement_shares(
     One frame in memory at a time.
     """
     spec, model = mission.model.network_spec, mission.model
-    both = (FLOAT, OTHER)
-    detections, classes, conditions = DetectionCounts(both), TopCounts(both), TopCounts(both)
-    masks = MaskAgreement(model.labels, both)
+    networks = {FLOAT: floating, OTHER: other}
+    detections = DetectionCounts(networks)
+    classes, conditions = TopCounts(networks), TopCounts(networks)
+    masks = MaskAgreement(model.labels, list(networks))
     for row, frame in enumerate(frames, start=1):
-        image = frame.read()
-        x, placement = preprocess(image, model.preprocess_spec)
-        raw = {FLOAT: floating(x), OTHER: other(x)}
+        outputs = run_networks(networks, frame.read(), spec, model.preprocess_spec)
         if isinstance(spec.main, HeadSpec):
-            classes.add({name: outputs[0] for name, outputs in raw.items()}, spec.main)
+            classes.add(outputs.output(0), spec.main)
         else:
-            of_pixels = isinstance(spec.main, MaskSpec)
-            seen = {
-                name: perceive(
-                    outputs,
-                    with_threshold(spec, 0.0 if of_pixels else SCORE_MIN),
-                    placement=placement,
-                    input_size=(model.input.width_px, model.input.height_px),
-                    frame_size=(image.shape[1], image.shape[0]),
-                )
-                for name, outputs in raw.items()
-            }
-            if of_pixels:
-                masks.add(
-                    frame,
-                    {name: areas_of(one) for name, one in seen.items()},
-                    {name: outputs[0] for name, outputs in raw.items()},
-                )
+            seen = outputs.perceptions(score_min=SCORE_MIN)
+            if isinstance(spec.main, MaskSpec):
+                areas = {name: areas_of(one) for name, one in seen.items()}
+                masks.add(frame, areas, outputs.output(0))
             else:
                 detections.add(seen)
         if spec.condition is not None:
-            conditions.add({name: outputs[-1] for name, outputs in raw.items()}, spec.condition)
+            conditions.add(outputs.output(-1), spec.condition)
         progress("calibration caches on held-back frames", row, len(frames))
     main = (classes if isinstance(spec.main, HeadSpec) else detections).result()[OTHER]
     if isinstance(spec.main, MaskSpec):
