@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from onnx import ModelProto, NodeProto
 
@@ -16,6 +17,7 @@ from converters.graph.index import Graph, Read
 from converters.graph.multiplications import multiplications
 from converters.quantization.rules import (
     DATA,
+    RULES,
     WEIGHT,
     WEIGHTED,
     r2_weight_axis,
@@ -90,6 +92,22 @@ class QdqPlacement:
     def reads_by_rule(self) -> dict[str, int]:
         """How many reads each rule placed."""
         return dict(sorted(Counter(read.rule for read in self.reads).items()))
+
+    def to_json(self) -> dict[str, Any]:
+        """The placement's part of the section `quantized` of report.json."""
+        return {
+            "operators": self.quantized_ops,
+            "activation_pairs": len(self.pairs),
+            "weight_pairs": len(self.weights),
+            "reads_by_rule": self.reads_by_rule,
+            "rules": dict(RULES),
+            "shared_scales": [list(group) for group in self.shared],
+            "left_float": [asdict(left) for left in self.left_float],
+            "macs": self.macs,
+            "macs_int8": self.macs_int8,
+            "macs_int8_share": self.macs_int8_share,
+            "macs_without_int8": self.no_int8,
+        }
 
 
 def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> QdqPlacement:

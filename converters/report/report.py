@@ -17,15 +17,14 @@ from calibration.ranges.ranges import Range
 from converters.graph.passes.pipeline import PassResult
 from converters.lowerings.dla import DlaCut
 from converters.quantization.placement import QdqPlacement
-from converters.quantization.rules import RULES
 from converters.report.changes import Since
 from converters.report.page.advice import Advice, advice_on
-from converters.report.stage_times import Stage
+from converters.report.stage_times import Stage, times_to_json
 from converters.search.equalization_choice import Balance
 from converters.search.mixed_precision import Search
 from converters.search.score_bias import ScoreBias
 from converters.sources.source import OnnxSource, Source
-from converters.verification.agreement import IOU_MIN, SCORE_MIN, Judgement
+from converters.verification.agreement import Judgement
 from converters.verification.equivalence.verdict import Agreement
 from converters.verification.gates.result import GateResult
 from converters.verification.labelled_accuracy import Accuracy
@@ -128,7 +127,6 @@ class Report:
 
     def payload(self) -> dict[str, Any]:
         """The report as plain values, without its schema."""
-        placed = self.placement
         plain = {
             "mission": self.mission,
             "passed": self.passed,
@@ -140,73 +138,25 @@ class Report:
             "gate_count": asdict(self.gate_count),
             "gates": [asdict(gate) for gate in self.gates],
             **self.context,
-            "agreement": {
-                "score_min": SCORE_MIN,
-                "iou_min": IOU_MIN,
-                **{
-                    name: {**asdict(found), "share": found.share}
-                    for name, found in self.judgement.found.items()
-                },
-                "condition": {
-                    name: {**asdict(found), "share": found.share}
-                    for name, found in self.judgement.condition.items()
-                }
-                or None,
-            },
+            "agreement": self.judgement.to_json(),
             "evaluation": self.judgement.evaluations,
             "accuracy": asdict(self.accuracy),
             "stops": dict(self.stops),
             "latency": asdict(self.latency),
-            "parity": {
-                "source -> float.onnx": _parity(self.source_to_float),
-                **{pair: _parity(parity) for pair, parity in self.judgement.differences.items()},
-            },
+            "parity": self._parities(),
             "nodes": {
                 "source": self.source_nodes,
                 **{name: file.nodes for name, file in self.artifacts.items() if file.nodes},
             },
-            "profiles": {
-                name: [list(one) for one in given] for name, given in self.profiles.items()
-            },
+            "profiles": {name: [list(one) for one in row] for name, row in self.profiles.items()},
             "dla": None if self.dla is None else asdict(self.dla),
-            "lowerings": {
-                one.lowering: {**asdict(one), "agrees": one.agrees, "failures": one.failures}
-                for one in self.lowerings
-            },
-            "trtexec": [
-                {
-                    "releases": one.releases,
-                    "device": one.device,
-                    "shipped_with": one.shipped_with,
-                    "command": " ".join(["trtexec", *one.arguments]),
-                    "lacks": one.lacks,
-                }
-                for one in self.trtexec
-            ],
+            "lowerings": {one.lowering: one.to_json() for one in self.lowerings},
+            "trtexec": [one.to_json() for one in self.trtexec],
             "passes": [asdict(step) for step in self.passes],
-            "equalization": _equalization(self.balance),
-            "quantized": {
-                "operators": placed.quantized_ops,
-                "activation_pairs": len(placed.pairs),
-                "weight_pairs": len(placed.weights),
-                "reads_by_rule": placed.reads_by_rule,
-                "rules": {rule: RULES[rule] for rule in RULES},
-                "shared_scales": [list(group) for group in placed.shared],
-                "left_float": [asdict(left) for left in placed.left_float],
-                "macs": placed.macs,
-                "macs_int8": placed.macs_int8,
-                "macs_int8_share": placed.macs_int8_share,
-                "macs_without_int8": placed.no_int8,
-                "macs_in_integers_on_cpu": dict(self.in_integers),
-                "range_scale": self.range_scale,
-                "score_bias": {name: asdict(one) for name, one in self.score_bias.items()},
-            },
-            "search": None if self.search is None else _search(self.search),
-            "ranges": [
-                {"tensor": name, **asdict(self.ranges[name])}
-                for name in placed.pairs
-                if name in self.ranges
-            ],
+            "equalization": None if self.balance is None else self.balance.to_json(),
+            "quantized": self._quantized(),
+            "search": None if self.search is None else self.search.to_json(),
+            "ranges": self._ranges(),
             "calibration": {
                 "method": self.method,
                 "percentile": self.percentile,
@@ -219,9 +169,7 @@ class Report:
                 "frames": list(self.held_back_frames),
             },
             "since": None if self.since is None else asdict(self.since),
-            "stages": [asdict(stage) for stage in self.stages],
-            "seconds": sum(stage.seconds for stage in self.stages),
-            "peak_memory_mb": max((stage.peak_memory_mb for stage in self.stages), default=0.0),
+            **times_to_json(self.stages),
             "versions": {
                 "python": platform.python_version(),
                 **{name: metadata.version(name) for name in LIBRARIES},
@@ -229,6 +177,22 @@ class Report:
         }
         told = {key: _finite(value) for key, value in plain.items()}
         return {**told, "advice": [asdict(one) for one in _advice(told)]}
+
+    def _parities(self) -> dict[str, Any]:
+        pairs = {"source -> float.onnx": self.source_to_float, **self.judgement.differences}
+        return {pair: parity.to_json() for pair, parity in pairs.items()}
+
+    def _quantized(self) -> dict[str, Any]:
+        return {
+            **self.placement.to_json(),
+            "macs_in_integers_on_cpu": dict(self.in_integers),
+            "range_scale": self.range_scale,
+            "score_bias": {name: asdict(one) for name, one in self.score_bias.items()},
+        }
+
+    def _ranges(self) -> list[dict[str, Any]]:
+        known = [name for name in self.placement.pairs if name in self.ranges]
+        return [{"tensor": name, **asdict(self.ranges[name])} for name in known]
 
     @property
     def advice(self) -> tuple[Advice, ...]:
@@ -242,31 +206,6 @@ class Report:
 
 def _advice(told: Mapping[str, Any]) -> tuple[Advice, ...]:
     return advice_on(told, [gate for gate in told["gates"] if gate["passed"] is False])
-
-
-def _parity(parity: Parity) -> dict[str, Any]:
-    """The worst of all outputs, and each by its name."""
-    return {
-        "max_abs": parity.max_abs,
-        "snr_db": parity.snr_db,
-        "pictures": parity.pictures,
-        "outputs": {name: asdict(output) for name, output in parity.outputs.items()},
-    }
-
-
-def _equalization(balance: Balance | None) -> dict[str, Any] | None:
-    return None if balance is None else {**asdict(balance), "taken": balance.taken}
-
-
-def _search(search: Search) -> dict[str, Any]:
-    return {
-        "reached": search.reached,
-        "macs_int8_min": search.macs_int8_min,
-        "bias_corrected": search.bias_corrected,
-        "rounded_together": search.rounded_together,
-        "steps": [{**asdict(step), "task_loss": step.task_loss} for step in search.steps],
-        "layers": [asdict(layer) for layer in search.layers],
-    }
 
 
 def _finite(value: Any) -> Any:

@@ -6,8 +6,9 @@ import contextlib
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,15 @@ class Stage:
     name: str
     seconds: float
     peak_memory_mb: float
+
+
+def times_to_json(stages: Sequence[Stage]) -> dict[str, Any]:
+    """The sections `stages`, `seconds` and `peak_memory_mb` of report.json."""
+    return {
+        "stages": [asdict(stage) for stage in stages],
+        "seconds": sum(stage.seconds for stage in stages),
+        "peak_memory_mb": max((stage.peak_memory_mb for stage in stages), default=0.0),
+    }
 
 
 class Stopwatch:

@@ -7,7 +7,8 @@ that neither was observed on. Never looks at held-back frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from onnx import ModelProto
 
@@ -48,6 +49,10 @@ class Balance:
     def taken(self) -> bool:
         """Whether float.onnx is the equalized graph."""
         return self.task_loss_after < self.task_loss_before
+
+    def to_json(self) -> dict[str, Any]:
+        """The section `equalization` of report.json."""
+        return {**asdict(self), "taken": self.taken}
 
 
 @dataclass(frozen=True)

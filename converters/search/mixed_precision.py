@@ -11,7 +11,8 @@ the same choice. Never looks at a layer's name, and never uses frames that the g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from onnx import ModelProto
 
@@ -94,6 +95,17 @@ class Search:
     range_scale: float
     reached: bool
     macs_int8_min: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The section `search` of report.json."""
+        return {
+            "reached": self.reached,
+            "macs_int8_min": self.macs_int8_min,
+            "bias_corrected": self.bias_corrected,
+            "rounded_together": self.rounded_together,
+            "steps": [{**asdict(step), "task_loss": step.task_loss} for step in self.steps],
+            "layers": [asdict(layer) for layer in self.layers],
+        }
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ One preprocess, one decode: the device's. Streams; never decides whether it is e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,10 @@ class Found:
             return self.iou
         return self.found / self.of if self.of else None
 
+    def to_json(self) -> dict[str, Any]:
+        """The figures with their share, as plain values."""
+        return {**asdict(self), "share": self.share}
+
     @staticmethod
     def of_masks(seen: MaskAgreement, name: str) -> Found:
         """What `name` keeps of float's labels of pixels."""
@@ -88,6 +92,16 @@ class Judgement:
     differences: dict[str, Parity]
     evaluations: dict[str, dict[str, Any]]
     frames: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The section `agreement` of report.json."""
+        condition = {name: found.to_json() for name, found in self.condition.items()}
+        return {
+            "score_min": SCORE_MIN,
+            "iou_min": IOU_MIN,
+            **{name: found.to_json() for name, found in self.found.items()},
+            "condition": condition or None,
+        }
 
 
 class _Counts:

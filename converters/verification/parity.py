@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,15 @@ class Parity:
         """The lowest ratio of any output, NaN where one is; None where all are equal bit by bit."""
         ratios = [o.snr_db for o in self.outputs.values() if o.snr_db is not None]
         return math.nan if any(map(math.isnan, ratios)) else min(ratios, default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """One row of the section `parity` of report.json: the worst of all outputs, and each."""
+        return {
+            "max_abs": self.max_abs,
+            "snr_db": self.snr_db,
+            "pictures": self.pictures,
+            "outputs": {name: asdict(output) for name, output in self.outputs.items()},
+        }
 
 
 class Sums:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from edge.engine.model_choice import FILES, cache_name
 from edge.engine.releases import BUILDERS, CACHE_RELEASES, BuilderRow, Lowering, Release
@@ -50,6 +50,16 @@ class Command:
         if self.before == _next(self.since):
             return str(self.since)
         return f"{self.since} to before {self.before}"
+
+    def to_json(self) -> dict[str, Any]:
+        """One row of the section `trtexec` of report.json."""
+        return {
+            "releases": self.releases,
+            "device": self.device,
+            "shipped_with": self.shipped_with,
+            "command": " ".join(["trtexec", *self.arguments]),
+            "lacks": self.lacks,
+        }
 
 
 def commands(

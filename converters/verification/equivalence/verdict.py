@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from converters.sources.network import Network
 from converters.verification.parity import compare
@@ -95,6 +96,10 @@ class Agreement:
     def agrees(self) -> bool:
         """It keeps all that it owes."""
         return not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        """One row of the section `lowerings` of report.json."""
+        return {**asdict(self), "agrees": self.agrees, "failures": self.failures}
 
 
 def agreement(
