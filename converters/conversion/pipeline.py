@@ -1,25 +1,28 @@
-"""One conversion: its stages in order, then the gates and the report on all that they found.
+"""One conversion: runs its stages in order, then judges the gates and fills the report.
 
-What a stage does is in `conversion_stages.py`; writing the files is in `chain.py`. Never decides
-what a failed gate means to the shell.
+Takes the mission and its inputs (network, frames); returns the report and every file as bytes.
+What a stage does: `stages.py`. Writing the files: `convert.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from onnx import ModelProto
 
 from calibration.ranges.ranges import NAME as RANGES
-from calibration.ranges.ranges import ranges_of
+from calibration.ranges.ranges import Ranges, ranges_of
+from converters.conversion.float_stage import Floating
 from converters.conversion.input_digests import Inputs
-from converters.conversion.stage_runner import Stages
-from converters.conversion.stages import ConversionStages
+from converters.conversion.int8_stage import Quantized
+from converters.conversion.stage_runner import StageResult, Stages
+from converters.conversion.stages import Calibrated, ConversionStages, Lowered
 from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.dynamic_batch import profiles_of
 from converters.quantization.range_scaling import scaled_ranges
@@ -28,15 +31,43 @@ from converters.report.context import context_of
 from converters.report.int8_shares import int8_shares
 from converters.report.report import Artifact, Report
 from converters.sources.source import picture_shape
+from converters.verification.agreement import Judgement
+from converters.verification.gates.result import GateResult
 from converters.verification.gates.table import Measured, judge_gates
-from converters.verification.labelled_accuracy import labelled
+from converters.verification.labelled_accuracy import Accuracy, labelled
+from converters.verification.latency import Latency
 from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission
 from edge.engine.trtexec import PAGE as TRTEXEC_PAGE
 from edge.engine.trtexec import SCRIPT as TRTEXEC_SCRIPT
-from edge.engine.trtexec import commands, page, script
+from edge.engine.trtexec import Command, commands, page, script
 from edge.progress import Advance
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the stages made of one conversion's inputs.
+
+    Attributes:
+        ranges: as observed, before range scaling.
+        files: the networks and ranges.json, by name.
+        shares: by file, share of its multiplications in INT8, see `int8_shares`.
+        accuracy: of all networks against labels, where a gate asks for it.
+        stops: what the policy does on labelled clips, see `converters.verification.clip_stops`.
+    """
+
+    floated: StageResult[Floating]
+    observed: StageResult[Calibrated]
+    ranges: Ranges
+    quantized: Quantized
+    lowered: Lowered
+    judgement: Judgement
+    accuracy: Accuracy
+    stops: Mapping[str, Any]
+    latency: Latency
+    files: Mapping[str, bytes]
+    shares: Mapping[str, float | None]
 
 
 def run_conversion(
@@ -52,11 +83,43 @@ def run_conversion(
     """The report, and every file by name, the report last.
 
     Args:
-        since: tells what changed; None where a conversion is repeated, whose report stays as it is.
+        since: finds what changed since the last conversion; None where a conversion is repeated,
+            whose report stays as it is.
     """
     steps = ConversionStages(mission, inputs, stages, progress)
-    source, frames = inputs.source, inputs.frames
-    judged_on = labelled(mission, {frame.name for frame in frames.held_back})
+    results = _run_stages(mission, inputs, steps, ranges_file=ranges_file, tuned=tuned)
+    gates = judge_gates(mission.gates, _measured(mission, results), budget=mission.budget)
+    trtexec = commands(
+        results.files,
+        opset=mission.precision.opset,
+        shapes=_open_shapes(ModelProto.FromString(results.files[FLOAT]), mission),
+        kept_float=[left.node for left in results.quantized.placement.left_float],
+    )
+    failed = [
+        gate.name for gate in gates if gate.passed is False and gate.artifact in (FLOAT, INT8)
+    ]
+    files = {
+        **results.files,
+        TRTEXEC_PAGE: page(trtexec, mission=mission.name, failed=failed),
+        TRTEXEC_SCRIPT: script(trtexec, mission=mission.name, failed=failed),
+    }
+    report = _report(mission, inputs, results, files, gates=gates, trtexec=trtexec, tuned=tuned)
+    report = replace(report, stages=tuple(stages.watch.stages))
+    if since is None:
+        return steps.reported(report, files, again=True)
+    return steps.reported(replace(report, since=since(report)), files)
+
+
+def _run_stages(
+    mission: Mission,
+    inputs: Inputs,
+    steps: ConversionStages,
+    *,
+    ranges_file: Path | None,
+    tuned: Tuned | None,
+) -> Results:
+    """Runs every stage in order, each on the results of those before it."""
+    labelled_set = labelled(mission, {frame.name for frame in inputs.frames.held_back})
     floated = steps.floating()
     floating = ModelProto.FromString(floated.files[FLOAT])
     observed = steps.observed(floating, floated, ranges_file)
@@ -65,81 +128,95 @@ def run_conversion(
     files = {FLOAT: floated.files[FLOAT], **quantized.files, RANGES: observed.files[RANGES]}
     lowered = steps.lowered(files, ranges, quantized.facts.placement)
     judged = steps.judged(files)
-    accurate = steps.accurate(files, judged_on)
-    stopped = steps.stopped(files)
+    accurate = steps.accurate(files, labelled_set)
+    stops = steps.stopped(files)
     timed = steps.timed(files)
     files = {**files, **lowered.files}
-    judgement = judged.facts
-    shares = int8_shares(files, quantized.facts.placement, quantized.facts.in_integers)
-    measured = Measured(
-        parity_max_abs=floated.facts.parity.max_abs,
-        found=judgement.found,
-        condition=judgement.condition,
-        classifies=mission.model.decode.kind == "classify",
-        size_mb=len(files[INT8]) / 1e6,
-        held_back=judgement.frames,
-        macs_int8_share={name: shares[name] for name in (INT8, CPU)},
-        without_int8=quantized.facts.placement.no_int8,
-        infer_p99_ms=timed.facts.stages[CPU]["infer"].p99_ms,
-        timed_frames=timed.facts.frames,
-        backend=timed.facts.backend,
+    return Results(
+        floated=floated,
+        observed=observed,
+        ranges=ranges,
+        quantized=quantized.facts,
+        lowered=lowered.facts,
+        judgement=judged.facts,
         accuracy=accurate,
+        stops=stops,
+        latency=timed.facts,
+        files=files,
+        shares=int8_shares(files, quantized.facts.placement, quantized.facts.in_integers),
     )
-    gates = judge_gates(mission.gates, measured, budget=mission.budget)
-    trtexec = commands(
-        files,
-        opset=mission.precision.opset,
-        shapes=_open_shapes(floating, mission),
-        kept_float=[left.node for left in quantized.facts.placement.left_float],
+
+
+def _measured(mission: Mission, results: Results) -> Measured:
+    """What the gates compare with the mission's limits."""
+    return Measured(
+        parity_max_abs=results.floated.facts.parity.max_abs,
+        found=results.judgement.found,
+        condition=results.judgement.condition,
+        classifies=mission.model.decode.kind == "classify",
+        size_mb=len(results.files[INT8]) / 1e6,
+        held_back=results.judgement.frames,
+        macs_int8_share={name: results.shares[name] for name in (INT8, CPU)},
+        without_int8=results.quantized.placement.no_int8,
+        infer_p99_ms=results.latency.stages[CPU]["infer"].p99_ms,
+        timed_frames=results.latency.frames,
+        backend=results.latency.backend,
+        accuracy=results.accuracy,
     )
-    failed = [
-        gate.name for gate in gates if gate.passed is False and gate.artifact in (FLOAT, INT8)
-    ]
-    files |= {
-        TRTEXEC_PAGE: page(trtexec, mission=mission.name, failed=failed),
-        TRTEXEC_SCRIPT: script(trtexec, mission=mission.name, failed=failed),
-    }
-    report = Report(
+
+
+def _report(
+    mission: Mission,
+    inputs: Inputs,
+    results: Results,
+    files: Mapping[str, bytes],
+    *,
+    gates: tuple[GateResult, ...],
+    trtexec: tuple[Command, ...],
+    tuned: Tuned | None,
+) -> Report:
+    """Everything that was read, made and measured; without the stages' times."""
+    source, frames = inputs.source, inputs.frames
+    floating, quantized, ranges = results.floated.facts, results.quantized, results.ranges
+    observed = results.observed.facts
+    context = context_of(mission, source, frames, calibrated_on=set(ranges.frames))
+    return Report(
         mission=mission.name,
         contract=contract_digest(mission),
         source=source,
-        source_nodes=floated.facts.source_nodes,
+        source_nodes=floating.source_nodes,
         opset=mission.precision.opset,
-        artifacts={name: _artifact(name, data, shares.get(name)) for name, data in files.items()},
-        passes=floated.facts.steps,
-        balance=floated.facts.balance,
-        placement=quantized.facts.placement,
-        search=quantized.facts.search,
-        range_scale=quantized.facts.range_scale,
-        score_bias=quantized.facts.score_bias,
-        in_integers=quantized.facts.in_integers,
-        ranges=scaled_ranges(ranges.tensors, quantized.facts.range_scale),
+        artifacts={
+            name: _artifact(name, data, results.shares.get(name)) for name, data in files.items()
+        },
+        passes=floating.steps,
+        balance=floating.balance,
+        placement=quantized.placement,
+        search=quantized.search,
+        range_scale=quantized.range_scale,
+        score_bias=quantized.score_bias,
+        in_integers=quantized.in_integers,
+        ranges=scaled_ranges(ranges.tensors, quantized.range_scale),
         method=ranges.method,
         percentile=ranges.percentile,
         data={"calibration": ranges.data, "held_back": inputs.held_back_data},
         calibration_frames=ranges.frames,
-        sampling={**observed.facts.sampling, "left_out": observed.facts.left_out},
+        sampling={**observed.sampling, "left_out": observed.left_out},
         held_back_frames=tuple(frame.name for frame in frames.held_back),
-        source_to_float=floated.facts.parity,
-        judgement=judgement,
-        accuracy=accurate,
-        stops=stopped,
-        lowerings=lowered.facts.agreements,
+        source_to_float=floating.parity,
+        judgement=results.judgement,
+        accuracy=results.accuracy,
+        stops=results.stops,
+        lowerings=results.lowered.agreements,
         profiles=profiles_of(mission),
-        dla=lowered.facts.cut,
+        dla=results.lowered.cut,
         gates=gates,
         trtexec=trtexec,
-        latency=timed.facts,
-        context={
-            **context_of(mission, source, frames, calibrated_on=set(ranges.frames)),
-            "finetuning": None if tuned is None else dict(tuned.facts),
-        },
-        stages=tuple(stages.watch.stages),
+        latency=results.latency,
+        context={**context, "finetuning": None if tuned is None else dict(tuned.facts)},
+        stages=(),
         finished=datetime.now(timezone.utc),
     )
-    if since is None:
-        return steps.reported(report, files, again=True)
-    return steps.reported(replace(report, since=since(report)), files)
 
 
 def _open_shapes(model: ModelProto, mission: Mission) -> dict[str, Sequence[int]]:
