@@ -22,8 +22,8 @@ from calibration.ranges.ranges import NAME as RANGES
 from calibration.tracking.record_run import record as leave_record
 from converters.conversion.ranges_only import (
     RECORD,
+    CalibrationRecord,
     OpenObserver,
-    Record,
     calibrate_mission,
     calibrate_shard,
     merge_shards,
@@ -130,7 +130,7 @@ def merge(
 
 
 def _leave_record(
-    mission_file: Path, mission: Mission, record: Record, out: Path, *, started: str
+    mission_file: Path, mission: Mission, record: CalibrationRecord, out: Path, *, started: str
 ) -> None:
     run = calibrate_run(mission, record, out, started=started)
     leave_record(
@@ -162,7 +162,7 @@ def _on_cluster(scheduler: str | None, workers: int | None, spec: PreprocessSpec
     return opened
 
 
-def _print(record: Record, out: Path) -> None:
+def _print(record: CalibrationRecord, out: Path) -> None:
     """Which frames, how the ranges came to rest, and what moved them last."""
     console = new_console()
     sampling = record.calibrated.sampling

@@ -1,11 +1,11 @@
-"""The chain behind `brakepoint convert`: a network in, float.onnx, int8.onnx, cpu.onnx,
-ranges.json, report.html and report.json out.
+"""`brakepoint convert`: reads the inputs, runs one conversion, publishes its files.
 
-A chain of stages, each stored under the key of what it follows from, so that only what changed is
-made again, and a run goes on where a former one was killed. Nothing is written beside the store
-before everything is made and judged; then all files are replaced, report.json last. A reader trusts
-only the digests in report.json, so a kill at any moment leaves either the former set or the new
-one, or files that its reader refuses. Never decides what a failed gate means to the shell.
+Takes a mission and a folder; writes float.onnx, int8.onnx, cpu.onnx, further lowerings,
+ranges.json, report.html, report.json and convert.lock.json there. The stages' results are cached under a key of
+their inputs, so that only what changed is made again and an interrupted run continues. Files are
+published after everything is made and judged: all are replaced, report.json last. A reader trusts
+only the digests in report.json, so a kill at any moment leaves the former set, the new one, or
+files that the reader refuses.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from converters.conversion.lockfile import (
 )
 from converters.conversion.pipeline import run_conversion
 from converters.conversion.run_record import since_former
-from converters.conversion.stage_cache import Note, opened
-from converters.conversion.stage_runner import Stages
+from converters.conversion.stage_cache import Note, open_cache
+from converters.conversion.stage_runner import StageRunner
 from converters.conversion.tuned_weights import Tuned
 from converters.report.changes import Since
 from converters.report.report import Report
@@ -62,12 +62,12 @@ def convert(
     Every file is written even where a gate fails; the report says so.
 
     Args:
-        ranges_file: ranges to use again, from `calibrate`; taken anew where it is not given.
-        tuned: weights and places of a fine-tuning; places are searched where it is not given.
-        locked: a lock that inputs and files must agree with.
-        fresh: take nothing from former runs in `out`.
-        former: records of what ran before, for the report to say what changed.
-        note: told which stages are unchanged, and what of the store is not taken.
+        ranges_file: ranges to reuse, from `calibrate`; observed where it is not given.
+        tuned: weights and placement of a fine-tuning; the placement is searched without it.
+        locked: a lockfile that inputs and files must agree with.
+        fresh: do not use the cache of former runs in `out`.
+        former: records of earlier runs, for the report to show what changed.
+        note: called with a line for each unchanged stage and each cache file that is not used.
 
     Raises:
         NotTrusted: the ranges are stale, or the lock says otherwise.
@@ -91,8 +91,8 @@ def convert(
     def changed(report: Report) -> Since | None:
         return since_former(former, Lock(inputs, {}), report)
 
-    with opened(out / STORE, fresh=fresh, note=note) as store:
-        stages = Stages(store, watch, common=common, note=note)
+    with open_cache(out / STORE, fresh=fresh, note=note) as store:
+        stages = StageRunner(store, watch, common=common, note=note)
         report, files = run_conversion(
             mission,
             read,

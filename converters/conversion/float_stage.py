@@ -1,5 +1,7 @@
-"""The stage that makes float.onnx of a source: exported, passed over, compared with where it came
-from. Never decides whether it is near enough.
+"""The stage that makes float.onnx: exports the source, runs the graph passes, measures parity.
+
+Takes a source network and two road frames; returns the graph, what each pass did, and the largest
+difference between the source's outputs and float.onnx's. The gates judge that difference.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from firmware_bridge.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Floating:
+class FloatFacts:
     """How float.onnx came about.
 
     Attributes:
@@ -51,7 +53,7 @@ class Floating:
 
 def to_float(
     source: Source, mission: Mission, frames: Split, *, progress: Advance
-) -> tuple[ModelProto, Floating]:
+) -> tuple[ModelProto, FloatFacts]:
     """float.onnx of a source, proved on `probes` of the frames; equalized where INT8 gains by it.
 
     Raises:
@@ -68,7 +70,7 @@ def to_float(
             source.model if isinstance(source, OnnxSource) else export(source.network, shape, names)
         )
         model, steps = run_passes(exported, passes(mission.precision.opset, shape, names), pictures)
-        require_something(place(model), mission)
+        require_quantizable(place(model), mission)
         better = balanced(model, mission, frames.calibration, progress=progress)
         session = ModelSession(better.model.SerializeToString(), threads=mission.target.threads)
         parity = compare(original, running(session), pictures, names)
@@ -80,7 +82,7 @@ def to_float(
             remedy="correct model.input in the mission, or export the network again",
         ) from error
     nodes = len(source.model.graph.node) if isinstance(source, OnnxSource) else None
-    return better.model, Floating(nodes, (*steps, *better.steps), better.balance, parity)
+    return better.model, FloatFacts(nodes, (*steps, *better.steps), better.balance, parity)
 
 
 def probes(mission: Mission, frames: Split) -> list[Floats]:
@@ -93,7 +95,7 @@ def probes(mission: Mission, frames: Split) -> list[Floats]:
     return [preprocess(image, mission.model.preprocess_spec)[0] for image in images]
 
 
-def require_something(placement: QdqPlacement, mission: Mission) -> None:
+def require_quantizable(placement: QdqPlacement, mission: Mission) -> None:
     """Refuses (UsageError) a network in which the rules quantize nothing."""
     if not placement.pairs:
         why = "; ".join(f"{left.node}: {left.why}" for left in placement.left_float[:3])

@@ -1,4 +1,4 @@
-"""Which road frames a conversion calibrates on and which judge it. Reads no picture."""
+"""Splits a mission's road frames into calibration frames and held-back frames. Reads no picture."""
 
 from __future__ import annotations
 

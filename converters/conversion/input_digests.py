@@ -1,8 +1,7 @@
-"""What a conversion's results follow from, as digests and plain values: the mission's facts, the
-network, the frames, this program's code and its tools.
+"""Digests of what a conversion depends on: the network, the frames, this program's code, its tools.
 
-Paths are left out everywhere: where a file lies changes nothing, what is in it does. Reads; never
-decides whether something is stale.
+Takes a mission; returns the opened network, the split frames, and sha256 digests as hex. Paths are
+left out: where a file lies changes no result, its content does.
 """
 
 from __future__ import annotations

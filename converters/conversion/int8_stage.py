@@ -1,5 +1,7 @@
-"""The stage that makes int8.onnx and cpu.onnx of float.onnx and ranges. Never judges them on
-held-back frames.
+"""The stage that makes int8.onnx and cpu.onnx from float.onnx and ranges.
+
+Runs adaptive rounding and the mixed precision search on calibration frames alone; returns both
+graphs, the placement of Q/DQ, and how it was chosen. Held-back frames are never read here.
 """
 
 from __future__ import annotations
@@ -37,19 +39,19 @@ from edge.perception.values import Floats
 from edge.progress import Advance
 
 Write = Callable[[ModelProto, QdqPlacement, Mapping[str, Range]], ModelProto]
-"""Writes a placement with given ranges."""
+"""Writes a float graph in INT8: graph, placement, ranges -> graph."""
 
 
 @dataclass(frozen=True)
-class Quantized:
-    """Where INT8 went, and how that was chosen where it was searched.
+class QuantizationFacts:
+    """Where INT8 was placed, and how the search chose it.
 
     Attributes:
-        range_scale: how many times as far as ranges.json says its ranges reach.
+        range_scale: factor on all ranges of ranges.json.
         in_integers: multiply-accumulates of cpu.onnx that onnxruntime computes in integers, by its
             operators.
-        score_bias: what was done to the scores of int8.onnx and of cpu.onnx, by name; none where
-            nothing was searched, or no detector answers.
+        score_bias: correction of the score biases of int8.onnx and cpu.onnx, by name; empty without
+            a search, or where the network is no detector.
     """
 
     placement: QdqPlacement
@@ -68,11 +70,11 @@ def quantize(
     progress: Advance,
     tuned: Tuned | None,
     begun: Path,
-) -> tuple[dict[str, ModelProto], Quantized]:
-    """int8.onnx and cpu.onnx by name, the search done on frames of `calibration` alone.
+) -> tuple[dict[str, ModelProto], QuantizationFacts]:
+    """int8.onnx and cpu.onnx by name; the search reads frames of `calibration` alone.
 
-    A search that was cut off goes on by what it left in the folder `begun`. With `tuned` there is
-    no search: places and weights are those of the fine-tuning.
+    An interrupted search continues from its checkpoint in the folder `begun`. With `tuned` there is
+    no search: placement and weights are those of the fine-tuning.
     """
     asked, threads = mission.precision, mission.target.threads
     if asked.search == "none" and tuned is None:
@@ -159,9 +161,9 @@ def _made(
     search: Search | None = None,
     range_scale: float = 1.0,
     score_bias: dict[str, ScoreBias] | None = None,
-) -> tuple[dict[str, ModelProto], Quantized]:
+) -> tuple[dict[str, ModelProto], QuantizationFacts]:
     in_integers = integer_multiplications(models[CPU].SerializeToString())
-    return models, Quantized(placement, search, range_scale, score_bias or {}, in_integers)
+    return models, QuantizationFacts(placement, search, range_scale, score_bias or {}, in_integers)
 
 
 def _scored(
@@ -173,7 +175,7 @@ def _scored(
     *,
     progress: Advance,
 ) -> tuple[dict[str, ModelProto], dict[str, ScoreBias]]:
-    """The graphs by name, a detector's scores as high as float's in the mean over all judges."""
+    """The graphs by name; a detector's mean score is corrected to float's over all evaluators."""
     spec, size = mission.model.network_spec, mission.model.input
     if not isinstance(spec.main, DecodeSpec):
         return {name: one.quantized for name, one in best.items()}, {}

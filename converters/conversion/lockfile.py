@@ -1,7 +1,7 @@
-"""`convert.lock.json`: everything a conversion was made of, and the digest of everything it made.
+"""The lockfile `convert.lock.json`: every input of a conversion and the digest of every output.
 
-The same inputs give the same ONNX files and ranges, so a lock that is kept with the mission tells
-whether a conversion was repeated. Holds no path and no time. Compares; never mends.
+The same inputs give the same ONNX files and ranges, so a lockfile kept with the mission shows
+whether a conversion was reproduced. Holds no path and no time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCHEMA = "brakepoint.convert-lock/1"
 NAME = "convert.lock.json"
 
 MOST_TOLD = 8
-"""Differences that one message lists."""
+"""Most differences that one message lists."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Lock:
 def inputs_of(
     mission: Mission, inputs: Inputs, *, ranges_file: Path | None
 ) -> dict[str, dict[str, Any]]:
-    """What a conversion is made of, as plain values."""
+    """The inputs of a conversion, as plain values."""
     lock = mission.data.lock
     return {
         "mission": mission_facts(mission),
@@ -107,21 +107,21 @@ def require_inputs(path: Path, locked: Lock, inputs: Mapping[str, Mapping[str, A
         for section in sections
         for key in dict.fromkeys((*locked.inputs.get(section, {}), *inputs.get(section, {})))
     ]
-    _demand(path, "the inputs are not those of", pairs)
+    _require(path, "the inputs are not those of", pairs)
 
 
 def require_outputs(path: Path, locked: Lock, outputs: Mapping[str, str]) -> None:
     """Refuses files that are not those of the lock in `path`, naming each (NotTrusted)."""
     names = dict.fromkeys((*locked.outputs, *outputs))
     pairs = [(name, locked.outputs.get(name), outputs.get(name)) for name in names]
-    _demand(path, "from the same inputs other files were made than those of", pairs)
+    _require(path, "from the same inputs other files were made than those of", pairs)
 
 
 def _value(inputs: Mapping[str, Mapping[str, Any]], section: str, key: str) -> Any:
     return inputs.get(section, {}).get(key)
 
 
-def _demand(path: Path, what: str, pairs: list[tuple[str, Any, Any]]) -> None:
+def _require(path: Path, what: str, pairs: list[tuple[str, Any, Any]]) -> None:
     different = [(name, old, new) for name, old, new in pairs if old != new]
     if different:
         more = [f"and {len(different) - MOST_TOLD} more"] * (len(different) > MOST_TOLD)

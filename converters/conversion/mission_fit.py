@@ -1,7 +1,7 @@
-"""Whether a mission's model is what the mission says of it: opened as `convert` opens it, and run
-on pictures of noise.
+"""Checks that a model fits its mission: opens it as `convert` does and runs it on noise pictures.
 
-Reads no data and writes nothing. Opening a factory runs it.
+Returns input and output shapes and notes for a person. Reads no data and writes nothing. Opening a
+factory runs its code.
 """
 
 from __future__ import annotations

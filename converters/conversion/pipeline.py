@@ -18,11 +18,11 @@ from onnx import ModelProto
 
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.ranges import Ranges, ranges_of
-from converters.conversion.float_stage import Floating
+from converters.conversion.float_stage import FloatFacts
 from converters.conversion.input_digests import Inputs
-from converters.conversion.int8_stage import Quantized
-from converters.conversion.stage_runner import StageResult, Stages
-from converters.conversion.stages import Calibrated, ConversionStages, Lowered
+from converters.conversion.int8_stage import QuantizationFacts
+from converters.conversion.stage_runner import StageResult, StageRunner
+from converters.conversion.stages import ConversionStages, LoweringFacts, ObservationFacts
 from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.dynamic_batch import profiles_of
 from converters.quantization.range_scaling import scaled_ranges
@@ -57,11 +57,11 @@ class Results:
         stops: what the policy does on labelled clips, see `converters.verification.clip_stops`.
     """
 
-    floated: StageResult[Floating]
-    observed: StageResult[Calibrated]
+    floated: StageResult[FloatFacts]
+    observed: StageResult[ObservationFacts]
     ranges: Ranges
-    quantized: Quantized
-    lowered: Lowered
+    quantized: QuantizationFacts
+    lowered: LoweringFacts
     judgement: Judgement
     accuracy: Accuracy
     stops: Mapping[str, Any]
@@ -73,7 +73,7 @@ class Results:
 def run_conversion(
     mission: Mission,
     inputs: Inputs,
-    stages: Stages,
+    stages: StageRunner,
     *,
     progress: Advance,
     ranges_file: Path | None,
@@ -106,8 +106,8 @@ def run_conversion(
     report = _report(mission, inputs, results, files, gates=gates, trtexec=trtexec, tuned=tuned)
     report = replace(report, stages=tuple(stages.watch.stages))
     if since is None:
-        return steps.reported(report, files, again=True)
-    return steps.reported(replace(report, since=since(report)), files)
+        return steps.write_report(report, files, again=True)
+    return steps.write_report(replace(report, since=since(report)), files)
 
 
 def _run_stages(
@@ -120,17 +120,17 @@ def _run_stages(
 ) -> Results:
     """Runs every stage in order, each on the results of those before it."""
     labelled_set = labelled(mission, {frame.name for frame in inputs.frames.held_back})
-    floated = steps.floating()
+    floated = steps.make_float()
     floating = ModelProto.FromString(floated.files[FLOAT])
-    observed = steps.observed(floating, floated, ranges_file)
+    observed = steps.observe(floating, floated, ranges_file)
     ranges = ranges_of(json.loads(observed.files[RANGES]), source=RANGES)
-    quantized = steps.quantized(floating, floated, ranges, observed, tuned=tuned)
+    quantized = steps.quantize(floating, floated, ranges, observed, tuned=tuned)
     files = {FLOAT: floated.files[FLOAT], **quantized.files, RANGES: observed.files[RANGES]}
-    lowered = steps.lowered(files, ranges, quantized.facts.placement)
-    judged = steps.judged(files)
-    accurate = steps.accurate(files, labelled_set)
-    stops = steps.stopped(files)
-    timed = steps.timed(files)
+    lowered = steps.lower(files, ranges, quantized.facts.placement)
+    judged = steps.judge(files)
+    accurate = steps.measure_accuracy(files, labelled_set)
+    stops = steps.count_stops(files)
+    timed = steps.measure_latency(files)
     files = {**files, **lowered.files}
     return Results(
         floated=floated,

@@ -1,8 +1,8 @@
-"""`brakepoint calibrate`: the ranges alone, with the record of how they came about.
+"""`brakepoint calibrate`: INT8 ranges without a conversion, whole or in shards.
 
-The same stage as in `convert`, and three files: ranges.json, calibration.json (which frames, how
-the ranges came to rest) and observation.npz (the histograms, from which other methods take their
-ranges without looking at a frame). Never quantizes.
+Runs the same observation as `convert` and writes three files: ranges.json, calibration.json (which
+frames, and when the ranges settled) and observation.npz (histograms, from which other calibration
+methods compute ranges without reading a frame again).
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ SCHEMA = "brakepoint.calibration/1"
 RECORD = "calibration.json"
 
 OpenObserver = Callable[[ModelProto, Subject], AbstractContextManager[Observer]]
-"""Opens what looks at the frames of a model: many machines, for example."""
+"""Opens an observer of a model, on a Dask cluster for example."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """What `calibrate` made: `calibration.json`."""
+class CalibrationRecord:
+    """The content of calibration.json."""
 
     mission: str
     calibrated: Calibrated
@@ -95,7 +95,7 @@ class _Prepared:
         return cls(floating, cpu_tensors(floating, place(floating)), frames.calibration)
 
     def subject(self, mission: Mission, device: Device = CPU) -> Subject:
-        """What is looked at."""
+        """What the observation is bound to."""
         spec = mission.model.preprocess_spec
         return subject_of(self.floating, self.tensors, spec, device=device)
 
@@ -108,11 +108,11 @@ def calibrate_mission(
     open_observer: OpenObserver | None = None,
     device: Device = CPU,
     resume: bool = True,
-) -> Record:
-    """Takes the ranges of a mission's network into `out`.
+) -> CalibrationRecord:
+    """Observes the ranges of a mission's network and writes them into `out`.
 
     Args:
-        resume: go on from what an interrupted run left in `out`/observation.npz.
+        resume: continue from the observation that an interrupted run left in `out`.
 
     Raises:
         Missing: the model, the weights, frames or a package are not there.
@@ -135,7 +135,7 @@ def calibrate_mission(
             state=out / OBSERVATION if resume else None,
             device=device,
         )
-    record = Record(mission.name, calibrated, watch)
+    record = CalibrationRecord(mission.name, calibrated, watch)
     if not resume:
         write_observation(out / OBSERVATION, calibrated.observation)
     write_json(out / RECORD, SCHEMA, record.to_json())
@@ -167,8 +167,8 @@ def merge_shards(
     *,
     progress: Advance,
     device: Device = CPU,
-) -> Record:
-    """The same as `calibrate_mission`, from what `calibrate_shard` wrote.
+) -> CalibrationRecord:
+    """The same as `calibrate_mission`, from shards that `calibrate_shard` wrote.
 
     Raises:
         Missing: a folder holds no shard.

@@ -1,4 +1,4 @@
-"""What the record of a conversion or a calibration says. Chooses figures; takes none."""
+"""Records of a conversion or a calibration for `runs/`: parameters, inputs, outputs, figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from calibration.ranges.ranges import NAME as RANGES
 from converters.conversion.lockfile import NAME as LOCK
 from converters.conversion.lockfile import Lock, read_convert_lock
-from converters.conversion.ranges_only import Record
+from converters.conversion.ranges_only import CalibrationRecord
 from converters.report.changes import Since, since_last
 from converters.report.report import Report
 from edge.contract.artifact import digest_file
@@ -41,7 +41,7 @@ def convert_run(
 
 
 def since_former(former: Sequence[Recorded], lock: Lock, report: Report) -> Since | None:
-    """What `report`, of the inputs in `lock`, has other than the last of `former`."""
+    """Differences of `report`, made from the inputs in `lock`, to the last of `former`."""
     mine = [
         one for one in former if one.run.kind == "convert" and one.run.mission == report.mission
     ]
@@ -54,7 +54,7 @@ def since_former(former: Sequence[Recorded], lock: Lock, report: Report) -> Sinc
 
 
 def _inputs(lock: Lock) -> dict[str, str | None]:
-    """Digests of what a conversion was made of."""
+    """Digests of a conversion's inputs."""
     return {
         "all": lock.digest,
         "source": lock.inputs["source"]["sha256"],
@@ -67,7 +67,7 @@ def _inputs(lock: Lock) -> dict[str, str | None]:
 
 
 def _metrics(told: Mapping[str, Any]) -> dict[str, Number]:
-    """Figures of a report by name, those first that tell most."""
+    """Figures of a report by name, the most important first."""
     agreement, latency = told["agreement"], told["latency"]["stages"]
     figures: dict[str, Number] = {f"found {name}": agreement[name]["share"] for name in (INT8, CPU)}
     if agreement["condition"]:
@@ -91,7 +91,7 @@ def _metrics(told: Mapping[str, Any]) -> dict[str, Number]:
     return figures
 
 
-def calibrate_run(mission: Mission, record: Record, out: Path, *, started: str) -> Run:
+def calibrate_run(mission: Mission, record: CalibrationRecord, out: Path, *, started: str) -> Run:
     """The record of a calibration that has just been written into `out`."""
     told = record.to_json()
     return Run(

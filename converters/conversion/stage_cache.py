@@ -1,9 +1,8 @@
-"""Where results of stages are kept between runs: one file a result, under the key of its inputs.
+"""The cache of stage results: one file for each result, named by the key of its inputs.
 
-A file is whole or it is not taken: its first line holds the sha256 of all that follows. What is
-damaged, or of another form, is told and made anew. Holds a lock while it is open, so that no two
-conversions write to one folder. Never decides what a key is made of, and never runs code that a
-file brings.
+The first line of a file holds the sha256 of the rest; a damaged file, or one of another format, is
+reported and made again. The folder is locked while it is open, so that no two conversions write to
+it. Never runs code that a file brings.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from firmware_bridge.errors import UsageError
 SCHEMA = "brakepoint.stage/1"
 
 KEPT_BYTES = 512 << 20
-"""Results of former runs, beside those of the last one: the oldest go first."""
+"""Most bytes of results that the last run did not use; the longest unused are removed first."""
 
 LOCK = "lock"
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
-"""What file systems without locks say, such as some network shares."""
+"""Errors of file systems without locks, such as some network shares."""
 
 Note = Callable[[str], None]
-"""Called with a line for people, once for each thing that they should know."""
+"""Called with one line for a person."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ class Result:
         return sha256(json.dumps([self.facts, named], sort_keys=True).encode()).hexdigest()
 
 
-class Store:
-    """Results in one folder. Use `opened`."""
+class StageCache:
+    """Stage results in one folder. Opened by `open_cache`."""
 
     def __init__(self, folder: Path, *, fresh: bool, note: Note) -> None:
         self._folder = folder
@@ -87,29 +86,31 @@ class Store:
         return result
 
     def distrust(self, stage: str, why: str) -> None:
-        """Tells that a stored result is not taken."""
+        """Reports a cached result that is not used."""
         self._note(f"{stage}: the stored result is damaged ({why}); it is made anew")
 
     def put(self, stage: str, key: str, result: Result) -> None:
-        """Stores a result whole; what its stage had begun is dropped."""
+        """Writes a result atomically and removes the state of its unfinished work."""
         write_atomic(self._path(stage, key), _packed(key, result))
         shutil.rmtree(self.begun(stage, key), ignore_errors=True)
 
     def begun(self, stage: str, key: str) -> Path:
-        """A folder, perhaps not there yet, for the state of a stage that is at work, so that
-        interrupted work goes on. What is in it is the stage's to distrust."""
+        """The folder for the state of a running stage, from which interrupted work continues.
+
+        It may not exist yet; the stage checks what it reads from it.
+        """
         path = self._path(stage, key)
         path = path.with_name(f"{path.name}.begun")
         self._used.add(path)
         return path
 
     def clear(self, stage: str, key: str) -> None:
-        """Drops what a stage had begun, where nothing shall be taken from former runs."""
+        """Removes the state of unfinished work, where the cache is opened `fresh`."""
         if self._fresh:
             shutil.rmtree(self.begun(stage, key), ignore_errors=True)
 
     def prune(self, kept_bytes: int = KEPT_BYTES) -> None:
-        """Drops the results that were longest not used, until those that this run did not use take
+        """Removes results that this run did not use, the longest unused first, until the rest takes
         at most `kept_bytes`."""
         kept = {*self._used, self._folder / LOCK}
         others = [path for path in self._folder.iterdir() if path not in kept]
@@ -123,9 +124,9 @@ class Store:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, *, fresh: bool, note: Note) -> Iterator[Store]:
-    """The store in `folder`, for this process alone; `fresh` takes nothing from former runs. A
-    folder in which nothing came to be stored is not left behind.
+def open_cache(folder: Path, *, fresh: bool, note: Note) -> Iterator[StageCache]:
+    """The cache in `folder`, locked for this process; `fresh` ignores results of former runs. An
+    empty folder is removed at the end.
 
     Raises:
         UsageError: another process works in it.
@@ -137,7 +138,7 @@ def opened(folder: Path, *, fresh: bool, note: Note) -> Iterator[Store]:
         try:
             for left in folder.glob(".*"):  # what a killed run was about to rename
                 _remove(left)
-            yield Store(folder, fresh=fresh, note=note)
+            yield StageCache(folder, fresh=fresh, note=note)
         finally:
             if [path.name for path in folder.iterdir()] == [LOCK]:
                 (folder / LOCK).unlink()

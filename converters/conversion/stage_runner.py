@@ -1,8 +1,7 @@
-"""Runs the stages of a conversion: each once for the same inputs, its result kept under their key.
+"""Runs one stage, or takes its result from the cache.
 
-A key is the digest of everything that a stage's result follows from: what it read, the facts of the
-mission that it uses, this program's own code and the versions of its tools. A stage whose result is
-stored is not run. Takes time and memory of each. Decides nothing.
+A key is the digest of everything that the result depends on: the stage's inputs, the mission facts
+that it uses, this program's code and the versions of its tools. Records time and peak memory.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from converters.conversion.stage_cache import Note, Result, Store
+from converters.conversion.stage_cache import Note, Result, StageCache
 from converters.report.stage_times import Stage, Stopwatch
 from edge.contract.artifact import digest_json
 
@@ -30,11 +29,11 @@ class StageResult(Generic[Facts]):
     digest: str
 
 
-class Stages:
+class StageRunner:
     """The stages of one conversion over one store."""
 
     def __init__(
-        self, store: Store, watch: Stopwatch, *, common: Mapping[str, Any], note: Note
+        self, store: StageCache, watch: Stopwatch, *, common: Mapping[str, Any], note: Note
     ) -> None:
         self.watch = watch
         self._store = store

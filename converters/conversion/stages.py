@@ -1,7 +1,8 @@
-"""The stages of one conversion: what each does, and everything that its result follows from. What
-is not named there and changes would not be noticed.
+"""The stages of one conversion: the work of each, and the inputs that its cache key is made of.
 
-Writes nothing but its stages' results. Never decides in which order they run, nor judges a gate.
+Takes the mission, the inputs and results of earlier stages; returns each stage's result from the
+cache or from its work. Anything missing from the key (`uses`) does not invalidate the cache. The
+order in which stages run is in `pipeline.py`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.ranges import SCHEMA as RANGES_SCHEMA
 from calibration.ranges.ranges import Ranges
 from calibration.ranges.reuse import reuse
-from converters.conversion.float_stage import Floating, probes, to_float
+from converters.conversion.float_stage import FloatFacts, probes, to_float
 from converters.conversion.input_digests import Inputs, frame_facts, source_facts
-from converters.conversion.int8_stage import Quantized, quantize
-from converters.conversion.stage_runner import StageResult, Stages
+from converters.conversion.int8_stage import QuantizationFacts, quantize
+from converters.conversion.stage_runner import StageResult, StageRunner
 from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.lowerings.dla import DlaCut
@@ -55,15 +56,15 @@ from edge.progress import Advance
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """How the ranges came about, beside ranges.json itself."""
+class ObservationFacts:
+    """Which frames the ranges were observed on, and which were left out."""
 
     sampling: dict[str, Any]
     left_out: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweringFacts:
     """Further forms of int8.onnx."""
 
     agreements: tuple[Agreement, ...]
@@ -71,7 +72,7 @@ class Lowered:
 
 
 @dataclass(frozen=True)
-class Stops:
+class StopFacts:
     """What the policy does on labelled clips, see `converters.verification.clip_stops`."""
 
     found: dict[str, Any]
@@ -79,7 +80,7 @@ class Stops:
 
 @dataclass(frozen=True)
 class Rendered:
-    """When a page was made, the stages up to then, and what it says of the conversion before."""
+    """When a page was rendered, the stages so far, and the changes since the last conversion."""
 
     finished: str
     stages: tuple[Stage, ...]
@@ -89,7 +90,9 @@ class Rendered:
 class ConversionStages:
     """The stages of one conversion, each in terms of the results of those before it."""
 
-    def __init__(self, mission: Mission, inputs: Inputs, stages: Stages, progress: Advance) -> None:
+    def __init__(
+        self, mission: Mission, inputs: Inputs, stages: StageRunner, progress: Advance
+    ) -> None:
         self._mission = mission
         self._inputs = inputs
         self._stages = stages
@@ -97,11 +100,11 @@ class ConversionStages:
         self._threads = mission.target.threads
         self._contract = contract_digest(mission)
 
-    def floating(self) -> StageResult[Floating]:
+    def make_float(self) -> StageResult[FloatFacts]:
         """float.onnx of the source."""
         mission, source, frames = self._mission, self._inputs.source, self._inputs.frames
 
-        def work(_: Path) -> tuple[Floating, dict[str, bytes]]:
+        def work(_: Path) -> tuple[FloatFacts, dict[str, bytes]]:
             self._progress(FLOAT, 0, 0)
             model, facts = to_float(source, mission, frames, progress=self._progress)
             return facts, {FLOAT: model.SerializeToString()}
@@ -116,19 +119,19 @@ class ConversionStages:
             "threads": self._threads,
             "probes": self._probes(),
         }
-        return self._stages.run("float", Floating, uses, work)
+        return self._stages.run("float", FloatFacts, uses, work)
 
-    def observed(
+    def observe(
         self,
         floating: ModelProto,
-        floated: StageResult[Floating],
+        floated: StageResult[FloatFacts],
         ranges_file: Path | None,
-    ) -> StageResult[Calibrated]:
-        """ranges.json: taken on calibration frames, or those of `ranges_file` again."""
+    ) -> StageResult[ObservationFacts]:
+        """ranges.json: observed on calibration frames, or reused from `ranges_file`."""
         mission = self._mission
         tensors = cpu_tensors(floating, place(floating))
 
-        def work(begun: Path) -> tuple[Calibrated, dict[str, bytes]]:
+        def work(begun: Path) -> tuple[ObservationFacts, dict[str, bytes]]:
             taken: CalibrationResult
             given = (floating, tensors, self._inputs.frames.calibration, mission)
             if ranges_file is None:
@@ -136,7 +139,7 @@ class ConversionStages:
                 taken = calibrate(*given, progress=self._progress, state=state)
             else:
                 taken = reuse(ranges_file, *given, progress=self._progress)
-            facts = Calibrated(taken.sampling.to_json(), taken.left_out)
+            facts = ObservationFacts(taken.sampling.to_json(), taken.left_out)
             return facts, {RANGES: json_file(RANGES_SCHEMA, taken.ranges.to_json())}
 
         uses = {
@@ -148,21 +151,21 @@ class ConversionStages:
             "threads": self._threads,
             "ranges": None if ranges_file is None else digest_file(ranges_file),
         }
-        return self._stages.run("observe", Calibrated, uses, work)
+        return self._stages.run("observe", ObservationFacts, uses, work)
 
-    def quantized(
+    def quantize(
         self,
         floating: ModelProto,
-        floated: StageResult[Floating],
+        floated: StageResult[FloatFacts],
         ranges: Ranges,
-        observed: StageResult[Calibrated],
+        observed: StageResult[ObservationFacts],
         *,
         tuned: Tuned | None,
-    ) -> StageResult[Quantized]:
+    ) -> StageResult[QuantizationFacts]:
         """int8.onnx and cpu.onnx."""
         mission = self._mission
 
-        def work(begun: Path) -> tuple[Quantized, dict[str, bytes]]:
+        def work(begun: Path) -> tuple[QuantizationFacts, dict[str, bytes]]:
             models, facts = quantize(
                 mission,
                 floating,
@@ -182,16 +185,16 @@ class ConversionStages:
             "threads": self._threads,
             "tuned": None if tuned is None else tuned.digests,
         }
-        return self._stages.run("quantize", Quantized, uses, work)
+        return self._stages.run("quantize", QuantizationFacts, uses, work)
 
-    def lowered(
+    def lower(
         self, files: Mapping[str, bytes], ranges: Ranges, placement: QdqPlacement
-    ) -> StageResult[Lowered]:
+    ) -> StageResult[LoweringFacts]:
         """Further forms of int8.onnx."""
         mission, frames = self._mission, self._inputs.frames
         floating, int8 = (ModelProto.FromString(files[name]) for name in (FLOAT, INT8))
 
-        def work(_: Path) -> tuple[Lowered, dict[str, bytes]]:
+        def work(_: Path) -> tuple[LoweringFacts, dict[str, bytes]]:
             lowered = lower(
                 Quantization(floating, int8, placement),
                 probes(mission, frames),
@@ -204,7 +207,7 @@ class ConversionStages:
                 mission,
                 progress=self._progress,
             )
-            return Lowered(lowered.agreements, lowered.cut), lowered.files
+            return LoweringFacts(lowered.agreements, lowered.cut), lowered.files
 
         uses = {
             "files": _digests(files),
@@ -217,10 +220,10 @@ class ConversionStages:
             "threads": self._threads,
             "probes": self._probes(),
         }
-        return self._stages.run("lower", Lowered, uses, work)
+        return self._stages.run("lower", LoweringFacts, uses, work)
 
-    def judged(self, files: Mapping[str, bytes]) -> StageResult[Judgement]:
-        """The quantized networks beside float.onnx on held-back frames."""
+    def judge(self, files: Mapping[str, bytes]) -> StageResult[Judgement]:
+        """Agreement of the quantized networks with float.onnx on held-back frames."""
         mission = self._mission
 
         def work(_: Path) -> tuple[Judgement, dict[str, bytes]]:
@@ -234,28 +237,30 @@ class ConversionStages:
 
         return self._stages.run("judge", Judgement, self._on_held_back(files), work)
 
-    def accurate(self, files: Mapping[str, bytes], chosen: EvaluationSet | str | None) -> Accuracy:
+    def measure_accuracy(
+        self, files: Mapping[str, bytes], chosen: EvaluationSet | str | None
+    ) -> Accuracy:
         """All networks against labels.
 
-        Not stored: what labelled data holds is not digested before it is read.
+        Not cached: the content of labelled data has no digest before it is read.
         """
         if chosen is None:
             return NOT_ASKED
         with self._stages.watch.stage("accuracy"):
             return accuracy(self._mission, files, chosen, progress=self._progress)
 
-    def stopped(self, files: Mapping[str, bytes]) -> Mapping[str, Any]:
-        """What the policy does on labelled clips with each network, where the mission names any."""
+    def count_stops(self, files: Mapping[str, bytes]) -> Mapping[str, Any]:
+        """The policy's stops on labelled clips with each network, where the mission names any."""
         mission = self._mission
         if not mission.data.clips:
             return NO_CLIPS
 
-        def work(_: Path) -> tuple[Stops, dict[str, bytes]]:
+        def work(_: Path) -> tuple[StopFacts, dict[str, bytes]]:
             networks = {
                 name: running(ModelSession(files[name], threads=self._threads, kernels=kernels))
                 for name, kernels in KERNELS.items()
             }
-            return Stops(stops_on_clips(networks, mission, progress=self._progress)), {}
+            return StopFacts(stops_on_clips(networks, mission, progress=self._progress)), {}
 
         clips = [one for clip in mission.data.clips for one in (clip.video, clip.truth) if one]
         uses = {
@@ -265,10 +270,10 @@ class ConversionStages:
             "asked": section_facts(mission, "model", "policy", "camera", "budget", "link"),
             "threads": self._threads,
         }
-        return self._stages.run("stops", Stops, uses, work).facts.found
+        return self._stages.run("stops", StopFacts, uses, work).facts.found
 
-    def timed(self, files: Mapping[str, bytes]) -> StageResult[Latency]:
-        """How long float.onnx and cpu.onnx take on this machine."""
+    def measure_latency(self, files: Mapping[str, bytes]) -> StageResult[Latency]:
+        """Latency of float.onnx and cpu.onnx on this machine."""
         mission = self._mission
         timed = {name: files[name] for name in (FLOAT, CPU)}
 
@@ -281,12 +286,14 @@ class ConversionStages:
         uses = {**self._on_held_back(timed), "machine": machine()}
         return self._stages.run("time", Latency, uses, work)
 
-    def reported(
+    def write_report(
         self, report: Report, files: Mapping[str, bytes], *, again: bool = False
     ) -> tuple[Report, dict[str, bytes]]:
-        """The report as it was first made of these very facts, its page, and all files. What the
-        conversion before was is none of these facts: where it is another, the page is drawn anew,
-        but not when a conversion is done `again`.
+        """The report, its page, and all files.
+
+        Cached, so that the same facts keep the time of their first report. The comparison with the
+        last conversion is not part of the key: where it differs, the page is rendered again, unless
+        the conversion is a repetition (`again`).
         """
 
         def work(_: Path) -> tuple[Rendered, dict[str, bytes]]:

@@ -1,7 +1,7 @@
-"""What a fine-tuning hands to the conversion: a float graph whose weights suit INT8, and its story.
+"""Fine-tuned weights as an input of a conversion, with the placement and range scale they need.
 
-`float.onnx` stays the network that was given, so every gate compares with that one: the tuned
-weights take its place only where INT8 is written, as corrected biases do. Never judges.
+float.onnx stays the original network, so that every gate compares with it; the tuned weights are
+used only where INT8 is written, as corrected biases are.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import torch
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.reuse import reuse
 from converters.conversion.convert import convert
-from converters.conversion.float_stage import require_something
+from converters.conversion.float_stage import require_quantizable
 from converters.conversion.frame_split import frames_to_split
 from converters.conversion.tuned_weights import STATE, Tuned
 from converters.finetuning.distillation import answer_loss
@@ -106,7 +106,7 @@ def finetune(
         )
     source = open_source(mission)
     parent = read_parent(parent_folder, mission, source)
-    require_something(parent.placement, mission)
+    require_quantizable(parent.placement, mission)
     # What is searched decides whether float.onnx was equalized: it is to come out the same.
     mission = searching(mission, parent.search)
     split = frames_to_split(mission)

@@ -1,5 +1,6 @@
-"""What changed since the last conversion of other inputs: settings, inputs and figures, from the
-records in `runs/`. For people; nothing is decided by it.
+"""What changed since the last conversion of other inputs: settings, inputs and figures.
+
+Takes the records in `runs/` and the new values; returns the differences, for people.
 """
 
 from __future__ import annotations

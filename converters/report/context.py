@@ -1,6 +1,7 @@
-"""What a report says of the mission and its data beside what was measured: the canvas, the rules,
-the budget, what the frames were taken in, and how the weights were trained. Reads no picture and
-judges nothing.
+"""The parts of a report that come from the mission and its data.
+
+The canvas, the rules, the budget, the conditions of the frames and the training of the weights, as
+plain values. Reads no picture.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from edge.contract.artifact import read_json
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import Missing, NotTrusted
 
-TOLD = (
+TRAINING_KEYS = (
     "parameters",
     "examples",
     "validation_examples",
@@ -27,7 +28,7 @@ TOLD = (
     "seconds",
     "judgement",
 )
-"""Of a record of training, what a report repeats."""
+"""Keys of a training record that the report repeats."""
 
 
 def context_of(
@@ -67,7 +68,7 @@ def _training(source: Source) -> dict[str, Any] | None:
         return None
     if record.get("weights_sha256") != source.sha256:
         return None
-    return {key: record[key] for key in TOLD if key in record}
+    return {key: record[key] for key in TRAINING_KEYS if key in record}
 
 
 def _side(frames: Sequence[RoadFrame]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What share of the multiplications each file of a conversion has in INT8: of those for TensorRT
-where its rules put INT8, of cpu.onnx what onnxruntime really computes in integers.
+"""Share of the multiplications that each file of a conversion computes in INT8.
 
-Pure; judges nothing.
+For TensorRT files: where the placement put INT8. For cpu.onnx: what onnxruntime computes in
+integers, read from its optimized graph.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`report.json`: what a conversion read, made and found, for people and for `brakepoint run`.
-
-Holds values; never computes a figure.
-"""
+"""`report.json`: everything a conversion read, made and measured, as plain values."""
 
 from __future__ import annotations
 
@@ -61,7 +58,7 @@ class Report:
 
     Attributes:
         contract: see `edge.contract.mission.digest.contract_digest`.
-        range_scale, score_bias: see `converters.conversion.int8_stage.Quantized`.
+        range_scale, score_bias: see `converters.conversion.int8_stage.QuantizationFacts`.
         ranges: as int8.onnx has them.
         source_to_float: parity of the source and float.onnx.
         judgement: the quantized networks on held-back frames.
@@ -71,7 +68,7 @@ class Report:
         profiles: by input, the least, usual and largest shape that engines are built for; empty
             where they take one picture.
         dla: where the network was cut for a DLA; None where it was not.
-        in_integers: see `converters.conversion.int8_stage.Quantized`.
+        in_integers: see `converters.conversion.int8_stage.QuantizationFacts`.
         latency: on the machine that converted.
         trtexec: how trtexec builds the files.
         context: see `converters.report.context`.

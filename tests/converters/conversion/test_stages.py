@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from converters.conversion import convert
-from converters.conversion.stage_cache import Result, Store, opened
+from converters.conversion.stage_cache import Result, StageCache, open_cache
 from converters.report.report import TIMES
 from edge.contract.artifact import read_json
 from firmware_bridge.errors import UsageError
@@ -135,7 +135,7 @@ def test_a_damaged_result_is_told_and_made_anew(
             data[:18] = b"brakepoint.stage/0"
         elif damage == "other facts":  # whole, but by a program that wrote other facts
             stage, _, key = path.name.partition("-")
-            store = Store(path.parent, fresh=False, note=print)
+            store = StageCache(path.parent, fresh=False, note=print)
             full = data.split(b'"key": "')[1][:64].decode()
             assert full.startswith(key)
             store.put(stage, full, Result({"of": "another"}, {}, 0.0, 0.0))
@@ -223,16 +223,16 @@ def test_a_store_that_cannot_be_written_is_a_fault(
 def test_two_conversions_do_not_work_in_one_folder(
     brakepoint: Command, tiny_mission: Path, out: Path
 ) -> None:
-    with opened(out / convert.STORE, fresh=False, note=print):
+    with open_cache(out / convert.STORE, fresh=False, note=print):
         code, _, err = brakepoint("convert", tiny_mission, "--out", out)
     assert code == 2
     assert "another conversion is at work" in err
 
 
 class TestStore:
-    def store(self, folder: Path, fresh: bool = False) -> Store:
+    def store(self, folder: Path, fresh: bool = False) -> StageCache:
         folder.mkdir(exist_ok=True)
-        return Store(folder, fresh=fresh, note=print)
+        return StageCache(folder, fresh=fresh, note=print)
 
     def test_facts_and_files_come_back(self, tmp_path: Path) -> None:
         made = Result({"nan": float("inf"), "text": "ü"}, {"a": b"", "b": b"\0\n"}, 1.5, 2.0)
@@ -265,7 +265,7 @@ class TestStore:
 
     def test_what_a_killed_run_left_half_is_removed(self, tmp_path: Path) -> None:
         (tmp_path / ".s-1.abcd").write_bytes(b"half")
-        with opened(tmp_path, fresh=False, note=print):
+        with open_cache(tmp_path, fresh=False, note=print):
             assert not (tmp_path / ".s-1.abcd").exists()
 
     def test_where_there_are_no_locks_it_says_so_and_goes_on(
@@ -278,17 +278,17 @@ class TestStore:
 
         monkeypatch.setattr("fcntl.flock", refused)
         told: list[str] = []
-        with opened(tmp_path / "s", fresh=False, note=told.append) as store:
+        with open_cache(tmp_path / "s", fresh=False, note=told.append) as store:
             store.put("s", "1" * 64, Result([], {}, 0.0, 0.0))
         assert "cannot be locked" in told[0]
         assert store.get("s", "1" * 64) is not None
 
     def test_the_lock_ends_with_its_holder(self, tmp_path: Path) -> None:
         with (
-            opened(tmp_path, fresh=False, note=print),
+            open_cache(tmp_path, fresh=False, note=print),
             pytest.raises(UsageError, match="another conversion"),
-            opened(tmp_path, fresh=False, note=print),
+            open_cache(tmp_path, fresh=False, note=print),
         ):
             pass
-        with opened(tmp_path, fresh=False, note=print):
+        with open_cache(tmp_path, fresh=False, note=print):
             pass
