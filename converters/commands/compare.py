@@ -28,7 +28,7 @@ from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError
 
 THREADS = 2
-"""Of a session where no mission says how many."""
+"""Threads of a session where no mission sets them."""
 
 COLORS = ("rgb", "bgr")
 

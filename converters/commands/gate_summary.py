@@ -1,7 +1,4 @@
-"""How the verbs that convert show their gates, say what to try next, and end when one failed.
-
-Judges nothing: the report has done that.
-"""
+"""Prints the gates of a conversion and what to try next; exits 1 when one failed."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ VERDICTS = {
     False: styled(("failed", "bold red")),
     None: styled(("not gated", "dim")),
 }
-"""What `GateResult.passed` says."""
+"""Words for `GateResult.passed`."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a verb was called with, to write a further command with it.
+    """The arguments of a verb, from which further commands are written.
 
     Attributes:
         settings: of `--set`, KEY=VALUE each.

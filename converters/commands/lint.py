@@ -86,7 +86,7 @@ def lint(
 
 
 def _judge(model: Path) -> str:
-    """The command that holds a file's answers against those of the network it was made of."""
+    """The command that compares a file with the float network it was made from."""
     return f"brakepoint compare FLOAT.onnx {shlex.quote(str(model))} --frames FOLDER"
 
 

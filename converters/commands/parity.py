@@ -1,4 +1,4 @@
-"""Verb `parity`: where along the network its forms come apart, layer by layer, worst first."""
+"""Verb `parity`: difference of two forms of a network, layer by layer, worst first."""
 
 from __future__ import annotations
 

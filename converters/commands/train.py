@@ -67,7 +67,7 @@ def train(
             report = search_candidates(loaded, search, progress=advance, fresh=fresh)
         else:
             report = train_mission(loaded, progress=advance, fresh=fresh)
-    assert report.record is not None  # every one of them leaves one
+    assert report.record is not None  # every training leaves one
     mirror_record(loaded, report.record, say=lambda line: echo(line, error=True))
     if as_json:
         echo(json.dumps(report.to_json(), indent=1))

@@ -1,9 +1,9 @@
 """`brakepoint convert`: reads the inputs, runs one conversion, publishes its files.
 
 Takes a mission and a folder; writes float.onnx, int8.onnx, cpu.onnx, further lowerings,
-ranges.json, report.html, report.json and convert.lock.json there. The stages' results are cached under a key of
-their inputs, so that only what changed is made again and an interrupted run continues. Files are
-published after everything is made and judged: all are replaced, report.json last. A reader trusts
+ranges.json, report.html, report.json and convert.lock.json there. Results of stages are cached
+under a key of their inputs, so that only what changed is made again and an interrupted run
+continues. Files are replaced after everything is made and judged, report.json last. A reader trusts
 only the digests in report.json, so a kill at any moment leaves the former set, the new one, or
 files that the reader refuses.
 """

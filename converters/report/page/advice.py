@@ -1,7 +1,6 @@
-"""What to do about a failed gate, in sentences a team lead can act on. One table: the first word of
-a gate's name -> its advice.
+"""Advice on failed gates: for each, sentences and commands. One table by the gate's name.
 
-Reads the report's own figures; measures nothing and promises no figure.
+Takes report.json as plain values; measures nothing and promises no figure.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from edge.contract.artifact_names import CPU, INT8
 CONDITION = "condition"
 
 MOST_TIMES = 8
-"""More frames than so many times those there are asked for by no advice."""
+"""Advice never asks for more than this many times the present number of frames."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,15 @@ def advice_on(document: Document, failed: Sequence[Gate]) -> tuple[Advice, ...]:
     by_kind: dict[str, list[Gate]] = {}
     for gate in failed:
         by_kind.setdefault(gate["name"].split(" ")[0], []).append(gate)
-    advice: dict[Advice, None] = {}  # the same advice once, in the order met
+    advice: dict[Advice, None] = {}  # each advice once, in the order of the gates
     for kind, gates in by_kind.items():
         advice.update(dict.fromkeys(ADVICE.get(kind, _any)(document, gates)))
     return tuple(advice)
 
 
 def _kept(document: Document, gates: Sequence[Gate]) -> list[Advice]:
-    """Where quantized networks lose too many of float's answers: what may mend it, what tells more,
-    what works meanwhile."""
+    """Advice where a quantized network loses too many of float's detections: what may mend it, what
+    shows more, and what works meanwhile."""
     lines = _layers(document, gates) + _tuning(document) + _ranges(document)
     condition = gates[0]["name"].startswith("condition")
     judged = [
@@ -72,7 +71,9 @@ def _kept(document: Document, gates: Sequence[Gate]) -> list[Advice]:
 
 
 def _few(document: Document, evaluation: Mapping[str, Any], gate: Gate) -> list[Advice]:
-    if "iou_mean" in evaluation:  # pixels are many, and alike: their count tells nothing
+    if (
+        "iou_mean" in evaluation
+    ):  # neighbouring pixels are not independent: their count gives no interval
         return []
     found, of = answers(evaluation, gate["artifact"])
     frames = document["data"]["held_back"]["frames"]
@@ -97,7 +98,7 @@ def _few(document: Document, evaluation: Mapping[str, Any], gate: Gate) -> list[
 
 
 def _enough_frames(found: int, of: int, limit: float, frames: int) -> int:
-    """So many that a share as it is would leave the limit outside of its interval."""
+    """Frames needed for the limit to lie outside the interval of the measured share."""
     times = 2
     while times < MOST_TIMES:
         low, high = wilson_95(found * times, of * times)
@@ -108,7 +109,7 @@ def _enough_frames(found: int, of: int, limit: float, frames: int) -> int:
 
 
 def _where(evaluation: Mapping[str, Any], files: Sequence[str]) -> list[Advice]:
-    """The class and the weather that lose most, where there is more than one."""
+    """The class and the weather with the largest loss, where there is more than one."""
     lines = []
     for rows, key, what in (
         (evaluation["by_class"], "label", "class"),
@@ -164,7 +165,7 @@ def _tuning(document: Document) -> list[Advice]:
 
 
 def _ranges(document: Document) -> list[Advice]:
-    """More frames for the ranges, where these did not settle them."""
+    """Advice to calibrate on more frames, where the ranges did not settle."""
     sampling, frames = document["calibration"]["sampling"], document["calibration"]["frames"]
     if sampling["settled"]:
         return []

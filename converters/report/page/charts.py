@@ -1,6 +1,6 @@
-"""Where the page draws the bars of layers and ranges: positions out of the report's own figures.
+"""Positions of the bars of layers and ranges on the page, from the report's figures.
 
-Logarithmic scales throughout: layers and tensors of one network lie decades apart. Never measures.
+All scales are logarithmic: layers and tensors of one network lie decades apart.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 WIDE, HIGH = 1000.0, 200.0
-"""Of a drawing, in its own units, without what is written around it."""
+"""Width and height of the plot area, in its own units."""
 
 LEAST_TASK_LOSS = 1e-4
-"""Task loss below this is drawn as nothing: an answer that moves so little is the same answer."""
+"""Task loss below this is drawn as zero."""
 
 MOST_LISTED = 12
 
 ONE_SIDED = 0.1
-"""A tensor whose other side of 0 is less than this share of its range, as behind ReLU or SiLU."""
+"""A tensor is one-sided if less than this share of its range is below 0, as after ReLU or SiLU."""
 
 
 def layer_chart(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -50,7 +50,7 @@ def layer_chart(document: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def range_chart(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Magnitude of every tensor in graph order: what INT8 covers, and what lies beyond."""
+    """Magnitude of every tensor in graph order: the part that INT8 covers, and the part beyond."""
     tensors = document["ranges"]
     seen = [max(abs(one["lowest"]), abs(one["highest"])) for one in tensors]
     positive = [one["amax"] for one in tensors if one["amax"] > 0.0]

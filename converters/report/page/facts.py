@@ -1,7 +1,4 @@
-"""What sentences on the page are made of: facts of a report, and lists in words.
-
-Reads the report's own figures; measures and advises nothing.
-"""
+"""Facts of a report that several sentences on the page use, and lists as words."""
 
 from __future__ import annotations
 
@@ -18,13 +15,13 @@ Gate = Mapping[str, Any]
 
 
 def answers(evaluation: Mapping[str, Any], name: str) -> tuple[int, int]:
-    """Found and of over all frames, for one network."""
+    """(found, of) over all frames, for one network."""
     rows = [row["networks"][name] for row in evaluation["by_condition"]["weather"]]
     return sum(row["found"] for row in rows), sum(row["of"] for row in rows)
 
 
 def float_failed(failed: Sequence[Gate]) -> bool:
-    """Whether a failed gate is of float.onnx, of which all others are made."""
+    """Whether a failed gate concerns float.onnx, from which all other files are made."""
     return any(gate["artifact"] == FLOAT for gate in failed)
 
 

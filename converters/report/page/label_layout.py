@@ -1,4 +1,4 @@
-"""Where the labels of boxes stand on a picture, so that none covers another.
+"""Places the labels of boxes on a picture so that none covers another.
 
 Pure geometry in pixels of the picture; draws nothing.
 """

@@ -1,7 +1,7 @@
 """Gives each cell of a page's tables the title of its column, for narrow screens.
 
-There a row is shown as a list, one cell a line, and the style sheet writes the title before each.
-Takes and gives HTML; changes nothing but that one attribute.
+On a narrow screen the style sheet shows a row as a list, one cell a line after its title. Takes
+HTML and returns it with one attribute added.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def with_column_titles(page: str) -> str:
 
 
 class _Titled(HTMLParser):
-    """Writes a page again as it reads it."""
+    """Copies the HTML that it parses."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)

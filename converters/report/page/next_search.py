@@ -1,5 +1,6 @@
-"""Which setting of the search for float layers to try next where a gate on float's answers failed,
-with a number that follows from what was measured. Reads the report's own figures; promises none.
+"""The next setting to try for the mixed precision search after a failed agreement gate.
+
+Takes the report's search curve and gates; returns a sentence and `--set` options, or None.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def loses_too_much_by(gates: Sequence[Gate]) -> float | None:
 def next_search(document: Document, gates: Sequence[Gate]) -> tuple[str, str] | None:
     """A sentence and the settings; None where the search has nothing more to give.
 
-    Where the search stopped early, since the gates held on its own frames, it is to aim lower by as
-    much as was lost too much. Where it ran into the multiplications allowed, and its curve was
-    still falling there, the next point of the curve is allowed.
+    Where the search stopped early because the gates held on its own frames, its task loss limit is
+    divided by how far the gates were missed. Where it reached the least share in INT8 while its
+    curve was still falling, a smaller share is allowed.
     """
     search: Mapping[str, Any] = document["search"]
     *curve, chosen = search["steps"]
@@ -68,7 +69,7 @@ def next_search(document: Document, gates: Sequence[Gate]) -> tuple[str, str] | 
 
 
 def _flat(curve: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the second half of the curve has hardly saved task loss."""
+    """Whether the task loss hardly fell over the second half of the curve."""
     task_loss: list[float] = [step["task_loss"] for step in curve if step["task_loss"] is not None]
     if len(task_loss) < 3:
         return False

@@ -1,4 +1,4 @@
-"""The report's figures in the shapes that the page draws. Chooses and orders; measures nothing."""
+"""The tables of the page, from report.json: what is shown, in which order."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def confusion(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _count(pair: Mapping[str, Any]) -> int:
-    """How often: frames, or pixels of a segmentation network."""
+    """Unit of a count: frames, or pixels of a segmentation network."""
     count: int = pair["frames"] if "frames" in pair else pair["pixels"]
     return count
 
@@ -80,7 +80,7 @@ class Box:
 
     Attributes:
         fate: "kept", "lost" (on float's picture), "missing" (on another's) or "added".
-        told: its label is written beside it; kept ones are told only where there are few.
+        told: whether its label is drawn; of kept ones only where there are few.
     """
 
     label: str
@@ -215,14 +215,14 @@ def _panel(
 
 
 def _legible(boxes: Sequence[Box]) -> list[Box]:
-    """Kept ones first, so that what was lost is drawn over them."""
+    """Kept ones first, so that lost ones are drawn over them."""
     crowded = len(boxes) > MOST_TOLD
     told = [replace(box, told=not crowded or box.fate != "kept") for box in boxes]
     return sorted(told, key=lambda box: box.fate != "kept")
 
 
 def latency_rows(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Stages of each file with where their part of the bar begins and how wide it is, percent."""
+    """Stages of each file with start and width of their part of the bar, in percent."""
     stages = document["latency"]["stages"]
     longest = max((sum(row[s]["median_ms"] for s in STAGES) for row in stages.values()), default=1)
     rows = []
@@ -315,7 +315,7 @@ def matrix(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def coverage(document: Mapping[str, Any]) -> list[str]:
-    """Sentences on what the frames do not show."""
+    """Sentences on conditions that the frames do not contain."""
     lines, never, unjudged, uncalibrated = [], [], [], []
     for kind, words in (("weather", WEATHERS), ("light", LIGHTS)):
         calibrated, judged = (

@@ -1,6 +1,7 @@
-"""The first thing on the page: whether the gates hold, which files may be used, what is not known.
+"""The verdict at the top of the page: whether the gates hold, which files may be used, what is
+unknown.
 
-Reads the report's own figures; measures nothing. What to do about a failed gate is in `advice.py`.
+Takes report.json as plain values. Advice on failed gates is in `advice.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.gate_count import GateCount
 
 KEEPING = ("found_min", "condition_agree_min", "accuracy_min", "accuracy_drop_max")
-"""Gates on what a quantized network keeps of float."""
+"""Gates on the agreement of a quantized network with float."""
 NETWORKS = (FLOAT, INT8, CPU)
 FEW = 100
 """Fewer answers than this leave an interval of about ten percent on either side."""
@@ -75,7 +76,7 @@ def verdict_of(document: Document) -> Verdict:
 
 
 def _cautions(document: Document) -> list[str]:
-    """What the figures cannot say, whatever the gates do."""
+    """Limits of the figures, whatever the gates say."""
     lines = []
     ungated = [gate["name"] for gate in document["gates"] if gate["passed"] is None]
     if ungated:

@@ -1,4 +1,4 @@
-"""The worst frames as small JPEG pictures for the page. Draws nothing: boxes are the page's."""
+"""The worst frames as small JPEG pictures for the page, without boxes."""
 
 from __future__ import annotations
 

@@ -153,15 +153,15 @@ def test_a_damaged_result_is_told_and_made_anew(
 
 KILL = """
 import os, signal
-from converters.conversion.stage_cache import Store
-put = Store.put
+from converters.conversion.stage_cache import StageCache
+put = StageCache.put
 def killed(self, stage, *more):
     if stage == {stage!r} and {before}:
         os.kill(os.getpid(), signal.SIGKILL)
     put(self, stage, *more)
     if stage == {stage!r}:
         os.kill(os.getpid(), signal.SIGKILL)
-Store.put = killed
+StageCache.put = killed
 """
 
 
