@@ -139,7 +139,7 @@ class TestVideo:
         clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
         program = (
             "import sys; from edge.contract.mission.sections.device import Camera;"
-            "from edge.runtime.sources.source import open_source; from time import monotonic_ns;"
+            "from edge.runtime.sources.open_source import open_source; from time import monotonic_ns;"
             "from firmware_bridge.errors import Missing;"
             "camera = Camera(width_px=1, height_px=1, fps=25.0, assumed_speed_mps=1.0)\n"
             "try:\n open_source(sys.argv[1], camera, monotonic_ns)\n"
