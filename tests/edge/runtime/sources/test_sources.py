@@ -22,7 +22,7 @@ from edge.runtime.clock import monotonic_ns
 from edge.runtime.loop.capture import CameraState, Capture, Captured
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.sources.camera import CameraSource
-from edge.runtime.sources.open_source import open_source
+from edge.runtime.sources.open_source import SOURCES, open_source
 from edge.runtime.sources.source import BadFrame, CameraGone, Skipped, Source, SourceEnd
 from firmware_bridge.errors import DeviceFault, Missing, UsageError
 
@@ -74,6 +74,68 @@ class Device:
         return True, np.full((self.size[1], self.size[0], 3), 90, np.uint8)
 
     def release(self) -> None: ...
+
+
+def _camera(_: Path, clock: SteppingClock) -> Source:
+    device = Device()
+    device.stamp_ms = 1.6e12  # a wall clock: frames are stamped when they are read
+    return CameraSource("camera:0", 0, camera=CAMERA, clock=clock, open_capture=lambda _: device)
+
+
+def _scenes(_: Path, clock: SteppingClock) -> Source:
+    return open_source("scenes:clear_road", CAMERA, clock)
+
+
+def _folder(tmp_path: Path, clock: SteppingClock) -> Source:
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture())
+    return open_source(str(tmp_path), CAMERA, clock)
+
+
+def _video(tmp_path: Path, clock: SteppingClock) -> Source:
+    return open_source(str(write_clip(tmp_path / "clip.mp4", frames=5, fps=50.0)), CAMERA, clock)
+
+
+MAKERS = {"camera": _camera, "scenes": _scenes, "folder": _folder, "video": _video}
+
+
+def test_there_is_a_maker_for_every_kind_of_source() -> None:
+    assert MAKERS.keys() == SOURCES.keys()
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+class TestEverySource:
+    """The Source contract; a new row of the table is tested by being there."""
+
+    def test_says_what_it_is(self, kind: str, tmp_path: Path) -> None:
+        info = MAKERS[kind](tmp_path, SteppingClock()).info
+        assert info.kind == kind
+        assert info.given
+        assert info.fps == (25.0 if kind == "scenes" else 50.0)
+
+    def test_frames_come_one_period_apart_and_never_from_the_future(
+        self, kind: str, tmp_path: Path
+    ) -> None:
+        clock = SteppingClock()
+        source = MAKERS[kind](tmp_path, clock)
+        frames: list[Frame] = []
+        for _ in range(3):
+            reading = source.read(clock.pause)
+            assert isinstance(reading, Frame)
+            assert reading.captured_ns <= clock.now_ns
+            assert (reading.image.dtype, reading.image.shape[2]) == (np.uint8, 3)
+            frames.append(reading)
+            if kind == "camera":  # a device sets the pace itself
+                clock.pause(0.02)
+        period_ns = round(1e9 / source.info.fps)
+        for one, other in itertools.pairwise(frames):
+            assert other.index == one.index + 1
+            assert other.captured_ns - one.captured_ns == period_ns
+
+    def test_may_be_closed_twice(self, kind: str, tmp_path: Path) -> None:
+        source = MAKERS[kind](tmp_path, SteppingClock())
+        source.close()
+        source.close()
 
 
 class TestVideo:
@@ -139,7 +201,8 @@ class TestVideo:
         clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
         program = (
             "import sys; from edge.contract.mission.sections.device import Camera;"
-            "from edge.runtime.sources.open_source import open_source; from time import monotonic_ns;"
+            "from edge.runtime.sources.open_source import open_source;"
+            "from time import monotonic_ns;"
             "from firmware_bridge.errors import Missing;"
             "camera = Camera(width_px=1, height_px=1, fps=25.0, assumed_speed_mps=1.0)\n"
             "try:\n open_source(sys.argv[1], camera, monotonic_ns)\n"
