@@ -21,15 +21,13 @@ from calibration.evaluation.stops import (
 )
 from converters.sources.network import Network
 from edge.contract.mission.schema import Mission
-from edge.perception.decode import perceive
+from edge.perception.decode import DECODERS, perceive
 from edge.perception.preprocess import preprocess
 from edge.perception.values import BgrImage, Perception
 from edge.progress import Advance
 
 NO_CLIPS = {"state": "not asked"}
 """What a report says of stops where its mission names no clips."""
-
-_DETECTORS = ("roadnet", "yolox", "fastestdet")
 
 
 def stops_on_clips(
@@ -43,7 +41,7 @@ def stops_on_clips(
         UsageError: a story that is not there, or a clip with no label of the model.
         Missing, NotTrusted: a clip or its truth cannot be read.
     """
-    if mission.model.decode.kind not in _DETECTORS:
+    if mission.model.decode.kind not in DECODERS:
         return {"state": "unknown", "why": "stops are counted for detectors alone"}
     if not stops_anything(mission):
         return {"state": "unknown", "why": "no rule of the mission stops the vehicle for an object"}

@@ -25,6 +25,7 @@ from edge.contract.mission.raw_values import (
 from edge.contract.mission.sections.device import LinkSettings
 from edge.contract.mission.sections.policy import UNKNOWN_AT_MOST_MS
 from edge.perception.conditions import AXES, CONDITION_NAMES
+from edge.perception.decode import DECODERS
 from edge.perception.segmentation import MOST_LABELS
 from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.line_rate import minimum_baud
@@ -73,7 +74,7 @@ def _decoder_complete(raw: Raw) -> Iterator[Mistake]:
         ("strides", bool(rows(decode.get("strides")))),
         ("iou_threshold", decode.get("iou_threshold") is not None),
     ):
-        wanted = kind in ("yolox", "roadnet", "fastestdet")
+        wanted = kind in DECODERS
         wanted |= kind == "segment" and key == "strides"
         if wanted and not there and not decode.get(key):
             yield f"model.decode.{key}", f"missing: decoder '{kind}' needs it"
@@ -85,7 +86,8 @@ def _one_level(raw: Raw) -> Iterator[Mistake]:
     decode = section(raw, "model", "decode")
     strides = rows(decode.get("strides"))
     kind = decode.get("kind")
-    if kind in ("fastestdet", "segment") and len(strides) > 1:
+    one_level = {name for name, row in DECODERS.items() if row.layout == "map"} | {"segment"}
+    if kind in one_level and len(strides) > 1:
         yield "model.decode.strides", f"'{kind}' has one output level, found {len(strides)}"
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.contract.mission.sections.model import Decode
 from edge.perception.boxes import iou_matrix, suppress
 from edge.perception.decode import (
     DECODERS,
@@ -103,6 +106,14 @@ def quiet(made: DecodeSpec) -> np.ndarray:
     if made.kind == "roadnet":
         raw[..., 4:] = -20.0
     return raw
+
+
+def test_every_decoder_can_be_asked_for_and_is_documented(root: Path) -> None:
+    assert set(get_args(get_type_hints(DecodeSpec)["kind"])) == set(DECODERS)
+    asked = get_args(Decode.model_fields["kind"].annotation)
+    assert set(asked) == {*DECODERS, "classify", "segment"}
+    page = (root / "docs" / "mission.md").read_text()
+    assert [kind for kind in asked if f"| `{kind}` |" not in page] == []
 
 
 @pytest.mark.parametrize("kind", DECODERS)
