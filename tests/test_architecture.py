@@ -8,12 +8,15 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 from patience import PATIENCE_S
 
+from edge.backends.table import BACKENDS
 from edge.cli import EXIT_CODES, VERBS
 from edge.install import pip_install
 
+PACKAGES = ("firmware_bridge", "edge", "calibration", "converters")
 ENTRIES_MAX = 14
 LINES_MAX = 300
 LONG: dict[str, str] = {
@@ -29,8 +32,23 @@ LONG: dict[str, str] = {
 """Modules over LINES_MAX, each with the reason why it is one."""
 
 
+REACHED_BY_NAME: dict[str, str] = {
+    "calibration.tracking.mlflow_mirror": "a child process",
+    "converters.conversion.mission_fit": "edge/commands/mission.py, where [convert] is installed",
+    "converters.pretrained": "missions: model.factory",
+    "converters.sources.first_mission.write": "edge/commands/mission.py, for init --model",
+    "converters.sources.pytorch.confined_child": "a child process without rights",
+    "converters.zoo": "missions: model.factory",
+    "edge.cli": "the command `brakepoint`",
+    "edge.engine.build.child_process": "a child process",
+    "firmware_bridge.protocol.generate": "python -m, after a change of the contract",
+    "firmware_bridge.protocol.stopping_distance": "the test that computes a table of docs/link.md",
+}
+"""Modules that no other module imports, beside those of verbs and backends, and who calls them."""
+
+
 def code_folders(root: Path) -> Iterator[Path]:
-    for name in ("firmware_bridge", "edge", "calibration", "converters", "scripts", "tests"):
+    for name in (*PACKAGES, "scripts", "tests"):
         yield from (path for path in (root / name, *(root / name).rglob("*")) if path.is_dir())
 
 
@@ -54,6 +72,18 @@ def test_no_module_is_long_without_a_reason(root: Path) -> None:
     }
     assert len(lines) > 400
     assert {name for name, count in lines.items() if count > LINES_MAX} == set(LONG)
+
+
+def test_every_module_is_reached_from_another_or_a_table() -> None:
+    graph = grimp.build_graph(*PACKAGES)
+    tables = {verb.target.split(":")[0] for verb in VERBS.values()}
+    tables |= {backend.module for backend in BACKENDS.values()}
+    alone = {
+        name
+        for name in graph.modules - tables
+        if not graph.find_children(name) and not graph.find_modules_that_directly_import(name)
+    }
+    assert alone == set(REACHED_BY_NAME), "a file that no table names does nothing"
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +149,12 @@ def test_every_verb_of_the_table_is_there(verb: str) -> None:
     assert callable(getattr(importlib.import_module(module), function))
 
 
+def test_every_verb_stands_in_the_documents(root: Path) -> None:
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    text = "\n".join(page.read_text() for page in pages)
+    assert [verb for verb in VERBS if f"brakepoint {verb}" not in text] == []
+
+
 def test_exit_codes_are_documented(root: Path) -> None:
     text = (root / "docs" / "cli.md").read_text()
     assert {int(code) for code in re.findall(r"^\| (\d) \|", text, re.M)} == set(EXIT_CODES)
@@ -128,6 +164,40 @@ def test_readme_names_only_files_that_exist(root: Path) -> None:
     text = (root / "README.md").read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert (root / target).exists(), target
+
+
+FOLDERS = (*PACKAGES, "docs", "examples", "scripts", "tests")
+PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w")
+MODULE = re.compile(rf"`((?:{'|'.join(PACKAGES)})(?:\.\w+)+)")
+FILE = re.compile(r"`(\w+\.(?:py|c|h))`")
+MISSION_KEYS = ("calibration.",)
+"""Beginnings of keys of a mission that read as modules: those of one word after them."""
+
+
+def module_is_there(root: Path, name: str) -> bool:
+    """Whether a dotted name is a module, or a name in one."""
+    path = root.joinpath(*name.split("."))
+    beside = [where.with_suffix(".py").exists() for where in (path, path.parent)]
+    return path.is_dir() or any(beside)
+
+
+def test_every_file_and_module_that_a_document_names_is_there(root: Path) -> None:
+    pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md")]
+    names = {path.name for folder in FOLDERS for path in (root / folder).rglob("*.*")}
+    gone = []
+    for page in pages:
+        if page.name == "CHANGELOG.md":  # speaks of what was
+            continue
+        text = page.read_text()
+        gone += [(page.name, path) for path in PATH.findall(text) if not (root / path).exists()]
+        gone += [(page.name, file) for file in FILE.findall(text) if file not in names]
+        gone += [
+            (page.name, module)
+            for module in MODULE.findall(text)
+            if not module_is_there(root, module)
+            and not (module.startswith(MISSION_KEYS) and module.count(".") == 1)
+        ]
+    assert gone == []
 
 
 def test_every_decision_has_a_number_of_its_own(root: Path) -> None:
