@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,10 +12,16 @@ from tiny_road import CELL, LABELS, SIDE, write_network
 
 from edge.backends.session import InferenceFailed, Session
 from edge.backends.table import BACKENDS, open_session
+from edge.contract.mission.sections.device import Target
 from edge.install import pip_install
 from firmware_bridge.errors import Missing, UsageError
 
 CELLS = (SIDE // CELL) ** 2
+
+
+def test_every_backend_can_be_asked_for() -> None:
+    annotation = Target.model_fields["backend"].annotation
+    assert set(get_args(annotation)) == set(BACKENDS)
 
 
 @pytest.mark.parametrize("backend", sorted(BACKENDS))

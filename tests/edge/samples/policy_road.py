@@ -86,9 +86,16 @@ STANDING = Facts(
 MOVING = replace(STANDING, standstill=False)
 
 
-def track(label: int, *, x: float = 0.5, bottom: float = 0.9, score: float = 0.8) -> Track:
+def track(
+    label: int,
+    *,
+    x: float = 0.5,
+    bottom: float = 0.9,
+    score: float = 0.8,
+    time_to_contact_s: float = math.inf,
+) -> Track:
     box = (100 * x - 5, 100 * bottom - 30, 100 * x + 5, 100 * bottom)
-    return Track(1, box, score, label, 0, 1, 0, 0, 0, math.inf, "boxes")
+    return Track(1, box, score, label, 0, 1, 0, 0, 0, time_to_contact_s, "boxes")
 
 
 PERSON, VEHICLE, SIGN = track(0), track(1), track(2)

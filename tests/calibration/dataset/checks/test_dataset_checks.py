@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from data_sets import MAKERS, picture, put
+from data_sets import MAKERS, picture, put, put_mask
 
 from calibration.dataset.checks.inspection import Examined, examine
 from calibration.dataset.checks.page import page_of
@@ -92,6 +92,72 @@ def test_a_fault_is_found_by_its_check_and_no_other_error(check: str, tmp_path: 
     assert errors(found) == {check}
     (finding,) = (one for one in found if one.severity == "error")
     assert words in finding.sentence + str(finding.about)
+
+
+def _locked(tmp_path: Path) -> Path:
+    root, lock = MAKERS["folder"](tmp_path), tmp_path / "dataset.lock.json"
+    with pytest.raises(SystemExit):
+        main(["data", "lock", str(root), "--out", str(lock)])
+    put(root / "images/0.png", 50)
+    return lock
+
+
+def _other_size(tmp_path: Path) -> Path:
+    root = MAKERS["coco"](tmp_path)
+    save(root / "val2017/000000000000.jpg", picture(7, width_px=40, height_px=30))
+    return root
+
+
+def _sixteen_bits(tmp_path: Path) -> Path:
+    root = MAKERS["folder"](tmp_path)
+    assert cv2.imwrite(str(root / "images/0.png"), picture(0).astype(np.uint16) * 16)
+    return root
+
+
+def _small_mask(tmp_path: Path) -> Path:
+    root = MAKERS["masks"](tmp_path)
+    put_mask(root / "masks/train/0.png", [0, 1], width_px=32)
+    return root
+
+
+def _track_in_two_parts(tmp_path: Path) -> Path:
+    images = np.stack([picture(seed, width_px=32, height_px=32) for seed in range(2)])
+    for part, image in zip(("train", "val"), images, strict=True):
+        labels = np.zeros(1, int)
+        np.savez(tmp_path / f"{part}.npz", images=image[None], labels=labels, tracks=labels)
+    return tmp_path
+
+
+def _one_rare_class(tmp_path: Path) -> Path:
+    rows = ["file,label"]
+    for number in range(26):
+        put(tmp_path / f"{number}.png", number)
+        rows.append(f"{number}.png,{'car' if number else 'bus'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+WITHOUT_AN_ERROR_ALONE: dict[str, Callable[[Path], Path]] = {
+    "lock": _locked,
+    "size": _other_size,
+    "stored": _sixteen_bits,
+    "masks": _small_mask,
+    "leakage": _track_in_two_parts,
+    "classes": _one_rare_class,
+    "conditions": MAKERS["folder"],
+    "licence": MAKERS["folder"],
+}
+"""Checks that other checks speak up beside, or that find no errors -> a data set with the fault."""
+
+
+@pytest.mark.parametrize("check", WITHOUT_AN_ERROR_ALONE)
+def test_a_fault_is_found_among_others(check: str, tmp_path: Path) -> None:
+    found = findings(examined(WITHOUT_AN_ERROR_ALONE[check](tmp_path)))
+    assert check in {finding.check for finding in found}
+
+
+def test_there_is_a_faulty_data_set_for_every_check() -> None:
+    assert FAULTS.keys() | WITHOUT_AN_ERROR_ALONE.keys() == CHECKS.keys()
 
 
 def test_boxes_inside_out_thin_and_twice(tmp_path: Path) -> None:

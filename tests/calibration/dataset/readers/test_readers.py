@@ -29,6 +29,11 @@ def test_there_is_a_data_set_for_every_reader() -> None:
     assert MAKERS.keys() == READERS.keys()
 
 
+def test_every_format_is_documented(root: Path) -> None:
+    page = (root / "docs" / "data.md").read_text()
+    assert [name for name in READERS if f"| `{name}` |" not in page] == []
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_format_is_recognised_and_read(name: str, tmp_path: Path) -> None:
     root = MAKERS[name](tmp_path)

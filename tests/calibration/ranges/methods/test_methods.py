@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +22,7 @@ from calibration.ranges.methods.entropy import (
 )
 from calibration.ranges.methods.mean_square_error import least_square_error
 from calibration.ranges.methods.table import METHODS
+from edge.contract.mission.sections.conversion import Calibration
 
 random = np.random.default_rng(11)
 wide = random.normal(size=30_000) * 3.0
@@ -129,3 +133,10 @@ def test_a_lone_outlier_does_not_set_the_range(method: str) -> None:
     values = np.concatenate([np.random.default_rng(1).normal(size=300_000), [60.0]])
     assert METHODS[method](counted(values), 99.99) < 30.0
     assert METHODS["max"](counted(values), 99.99) == 60.0
+
+
+def test_every_method_can_be_asked_for_and_is_explained(root: Path) -> None:
+    asked = set(get_args(Calibration.model_fields["method"].annotation))
+    assert asked == {*METHODS, "auto"}
+    page = (root / "docs" / "calibration.md").read_text()
+    assert [name for name in METHODS if f'"{name}"' not in page and f"`{name}`" not in page] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,23 @@ def with_constant(model: ModelProto, name: str, value: object) -> ModelProto:
 
 def test_every_rule_that_a_file_shows_is_linted() -> None:
     assert set(RULES) <= set(LINTS)
+
+
+def test_every_lint_is_documented(root: Path) -> None:
+    page = (root / "docs" / "conversion.md").read_text()
+    documented = set(re.findall(r"^\| (R\d+) \|", page, re.M))
+    assert documented == {*LINTS, "R14"} - {"format"}, "R14 needs an engine: engine_precision.py"
+
+
+def test_every_lint_has_a_test_here_that_breaks_its_rule() -> None:
+    tested = {
+        part.upper()
+        for name in globals()
+        if name.startswith("test_r")
+        for part in name.split("_")
+        if part[1:].isdigit()
+    }
+    assert tested >= set(LINTS) - {"format"}
 
 
 def test_what_we_write_breaks_nothing() -> None:
@@ -165,6 +183,35 @@ def test_r9_a_pair_where_none_may_be() -> None:
     behind.graph.node[-1].output[0] = "soft"
     behind.graph.node.append(node("Relu", ["soft"], ["y"], name="last"))
     assert [one.node for one in broken(paired(behind, "soft"), "R9")] == ["soft/D"]
+
+
+def notes(model: ModelProto, rule: str) -> list[Finding]:
+    return [one for one in found(model) if (one.rule, one.severity) == (rule, "note")]
+
+
+def test_r10_few_channels_are_worth_a_measurement() -> None:
+    assert "3 input and 16 output channels" in [one.found for one in notes(ours(), "R10")]
+
+
+def test_r11_half_scales_below_opset_19() -> None:
+    (one,) = broken(with_constant(ours(), "r0/scale", np.float16(0.02)), "R11")
+    assert one.severity == "error"
+
+
+def at_opset(opset: int) -> ModelProto:
+    model = copied(ours())
+    model.opset_import[0].version = opset
+    return model
+
+
+def test_r12_opsets_that_know_no_axis_and_that_orin_may_fail_on() -> None:
+    assert [one.severity for one in broken(at_opset(12), "R12")] == ["error"]
+    assert len(notes(at_opset(19), "R12")) == 1
+    assert [one for one in found(at_opset(18)) if one.rule == "R12"] == []
+
+
+def test_r13_an_input_that_is_quantized_first() -> None:
+    assert [one.node for one in notes(ours(), "R13")] == ["x"]
 
 
 def test_taken_apart_it_is_the_float_network_again() -> None:

@@ -159,6 +159,12 @@ def test_limits_that_are_just_reached_pass() -> None:
     assert "0.500 where float has 0.600, 0.100 less" in said["accuracy_drop_max cpu"]
 
 
+def test_every_key_of_gates_is_judged() -> None:
+    assert LIMITS.model_fields_set == Gates.model_fields.keys() - {"labelled"}, "give it a limit"
+    judged = {gate.name.split(" ")[0] for gate in judge_all(LIMITS, measured(accuracy=accurate()))}
+    assert judged == LIMITS.model_fields_set
+
+
 @pytest.mark.parametrize(
     ("changes", "failing"),
     [

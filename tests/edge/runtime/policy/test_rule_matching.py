@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,34 @@ def covered(sure: int, unsure: int = 0, *, columns: tuple[int, ...] = tuple(rang
 
 
 PERSON = {"label": "pedestrian", "confidence": 0.5}
+
+FLIPS: dict[str, tuple[dict[str, Any], Any, Any, dict[str, Any]]] = {
+    "label": (PERSON, "pedestrian", "vehicle", {"found": track(0)}),
+    "scene": ({"confidence": 0.5}, "wet", "dry", {"scene": (said("wet"),)}),
+    "confidence": (PERSON, 0.5, 0.51, {"found": track(0, score=0.5)}),
+    "zone": (PERSON, None, "left", {"found": track(0, x=0.8)}),
+    "height_min": (PERSON, 0.3, 0.31, {"found": track(0, bottom=0.75)}),
+    "count": (PERSON, 1, 2, {"found": track(0)}),
+    "time_to_contact_max_s": (PERSON, 2.0, 1.9, {"found": track(0, time_to_contact_s=2.0)}),
+    "share_min": (PERSON, 0.5, 0.51, {"areas": covered(5)}),
+}
+"""Condition of a rule -> the rest of the rule, a value that a frame meets, one that it does not,
+and the frame."""
+
+
+@pytest.mark.parametrize("name", FLIPS)
+def test_every_condition_decides(name: str) -> None:
+    rest, met, unmet, frame = FLIPS[name]
+    shown = {key: value for key, value in frame.items() if key != "found"}
+    found = [frame["found"]] if "found" in frame else []
+    assert tells(rest | {name: met}, *found, **shown) is True
+    assert tells(rest | {name: unmet}, *found, **shown) is False
+
+
+def test_there_is_a_frame_for_every_condition_and_a_page_names_it(root: Path) -> None:
+    assert FLIPS.keys() == When.model_fields.keys()
+    pages = "".join(page.read_text() for page in (root / "docs").glob("*.md"))
+    assert [name for name in FLIPS if f"`{name}" not in pages] == []
 
 
 @pytest.mark.parametrize(
