@@ -15,7 +15,7 @@ from edge.perception.values import Classified, LabelMap
 from edge.runtime.policy.area_coverage import WHOLE, cover_of
 from edge.runtime.policy.facts import Seen
 from edge.runtime.policy.zones import Polygon, inside, standing_point
-from edge.runtime.tracking.time_to_contact import BOXES
+from edge.runtime.tracking.time_to_contact import BOX_SETTINGS
 from edge.runtime.tracking.tracker import Track
 
 
@@ -62,7 +62,7 @@ def _tells_contact(track: Track) -> bool:
     """Whether the track was followed for so long that its boxes would show it closing in."""
     followed_s = (track.last_ns - track.first_ns) / 1e9
     return math.isfinite(track.time_to_contact_s) or (
-        track.hits >= BOXES.samples_min and followed_s >= BOXES.span_min_s
+        track.hits >= BOX_SETTINGS.samples_min and followed_s >= BOX_SETTINGS.span_min_s
     )
 
 

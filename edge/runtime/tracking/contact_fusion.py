@@ -1,21 +1,28 @@
-"""Time to contact of one track from two witnesses: its pixels and its boxes.
+"""Fuses one track's time to contact from image registration and from box size.
 
-A detector's boxes may be wrong in proportion to their size, which no filter can see, so they count
-for little beside pixels that fit well, and for nothing where they contradict them; for what walks
-they steady what swinging limbs do to the pixels. They speak alone where no picture is given or the
-patch was lost. Says who spoke.
+In: the boxes of a track and, where there are any, the frames that show it. Out: a `Contact`, with
+what it was measured from. A detector's boxes may be wrong in proportion to their size, which no
+filter detects, so they weigh little beside pixels that fit well, and nothing where they contradict
+them; on a pedestrian they damp what swinging limbs do to the pixels. Boxes alone are used where
+there is no picture or the patch was lost.
 """
 
 from __future__ import annotations
 
 from edge.runtime.tracking.patch_registration import Box, Picture
-from edge.runtime.tracking.scale_growth import LINE, ScaleTracker
-from edge.runtime.tracking.time_to_contact import Contact, Rate, SizeHistory, time_of, weighted
+from edge.runtime.tracking.scale_growth import PATCH_SETTINGS, ScaleTracker
+from edge.runtime.tracking.time_to_contact import (
+    Contact,
+    Rate,
+    SizeHistory,
+    time_of,
+    weighted_mean,
+)
 
-BOXES_WRONG, RATE_LEAST = 0.5, 0.1
-"""By what share of a closing rate boxes may be wrong, and of at least how much of a rate in 1/s: a
-detector that draws objects of 20 pixels a quarter too large and those of 50 as they are hides half
-of the growth between."""
+BOX_ERROR_SHARE, RATE_MIN = 0.5, 0.1
+"""Boxes may be wrong by this share of a closing rate, and of RATE_MIN (1/s) at least: a detector
+that draws objects of 20 pixels a quarter too large and those of 50 at their size hides half of the
+growth between."""
 
 
 class ContactEstimator:
@@ -28,8 +35,8 @@ class ContactEstimator:
     def add(
         self, box: Box, at_ns: int, *, frame_size: tuple[int, int], picture: Picture | None
     ) -> None:
-        """Takes in a detected box, x1 y1 x2 y2 in pixels of a frame of (width, height), and the
-        frame where there is one."""
+        """Adds a detected box, x1 y1 x2 y2 in pixels of a frame of (width, height), and the frame
+        where there is one."""
         self._boxes.add(box, at_ns, frame_size=frame_size)
         if picture is not None:
             self._pixels.add(picture, box, at_ns)
@@ -41,12 +48,13 @@ class ContactEstimator:
         if pixels is None:
             return Contact(self._boxes.time_to_contact_s(now_ns), "boxes")
         boxes = self._boxes.rate(now_s)
-        both = None if boxes is None else weighted(pixels, _doubted(boxes, pixels))
+        both = None if boxes is None else weighted_mean(pixels, _with_box_error(boxes, pixels))
         if both is None:
-            return Contact(time_of(pixels, LINE), "pixels")
-        return Contact(time_of(both, LINE), "both")
+            return Contact(time_of(pixels, PATCH_SETTINGS), "pixels")
+        return Contact(time_of(both, PATCH_SETTINGS), "both")
 
 
-def _doubted(boxes: Rate, pixels: Rate) -> Rate:
-    wrong = BOXES_WRONG * max(boxes.value, pixels.value, RATE_LEAST)
+def _with_box_error(boxes: Rate, pixels: Rate) -> Rate:
+    """The rate by boxes, its variance widened by what boxes may be wrong by."""
+    wrong = BOX_ERROR_SHARE * max(boxes.value, pixels.value, RATE_MIN)
     return Rate(boxes.value, boxes.variance + wrong * wrong)

@@ -1,8 +1,9 @@
-"""How much an object grew, measured from its pixels: the box says only where to look.
+"""Measures how fast an object grows in the picture from its pixels.
 
-Registers every frame's patch with a reference some frames older and adds up the logarithms of
-scale over successive references. What cannot be registered begins anew and says nothing meanwhile;
-never bridges a gap with a guess, and never learns from the box how large the object is.
+In: the frames that show the object, with its boxes. Out: its closing rate in 1/s with variance, or
+None. Registers every frame's patch with a reference some frames older and adds up the logarithms
+of scale over successive references. Where registration fails, measurement starts again. Never
+bridges a gap with a guess, and never takes the object's size from the box, only where to search.
 """
 
 from __future__ import annotations
@@ -19,23 +20,27 @@ from edge.runtime.tracking.time_to_contact import (
     Rate,
     Sample,
     closing_rate,
-    forget,
+    drop_old_sizes,
 )
 
 
 @dataclass(frozen=True)
 class GrowthSettings:
-    """When a registration is believed and when a reference is replaced. Likeness and share as in
+    """When a registration is accepted and when a reference is replaced. Likeness and share as in
     `Registration`; figures are from docs/decisions/0007.
 
-    side_min_px: a smaller box is not looked at.
-    likeness_min, rigid_likeness_min, rigid_share_min: below them the patch was not found.
-    aside: the patch may be found off the box's middle by this share of the side, and `aside_px`.
-    jump, jump_per_s: a log size further than that from the expected one is no motion of a vehicle.
-    renew_likeness, renew_log_size, renew_s: a reference is replaced once the picture is less like
-        it, larger or smaller than it by so much, or it is so old.
-    gap_max_s: after a longer gap a new run begins.
-    follow: share of a newly measured velocity that replaces the old one.
+    Attributes:
+        side_min_px: a smaller box is not measured.
+        likeness_min, rigid_likeness_min, rigid_share_min: below one of them the patch was not
+            found.
+        aside, aside_px: the patch may lie off the box's middle by this share of the side, and so
+            many pixels more.
+        jump, jump_per_s: a log size further than that from the expected one is no motion of a
+            vehicle.
+        renew_likeness, renew_log_size, renew_s: a reference is replaced once the picture is less
+            like it, larger or smaller than it by so much, or it is so old.
+        gap_max_s: after a longer gap measurement starts again.
+        follow: share of a newly measured velocity that replaces the old one.
     """
 
     side_min_px: float = 10.0
@@ -54,16 +59,16 @@ class GrowthSettings:
 
 
 SETTINGS = GrowthSettings()
-LINE = ClosingSettings(jitter=0.01, span_min_s=0.2, significance=2.5)
-"""Sizes by registration jitter less than boxes do, so that less of them tells enough."""
+PATCH_SETTINGS = ClosingSettings(jitter=0.01, span_min_s=0.2, significance=2.5)
+"""For sizes by registration: they jitter less than boxes do, so fewer of them suffice."""
 DOUBT_PER_S = 0.2
-"""Standard deviation of a closing rate by patches that explain nothing of the picture: what walks
-drifts slowly, and a line does not show it."""
+"""Standard deviation of a closing rate by patches that explain nothing of the picture: the patch of
+a pedestrian drifts slowly, which the residuals of a line do not show."""
 
 
 @dataclass(frozen=True)
 class _Sighting:
-    """The newest registration: its frame and box, for a reference to be made of it after all."""
+    """The newest registration, with its frame and box: it may become the reference later."""
 
     picture: Picture
     box: Box
@@ -72,12 +77,13 @@ class _Sighting:
 
 
 class ScaleTracker:
-    """Follows one object's patch; feed it every frame that shows the object."""
+    """Follows one object's patch through the frames that show it."""
 
     def __init__(self, settings: GrowthSettings = SETTINGS) -> None:
         self._settings = settings
         self._reference: Reference | None = None
-        self._made_s = 0.0
+        self._reference_s = 0.0
+        """When the reference was set."""
         self._base = 0.0
         """Log size of the reference."""
         self._last: _Sighting | None = None
@@ -91,15 +97,15 @@ class ScaleTracker:
         return self._sizes
 
     def rate(self, now_s: float) -> Rate | None:
-        """The closing rate now; None where the patch was not followed for long enough."""
-        rate = closing_rate(self._sizes, now_s, LINE)
+        """The closing rate now; None where the patch has not been followed for long enough."""
+        rate = closing_rate(self._sizes, now_s, PATCH_SETTINGS)
         if rate is None:
             return None
         doubt = DOUBT_PER_S * (1.0 - mean(self._likeness))
         return Rate(rate.value, rate.variance + doubt * doubt)
 
     def add(self, picture: Picture, box: Box, at_ns: int) -> None:
-        """Takes in a frame, and the box in which it shows the object."""
+        """Adds a frame, and the box in which it shows the object."""
         settings, at_s = self._settings, at_ns / 1e9
         last = self._last
         if min(box[2] - box[0], box[3] - box[1]) < settings.side_min_px:
@@ -107,15 +113,15 @@ class ScaleTracker:
             self._clear()
             return
         if last is None or not last.at_s <= at_s <= last.at_s + settings.gap_max_s:
-            self._begin(picture, box, at_s)
+            self._restart(picture, box, at_s)
             return
-        if at_s - last.at_s < LINE.step_min_s:
+        if at_s - last.at_s < PATCH_SETTINGS.step_min_s:
             return
-        found = self._found(picture, box, at_s, last)
+        found = self._search(picture, box, at_s, last)
         if found is None:
-            self._begin(picture, box, at_s)
+            self._restart(picture, box, at_s)
             return
-        self._take(picture, box, at_s, found)
+        self._accept(picture, box, at_s, found)
 
     def _clear(self) -> None:
         self._sizes.clear()
@@ -124,55 +130,56 @@ class ScaleTracker:
     def _append(self, at_s: float, size: float, *, likeness: float) -> None:
         self._sizes.append((at_s, size))
         self._likeness.append(likeness)
-        forget(self._sizes, at_s, LINE)
+        drop_old_sizes(self._sizes, at_s, PATCH_SETTINGS)
         while len(self._likeness) > len(self._sizes):
             self._likeness.popleft()
 
-    def _begin(self, picture: Picture, box: Box, at_s: float) -> None:
-        """A new run of sizes, from this frame on."""
+    def _restart(self, picture: Picture, box: Box, at_s: float) -> None:
+        """Begins a new run of sizes with this frame."""
         self._clear()
         self._velocity = (0.0, 0.0, 0.0)
         self._base = 0.0
-        self._refer(picture, box, at_s)
+        self._set_reference(picture, box, at_s)
         if self._last is not None:
             self._append(at_s, 1.0, likeness=1.0)
 
-    def _refer(self, picture: Picture, box: Box, at_s: float) -> None:
-        """This frame's patch is the reference from now on."""
+    def _set_reference(self, picture: Picture, box: Box, at_s: float) -> None:
+        """Makes this frame's patch the reference."""
         reference = Reference(picture, box)
-        self._made_s = at_s
+        self._reference_s = at_s
         self._reference = reference if reference.textured else None
         self._last = _Sighting(picture, box, at_s, reference.pose) if reference.textured else None
 
-    def _found(
+    def _search(
         self, picture: Picture, box: Box, at_s: float, last: _Sighting
     ) -> Registration | None:
-        """Where it is expected, else by a newer reference, else in the middle of the box."""
+        """The patch at its predicted pose, else by a newer reference, else in the middle of the
+        box."""
         elapsed_s = at_s - last.at_s
-        found = self._looked_for(picture, box, self._ahead(elapsed_s), elapsed_s)
-        if found is None and last.at_s > self._made_s:
+        found = self._register(picture, box, self._predict(elapsed_s), elapsed_s)
+        if found is None and last.at_s > self._reference_s:
             self._base += last.pose.log_size
-            self._refer(last.picture, last.box, last.at_s)
-            found = self._looked_for(picture, box, self._ahead(elapsed_s), elapsed_s)
+            self._set_reference(last.picture, last.box, last.at_s)
+            found = self._register(picture, box, self._predict(elapsed_s), elapsed_s)
         if found is None and self._last is not None:
             middle = Pose(
                 (box[0] + box[2]) / 2.0, (box[1] + box[3]) / 2.0, self._last.pose.log_size
             )
-            found = self._looked_for(picture, box, middle, elapsed_s)
+            found = self._register(picture, box, middle, elapsed_s)
         return found
 
-    def _ahead(self, elapsed_s: float) -> Pose:
-        """Where the patch is expected if it goes on as it did."""
+    def _predict(self, elapsed_s: float) -> Pose:
+        """The pose of the patch at constant velocity."""
         pose = Pose(0.0, 0.0, 0.0) if self._last is None else self._last.pose
         x, y, log_size = self._velocity
         return Pose(
             pose.x + x * elapsed_s, pose.y + y * elapsed_s, pose.log_size + log_size * elapsed_s
         )
 
-    def _looked_for(
+    def _register(
         self, picture: Picture, box: Box, expected: Pose, elapsed_s: float
     ) -> Registration | None:
-        """The registration, where it can be believed."""
+        """The registration near the expected pose; None where it is not to be believed."""
         if self._reference is None:
             return None
         found, settings = self._reference.find(picture, expected), self._settings
@@ -180,7 +187,7 @@ class ScaleTracker:
             return None
         aside_x = abs(found.pose.x - (box[0] + box[2]) / 2.0)
         aside_y = abs(found.pose.y - (box[1] + box[3]) / 2.0)
-        jump = abs(found.pose.log_size - self._ahead(elapsed_s).log_size)
+        jump = abs(found.pose.log_size - self._predict(elapsed_s).log_size)
         good = (
             found.likeness >= settings.likeness_min
             and found.rigid_likeness >= settings.rigid_likeness_min
@@ -191,27 +198,28 @@ class ScaleTracker:
         )
         return found if good else None
 
-    def _take(self, picture: Picture, box: Box, at_s: float, found: Registration) -> None:
+    def _accept(self, picture: Picture, box: Box, at_s: float, found: Registration) -> None:
+        """Updates velocity and sizes, and replaces the reference where it is due."""
         last, pose, settings = self._last, found.pose, self._settings
         assert last is not None  # nothing is found without a reference
         elapsed_s = at_s - last.at_s
-        seen = (
+        new = (
             (pose.x - last.pose.x) / elapsed_s,
             (pose.y - last.pose.y) / elapsed_s,
             (pose.log_size - last.pose.log_size) / elapsed_s,
         )
         old, share = self._velocity, settings.follow
         self._velocity = (
-            old[0] + share * (seen[0] - old[0]),
-            old[1] + share * (seen[1] - old[1]),
-            old[2] + share * (seen[2] - old[2]),
+            old[0] + share * (new[0] - old[0]),
+            old[1] + share * (new[1] - old[1]),
+            old[2] + share * (new[2] - old[2]),
         )
         self._last = _Sighting(picture, box, at_s, pose)
         self._append(at_s, math.exp(self._base + pose.log_size), likeness=found.likeness)
         if (
             found.likeness < settings.renew_likeness
             or abs(pose.log_size) > settings.renew_log_size
-            or at_s - self._made_s > settings.renew_s
+            or at_s - self._reference_s > settings.renew_s
         ):
             self._base += pose.log_size
-            self._refer(picture, box, at_s)
+            self._set_reference(picture, box, at_s)

@@ -1,10 +1,11 @@
-"""Joins detections of successive frames into tracks that keep their id across short gaps.
+"""Tracks objects: joins detections of successive frames into tracks that keep their id across short
+gaps.
 
-Greedy overlap with boxes predicted at constant velocity, in time rather than in frames, so that
-dropped frames cost nothing but time; bounded in its work whatever a frame holds. Measures times to
-contact from pixels where it is given the frames, else from boxes alone; each track says which.
-Knows nothing of rules, and never invents a detection: a track that the newest frame did not show
-says so in `missed_frames`.
+In: each perceived frame's detections, its capture time, and the frame itself where there is one.
+Out: `Track`s, each with its time to contact, measured from pixels where the frames are given, else
+from boxes. Joins greedily by overlap (IoU) with boxes predicted at constant velocity, in time
+rather than in frames, so that dropped frames cost nothing but time. Work is bounded whatever a
+frame holds. Never invents a detection: `missed_frames` says how long a track was not detected.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ Row = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Track:
-    """One object over time, as the newest perceived frame leaves it.
+    """One object over time, after the newest perceived frame.
 
     Attributes:
         id: from 1, never used again within a run.
         box: x1 y1 x2 y2 in frame pixels; predicted where `missed_frames` > 0.
-        score: of the last detection that was joined.
-        label: index into the mission's labels, the one with the highest summed score over its last
-            TrackerSettings.label_frames detections.
+        score: of the last joined detection.
+        label: index into the mission's labels; the label with the highest summed score over the
+            last TrackerSettings.label_frames detections.
         age_frames: perceived frames since the first, from 0.
-        hits: detections joined.
-        missed_frames: perceived frames since the last joined detection; 0: seen in this frame.
+        hits: number of joined detections.
+        missed_frames: perceived frames since the last joined detection; 0: detected in this frame.
         first_ns, last_ns: capture times of the first and of the last joined detection.
-        time_to_contact_s: from how fast it grows, at the newest frame; inf where not closing.
-        contact_from: what that was measured from.
-        label_now: that of the last detection that was joined; None: the same as `label`.
+        time_to_contact_s: at the newest frame; inf where not closing.
+        contact_from: what the time to contact was measured from.
+        label_now: label of the last joined detection; None: the same as `label`.
     """
 
     id: int
@@ -59,7 +60,7 @@ class Track:
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """The label of its last detections, and that of the very last."""
+        """The voted label, and that of the last detection."""
         return (self.label,) if self.label_now is None else (self.label, self.label_now)
 
 
@@ -67,21 +68,23 @@ class Track:
 class TrackerSettings:
     """Thresholds of the tracker.
 
-    iou_min: least overlap of a predicted box with a detection of the same label; the classic 0.3 of
-        SORT (Bewley et al., arXiv:1602.00763), which assumes every frame, is loosened for drops.
-    iou_other_label: the same for another label; a detector that wavers between car and truck shall
-        not break a track, so only a close overlap may do it.
-    forget_after_ms: a track not seen for so long ends.
-    velocity_gain: share of a newly measured velocity that replaces the old one, 0..1.
-    step_min_ms: frames closer to each other than this count as that far apart where a velocity is
-        taken, so that a few pixels within a microsecond are no speed.
-    measured_most: so many of the largest objects of a frame are measured from pixels, so that a
-        crowd does not cost the loop its budget.
-    label_frames: a label is voted over so many of the last detections, so that a change of label
-        takes no longer, whatever the track was called before.
-    followed_most: so many detections of a frame, the best, are joined and followed; each further
-        one is a track of its own for one frame. As many tracks are kept that a frame does not show,
-        those last seen first.
+    Attributes:
+        iou_min: least overlap of a predicted box with a detection of the same label; the 0.3 of
+            SORT (Bewley et al., arXiv:1602.00763), which assumes every frame, lowered because
+            frames are dropped.
+        iou_other_label: the same for another label; a detector that wavers between car and truck
+            must not break a track, so only a close overlap joins them.
+        forget_after_ms: a track without a detection for so long ends.
+        velocity_gain: share of a newly measured velocity that replaces the old one, 0..1.
+        step_min_ms: least time between two frames that a velocity is computed over, so that a few
+            pixels within a microsecond are no speed.
+        measured_most: so many of the largest objects of a frame are measured from pixels, so that
+            a crowd does not exhaust the loop's budget.
+        label_frames: number of last detections that vote on the label: a change of label takes no
+            longer than that.
+        followed_most: so many detections of a frame, those with the highest scores, are joined and
+            followed; each further one is a track of its own for one frame. Also the most tracks
+            that are kept without a detection in the newest frame, the latest detected first.
     """
 
     iou_min: float = 0.2
@@ -96,8 +99,8 @@ class TrackerSettings:
 
 @dataclass
 class _Path:
-    """What the tracker remembers of one track. State is centre x, centre y, log width, log height:
-    sizes grow and shrink by factors, and a predicted size stays above zero."""
+    """The tracker's state of one track: centre x, centre y, log width, log height, in pixels.
+    Logarithms, since sizes grow and shrink by factors and a predicted size must stay above zero."""
 
     id: int
     state: Row
@@ -134,7 +137,7 @@ class _Path:
 
     @property
     def label(self) -> int:
-        """The one with the highest summed score; of equals the one that was seen last."""
+        """The label with the highest summed score; of equal ones the latest."""
         sums: dict[int, float] = {}
         for label, score in reversed(self.votes):
             sums[label] = sums.get(label, 0.0) + score
@@ -142,7 +145,7 @@ class _Path:
 
 
 class Tracker:
-    """Feed it every perceived frame's detections in order of capture time."""
+    """Takes every perceived frame's detections, in order of capture time."""
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self._settings = settings or TrackerSettings()
@@ -157,11 +160,17 @@ class Tracker:
         frame_size: tuple[int, int],
         image: BgrImage | None,
     ) -> tuple[Track, ...]:
-        """Tracks after this frame of (width_px, height_px), those it shows and those it misses, in
-        order of id.
+        """Joins one frame's detections to the tracks.
 
-        `image` is the frame itself, from which times to contact are measured; None where only
-        detections are left of it.
+        Args:
+            detections: of the frame, highest score first.
+            captured_ns: the frame's capture time.
+            frame_size: (width_px, height_px).
+            image: the frame, from which times to contact are measured; None where only detections
+                are left of it.
+
+        Returns:
+            The tracks after this frame, those it shows and those it does not, in order of id.
 
         Raises:
             ValueError: a box or a score is no number, so that nothing is known of the frame.
@@ -175,7 +184,7 @@ class Tracker:
             path.missed_frames += 1
         followed, rest = _split(detections, self._settings.followed_most)
         joined = self._join(followed, captured_ns)
-        # Of a frame that shows nothing no grey picture is made.
+        # A frame without detections needs no grey picture.
         picture = Picture(image) if image is not None and len(followed) else None
         measured = _largest(followed.boxes, self._settings.measured_most)
         for row in range(len(followed)):
@@ -189,18 +198,18 @@ class Tracker:
             )
         self._limit()
         tracks = [path.track(captured_ns) for path in self._paths]
-        # Of no further use to the tracker, and still a person to a rule.
+        # The tracker does not follow these, but a rule must still count them.
         tracks += [self._new(rest, row, captured_ns).track(captured_ns) for row in range(len(rest))]
         return tuple(tracks)
 
     def _forget(self, now_ns: int) -> None:
-        """Ends the tracks that were not seen for too long, before a frame after a gap (or of a
-        clock that was set back) could be joined to them."""
+        """Ends the tracks without a detection for too long, so that no frame after a gap, or of a
+        clock that was set back, is joined to them."""
         most_ns = self._settings.forget_after_ms * 1e6
         self._paths = [path for path in self._paths if abs(now_ns - path.at_ns) <= most_ns]
 
     def _limit(self) -> None:
-        """Ends the tracks missed for longest, where there are more than may be kept."""
+        """Ends the tracks without a detection for longest, where there are too many."""
         most = self._settings.followed_most
         missed = sorted(
             (path for path in self._paths if path.missed_frames), key=lambda path: -path.at_ns
@@ -209,8 +218,7 @@ class Tracker:
         self._paths = [path for path in self._paths if path.id not in ended]
 
     def _join(self, detections: Detections, captured_ns: int) -> dict[int, _Path]:
-        """Joins detections to tracks, best overlap first; returns the track of each row that found
-        one."""
+        """Joins detections to tracks, best overlap first; returns joined row -> its track."""
         if not self._paths or not len(detections):
             return {}
         predicted = np.stack([_corners(p.predicted) for p in self._paths]).astype(np.float32)
@@ -219,29 +227,29 @@ class Tracker:
         same = labels[:, None] == detections.labels[None, :]
         settings = self._settings
         allowed = np.where(same, overlap >= settings.iou_min, overlap >= settings.iou_other_label)
-        # One that keeps the label goes before a slightly better overlap that changes it.
+        # A pair of the same label goes before any overlap that changes the label.
         worth = overlap + same
         pairs = np.flatnonzero(allowed)
-        taken: dict[int, _Path] = {}
+        path_of_row: dict[int, _Path] = {}
         joined: set[int] = set()
         for flat in pairs[np.argsort(-worth.ravel()[pairs], kind="stable")]:
             index, row = divmod(int(flat), worth.shape[1])
-            if index in joined or row in taken:
+            if index in joined or row in path_of_row:
                 continue
             joined.add(index)
-            taken[row] = self._paths[index]
+            path_of_row[row] = self._paths[index]
             self._extend(self._paths[index], detections, row, captured_ns)
-        return taken
+        return path_of_row
 
     def _extend(self, path: _Path, detections: Detections, row: int, captured_ns: int) -> None:
         measured = _state(detections.boxes[row])
         elapsed_ns = captured_ns - path.at_ns
         if elapsed_ns > 0:
             step_s = max(elapsed_ns / 1e9, self._settings.step_min_ms / 1e3)
-            seen = (measured - path.state) / step_s
-            # The second detection is the first that shows a velocity at all.
+            velocity = (measured - path.state) / step_s
+            # The second detection gives the first velocity, so it counts for more.
             gain = self._settings.velocity_gain if path.hits > 1 else 0.5
-            path.velocity = path.velocity + gain * (seen - path.velocity)
+            path.velocity = path.velocity + gain * (velocity - path.velocity)
         path.state = path.predicted = measured
         path.at_ns = captured_ns
         path.hits += 1
@@ -270,7 +278,7 @@ class Tracker:
 
 
 def _split(detections: Detections, most: int) -> tuple[Detections, Detections]:
-    """The best so many detections, which come first, and the rest."""
+    """The first `most` detections, which have the highest scores, and the rest."""
     boxes, scores, labels = detections.boxes, detections.scores, detections.labels
     return (
         Detections(boxes[:most], scores[:most], labels[:most]),
@@ -279,7 +287,7 @@ def _split(detections: Detections, most: int) -> tuple[Detections, Detections]:
 
 
 def _largest(boxes: Boxes, most: int) -> frozenset[int]:
-    """The rows of the largest boxes, at most so many."""
+    """The rows of the `most` largest boxes."""
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return frozenset(int(row) for row in np.argsort(-areas, kind="stable")[:most])
 
@@ -291,6 +299,6 @@ def _state(box: NDArray[np.float32]) -> Row:
 
 
 def _corners(state: Row) -> Row:
-    # Half a pixel to a hundred thousand: a wild size velocity must not overflow.
+    # Sizes from half a pixel to a hundred thousand: a wild velocity of the size must not overflow.
     half = np.exp(np.clip(state[2:], -0.7, 11.5)) / 2.0
     return np.concatenate([state[:2] - half, state[:2] + half])
