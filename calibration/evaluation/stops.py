@@ -18,7 +18,7 @@ from edge.contract.clip_truth import TrueFrame
 from edge.contract.mission.policy_checks import STOPS
 from edge.contract.mission.schema import Mission
 from edge.perception.values import BgrImage, Detections, Known, Perception
-from edge.runtime.policy.facts import Facts, Seen
+from edge.runtime.policy.facts import Facts, FrameFacts
 from edge.runtime.policy.policy import PolicySettings, decide, initial
 from edge.runtime.tracking.tracker import Track, Tracker
 from firmware_bridge.protocol.messages import Action, Reason
@@ -130,7 +130,7 @@ class PolicyOnClip:
             tracks = self._tracker.update(
                 known.detections, now_ns, frame_size=(width_px, height_px), image=image
             )
-        seen = Seen(
+        frame = FrameFacts(
             captured_ns=now_ns,
             known=known is not None,
             tracks=tracks,
@@ -139,7 +139,7 @@ class PolicyOnClip:
             areas=None if known is None else known.areas,
             left_out=0 if known is None else known.detections.left_out,
         )
-        self._state, decision = decide(self._settings, _on_the_road(seen), self._state, now_ns)
+        self._state, decision = decide(self._settings, _on_the_road(frame), self._state, now_ns)
         stopping = any(
             demand.action in STOPS and demand.reason is not Reason.STARTING
             for demand in decision.demands
@@ -156,10 +156,10 @@ class PolicyOnClip:
         return tuple(self._stops)
 
 
-def _on_the_road(seen: Seen) -> Facts:
-    """Facts of a turn in which everything but what is seen is in order."""
+def _on_the_road(frame: FrameFacts) -> Facts:
+    """Facts of a turn in which all is in order but what the frame shows."""
     return Facts(
-        seen=seen,
+        frame=frame,
         camera_gone=False,
         inference_hung=False,
         late_share=None,

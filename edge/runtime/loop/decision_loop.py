@@ -17,7 +17,7 @@ from edge.runtime.loop.capture import CameraState, CaptureFacts
 from edge.runtime.loop.inference import Result
 from edge.runtime.loop.latency_budget import END_TO_END, TO_ACKNOWLEDGE, Budgets
 from edge.runtime.loop.mailbox import Mailbox
-from edge.runtime.policy.facts import Decision, Facts, Seen
+from edge.runtime.policy.facts import Decision, Facts, FrameFacts
 from edge.runtime.policy.modes import next_mode, situation
 from edge.runtime.policy.policy import PolicySettings, PolicyState, decide, initial
 from firmware_bridge.link.deadlines import LinkTimes
@@ -206,7 +206,7 @@ class DecisionLoop:
         ending: bool,
     ) -> Facts:
         return Facts(
-            seen=None if result is None else _seen(result),
+            frame=None if result is None else _frame_facts(result),
             camera_gone=camera.camera is CameraState.GONE,
             inference_hung=self._inference.busy_ms(now_ns) > self._inference.hung_after_ms,
             late_share=self._budgets.window.share,
@@ -249,10 +249,10 @@ class DecisionLoop:
         return events
 
 
-def _seen(result: Result) -> Seen:
+def _frame_facts(result: Result) -> FrameFacts:
     height, width = result.frame.image.shape[:2]
     known = result.perception if isinstance(result.perception, Known) else None
-    return Seen(
+    return FrameFacts(
         captured_ns=result.frame.captured_ns,
         known=known is not None,
         tracks=result.tracks,

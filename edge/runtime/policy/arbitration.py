@@ -1,5 +1,7 @@
-"""Of all active demands one command: the most severe action with the lowest ceiling and the hardest
-braking, and the stop that is held until it may be released. Pure.
+"""Arbitration: one command from all active demands, and the stop that is held until released.
+
+In: the demands of active rules and fallbacks. Out: a SafetyCommand with the most severe action, the
+lowest speed ceiling and the hardest braking of all. Pure.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ _NO_CEILING_MPS = LIMITS.speed_ceiling_max_cmps / 100.0
 def held_stop(
     held: Demand | None, demands: Sequence[Demand], *, may_release: bool
 ) -> Demand | None:
-    """The stop to be held: a graver one replaces it, and braking that was asked for stays. It ends
-    where nothing asks for a stop and release is permitted."""
+    """The stop to hold from this turn on, or None.
+
+    A graver stop replaces the held one; the hardest braking of both stays. It ends where nothing
+    demands a stop and release is permitted.
+    """
     stops = [d for d in demands if d.action in STOPS]
     if not stops:
         return None if may_release else held
@@ -31,16 +36,18 @@ def held_stop(
 
 
 def with_held(held: Demand, demands: Sequence[Demand]) -> list[Demand]:
-    """The demands with the held stop in the place of the one it came from, or behind them."""
+    """The demands with the held stop in place of its source, or at the end where that is gone."""
     source = (held.kind, held.name, held.action)
-    kept = [held if (d.kind, d.name, d.action) == source else d for d in demands]
-    return kept if held in kept else [*kept, held]
+    replaced = [held if (d.kind, d.name, d.action) == source else d for d in demands]
+    return replaced if held in replaced else [*replaced, held]
 
 
 def command_of(demands: Sequence[Demand], *, may_release: bool, valid_for_ms: int) -> SafetyCommand:
-    """The command of demands that are sorted, most severe first. Takes the hardest braking and the
-    lowest ceiling that anything asks for: a graver demand never makes the vehicle brake softer than
-    a milder one would alone."""
+    """The command for demands that are sorted, most severe first.
+
+    It has the hardest braking and the lowest ceiling of all demands: a graver demand never makes
+    the vehicle brake softer than a milder one would alone.
+    """
     action = demands[0].action if demands else Action.NONE
     ceilings = [d.speed_ceiling_mps for d in demands if d.speed_ceiling_mps is not None]
     hardest = max((d.deceleration_mps2 for d in demands), default=0.0)

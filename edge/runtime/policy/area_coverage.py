@@ -1,7 +1,7 @@
-"""How much of a zone a label covers, and how much of the frame each label covered over a run.
+"""How much of a zone a label covers in a label map.
 
-Pure arithmetic of label maps; zones are polygons in shares of frame width and height. Never takes
-a pixel that is not known for a "no".
+In: a label map, a label, and a zone as a polygon in shares of frame width and height. Out: shares
+of the zone's cells, 0..1. Pure. Never counts a cell below the confidence as free of the label.
 """
 
 from __future__ import annotations
@@ -22,24 +22,28 @@ WHOLE: tuple[Point, ...] = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 @dataclass(frozen=True)
 class Cover:
-    """Shares of a zone, 0..1: what surely is of the label, and what would be if all that nobody is
-    sure of were."""
+    """Shares of a zone, 0..1.
+
+    Attributes:
+        sure: cells that have the label with enough confidence.
+        possible: those, and all cells without enough confidence.
+    """
 
     sure: float
     possible: float
 
 
 def cover_of(
-    seen: LabelMap, label: int, *, confidence: float, zone: Sequence[Point] = WHOLE
+    areas: LabelMap, label: int, *, confidence: float, zone: Sequence[Point] = WHOLE
 ) -> Cover:
-    """How much of `zone` the label (a row) covers with at least this softmax share."""
+    """How much of `zone` the label (its index) covers with at least this softmax share."""
     cells = _cells(
         tuple((float(x), float(y)) for x, y in zone),
-        seen.frame_size,
-        seen.x_px.tobytes(),
-        seen.y_px.tobytes(),
+        areas.frame_size,
+        areas.x_px.tobytes(),
+        areas.y_px.tobytes(),
     )
-    labels, shares = seen.labels.ravel()[cells], seen.shares.ravel()[cells]
+    labels, shares = areas.labels.ravel()[cells], areas.shares.ravel()[cells]
     known, same = shares >= confidence, labels == label
     return Cover(float((known & same).mean()), float((~known | same).mean()))
 
@@ -48,9 +52,11 @@ def cover_of(
 def _cells(
     zone: tuple[Point, ...], frame_size: tuple[int, int], x_px: bytes, y_px: bytes
 ) -> NDArray[np.int64]:
-    """Numbers of the cells whose middle lies in the zone (even-odd rule) and in the frame. Of a
-    zone between all of them the one in the frame that is nearest to its corners' mean: no zone is
-    ever without one, and none is judged by padding."""
+    """Flat indices of the cells whose middle lies in the zone (even-odd rule) and in the frame.
+
+    For a zone too small to hold a middle, the cell in the frame that is nearest to the mean of its
+    corners: every zone has a cell, and padding is never one.
+    """
     across, down = (np.frombuffer(middles, np.float32) for middles in (x_px, y_px))
     wide, high = frame_size
     x, y = np.meshgrid(across / wide, down / high)

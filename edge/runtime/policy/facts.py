@@ -1,6 +1,6 @@
-"""What the policy decides on: facts of one turn, and the demands and the decision made of them.
+"""The policy's values: facts of one turn in, demands and a decision out.
 
-Values only; the deciding is in policy.py.
+Values only; policy.py decides.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ from firmware_bridge.protocol.messages import Action, Perception, Reason, Safety
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One perceived result that is new in this turn.
+class FrameFacts:
+    """The perception of one frame that is new in this turn.
 
-    `known` False: the frame could not be perceived; `tracks` and `scene` are empty, `areas` is None
-    as it is of a network that tells none.
-    `frame_size` is (width_px, height_px). `left_out`: detections that a limit of work left out.
+    Attributes:
+        captured_ns: the frame's capture time.
+        known: False where the frame could not be perceived: `tracks` and `scene` are empty then,
+            and `areas` is None.
+        tracks: the tracker's tracks after the frame.
+        frame_size: (width_px, height_px).
+        scene: answers of the classification heads.
+        areas: the label map; None of a network without one.
+        left_out: number of detections that a limit of work left out.
     """
 
     captured_ns: int
@@ -32,23 +38,23 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that one turn of the decision loop knows.
+    """Everything that one turn of the decision loop decides on.
 
     Attributes:
-        seen: the new result, None in a turn woken by time.
+        frame: the new frame's perception; None in a turn without a new frame.
         camera_gone: the camera delivers nothing and is being reopened.
-        inference_hung: the network has not answered for far longer than it ever takes.
+        inference_hung: the network has not answered for far longer than it ever takes (R-RUN-8).
         late_share: share of late results in the window; None until the window is full.
-        unacknowledged_in_a_row: commands that were late since the newest one acknowledged in time.
-        standstill, operator_request: as the microcontroller says; None: not known, which counts
+        unacknowledged_in_a_row: commands late since the newest one that was acknowledged in time.
+        standstill, operator_request: as the microcontroller reports; None: not known, which counts
             as moving and as no request.
         effective_action: what the microcontroller applies; None: not known.
-        link_up: commands travel.
+        link_up: commands reach the microcontroller.
         ending: the run is to end.
         commands_often_late: too large a share of the last commands was late (link.late_share_max).
     """
 
-    seen: Seen | None
+    frame: FrameFacts | None
     camera_gone: bool
     inference_hung: bool
     late_share: float | None
@@ -63,9 +69,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class Demand:
-    """One active rule or fallback and the numbers it asks for.
+    """What one active rule or fallback demands.
 
-    `speed_ceiling_mps` is None where the action names none.
+    `kind` is "rule" or "fallback"; `speed_ceiling_mps` is None where the action has none.
     """
 
     name: str
@@ -82,12 +88,12 @@ class Decision:
 
     Attributes:
         command: to be sent.
-        winner: the demand whose action it carries; None when nothing is demanded.
+        winner: the demand whose action the command carries; None when nothing is demanded.
         demands: all active ones, most severe first.
-        perception: the verdict for the heartbeat.
-        waiting: nothing was ever perceived.
+        perception: for the heartbeat.
+        waiting: no frame has been perceived yet.
         matched: names of the rules that match in the new frame; empty without a new frame.
-        unsure: names of the rules that have not seen enough of the road for a stop to be released.
+        unsure: names of the rules without enough frames yet for a stop to be released.
     """
 
     command: SafetyCommand

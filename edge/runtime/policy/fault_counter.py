@@ -1,8 +1,8 @@
-"""Counters for faults that flap: they rise while the fault is there and recover at a quarter of
-that speed, so that a fault every other frame still fires, and what it fired does not flap with it
-(in the manner of PX4).
+"""Debounces faults: counters that rise with a fault and recover at a quarter of that rate.
 
-Pure values; never read a clock.
+In: whether the fault is there, at each result or moment. Out: the counter after it, as a new value.
+A fault every other frame still fires, and the fallback it fires does not flap with it (as PX4's
+failsafe does). Never reads a clock.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _RECOVERY = 0.25
 
 @dataclass(frozen=True)
 class FaultCounter:
-    """Counts results. Fires at `limit` and stays active until it has recovered to zero.
+    """Counts results. Active from `limit` on until it has recovered to zero.
 
-    Never rises above the limit, so that recovery takes four times `limit` good results at most.
+    It never rises above the limit, so recovery takes at most four times `limit` good results.
     """
 
     limit: float
@@ -32,9 +32,9 @@ class FaultCounter:
 
 @dataclass(frozen=True)
 class FaultTime:
-    """Counts time. Active at once, and until four times as long as the fault was there.
+    """Counts time. Active at once, and after the fault for four times as long as it lasted.
 
-    Never rises above `limit_ns`, so that recovery takes four times that at most.
+    It never rises above `limit_ns`, so recovery takes at most four times that.
     """
 
     limit_ns: int
@@ -43,7 +43,7 @@ class FaultTime:
     active: bool = False
 
     def after(self, now_ns: int, *, bad: bool) -> FaultTime:
-        """The counter at `now_ns`, where the fault is there or not."""
+        """The counter at `now_ns`; `bad`: the fault is there."""
         elapsed_ns = 0 if self.at_ns is None else now_ns - self.at_ns
         change_ns = elapsed_ns if bad else -_RECOVERY * elapsed_ns
         level_ns = min(float(self.limit_ns), max(0.0, self.level_ns + change_ns))

@@ -1,7 +1,7 @@
-"""Modes of the loop: all that affects them is the one table in this file.
+"""The loop's mode, a state machine in one table.
 
-What the situation is, follows from facts and decision; the table says which mode it leads to. A
-stop is left through STOPPED only.
+In: the mode before a turn and the turn's facts and decision, which give the situation. Out: the
+mode after it. A stop is left through STOPPED only (R-RUN-26).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from firmware_bridge.protocol.messages import Mode, Perception
 
 
 class Situation(enum.Enum):
-    """What a turn found."""
+    """The situation after a turn: the input of the state machine."""
 
     WAITING = "nothing perceived yet"
     HEALTHY = "all is well"
@@ -71,7 +71,7 @@ TRANSITIONS: dict[Mode, dict[Situation, Mode]] = {
 
 
 def situation(facts: Facts, decision: Decision) -> Situation:
-    """What this turn found; the first that holds of ended, waiting, stop, impaired, healthy."""
+    """The situation of a turn; the first that holds of ended, waiting, stop, impaired, healthy."""
     if facts.ending:
         return Situation.ENDED
     if decision.waiting:
@@ -84,13 +84,13 @@ def situation(facts: Facts, decision: Decision) -> Situation:
     return Situation.HEALTHY
 
 
-def next_mode(mode: Mode, found: Situation) -> Mode:
-    """The mode after a turn that found this."""
-    return TRANSITIONS[mode][found]
+def next_mode(mode: Mode, after: Situation) -> Mode:
+    """The mode after a turn with this situation."""
+    return TRANSITIONS[mode][after]
 
 
 def mermaid() -> str:
-    """The table as a Mermaid state diagram; docs/runtime.md holds it, and a test compares."""
+    """The table as a Mermaid state diagram; a test compares it with docs/runtime.md."""
     lines = ["stateDiagram-v2", "    [*] --> STARTING"]
     for mode, row in TRANSITIONS.items():
         for target in Mode:

@@ -1,9 +1,10 @@
-"""The policy: `(facts, state, now) -> (state, decision)`, pure. Rules come from the mission.
+"""The policy: `(settings, facts, state, now) -> (state, decision)`, pure.
 
-The most severe demand wins, with the lowest ceiling and the hardest braking among all. A stop, once
-commanded, is demanded until the vehicle stands, the road is perceived and every rule has looked at
-it for its whole confirm window; release is permitted only then. Nothing here reads a clock, sends,
-or knows a camera.
+In: the mission's rules and fallbacks, the facts of one turn, the state after the turn before. Out:
+the state after this turn and a `Decision`. The most severe demand wins, with the lowest ceiling and
+the hardest braking of all. Once a stop is commanded, it is demanded until the vehicle stands, the
+road is perceived and every rule has its whole confirm window of frames; release is permitted only
+then. Never reads a clock, sends, or knows a camera.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.policy import Policy, Rule
 from edge.perception.video.read import LEAST_APART_NS
 from edge.runtime.policy.arbitration import command_of, held_stop, with_held
-from edge.runtime.policy.facts import Decision, Demand, Facts, Seen
+from edge.runtime.policy.facts import Decision, Demand, Facts, FrameFacts
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.policy.rule_state import RuleState
@@ -28,7 +29,17 @@ _LATE_RESULTS = 25.0
 
 @dataclass(frozen=True, kw_only=True)
 class PolicySettings:
-    """The mission's part in a decision, with every age in nanoseconds (see `ages.Ages`)."""
+    """What the policy needs of the mission and the source.
+
+    Attributes:
+        labels: of the network, in the order of their indices.
+        policy: rules, zones and fallbacks.
+        unknown_after_ns, slow_down_after_ns, comfort_stop_after_ns: ages of the newest perceived
+            frame from which perception is Unknown, SLOW_DOWN and COMFORT_STOP are demanded (see
+            `frame_ages.Ages`).
+        commands_a_step: late commands in a row for each step of escalation.
+        valid_for_ms: time-to-live of a command.
+    """
 
     labels: tuple[str, ...]
     policy: Policy
@@ -55,18 +66,18 @@ class PolicySettings:
 
 @dataclass(frozen=True)
 class PolicyState:
-    """What the policy remembers from turn to turn.
+    """The policy's state from turn to turn.
 
     Attributes:
         rules: one for each rule of the mission, in its order.
-        stale: how long the newest perceived frame has been too old.
+        stale: for how long the newest perceived frame has been too old.
         unknown: results that could not be perceived.
         late: results that came while too many were late.
-        known_ns: capture time of the newest perceived frame; None: none yet.
+        known_ns: capture time of the newest perceived frame; None before the first.
         newest_ns: capture time of the newest frame, perceived or not.
         newest_known: the newest result was perceived.
         held_stop: the stop that is demanded until it may be released, with the hardest braking that
-            any stop asked for meanwhile.
+            any stop has demanded meanwhile.
     """
 
     rules: tuple[RuleState, ...]
@@ -80,10 +91,10 @@ class PolicyState:
 
 
 def initial(settings: PolicySettings) -> PolicyState:
-    """The state of a loop that has seen nothing: it demands a stop from the first turn on.
+    """The state before the first turn: it demands a stop.
 
-    A vehicle that moves when the daemon starts has been on its own until now; it is brought to a
-    stop and then released like after any other (docs/runtime.md).
+    A vehicle that moves when the daemon starts has had no supervision until now; it is brought to a
+    stop and then released as after any other stop (R-RUN-21).
     """
     return PolicyState(
         held_stop=_just_started(settings),
@@ -97,8 +108,18 @@ def initial(settings: PolicySettings) -> PolicyState:
 def decide(
     settings: PolicySettings, facts: Facts, state: PolicyState, now_ns: int
 ) -> tuple[PolicyState, Decision]:
-    """One turn."""
-    state, matched = _take_in(settings, facts, state, now_ns)
+    """Decides one turn.
+
+    Args:
+        settings: of the mission and the source.
+        facts: what this turn knows.
+        state: after the turn before, or `initial`.
+        now_ns: monotonic time of the turn.
+
+    Returns:
+        The state after the turn, and the decision.
+    """
+    state, matched = _update_counts(settings, facts, state, now_ns)
     too_old = _past(state, now_ns, settings.slow_down_after_ns)
     state = replace(state, stale=state.stale.after(now_ns, bad=too_old))
     known = _is_known(settings, state, now_ns)
@@ -117,7 +138,7 @@ def decide(
     unsure = tuple(
         rule.name
         for rule, after in zip(policy.rules, rules, strict=True)
-        if not after.lets_go(rule)
+        if not after.permits_release(rule)
     )
     may_release = standstill and known and not unsure
     demands = [
@@ -142,68 +163,68 @@ def decide(
     return replace(state, rules=rules, held_stop=held), decision
 
 
-def _take_in(
+def _update_counts(
     settings: PolicySettings, facts: Facts, state: PolicyState, now_ns: int
 ) -> tuple[PolicyState, tuple[str, ...]]:
-    """Counters and confirm windows after this turn's new result, if there is one, and the names of
-    the rules that match in it."""
+    """The state with counters and confirm windows after this turn's new frame, if there is one, and
+    the names of the rules that match in it."""
     matched: tuple[str, ...] = ()
-    if facts.seen is not None:
-        state = _count(settings, facts, facts.seen, state, now_ns)
+    if facts.frame is not None:
+        state = _update_fault_counters(settings, facts, facts.frame, state, now_ns)
         if state.newest_known:
-            state, matched = _look(settings, facts.seen, state)
+            state, matched = _update_rules(settings, facts.frame, state)
         else:
-            state = _lose_sight(state)
-    return (_lose_sight(state) if facts.camera_gone else state), matched
+            state = _after_gap(state)
+    return (_after_gap(state) if facts.camera_gone else state), matched
 
 
-def _count(
-    settings: PolicySettings, facts: Facts, seen: Seen, state: PolicyState, now_ns: int
+def _update_fault_counters(
+    settings: PolicySettings, facts: Facts, frame: FrameFacts, state: PolicyState, now_ns: int
 ) -> PolicyState:
-    """The fault counters after one more result. One that was captured after now, or before the
-    newest frame, tells nothing: its age is not known."""
+    """The fault counters after one more frame. One that was captured after now, or before the
+    newest frame, counts as Unknown: its age is not known (R-RUN-10)."""
     too_late = (
         facts.late_share is not None and facts.late_share > settings.policy.fallbacks.late_share_max
     )
-    in_order = state.newest_ns is None or seen.captured_ns >= state.newest_ns
-    timely = in_order and seen.captured_ns <= now_ns
-    known = seen.known and timely
+    in_order = state.newest_ns is None or frame.captured_ns >= state.newest_ns
+    timely = in_order and frame.captured_ns <= now_ns
+    known = frame.known and timely
     return replace(
         state,
         unknown=state.unknown.after(bad=not known),
         late=state.late.after(bad=too_late),
-        newest_ns=seen.captured_ns if timely else state.newest_ns,
+        newest_ns=frame.captured_ns if timely else state.newest_ns,
         newest_known=known,
     )
 
 
-def _look(
-    settings: PolicySettings, seen: Seen, state: PolicyState
+def _update_rules(
+    settings: PolicySettings, frame: FrameFacts, state: PolicyState
 ) -> tuple[PolicyState, tuple[str, ...]]:
-    """Every rule's confirm window after a perceived frame."""
+    """Every rule's confirm window after a perceived frame; and names of the rules that match."""
     policy = settings.policy
-    apart_ns = None if state.known_ns is None else seen.captured_ns - state.known_ns
+    apart_ns = None if state.known_ns is None else frame.captured_ns - state.known_ns
     if apart_ns is not None and apart_ns >= settings.unknown_after_ns:
-        state = _lose_sight(state)
-    found = [
-        matches(rule.when, seen, labels=settings.labels, zones=policy.zones)
+        state = _after_gap(state)
+    verdicts = [
+        matches(rule.when, frame, labels=settings.labels, zones=policy.zones)
         for rule in policy.rules
     ]
-    names = tuple(rule.name for rule, match in zip(policy.rules, found, strict=True) if match)
+    names = tuple(rule.name for rule, match in zip(policy.rules, verdicts, strict=True) if match)
     same_moment = apart_ns is not None and apart_ns < LEAST_APART_NS
-    take_in = RuleState.saw_again if same_moment else RuleState.saw
+    update = RuleState.after_repeat if same_moment else RuleState.after_frame
     rules = tuple(
-        take_in(before, rule, matched=match, captured_ns=seen.captured_ns)
-        for rule, before, match in zip(policy.rules, state.rules, found, strict=True)
+        update(before, rule, matched=match, captured_ns=frame.captured_ns)
+        for rule, before, match in zip(policy.rules, state.rules, verdicts, strict=True)
     )
-    # A moment keeps its first time, so that frames in quick succession add up to another moment.
-    known_ns = state.known_ns if same_moment else seen.captured_ns
+    # A moment keeps its first time: frames in quick succession must at last reach the next moment.
+    known_ns = state.known_ns if same_moment else frame.captured_ns
     return replace(state, rules=rules, known_ns=known_ns), names
 
 
-def _lose_sight(state: PolicyState) -> PolicyState:
+def _after_gap(state: PolicyState) -> PolicyState:
     """After a gap in perception."""
-    return replace(state, rules=tuple(rule.lost_sight() for rule in state.rules))
+    return replace(state, rules=tuple(rule.after_gap() for rule in state.rules))
 
 
 def _is_known(settings: PolicySettings, state: PolicyState, now_ns: int) -> bool:
@@ -221,7 +242,7 @@ def _of_rule(rule: Rule) -> Demand:
         kind="rule",
         action=action,
         speed_ceiling_mps=rule.speed_ceiling_mps,
-        # NOTIFY brakes nothing, whatever number stands beside it.
+        # NOTIFY never brakes, whatever deceleration the rule names.
         deceleration_mps2=0.0 if action is Action.NOTIFY else rule.deceleration_mps2 or 0.0,
         reason=Reason.POLICY_RULE,
     )
@@ -243,7 +264,7 @@ def _fallback(settings: PolicySettings, name: str, action: Action, reason: Reaso
 def _fallbacks(
     settings: PolicySettings, facts: Facts, state: PolicyState, now_ns: int
 ) -> list[Demand]:
-    """What the failure table of docs/runtime.md demands now."""
+    """The demands of the failure table of docs/runtime.md that hold now."""
     lost = _past(state, now_ns, settings.comfort_stop_after_ns)
     stop, slow = Action.COMFORT_STOP, Action.SLOW_DOWN
     unknown = Reason.PERCEPTION_UNKNOWN
@@ -273,11 +294,12 @@ def _past(state: PolicyState, now_ns: int, limit_ns: int) -> bool:
 
 
 def _escalation(settings: PolicySettings, facts: Facts, demands: list[Demand]) -> list[Demand]:
-    """One step above the gravest demand for as many late commands in a row as are sent in one
-    acknowledge time, up to COMFORT_STOP; and SLOW_DOWN where too many are late, in a row or not.
+    """Demands for late acknowledges.
 
-    The row outlives sessions: only a command acknowledged in time ends it. Both stand beside a
-    graver demand too, so that their own braking is never the softer one.
+    One step above the gravest demand for every `commands_a_step` late commands in a row, up to
+    COMFORT_STOP; and SLOW_DOWN where too many commands are late, in a row or not. The row outlives
+    sessions of the link: only a command acknowledged in time ends it. Both are demanded beside a
+    graver demand too, since their braking may be the harder one.
     """
     steps = facts.unacknowledged_in_a_row // settings.commands_a_step
     gravest = max((d.action for d in demands), default=Action.NONE)

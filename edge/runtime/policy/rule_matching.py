@@ -1,7 +1,9 @@
-"""Whether a rule's `when` holds for one frame: objects by their tracks, areas by the label map, or
-what the whole frame is like.
+"""Whether a rule's `when` holds for one frame: objects by their tracks, areas by the label map, the
+scene by the classification heads.
 
-Pure; confirming over frames is in rule_state.py. Never takes what is not known for a "no".
+In: a rule's `when` and the facts of one perceived frame. Out: True, False, or None where the frame
+does not tell (an inconclusive frame). Pure; rule_state.py confirms over frames. Never takes
+"not known" for "no".
 """
 
 from __future__ import annotations
@@ -13,53 +15,55 @@ from edge.contract.mission.sections.policy import When
 from edge.perception.decode import CLASSES, CONDITION
 from edge.perception.values import Classified, LabelMap
 from edge.runtime.policy.area_coverage import WHOLE, cover_of
-from edge.runtime.policy.facts import Seen
+from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.zones import Polygon, inside, standing_point
 from edge.runtime.tracking.time_to_contact import BOX_SETTINGS
 from edge.runtime.tracking.tracker import Track
 
 
 def matches(
-    when: When, seen: Seen, *, labels: Sequence[str], zones: Mapping[str, Polygon]
+    when: When, frame: FrameFacts, *, labels: Sequence[str], zones: Mapping[str, Polygon]
 ) -> bool | None:
-    """Whether a perceived frame holds what the rule looks for; None: the frame does not tell.
+    """Whether a perceived frame matches the rule's `when`; None: the frame does not tell.
 
-    A scene that is not known matches nothing, and is no sign that the scene is gone either. Nor is
-    an area that would be large enough if all that is not sure were of the label, an object that has
-    not been followed for long enough to tell whether it closes in, or a frame of which a limit of
-    work left detections out.
+    A frame does not tell (R-RUN-16) where its scene is not known; where the area would be large
+    enough if every cell without enough confidence had the label; where too few objects match, but
+    some have not been followed for long enough to know whether they close in; and where too few
+    match and a limit of work left detections out.
     """
     if when.scene is not None:
-        return _scene_matches(when, seen.scene, labels=labels)
+        return _scene_matches(when, frame.scene, labels=labels)
     if when.share_min is not None:
-        return _area_matches(when, seen.areas, when.share_min, labels=labels, zones=zones)
-    return _objects_match(when, seen, labels=labels, zones=zones)
+        return _area_matches(when, frame.areas, when.share_min, labels=labels, zones=zones)
+    return _objects_match(when, frame, labels=labels, zones=zones)
 
 
 def _objects_match(
-    when: When, seen: Seen, *, labels: Sequence[str], zones: Mapping[str, Polygon]
+    when: When, frame: FrameFacts, *, labels: Sequence[str], zones: Mapping[str, Polygon]
 ) -> bool | None:
-    found = matching(when, seen.tracks, labels=labels, zones=zones, frame_size=seen.frame_size)
+    found = matching_tracks(
+        when, frame.tracks, labels=labels, zones=zones, frame_size=frame.frame_size
+    )
     if len(found) >= when.count:
         return True
-    if seen.left_out:
+    if frame.left_out:
         return None
     if when.time_to_contact_max_s is None:
         return False
-    # Of those that may yet turn out to close in: as many as would be missing.
-    near = matching(
+    # Tracks that may yet turn out to close in: enough of them would make up the count.
+    undecided = matching_tracks(
         when,
-        [track for track in seen.tracks if not _tells_contact(track)],
+        [track for track in frame.tracks if not _contact_is_known(track)],
         labels=labels,
         zones=zones,
-        frame_size=seen.frame_size,
+        frame_size=frame.frame_size,
         closing=False,
     )
-    return None if len(found) + len(near) >= when.count else False
+    return None if len(found) + len(undecided) >= when.count else False
 
 
-def _tells_contact(track: Track) -> bool:
-    """Whether the track was followed for so long that its boxes would show it closing in."""
+def _contact_is_known(track: Track) -> bool:
+    """Whether the track was followed for long enough that its boxes would show it closing in."""
     followed_s = (track.last_ns - track.first_ns) / 1e9
     return math.isfinite(track.time_to_contact_s) or (
         track.hits >= BOX_SETTINGS.samples_min and followed_s >= BOX_SETTINGS.span_min_s
@@ -69,12 +73,12 @@ def _tells_contact(track: Track) -> bool:
 def _scene_matches(
     when: When, scene: Sequence[Classified], *, labels: Sequence[str]
 ) -> bool | None:
-    heads = {said.head: said for said in scene}
+    heads = {answer.head: answer for answer in scene}
     # A classifier's labels and the conditions are disjoint; a detector's labels are no scenes.
-    said = heads.get(CLASSES if CLASSES in heads and when.scene in labels else CONDITION)
-    if said is None or said.label is None:
+    answer = heads.get(CLASSES if CLASSES in heads and when.scene in labels else CONDITION)
+    if answer is None or answer.label is None:
         return None
-    return said.label == when.scene and said.score >= when.confidence
+    return answer.label == when.scene and answer.score >= when.confidence
 
 
 def _area_matches(
@@ -98,7 +102,7 @@ def _area_matches(
     return None if cover.possible >= share_min else False
 
 
-def matching(
+def matching_tracks(
     when: When,
     tracks: Sequence[Track],
     *,
@@ -107,14 +111,14 @@ def matching(
     frame_size: tuple[int, int],
     closing: bool = True,
 ) -> tuple[Track, ...]:
-    """Tracks that the newest frame shows and that match all of `when` but its count. A track counts
-    for the label of its last frames and for the one that the newest frame gives it.
+    """Tracks that the newest frame shows and that match all of `when` but its count.
 
-    `frame_size` is (width_px, height_px). `closing` False: whatever their time to contact.
+    A track counts under both its labels (R-RUN-25). `frame_size` is (width_px, height_px);
+    `closing` False ignores `when.time_to_contact_max_s`.
     """
     width, height = frame_size
-    asked = when.time_to_contact_max_s if closing else None
-    within_s = math.inf if asked is None else asked
+    limit_s = when.time_to_contact_max_s if closing else None
+    within_s = math.inf if limit_s is None else limit_s
 
     def matches(track: Track) -> bool:
         return (

@@ -1,6 +1,7 @@
 """Where an object stands, and whether that is inside a zone.
 
-Pure functions; zones are polygons in shares of frame width and height.
+In: a track's box in pixels, and zones as polygons in shares of frame width and height. Out: a point
+in such shares; True or False. Pure.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ Polygon = Sequence[Point]
 
 
 def inside(point: Point, polygon: Polygon) -> bool:
-    """True when `point` lies in the polygon (even-odd rule); its edge counts as inside.
+    """True when `point` lies in the polygon (even-odd rule).
 
-    Being just on the line must not be what saves a pedestrian's stop from happening.
+    Its edge counts as inside: a pedestrian exactly on the line must cause the stop.
     """
     x, y = point
     within = False

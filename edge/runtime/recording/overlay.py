@@ -19,7 +19,7 @@ from edge.perception.segmentation import in_frame
 from edge.perception.values import BgrImage, Classified, Known, LabelMap, Unknown
 from edge.perception.video.opencv import quiet_opencv
 from edge.runtime.loop.decision_loop import Turn
-from edge.runtime.policy.rule_matching import matching
+from edge.runtime.policy.rule_matching import matching_tracks
 from edge.runtime.tracking.tracker import Track
 from firmware_bridge.link.states import LinkState
 from firmware_bridge.protocol.messages import Action
@@ -97,7 +97,7 @@ class Painter:
         for rule in sorted(policy.rules, key=lambda rule: Action[rule.action]):
             if rule.name not in active:
                 continue
-            for track in matching(
+            for track in matching_tracks(
                 rule.when,
                 turn.result.tracks,
                 labels=self._mission.model.labels,

@@ -20,7 +20,7 @@ from edge.perception.decode import output_shapes, perceive
 from edge.perception.preprocess import InputPlacement
 from edge.perception.values import Classified, Detections, Frame, Known, Unknown
 from edge.runtime.daemon import run
-from edge.runtime.policy.facts import Facts, Seen
+from edge.runtime.policy.facts import Facts, FrameFacts
 from edge.runtime.policy.policy import PolicySettings, decide, initial
 from edge.runtime.recording.events import RunEvent
 from edge.runtime.recording.run_report import RunReport
@@ -255,7 +255,7 @@ def test_no_output_however_broken_leads_to_a_release(root: Path, kind: str) -> N
             assert seen.reason
         scene = seen.scene if isinstance(seen, Known) else ()
         facts = Facts(
-            seen=Seen(0, known, (), (SIDE, SIDE), scene),
+            frame=FrameFacts(0, known, (), (SIDE, SIDE), scene),
             camera_gone=False,
             inference_hung=False,
             late_share=None,

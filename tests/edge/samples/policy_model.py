@@ -102,7 +102,7 @@ class StrictModel:
         return self._command(wishes, release=release, known=known)
 
     def _hear(self, now_ns: int, facts: Facts, matches: Sequence[bool | None]) -> None:
-        seen = facts.seen
+        seen = facts.frame
         if seen is not None:
             share, most = facts.late_share, self.settings.policy.fallbacks.late_share_max
             self.late.append(share is not None and share > most)

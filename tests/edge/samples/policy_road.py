@@ -8,7 +8,7 @@ from typing import Any
 
 from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import Classified
-from edge.runtime.policy.facts import Decision, Facts, Seen
+from edge.runtime.policy.facts import Decision, Facts, FrameFacts
 from edge.runtime.policy.policy import PolicySettings, decide, initial
 from edge.runtime.tracking.tracker import Track
 from firmware_bridge.protocol.messages import Action
@@ -72,7 +72,7 @@ SETTINGS = PolicySettings(
     valid_for_ms=250,
 )
 STANDING = Facts(
-    seen=None,
+    frame=None,
     camera_gone=False,
     inference_hung=False,
     late_share=None,
@@ -115,13 +115,13 @@ class Road:
     def frame(self, *tracks: Track, known: bool = True, **facts: Any) -> Decision:
         """One camera period later: a frame with these tracks, perceived at once."""
         self.now_ns += PERIOD
-        seen = Seen(self.now_ns, known, tracks, (100, 100))
-        return self.turn(seen=seen, **facts)
+        seen = FrameFacts(self.now_ns, known, tracks, (100, 100))
+        return self.turn(frame=seen, **facts)
 
     def scene(self, *said: Classified, tracks: tuple[Track, ...] = (), **facts: Any) -> Decision:
         """One camera period later: a frame of which the heads say this."""
         self.now_ns += PERIOD
-        return self.turn(seen=Seen(self.now_ns, True, tracks, (100, 100), said), **facts)
+        return self.turn(frame=FrameFacts(self.now_ns, True, tracks, (100, 100), said), **facts)
 
     def scenes(self, count: int, *said: Classified, **facts: Any) -> Decision:
         for _ in range(count):

@@ -16,7 +16,7 @@ from edge.contract.mission.sections.policy import When
 from edge.perception.values import LabelMap
 from edge.runtime.daemon import run
 from edge.runtime.policy.area_coverage import cover_of
-from edge.runtime.policy.facts import Seen
+from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.recording.area_log import AreaLog
 from firmware_bridge.link.driver import LinkDriver
@@ -69,7 +69,7 @@ def test_padding_belongs_to_no_zone_and_a_tiny_zone_is_never_empty() -> None:
 
 def matched(seen: LabelMap | None) -> bool | None:
     when = When(label="pedestrian", confidence=0.6, zone="lower", share_min=0.3)
-    turn = Seen(0, seen is not None, (), (100, 100), (), seen)
+    turn = FrameFacts(0, seen is not None, (), (100, 100), (), seen)
     return matches(when, turn, labels=LABELS, zones={"lower": LOWER})
 
 
@@ -88,7 +88,7 @@ def test_what_nobody_is_sure_of_is_no_sign_that_the_area_is_free() -> None:
     wavering = np.full((10, 10), 0.9)
     wavering[7] = 0.5  # 0.7 and 0.1 are less than 0.8 in binary fractions
     when = When(label="pedestrian", confidence=0.6, share_min=0.8)
-    turn = Seen(0, True, (), (100, 100), (), areas(tenths, wavering))
+    turn = FrameFacts(0, True, (), (100, 100), (), areas(tenths, wavering))
     assert matches(when, turn, labels=LABELS, zones={}) is None
     labels[6:8] = 0  # and were it sure of the rest, a fifth would not be enough
     shares[6:8] = 0.9

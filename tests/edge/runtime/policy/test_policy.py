@@ -27,7 +27,7 @@ from tiny_road import tiny_mission
 
 from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import Classified
-from edge.runtime.policy.facts import Seen
+from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.policy import PolicySettings, decide
 from edge.runtime.policy.zones import inside, standing_point
@@ -392,8 +392,8 @@ def test_whatever_happens_a_stop_is_left_only_at_standstill_on_a_perceived_road(
         seen = None
         if step["tracks"] is not None:
             tracks = step["tracks"] if step["known"] else ()
-            seen = Seen(road.now_ns, step["known"], tracks, (100, 100))
-        decision = road.turn(seen=seen, **step["facts"])
+            seen = FrameFacts(road.now_ns, step["known"], tracks, (100, 100))
+        decision = road.turn(frame=seen, **step["facts"])
         command, standing = decision.command, step["facts"]["standstill"] is True
         if before >= Action.COMFORT_STOP > command.action:
             assert standing
@@ -437,7 +437,7 @@ def test_a_vehicle_that_moves_when_the_daemon_starts_is_stopped_first() -> None:
 def test_the_same_facts_give_the_same_decision() -> None:
     road = driving()
     road.frames(2, PERSON)
-    facts = replace(MOVING, seen=Seen(road.now_ns, True, (PERSON,), (100, 100)))
+    facts = replace(MOVING, frame=FrameFacts(road.now_ns, True, (PERSON,), (100, 100)))
     first = decide(SETTINGS, facts, road.state, road.now_ns)
     assert decide(SETTINGS, facts, road.state, road.now_ns) == first
 

@@ -18,7 +18,7 @@ from policy_road import MOVING, SETTINGS
 
 from edge.contract.mission.policy_checks import STOPS
 from edge.contract.mission.sections.policy import Confirm, Policy
-from edge.runtime.policy.facts import Decision, Facts, Seen
+from edge.runtime.policy.facts import Decision, Facts, FrameFacts
 from edge.runtime.policy.policy import PolicySettings, decide, initial
 from edge.runtime.tracking.tracker import Track
 from firmware_bridge.protocol.messages import Action, Perception, SafetyCommand
@@ -83,10 +83,10 @@ class Step:
             return facts, []
         tracks = tuple(track(label) for label in sorted(self.seen)) if self.known else ()
         captured_ns = now_ns - round(self.capture_ms * MS)
-        seen = Seen(captured_ns, self.known, tracks, (100, 100), left_out=int(self.doubt))
+        seen = FrameFacts(captured_ns, self.known, tracks, (100, 100), left_out=int(self.doubt))
         absent = None if self.doubt else False
         matches = [True if label in self.seen else absent for label in range(len(LABELS))]
-        return replace(facts, seen=seen), matches
+        return replace(facts, frame=seen), matches
 
 
 FACTS = st.fixed_dictionaries(

@@ -14,7 +14,7 @@ from policy_road import MS, PERIOD, PERSON, POLICY, SETTINGS, STANDING, VEHICLE,
 
 from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import LabelMap
-from edge.runtime.policy.facts import Decision, Seen
+from edge.runtime.policy.facts import Decision, FrameFacts
 from edge.runtime.policy.policy import PolicySettings
 from edge.runtime.policy.rule_state import RuleState
 from edge.runtime.tracking.tracker import Track
@@ -121,11 +121,11 @@ def long_gap(road: Road) -> None:
 
 def frame_of_the_future(road: Road) -> None:
     road.now_ns += PERIOD
-    road.turn(seen=Seen(road.now_ns + 1, True, (), (100, 100)))
+    road.turn(frame=FrameFacts(road.now_ns + 1, True, (), (100, 100)))
 
 
 def frame_of_the_past(road: Road) -> None:
-    road.turn(seen=Seen(road.now_ns - 1, True, (), (100, 100)))
+    road.turn(frame=FrameFacts(road.now_ns - 1, True, (), (100, 100)))
 
 
 GAPS = [
@@ -189,17 +189,17 @@ def test_frames_of_one_moment_are_one_frame() -> None:
     road = standing(STOP | {"when": PEDESTRIAN})
     for _ in range(30):  # three frames within 2 microseconds, ten times
         road.now_ns += 1_000 if _ % 3 else PERIOD
-        decision = road.turn(seen=Seen(road.now_ns, True, (), (100, 100)))
+        decision = road.turn(frame=FrameFacts(road.now_ns, True, (), (100, 100)))
         assert released(decision) == (_ >= 12)
     road = driving(mission(STOP | {"when": PEDESTRIAN}))
     for after_ns in (PERIOD, 1_000, 1_000, 1_000):
         road.now_ns += after_ns
-        assert not road.turn(seen=Seen(road.now_ns, True, (PERSON,), (100, 100))).winner
+        assert not road.turn(frame=FrameFacts(road.now_ns, True, (PERSON,), (100, 100))).winner
     # What only the second picture of a moment shows is seen all the same.
     road.frame(PERSON)
     road.frame()
     road.now_ns += 1_000
-    decision = road.turn(seen=Seen(road.now_ns, True, (PERSON,), (100, 100)))
+    decision = road.turn(frame=FrameFacts(road.now_ns, True, (PERSON,), (100, 100)))
     assert decision.command.action is Action.EMERGENCY_STOP
 
 
@@ -208,18 +208,18 @@ def test_a_match_in_a_moment_that_began_with_a_doubt_takes_no_earlier_match_away
     road = driving(mission(STOP | {"when": PEDESTRIAN}))
     road.frames(2, PERSON)
     road.now_ns += PERIOD
-    road.turn(seen=Seen(road.now_ns, True, (), (100, 100), left_out=1))
+    road.turn(frame=FrameFacts(road.now_ns, True, (), (100, 100), left_out=1))
     for _ in range(2):  # one moment, however often it matches
         road.now_ns += 1_000
-        decision = road.turn(seen=Seen(road.now_ns, True, (PERSON,), (100, 100)))
+        decision = road.turn(frame=FrameFacts(road.now_ns, True, (PERSON,), (100, 100)))
         assert decision.command.action is Action.EMERGENCY_STOP
     road = driving(mission(STOP | {"when": PEDESTRIAN}))
     road.frame(PERSON)
     road.now_ns += PERIOD
-    road.turn(seen=Seen(road.now_ns, True, (), (100, 100), left_out=1))
+    road.turn(frame=FrameFacts(road.now_ns, True, (), (100, 100), left_out=1))
     for _ in range(4):
         road.now_ns += 1_000
-        assert not road.turn(seen=Seen(road.now_ns, True, (PERSON,), (100, 100))).winner
+        assert not road.turn(frame=FrameFacts(road.now_ns, True, (PERSON,), (100, 100))).winner
 
 
 def scene(label: str | None) -> Callable[[Road], Decision]:
@@ -236,7 +236,7 @@ def area(share: float, sure: bool) -> Callable[[Road], Decision]:
         shares = np.full((10, 10), 0.9 if sure else 0.3, np.float32)
         middles = np.arange(5, 100, 10, dtype=np.float32)
         seen_areas = LabelMap(labels, shares, middles, middles, (100, 100))
-        return road.turn(seen=Seen(road.now_ns, True, (), (100, 100), areas=seen_areas))
+        return road.turn(frame=FrameFacts(road.now_ns, True, (), (100, 100), areas=seen_areas))
 
     return look
 
@@ -248,7 +248,7 @@ def followed(frames: int, milliseconds: int) -> Track:
 
 def crowd(road: Road) -> Decision:
     road.now_ns += PERIOD
-    return road.turn(seen=Seen(road.now_ns, True, (VEHICLE,), (100, 100), left_out=1))
+    return road.turn(frame=FrameFacts(road.now_ns, True, (VEHICLE,), (100, 100), left_out=1))
 
 
 CLOSING = {"label": "vehicle", "confidence": 0.4, "time_to_contact_max_s": 2.0}
@@ -298,7 +298,9 @@ def test_frames_that_do_not_tell_neither_confirm_nor_clear(name: str) -> None:
     rule = CAP | {"when": when, "clear": "when_gone", "confirm": {"k": 1, "of": 5}}
     road.settings = mission(rule)
     assert all(doubt(road).command.action is Action.NONE for _ in range(20))
-    fired = RuleState(window=(True,), active=True, last_match_ns=road.now_ns, looked=1)
+    fired = RuleState(
+        window=(True,), active=True, last_match_ns=road.now_ns, conclusive_since_gap=1
+    )
     road.state = replace(road.state, rules=(fired,))
     assert all(doubt(road).command.action is Action.CAP_SPEED for _ in range(20))
     for _ in range(4):
@@ -356,7 +358,7 @@ def test_a_frame_from_before_an_unknown_one_is_no_news_either(
     road = driving(mission(STOP | {"when": PEDESTRIAN}))
     road.frame(known=first_known)
     captured_ns, road.now_ns = road.now_ns - back_ns, road.now_ns + 1_000
-    decision = road.turn(seen=Seen(captured_ns, True, (), (100, 100)))
+    decision = road.turn(frame=FrameFacts(captured_ns, True, (), (100, 100)))
     assert decision.perception is Perception.UNKNOWN
     assert road.frame().perception is Perception.KNOWN
 
@@ -364,6 +366,6 @@ def test_a_frame_from_before_an_unknown_one_is_no_news_either(
 @pytest.mark.requirement("R-RUN-10")
 def test_a_time_ahead_of_the_clock_makes_no_later_frame_old() -> None:
     road = driving(mission(STOP | {"when": PEDESTRIAN}))
-    ahead = Seen(road.now_ns + 10_000 * MS, True, (), (100, 100))
-    assert road.turn(seen=ahead).perception is Perception.UNKNOWN
+    ahead = FrameFacts(road.now_ns + 10_000 * MS, True, (), (100, 100))
+    assert road.turn(frame=ahead).perception is Perception.UNKNOWN
     assert road.frame().perception is Perception.KNOWN

@@ -11,7 +11,7 @@ from policy_road import said, track
 
 from edge.contract.mission.sections.policy import When
 from edge.perception.values import Classified, LabelMap
-from edge.runtime.policy.facts import Seen
+from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.tracking.tracker import Track
 
@@ -25,7 +25,7 @@ def tells(
     scene: tuple[Classified, ...] = (),
     areas: LabelMap | None = None,
 ) -> bool | None:
-    seen = Seen(1, True, tracks, (100, 100), scene, areas)
+    seen = FrameFacts(1, True, tracks, (100, 100), scene, areas)
     return matches(When.model_validate(when), seen, labels=LABELS, zones=ZONES)
 
 

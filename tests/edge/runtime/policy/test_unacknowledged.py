@@ -15,7 +15,7 @@ from tiny_road import LABELS, tiny_mission, write_clip, write_network
 
 from edge.contract.mission.schema import Mission
 from edge.runtime.daemon import run
-from edge.runtime.policy.facts import Decision, Facts, Seen
+from edge.runtime.policy.facts import Decision, Facts, FrameFacts
 from edge.runtime.policy.policy import PolicySettings, PolicyState, decide, initial
 from edge.runtime.tracking.tracker import Track
 from firmware_bridge.emulation.host_process import HostFirmware
@@ -131,7 +131,7 @@ class Road:
         now_ns = self.now_ms * MS
         link = self.link.facts(now_ns)
         facts = Facts(
-            seen=Seen(now_ns, True, (VEHICLE,) if vehicle else (), (100, 100)),
+            frame=FrameFacts(now_ns, True, (VEHICLE,) if vehicle else (), (100, 100)),
             camera_gone=False,
             inference_hung=False,
             late_share=None,
