@@ -19,8 +19,10 @@ from edge.contract.mission.policy_checks import STOPS
 from edge.contract.mission.schema import Mission
 from edge.perception.values import BgrImage, Detections, Known, Perception
 from edge.runtime.policy.facts import Facts, FrameFacts
-from edge.runtime.policy.policy import PolicySettings, decide, initial
-from edge.runtime.tracking.tracker import Track, Tracker
+from edge.runtime.policy.policy import decide, initial
+from edge.runtime.policy.settings import PolicySettings
+from edge.runtime.tracking.track import Track
+from edge.runtime.tracking.tracker import Tracker
 from firmware_bridge.protocol.messages import Action, Reason
 
 EARLY_S = 1.0

@@ -22,7 +22,7 @@ from edge.runtime.loop.garbage_collection import QuietCollector
 from edge.runtime.loop.inference import Inference, Result
 from edge.runtime.loop.latency_budget import Budgets
 from edge.runtime.loop.mailbox import Mailbox
-from edge.runtime.policy.policy import PolicySettings
+from edge.runtime.policy.settings import PolicySettings
 from edge.runtime.recording.annotated_video import AnnotatedVideo
 from edge.runtime.recording.events import RunEvent
 from edge.runtime.recording.fault_log import FaultLog

@@ -27,7 +27,8 @@ from edge.perception.boxes import iou_matrix
 from edge.perception.decode import perceive
 from edge.perception.preprocess import preprocess
 from edge.perception.values import Known
-from edge.runtime.tracking.tracker import Track, Tracker
+from edge.runtime.tracking.track import Track
+from edge.runtime.tracking.tracker import Tracker
 from edge.scenes.clips import clip
 from edge.scenes.still import LabelledScene
 from edge.scenes.stories import FPS, STORIES

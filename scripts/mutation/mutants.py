@@ -50,6 +50,7 @@ GROUPS = {
     "policy": Group(
         modules=(
             "edge.runtime.policy.policy",
+            "edge.runtime.policy.settings",
             "edge.runtime.policy.arbitration",
             "edge.contract.mission.frame_ages",
             "edge.runtime.policy.rule_state",
@@ -67,7 +68,7 @@ GROUPS = {
         ),
     ),
     "tracking": Group(
-        modules=("edge.runtime.tracking.tracker",),
+        modules=("edge.runtime.tracking.tracker", "edge.runtime.tracking.track"),
         tests=("tests/edge/runtime/tracking/test_tracker.py",),
     ),
     "rules": Group(

@@ -19,7 +19,8 @@ from edge.runtime.loop.latency_budget import END_TO_END, TO_ACKNOWLEDGE, Budgets
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.policy.facts import Decision, Facts, FrameFacts
 from edge.runtime.policy.modes import next_mode, situation
-from edge.runtime.policy.policy import PolicySettings, PolicyState, decide, initial
+from edge.runtime.policy.policy import PolicyState, decide, initial
+from edge.runtime.policy.settings import PolicySettings
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.driver import Sent
 from firmware_bridge.link.facts import LinkEvent, LinkFacts

@@ -23,7 +23,8 @@ from edge.runtime.clock import Clock
 from edge.runtime.loop.capture import Captured
 from edge.runtime.loop.latency_budget import Histogram
 from edge.runtime.loop.mailbox import Mailbox
-from edge.runtime.tracking.tracker import Track, Tracker
+from edge.runtime.tracking.track import Track
+from edge.runtime.tracking.tracker import Tracker
 from firmware_bridge.errors import UsageError
 
 _WARM_UP_RUNS = 5

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.perception.values import Classified, LabelMap
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.tracking.track import Track
 from firmware_bridge.protocol.messages import Action, Perception, Reason, SafetyCommand
 
 

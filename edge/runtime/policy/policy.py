@@ -9,59 +9,20 @@ then. Never reads a clock, sends, or knows a camera.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
-from edge.contract.mission.frame_ages import Ages
-from edge.contract.mission.schema import Mission
-from edge.contract.mission.sections.policy import Policy, Rule
+from edge.contract.mission.sections.policy import Rule
 from edge.perception.video.read import LEAST_APART_NS
 from edge.runtime.policy.arbitration import command_of, held_stop, with_held
 from edge.runtime.policy.facts import Decision, Demand, Facts, FrameFacts
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.policy.rule_state import RuleState
+from edge.runtime.policy.settings import PolicySettings
 from firmware_bridge.protocol.messages import Action, Perception, Reason
 
 # Late results that must come in a row before the vehicle is slowed: a second at 25 a second.
 _LATE_RESULTS = 25.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicySettings:
-    """What the policy needs of the mission and the source.
-
-    Attributes:
-        labels: of the network, in the order of their indices.
-        policy: rules, zones and fallbacks.
-        unknown_after_ns, slow_down_after_ns, comfort_stop_after_ns: ages of the newest perceived
-            frame from which perception is Unknown, SLOW_DOWN and COMFORT_STOP are demanded (see
-            `frame_ages.Ages`).
-        commands_a_step: late commands in a row for each step of escalation.
-        valid_for_ms: time-to-live of a command.
-    """
-
-    labels: tuple[str, ...]
-    policy: Policy
-    unknown_after_ns: int
-    slow_down_after_ns: int
-    comfort_stop_after_ns: int
-    commands_a_step: int
-    valid_for_ms: int
-
-    @staticmethod
-    def of(mission: Mission, *, fps: float) -> PolicySettings:
-        """Settings for a source of `fps` frames a second."""
-        ages, link = Ages.of(mission, fps=fps), mission.link
-        return PolicySettings(
-            labels=mission.model.labels,
-            policy=mission.policy,
-            unknown_after_ns=ages.unknown_after_ns,
-            slow_down_after_ns=ages.slow_down_after_ns,
-            comfort_stop_after_ns=ages.comfort_stop_after_ns,
-            commands_a_step=max(1, math.ceil(link.rate_hz * link.acknowledge_within_ms / 1000.0)),
-            valid_for_ms=link.valid_for_ms,
-        )
 
 
 @dataclass(frozen=True)

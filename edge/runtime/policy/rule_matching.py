@@ -18,7 +18,7 @@ from edge.runtime.policy.area_coverage import WHOLE, cover_of
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.zones import Polygon, inside, standing_point
 from edge.runtime.tracking.time_to_contact import BOX_SETTINGS
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.tracking.track import Track
 
 
 def matches(

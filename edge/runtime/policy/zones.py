@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.tracking.track import Track
 
 Point = tuple[float, float]
 Polygon = Sequence[Point]

@@ -20,7 +20,7 @@ from edge.perception.values import BgrImage, Classified, Known, LabelMap, Unknow
 from edge.perception.video.opencv import quiet_opencv
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.policy.rule_matching import matching_tracks
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.tracking.track import Track
 from firmware_bridge.link.states import LinkState
 from firmware_bridge.protocol.messages import Action
 

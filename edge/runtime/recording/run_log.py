@@ -22,7 +22,7 @@ from edge.runtime.recording.scene_log import SceneLog
 from edge.runtime.recording.timeline import Stamp, Timeline
 from edge.runtime.sources.source import SourceInfo
 from edge.runtime.tracking.time_to_contact import Evidence
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.tracking.track import Track
 from firmware_bridge.link.facts import LinkEvent
 from firmware_bridge.link.states import LinkState
 from firmware_bridge.protocol.messages import Action, Mode

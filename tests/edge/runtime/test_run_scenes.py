@@ -21,7 +21,8 @@ from edge.perception.preprocess import InputPlacement
 from edge.perception.values import Classified, Detections, Frame, Known, Unknown
 from edge.runtime.daemon import run
 from edge.runtime.policy.facts import Facts, FrameFacts
-from edge.runtime.policy.policy import PolicySettings, decide, initial
+from edge.runtime.policy.policy import decide, initial
+from edge.runtime.policy.settings import PolicySettings
 from edge.runtime.recording.events import RunEvent
 from edge.runtime.recording.run_report import RunReport
 from edge.runtime.recording.scene_log import SceneLog
@@ -140,7 +141,7 @@ def test_the_annotated_frame_shows_the_scene_and_the_time(root: Path) -> None:
     from edge.runtime.loop.decision_loop import Turn
     from edge.runtime.loop.inference import Result
     from edge.runtime.recording.overlay import Painter
-    from edge.runtime.tracking.tracker import Track
+    from edge.runtime.tracking.track import Track
 
     painter = Painter(with_condition(root))
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edge.runtime.policy.facts import Facts
-from edge.runtime.policy.policy import PolicySettings
+from edge.runtime.policy.settings import PolicySettings
 from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.messages import Action
 

@@ -9,8 +9,9 @@ from typing import Any
 from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import Classified
 from edge.runtime.policy.facts import Decision, Facts, FrameFacts
-from edge.runtime.policy.policy import PolicySettings, decide, initial
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.policy.policy import decide, initial
+from edge.runtime.policy.settings import PolicySettings
+from edge.runtime.tracking.track import Track
 from firmware_bridge.protocol.messages import Action
 
 MS = 1_000_000

@@ -16,7 +16,7 @@ from edge.runtime.loop.decision_loop import DecisionLoop, Turn
 from edge.runtime.loop.inference import Result
 from edge.runtime.loop.latency_budget import END_TO_END, TO_ACKNOWLEDGE, Budgets
 from edge.runtime.loop.mailbox import Mailbox
-from edge.runtime.policy.policy import PolicySettings
+from edge.runtime.policy.settings import PolicySettings
 from edge.runtime.recording.timeline import Stamp, Timeline
 from firmware_bridge.link.driver import Sent
 from firmware_bridge.link.facts import LinkCounts, LinkEvent, LinkFacts

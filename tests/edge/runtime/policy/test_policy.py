@@ -29,9 +29,10 @@ from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import Classified
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
-from edge.runtime.policy.policy import PolicySettings, decide
+from edge.runtime.policy.policy import decide
+from edge.runtime.policy.settings import PolicySettings
 from edge.runtime.policy.zones import inside, standing_point
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.tracking.track import Track
 from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.messages import Action, Perception, Reason
 

@@ -19,8 +19,9 @@ from policy_road import MOVING, SETTINGS
 from edge.contract.mission.policy_checks import STOPS
 from edge.contract.mission.sections.policy import Confirm, Policy
 from edge.runtime.policy.facts import Decision, Facts, FrameFacts
-from edge.runtime.policy.policy import PolicySettings, decide, initial
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.policy.policy import decide, initial
+from edge.runtime.policy.settings import PolicySettings
+from edge.runtime.tracking.track import Track
 from firmware_bridge.protocol.messages import Action, Perception, SafetyCommand
 
 LABELS = ("first", "second", "third")

@@ -15,9 +15,9 @@ from policy_road import MS, PERIOD, PERSON, POLICY, SETTINGS, STANDING, VEHICLE,
 from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import LabelMap
 from edge.runtime.policy.facts import Decision, FrameFacts
-from edge.runtime.policy.policy import PolicySettings
 from edge.runtime.policy.rule_state import RuleState
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.policy.settings import PolicySettings
+from edge.runtime.tracking.track import Track
 from firmware_bridge.protocol.messages import Action, Perception
 
 STOP = {

@@ -13,7 +13,7 @@ from edge.contract.mission.sections.policy import When
 from edge.perception.values import Classified, LabelMap
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.rule_matching import matches
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.tracking.track import Track
 
 LABELS = ("pedestrian", "vehicle")
 ZONES = {"left": ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))}

@@ -16,8 +16,9 @@ from tiny_road import LABELS, tiny_mission, write_clip, write_network
 from edge.contract.mission.schema import Mission
 from edge.runtime.daemon import run
 from edge.runtime.policy.facts import Decision, Facts, FrameFacts
-from edge.runtime.policy.policy import PolicySettings, PolicyState, decide, initial
-from edge.runtime.tracking.tracker import Track
+from edge.runtime.policy.policy import PolicyState, decide, initial
+from edge.runtime.policy.settings import PolicySettings
+from edge.runtime.tracking.track import Track
 from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.driver import LinkDriver

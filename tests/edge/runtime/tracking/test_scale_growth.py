@@ -17,7 +17,8 @@ from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage, Detections
 from edge.runtime.tracking.patch_registration import Picture, Pose, Reference
 from edge.runtime.tracking.scale_growth import ScaleTracker
-from edge.runtime.tracking.tracker import Track, Tracker, TrackerSettings
+from edge.runtime.tracking.track import Track
+from edge.runtime.tracking.tracker import Tracker, TrackerSettings
 from edge.scenes.clips import clip
 from edge.scenes.painting.atmosphere import CLEAR_DAY
 from edge.scenes.still import LabelledScene, render
