@@ -67,7 +67,7 @@ def test_an_archive_on_a_web_server_is_the_folder_it_holds(site: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("place", "kind", "said"),
+    ("storage", "kind", "said"),
     [
         ("zip::simplecache::{site}/gone.zip", Missing, "gone.zip"),
         ("zip::simplecache::{site}/broken.zip", Missing, "not a zip file"),
