@@ -20,7 +20,6 @@ PACKAGES = ("firmware_bridge", "edge", "calibration", "converters")
 ENTRIES_MAX = 14
 LINES_MAX = 300
 LONG: dict[str, str] = {
-    "calibration/dataset/storage.py": "refusals of every kind of address beside the one that opens",
     "calibration/inference/onnx_bounds.py": "one walk over a model that bounds every way to expand",
     "converters/conversion/stages.py": "one function a stage, in the order in which they run",
     "converters/report/page/tables.py": "one function a table of the page",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from calibration.dataset.checks.inspection import counted, examine
+from calibration.dataset.checks.inspection import inspect_dataset, plural
 from calibration.dataset.checks.page import page_of
 from calibration.dataset.checks.table import CHECKS, Finding, findings
 from calibration.dataset.lock.diff import (
@@ -76,7 +76,7 @@ def data_check(
     """Look at every picture and label; exit 1 when one of the findings is an error."""
     check_rate(fps)
     with progress_bar() as advance:
-        examined = examine(data, format_name=format_, fps=fps, progress=advance)
+        examined = inspect_dataset(data, format_name=format_, fps=fps, progress=advance)
         found = findings(examined)
     if html is not None:
         write_atomic(html, page_of(examined, found).encode("utf-8", "replace"))
@@ -89,7 +89,7 @@ def data_check(
             echo(str(html))
     if errors := [finding for finding in found if finding.severity == "error"]:
         raise GateFailed(
-            f"{data} has {counted(len(errors), 'error')}",
+            f"{data} has {plural(len(errors), 'error')}",
             expected="a data set without any",
             found="; ".join(finding.sentence for finding in errors),
             remedy="; ".join(dict.fromkeys(finding.remedy for finding in errors)),

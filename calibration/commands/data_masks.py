@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from calibration.dataset.checks.inspection import counted
+from calibration.dataset.checks.inspection import plural
 from calibration.dataset.polygon_masks.write import MaskSet, write_mask_set
 from calibration.dataset.readers.formats import OUTLINED
 from calibration.dataset.records.ground_truth import IGNORED
@@ -58,7 +58,7 @@ def data_masks(
     console.print(_table(written))
     for line in _notes(written):
         console.print(line)
-    console.print(f"{out}  {counted(written.pictures, 'picture')} with masks")
+    console.print(f"{out}  {plural(written.pictures, 'picture')} with masks")
 
 
 def facts(written: MaskSet) -> dict[str, object]:
@@ -99,4 +99,4 @@ def _notes(written: MaskSet) -> list[str]:
         (written.hidden, "outline", "hidden under smaller ones"),
         (written.unlabelled, "picture", "without labels left out"),
     )
-    return [f"{counted(count, thing)}: {what}" for count, thing, what in notes if count]
+    return [f"{plural(count, thing)}: {what}" for count, thing, what in notes if count]

@@ -1,7 +1,8 @@
-"""Reads every picture of a data set once: digest, size and a look, whatever kind of file it is in.
+"""Reads every picture of a data set once, from files, arrays and videos.
 
-Files are read and decoded by threads, a few ahead; arrays and videos are streamed. Memory does not
-grow with the number or size of pictures. What cannot be read is a finding, not an end.
+In: entries. Out: `ScannedEntry`s with digest, size and summary, or pictures. Threads read and
+decode files, a few ahead; arrays and videos are streamed, so memory does not grow with the number
+of pictures. A picture that cannot be read is noted, and scanning goes on.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from calibration.dataset.masks.masks import SeenMask, look_at_mask
+from calibration.dataset.masks.masks import ScannedMask, scan_mask
 from calibration.dataset.pictures.summary import PictureSummary, summarize
 from calibration.dataset.readers import arrays, videos
 from calibration.dataset.records.record import Entry, LockedFile
-from calibration.dataset.storage import Storage, suffix
+from calibration.dataset.storage.storage import Storage, suffix
 from edge.perception.pictures.decode import decoded, read_picture
 from edge.perception.pictures.header import UnreadablePicture
 from edge.perception.values import BgrImage
@@ -25,35 +26,37 @@ from edge.progress import Advance
 from firmware_bridge.errors import Missing
 
 THREADS = 4
-"""Enough to keep two cores and one disk busy; a bucket gains from more, a Jetson does not."""
+"""Keeps two cores and one disk busy; more would help with a bucket, and not on a Jetson."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One record after its content was read.
+class ScannedEntry:
+    """An entry after its content was read.
 
     Attributes:
         sha256, size_bytes: see `Record`; "" and 0 where nothing could be read.
-        look: None where there is no picture; `fault` says why.
-        mask: of a picture that has one.
+        summary: None where there is no picture; `fault` says why.
+        mask: the content of its mask, if it has one.
         orientation, bits: see `edge.perception.pictures.decode.Picture`.
     """
 
     entry: Entry
     sha256: str
     size_bytes: int
-    look: PictureSummary | None
+    summary: PictureSummary | None
     fault: str = ""
-    mask: SeenMask | None = None
+    mask: ScannedMask | None = None
     orientation: int = 1
     bits: int = 8
 
 
-def survey(storage: Storage, entries: Sequence[Entry], *, progress: Advance) -> list[Seen]:
-    """Every entry, seen, in the given order."""
-    found: dict[str, Seen] = {}
-    for seen in _every(storage, entries):
-        found[seen.entry.name] = seen
+def scan_entries(
+    storage: Storage, entries: Sequence[Entry], *, progress: Advance
+) -> list[ScannedEntry]:
+    """Reads every entry; results in the given order."""
+    found: dict[str, ScannedEntry] = {}
+    for scanned in _scan(storage, entries):
+        found[scanned.entry.name] = scanned
         progress("reading pictures", len(found), len(entries))
     return [found[entry.name] for entry in entries]
 
@@ -77,7 +80,7 @@ def pictures(storage: Storage, entries: Sequence[Entry]) -> Iterator[tuple[Entry
 def whole_pictures(
     storage: Storage, entries: Sequence[Entry]
 ) -> Iterator[tuple[Entry, BgrImage, str]]:
-    """(entry, picture, sha256 as a lock has it) of every entry, files first, one at a time.
+    """(entry, picture, sha256 as in a lock) of every entry, files first, one at a time.
 
     Raises:
         Missing: naming the first record that cannot be read.
@@ -113,7 +116,7 @@ def _no_picture(storage: Storage, name: str, fault: str) -> Missing:
 
 
 def digests(storage: Storage, names: Iterable[str], *, progress: Advance) -> list[LockedFile]:
-    """The files, whole, in the given order. Raises Missing where one cannot be read."""
+    """sha256 of whole files, in the given order. Raises Missing where one cannot be read."""
     wanted = list(names)
     found = []
     with ThreadPoolExecutor(THREADS) as threads:
@@ -131,45 +134,51 @@ def _digest(storage: Storage, name: str) -> LockedFile:
     return LockedFile(name, sha.hexdigest(), size)
 
 
-def _every(storage: Storage, entries: Sequence[Entry]) -> Iterator[Seen]:
+def _scan(storage: Storage, entries: Sequence[Entry]) -> Iterator[ScannedEntry]:
     files = (entry for entry in entries if entry.row is None)
-    waiting: deque[Future[Seen]] = deque()
+    waiting: deque[Future[ScannedEntry]] = deque()
     with ThreadPoolExecutor(THREADS) as threads:
         try:
             for entry in itertools.islice(files, 2 * THREADS):
-                waiting.append(threads.submit(_seen_file, storage, entry))
+                waiting.append(threads.submit(_scan_file, storage, entry))
             while waiting:
                 yield waiting.popleft().result()
                 for entry in itertools.islice(files, 1):
-                    waiting.append(threads.submit(_seen_file, storage, entry))
+                    waiting.append(threads.submit(_scan_file, storage, entry))
         finally:
             for future in waiting:
                 future.cancel()
     for file, rows in _by_container(entries).items():
-        yield from _seen_rows(storage, file, rows)
+        yield from _scan_rows(storage, file, rows)
 
 
-def _seen_file(storage: Storage, entry: Entry) -> Seen:
-    seen = _seen_picture(storage, entry)
+def _scan_file(storage: Storage, entry: Entry) -> ScannedEntry:
+    scanned = _scan_picture(storage, entry)
     if entry.mask is None:
-        return seen
-    size = (None, None) if seen.look is None else (seen.look.width_px, seen.look.height_px)
-    mask = look_at_mask(storage, entry.mask, width_px=size[0], height_px=size[1])
-    return replace(seen, mask=mask)
+        return scanned
+    size = (
+        (None, None)
+        if scanned.summary is None
+        else (scanned.summary.width_px, scanned.summary.height_px)
+    )
+    mask = scan_mask(storage, entry.mask, width_px=size[0], height_px=size[1])
+    return replace(scanned, mask=mask)
 
 
-def _seen_picture(storage: Storage, entry: Entry) -> Seen:
+def _scan_picture(storage: Storage, entry: Entry) -> ScannedEntry:
     try:
         data = storage.read(entry.file)
     except Missing as error:
-        return Seen(entry, "", 0, None, error.found)
+        return ScannedEntry(entry, "", 0, None, error.found)
     sha = hashlib.sha256(data).hexdigest()
     try:
         picture = read_picture(data)
     except UnreadablePicture as error:
-        return Seen(entry, sha, len(data), None, str(error))
-    look = summarize(picture.image)
-    return Seen(entry, sha, len(data), look, orientation=picture.orientation, bits=picture.bits)
+        return ScannedEntry(entry, sha, len(data), None, str(error))
+    summary = summarize(picture.image)
+    return ScannedEntry(
+        entry, sha, len(data), summary, orientation=picture.orientation, bits=picture.bits
+    )
 
 
 def _by_container(entries: Sequence[Entry]) -> dict[str, dict[int, Entry]]:
@@ -180,7 +189,7 @@ def _by_container(entries: Sequence[Entry]) -> dict[str, dict[int, Entry]]:
     return found
 
 
-def _seen_rows(storage: Storage, file: str, rows: dict[int, Entry]) -> Iterator[Seen]:
+def _scan_rows(storage: Storage, file: str, rows: dict[int, Entry]) -> Iterator[ScannedEntry]:
     left = dict(rows)
     fault = "the file ends before this frame"
     try:
@@ -188,19 +197,19 @@ def _seen_rows(storage: Storage, file: str, rows: dict[int, Entry]) -> Iterator[
             del left[entry.row if entry.row is not None else -1]
             sha = hashlib.sha256(row).hexdigest()
             size = 0 if suffix(file) in videos.SUFFIXES else len(row)
-            yield Seen(entry, sha, size, summarize(image))
+            yield ScannedEntry(entry, sha, size, summarize(image))
     except (ValueError, Missing) as error:
         fault = error.found if isinstance(error, Missing) else str(error)
     for entry in left.values():
-        yield Seen(entry, "", 0, None, fault)
+        yield ScannedEntry(entry, "", 0, None, fault)
 
 
 def _unpacked(
     storage: Storage, file: str, rows: dict[int, Entry]
 ) -> Iterator[tuple[Entry, BgrImage, bytes]]:
-    """(entry, picture, the bytes that its digest is of) for the rows of one array or video."""
+    """(entry, picture, the bytes that its digest covers) for the rows of one array or video."""
     if suffix(file) in videos.SUFFIXES:
-        # A frame's pixels depend on the decoder's build; the file and the number do not.
+        # Pixels of a frame depend on the decoder's build, so the digest covers file and number.
         whole = _digest(storage, file).sha256
         with storage.local(file) as path:
             for number, image in videos.frames(path, set(rows)):

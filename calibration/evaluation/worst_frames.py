@@ -15,7 +15,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from calibration.dataset.pictures.descriptors import shrunk
+from calibration.dataset.pictures.descriptors import shrink
 from calibration.evaluation.data.labelled_frames import Picture
 from calibration.evaluation.evaluate import Evaluation, in_order
 from calibration.evaluation.figures.detection import IOU_MIN
@@ -240,5 +240,5 @@ def _mark(kind: str, words: str, box: Sequence[float]) -> Mark:
 
 
 def _jpeg(image: BgrImage) -> str:
-    _, data = cv2.imencode(".jpg", shrunk(image, WIDEST_PX), [cv2.IMWRITE_JPEG_QUALITY, 75])
+    _, data = cv2.imencode(".jpg", shrink(image, WIDEST_PX), [cv2.IMWRITE_JPEG_QUALITY, 75])
     return base64.b64encode(data.tobytes()).decode()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.dataset.frames.open_frames import frames_of
 from calibration.dataset.splits.calibration_holdout import Split, split
-from calibration.dataset.splits.split_file import Declared, Use, declared
+from calibration.dataset.splits.split_file import DeclaredSplit, Use, declared_split
 from calibration.observation.sampling import in_quotas
 from edge.contract.mission.schema import Mission
 from firmware_bridge.errors import UsageError
@@ -21,8 +21,8 @@ def frames_to_split(mission: Mission) -> Split:
     """
     everything = frames_of(mission)
     asked = mission.calibration
-    if (parted := declared(mission.data)) is not None:
-        return declared_split(
+    if (parted := declared_split(mission.data)) is not None:
+        return split_by_parts(
             parted,
             everything,
             calibrate=asked.frames,
@@ -42,8 +42,8 @@ def frames_to_split(mission: Mission) -> Split:
     return Split(offered, parts.held_back)
 
 
-def declared_split(
-    parted: Declared, frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: int
+def split_by_parts(
+    parted: DeclaredSplit, frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: int
 ) -> Split:
     """As many frames of the parts for it, by quotas of conditions.
 
@@ -67,7 +67,7 @@ def declared_split(
 
 
 def _enough(
-    parted: Declared, frames: Sequence[RoadFrame], use: Use, *, least: int
+    parted: DeclaredSplit, frames: Sequence[RoadFrame], use: Use, *, least: int
 ) -> list[RoadFrame]:
     found = parted.frames(frames, use)
     if len(found) < least:

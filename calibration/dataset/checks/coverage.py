@@ -1,6 +1,6 @@
-"""How often each label and each condition occurs, and where the holes are.
+"""Counts records by weather, light and road, and finds the combinations that no record has.
 
-Counts only; how few is too few is for `checks_balance.py` to say.
+In: records of a data set. Out: a `Matrix` of counts. `coverage_checks.py` says how few is too few.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calibration.dataset.checks.inspection import believed
+from calibration.dataset.checks.inspection import filled_conditions
 from calibration.dataset.records.record import Record
 from edge.perception.conditions import LIGHTS, ROADS, WEATHERS
 
@@ -40,12 +40,12 @@ class Matrix:
     Attributes:
         cells: the cells that hold records.
         words: for each axis its words, and "unknown" last where a record has none.
-        said: axes on which metadata says a word of at least one record.
+        named_axes: axes on which metadata says a word of at least one record.
     """
 
     cells: dict[Key, Cell]
     words: dict[str, tuple[str, ...]]
-    said: tuple[str, ...]
+    named_axes: tuple[str, ...]
 
     def total(self, axis: str, word: str) -> int:
         """Records with this word on this axis."""
@@ -53,35 +53,35 @@ class Matrix:
         return sum(cell.count for key, cell in self.cells.items() if key[place] == word)
 
     def holes(self) -> list[tuple[str, ...]]:
-        """Combinations of words on the axes said that no record has."""
-        places = [list(AXES).index(axis) for axis in self.said]
+        """Combinations of words on `named_axes` that no record has."""
+        places = [list(AXES).index(axis) for axis in self.named_axes]
         there = {tuple(key[place] for place in places) for key in self.cells}
         wanted: list[tuple[str, ...]] = [()]
-        for axis in self.said:
+        for axis in self.named_axes:
             wanted = [(*start, word) for start in wanted for word in AXES[axis]]
         return [combination for combination in wanted if combination not in there]
 
 
 def matrix_of(records: Sequence[Record]) -> Matrix:
-    """The matrix of what is believed of each record; see `believed`."""
+    """The matrix of `filled_conditions` of every record."""
     count: Counter[Key] = Counter()
     measured: Counter[Key] = Counter()
     example: dict[Key, str] = {}
     for record in records:
-        belief = believed(record)
-        found = belief.conditions
+        filled = filled_conditions(record)
+        found = filled.conditions
         key = (found.weather or UNKNOWN, found.light or UNKNOWN, found.road or UNKNOWN)
         count[key] += 1
-        measured[key] += bool(belief.measured)
+        measured[key] += bool(filled.measured)
         example.setdefault(key, record.name)
     words = {}
     for place, (axis, own) in enumerate(AXES.items()):
         unknown = any(key[place] == UNKNOWN for key in count)
         words[axis] = (*own, UNKNOWN) if unknown else own
     cells = {key: Cell(count[key], measured[key], example[key]) for key in count}
-    said = tuple(
+    named_axes = tuple(
         axis
         for axis in AXES
         if any(getattr(record.conditions, axis) is not None for record in records)
     )
-    return Matrix(cells, words, said)
+    return Matrix(cells, words, named_axes)

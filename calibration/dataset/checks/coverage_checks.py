@@ -1,18 +1,21 @@
-"""Checks of what a data set holds much or nothing of: classes, weather, light and roads."""
+"""Checks of coverage: rare classes, and weather, light and roads that are missing.
+
+In: an inspected data set. Out: remarks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from calibration.dataset.checks.coverage import AXES, matrix_of
-from calibration.dataset.checks.inspection import Examined, Remark, believed
+from calibration.dataset.checks.inspection import Inspection, Remark, filled_conditions
 from calibration.dataset.lock.diff import labels_of
 
 RARE = 10
 """A class that the commonest outnumbers by more than this is called rare."""
 
 
-def classes(data: Examined) -> Iterator[Remark]:
+def classes(data: Inspection) -> Iterator[Remark]:
     """Classes that others outnumber by far."""
     counted: dict[str, int] = {}
     for record in data.records:
@@ -31,7 +34,7 @@ def classes(data: Examined) -> Iterator[Remark]:
         )
 
 
-def conditions(data: Examined) -> Iterator[Remark]:
+def conditions(data: Inspection) -> Iterator[Remark]:
     """Weather, light and roads that no record has."""
     matrix = matrix_of(data.records)
     for axis, words in AXES.items():
@@ -40,17 +43,20 @@ def conditions(data: Examined) -> Iterator[Remark]:
             yield Remark(
                 "note", f"{axis} is not said of {len(data.records) - known} of {len(data.records)}"
             )
-        if axis in matrix.said and (absent := [w for w in words if not matrix.total(axis, w)]):
+        if axis in matrix.named_axes and (
+            absent := [w for w in words if not matrix.total(axis, w)]
+        ):
             yield Remark("warning", f"no record with {axis} {', '.join(absent)}")
     holes = matrix.holes()
-    if len(matrix.said) > 1 and holes:
+    if len(matrix.named_axes) > 1 and holes:
         every = 1
-        for axis in matrix.said:
+        for axis in matrix.named_axes:
             every *= len(AXES[axis])
+        axes = " x ".join(matrix.named_axes)
         yield Remark(
             "note",
-            f"{len(holes)} of {every} combinations of {' x '.join(matrix.said)} have no record",
+            f"{len(holes)} of {every} combinations of {axes} have no record",
         )
-    guesses = sum(bool(believed(record).measured) for record in data.records)
+    guesses = sum(bool(filled_conditions(record).measured) for record in data.records)
     if guesses:
         yield Remark("note", f"of {guesses} records a condition is only measured, not said")

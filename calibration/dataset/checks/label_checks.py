@@ -1,6 +1,6 @@
-"""Checks of what is written about pictures: labels, boxes, groups, digests.
+"""Checks of labels: label files, boxes, masks, groups, licence, and the digests of a lock.
 
-Each takes the examined data set and yields what it found; none of them reads a file.
+In: an inspected data set. Out: remarks. No check reads a file.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from calibration.dataset.checks.inspection import Examined, Remark, counted
+from calibration.dataset.checks.inspection import Inspection, Remark, plural
 from calibration.dataset.lock.diff import labels_of
 from calibration.dataset.lock.lock import file_of_mask
 from calibration.dataset.records.record import Box, Record
@@ -22,16 +22,16 @@ SAME_THING = (
     {"person", "pedestrian"},
     {"car", "automobile"},
 )
-"""Words that sets which are put together use for one class."""
+"""Words that data sets use for one class; both together mean that two sets were merged."""
 
 
-def schema(data: Examined) -> Iterator[Remark]:
-    """Labels that cannot be meant; words for conditions that nobody knows."""
+def schema(data: Inspection) -> Iterator[Remark]:
+    """Labels that cannot be right, and words for conditions that no alias knows."""
     problems = data.reading.problems
     if problems:
         lines = tuple(f"{problem.where}: {problem.what}" for problem in problems)
-        yield Remark("error", f"{counted(len(problems), 'label')} cannot be meant", lines)
-    for one in data.reading.passed_over:
+        yield Remark("error", f"{plural(len(problems), 'label')} cannot be meant", lines)
+    for one in data.reading.skipped_files:
         yield Remark("note", f"passed over: {one.where}, {one.what}", (one.where,))
     if words := data.reading.unknown_words:
         yield Remark(
@@ -39,17 +39,17 @@ def schema(data: Examined) -> Iterator[Remark]:
         )
 
 
-def locked(data: Examined) -> Iterator[Remark]:
-    """What differs from the lock."""
+def locked(data: Inspection) -> Iterator[Remark]:
+    """Differences from the lock."""
     if data.lock is None:
         return
     before = {record.name: record.sha256 for record in data.lock.records}
-    now = {one.entry.name: one.sha256 for one in data.seen}
+    now = {one.entry.name: one.sha256 for one in data.scanned}
     changed = {name for name in before.keys() & now.keys() if before[name] != now[name]}
     masks = {one.mask.file: one.mask.sha256 for one in data.lock.records if one.mask is not None}
     found = {
         one.entry.mask.file: one.mask.sha256
-        for one in data.seen
+        for one in data.scanned
         if one.entry.mask is not None and one.mask is not None
     }
     changed |= {name for name, sha256 in masks.items() if found.get(name) != sha256}
@@ -61,11 +61,11 @@ def locked(data: Examined) -> Iterator[Remark]:
         (now.keys() - before.keys(), "there and not in the lock"),
     ):
         if names:
-            yield Remark("error", f"{counted(len(names), 'record')} {what}", tuple(sorted(names)))
+            yield Remark("error", f"{plural(len(names), 'record')} {what}", tuple(sorted(names)))
 
 
-def label_set(data: Examined) -> Iterator[Remark]:
-    """Labels that are one class spelled twice, in no part to fit on, or absent from records."""
+def label_set(data: Inspection) -> Iterator[Remark]:
+    """Labels spelled in two ways, missing from the part to train on, or missing from records."""
     every: Counter[str] = Counter()
     groups: dict[str, set[str]] = defaultdict(set)
     splits: dict[str, set[str]] = defaultdict(set)
@@ -86,7 +86,7 @@ def label_set(data: Examined) -> Iterator[Remark]:
     if lonely := sorted(label for label, names in groups.items() if len(names) == 1):
         yield Remark(
             "warning",
-            f"{counted(len(lonely), 'label')} of one drive or track only, which no split can part: "
+            f"{plural(len(lonely), 'label')} of one drive or track only, which no split can part: "
             f"{', '.join(lonely[:10])}",
         )
     bare = [
@@ -95,13 +95,13 @@ def label_set(data: Examined) -> Iterator[Remark]:
         if record.label is None and record.boxes is None and record.mask is None
     ]
     if every and bare:
-        yield Remark("warning", f"{counted(len(bare), 'picture')} without a label", tuple(bare))
+        yield Remark("warning", f"{plural(len(bare), 'picture')} without a label", tuple(bare))
     if not every:
         yield Remark("note", "no record has a label or a box")
 
 
-def boxes(data: Examined) -> Iterator[Remark]:
-    """Boxes beyond their picture, turned inside out, tiny or given twice; sizes that do not fit."""
+def boxes(data: Inspection) -> Iterator[Remark]:
+    """Boxes outside their picture, inverted, tiny or repeated; sizes that do not fit."""
     found: dict[str, list[str]] = defaultdict(list)
     for record in data.records:
         kinds = {_fault(record, box) for box in record.boxes or ()} - {""}
@@ -113,28 +113,30 @@ def boxes(data: Examined) -> Iterator[Remark]:
         severe = kind in (OUTSIDE, NO_AREA)
         names = tuple(found[kind])
         yield Remark(
-            "error" if severe else "warning", f"{kind}: {counted(len(names), 'picture')}", names
+            "error" if severe else "warning",
+            f"{kind}: {plural(len(names), 'picture')}",
+            names,
         )
 
 
-def masks(data: Examined) -> Iterator[Remark]:
-    """Masks that are none, of another size than their picture, with ids that nothing names, or
-    that say nothing."""
-    wrong = [one for one in data.seen if one.mask is not None and one.mask.fault]
+def masks(data: Inspection) -> Iterator[Remark]:
+    """Masks that cannot be read, have another size than their picture or ids without a name, or
+    label no pixel."""
+    wrong = [one for one in data.scanned if one.mask is not None and one.mask.fault]
     if wrong:
         lines = tuple(f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask)
-        yield Remark("error", f"{counted(len(wrong), 'mask')} cannot be meant", lines)
+        yield Remark("error", f"{plural(len(wrong), 'mask')} cannot be meant", lines)
     silent = tuple(
         file_of_mask(one)
-        for one in data.seen
+        for one in data.scanned
         if one.mask is not None and not one.mask.fault and not one.mask.ids
     )
     if silent:
-        yield Remark("warning", f"{counted(len(silent), 'mask')} that say nothing", silent)
+        yield Remark("warning", f"{plural(len(silent), 'mask')} that say nothing", silent)
 
 
-def leakage(data: Examined) -> Iterator[Remark]:
-    """Drives or tracks that several parts share."""
+def leakage(data: Inspection) -> Iterator[Remark]:
+    """Drives or tracks with records in several parts."""
     parts: dict[str, set[str]] = defaultdict(set)
     for record in data.records:
         if record.split:
@@ -142,15 +144,15 @@ def leakage(data: Examined) -> Iterator[Remark]:
     shared = sorted(group for group, names in parts.items() if len(names) > 1)
     if shared:
         yield Remark(
-            "error", f"{counted(len(shared), 'group')} in more than one part", tuple(shared)
+            "error", f"{plural(len(shared), 'group')} in more than one part", tuple(shared)
         )
     own = sum(record.group == record.name for record in data.records)
     if own == len(data.records) > 1:
         yield Remark("warning", "no record says its drive or track: a split may part a drive")
 
 
-def licence(data: Examined) -> Iterator[Remark]:
-    """Whether anybody has said what the data may be used for."""
+def licence(data: Inspection) -> Iterator[Remark]:
+    """Whether the data set states a licence."""
     if not data.licence:
         yield Remark("warning", "no licence is stated")
 

@@ -1,7 +1,8 @@
 """Finds pictures that are nearly the same, without comparing each with every other.
 
-A gradient hash proposes, a thumbnail confirms. Two hashes at most FARTHEST bits apart agree in one
-of FARTHEST + 1 bands at least, so only hashes that share a band are compared. Reads no picture.
+In: summaries of pictures. Out: clusters of their rows. A gradient hash proposes pairs, a thumbnail
+confirms them. Two hashes at most FARTHEST bits apart agree in at least one of FARTHEST + 1 bands,
+so only hashes that share a band are compared.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ ALIKE = 0.99
 _BITS = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
 
-def alike(looks: Sequence[PictureSummary]) -> list[list[int]]:
+def similar_clusters(summaries: Sequence[PictureSummary]) -> list[list[int]]:
     """Rows of pictures that are nearly the same, in clusters of two or more, ascending.
 
     A cluster holds whatever is linked by a chain of near duplicates.
     """
-    if len(looks) < 2:
+    if len(summaries) < 2:
         return []
-    hashes = np.array([look.gradient_hash for look in looks], np.uint64)
-    thumbs = np.stack([np.frombuffer(look.thumb, np.uint8) for look in looks])
-    parent = list(range(len(looks)))
+    hashes = np.array([summary.gradient_hash for summary in summaries], np.uint64)
+    thumbs = np.stack([np.frombuffer(summary.thumb, np.uint8) for summary in summaries])
+    parent = list(range(len(summaries)))
 
     def root(row: int) -> int:
         while parent[row] != row:
@@ -52,7 +53,7 @@ def alike(looks: Sequence[PictureSummary]) -> list[list[int]]:
             first, second = sorted((root(one), root(other)))
             parent[second] = first
     clusters: dict[int, list[int]] = {}
-    for row in range(len(looks)):
+    for row in range(len(summaries)):
         clusters.setdefault(root(row), []).append(row)
     return [rows for rows in clusters.values() if len(rows) > 1]
 

@@ -1,6 +1,7 @@
-"""The page of `data check`: findings, the matrix of conditions, labels, and pictures to look at.
+"""Renders the page of `data check`: findings, the matrix of conditions, labels, sample pictures.
 
-One file that needs nothing else. Reads the few pictures that it shows; judges nothing.
+In: an inspection and the findings. Out: HTML, one file that needs nothing else. Reads the few
+pictures that it shows.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import cv2
 import jinja2
 
 from calibration.dataset.checks.coverage import AXES, Cell, matrix_of
-from calibration.dataset.checks.inspection import Examined
+from calibration.dataset.checks.inspection import Inspection
 from calibration.dataset.checks.table import CHECKS, Finding
 from calibration.dataset.lock.diff import labels_of
-from calibration.dataset.pictures.descriptors import shrunk
+from calibration.dataset.pictures.descriptors import shrink
 from calibration.dataset.scan import pictures
 from edge.perception.values import BgrImage
 
@@ -33,8 +34,8 @@ LINES = 200
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One finding with names of records whose pictures are worth a look."""
+class FindingSamples:
+    """One finding with the names of records whose pictures are shown beside it."""
 
     finding: Finding
     samples: tuple[str, ...]
@@ -42,7 +43,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Field:
-    """One cell of a printed matrix: its share of the fullest gives its colour, 0..1."""
+    """One cell of the matrix; `share`, its count as a share of the largest, gives its colour."""
 
     cell: Cell
     share: float
@@ -56,13 +57,15 @@ class Grid:
     rows: tuple[tuple[str, tuple[Field, ...]], ...]
 
 
-def page_of(data: Examined, found: Sequence[Finding]) -> str:
+def page_of(data: Inspection, found: Sequence[Finding]) -> str:
     """The whole page as HTML."""
     names = {record.name for record in data.records}
-    shown = [Shown(finding, _samples(finding, names)) for finding in found]
+    shown = [FindingSamples(finding, _samples(finding, names)) for finding in found]
     matrix = matrix_of(data.records)
     roads = [
-        road for road in matrix.words["road"] if "road" in matrix.said or matrix.total("road", road)
+        road
+        for road in matrix.words["road"]
+        if "road" in matrix.named_axes or matrix.total("road", road)
     ]
     most = max((cell.count for cell in matrix.cells.values()), default=1)
     grids = [
@@ -84,7 +87,7 @@ def page_of(data: Examined, found: Sequence[Finding]) -> str:
     ]
     wanted = {name for one in shown for name in one.samples}
     wanted |= {cell.example for cell in matrix.cells.values()}
-    entries = [one.entry for one in data.seen if one.entry.name in wanted]
+    entries = [one.entry for one in data.scanned if one.entry.name in wanted]
     labels = Counter(label for record in data.records for label in labels_of(record))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = files("calibration.dataset.checks").joinpath("page.html").read_text("utf-8")
@@ -100,7 +103,7 @@ def page_of(data: Examined, found: Sequence[Finding]) -> str:
         passed=[name for name in CHECKS if name not in {finding.check for finding in found}],
         grids=grids,
         lights=matrix.words["light"],
-        said=[axis for axis in AXES if axis in matrix.said],
+        said=[axis for axis in AXES if axis in matrix.named_axes],
         labels=labels.most_common(),
         lines=LINES,
         pictures={entry.name: _embedded(image) for entry, image in pictures(data.storage, entries)},
@@ -108,7 +111,7 @@ def page_of(data: Examined, found: Sequence[Finding]) -> str:
 
 
 def _samples(finding: Finding, names: set[str]) -> tuple[str, ...]:
-    """The first names of records in what a finding is about."""
+    """The first records that a finding is about."""
     found: list[str] = []
     for line in finding.about:
         found += [name for name in line.split(" = ") if name in names and name not in found]
@@ -119,5 +122,5 @@ def _samples(finding: Finding, names: set[str]) -> tuple[str, ...]:
 
 def _embedded(image: BgrImage) -> str:
     """A small JPEG as a data URL."""
-    _, data = cv2.imencode(".jpg", shrunk(image, SIDE_PX), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    _, data = cv2.imencode(".jpg", shrink(image, SIDE_PX), [cv2.IMWRITE_JPEG_QUALITY, 80])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

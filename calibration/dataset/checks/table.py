@@ -1,6 +1,6 @@
-"""The table of checks: a name, what it looks for, and what to do about it.
+"""The table of checks of `data check`, each with its remedy, and the function that runs them.
 
-A finding of severity "error" makes `brakepoint data check` exit 1.
+In: an inspection. Out: findings. With a finding of severity "error" `data check` exits 1.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from calibration.dataset.checks import coverage_checks, label_checks, picture_checks
-from calibration.dataset.checks.inspection import Examined, Remark
+from calibration.dataset.checks.inspection import Inspection, Remark
 from edge.contract.severity import SEVERITIES, Severity
 from edge.perception.conditions import AXES
 
@@ -18,7 +18,7 @@ from edge.perception.conditions import AXES
 class Check:
     """One row."""
 
-    find: Callable[[Examined], Iterator[Remark]]
+    find: Callable[[Inspection], Iterator[Remark]]
     remedy: str
 
 
@@ -88,7 +88,7 @@ CHECKS: dict[str, Check] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """A remark with the name and the remedy of its check.
 
     Attributes:
         about: records, files or label lines, all of them.
@@ -101,8 +101,8 @@ class Finding:
     remedy: str
 
 
-def findings(data: Examined) -> list[Finding]:
-    """What all checks find, the worst first, then in the order of CHECKS."""
+def findings(data: Inspection) -> list[Finding]:
+    """The findings of all checks, the most severe first, then in the order of CHECKS."""
     found = [
         Finding(name, said.severity, said.sentence, said.about, check.remedy)
         for name, check in CHECKS.items()

@@ -1,8 +1,8 @@
-"""Labelled pictures in numpy files, as classification sets are often given: `train.npz`, `val.npz`.
+"""Labelled pictures in `train.npz` and `val.npz`, as classification sets are often given.
 
-Each holds what `readers/arrays.py` reads, with a whole number for every picture's label. Read
-whole, for work that takes pictures in any order. Every mistake in a file is refused by name; no
-picture is skipped in silence.
+In: a folder. Out: `ArrayFrame`s, whose pictures are in memory, for training in any order. A file
+holds what `readers/arrays.py` reads, with an integer label for every picture. A mistake in a file
+refuses it; no picture is skipped.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.dataset.readers.arrays import Archive, as_bgr, described, rows
+from calibration.dataset.readers.arrays import Archive, as_bgr, describe_archive, rows
 from calibration.dataset.records.ground_truth import Truth
-from calibration.dataset.storage import open_storage
+from calibration.dataset.storage.open_storage import open_storage
 from edge.contract.artifact import digest_file
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage
@@ -28,7 +28,7 @@ PARTS = ("train", "val")
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """One part, read whole.
+    """One part in memory.
 
     Attributes:
         path: the file.
@@ -44,7 +44,7 @@ class ArrayFile:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file, as hex."""
+        """sha256 of the file, as hex."""
         return digest_file(self.path)
 
 
@@ -57,12 +57,12 @@ class ArrayFrame:
 
     @property
     def part(self) -> str:
-        """train or val."""
+        """ "train" or "val"."""
         return self.file.archive.stem
 
     @property
     def name(self) -> str:
-        """Part and row, as in a lock."""
+        """Part and row, as a lock has it."""
         return self.file.archive.name(self.row)
 
     @property
@@ -72,7 +72,7 @@ class ArrayFrame:
 
     @property
     def group(self) -> str:
-        """Pictures of one track of one label are never split; its own name without tracks."""
+        """Label and track, which are never split; its own name where the file has no tracks."""
         return self.file.archive.group(self.row)
 
     @property
@@ -113,7 +113,7 @@ def array_frames(root: Path) -> list[ArrayFrame]:
 
 
 def read_arrays(path: Path) -> ArrayFile:
-    """One part, checked. Raises as `array_frames` does."""
+    """Reads and checks one part. Raises what `array_frames` does."""
     if not path.is_file():
         raise Missing(
             f"no pictures at {path}",
@@ -122,7 +122,7 @@ def read_arrays(path: Path) -> ArrayFile:
             remedy="put them there, or choose another folder: --set data.root=FOLDER",
         )
     storage = open_storage(str(path))
-    archive = described(storage, path.name)
+    archive = describe_archive(storage, path.name)
     labels = archive.labels
     if not archive.pictures or labels is None or not np.issubdtype(labels.dtype, np.integer):
         kind = "none" if labels is None else str(labels.dtype)

@@ -1,7 +1,8 @@
-"""Pictures at a URL as road frames: a bucket, an archive or a server, read like a folder.
+"""Pictures at a URL (a bucket, an archive, a server) as road frames.
 
-The same pictures give the same names and digests as from a folder, so what is made of them is the
-same. Nothing is kept on disk; `simplecache::s3://...` lets fsspec keep copies for one run.
+In: an fsspec URL. Out: `BucketFrame`s, with the same names and digests as from a folder, so that
+results are the same. Nothing is stored on disk; `simplecache::s3://...` lets fsspec keep copies for
+one run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from calibration.dataset.frames.images import no_frames, rows_by_picture
 from calibration.dataset.masks.pairing import pairs_of
 from calibration.dataset.records.condition_aliases import conditions_of, own_words
 from calibration.dataset.records.ground_truth import Truth
-from calibration.dataset.storage import Storage, open_storage
+from calibration.dataset.storage.open_storage import open_storage
+from calibration.dataset.storage.storage import Storage
 from edge.perception.conditions import Conditions
 from edge.perception.pictures.decode import decoded
 from edge.perception.pictures.files import SUFFIXES, natural_order
@@ -42,7 +44,7 @@ class BucketFrame:
 
         Raises:
             Missing: naming the picture, which cannot be read.
-            NotTrusted: it is another one than a moment ago.
+            NotTrusted: it changed since its digest was computed.
         """
         data = self.storage.read(self.name)
         if hashlib.sha256(data).hexdigest() != self._sha256:
@@ -85,7 +87,7 @@ def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[Buc
     names = [name for name in every if name not in hidden]
     if not names:
         raise no_frames(url, f"{len(storage.files)} files, none of them a picture")
-    # The files travel to workers with every frame: a frame needs none of them.
+    # Frames are sent to workers, and none needs the list of files.
     bare = Storage(storage.given, storage.root, storage.filesystem, {})
     if table is None or group is None:
         return [BucketFrame(name, name, bare, Conditions(), "") for name in names]

@@ -1,7 +1,8 @@
-"""Several folders as one data set: names and groups that cannot meet, conditions that a whole
-folder was taken in.
+"""Combines the frames of several folders into one data set.
 
-Never copies a frame, and never puts frames of two folders into one group.
+In: the frames of the first folder and the mission's further folders (`[[data.also]]`). Out: all
+frames; those of a further folder have its name before their names and groups, and its conditions
+where the frame itself has none.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ class FurtherFrame:
 
     @property
     def words(self) -> str:
-        """Those of its own folder."""
+        """The words of its own folder."""
         return self.inner.words
 
     def truth(self) -> Truth | None:
-        """What its own folder says."""
+        """The ground truth of its own folder."""
         return self.inner.truth()
 
     def read(self) -> BgrImage:
@@ -46,7 +47,7 @@ class FurtherFrame:
         return self.inner.digest()
 
 
-def united(first: Sequence[RoadFrame], further: Sequence[FurtherFrames]) -> list[RoadFrame]:
+def combine(first: Sequence[RoadFrame], further: Sequence[FurtherFrames]) -> list[RoadFrame]:
     """`first` as they are, then every frame of `further` as "NAME/FRAME".
 
     Raises UsageError where a name is taken, and what reading a folder raises.
@@ -68,7 +69,7 @@ def united(first: Sequence[RoadFrame], further: Sequence[FurtherFrames]) -> list
 
 
 def _filled(known: Conditions, said: Conditions) -> Conditions:
-    """What is known of a frame, and what is said of its folder for the rest."""
+    """The conditions of a frame, filled up with those of its folder."""
     return Conditions(
         *(
             getattr(known, field.name) or getattr(said, field.name)

@@ -1,7 +1,7 @@
-"""One road frame that can be read when it is its turn, and the table of kinds of sources.
+"""The protocol of a road frame: its name, group, conditions and ground truth, and its picture.
 
-Frames are named first and read late, so that memory does not grow with their number. Never holds
-pictures.
+A frame reads its picture when asked and does not hold it, so that memory does not grow with the
+number of frames.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RoadFrame(Protocol):
 
     @property
     def conditions(self) -> Conditions:
-        """What it was taken in, as far as the data set tells."""
+        """Weather, light and road, as far as the data set says."""
         ...
 
     @property
@@ -39,7 +39,7 @@ class RoadFrame(Protocol):
         ...
 
     def truth(self) -> Truth | None:
-        """What is really in it, labels by the mission's; None where nobody has said."""
+        """Ground truth in the mission's labels; None where nobody has labelled the frame."""
         ...
 
     def read(self) -> BgrImage:
@@ -47,10 +47,10 @@ class RoadFrame(Protocol):
         ...
 
     def digest(self) -> str:
-        """sha256 of what is read, as hex."""
+        """sha256 of its content, as hex."""
         ...
 
 
 def data_digest(frames: Sequence[RoadFrame]) -> str:
-    """One digest for these frames in this order: names and contents."""
+    """One sha256, as hex, over names and contents of these frames in this order."""
     return digest_json([[frame.name, frame.digest()] for frame in frames])

@@ -1,6 +1,7 @@
-"""Pictures in a folder as road frames, with an optional table that says which belong together.
+"""Pictures in a folder as road frames.
 
-Refuses what cannot be read by name; never skips a file in silence.
+In: a folder and, optionally, a CSV of groups and conditions. Out: `ImageFrame`s. A picture that
+cannot be read is refused by name; none is skipped.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from calibration.dataset.label_files.table_text import FILE_COLUMNS, NoTable, co
 from calibration.dataset.masks.pairing import pairs_of
 from calibration.dataset.records.condition_aliases import conditions_of, own_words
 from calibration.dataset.records.ground_truth import Truth
-from calibration.dataset.text import text_of
+from calibration.dataset.storage.text import text_of
 from edge.contract.artifact import digest_file
 from edge.perception.conditions import Conditions
 from edge.perception.pictures.decode import decoded
@@ -65,8 +66,8 @@ class ImageFrame:
 def image_frames(root: Path, *, table: str | None, group: str | None) -> list[ImageFrame]:
     """Pictures under `root` (folders included), in natural order of their names relative to it.
 
-    With `table`, a CSV in `root`, only its rows are taken, grouped by its column `group`, with the
-    conditions that its columns tell (`conditions.py`). It is read as `data lock` reads tables.
+    With `table`, a CSV in `root`, only the pictures in its rows are used. Its column `group` gives
+    their groups, other columns their conditions (`condition_aliases.py`), as in `data lock`.
     """
     if not root.is_dir():
         raise no_frames(str(root), "no such folder" if not root.exists() else "a file")
@@ -78,7 +79,7 @@ def image_frames(root: Path, *, table: str | None, group: str | None) -> list[Im
     if not found:
         raise no_frames(str(root), f"{inside} other entries" if inside else "an empty folder")
     names = {name: root / name for name in found}
-    for mask in pairs_of(names).no_pictures:  # what is true of other pictures, and none itself
+    for mask in pairs_of(names).no_pictures:  # masks of other pictures
         del names[mask]
     if table is None or group is None:
         return [ImageFrame(name, name, path, Conditions(), "") for name, path in names.items()]
@@ -111,13 +112,13 @@ def no_table(table: str, found: str) -> Missing:
 def rows_by_picture(
     text: str, table: str, *, group: str, names: Collection[str]
 ) -> dict[str, Mapping[str, str]]:
-    """Picture name -> its row, from the text of a table of this name for people.
+    """Picture name -> its row, from the text of a table; `table` is its name in messages.
 
-    The picture is in a column of FILE_COLUMNS, or the first; found as `PictureNames` finds it.
+    The picture is in a column of FILE_COLUMNS or the first one, and is found by `PictureNames`.
 
     Raises:
         UsageError: it lacks the group's column, names no picture, or contradicts itself.
-        Missing: it is no table.
+        Missing: the text is not a table.
     """
     try:
         columns, lines = columns_of(text), list(rows(text))

@@ -1,25 +1,28 @@
-"""Opens the frames that `[data]` names: pictures, arrays, a bucket or generated scenes."""
+"""Opens the frames of a mission's `[data]`: pictures, arrays, a bucket or generated scenes.
+
+In: a mission. Out: its road frames, in a fixed order.
+"""
 
 from __future__ import annotations
 
 from calibration.dataset.frames.frame import RoadFrame
-from calibration.dataset.lock.verify import trust
+from calibration.dataset.lock.verify import verify_lock
 from edge.contract.mission.schema import Mission
 
 
 def frames_of(mission: Mission) -> list[RoadFrame]:
     """Every frame that the mission's data offers, in a fixed order.
 
-    For generated scenes there are exactly as many as calibration and judging ask for.
+    Generated scenes are exactly as many as calibration and the held-back frames need.
 
     Raises:
         Missing: the folder, its table or every picture is not there.
         UsageError: the table lacks the group's column or names no picture, or two folders hold
             frames of one name.
-        NotTrusted: the data is not what the mission's lock vouches for.
+        NotTrusted: the data differs from the mission's lock.
     """
     data = mission.data
-    trust(data)
+    verify_lock(data)
     if data.kind == "scenes":
         from calibration.dataset.frames.scenes import scene_frames
 
@@ -36,15 +39,15 @@ def frames_of(mission: Mission) -> list[RoadFrame]:
         )
     if data.url is not None:
         from calibration.dataset.frames.bucket import bucket_frames
-        from calibration.dataset.frames.combined import united
+        from calibration.dataset.frames.combined import combine
 
-        return united(bucket_frames(data.url, table=data.table, group=data.group), data.also)
+        return combine(bucket_frames(data.url, table=data.table, group=data.group), data.also)
     assert data.root is not None  # the mission's own checks refuse these kinds without a root
     if data.kind == "arrays":
         from calibration.dataset.frames.arrays import array_frames
 
         return list(array_frames(data.root))
-    from calibration.dataset.frames.combined import united
+    from calibration.dataset.frames.combined import combine
     from calibration.dataset.frames.images import image_frames
 
-    return united(image_frames(data.root, table=data.table, group=data.group), data.also)
+    return combine(image_frames(data.root, table=data.table, group=data.group), data.also)

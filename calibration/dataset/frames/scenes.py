@@ -1,4 +1,7 @@
-"""Generated road scenes as road frames. Says which seeds are whose; never paints."""
+"""Generated road scenes as road frames, with seeds that neither training nor validation uses.
+
+In: a count, `data.seed`, a size and labels. Out: `SceneFrame`s, painted when they are read.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from edge.scenes.still import CALIBRATION, drawn_in, seed_of, still
 from edge.scenes.world import SCENE_LABELS
 
 ROOM = 100_000
-"""Scenes of one `data.seed`: with a thousand seeds they fill calibration's range."""
+"""Scenes of one `data.seed`: a thousand seeds fill the range that is reserved for calibration."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,17 @@ class SceneFrame:
 
     @property
     def name(self) -> str:
-        """The seed and the size: together they are the picture."""
+        """Seed and size, which determine the picture."""
         return f"scene-{self.seed}-{self.width_px}x{self.height_px}"
 
     @property
     def group(self) -> str:
-        """Every scene is its own."""
+        """Every scene is a group of its own."""
         return self.name
 
     @property
     def conditions(self) -> Conditions:
-        """What it was drawn in."""
+        """The conditions that it was painted in."""
         return drawn_in(self.seed)
 
     @property
@@ -47,7 +50,7 @@ class SceneFrame:
         return ""
 
     def truth(self) -> Truth | None:
-        """What was painted, of the kinds that the mission has a label for; None without any."""
+        """The painted objects that the mission has a label for; None where it has none of them."""
         if not set(self.labels) & set(SCENE_LABELS):
             return None
         scene = still(self.seed, width_px=self.width_px, height_px=self.height_px)
@@ -62,14 +65,14 @@ class SceneFrame:
         return still(self.seed, width_px=self.width_px, height_px=self.height_px).image
 
     def digest(self) -> str:
-        """sha256 of the pixels, as hex, so that another generator is another data set."""
+        """sha256 of the pixels, as hex: another generator makes another data set."""
         return hashlib.sha256(self.read().tobytes()).hexdigest()
 
 
 def scene_frames(
     count: int, *, seed: int, width_px: int, height_px: int, labels: tuple[str, ...]
 ) -> list[SceneFrame]:
-    """`count` scenes that neither training nor validation draws, others for every `seed`."""
+    """`count` scenes, different for every `seed`, that neither training nor validation draws."""
     first = seed % 1000 * ROOM
     return [
         SceneFrame(seed_of(CALIBRATION, first + row), width_px, height_px, labels)

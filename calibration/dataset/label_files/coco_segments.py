@@ -1,6 +1,7 @@
-"""COCO's `segmentation`: polygons, or run lengths as numbers or as text.
+"""Parses COCO's `segmentation`: polygons, or run lengths as numbers or as text.
 
-Pure; whether a segment fits its picture is seen when it is drawn.
+In: the value of the field. Out: `Polygons` or `Runs`, or why it is neither. Whether they fit their
+picture is checked when they are drawn.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from typing import Any
 from calibration.dataset.records.outlines import LEAST_POINTS, Polygons, Runs
 
 DIGITS = 7
-"""Letters of one number at most: 5 bits each, and a picture has 2^26 pixels."""
+"""At most so many letters in one number: each has 5 bits, and a picture up to 2^26 pixels."""
 
 
 def segment_of(given: Any) -> Polygons | Runs | str:
-    """The outline, or why there is none."""
+    """The outline, or why the field gives none."""
     if isinstance(given, dict):
         return _runs(given)
     if given in (None, []):
@@ -45,18 +46,18 @@ def _runs(given: dict[str, Any]) -> Runs | str:
 
 
 def _whole(values: Any) -> list[int] | None:
-    """The values, where they are numbers of pixels."""
+    """The values, if all are whole numbers of pixels; else None."""
     if not isinstance(values, list) or not all(type(one) is int and one >= 0 for one in values):
         return None
     return values
 
 
 def counts_of(text: str) -> list[int] | None:
-    """The run lengths in COCO's text, or None where it is none.
+    """The run lengths in COCO's compressed text; None where the text is not in this format.
 
-    Each letter has 5 bits of a number, the lowest first, and a sixth that says that more follow;
-    the highest bit is the sign. From the fourth number on it is the difference to the last but one.
-    Source: the format that pycocotools reads and writes; unlike it this one notices a negative run.
+    Each letter holds 5 bits of a number, the lowest first, and a sixth that says that more follow;
+    the highest bit is the sign. From the fourth number on, a number is the difference to the last
+    but one. Source: the format of pycocotools, which does not notice a negative run as this does.
     """
     counts: list[int] = []
     value = place = 0

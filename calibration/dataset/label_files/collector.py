@@ -1,6 +1,7 @@
-"""What every reader does alike: find the picture that a label names, and collect what it reads.
+"""Collects what a label reader finds: finds the picture that a label names, checks its values.
 
-Notes what cannot be meant as a problem and goes on, so that a person sees all of it at once.
+In: a data set's storage, then entries and values of labels. Out: a `LabelReading`. A label that
+cannot be right becomes a problem, and reading goes on, so that a person sees all problems at once.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 from calibration.dataset.label_files.part_names import Parts
 from calibration.dataset.label_files.picture_names import PictureNames
 from calibration.dataset.records.condition_aliases import conditions_of
-from calibration.dataset.records.record import ANY_LABEL, Box, Entry, Problem, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import ANY_LABEL, Box, Entry, LabelReading, Problem
+from calibration.dataset.storage.storage import Storage
 from edge.contract.json_text import parse_json
 from edge.perception.conditions import Conditions
 from edge.perception.pictures.files import natural_order
@@ -32,7 +33,7 @@ GROUP_FIELDS = (
     "group",
     "scene_id",
 )
-"""Fields of metadata that say which records belong together, the first that is there."""
+"""Fields of metadata that name the group of a record; the first that is there counts."""
 
 IGNORE_FLAGS = (
     "iscrowd",
@@ -44,17 +45,18 @@ IGNORE_FLAGS = (
     "isgroupof",
     "is_group_of",
 )
-"""Fields of a box, lower case, that say whether it is not to be judged by (COCO, Pascal VOC,
-BDD100K and Scalabel, CrowdHuman, Open Images)."""
+"""Fields of a box, lower case, that exclude it from judging (COCO, Pascal VOC, BDD100K and
+Scalabel, CrowdHuman, Open Images)."""
 
 NOT_LABELLED = frozenset({"dontcare", "ignore", "ignored", "ignoredregion", "ignoredregions"})
-"""Labels, of letters alone, of regions that nobody has labelled (KITTI, VisDrone, UA-DETRAC)."""
+"""Labels of regions that nobody has labelled, without other signs than letters (KITTI, VisDrone,
+UA-DETRAC)."""
 
 YES = frozenset({"1", "1.0", "true", "yes"})
 NO = frozenset({"", "0", "0.0", "false", "no", "none", "unspecified"})
 
 
-class Gathering:
+class Collector:
     """Entries and problems of one reader."""
 
     def __init__(self, storage: Storage) -> None:
@@ -63,30 +65,30 @@ class Gathering:
         self._problems: list[Problem] = []
         self._label_files: list[str] = []
         self._unknown_words: set[str] = set()
-        self._passed_over: list[Problem] = []
+        self._skipped_files: list[Problem] = []
         self._labelled: set[str] = set()
         self._parts = Parts(storage.files)
         self.names = PictureNames(storage.pictures)
 
-    def label_file(self, name: str) -> None:
+    def add_label_file(self, name: str) -> None:
         """Notes a file that labels come from."""
         self._label_files.append(name)
 
-    def passed_over(self, name: str, why: str) -> None:
-        """Notes a label file that is left aside, and why."""
-        self._passed_over.append(Problem(name, why))
+    def skip_file(self, name: str, why: str) -> None:
+        """Notes a label file that is not read, and why."""
+        self._skipped_files.append(Problem(name, why))
 
-    def problem(self, where: str, what: str) -> None:
-        """Notes what cannot be meant."""
+    def add_problem(self, where: str, what: str) -> None:
+        """Notes a label that cannot be right."""
         self._problems.append(Problem(where, what))
 
-    def entry(self, entry: Entry) -> None:
-        """Takes one record."""
+    def add_entry(self, entry: Entry) -> None:
+        """Adds one record."""
         self._entries.append(entry)
         self._labelled.add(entry.file)
 
     def conditions(self, metadata: Mapping[str, Any]) -> Conditions:
-        """What metadata says, in the house's words; others are noted."""
+        """The conditions that metadata gives; words that no alias knows are noted."""
         named = conditions_of(
             {str(key): str(value) for key, value in metadata.items() if value is not None}
         )
@@ -97,22 +99,22 @@ class Gathering:
         """The picture that a label names, or None with a problem noted. See `PictureNames`."""
         name, why = self.names.find(given, beside=label_file)
         if name is None:
-            self.problem(where, f"names '{given}': {why}")
+            self.add_problem(where, f"names '{given}': {why}")
         return name
 
     def part(self, *paths: str) -> str | None:
-        """The part that the first of these files with one is in. See `part_words`."""
+        """The part of the first of these files that is in one. See `Parts`."""
         return next((part for path in paths if (part := self._parts.of(path))), None)
 
-    def flagged(self, fields: Mapping[str, Any], *, where: str) -> bool:
-        """Whether the fields of a box say that it is not to be judged by; a problem is noted where
-        one of IGNORE_FLAGS is neither yes nor no."""
+    def is_ignored(self, fields: Mapping[str, Any], *, where: str) -> bool:
+        """Whether one of IGNORE_FLAGS excludes a box from judging; a problem is noted where a flag
+        is neither yes nor no."""
         found = False
         for key, value in fields.items():
             if str(key).strip().lower() in IGNORE_FLAGS:
                 word = "" if value is None else str(value).strip().lower()
                 if word not in YES | NO:
-                    self.problem(where, f"{key} {str(value)[:40]!r} is neither yes nor no")
+                    self.add_problem(where, f"{key} {str(value)[:40]!r} is neither yes nor no")
                 found |= word in YES
         return found
 
@@ -122,7 +124,7 @@ class Gathering:
         """A box with its label as text, or none with a problem noted."""
         word = "" if label is None else str(label).strip()
         if not word:
-            self.problem(where, "has no label")
+            self.add_problem(where, "has no label")
             return []
         x1, y1, x2, y2 = corners
         bare = "".join(letter for letter in word.lower() if letter.isalpha())
@@ -131,8 +133,8 @@ class Gathering:
         return [Box(word, x1, y1, x2, y2, ignored=ignored)]
 
     def size(self, value: object, *, where: str) -> int | None:
-        """A width or height in pixels; None where it is not said (absent, empty or 0), and with a
-        problem noted where it is no whole number."""
+        """A width or height in pixels. None where it is absent, empty or 0, and, with a problem
+        noted, where it is not a whole number."""
         text = "" if value is None else str(value).strip()
         if text in ("", "0"):
             return None
@@ -141,7 +143,7 @@ class Gathering:
         except ValueError:
             found = math.nan
         if isinstance(value, bool) or not (found > 0.0 and found.is_integer()):
-            self.problem(where, f"a size of '{text[:40]}' is no number of pixels")
+            self.add_problem(where, f"a size of '{text[:40]}' is no number of pixels")
             return None
         return int(found)
 
@@ -153,26 +155,26 @@ class Gathering:
         except (TypeError, ValueError):
             found = ()
         if len(found) != count or not all(math.isfinite(value) for value in found):
-            self.problem(where, f"{count} finite numbers expected, found {str(values)[:80]}")
+            self.add_problem(where, f"{count} finite numbers expected, found {str(values)[:80]}")
             return None
         return found
 
-    def unlabelled(self) -> None:
-        """Takes the pictures that no label named, without labels."""
+    def add_unlabelled(self) -> None:
+        """Adds, without labels, the pictures that no label named."""
         for name in self.storage.pictures:
             if name not in self._labelled:
-                self.entry(Entry(name, name, name, split=self.part(name)))
+                self.add_entry(Entry(name, name, name, split=self.part(name)))
 
-    def reading(self, licence: str | None = None) -> Reading:
-        """All of it, sorted by name.
+    def reading(self, licence: str | None = None) -> LabelReading:
+        """Everything that was collected, entries sorted by name.
 
         Raises:
-            UsageError: nothing was found at all.
+            UsageError: no entry and no problem.
         """
         entries = sorted(self._entries, key=lambda entry: natural_order(entry.name))
         twice = {one.name for one, next_ in itertools.pairwise(entries) if one.name == next_.name}
         for name in sorted(twice):
-            self.problem(name, "has labels twice, in different places")
+            self.add_problem(name, "has labels twice, in different places")
         if not entries and not self._problems:
             raise UsageError(
                 f"{self.storage.given} holds no picture",
@@ -180,18 +182,18 @@ class Gathering:
                 found=f"{len(self.storage.files)} files, none of them a picture",
                 remedy="correct the path",
             )
-        return Reading(
+        return LabelReading(
             entries=tuple(entries),
             problems=tuple(self._problems),
             label_files=tuple(sorted(set(self._label_files))),
             licence=licence or _licence_beside(self.storage),
             unknown_words=tuple(sorted(self._unknown_words)),
-            passed_over=tuple(self._passed_over),
+            skipped_files=tuple(self._skipped_files),
         )
 
 
 def class_number(text: str) -> int | None:
-    """The class that a label file means by "7" or "7.0"; None where it means none."""
+    """The class number in "7" or "7.0"; None of other text."""
     found = re.fullmatch(r"([0-9]{1,9})(\.0*)?", text.strip())
     return None if found is None else int(found[1])
 
@@ -207,7 +209,7 @@ def group_of(metadata: Mapping[str, Any], default: str) -> str:
 
 
 def json_of(storage: Storage, name: str) -> Any:
-    """A JSON label file. Raises UsageError where it is none."""
+    """The content of a JSON label file. Raises UsageError where it is not JSON."""
     try:
         return parse_json(storage.text(name))
     except (ValueError, RecursionError) as error:
@@ -220,7 +222,7 @@ def json_of(storage: Storage, name: str) -> Any:
 
 
 def wrong_schema(storage: Storage, name: str, *, expected: str, found: str) -> UsageError:
-    """The refusal of a label file that is built otherwise."""
+    """The refusal of a label file with another structure than its format's."""
     return UsageError(
         f"{name} in {storage.given} is not what its format says",
         expected=expected,

@@ -1,7 +1,7 @@
-"""Label files that are one for each picture, and the picture that each belongs to.
+"""Pairs text label files with pictures, where each picture has a label file of its own.
 
-By the same path but for a folder of labels in place of one of images (YOLO, KITTI), or by a stem
-that one picture alone has. Opens nothing.
+In: names of files. Out: label file -> picture. They have the same path but for a folder of labels
+in place of one of images (YOLO, KITTI), or a stem that only one picture has.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections import defaultdict
 
-from calibration.dataset.storage import Storage
+from calibration.dataset.storage.storage import Storage
 
 _LABELS = re.compile(r"labels?(_\d+)?|annotations?|annots?|gts?")
 _PROSE = re.compile(r"readme|licen[sc]e|notice|changelog", re.IGNORECASE)

@@ -1,8 +1,9 @@
-"""Which part (train, val, test) a data set's own names put a record in.
+"""Finds the part (train, val, test) of a record in the names of its folders and label files.
 
-A part is a whole path element: the word alone, with a year, or with words that say nothing of what
-is seen ("train", "val2017", "images_train", "instances_val2017.json"). "crossing_with_train_01" is
-no part, nor is a folder `train` beside `bus` and `car`. Pure.
+In: the names of a data set. Out: the part of a file, or None. A part is a whole path element: the
+word alone, with a year, or with words that do not describe a scene ("train", "val2017",
+"images_train", "instances_val2017.json"). "crossing_with_train_01" is no part, nor is a folder
+`train` beside `bus` and `car`.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ SAYS_NOTHING = frozenset({
     "kitti", "k", "final", "online", "public", "data", "dataset", "set", "split", "part", "sem",
     "seg", "mask", "masks", "human", "verified", "oidv", "oid", "v", "extra",
 })  # fmt: skip
-"""Words that stand beside a part's word in names of folders and label files."""
+"""Words that may stand beside a part's word in names of folders and label files."""
 
 THINGS = frozenset({
     "bus", "car", "truck", "tram", "boat", "ship", "airplane", "plane", "bicycle", "bike",
     "motorcycle", "motorbike", "person", "pedestrian", "cat", "dog",
 })  # fmt: skip
-"""Folders beside which `train` is the vehicle: a folder for each class."""
+"""Names of classes: a folder `train` beside one of them is of the vehicle."""
 
 
 def part_word(element: str) -> str | None:
-    """The part that one path element without a suffix names."""
+    """The part that a path element, without its suffix, names; None where it names none."""
     words = [word for word in re.split(r"[^a-z]+", element.lower()) if word]
     parts = {PART_WORDS[word] for word in words if word in PART_WORDS}
     others = [word for word in words if word not in PART_WORDS and word not in SAYS_NOTHING]
@@ -45,7 +46,7 @@ def part_word(element: str) -> str | None:
 
 
 class Parts:
-    """What the names of one data set say of parts."""
+    """Finds parts in the names of one data set."""
 
     def __init__(self, files: Collection[str]) -> None:
         self._files = {name.lower() for name in files}
@@ -57,7 +58,7 @@ class Parts:
                     self._beside["/".join(folders[:row])].add(folder)
 
     def of(self, path: str) -> str | None:
-        """The part of a file: by its folders, and by its own name where it is no picture."""
+        """The part of a file, by its folders or, unless it is a picture, by its own name."""
         folders = path.lower().split("/")[:-1]
         for row, folder in enumerate(folders):
             beside = self._beside["/".join(folders[:row])]
@@ -69,7 +70,7 @@ class Parts:
         return part_word(stem) or self._one_of_several("/".join([*folders, stem]), kind)
 
     def _one_of_several(self, stem: str, kind: str) -> str | None:
-        """The part of a label file that has its like for another part: x_train.json, x_val.json."""
+        """The part of a label file that has a counterpart in another: x_train.json, x_val.json."""
         for word, part in PART_WORDS.items():
             for found in re.finditer(rf"(?<![a-z]){word}(?![a-z])", stem):
                 for other, other_part in PART_WORDS.items():

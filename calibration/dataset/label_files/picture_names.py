@@ -1,6 +1,7 @@
-"""Which picture of a data set a label or a table means, as people's tools write it down.
+"""Finds the picture that a label or a table means, whatever tool wrote its name.
 
-A name that two pictures have is never guessed, nor a picture of another part. Pure.
+In: the names of a data set's pictures, then a name in a label. Out: the picture, or why none is
+meant. A name that fits two pictures is never guessed, nor a picture of another part.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class PictureNames:
     def find(self, given: str, *, beside: str = "") -> tuple[str | None, str]:
         """(the picture, ""), or (None, why there is none).
 
-        `given` is relative to the root or to the folder of the file `beside`; or a path of another
-        machine or a URL whose last parts are those of one picture alone. Without a suffix it is the
+        `given` is relative to the root or to the folder of the file `beside`; or it is a path of
+        another machine or a URL that ends like one picture only. A name without a suffix means the
         picture of that stem.
         """
         wanted = plain(given)
@@ -52,7 +53,7 @@ class PictureNames:
         return None, f"no such picture{hint}"
 
     def exactly(self, given: str, *, beside: str = "") -> str | None:
-        """The picture at this very path, from the root or from the folder of the file `beside`."""
+        """The picture at this path, from the root or from the folder of the file `beside`."""
         wanted = plain(given)
         below = posixpath.join(posixpath.dirname(beside), wanted)
         for name in (posixpath.normpath(wanted), posixpath.normpath(below)):
@@ -61,7 +62,7 @@ class PictureNames:
         return None
 
     def has_bare(self, given: str) -> bool:
-        """Whether a picture has this name in whatever folder."""
+        """Whether a picture in any folder has this name."""
         return posixpath.basename(plain(given)).lower() in self._by_bare
 
     def below(self, given: str, folder: str) -> list[str]:
@@ -72,7 +73,7 @@ class PictureNames:
 
 
 def plain(given: str) -> str:
-    """A name with "/" between folders, whatever the system it was written on."""
+    """A name with "/" between folders, whichever system wrote it."""
     return given.replace("\\", "/").strip()
 
 
@@ -88,7 +89,7 @@ def _shared_tail(wanted: str, name: str) -> int:
 
 
 def _same_part(wanted: str, name: str) -> bool:
-    """Whether folders do not put the two into different parts."""
+    """Whether folders do not put the two names into different parts."""
     parts = [
         {word for folder in path.split("/")[:-1] if (word := part_word(folder))}
         for path in (wanted, name)

@@ -1,6 +1,7 @@
-"""Tables as people's tools write them: separated by comma, semicolon or tab, with a byte order
-mark, a line `sep=;`, comments above the header, spaces around cells, empty lines. The one reader of
-every table. Pure.
+"""Parses CSV tables as tools write them; every table of a data set is read here.
+
+In: text, separated by comma, semicolon or tab, perhaps with a byte order mark, a line `sep=;`,
+comments above the header, spaces around cells and empty lines. Out: rows of cells.
 """
 
 from __future__ import annotations
@@ -10,24 +11,24 @@ from collections.abc import Iterator
 
 SEPARATORS = ",;\t"
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "picture", "name", "frame")
-"""Columns that name a picture, the first that is there; else a table's first column does."""
+"""Columns that name a picture, by precedence; without any, the first column does."""
 
 
 class NoTable(ValueError):
-    """The text is no table; the message says why."""
+    """The text is not a table; the message says why."""
 
 
-def separated(text: str) -> Iterator[list[str]]:
-    """The cells of every line that has any, without spaces around them. Raises NoTable."""
+def split_cells(text: str) -> Iterator[list[str]]:
+    """The cells of every line that is not empty, without spaces around them. Raises NoTable."""
     for _, cells in _lines(text):
         yield cells
 
 
 def rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, column -> cell) below the header; cells that a line lacks are "".
+    """(line number, column -> cell) of every line below the header; missing cells are "".
 
     Raises:
-        NoTable: two columns of one name, a line with more cells than the header, or no CSV.
+        NoTable: two columns of one name, a line with more cells than the header, or not CSV.
     """
     lines = _lines(text)
     _, columns = next(lines, (0, []))
@@ -44,11 +45,11 @@ def rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 def columns_of(text: str) -> list[str]:
     """The header's columns; none of an empty table. Raises NoTable."""
-    return next(separated(text), [])
+    return next(split_cells(text), [])
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of the header and of every line that says something."""
+    """(line number, cells) of the header and of every line that is not empty."""
     lines = text.removeprefix("\ufeff").splitlines(keepends=True)
     separator, skipped = "", 0
     for line in lines:

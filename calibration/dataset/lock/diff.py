@@ -1,6 +1,6 @@
-"""What changed between two locks: records, and how often each label and condition occurs.
+"""Compares two locks: records, and how often each label and condition occurs.
 
-Pure comparison of locks; never opens a data set.
+In: two locks. Out: a `Difference`. The data sets themselves are not opened.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from calibration.dataset.lock.lock import Lock
 from calibration.dataset.records.record import Record
 
 Counts = dict[str, tuple[int, int]]
-"""Word -> how often before and after, where they differ."""
+"""Word -> counts before and after, of words whose counts differ."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Names of records, each once, sorted; `relabelled` has the same picture and other labels."""
+    """From one lock to another. Names of records are sorted, and each is in one list.
+
+    Attributes:
+        before, after: data versions.
+        changed: records with other content.
+        relabelled: records with the same content and other labels, group, split or conditions.
+        licence: before and after.
+    """
 
     before: str
     after: str
@@ -36,7 +43,7 @@ class Difference:
 
 
 def difference(before: Lock, after: Lock) -> Difference:
-    """From `before` to `after`."""
+    """The difference from `before` to `after`."""
     old = {record.name: record for record in before.records}
     new = {record.name: record for record in after.records}
     both = sorted(old.keys() & new.keys())
@@ -67,15 +74,15 @@ def label_counts(lock: Lock) -> Counter[str]:
 
 
 def labels_of(record: Record) -> list[str]:
-    """The labels of one record: its own, its boxes' but for ignored ones, and each one once that
-    its mask shows."""
+    """The labels of one record: its own, those of its boxes that are judged, and each label of its
+    mask once."""
     own = [record.label] if record.label is not None else []
     own += [] if record.mask is None else [label for _, label in record.mask.names]
     return own + [box.label for box in record.boxes or () if not box.ignored]
 
 
 def condition_counts(lock: Lock) -> Counter[str]:
-    """How many records metadata puts in each condition, by "axis word"."""
+    """ "axis word" -> how many records have this condition in their metadata."""
     found: Counter[str] = Counter()
     for record in lock.records:
         for axis in ("weather", "light", "road"):

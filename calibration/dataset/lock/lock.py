@@ -1,8 +1,8 @@
-"""`dataset.lock.json`: every record of a data set with its digest; their digest is the version.
+"""Writes and reads `dataset.lock.json`: every record of a data set with its sha256.
 
-The version covers files, labels, conditions, groups, splits and licence. It does not cover where
-the data lies, nor what was measured in pictures: another decoder measures a little differently.
-Never holds a picture.
+In: a data set. Out: a `Lock`, whose digest is the data version. The version covers files, labels,
+conditions, groups, splits and licence. It does not cover where the data lies, nor what is measured
+in pictures, which depends on the decoder.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from calibration.dataset.readers.formats import READERS, format_of
-from calibration.dataset.records.record import Box, LockedFile, LockedMask, Reading, Record
+from calibration.dataset.records.record import Box, LabelReading, LockedFile, LockedMask, Record
 from calibration.dataset.records.record_faults import size_fault
-from calibration.dataset.scan import Seen, digests, survey
-from calibration.dataset.storage import Storage, open_storage
+from calibration.dataset.scan import ScannedEntry, digests, scan_entries
+from calibration.dataset.storage.open_storage import open_storage
+from calibration.dataset.storage.storage import Storage
 from edge.contract.artifact import canonical_json, digest_json, read_json, write_atomic
 from edge.contract.urls import without_secrets
 from edge.progress import Advance
@@ -29,18 +30,18 @@ from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 SCHEMA = "brakepoint.dataset-lock/1"
 SHOWN = 10
-"""Mistakes named in one message; the others are counted."""
+"""Mistakes listed in one message; the others are counted."""
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A data set, locked.
+    """A data set as it was when it was locked.
 
     Attributes:
-        source: path or URL as it was given; a path is relative to the lock's folder.
+        source: the path or URL; a path is relative to the lock's folder.
         format: a name of READERS.
         fps: rate at which videos were sampled.
-        files: label files and the containers of records that are no file of their own.
+        files: label files, and archives and videos that hold records.
     """
 
     source: str
@@ -52,7 +53,7 @@ class Lock:
 
     @property
     def version(self) -> str:
-        """The data version: sha256 of the canonical form of all that stands for the data."""
+        """The data version: sha256, as hex, of the canonical JSON of the data's digests."""
         return digest_json(
             {
                 "schema": SCHEMA,
@@ -76,8 +77,8 @@ def lock_dataset(
     """Reads the whole data set at a path or URL.
 
     Raises:
-        UsageError: labels that cannot be meant, all at once.
-        Missing: pictures that cannot be read, all at once; or no data set.
+        UsageError: labels or masks that cannot be right; one message lists them.
+        Missing: pictures that cannot be read, in one message; or no data set.
     """
     storage = open_storage(source)
     name = format_of(storage, format_name)
@@ -86,43 +87,45 @@ def lock_dataset(
         raise UsageError(
             f"{source} cannot be locked: {len(reading.problems)} labels cannot be meant",
             expected=f"labels as {READERS[name].what} has them, each with its picture",
-            found=listed([f"{problem.where}: {problem.what}" for problem in reading.problems]),
+            found=first_lines([f"{problem.where}: {problem.what}" for problem in reading.problems]),
             remedy="correct or remove them; all findings: brakepoint data check "
             + source
             + ("; or lock the folder that holds labels and pictures" * storage.is_one_file),
         )
-    seen = survey(storage, reading.entries, progress=progress)
-    if broken := [one for one in seen if one.look is None]:
+    scanned = scan_entries(storage, reading.entries, progress=progress)
+    if broken := [one for one in scanned if one.summary is None]:
         raise Missing(
             f"{source} cannot be locked: {len(broken)} pictures cannot be read",
             expected="whole pictures",
-            found=listed([f"{one.entry.name}: {one.fault}" for one in broken]),
+            found=first_lines([f"{one.entry.name}: {one.fault}" for one in broken]),
             remedy="restore or remove them; all findings: brakepoint data check " + source,
         )
-    if wrong := [one for one in seen if one.mask is not None and one.mask.fault]:
+    if wrong := [one for one in scanned if one.mask is not None and one.mask.fault]:
         raise UsageError(
             f"{source} cannot be locked: {len(wrong)} masks are none of their pictures",
             expected="8-bit PNG masks as large as their pictures, of ids that have a name",
-            found=listed([f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask]),
+            found=first_lines(
+                [f"{file_of_mask(one)}: {one.mask.fault}" for one in wrong if one.mask]
+            ),
             remedy="correct or remove them; all findings: brakepoint data check " + source,
         )
     return lock_of(
-        storage, reading, seen, format_name=name, fps=fps, licence=licence, progress=progress
+        storage, reading, scanned, format_name=name, fps=fps, licence=licence, progress=progress
     )
 
 
 def lock_of(
     storage: Storage,
-    reading: Reading,
-    seen: list[Seen],
+    reading: LabelReading,
+    scanned: list[ScannedEntry],
     *,
     format_name: str,
     fps: float,
     licence: str | None,
     progress: Advance,
 ) -> Lock:
-    """The lock of what was read; records without a picture are left out."""
-    containers = {one.entry.file for one in seen if one.entry.row is not None}
+    """The lock of scanned entries; those without a picture are left out."""
+    containers = {one.entry.file for one in scanned if one.entry.row is not None}
     files = digests(storage, sorted({*reading.label_files, *containers}), progress=progress)
     return Lock(
         source=without_secrets(storage.given),
@@ -130,41 +133,41 @@ def lock_of(
         fps=fps,
         licence=licence or reading.licence,
         files=tuple(files),
-        records=tuple(record_of(one) for one in seen if one.look is not None),
+        records=tuple(record_of(one) for one in scanned if one.summary is not None),
     )
 
 
-def record_of(seen: Seen) -> Record:
-    """The record of an entry that has a picture; boxes in pixels."""
-    entry, look = seen.entry, seen.look
-    assert look is not None
+def record_of(scanned: ScannedEntry) -> Record:
+    """The record of an entry that has a picture, with its boxes in pixels."""
+    entry, summary = scanned.entry, scanned.summary
+    assert summary is not None
     boxes = entry.boxes
     if boxes is not None and entry.boxes_are_shares:
-        boxes = in_pixels(boxes, width_px=look.width_px, height_px=look.height_px)
+        boxes = in_pixels(boxes, width_px=summary.width_px, height_px=summary.height_px)
     labelled = (entry.width_px, entry.height_px)
-    other_size = size_fault(labelled, look.width_px, look.height_px)
+    other_size = size_fault(labelled, summary.width_px, summary.height_px)
     return Record(
         name=entry.name,
         file=entry.file,
         group=entry.group,
         row=entry.row,
-        sha256=seen.sha256,
-        size_bytes=seen.size_bytes,
-        width_px=look.width_px,
-        height_px=look.height_px,
+        sha256=scanned.sha256,
+        size_bytes=scanned.size_bytes,
+        width_px=summary.width_px,
+        height_px=summary.height_px,
         label=entry.label,
         boxes=boxes,
         conditions=entry.conditions,
         split=entry.split,
-        measured=look.measured,
-        mask=_locked_mask(seen),
+        measured=summary.measured,
+        mask=_locked_mask(scanned),
         label_width_px=entry.width_px if other_size else None,
         label_height_px=entry.height_px if other_size else None,
     )
 
 
 def in_pixels(boxes: tuple[Box, ...], *, width_px: int, height_px: int) -> tuple[Box, ...]:
-    """Boxes that are shares of width and height, in pixels to three digits."""
+    """Boxes in shares of width and height, converted to pixels and rounded to three decimals."""
     return tuple(
         dataclasses.replace(
             box,
@@ -177,13 +180,13 @@ def in_pixels(boxes: tuple[Box, ...], *, width_px: int, height_px: int) -> tuple
     )
 
 
-def file_of_mask(seen: Seen) -> str:
+def file_of_mask(scanned: ScannedEntry) -> str:
     """The mask's file; "" where there is none."""
-    return "" if seen.entry.mask is None else seen.entry.mask.file
+    return "" if scanned.entry.mask is None else scanned.entry.mask.file
 
 
-def _locked_mask(seen: Seen) -> LockedMask | None:
-    mask, read = seen.entry.mask, seen.mask
+def _locked_mask(scanned: ScannedEntry) -> LockedMask | None:
+    mask, read = scanned.entry.mask, scanned.mask
     if mask is None or read is None:
         return None
     known = dict(mask.names)
@@ -192,7 +195,7 @@ def _locked_mask(seen: Seen) -> LockedMask | None:
 
 
 def write_lock(path: Path, lock: Lock) -> None:
-    """Replaces `path` with the lock, one record a line, so that a difference reads well."""
+    """Replaces `path` with the lock, one record a line, so that a diff is readable."""
     source = lock.source
     if "://" not in source and "::" not in source:
         source = Path(os.path.relpath(source, path.parent)).as_posix()
@@ -213,11 +216,11 @@ def write_lock(path: Path, lock: Lock) -> None:
 
 _NAMED_SO = re.compile(rb'"schema"\s*:\s*"brakepoint\.dataset-lock/')
 _HEAD = 1 << 16
-"""Bytes in which a lock has its schema: before it stand a rate, a format and a licence."""
+"""Bytes that hold the schema of a lock: only a rate, a format and a licence come before it."""
 
 
 def is_lock(given: str) -> bool:
-    """Whether a file is a lock: by its schema, or by its name where it is damaged."""
+    """Whether a file is a lock, by its schema or, where it is damaged, by its name."""
     path = Path(given)
     if not path.is_file():
         return False
@@ -233,7 +236,7 @@ def read_lock(path: Path) -> Lock:
 
     Raises:
         Missing: no such file.
-        NotTrusted: another schema, or content that its own version does not vouch for.
+        NotTrusted: another schema, or content that does not match its own version.
     """
     document = read_json(path, SCHEMA)
     try:
@@ -261,8 +264,8 @@ def read_lock(path: Path) -> Lock:
 
 
 def _plain(row: Record | LockedFile) -> dict[str, Any]:
-    """A row as the lock has it. What is rare stands only where it is, so that pictures without
-    masks and boxes that are judged look as they did before the others were known."""
+    """A row as the lock has it. Rare fields are left out where they are unset, so that locks
+    without masks or ignored boxes keep the version that they had before those fields existed."""
     values = dataclasses.asdict(row)
     for rare in ("mask", "label_width_px", "label_height_px"):
         if values.get(rare, row) is None:
@@ -279,7 +282,7 @@ def _standing(record: Record) -> dict[str, Any]:
     return row
 
 
-def listed(lines: Sequence[str]) -> str:
-    """The first SHOWN of many lines, one below the other, and how many more there are."""
+def first_lines(lines: Sequence[str]) -> str:
+    """The first SHOWN of `lines`, one below the other, and how many more there are."""
     rest = f"\n    and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return "".join(f"\n    {line}" for line in lines[:SHOWN]) + rest

@@ -1,6 +1,7 @@
-"""Whether the data that a mission reads is what its lock vouches for.
+"""Verifies that the data of a mission matches its locks.
 
-Compares digests of files, all of them; never opens a picture and never mends a lock.
+In: the mission's `[data]`. Refuses files with other digests than their lock has, and pictures that
+are not in it. Never changes a lock.
 """
 
 from __future__ import annotations
@@ -10,32 +11,36 @@ from pathlib import Path
 from calibration.dataset.lock.lock import SHOWN, Lock, read_lock
 from calibration.dataset.masks.pairing import pairs_of
 from calibration.dataset.scan import digests
-from calibration.dataset.storage import Storage, open_storage
+from calibration.dataset.storage.open_storage import open_storage
+from calibration.dataset.storage.storage import Storage
 from edge.contract.mission.sections.data import Data
 from edge.progress import Advance
 from firmware_bridge.errors import NotTrusted
 
 
 def _silent(what: str, done: int, total: int) -> None:
-    """Shows nothing."""
+    """Progress that is not shown."""
 
 
-def trust(data: Data, *, progress: Advance = _silent) -> None:
-    """Holds every root of the data against its lock; nothing to do where the mission names none.
+def verify_lock(data: Data, *, progress: Advance = _silent) -> None:
+    """Verifies every folder of the data that has a lock.
 
     Raises:
         Missing: the lock or the root cannot be read.
-        NotTrusted: the lock was edited, or a file was changed, is gone or is not in it.
+        NotTrusted: the lock was edited, or a file changed, is gone or is not in the lock.
     """
     if data.lock is not None:
-        hold(read_lock(data.lock), data.location, named=data.lock, progress=progress)
+        verify_files(read_lock(data.lock), data.location, named=data.lock, progress=progress)
     for one in data.also:
         if one.lock is not None:
-            hold(read_lock(one.lock), str(one.root), named=one.lock, progress=progress)
+            verify_files(read_lock(one.lock), str(one.root), named=one.lock, progress=progress)
 
 
-def hold(lock: Lock, root: str, *, named: Path, progress: Advance) -> None:
-    """Holds the files under `root`, a path or URL, against `lock`. Raises as `trust` does."""
+def verify_files(lock: Lock, root: str, *, named: Path, progress: Advance) -> None:
+    """Verifies the files under `root`, a path or URL, against `lock`, which was read from `named`.
+
+    Raises what `verify_lock` does.
+    """
     storage = open_storage(root)
     wanted = {file.file: file.sha256 for file in lock.files}
     wanted |= {record.file: record.sha256 for record in lock.records if record.row is None}
@@ -59,7 +64,7 @@ def hold(lock: Lock, root: str, *, named: Path, progress: Advance) -> None:
 
 
 def _read_as_data(storage: Storage) -> list[str]:
-    """Files that readers take for pictures, whatever a lock says."""
+    """Files that readers treat as pictures, whatever the lock lists."""
     beside = {*pairs_of(storage.pictures).others}
     pictures = [name for name in storage.pictures if name not in beside]
     return [*pictures, *storage.with_suffix(".npz")]

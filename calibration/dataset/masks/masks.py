@@ -1,7 +1,8 @@
-"""Masks: 8-bit PNG files that hold a label number for every pixel of a picture.
+"""Reads label masks: 8-bit PNG files that hold a label id for every pixel of a picture.
 
-Grey files hold the number itself, files with a palette the row of their palette (as Pascal VOC's).
-Colours are never guessed to be labels. Reads bytes; never opens a picture.
+In: the file of a mask. Out: ids (H, W) uint8, or the rows of a model's labels. Grey files hold the
+id itself, files with a palette the row of their palette (as Pascal VOC's). Colours are never
+interpreted as labels.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.record import Mask
-from calibration.dataset.storage import Storage
+from calibration.dataset.storage.storage import Storage
 from edge.perception.pictures.decode import sound_header
 from edge.perception.pictures.header import UnreadablePicture
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
@@ -24,20 +25,20 @@ from firmware_bridge.errors import Missing, NotTrusted, UsageError
 Ids = NDArray[np.uint8]
 
 GREY, PALETTE = 0, 3
-"""Kinds of PNG colour that hold numbers (PNG specification, table 11.1)."""
+"""PNG colour types that can hold ids (PNG specification, table 11.1)."""
 
 KINDS = {0: "grey", 2: "colour", 3: "palette", 4: "grey with alpha", 6: "colour with alpha"}
 
 
 class NoMask(ValueError):
-    """The bytes are no mask; the text says what they are."""
+    """The bytes are not a mask; the message says what they are."""
 
 
 def ids_of(data: bytes) -> Ids:
-    """The numbers of a mask, (H, W) uint8.
+    """The ids of a mask, (H, W) uint8.
 
     Raises:
-        NoMask: no whole PNG, or one whose pixels are no 8-bit numbers.
+        NoMask: not a whole PNG, or one whose pixels are not 8-bit ids.
     """
     if len(data) < 33 or not data.startswith(b"\x89PNG\r\n\x1a\n"):
         raise NoMask(f"{len(data)} bytes that are no PNG")
@@ -49,7 +50,7 @@ def ids_of(data: bytes) -> Ids:
     except UnreadablePicture as error:
         raise NoMask(str(error)) from error
     try:
-        # Nobody has turned the numbers of a grey file, so a palette's are not turned either.
+        # IMREAD_UNCHANGED does not rotate a grey file by EXIF, so a palette's is not either.
         colour = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         how = cv2.IMREAD_UNCHANGED if kind == GREY else colour
         image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
@@ -62,7 +63,7 @@ def ids_of(data: bytes) -> Ids:
 
 
 def _palette(data: bytes) -> NDArray[np.int64]:
-    """Colours of the palette's rows as numbers: blue + 256 green + 65536 red."""
+    """The palette's rows as numbers: blue + 256 green + 65536 red."""
     at = 8
     while at + 8 <= len(data):
         size, kind = struct.unpack(">I4s", data[at : at + 8])
@@ -74,7 +75,7 @@ def _palette(data: bytes) -> NDArray[np.int64]:
 
 
 def _rows_of_palette(image: NDArray[np.uint8], palette: NDArray[np.int64]) -> Ids:
-    """OpenCV gives colours only: each is looked up again in the palette."""
+    """The palette rows of pixels, found by their colours, because OpenCV decodes to colours."""
     colours = image.astype(np.int64) @ np.array([1, 256, 65536])
     used, where = np.unique(colours, return_inverse=True)
     rows = [np.flatnonzero(palette == colour) for colour in used]
@@ -84,11 +85,11 @@ def _rows_of_palette(image: NDArray[np.uint8], palette: NDArray[np.int64]) -> Id
 
 
 @dataclass(frozen=True)
-class SeenMask:
-    """A mask whose content was read.
+class ScannedMask:
+    """What a mask file holds.
 
     Attributes:
-        ids: that occur in it, ascending, without 255; empty where it could not be read.
+        ids: the ids that occur, ascending, without 255; empty where it could not be read.
         fault: why it cannot be the mask of its picture; "" where it can.
     """
 
@@ -98,19 +99,19 @@ class SeenMask:
     fault: str
 
 
-def look_at_mask(
+def scan_mask(
     storage: Storage, mask: Mask, *, width_px: int | None, height_px: int | None
-) -> SeenMask:
-    """One look at the mask of a picture of this size (None: the picture could not be read)."""
+) -> ScannedMask:
+    """Reads the mask of a picture of this size (None: the picture could not be read)."""
     try:
         data = storage.read(mask.file)
     except Missing as error:
-        return SeenMask("", 0, (), error.found)
+        return ScannedMask("", 0, (), error.found)
     sha = hashlib.sha256(data).hexdigest()
     try:
         ids = ids_of(data)
     except NoMask as error:
-        return SeenMask(sha, len(data), (), str(error))
+        return ScannedMask(sha, len(data), (), str(error))
     there = tuple(int(one) for one in np.unique(ids) if one != IGNORED)
     strange = [one for one in there if mask.names and one not in dict(mask.names)]
     fault = ""
@@ -118,7 +119,7 @@ def look_at_mask(
         fault = f"{ids.shape[1]} x {ids.shape[0]} for a picture of {width_px} x {height_px}"
     elif strange:
         fault = f"ids without a name: {', '.join(map(str, strange[:10]))}"
-    return SeenMask(sha, len(data), there, fault)
+    return ScannedMask(sha, len(data), there, fault)
 
 
 def read_mask(
@@ -127,24 +128,26 @@ def read_mask(
     rows: dict[str, int],
     *,
     size: tuple[int, int],
-    vouched: str | None,
+    locked_sha256: str | None,
 ) -> tuple[Ids, str]:
-    """The mask in the rows of a model's labels, (H, W) uint8, and the sha256 of these rows.
+    """The mask as rows of a model's labels, (H, W) uint8, and the sha256 of these rows, as hex.
 
-    `rows` is label -> row; what it lacks is IGNORED where the data set names it. `size` is the
-    picture's (width_px, height_px), `vouched` the digest that a lock has.
+    Args:
+        rows: label -> row. A label of the data set that is not there becomes IGNORED.
+        size: (width_px, height_px) of the picture.
+        locked_sha256: the digest of the file in a lock; None without a lock.
 
     Raises:
         Missing: it cannot be read.
-        NotTrusted: it is not the one that was locked.
-        UsageError: it is no mask of this picture, or has ids that stand for nothing.
+        NotTrusted: its digest is another one.
+        UsageError: it is not a mask of this picture, or has ids that no label has.
     """
     data = storage.read(mask.file)
     sha = hashlib.sha256(data).hexdigest()
-    if vouched is not None and sha != vouched:
+    if locked_sha256 is not None and sha != locked_sha256:
         raise NotTrusted(
             f"{mask.file} is not the mask that was locked",
-            expected=f"sha256 {vouched}",
+            expected=f"sha256 {locked_sha256}",
             found=f"sha256 {sha}",
             remedy=f"restore it, or lock the data set again: brakepoint data lock {storage.given}",
         )

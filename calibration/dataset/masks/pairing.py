@@ -1,9 +1,9 @@
-"""Which files of a data set are masks, and of which pictures: told by folders and names alone.
+"""Pairs pictures with their masks, by the names of folders and files alone.
 
-Cityscapes (`leftImg8bit/.../x_leftImg8bit.png`, `gtFine/.../x_gtFine_labelIds.png`), CamVid
-(`train/x.png`, `trainannot/x.png`), and `images/x.jpg` beside `masks/x.png` by any of the names
-below. The very name of a picture goes before one with a tail: `x_l` may be the left camera. Pure;
-opens nothing.
+In: names of picture files. Out: `Pairs`. Layouts: Cityscapes (`leftImg8bit/.../x_leftImg8bit.png`,
+`gtFine/.../x_gtFine_labelIds.png`), CamVid (`train/x.png`, `trainannot/x.png`), and `images/x.jpg`
+beside `masks/x.png` by any of the names below. A mask with exactly the picture's name goes before
+one with a suffix: `x_l` may be the left camera.
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ _PICTURE_FOLDER = re.compile(r"images?|imgs?|pictures?|frames?|leftimg8bit|jpegi
 _MASK_TAIL = re.compile(r"(_gt(fine|coarse))?(_label(train)?ids|_masks?|_labels?|_seg|_gt|_l)?$")
 _PICTURE_TAIL = re.compile(r"_leftimg8bit$")
 _NO_IDS = re.compile(r"_(color|instanceids|instancetrainids)$")
-"""What Cityscapes has beside the ids."""
+"""Further files of Cityscapes, which hold no label ids."""
 _NO_IDS_FOLDER = "segmentationobject"
-"""What Pascal VOC has beside the ids: numbers of objects."""
+"""A folder of Pascal VOC with object numbers in place of label ids."""
 TRAIN_IDS = "_labeltrainids"
 
 Key = tuple[tuple[str, ...], str]
-"""Folders that tell parts and towns apart, and the bare name."""
+"""Folders, which tell parts and towns apart, and the name without its suffix."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Attributes:
-    mask_of: picture -> its mask.
-    orphans: masks without a picture.
-    others: further files in the folders of masks, which are no pictures either.
-    rivals: masks of which any could be the one of a picture, and pictures of which any could be the
-        one of a mask; in `mask_of` stands the first.
+    """Pictures and masks of a data set.
+
+    Attributes:
+        mask_of: picture -> its mask.
+        orphans: masks without a picture.
+        others: further files in the folders of masks, which are not pictures either.
+        rivals: masks that fit one picture, or pictures that one mask fits; the first is in
+            `mask_of`.
     """
 
     mask_of: dict[str, str]
@@ -48,7 +50,7 @@ class Pairs:
 
     @property
     def no_pictures(self) -> set[str]:
-        """Files that look like pictures and are none."""
+        """Files that have a picture's suffix and are not pictures."""
         return {*self.mask_of.values(), *self.orphans, *self.others}
 
 
@@ -56,8 +58,8 @@ NONE = Pairs({}, (), ())
 
 
 def pairs_of(pictures: Iterable[str]) -> Pairs:
-    """The pairs among names relative to the root ("/" on every system); NONE where there is none,
-    so that a folder which merely has such a name is left alone."""
+    """The pairs among names relative to the root ("/" on every system). NONE without any pair, so
+    that a folder which only has the name of a mask folder is treated as pictures."""
     masks: dict[Key, list[str]] = defaultdict(list)
     others: list[str] = []
     rest: dict[Key, list[str]] = defaultdict(list)
@@ -90,13 +92,13 @@ def pairs_of(pictures: Iterable[str]) -> Pairs:
 
 
 def is_picture_folder(folder: str) -> bool:
-    """Whether a folder of this name only says that pictures lie in it."""
+    """Whether the name of a folder says nothing but that it holds pictures."""
     return bool(_PICTURE_FOLDER.fullmatch(folder.lower()))
 
 
 def _rank(name: str, key: Key) -> tuple[bool, bool, bool]:
-    """Which mask of a picture is the one: of the very name; all ids, which say more than those that
-    are trained on; the fine ones of Cityscapes."""
+    """The preference among masks of one picture: exactly its name; all ids rather than train ids,
+    which are fewer; Cityscapes' fine annotation rather than the coarse one."""
     stem = _stem(name)
     coarse = "gtcoarse" in name.lower()
     return stem == key[1], not stem.endswith(TRAIN_IDS), not coarse
@@ -107,7 +109,7 @@ def _stem(name: str) -> str:
 
 
 def _mask_folders(name: str) -> tuple[str, ...] | None:
-    """The folders of the picture that a PNG where masks lie belongs to; None for other files."""
+    """The folders of the picture of a PNG in a folder of masks; None of other files."""
     path = PurePosixPath(name)
     if path.suffix.lower() != ".png":
         return None

@@ -1,7 +1,6 @@
-"""Whether a picture shows anything: it is neither of one colour nor noise.
+"""Detects pictures that show nothing: of one colour, or noise.
 
-One measure for data sets and for calibration. A pure function of pixels; never decides what becomes
-of an empty picture.
+In: a picture. Out: "constant", "random" or None. `data check` and calibration use this one measure.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from edge.perception.values import BgrImage
 Emptiness = Literal["constant", "random"]
 
 CONSTANT_BELOW = 1.0
-"""Standard deviation of luma, 0..255; compression alone makes about half. The least of 4,902 real
-crops of signs is 1.9, of 314 road pictures in clear air and fog 12.8."""
+"""Standard deviation of luma, 0..255; compression alone makes about half of it. The smallest of
+4,902 real crops of signs is 1.9, of 314 road pictures in clear air and fog 12.8."""
 
 RANDOM_BELOW = 0.25
-"""Correlation of neighbouring pixels. The least of the same signs is 0.43, of the road pictures
+"""Correlation of neighbouring pixels. The smallest of the same signs is 0.43, of the road pictures
 0.946; noise stays within 0.1 of 0."""
 
 EVERY, LEAST_LINES = 8, 32
-"""Lines looked at: one of so many, and no fewer than that where there are. Neighbours along a line
-are true neighbours."""
+"""One of EVERY lines is measured, and at least LEAST_LINES of them. Neighbours along a line are
+adjacent pixels."""
 
 
 def emptiness(image: BgrImage) -> Emptiness | None:
@@ -40,7 +39,7 @@ def emptiness(image: BgrImage) -> Emptiness | None:
 
 
 def neighbour_correlation(luma: NDArray[np.uint8]) -> float:
-    """Correlation of neighbours across and down, (H, W) uint8; 1 where all is equal."""
+    """Mean correlation of neighbours in rows and columns of (H, W) uint8; 1 where all is equal."""
     values = luma.astype(np.float32) - np.float32(luma.mean())
     found = []
     for along in (values, values.T):

@@ -1,7 +1,7 @@
-"""What can be measured in a picture where nobody wrote down its conditions.
+"""Measures brightness, contrast, blur and haze of a picture, and guesses conditions from them.
 
-Pure functions of pixels. A measured word is a guess with a number behind it: it is kept apart from
-what metadata says and never overwrites it.
+In: a picture. Out: `Descriptors`, and `Conditions` where the numbers are clear. A guess never
+overwrites what metadata says.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ SIDE_PX = 640
 """Pictures are measured at most this large (longer side), so that cameras compare."""
 
 SMALLEST_PX = 160
-"""Below this longer side no word is guessed: a crop shows a thing, not its weather."""
+"""Below this longer side nothing is guessed: a crop shows an object, not its weather."""
 
 PATCH_PX = 15
 """Patch of the dark channel. Source: He, Sun & Tang, "Single Image Haze Removal Using Dark Channel
 Prior", CVPR 2009, section 3."""
 
 FOG_HAZE = 0.38
-"""At this haze and above the guess is fog; below, none: clear air, clouds, rain and snow cannot be
-told apart by it. docs/data.md says how often it is right."""
+"""From this haze on the guess is fog. Below there is none: haze does not tell clear air, clouds,
+rain and snow apart. docs/data.md says how often the guess is right."""
 
 NIGHT_BRIGHTNESS = 45.0
 """Below this mean luma the guess is night, else day; dusk, tunnel and glare are not guessed."""
@@ -51,8 +51,8 @@ class Descriptors:
 
 
 def describe(image: BgrImage) -> Descriptors:
-    """Descriptors of a picture, (H, W, 3) uint8 BGR, rounded so that they read well."""
-    small = shrunk(image, SIDE_PX)
+    """Descriptors of a picture, (H, W, 3) uint8 BGR, rounded for reading."""
+    small = shrink(image, SIDE_PX)
     luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
     mean, deviation = cv2.meanStdDev(luma)
     _, edges = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_64F))
@@ -68,7 +68,7 @@ def describe(image: BgrImage) -> Descriptors:
     )
 
 
-def shrunk(image: BgrImage, side_px: int) -> BgrImage:
+def shrink(image: BgrImage, side_px: int) -> BgrImage:
     """The picture with its longer side at most `side_px`; never enlarged."""
     height, width = image.shape[:2]
     if max(height, width) <= side_px:
@@ -78,8 +78,8 @@ def shrunk(image: BgrImage, side_px: int) -> BgrImage:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def guessed(measured: Descriptors, *, width_px: int, height_px: int) -> Conditions:
-    """The conditions that descriptors suggest; None on every axis that they do not."""
+def guess_conditions(measured: Descriptors, *, width_px: int, height_px: int) -> Conditions:
+    """The conditions that descriptors suggest; None on an axis without a guess."""
     if max(width_px, height_px) < SMALLEST_PX:
         return Conditions()
     return Conditions(

@@ -1,6 +1,6 @@
-"""What one look at a picture tells: its size, how it looks, and a print to find its likes by.
+"""Summarizes a picture: size, descriptors, and a hash and thumbnail to find near duplicates by.
 
-Pure functions of pixels; never compares two pictures.
+In: a picture. Out: a `PictureSummary`, of some hundred bytes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ THUMB_PX = 16
 
 @dataclass(frozen=True)
 class PictureSummary:
-    """Attributes:
-    width_px, height_px: of the picture.
-    measured: see `Descriptors`.
-    gradient_hash: 64 bits, whether luma rises from each cell of a 9 x 8 grid to its right
-        neighbour ("dHash", N. Krawetz, "Kind of Like That", 2013).
-    thumb: THUMB_PX x THUMB_PX luma, to confirm what the hash proposes.
-    empty: why it shows nothing; None where it shows something.
+    """What is remembered of a picture.
+
+    Attributes:
+        measured: see `Descriptors`.
+        gradient_hash: 64 bits, whether luma rises from each cell of a 9 x 8 grid to its right
+            neighbour ("dHash", N. Krawetz, "Kind of Like That", 2013).
+        thumb: THUMB_PX x THUMB_PX luma uint8, row by row, to confirm what the hash proposes.
+        empty: why it shows nothing; None where it shows something.
     """
 
     width_px: int
@@ -37,7 +38,7 @@ class PictureSummary:
 
 
 def summarize(image: BgrImage) -> PictureSummary:
-    """One look at a picture, (H, W, 3) uint8 BGR."""
+    """The summary of a picture, (H, W, 3) uint8 BGR."""
     luma = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     grid = cv2.resize(luma, (9, 8), interpolation=cv2.INTER_AREA)
     rises = np.packbits(grid[:, 1:] > grid[:, :-1])

@@ -1,8 +1,9 @@
-"""Outlines to the numbers of a mask: which pixels an object has, and which object a pixel.
+"""Draws outlines of objects into a mask.
 
-A pixel belongs to an outline if its centre lies inside, at half coordinates: the pixel in column 3
-spans x from 3 to 4. Outlines that share an edge leave no gap and share no pixel. Where objects
-overlap, the one with fewer pixels in the picture is on top, of two equal ones the later. Pure.
+In: outlines of one picture and the id of each label. Out: ids (H, W) uint8. A pixel belongs to an
+outline if its centre lies inside, at half coordinates: the pixel in column 3 spans x from 3 to 4.
+Outlines that share an edge leave no gap and share no pixel. Where objects overlap, the one with
+fewer pixels in the picture is on top, of two equal ones the later.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from edge.perception.pictures.header import UnreadablePicture
 Pixels = NDArray[np.bool_]
 
 FARTHEST_PX = 1e6
-"""Coordinates beyond it are of no picture: one has 2^26 pixels at most."""
+"""Coordinates beyond it cannot be of a picture, which has at most 2^26 pixels."""
 
 EDGES_AT_ONCE = 256
-"""Edges of a polygon whose rows are looked at together, so that memory stays small."""
+"""Edges of a polygon that are rasterized together, so that memory stays small."""
 
 
 class NoShape(ValueError):
-    """The outline is none of this picture; the text says why."""
+    """The outline does not fit this picture; the message says why."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A mask, and what became of the outlines.
+class DrawnMask:
+    """A mask, and counts of outlines that are not whole in it.
 
     Attributes:
         ids: (H, W) uint8.
-        beyond: outlines of which a part lies outside of the picture and was cut off.
+        beyond: outlines that reach outside of the picture and were cut off.
         without_pixels: outlines so thin that no centre of a pixel lies in them.
-        hidden: outlines that lie under others with all their pixels.
+        hidden: outlines whose pixels all lie under others.
     """
 
     ids: Ids
@@ -58,11 +59,13 @@ def draw(
     width_px: int,
     height_px: int,
     shares: bool,
-) -> tuple[Drawn, list[str]]:
-    """The mask of a picture of this size, and what is wrong with the outlines that are not in it.
+) -> tuple[DrawnMask, list[str]]:
+    """The mask of a picture of this size, and the faults of outlines that are not in it.
 
-    `id_of` is label -> id; what is not to be judged becomes IGNORED, what no outline covers
-    `background`. With `shares` polygons are in shares of width and height.
+    Args:
+        id_of: label -> id. Regions that are not to be judged become IGNORED.
+        background: the id of pixels that no outline covers.
+        shares: polygons are in shares of width and height, not in pixels.
     """
     ids = np.full((height_px, width_px), background, np.uint8)
     owner = np.full((height_px, width_px), -1, np.int32)
@@ -90,11 +93,11 @@ def draw(
         size_of_top[window][seen] = size
         owner[window][seen] = number
     hidden = len(painted - set(np.unique(owner).tolist()))
-    return Drawn(ids, beyond, without_pixels, hidden), faults
+    return DrawnMask(ids, beyond, without_pixels, hidden), faults
 
 
 def in_pixels(shape: Shape, width_px: int, height_px: int) -> Shape:
-    """Polygons in shares of width and height, in pixels; other shapes never are in shares."""
+    """Polygons in shares of width and height, converted to pixels. Other shapes are in pixels."""
     if not isinstance(shape, Polygons):
         return shape
     scale = (width_px, height_px)
@@ -108,7 +111,7 @@ def pixels_of(shape: Shape, width_px: int, height_px: int) -> tuple[int, int, Pi
     lies in, and which of its pixels are inside.
 
     Raises:
-        NoShape: it has no area, lies outside of the picture, or is for one of another size.
+        NoShape: it has no area, lies outside of the picture, or is of a picture of another size.
     """
     if isinstance(shape, Runs):
         return 0, 0, _of_runs(shape, width_px, height_px), False
@@ -146,21 +149,21 @@ def _bounds(shape: Polygons | Disc | Stamp) -> tuple[float, float, float, float]
 
 
 def _between(low: float, high: float, count: int) -> tuple[int, int]:
-    """First pixel whose centre is not before `low`, and first whose centre is not before `high`."""
+    """The range of pixels, of `count`, whose centres lie from `low` up to before `high`."""
     first, end = (int(np.ceil(min(max(one, 0.0), count) - 0.5)) for one in (low, high))
     return first, max(first, end)
 
 
 def _in_ring(ring: tuple[float, ...], window: tuple[int, int, int, int]) -> Pixels:
-    """Centres from which a ray crosses an odd number of edges: each crossing turns the pixels to
-    its right over, and the running sum along a row counts them."""
+    """Pixels whose centres lie inside by the even-odd rule: a crossing of an edge flips all pixels
+    to its right, and the running sum along a row counts the crossings."""
     left, top, right, bottom = window
     high, wide = bottom - top, right - left
     if not high or not wide:
         return np.zeros((high, wide), np.bool_)
     x1, y1 = np.array(ring, np.float64).reshape(-1, 2).T
     x2, y2 = np.roll(x1, -1), np.roll(y1, -1)
-    # An edge crosses the rows whose centre is from its upper end up to before its lower one.
+    # An edge crosses the rows whose centres lie from its upper end up to before its lower end.
     first = np.clip(np.ceil(np.minimum(y1, y2) - 0.5), top, bottom).astype(np.int64)
     rows = np.clip(np.ceil(np.maximum(y1, y2) - 0.5), top, bottom).astype(np.int64) - first
     crossings = np.zeros((high, wide + 1), np.int64)
@@ -187,7 +190,7 @@ def _in_stamp(stamp: Stamp, window: tuple[int, int, int, int]) -> Pixels:
     try:
         header = sound_header(stamp.png)
         size = (header.width_px, header.height_px)
-        # Grey, whatever it is stored as: only 0 is not the object.
+        # Read as grey whatever its colours are: every pixel but 0 is the object.
         how = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(stamp.png, np.uint8), how)
     except (UnreadablePicture, cv2.error) as error:

@@ -1,7 +1,7 @@
-"""Where a data set with masks has the picture and the mask that come from another data set.
+"""Names the pictures and masks of the data set that `data masks` writes.
 
-`images/` and `masks/` with the same folders below; held against `mask_pairs.py`, which says what a
-reader will make of them. Pure.
+In: the names of pictures. Out: names below `images/` and `masks/`, with the same folders. They are
+checked against `masks/pairing.py`, which a reader of the new data set will use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def names_with_masks(given: str, pictures: Sequence[str]) -> dict[str, tuple[str
     A folder such as `images` that all pictures lie in becomes `images/`; others stay as they are.
 
     Raises:
-        UsageError: masks that would be taken for those of other pictures, or pictures for masks.
+        UsageError: a mask would be paired with another picture, or a picture read as a mask.
     """
     first = {name.split("/")[0].lower() if "/" in name else "" for name in pictures}
     bare = len(first) == 1 and is_picture_folder(first.pop())

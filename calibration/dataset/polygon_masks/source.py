@@ -1,26 +1,28 @@
-"""Data sets whose objects have outlines and no masks: what may be drawn, what is refused, and what
-whoever wants masks is told.
+"""Reads data sets whose objects have outlines in place of masks, and refuses what cannot be drawn.
+
+In: a data set. Out: its labels and outlines, and ids for its labels. Verbs that need masks are
+refused such a data set here, with the command that draws them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from calibration.dataset.lock.lock import Lock, listed
+from calibration.dataset.lock.lock import Lock, first_lines
 from calibration.dataset.readers import masks
-from calibration.dataset.readers.formats import OUTLINED, format_of, recognised
+from calibration.dataset.readers.formats import OUTLINED, format_of, recognised_formats
 from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.outlines import Outlines
-from calibration.dataset.records.record import Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import LabelReading
+from calibration.dataset.storage.storage import Storage
 from firmware_bridge.errors import UsageError
 
 
-def read_outlined(storage: Storage, format_name: str | None) -> tuple[Reading, Outlines]:
-    """What the labels say, and the outlines.
+def read_outlined(storage: Storage, format_name: str | None) -> tuple[LabelReading, Outlines]:
+    """The labels and the outlines of a data set.
 
     Raises:
-        UsageError: a format without outlines, or labels that cannot be meant, all at once.
+        UsageError: a format without outlines, or labels that cannot be right, in one message.
     """
     name = format_of(storage, format_name)
     if name not in OUTLINED:
@@ -39,10 +41,10 @@ def read_outlined(storage: Storage, format_name: str | None) -> tuple[Reading, O
 
 
 def ids_of_labels(source: str, objects: Iterable[str], background: str | None) -> dict[str, int]:
-    """Label -> id: the background's is 0, the others follow by their names.
+    """Label -> id: 0 is the background, the others follow in the order of their names.
 
     Raises:
-        UsageError: none, numbers that stand for names, or more than a byte tells apart.
+        UsageError: no label, labels that are numbers, or more labels than a byte has ids.
     """
     labels = sorted({*objects} - {background})
     if not labels:
@@ -75,20 +77,20 @@ def cannot_draw(source: str, faults: Sequence[str]) -> UsageError:
     return UsageError(
         f"{source} cannot be drawn: {len(faults)} labels cannot be meant",
         expected="an outline of 3 points or more for every object, in the picture that it is of",
-        found=listed(faults),
+        found=first_lines(faults),
         remedy="correct or remove them; what is not to be judged may be a box that says so "
         "(COCO's iscrowd, a flag `ignore` of labelme)",
     )
 
 
 def require_masks(storage: Storage) -> None:
-    """Refuses a data set that has outlines where masks are wanted, and says how they are drawn."""
+    """Refuses a data set with outlines where masks are needed, and says how to draw them."""
     if not masks.recognises(storage):
-        _require_no_outlines(storage.given, recognised(storage))
+        _require_no_outlines(storage.given, recognised_formats(storage))
 
 
 def require_locked_masks(lock: Lock) -> None:
-    """The same of a lock."""
+    """As `require_masks`, for the data set of a lock."""
     if all(record.mask is None for record in lock.records):
         _require_no_outlines(lock.source, [lock.format])
 

@@ -1,7 +1,8 @@
-"""A data set with outlines, written anew as one with masks, which segmentation networks are judged
-by: pictures, a PNG of ids each, the names of the ids, and a table of parts, groups and conditions.
+"""Writes a copy of a data set with masks in place of outlines, to judge segmentation networks by.
 
-The new folder appears whole or not at all. The data set itself is never written to.
+In: a data set with outlines. Out: a folder of pictures, a PNG of ids for each, the names of the
+ids, and a table of parts, groups and conditions. The folder appears whole or not at all. Never
+writes to the source.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.dataset.lock.lock import listed
+from calibration.dataset.lock.lock import first_lines
 from calibration.dataset.polygon_masks.draw import draw
 from calibration.dataset.polygon_masks.names import names_with_masks
 from calibration.dataset.polygon_masks.source import cannot_draw, ids_of_labels, read_outlined
 from calibration.dataset.records.ground_truth import IGNORED
-from calibration.dataset.records.record import Entry, Reading
+from calibration.dataset.records.record import Entry, LabelReading
 from calibration.dataset.records.record_faults import size_fault
-from calibration.dataset.storage import Storage, is_local, open_storage
+from calibration.dataset.storage.open_storage import open_storage
+from calibration.dataset.storage.storage import Storage, is_local
 from edge.contract.artifact import replacing_folder, require_folder
 from edge.perception.pictures.decode import sound_header
 from edge.perception.pictures.header import UnreadablePicture
@@ -35,20 +37,21 @@ NAMES, TABLE, LICENCE = "class_names.csv", "labels.csv", "LICENCE"
 COLUMNS = ("file", "split", "group", "weather", "light", "road")
 
 ON_THEIR_SIDE = range(5, 9)
-"""Orientations of EXIF that exchange width and height (CIPA DC-008, tag 274)."""
+"""EXIF orientations that exchange width and height (CIPA DC-008, tag 274)."""
 
 
 @dataclass(frozen=True)
 class MaskSet:
-    """What was written.
+    """Counts of the data set that was written.
 
     Attributes:
         ids: label -> id.
-        objects: label -> how many outlines; regions that are not to be judged are `ignored`.
-        pixels: (256,) how many pixels of all masks have each id; the last is IGNORED.
-        pictures: how many, each with a mask.
-        unlabelled: pictures that nobody has labelled; they were left out.
-        beyond, without_pixels, hidden: outlines, as `Drawn` counts them.
+        objects: label -> number of outlines.
+        ignored: number of regions that are not to be judged.
+        pixels: (256,) int64, pixels of all masks by id; the last is IGNORED.
+        pictures: number of pictures, each with a mask.
+        unlabelled: pictures without labels, which were left out.
+        beyond, without_pixels, hidden: numbers of outlines, see `DrawnMask`.
     """
 
     ids: Mapping[str, int]
@@ -70,14 +73,14 @@ def write_mask_set(
     background: str | None,
     progress: Advance,
 ) -> MaskSet:
-    """Draws every outline of the data set at a path or URL, and writes all into the folder `out`.
+    """Draws every outline of the data set at a path or URL, and writes the new set to `out`.
 
     `background` is the label of pixels that no outline covers; None makes them IGNORED.
 
     Raises:
         UsageError: `out` is not empty or lies in the data set; a format without outlines; labels or
-            outlines that cannot be meant, all at once.
-        Missing: pictures that cannot be read, all at once; or no data set.
+            outlines that cannot be right, in one message.
+        Missing: pictures that cannot be read, in one message; or no data set.
     """
     require_folder(out)
     _require_new(out)
@@ -143,7 +146,7 @@ def write_mask_set(
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels of a picture as it is shown. Raises UnreadablePicture."""
+    """Width and height in pixels after rotation by EXIF. Raises UnreadablePicture."""
     header = sound_header(data)
     if header.orientation in ON_THEIR_SIDE:
         return header.height_px, header.width_px
@@ -156,7 +159,7 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def _said(entry: Entry) -> list[str]:
-    """Part, group and conditions of a record, "" where nobody has said."""
+    """Part, group and conditions of a record; "" where they are unknown."""
     told = entry.conditions
     group = "" if entry.group == entry.name else entry.group
     return [one or "" for one in (entry.split, group, told.weather, told.light, told.road)]
@@ -164,15 +167,15 @@ def _said(entry: Entry) -> list[str]:
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     stream = io.StringIO()
-    # Quoted, so that no letter of a label ends its line.
+    # Quoted, because a label may hold a comma or a line end.
     writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(columns)
     writer.writerows(rows)
     return stream.getvalue()
 
 
-def _write_licence(storage: Storage, reading: Reading, staging: Path) -> None:
-    """The files of the licence, or else what the labels say of it."""
+def _write_licence(storage: Storage, reading: LabelReading, staging: Path) -> None:
+    """Copies the licence files, or writes what the labels say of the licence."""
     files = [name for name in storage.files if name.upper().startswith(("LICENSE", "LICENCE"))]
     for name in files:
         _put(staging / name, storage.read(name))
@@ -185,7 +188,7 @@ def _require_whole(source: str, broken: Sequence[str], faults: Sequence[str]) ->
         raise Missing(
             f"{source} cannot be drawn: {len(broken)} pictures cannot be read",
             expected="whole pictures",
-            found=listed(broken),
+            found=first_lines(broken),
             remedy=f"restore or remove them; all findings: brakepoint data check {source}",
         )
     if faults:
@@ -211,7 +214,7 @@ def _require_new(folder: Path) -> None:
 
 
 def _require_outside(out: Path, storage: Storage) -> None:
-    """Refuses a folder in the data set, whose pictures would belong to it ever after."""
+    """Refuses a folder inside the data set: the new pictures would become part of it."""
     if is_local(storage.given) and out.resolve().is_relative_to(Path(storage.root).resolve()):
         raise UsageError(
             f"{out} lies in the data set that is read",

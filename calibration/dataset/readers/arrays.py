@@ -1,6 +1,7 @@
-"""Numpy archives: `images` (N, H, W, 3) or (N, H, W) uint8, with `labels` and `tracks` beside.
+"""Reads numpy archives: `images` (N, H, W, 3) or (N, H, W) uint8, with `labels` and `tracks`.
 
-Rows are streamed: an archive of any size is read in bounded memory.
+In: *.npz files. Out: a `LabelReading` with an entry for each row, and the rows themselves, one at
+a time: an archive of any size is read in bounded memory.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.dataset.label_files.collector import Gathering, wrong_schema
+from calibration.dataset.label_files.collector import Collector, wrong_schema
 from calibration.dataset.label_files.csv_tables import BESIDE, class_names
-from calibration.dataset.records.record import Entry, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import Entry, LabelReading
+from calibration.dataset.storage.storage import Storage
 from calibration.npz import LARGEST_BYTES, header, read_array
 from edge.perception.values import BgrImage
 
@@ -38,8 +39,8 @@ class Archive(NamedTuple):
 
     Attributes:
         stem: its name without the suffix.
-        pictures: how many.
-        width_px, height_px: of each.
+        pictures: number of pictures.
+        width_px, height_px: of each picture.
         labels, groups: (pictures,), or None where there are none.
     """
 
@@ -51,53 +52,53 @@ class Archive(NamedTuple):
     groups: NDArray[Any] | None
 
     def name(self, row: int) -> str:
-        """Of a picture: the archive and the row."""
+        """The name of a picture: the archive and the row."""
         return f"{self.stem}/{row:06d}"
 
     def group(self, row: int) -> str:
-        """The track of a picture; it belongs to its class. Its name without tracks."""
+        """The group of a picture: its class and track, or its name where there are no tracks."""
         if self.groups is None:
             return self.name(row)
         track = str(self.groups[row])
         return track if self.labels is None else f"{self.labels[row]}/{track}"
 
 
-def read(storage: Storage) -> Reading:
+def read(storage: Storage) -> LabelReading:
     """Every row of every archive."""
-    gathering = Gathering(storage)
+    collector = Collector(storage)
     files = storage.with_suffix(".npz")
     if not files:
         raise wrong_schema(storage, "the folder", expected="archives (*.npz)", found="no archive")
-    classes = _class_names(storage, gathering)
+    classes = _class_names(storage, collector)
     for name in files:
-        archive = described(storage, name)
+        archive = describe_archive(storage, name)
         for row in range(archive.pictures):
             label = None if archive.labels is None else str(archive.labels[row])
             if classes and label is not None and label.isdecimal() and label not in classes:
-                gathering.problem(archive.name(row), f"label {label} has no name")
-            gathering.entry(
+                collector.add_problem(archive.name(row), f"label {label} has no name")
+            collector.add_entry(
                 Entry(
                     name=archive.name(row),
                     file=name,
                     row=row,
                     group=archive.group(row),
                     label=None if label is None else classes.get(label, label),
-                    split=gathering.part(name),
+                    split=collector.part(name),
                     width_px=archive.width_px,
                     height_px=archive.height_px,
                 )
             )
-    return gathering.reading()
+    return collector.reading()
 
 
 def as_bgr(row: NDArray[np.uint8]) -> BgrImage:
-    """A row as a picture; three channels are red, green, blue."""
+    """A row, (H, W, 3) RGB or (H, W) grey uint8, as a picture (H, W, 3) uint8 BGR."""
     code = cv2.COLOR_GRAY2BGR if row.ndim == 2 else cv2.COLOR_RGB2BGR
     return np.asarray(cv2.cvtColor(row, code), np.uint8)
 
 
 def rows(stream: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
-    """The rows of `images`, one after the other. Raises ValueError where the archive is damaged."""
+    """The rows of `images` in order. Raises ValueError where the archive is damaged."""
     try:
         with zipfile.ZipFile(stream) as archive, archive.open(f"{IMAGES}.npy") as member:
             shape, dtype = _header(member)
@@ -111,8 +112,9 @@ def rows(stream: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def described(storage: Storage, name: str) -> Archive:
-    """What an archive holds. Raises UsageError where it is none, Missing where it is not there."""
+def describe_archive(storage: Storage, name: str) -> Archive:
+    """What an archive holds. Raises UsageError where it is not such an archive, Missing where it
+    cannot be read."""
     try:
         with storage.open(name) as stream, zipfile.ZipFile(stream) as archive:
             members = {posixpath.splitext(member)[0] for member in archive.namelist()}
@@ -158,11 +160,11 @@ def _one_a_row(archive: zipfile.ZipFile, key: str, count: int) -> NDArray[Any]:
     return values
 
 
-def _class_names(storage: Storage, gathering: Gathering) -> dict[str, str]:
+def _class_names(storage: Storage, collector: Collector) -> dict[str, str]:
     """Number -> name, from class_names.csv where there is one."""
     found: dict[str, str] = {}
     for name in storage.with_suffix(".csv"):
         if posixpath.basename(name).lower() in BESIDE:
-            gathering.label_file(name)
+            collector.add_label_file(name)
             found |= class_names(storage, name)
     return found

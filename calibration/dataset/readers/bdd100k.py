@@ -1,15 +1,16 @@
-"""BDD100K: JSON frames with `name`, `attributes` and labels that hold `box2d`.
+"""Reads BDD100K: JSON frames with `name`, `attributes` and labels that hold `box2d`.
 
-Takes the list of frames, Scalabel's {"frames": [...]}, and the old form of one file a picture.
+In: JSON files: a list of frames, Scalabel's {"frames": [...]}, or the old form of one file a
+picture. Out: a `LabelReading`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from calibration.dataset.label_files.collector import Gathering, group_of, json_of, wrong_schema
-from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.label_files.collector import Collector, group_of, json_of, wrong_schema
+from calibration.dataset.records.record import Box, Entry, LabelReading
+from calibration.dataset.storage.storage import Storage
 
 
 def recognises(storage: Storage) -> bool:
@@ -27,9 +28,9 @@ def _files(storage: Storage) -> list[str]:
     return found
 
 
-def read(storage: Storage) -> Reading:
+def read(storage: Storage) -> LabelReading:
     """Every frame of every file."""
-    gathering = Gathering(storage)
+    collector = Collector(storage)
     files = _files(storage) or storage.with_suffix(".json")
     if not files:
         raise wrong_schema(
@@ -50,17 +51,17 @@ def read(storage: Storage) -> Reading:
                 found=type(document).__name__
                 + (f" with {', '.join(list(document)[:8])}" if isinstance(document, dict) else ""),
             )
-        gathering.label_file(name)
+        collector.add_label_file(name)
         for frame in frames:
-            _gather(gathering, name, frame)
-    gathering.unlabelled()
-    return gathering.reading()
+            _collect(collector, name, frame)
+    collector.add_unlabelled()
+    return collector.reading()
 
 
-def _gather(gathering: Gathering, name: str, frame: dict[str, Any]) -> None:
+def _collect(collector: Collector, name: str, frame: dict[str, Any]) -> None:
     where = f"{name}, frame {frame['name']}"
     given = str(frame["name"])
-    file = gathering.picture(
+    file = collector.picture(
         given if "." in given else f"{given}.jpg", label_file=name, where=where
     )
     if file is None:
@@ -71,29 +72,29 @@ def _gather(gathering: Gathering, name: str, frame: dict[str, Any]) -> None:
         if not isinstance(box, dict):
             continue  # lanes and drivable areas carry poly2d
         here = f"{where}, label {label.get('id', number)}"
-        corners = gathering.numbers(
+        corners = collector.numbers(
             [box.get(key) for key in ("x1", "y1", "x2", "y2")], 4, where=here
         )
         said = label.get("attributes")
         flags = {**label, **(said if isinstance(said, dict) else {})}
-        ignored = gathering.flagged(flags, where=here)
+        ignored = collector.is_ignored(flags, where=here)
         if corners is not None:
-            boxes += gathering.box(label.get("category"), corners, where=here, ignored=ignored)
+            boxes += collector.box(label.get("category"), corners, where=here, ignored=ignored)
     attributes = frame.get("attributes")
-    gathering.entry(
+    collector.add_entry(
         Entry(
             name=file,
             file=file,
             group=group_of(frame, file),
             boxes=tuple(boxes),
-            conditions=gathering.conditions(attributes if isinstance(attributes, dict) else {}),
-            split=gathering.part(name, file),
+            conditions=collector.conditions(attributes if isinstance(attributes, dict) else {}),
+            split=collector.part(name, file),
         )
     )
 
 
 def _labels(frame: dict[str, Any]) -> list[Any]:
-    """Labels of the frame; in the old form they are `objects` of its only frame."""
+    """The labels of a frame; in the old form they are the `objects` of its only frame."""
     found = frame.get("labels")
     if found is None and isinstance(frame.get("frames"), list) and frame["frames"]:
         first = frame["frames"][0]

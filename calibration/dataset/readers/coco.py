@@ -1,7 +1,8 @@
-"""COCO object detection: JSON with `images`, `annotations` and `categories`.
+"""Reads COCO object detection: JSON with `images`, `annotations` and `categories`.
 
-Reads a folder as COCO is unpacked: captions and panoptic files say nothing about boxes, keypoints
-and stuff are of pictures that the instances have already.
+In: JSON files. Out: a `LabelReading` and, if asked, outlines. In a folder as COCO is unpacked,
+captions and panoptic files are skipped, since they have no boxes, and so are keypoints and stuff of
+pictures that the instances list already.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from typing import Any
 
 from calibration.dataset.label_files.coco_segments import segment_of
 from calibration.dataset.label_files.collector import (
-    Gathering,
+    Collector,
     group_of,
     json_of,
     wrong_schema,
 )
 from calibration.dataset.records.outlines import Outlines
-from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import Box, Entry, LabelReading
+from calibration.dataset.storage.storage import Storage
 
 WANTED = ("images", "annotations", "categories")
 
 LONGEST_ID = 20
-"""Digits of an id as text; of thousands Python makes no number."""
+"""Digits of an id as text; Python refuses to convert thousands of them."""
 
 Id = int | str
 Corners = tuple[float, ...]
@@ -45,10 +46,10 @@ def _files(storage: Storage) -> list[str]:
     return found
 
 
-def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
-    """Every image of every COCO file; crowd regions are boxes that are ignored. Segmentations go to
-    `outlines`."""
-    gathering = Gathering(storage)
+def read(storage: Storage, outlines: Outlines | None = None) -> LabelReading:
+    """Every image of every COCO file; crowd regions become ignored boxes. Segmentations are added
+    to `outlines`."""
+    collector = Collector(storage)
     licences: set[str] = set()
     files = _files(storage) or storage.with_suffix(".json")
     if not files:
@@ -57,7 +58,7 @@ def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
         )
     documents = {name: json_of(storage, name) for name in files}
     for name, why in _beside_the_boxes(documents).items():
-        gathering.passed_over(name, why)
+        collector.skip_file(name, why)
         del documents[name]
     for name, document in documents.items():
         absent = [
@@ -70,14 +71,14 @@ def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
                 expected=f"lists {', '.join(WANTED)}",
                 found=f"no {', '.join(absent)}",
             )
-        gathering.label_file(name)
-        _gather(gathering, name, document, outlines)
+        collector.add_label_file(name)
+        _collect(collector, name, document, outlines)
         given = document.get("licenses")
         for licence in given if isinstance(given, list) else []:
             if isinstance(licence, dict) and licence.get("name"):
                 licences.add(str(licence["name"]))
-    gathering.unlabelled()
-    return gathering.reading("; ".join(sorted(licences)) or None)
+    collector.add_unlabelled()
+    return collector.reading("; ".join(sorted(licences)) or None)
 
 
 def _listed(document: Mapping[str, Any], key: str) -> bool:
@@ -86,7 +87,7 @@ def _listed(document: Mapping[str, Any], key: str) -> bool:
 
 
 def _beside_the_boxes(documents: Mapping[str, Any]) -> dict[str, str]:
-    """Files that other files of the set stand for, and why; none where there is but one file."""
+    """Files without boxes of their own, and why; none unless a file of instances is there."""
     kinds = {name: _kind(document) for name, document in documents.items()}
     if "instances" not in kinds.values():
         return {}
@@ -109,7 +110,7 @@ def _beside_the_boxes(documents: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _kind(document: object) -> str:
-    """What a file of COCO is about."""
+    """The kind of a COCO file, such as "instances"; "none" or why it has no annotations."""
     if not isinstance(document, dict):
         return "none"
     if not _listed(document, "annotations"):
@@ -137,33 +138,35 @@ def _pictures(document: Mapping[str, Any]) -> set[str]:
     return {str(row.get("file_name")) for row in rows}
 
 
-def _gather(
-    gathering: Gathering, name: str, document: dict[str, Any], outlines: Outlines | None
+def _collect(
+    collector: Collector, name: str, document: dict[str, Any], outlines: Outlines | None
 ) -> None:
     classes: dict[Id, str] = {}
-    for key, row in _by_id(gathering, name, document, "categories"):
+    for key, row in _by_id(collector, name, document, "categories"):
         classes[key] = str(row.get("name") or "").strip()
         if not classes[key]:
-            gathering.problem(f"{name}, category {key}", "has no name")
-    images = dict(_by_id(gathering, name, document, "images"))
+            collector.add_problem(f"{name}, category {key}", "has no name")
+    images = dict(_by_id(collector, name, document, "images"))
     boxes: dict[Id, list[Box]] = defaultdict(list)
     rows: dict[Id, list[tuple[str, Box, dict[str, Any]]]] = defaultdict(list)
     for number, row in enumerate(document["annotations"]):
         where = f"{name}, annotation {row.get('id', number)}"
         image, label = _known(row.get("image_id"), images), _known(row.get("category_id"), classes)
         if image is None:
-            gathering.problem(where, f"names image {row.get('image_id')!r}, which is not listed")
+            collector.add_problem(
+                where, f"names image {row.get('image_id')!r}, which is not listed"
+            )
         elif label is None:
-            gathering.problem(where, f"names category {row.get('category_id')!r}, not listed")
-        elif (corners := _corners(gathering, row, where)) is not None and classes[label]:
-            ignored = gathering.flagged(row, where=where)
-            found = gathering.box(classes[label], corners, where=where, ignored=ignored)
+            collector.add_problem(where, f"names category {row.get('category_id')!r}, not listed")
+        elif (corners := _corners(collector, row, where)) is not None and classes[label]:
+            ignored = collector.is_ignored(row, where=where)
+            found = collector.box(classes[label], corners, where=where, ignored=ignored)
             boxes[image] += found
             if outlines is not None:
                 rows[image] += [(where, box, row) for box in found]
     for key, row in images.items():
         where = f"{name}, image {key}"
-        file = gathering.picture(str(row.get("file_name")), label_file=name, where=where)
+        file = collector.picture(str(row.get("file_name")), label_file=name, where=where)
         if file is None:
             continue
         if outlines is not None:
@@ -171,31 +174,31 @@ def _gather(
                 outlines.add(file, box, segment_of(annotation.get("segmentation")), where=at)
         extra = row.get("attributes")
         metadata = {**row, **(extra if isinstance(extra, dict) else {})}
-        gathering.entry(
+        collector.add_entry(
             Entry(
                 name=file,
                 file=file,
                 group=group_of(metadata, file),
                 boxes=tuple(boxes[key]),
-                conditions=gathering.conditions(metadata),
-                split=gathering.part(name, file),
-                width_px=gathering.size(row.get("width"), where=where),
-                height_px=gathering.size(row.get("height"), where=where),
+                conditions=collector.conditions(metadata),
+                split=collector.part(name, file),
+                width_px=collector.size(row.get("width"), where=where),
+                height_px=collector.size(row.get("height"), where=where),
             )
         )
 
 
-def _corners(gathering: Gathering, row: Mapping[str, Any], where: str) -> Corners | None:
-    """x1 y1 x2 y2 of an annotation: its box, or else what its polygons cover."""
+def _corners(collector: Collector, row: Mapping[str, Any], where: str) -> Corners | None:
+    """x1 y1 x2 y2 of an annotation: its box, or else the box around its polygons."""
     polygons = row.get("segmentation")
     if row.get("bbox") is None and isinstance(polygons, list) and polygons:
-        points = [gathering.numbers(one, len(one), where=where) for one in polygons if one]
+        points = [collector.numbers(one, len(one), where=where) for one in polygons if one]
         if not points or None in points:
             return None
         xs = [x for one in points for x in (one or ())[0::2]]
         ys = [y for one in points for y in (one or ())[1::2]]
         return min(xs), min(ys), max(xs), max(ys)
-    found = gathering.numbers(row.get("bbox"), 4, where=where)
+    found = collector.numbers(row.get("bbox"), 4, where=where)
     if found is None:
         return None
     x, y, width, height = found
@@ -203,30 +206,30 @@ def _corners(gathering: Gathering, row: Mapping[str, Any], where: str) -> Corner
 
 
 def _by_id(
-    gathering: Gathering, name: str, document: dict[str, Any], key: str
+    collector: Collector, name: str, document: dict[str, Any], key: str
 ) -> list[tuple[Id, dict[str, Any]]]:
-    """Rows with their ids; an id that is none, or that an earlier row has, is a problem."""
+    """Rows with their ids; a problem is noted where an id is not valid or is repeated."""
     found: dict[Id, dict[str, Any]] = {}
     for number, row in enumerate(document[key]):
         where, given = f"{name}, {key} row {number + 1}", _id(row.get("id"))
         if given is None:
-            gathering.problem(where, f"has no id: {str(row.get('id'))[:40]}")
+            collector.add_problem(where, f"has no id: {str(row.get('id'))[:40]}")
         elif given in found:
-            gathering.problem(where, f"has the id {given}, which an earlier row has")
+            collector.add_problem(where, f"has the id {given}, which an earlier row has")
         else:
             found[given] = row
     return list(found.items())
 
 
 def _id(given: object) -> Id | None:
-    """An id as tables of any tool have it: 3.0 is 3 (pandas makes floats of whole numbers)."""
+    """An id; 3.0 is 3, since pandas writes whole numbers as floats. None where it is not valid."""
     if isinstance(given, float) and given.is_integer():
         return int(given)
     return given if isinstance(given, int | str) and not isinstance(given, bool) else None
 
 
 def _known(given: object, rows: Mapping[Id, Any]) -> Id | None:
-    """The id of a row; "3" means 3 where only that is there."""
+    """The id of a row in `rows`; "3" means 3 where only 3 is there. None where neither is."""
     found = _id(given)
     if found is not None and found not in rows:
         text = str(found).strip()

@@ -1,4 +1,7 @@
-"""The table of formats, and which of them a data set is in."""
+"""The table of label formats, and the choice of the one that a data set is in.
+
+In: a storage. Out: the name of its format, whose row has the reader.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,26 @@ from calibration.dataset.readers import (
 )
 from calibration.dataset.readers.unread import unread_labels
 from calibration.dataset.records.outlines import Outlines
-from calibration.dataset.records.record import Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import LabelReading
+from calibration.dataset.storage.storage import Storage
 from firmware_bridge.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One row: a format, how it is recognised and read; videos take a rate, others none."""
+    """One row: a format, how it is recognised and read.
+
+    Attributes:
+        what: the format, for people.
+        read: reads a storage, and videos at this many frames a second.
+    """
 
     what: str
     recognises: Callable[[Storage], bool]
-    read: Callable[[Storage, float], Reading]
+    read: Callable[[Storage, float], LabelReading]
 
 
-def _rateless(read: Callable[[Storage], Reading]) -> Callable[[Storage, float], Reading]:
+def _rateless(read: Callable[[Storage], LabelReading]) -> Callable[[Storage, float], LabelReading]:
     return lambda storage, fps: read(storage)
 
 
@@ -57,30 +65,30 @@ READERS: dict[str, Reader] = {
 }
 
 ANY = "folder"
-"""What a folder with pictures is when no other format is there."""
+"""The format of a folder of pictures where no other one is recognised."""
 
 UNLABELLED = {"video"}
-"""Formats that never have labels: label files beside them would be passed over."""
+"""Formats that have no labels: label files beside them are not read."""
 
-OUTLINED: dict[str, Callable[[Storage, Outlines], Reading]] = {
+OUTLINED: dict[str, Callable[[Storage, Outlines], LabelReading]] = {
     "coco": coco.read,
     "labelme": labelme.read,
     "yolo": yolo.read,
 }
-"""Formats whose objects may have outlines, and how these are read beside the boxes."""
+"""Formats whose objects may have outlines -> the reader that collects them beside the boxes."""
 
 BESIDE = {"voc": "masks"}
-"""Format -> what its own layout holds besides: VOC has masks of a part of its pictures."""
+"""Format -> another one that its layout includes: VOC has masks of a part of its pictures."""
 
 
-def recognised(storage: Storage) -> list[str]:
-    """Formats that the place may be in, without the one that any folder of pictures is in."""
+def recognised_formats(storage: Storage) -> list[str]:
+    """Formats that the storage may be in, without ANY, which every folder of pictures is in."""
     found = [name for name, reader in READERS.items() if name != ANY and reader.recognises(storage)]
     return [name for name in found if name not in {BESIDE.get(other) for other in found}]
 
 
 def format_of(storage: Storage, named: str | None) -> str:
-    """The format's name: the one given, or the only one recognised.
+    """The name of the format: `named`, or the only one that is recognised.
 
     Raises:
         UsageError: no such format, none recognised, or several.
@@ -94,7 +102,7 @@ def format_of(storage: Storage, named: str | None) -> str:
                 remedy="name one of them, or leave out --format",
             )
         return named
-    found = recognised(storage)
+    found = recognised_formats(storage)
     if len(found) > 1:
         raise UsageError(
             f"{storage.given} could be {' or '.join(found)}",

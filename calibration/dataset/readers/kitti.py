@@ -1,28 +1,28 @@
-"""KITTI's object detection: beside `image_2/...` a `label_2/...` with one line an object.
+"""Reads KITTI object detection: beside `image_2/...` a `label_2/...` with one line an object.
 
-Regions called DontCare are boxes that are ignored. Source: Geiger et al., CVPR 2012, devkit readme:
-type, truncated, occluded, alpha, box in pixels (left, top, right, bottom), 3 sizes, 3 places,
-rotation, and in results a score.
+In: text files. Out: a `LabelReading`; regions called DontCare become ignored boxes. Source: Geiger
+et al., CVPR 2012, devkit readme: type, truncated, occluded, alpha, box in pixels (left, top, right,
+bottom), 3 sizes, 3 coordinates, rotation, and in results a score.
 """
 
 from __future__ import annotations
 
 import re
 
-from calibration.dataset.label_files.collector import Gathering, wrong_schema
+from calibration.dataset.label_files.collector import Collector, wrong_schema
 from calibration.dataset.label_files.label_pairing import text_files
-from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import Box, Entry, LabelReading
+from calibration.dataset.storage.storage import Storage
 
 _LINE = re.compile(r"\s*[A-Za-z]\S*(\s+[-+0-9.eE]+){14,15}\s*")
 WORDS = (15, 16)
 BOX = slice(4, 8)
 SEVERAL = 20
-"""Files with content that are looked at before a folder is said to be of another format."""
+"""Files with content that are tried before a folder counts as another format."""
 
 
 def recognises(storage: Storage) -> bool:
-    """Whether there are label files in the manner of KITTI."""
+    """Whether there are label files in KITTI's format."""
     filled = [name for name, file in text_files(storage).items() if file and storage.files[name]]
     return any(_LINE.fullmatch(_first_line(storage, name)) for name in filled[:SEVERAL])
 
@@ -31,9 +31,9 @@ def _first_line(storage: Storage, name: str) -> str:
     return storage.head_text(name).split("\n", 1)[0]
 
 
-def read(storage: Storage) -> Reading:
-    """Every picture; one with an empty label file holds no object."""
-    gathering = Gathering(storage)
+def read(storage: Storage) -> LabelReading:
+    """Every picture; one with an empty label file has no objects."""
+    collector = Collector(storage)
     files = text_files(storage)
     if not files:
         raise wrong_schema(
@@ -43,29 +43,29 @@ def read(storage: Storage) -> Reading:
             found=f"{len(storage.with_suffix('.txt'))} other text files",
         )
     for name, file in files.items():
-        gathering.label_file(name)
+        collector.add_label_file(name)
         if file is None:
-            gathering.problem(name, "no picture, or more than one, has its name")
+            collector.add_problem(name, "no picture, or more than one, has its name")
             continue
-        boxes = tuple(_boxes(gathering, name))
-        gathering.entry(
-            Entry(name=file, file=file, group=file, boxes=boxes, split=gathering.part(file))
+        boxes = tuple(_boxes(collector, name))
+        collector.add_entry(
+            Entry(name=file, file=file, group=file, boxes=boxes, split=collector.part(file))
         )
-    gathering.unlabelled()
-    return gathering.reading()
+    collector.add_unlabelled()
+    return collector.reading()
 
 
-def _boxes(gathering: Gathering, name: str) -> list[Box]:
+def _boxes(collector: Collector, name: str) -> list[Box]:
     boxes: list[Box] = []
-    for line, text in enumerate(gathering.storage.text(name).splitlines(), start=1):
+    for line, text in enumerate(collector.storage.text(name).splitlines(), start=1):
         words = text.split()
         if not words:
             continue
         where = f"{name}, line {line}"
         if len(words) not in WORDS:
-            gathering.problem(where, f"'{text[:60]}' is no object of KITTI's: 15 or 16 words")
+            collector.add_problem(where, f"'{text[:60]}' is no object of KITTI's: 15 or 16 words")
             continue
-        corners = gathering.numbers(words[BOX], 4, where=where)
+        corners = collector.numbers(words[BOX], 4, where=where)
         if corners is not None:
-            boxes += gathering.box(words[0], corners, where=where)
+            boxes += collector.box(words[0], corners, where=where)
     return boxes

@@ -1,5 +1,7 @@
-"""labelme: one JSON a picture, with `shapes` that people drew. Boxes of rectangles, polygons,
-circles and masks are taken; points and lines are no objects.
+"""Reads labelme: one JSON file a picture, with `shapes` that people drew.
+
+In: JSON files. Out: a `LabelReading` and, if asked, outlines. Rectangles, polygons, circles and
+masks become boxes; points and lines are not objects.
 """
 
 from __future__ import annotations
@@ -11,14 +13,14 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from calibration.dataset.label_files.collector import Gathering, group_of, json_of, wrong_schema
+from calibration.dataset.label_files.collector import Collector, group_of, json_of, wrong_schema
 from calibration.dataset.records.outlines import Disc, Outlines, Polygons, Shape, Stamp, rectangle
-from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import Box, Entry, LabelReading
+from calibration.dataset.storage.storage import Storage
 
 NO_OBJECTS = ("point", "points", "line", "linestrip")
 LEAST_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}
-"""Kind of shape -> how many points it has at least; a circle has its centre and one on its edge."""
+"""Kind of shape -> its least number of points; a circle has its centre and a point on its edge."""
 
 
 def recognises(storage: Storage) -> bool:
@@ -38,9 +40,9 @@ def _files(storage: Storage) -> list[str]:
 Corners = tuple[float, ...]
 
 
-def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
-    """Every picture; one without a file of its own has no labels. Shapes go to `outlines`."""
-    gathering = Gathering(storage)
+def read(storage: Storage, outlines: Outlines | None = None) -> LabelReading:
+    """Every picture, without labels if it has no file. Shapes are added to `outlines`."""
+    collector = Collector(storage)
     files = _files(storage)
     if not files:
         raise wrong_schema(
@@ -53,14 +55,14 @@ def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
             raise wrong_schema(
                 storage, name, expected="`shapes`, a list", found=type(shapes).__name__
             )
-        gathering.label_file(name)
-        _gather(gathering, name, document, shapes, outlines)
-    gathering.unlabelled()
-    return gathering.reading()
+        collector.add_label_file(name)
+        _collect(collector, name, document, shapes, outlines)
+    collector.add_unlabelled()
+    return collector.reading()
 
 
-def _gather(
-    gathering: Gathering,
+def _collect(
+    collector: Collector,
     name: str,
     document: Mapping[str, Any],
     shapes: list[Any],
@@ -68,53 +70,53 @@ def _gather(
 ) -> None:
     stem = posixpath.splitext(posixpath.basename(name))[0]
     given = str(document.get("imagePath") or stem)
-    found, why = gathering.names.find(given, beside=name)
-    # A picture that was renamed together with its file.
-    file = found or gathering.names.find(stem, beside=name)[0]
+    found, why = collector.names.find(given, beside=name)
+    # The picture may have been renamed together with its label file.
+    file = found or collector.names.find(stem, beside=name)[0]
     if file is None:
-        gathering.problem(name, f"names '{given}': {why}")
+        collector.add_problem(name, f"names '{given}': {why}")
         return
     boxes: list[Box] = []
     for number, shape in enumerate(shapes, start=1):
         where = f"{name}, shape {number}"
         if not isinstance(shape, dict):
-            gathering.problem(where, "is no shape")
+            collector.add_problem(where, "is no shape")
         elif shape.get("shape_type", "polygon") not in NO_OBJECTS:
-            points = _points(gathering, shape, where)
+            points = _points(collector, shape, where)
             flags = shape.get("flags")
-            ignored = gathering.flagged(flags if isinstance(flags, dict) else {}, where=where)
+            ignored = collector.is_ignored(flags if isinstance(flags, dict) else {}, where=where)
             if points is None:
                 continue
             around = _around(shape, points)
-            for box in gathering.box(shape.get("label"), around, where=where, ignored=ignored):
+            for box in collector.box(shape.get("label"), around, where=where, ignored=ignored):
                 boxes.append(box)
                 if outlines is not None:
                     outlines.add(file, box, _outline(shape, points, box), where=where)
     flags = document.get("flags")
     metadata = flags if isinstance(flags, dict) else {}
-    gathering.entry(
+    collector.add_entry(
         Entry(
             name=file,
             file=file,
             group=group_of(metadata, file),
             boxes=tuple(boxes),
-            conditions=gathering.conditions(metadata),
-            split=gathering.part(file),
-            width_px=gathering.size(document.get("imageWidth"), where=name),
-            height_px=gathering.size(document.get("imageHeight"), where=name),
+            conditions=collector.conditions(metadata),
+            split=collector.part(file),
+            width_px=collector.size(document.get("imageWidth"), where=name),
+            height_px=collector.size(document.get("imageHeight"), where=name),
         )
     )
 
 
-def _points(gathering: Gathering, shape: Mapping[str, Any], where: str) -> list[Corners] | None:
+def _points(collector: Collector, shape: Mapping[str, Any], where: str) -> list[Corners] | None:
     """The points (x, y) of a shape of a known kind, or None with a problem noted."""
     kind, points = shape.get("shape_type", "polygon"), shape.get("points")
     least = LEAST_POINTS.get(str(kind))
     if least is None or not isinstance(points, list) or len(points) < least:
         count = len(points) if isinstance(points, list) else "no"
-        gathering.problem(where, f"is a '{str(kind)[:40]}' of {count} points")
+        collector.add_problem(where, f"is a '{str(kind)[:40]}' of {count} points")
         return None
-    found = [gathering.numbers(point, 2, where=where) for point in points]
+    found = [collector.numbers(point, 2, where=where) for point in points]
     there = [point for point in found if point is not None]
     return there if len(there) == len(points) else None
 
@@ -133,7 +135,7 @@ def _radius(points: list[Corners]) -> float:
 
 
 def _outline(shape: Mapping[str, Any], points: list[Corners], box: Box) -> Shape | str:
-    """What the shape covers, or why that cannot be said."""
+    """The outline of a shape, or why it has none."""
     kind = shape.get("shape_type", "polygon")
     if kind == "circle":
         return Disc(points[0][0], points[0][1], _radius(points))

@@ -1,8 +1,8 @@
-"""Pictures with masks: `mask_pairs.py` says which belong together; tables beside them tell
-conditions, groups and parts as for any folder.
+"""Reads pictures with label masks, paired by `masks/pairing.py`.
 
-Names of ids come from class_names.csv (number, name), from classes.txt (line by line from 0), or
-from Cityscapes' own file names; without any an id stands for itself.
+In: pictures, masks, and tables with conditions, groups and parts as for any folder. Out: a
+`LabelReading`. Names of ids come from class_names.csv (number, name), from classes.txt (line by
+line from 0), or from Cityscapes' file names; without any an id is its own label.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from calibration.dataset.label_files import csv_tables
 from calibration.dataset.label_files.collector import class_number, wrong_schema
 from calibration.dataset.masks.pairing import TRAIN_IDS, pairs_of
 from calibration.dataset.records.ground_truth import IGNORED
-from calibration.dataset.records.record import Entry, Mask, Problem, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import Entry, LabelReading, Mask, Problem
+from calibration.dataset.storage.storage import Storage
 
 Names = tuple[tuple[int, str], ...]
 
@@ -25,7 +25,7 @@ TRAINED = (
     "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
     "bicycle",
 )  # fmt: skip
-"""Cityscapes' ids from 0 in *_labelTrainIds.png."""
+"""Labels of Cityscapes' ids from 0 in *_labelTrainIds.png."""
 
 EVERY = (
     "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground",
@@ -34,12 +34,13 @@ EVERY = (
     "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan", "trailer", "train",
     "motorcycle", "bicycle",
 )  # fmt: skip
-"""Cityscapes' ids from 0 in *_labelIds.png. Source: Cordts et al., CVPR 2016 (arXiv:1604.01685)."""
+"""Labels of Cityscapes' ids from 0 in *_labelIds.png. Source: Cordts et al., CVPR 2016
+(arXiv:1604.01685)."""
 
 SEQUENCE = re.compile(
     r"(?P<city>[a-z-]+_\d{6})_\d{6}_leftimg8bit|(?P<drive>\d{4}(tp|r0|e5)|seq05vd)_f?\d+"
 )
-"""File names of Cityscapes and CamVid that tell the drive."""
+"""File names of Cityscapes and CamVid, which contain the drive."""
 
 CLASSES = "classes.txt"
 
@@ -49,8 +50,8 @@ def recognises(storage: Storage) -> bool:
     return bool(pairs_of(storage.pictures).mask_of)
 
 
-def read(storage: Storage) -> Reading:
-    """Every picture; those without a mask have none."""
+def read(storage: Storage) -> LabelReading:
+    """Every picture, with its mask where it has one."""
     pairs = pairs_of(storage.pictures)
     if not pairs.mask_of:
         raise wrong_schema(
@@ -98,7 +99,7 @@ def _by_file_name(file: str) -> Names:
 
 
 def _names(storage: Storage) -> tuple[Names, list[str]]:
-    """Names of ids, and the files that they come from."""
+    """The labels of ids, and the files that they come from."""
     found: dict[int, str] = {}
     files = []
     for name in storage.files:

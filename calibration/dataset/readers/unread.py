@@ -1,5 +1,7 @@
-"""Label files that no reader knows: a data set that holds them is refused, never taken for one
-without labels. Looks how JSON and text files begin, and reads none.
+"""Finds files that look like labels beside pictures, in formats that no reader knows.
+
+In: the files of a data set, of which the first bytes are read. Out: names. A data set that holds
+such files is refused, never read as one without labels.
 """
 
 from __future__ import annotations
@@ -8,21 +10,21 @@ import posixpath
 import re
 
 from calibration.dataset.label_files.label_pairing import text_files
-from calibration.dataset.storage import Storage, suffix
+from calibration.dataset.storage.storage import Storage, suffix
 
 HOLDS_LABELS = (
     ".json", ".jsonl", ".ndjson", ".xml", ".mat", ".pkl", ".pickle", ".npy", ".parquet", ".arrow",
     ".feather", ".tfrecord", ".tfrecords", ".record", ".h5", ".hdf5", ".db", ".sqlite", ".xls",
     ".xlsx",
 )  # fmt: skip
-"""Suffixes of files that hold labels wherever they lie among pictures; text does where its name
-says so, is a picture's, or where it names pictures and says something of them."""
+"""Suffixes of files that hold labels wherever they lie among pictures. Text holds labels where its
+name says so or is a picture's, or where it names pictures with something behind them."""
 
 TEXT = (".txt", ".yaml", ".yml")
 _OF_A_PICTURE = re.compile(
     r"\.(jpe?g|png|bmp|ppm|tiff?|webp)['\"]?[\s,;:]+-?\d+(\.\d+)?(?=[\s,;]|$)", re.IGNORECASE
 )
-"""A picture's name and a number behind it, not a further name; WIDER FACE, keras-yolo3."""
+"""A picture's name followed by a number, not by another name; WIDER FACE, keras-yolo3."""
 _BOXES_IN_YAML = re.compile(r"^[\s-]*(boxes|annotations|objects|labels)\s*:", re.MULTILINE)
 """Bosch's traffic lights, for example."""
 
@@ -51,7 +53,7 @@ def unread_labels(storage: Storage) -> list[str]:
 
 
 def _holds_labels(storage: Storage, name: str) -> bool:
-    """Whether text says something of pictures; names of classes and lists of files do not."""
+    """Whether a text file labels pictures; names of classes and lists of files do not."""
     base, text = posixpath.basename(name).lower(), storage.head_text(name)
     if suffix(name) != ".txt":
         return bool(_BOXES_IN_YAML.search(text))

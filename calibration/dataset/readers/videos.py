@@ -1,7 +1,8 @@
-"""Video files, sampled at a rate of their own presentation times: a record is a frame, a group is a
-file.
+"""Reads video files, sampled at a rate by their presentation times.
 
-Never trusts what a header counts: the stream says how many frames there are and when each is shown.
+In: videos and a rate in frames a second. Out: a `LabelReading` with a record for each sampled frame
+and a group for each file, and the frames. The number of frames and their times come from the
+stream, never from a header.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from calibration.dataset.label_files.collector import Gathering, wrong_schema
-from calibration.dataset.records.record import Entry, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.label_files.collector import Collector, wrong_schema
+from calibration.dataset.records.record import Entry, LabelReading
+from calibration.dataset.storage.storage import Storage
 from edge.perception.values import BgrImage
 from edge.perception.video.read import UnreadableVideo, VideoFile
 from firmware_bridge.errors import Missing
@@ -26,8 +27,8 @@ RAW_FPS = 25.0
 """Rate of a stream that has neither times nor a rate; FFmpeg assumes the same."""
 
 TIE_NS = 1_000
-"""Two frames whose distance from a wanted time differs by less are equally near: the earlier one is
-taken."""
+"""Two frames whose distances from a wanted time differ by less are equally near; the earlier one
+is used."""
 
 
 def recognises(storage: Storage) -> bool:
@@ -35,14 +36,14 @@ def recognises(storage: Storage) -> bool:
     return bool(storage.with_suffix(*SUFFIXES)) and not storage.pictures
 
 
-def read_at(storage: Storage, fps: float) -> Reading:
-    """Frames of every video at `fps`, or every frame where a video is slower.
+def read_at(storage: Storage, fps: float) -> LabelReading:
+    """Frames of every video at `fps`, or all of them where a video is slower.
 
     Raises:
         Missing: a video that no decoder opens, or that ends early.
         UsageError: no video at all.
     """
-    gathering = Gathering(storage)
+    collector = Collector(storage)
     files = storage.with_suffix(*SUFFIXES)
     if not files:
         raise wrong_schema(
@@ -51,20 +52,21 @@ def read_at(storage: Storage, fps: float) -> Reading:
     for name in files:
         stem = posixpath.splitext(name)[0]
         for number in _sampled(storage, name, fps):
-            gathering.entry(
+            collector.add_entry(
                 Entry(
                     name=f"{stem}/{number:06d}",
                     file=name,
                     row=number,
                     group=stem,
-                    split=gathering.part(name),
+                    split=collector.part(name),
                 )
             )
-    return gathering.reading()
+    return collector.reading()
 
 
 def frames(path: Path, wanted: set[int]) -> Iterator[tuple[int, BgrImage]]:
-    """The frames with these numbers, in order; ends early where the video does."""
+    """(number, picture) of the frames with these numbers, in order; ends early where the video
+    does."""
     try:
         video = VideoFile(path, fallback_fps=RAW_FPS)
     except UnreadableVideo as error:
@@ -81,7 +83,7 @@ def frames(path: Path, wanted: set[int]) -> Iterator[tuple[int, BgrImage]]:
         video.close()
 
 
-def sampled(times_ns: Sequence[tuple[int, int]], fps: float) -> list[int]:
+def sample_frames(times_ns: Sequence[tuple[int, int]], fps: float) -> list[int]:
     """Numbers of the frames that lie nearest to the times 0, 1/fps, 2/fps, ..., each once.
 
     `times_ns` are (number, time into the clip) in order. A time that lies further from every frame
@@ -91,7 +93,7 @@ def sampled(times_ns: Sequence[tuple[int, int]], fps: float) -> list[int]:
     taken: list[int] = []
     row = tick = 0
     last_ns = times_ns[-1][1] if times_ns else 0
-    # Rates such as 29.97 are rounded ones: the last time may lie a little behind the last frame.
+    # A rate such as 29.97 is rounded, so the last time may lie a little behind the last frame.
     last_ns += round(min(step_ns, last_ns / max(1, len(times_ns) - 1)) / 4)
     while times_ns and (wanted_ns := tick * step_ns) <= last_ns:
         while row + 1 < len(times_ns) and (
@@ -126,7 +128,7 @@ def _sampled(storage: Storage, name: str, fps: float) -> list[int]:
             video.close()
     if missing is not None:
         raise _unreadable(storage, name, f"it ends early: {missing}")
-    return sampled(times, fps)
+    return sample_frames(times, fps)
 
 
 def _unreadable(storage: Storage, name: str, found: str) -> Missing:

@@ -1,5 +1,7 @@
-"""Pascal VOC: one XML file a picture; DAWN is written like this too. Objects that VOC calls
-difficult are boxes that are ignored."""
+"""Reads Pascal VOC, one XML file a picture; DAWN has the same format.
+
+In: XML files. Out: a `LabelReading`; difficult objects become ignored boxes.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,13 @@ import posixpath
 import re
 from xml.etree import ElementTree
 
-from calibration.dataset.label_files.collector import Gathering, group_of, wrong_schema
+from calibration.dataset.label_files.collector import Collector, group_of, wrong_schema
 from calibration.dataset.label_files.part_names import PART_WORDS
-from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import Box, Entry, LabelReading
+from calibration.dataset.storage.storage import Storage
 
 SEVERAL = 20
-"""Files that are looked at before a folder is said to be of another format."""
+"""Files that are tried before a folder counts as another format."""
 
 
 def recognises(storage: Storage) -> bool:
@@ -22,9 +24,9 @@ def recognises(storage: Storage) -> bool:
     return any(re.search(r"<annotation\b", storage.head_text(name)) for name in files)
 
 
-def read(storage: Storage) -> Reading:
+def read(storage: Storage) -> LabelReading:
     """Every picture; splits from ImageSets/Main/*.txt, where there are any."""
-    gathering = Gathering(storage)
+    collector = Collector(storage)
     files = storage.with_suffix(".xml")
     if not files:
         raise wrong_schema(
@@ -32,24 +34,24 @@ def read(storage: Storage) -> Reading:
         )
     splits = _splits(storage)
     for name in files:
-        gathering.label_file(name)
-        _gather(gathering, name, splits)
-    gathering.unlabelled()
-    return gathering.reading()
+        collector.add_label_file(name)
+        _collect(collector, name, splits)
+    collector.add_unlabelled()
+    return collector.reading()
 
 
-def _gather(gathering: Gathering, name: str, splits: dict[str, str]) -> None:
+def _collect(collector: Collector, name: str, splits: dict[str, str]) -> None:
     try:
-        root = _xml(gathering.storage.read(name))
+        root = _xml(collector.storage.read(name))
     except (ElementTree.ParseError, UnicodeDecodeError, LookupError) as error:
-        gathering.problem(name, f"is not XML: {error}")
+        collector.add_problem(name, f"is not XML: {error}")
         return
     if root.tag != "annotation":
-        gathering.problem(name, f"holds <{root.tag}>, not <annotation>")
+        collector.add_problem(name, f"holds <{root.tag}>, not <annotation>")
         return
     stem = posixpath.splitext(posixpath.basename(name))[0]
     given = (root.findtext("filename") or "").strip() or stem
-    file = gathering.picture(given, label_file=name, where=name)
+    file = collector.picture(given, label_file=name, where=name)
     if file is None:
         return
     boxes: list[Box] = []
@@ -58,27 +60,27 @@ def _gather(gathering: Gathering, name: str, splits: dict[str, str]) -> None:
         corners = [
             thing.findtext(f"bndbox/{key}", "").strip() for key in ("xmin", "ymin", "xmax", "ymax")
         ]
-        found = gathering.numbers(corners, 4, where=where)
+        found = collector.numbers(corners, 4, where=where)
         fields = {child.tag: child.text for child in thing if not len(child)}
-        ignored = gathering.flagged(fields, where=where)
+        ignored = collector.is_ignored(fields, where=where)
         if found is not None:
-            boxes += gathering.box(thing.findtext("name"), found, where=where, ignored=ignored)
+            boxes += collector.box(thing.findtext("name"), found, where=where, ignored=ignored)
     metadata = {child.tag: child.text or "" for child in root if not len(child)}
     said = {key: value for key, value in metadata.items() if key not in ("folder", "filename")}
     prefix = re.match(r"(foggy|haze|mist|rain|snow|sand)(?=[-_])", stem)  # DAWN's file names
     if prefix:
         said["prefix"] = prefix.group(1)
     width, height = (
-        gathering.size(root.findtext(f"size/{key}"), where=name) for key in ("width", "height")
+        collector.size(root.findtext(f"size/{key}"), where=name) for key in ("width", "height")
     )
-    gathering.entry(
+    collector.add_entry(
         Entry(
             name=file,
             file=file,
             group=group_of(said, file),
             boxes=tuple(boxes),
-            conditions=gathering.conditions(said),
-            split=splits.get(stem) or gathering.part(file),
+            conditions=collector.conditions(said),
+            split=splits.get(stem) or collector.part(file),
             width_px=width,
             height_px=height,
         )
@@ -86,13 +88,13 @@ def _gather(gathering: Gathering, name: str, splits: dict[str, str]) -> None:
 
 
 def _xml(data: bytes) -> ElementTree.Element:
-    """The root of a file in the encoding that it declares; expat itself knows but a few of them."""
+    """The root element, decoded as the file declares; expat itself knows few encodings."""
     declared = re.match(rb"<\?xml[^>]*encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"'][^>]*\?>", data)
     if declared is None:
         return ElementTree.fromstring(data)
     encoding = declared[1].decode()
     if encoding.lower().startswith(("utf-16", "ucs")):
-        encoding = "utf-8"  # written as a string of UTF-16 and saved otherwise, or it were not read
+        encoding = "utf-8"  # the declaration reads as ASCII, so it is not UTF-16
     return ElementTree.fromstring(data[declared.end() :].decode(encoding))
 
 

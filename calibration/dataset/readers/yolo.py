@@ -1,8 +1,9 @@
-"""YOLO text: beside `images/...` a `labels/...` with one line an object.
+"""Reads YOLO text: beside `images/...` a `labels/...` with one line an object.
 
-A line is a class and four shares (centre and size), with the score of whoever found it or without;
-or a class and the corners of a segment (three or more points), whose box is taken; or a box with
-keypoints, where data.yaml has `kpt_shape`.
+In: text files and the names of classes. Out: a `LabelReading` and, if asked, outlines. A line is a
+class and four shares (centre and size), with a score or without; or a class and the corners of a
+segment (three or more points), around which the box is drawn; or a box with keypoints, where
+data.yaml has `kpt_shape`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from __future__ import annotations
 import re
 
 from calibration.dataset.label_files.class_names import is_names, keypoint_numbers, names_of
-from calibration.dataset.label_files.collector import Gathering, class_number, wrong_schema
+from calibration.dataset.label_files.collector import Collector, class_number, wrong_schema
 from calibration.dataset.label_files.label_pairing import text_files
 from calibration.dataset.records.outlines import LEAST_POINTS, Outlines, Polygons
-from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import Storage
+from calibration.dataset.records.record import Box, Entry, LabelReading
+from calibration.dataset.storage.storage import Storage
 
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 _LINE = re.compile(rf"\s*\d+(\.0*)?([\s,;]+{_NUMBER}){{4,}}\s*")
 SEVERAL = 20
-"""Files with content that are looked at before a folder is said to be of another format."""
+"""Files with content that are tried before a folder counts as another format."""
 
 BEYOND = 0.01
 """How far shares may lie outside of the picture: tools round them, and draw over the edge."""
@@ -28,7 +29,7 @@ Corners = tuple[float, ...]
 
 
 def recognises(storage: Storage) -> bool:
-    """Whether there are label files in the manner of YOLO, or empty ones for pictures alone."""
+    """Whether there are label files in YOLO's format, or only empty ones, all of pictures."""
     files = [name for name, picture in _files(storage).items() if picture is not None]
     filled = [name for name in files if storage.files[name]]
     if not filled:
@@ -45,9 +46,10 @@ def _files(storage: Storage) -> dict[str, str | None]:
     return {name: picture for name, picture in text_files(storage).items() if not is_names(name)}
 
 
-def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
-    """Every picture; one with an empty label file holds no object. Segments go to `outlines`."""
-    gathering = Gathering(storage)
+def read(storage: Storage, outlines: Outlines | None = None) -> LabelReading:
+    """Every picture; one with an empty label file has no objects. Segments are added to
+    `outlines`."""
+    collector = Collector(storage)
     files = _files(storage)
     if not files:
         raise wrong_schema(
@@ -56,73 +58,73 @@ def read(storage: Storage, outlines: Outlines | None = None) -> Reading:
             expected="label files (labels/NAME.txt for images/NAME.jpg, or beside the picture)",
             found=f"{len(storage.with_suffix('.txt'))} other text files",
         )
-    classes, keypoints = names_of(gathering), keypoint_numbers(gathering)
+    classes, keypoints = names_of(collector), keypoint_numbers(collector)
     for name, file in files.items():
-        gathering.label_file(name)
+        collector.add_label_file(name)
         if file is None:
-            gathering.problem(name, "no picture, or more than one, has its name")
+            collector.add_problem(name, "no picture, or more than one, has its name")
             continue
-        found = _objects(gathering, name, classes, keypoints)
+        found = _objects(collector, name, classes, keypoints)
         if outlines is not None:
             for where, box, segment in found:
                 outlines.add(file, box, segment, where=where)
-        gathering.entry(
+        collector.add_entry(
             Entry(
                 name=file,
                 file=file,
                 group=file,
                 boxes=tuple(box for _, box, _ in found),
                 boxes_are_shares=True,
-                split=gathering.part(file),
+                split=collector.part(file),
             )
         )
-    gathering.unlabelled()
-    return gathering.reading()
+    collector.add_unlabelled()
+    return collector.reading()
 
 
 def _objects(
-    gathering: Gathering, name: str, classes: dict[int, str], keypoints: int
+    collector: Collector, name: str, classes: dict[int, str], keypoints: int
 ) -> list[tuple[str, Box, Polygons | str]]:
-    """(file and line, box, segment or why there is none) of every line."""
+    """(file and line, box, segment or why it has none) of every line."""
     objects: list[tuple[str, Box, Polygons | str]] = []
-    for line, text in enumerate(gathering.storage.text(name).splitlines(), start=1):
+    for line, text in enumerate(collector.storage.text(name).splitlines(), start=1):
         words = re.split(r"[\s,;]+", text.strip())
         if not text.strip():
             continue
         where = f"{name}, line {line}"
         number = class_number(words[0])
         if number is None:
-            gathering.problem(where, f"'{text[:60]}' does not begin with a class number")
+            collector.add_problem(where, f"'{text[:60]}' does not begin with a class number")
             continue
-        found = gathering.numbers(words[1:], len(words) - 1, where=where)
+        found = collector.numbers(words[1:], len(words) - 1, where=where)
         if found is None:
             continue
         corners = _corners(found, keypoints)
         if isinstance(corners, str):
-            gathering.problem(where, f"'{text[:60]}' {corners}")
+            collector.add_problem(where, f"'{text[:60]}' {corners}")
             continue
         label = classes.get(number, str(number))
         if classes and number not in classes:
-            gathering.problem(where, f"class {number} has no name")
+            collector.add_problem(where, f"class {number} has no name")
         segment: Polygons | str = "is a box: an outline has 3 points or more"
         if not _is_box(len(found), keypoints):
             segment = Polygons((_points(found),))
-        objects += [(where, box, segment) for box in gathering.box(label, corners, where=where)]
+        objects += [(where, box, segment) for box in collector.box(label, corners, where=where)]
     return objects
 
 
 def _is_box(count: int, keypoints: int) -> bool:
-    """Whether so many numbers are a box, with a score or without, and keypoints."""
+    """Whether so many numbers are a box, with or without a score, and keypoints."""
     return count in (4, 5) or bool(keypoints and count in (4 + keypoints, 5 + keypoints))
 
 
 def _points(numbers: Corners) -> Corners:
-    """The corners of a segment: an odd last number is its score."""
+    """The corners of a segment, without the score that an odd count of numbers ends with."""
     return numbers[: len(numbers) - len(numbers) % 2]
 
 
 def _corners(numbers: Corners, keypoints: int) -> Corners | str:
-    """x1 y1 x2 y2 as shares of width and height; or why the numbers of a line are none."""
+    """x1 y1 x2 y2 as shares of width and height; or why the numbers of a line give no box."""
     count = len(numbers)
     if _is_box(count, keypoints):
         x, y, width, height = numbers[:4]

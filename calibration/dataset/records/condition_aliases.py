@@ -1,7 +1,7 @@
-"""What data sets call weather, light and road, in the house's words: one table of aliases.
+"""Translates the words of data sets for weather, light and road, by one table of aliases.
 
-A word that the table does not know is handed back, never guessed. Measures nothing: that is
-`descriptors.py`.
+In: metadata of a frame. Out: `Conditions`, and the words that the table does not know, which are
+never guessed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WEATHER: dict[str, Word] = {
     "light fog": ("weather", "fog"),
     "moderate fog": ("weather", "fog"),
     "heavy fog": ("weather", "fog"),
-    # DAWN, first word of a file name; a sandstorm has no word of ours
+    # DAWN, first word of a file name; we have no word for a sandstorm
     "haze": ("weather", "fog"),
     "mist": ("weather", "fog"),
     "sand": None,
@@ -56,7 +56,7 @@ _LIGHT: dict[str, Word] = {
 
 _ROAD: dict[str, Word] = {
     **_own("road", ROADS),
-    # BDD100K, attribute `scene`; a tunnel is a light to us
+    # BDD100K, attribute `scene`; we count a tunnel as a light
     "city street": ("road", "city"),
     "residential": ("road", "city"),
     "parking lot": ("road", "city"),
@@ -88,16 +88,16 @@ ALIASES: dict[str, dict[str, Word]] = {
     "snow": {**_NO, **dict.fromkeys(("1", "yes", "true"), ("weather", "snow"))},
     "fog": {**_NO, **dict.fromkeys(("1", "yes", "true"), ("weather", "fog"))},
 }
-"""Field of a data set's metadata -> its word, lower case -> ours. Later fields win over earlier
-ones: a drive under clouds in the rain is rain."""
+"""Field of a data set's metadata -> its word, lower case -> (axis, our word). Later fields override
+earlier ones: cloudy weather with rain is rain."""
 
 
 @dataclass(frozen=True)
-class Named:
-    """What metadata says of one frame.
+class MetadataConditions:
+    """The conditions in the metadata of one frame.
 
     Attributes:
-        conditions: in the house's words.
+        conditions: in our words.
         unknown: "field 'word'" of every word that a field of ALIASES does not know.
     """
 
@@ -105,11 +105,11 @@ class Named:
     unknown: tuple[str, ...] = ()
 
 
-def conditions_of(metadata: Mapping[str, str]) -> Named:
-    """Conditions that a row of metadata (column or attribute -> word) gives.
+def conditions_of(metadata: Mapping[str, str]) -> MetadataConditions:
+    """The conditions in a row of metadata (column or attribute -> word).
 
     Case and surrounding spaces do not matter; fields that are not in ALIASES and empty words are
-    passed over.
+    skipped.
     """
     said = {key.strip().lower(): str(value).strip().lower() for key, value in metadata.items()}
     found: dict[str, str] = {}
@@ -123,11 +123,11 @@ def conditions_of(metadata: Mapping[str, str]) -> Named:
             continue
         if (meant := words[word]) is not None:
             found[meant[0]] = meant[1]
-    return Named(dataclasses.replace(Conditions(), **found), tuple(unknown))
+    return MetadataConditions(dataclasses.replace(Conditions(), **found), tuple(unknown))
 
 
 def own_words(metadata: Mapping[str, str]) -> str:
-    """What the same fields say in the data set's own words, for people: "heavy fog, rain"."""
+    """The same fields in the data set's own words, for people: "heavy fog, rain"."""
     words = []
     for key, value in metadata.items():
         field, word = key.strip().lower(), str(value).strip()

@@ -1,4 +1,4 @@
-"""What is really in a frame: boxes, regions that are not judged, label masks."""
+"""The ground truth of a frame: its objects, and regions that are not judged."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Truth:
-    """What is really in one frame.
+    """The objects of one frame.
 
     Attributes:
         boxes, labels: the objects, (N, 4) float32 xyxy pixels and (N,) int64.
-        regions, region_labels: where finding the label is no mistake and finding none is none
-            either (crowds, objects too hard to tell), (M, 4) float32 and (M,) int64.
+        regions, region_labels: regions (crowds, objects too hard to tell) where a detection of the
+            label is not a mistake, and none is not either, (M, 4) float32 and (M,) int64.
     """
 
     boxes: NDArray[np.float32]
@@ -25,4 +25,4 @@ class Truth:
 
 
 IGNORED = 255
-"""Pixels of truth with this label are not looked at, as in Pascal VOC and Cityscapes."""
+"""Pixels of ground truth with this label are not judged, as in Pascal VOC and Cityscapes."""

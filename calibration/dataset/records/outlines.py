@@ -1,7 +1,6 @@
-"""Outlines of labelled objects, finer than the boxes around them: values, and where readers put
-them for whoever asks.
+"""Outlines of labelled objects, finer than their boxes, and the collection that readers add to.
 
-Never draws them (`drawing.py`), and never stands in a lock: there an object is its box.
+`polygon_masks/draw.py` draws them. A lock holds boxes alone.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from dataclasses import dataclass, field
 from calibration.dataset.records.record import Box, Problem
 
 LEAST_POINTS = 3
-"""Points that a polygon has at least."""
+"""The least number of points of a polygon."""
 
 
 @dataclass(frozen=True)
 class Polygons:
-    """Rings of x1 y1 x2 y2 ..., of which the object is the union; pixels or shares as the boxes of
-    the same entry. In one ring the rule is even-odd."""
+    """Rings of x1 y1 x2 y2 ..., whose union is the object; in pixels or shares, as the boxes of
+    the same entry. A ring is filled by the even-odd rule."""
 
     rings: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
 class Disc:
-    """A circle with all that is in it, in pixels."""
+    """A filled circle, in pixels."""
 
     x: float
     y: float
@@ -34,8 +33,8 @@ class Disc:
 
 @dataclass(frozen=True)
 class Runs:
-    """Numbers of pixels, column by column, of background and object in turn; for a picture of this
-    very size alone."""
+    """Run lengths in pixels, column by column, of background and object in turn, for a picture of
+    exactly this size."""
 
     counts: tuple[int, ...]
     width_px: int
@@ -44,7 +43,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Stamp:
-    """A PNG whose pixels other than 0 are the object, its upper left pixel at (x_px, y_px)."""
+    """A PNG whose pixels other than 0 are the object; its upper left pixel is at (x_px, y_px)."""
 
     png: bytes = field(repr=False)
     x_px: int
@@ -58,11 +57,11 @@ Shape = Polygons | Disc | Runs | Stamp
 
 @dataclass(frozen=True)
 class Outline:
-    """One object as a person or a tool has outlined it.
+    """The outline of one object.
 
     Attributes:
-        where: file and line, annotation or shape that it comes from.
-        box: its label, whether it is not to be judged by, and the box around it.
+        where: the file and line, annotation or shape that it comes from.
+        box: its label, whether it is ignored, and the box around it.
     """
 
     where: str
@@ -71,16 +70,16 @@ class Outline:
 
 
 class Outlines:
-    """The outlines that a reader found, beside what it reads for everybody."""
+    """The outlines that a reader finds, by picture, and problems with others."""
 
     def __init__(self) -> None:
         self.of_picture: dict[str, list[Outline]] = defaultdict(list)
         self.problems: list[Problem] = []
 
     def add(self, picture: str, box: Box, shape: Shape | str, *, where: str) -> None:
-        """Takes one object, or notes why it has no outline.
+        """Adds one object, or notes why it has no outline.
 
-        A region that is not to be judged needs none: its box says what is left out.
+        An ignored region needs none: it is left out by its box.
         """
         if isinstance(shape, str):
             if not box.ignored:

@@ -1,7 +1,4 @@
-"""What a data set holds, record by record: the values that readers yield and a lock writes down.
-
-Values only; nothing here opens a file.
-"""
+"""The records of a data set: the values that readers return and a lock stores."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from edge.perception.conditions import Conditions
 NOTHING_KNOWN = Conditions()
 
 ANY_LABEL = "DontCare"
-"""The label of a region that nobody has labelled, whatever is in it; KITTI's word."""
+"""The label of a region that nobody has labelled, whatever it shows; KITTI's word."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +18,8 @@ class Box:
     """One labelled object: x1 y1 x2 y2 in pixels of its picture, as the data set gives them.
 
     Attributes:
-        ignored: it is not to be judged by: a crowd, an object that is too hard to tell, a region
-            that nobody has labelled.
+        ignored: it is not judged: a crowd, an object that is too hard to tell, a region that nobody
+            has labelled.
     """
 
     label: str
@@ -35,12 +32,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Mask:
-    """The file that says of every pixel of a picture what it is.
+    """The file that labels every pixel of a picture.
 
     Attributes:
         file: relative to the root of the data set.
-        names: (id, label) of the ids that pixels may have; empty where the data set names none, so
-            that an id stands for itself. 255 is never named: nobody has said.
+        names: (id, label) of the ids that pixels may have; empty where the data set names none, and
+            an id is its own label. 255 has no name: such pixels are not labelled.
     """
 
     file: str
@@ -49,7 +46,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class Entry:
-    """What labels and names say of one record, before its picture was read.
+    """One record by its labels and names, before its picture was read.
 
     Attributes:
         name: unique in the data set.
@@ -58,11 +55,11 @@ class Entry:
         group: drive or track, never split; equal to the name where there is none.
         label: class of the whole picture, if it has one.
         boxes: None where nobody has looked for objects; empty where there are none.
-        boxes_are_shares: the boxes are shares of width and height until the size is known.
-        conditions: what metadata says.
-        split: part that the data set itself puts it in.
-        width_px, height_px: as the labels have it; None where they do not say.
-        mask: what its pixels are, if anybody has said.
+        boxes_are_shares: the boxes are in shares of width and height, not in pixels.
+        conditions: from metadata.
+        split: the data set's own part that it is in.
+        width_px, height_px: as the labels have them; None where they do not.
+        mask: the labels of its pixels, if it has any.
     """
 
     name: str
@@ -81,7 +78,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class LockedMask:
-    """A mask whose content was read; `names` are those of the ids that occur in it."""
+    """A mask in a lock; `names` are those of the ids that occur in it."""
 
     file: str
     names: tuple[tuple[int, str], ...]
@@ -91,21 +88,22 @@ class LockedMask:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something about the data set that cannot be meant: where, and what."""
+    """Something in a data set that cannot be right: where, and what."""
 
     where: str
     what: str
 
 
 @dataclass(frozen=True)
-class Reading:
-    """All that a reader found, sorted by name.
+class LabelReading:
+    """The labels of a data set as a reader found them.
 
     Attributes:
+        entries: sorted by name.
         label_files: files that the entries come from, beside the pictures.
-        licence: what the data set says of it.
+        licence: as the data set states it.
         unknown_words: words for conditions that no alias knows.
-        passed_over: label files that say nothing about boxes, and why.
+        skipped_files: label files without boxes that were not read, and why.
     """
 
     entries: tuple[Entry, ...]
@@ -113,7 +111,7 @@ class Reading:
     label_files: tuple[str, ...] = ()
     licence: str | None = None
     unknown_words: tuple[str, ...] = ()
-    passed_over: tuple[Problem, ...] = ()
+    skipped_files: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,11 +120,11 @@ class Record:
 
     Attributes:
         sha256: of the file; of an array's row; of a video's sha256 and the frame's number.
-        size_bytes: of what the digest is of; 0 for a frame of a video.
+        size_bytes: of the bytes that the digest covers; 0 for a frame of a video.
         measured: of the picture; never part of the data version, since decoders differ.
-        label_width_px, label_height_px: the size that the labels were made for, where it is
-            another than the picture's.
-        Others as in `Entry`; sizes are the picture's own.
+        label_width_px, label_height_px: the size that the labels were made for, where it differs
+            from the picture's.
+        Others as in `Entry`; width and height are those of the picture.
     """
 
     name: str
@@ -149,7 +147,7 @@ class Record:
 
 @dataclass(frozen=True)
 class LockedFile:
-    """A file that the data set consists of, whole."""
+    """A file of the data set with its digest."""
 
     file: str
     sha256: str

@@ -1,7 +1,7 @@
-"""What is wrong with the labels of one record, seen beside the size of its picture: whoever judges
-by such labels would blame a network for them.
+"""Faults of a record's labels, given the size of its picture.
 
-One definition for `data check` and for every verb that judges. Pure.
+In: boxes and sizes. Out: faults in words. `data check` and every verb that judges a network use
+this one definition.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ NO_AREA, OUTSIDE = "boxes without an area", "boxes outside of the picture"
 
 
 def size_fault(labelled: tuple[int | None, int | None], width_px: int, height_px: int) -> str:
-    """Why labels for a picture of one size (None: not said) are none of another's; "" where they
-    are."""
+    """Why labels made for one size (None: unknown) do not fit a picture of another; "" where they
+    do."""
     off = max(
         (abs(a - b) for a, b in zip(labelled, (width_px, height_px), strict=True) if a is not None),
         default=0,
@@ -29,7 +29,7 @@ def size_fault(labelled: tuple[int | None, int | None], width_px: int, height_px
 
 
 def box_fault(box: Box, width_px: float, height_px: float) -> str:
-    """NO_AREA or OUTSIDE; "" where neither. The box in the units of width and height."""
+    """NO_AREA, OUTSIDE or "". The box is in the units of width and height."""
     if box.x2 <= box.x1 or box.y2 <= box.y1:
         return NO_AREA
     beyond = max(-box.x1, -box.y1, box.x2 - width_px, box.y2 - height_px)

@@ -1,7 +1,7 @@
-"""Which frames are calibrated on and which are held back: seeded, disjoint, by whole groups.
+"""Divides frames into those to calibrate on and those held back to judge, by whole groups.
 
-Pure: the same frames and seed give the same split everywhere, and who judges does not depend on how
-many are calibrated on. Never reads a picture.
+In: frames, counts and a seed. Out: a `Split`. The same frames and seed give the same split
+everywhere, and the held-back frames do not depend on how many are calibrated on. Reads no picture.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from calibration.dataset.frames.frame import RoadFrame
 from firmware_bridge.errors import UsageError
 
 MOST_GROUPS = 8
-"""Groups held back where fewer have enough frames: so many drives do not speak for one."""
+"""At most so many groups are held back, unless they have too few frames: with so many drives, none
+of them decides the result."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Frames whose ranges are taken, and frames that judge the result; no group is in both."""
+    """Frames to calibrate on, and frames held back to judge the result; no group is in both."""
 
     calibration: tuple[RoadFrame, ...]
     held_back: tuple[RoadFrame, ...]
@@ -29,10 +30,10 @@ class Split:
 def split(frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: int) -> Split:
     """`calibrate` and `hold_back` frames out of `frames`.
 
-    The frames that judge are chosen first, by digests of their groups' and their own names: neither
-    `calibrate` nor the order of the frames moves them, and frames that are added move few. Within
+    Held-back frames are chosen first, by digests of their groups' and their own names: they do not
+    depend on `calibrate` or on the order of the frames, and added frames change few of them. Within
     each side every group gives about the same number of frames, so that one long drive does not
-    speak for all.
+    dominate.
 
     Raises:
         UsageError: there are not enough frames, or not enough groups to keep the sides apart.
@@ -60,9 +61,11 @@ def split(frames: Sequence[RoadFrame], *, calibrate: int, hold_back: int, seed: 
 
 
 def held_back_groups(sizes: Mapping[str, int], *, hold_back: int, seed: int) -> list[str]:
-    """Names of the groups that judge: the first by digest that hold enough frames and are a quarter
-    of all groups (MOST_GROUPS at most), those left out that would leave less than half of the
-    frames. Where too few remain by that, the shortest.
+    """Names of the groups to hold back.
+
+    They are the first by digest that hold enough frames and are a quarter of all groups
+    (MOST_GROUPS at most). A group is skipped where holding it back would leave less than half of
+    the frames. Where too few groups remain, they are the shortest.
     """
     order = sorted(sizes, key=lambda name: _digest(name, seed))
     several = min(hold_back, MOST_GROUPS, -(-len(order) // 4))
@@ -85,14 +88,14 @@ def held_back_groups(sizes: Mapping[str, int], *, hold_back: int, seed: int) -> 
 
 
 def _digest(name: str, seed: int) -> bytes:
-    # A name may hold bytes that are no text.
+    # A file name may hold bytes that are not UTF-8.
     return sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
 
 
 def _of_each_group(
     groups: Sequence[Sequence[RoadFrame]], count: int, seed: int
 ) -> tuple[RoadFrame, ...]:
-    """`count` frames, one of each group in turn, in the order of digests; sorted by name."""
+    """`count` frames, one of each group in turn by their digests; the result is sorted by name."""
     queues = [sorted(group, key=lambda frame: _digest(frame.name, seed)) for group in groups]
     queues.sort(key=lambda queue: _digest(queue[0].group, seed))
     return tuple(sorted(in_turn(queues)[:count], key=lambda frame: frame.name))
@@ -105,7 +108,7 @@ def in_turn(queues: Sequence[Sequence[RoadFrame]]) -> list[RoadFrame]:
 
 
 def spread(frames: Sequence[RoadFrame], count: int) -> tuple[RoadFrame, ...]:
-    """At most `count` of `frames`, evenly over their order; all of them where there are fewer."""
+    """At most `count` of `frames`, evenly spaced in their order."""
     if len(frames) <= count:
         return tuple(frames)
     return tuple(frames[row * len(frames) // count] for row in range(count))

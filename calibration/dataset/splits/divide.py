@@ -1,6 +1,7 @@
-"""A locked data set in parts or folds, as a file that names the records of each.
+"""Divides a locked data set into parts or folds, by `group_folds.py`, and writes them.
 
-Writes names, never copies a file; how groups are placed is for `folds.py`.
+In: a lock and the shares of the parts. Out: a `Division`, and a file that names the records of each
+part. No file is copied.
 """
 
 from __future__ import annotations
@@ -33,17 +34,20 @@ STRATA: dict[str, Callable[[Record], list[str]]] = {
     "light": _axis("light"),
     "road": _axis("road"),
 }
-"""What can be spread evenly over the parts -> the words of a record."""
+"""What can be spread evenly over the parts -> the strata of a record."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part: names of records, how many groups they are, and the stratum that came out worst.
+    """One part of a data set.
 
     Attributes:
+        records: their names.
+        groups: how many groups they are of.
         share: of all records.
-        wanted: the share asked for.
-        worst: (stratum, its share in this part), the furthest from `wanted`; None without strata.
+        wanted: the requested share.
+        worst: (stratum, its share in this part) of the stratum whose share is furthest from
+            `wanted`; None without strata.
     """
 
     records: tuple[str, ...]
@@ -55,7 +59,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Division:
-    """Parts of the data version `version`."""
+    """The parts of the data version `version`; `by` names the strata."""
 
     version: str
     seed: int
@@ -64,7 +68,7 @@ class Division:
 
 
 def divide(lock: Lock, shares: Mapping[str, float], *, seed: int, by: Sequence[str]) -> Division:
-    """Parts of these shares, whole groups, with the strata named in `by` spread evenly.
+    """Parts of these shares, of whole groups, with the strata in `by` spread evenly.
 
     Raises:
         UsageError: too few groups, a share that is not positive, or no such stratum.

@@ -1,7 +1,8 @@
-"""Parts of a data set by whole groups (drives, tracks), stratified: train/val/test and k folds.
+"""Divides records by whole groups (drives, tracks), stratified: train/val/test and k folds.
 
-Pure and seeded: the same records and seed give the same parts everywhere, whatever the order the
-records come in. Never splits a group. Splitting frames for calibration is `splits.py`.
+In: records, shares and a seed. Out: rows of each part. The same records and seed give the same
+parts everywhere, in whatever order the records come. Never splits a group. The split for
+calibration is in `calibration_holdout.py`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from firmware_bridge.errors import UsageError
 Rows = NDArray[np.int64]
 
 
-class Grouped(Protocol):
-    """Anything with a name of its own and a group that must not be split."""
+class HasGroup(Protocol):
+    """Anything with a unique name and a group that must not be split."""
 
     @property
     def name(self) -> str: ...
@@ -30,14 +31,14 @@ class Grouped(Protocol):
     def group(self) -> str: ...
 
 
-R = TypeVar("R", bound=Grouped)
+R = TypeVar("R", bound=HasGroup)
 Strata = Callable[[R], Iterable[str]]
-"""What a record counts for: its class, its classes, its weather; each is spread evenly."""
+"""The strata of a record: its class, its classes, its weather. Each is spread evenly."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows of `records` to fit on and rows to judge on, ascending; no group is in both."""
+    """Rows of `records` to train on and rows to judge on, ascending; no group is in both."""
 
     fit: Rows
     judge: Rows
@@ -75,9 +76,9 @@ def parts(
 ) -> dict[str, Rows]:
     """Rows of `records` for each part named in `shares` (positive; they need not sum to 1).
 
-    Groups are placed one by one, the most numerous first, equal ones in an order drawn by `seed`:
-    each where it keeps the share of every stratum, and of all records, nearest to the one asked
-    for (sum of (share - wanted)^2 / wanted). Greedy in the manner of Sechidis et al., "On the
+    Groups are placed one by one, the largest first, equal ones in an order drawn by `seed`, each
+    where it keeps the share of every stratum, and of all records, nearest to the wanted one (sum of
+    (share - wanted)^2 / wanted). This is the greedy method of Sechidis et al., "On the
     Stratification of Multi-Label Data", ECML PKDD 2011, on whole groups.
 
     Raises:
@@ -132,7 +133,9 @@ def _place(
         total.update(counted)
     names = sorted(groups)
     drawn = [names[row] for row in random.permutation(len(names))]
-    order = sorted(drawn, key=lambda name: -groups[name][_ALL])  # stable: ties stay as drawn
+    order = sorted(
+        drawn, key=lambda name: -groups[name][_ALL]
+    )  # stable: ties stay in the drawn order
     number = {stratum: row for row, stratum in enumerate(sorted(total))}
     totals = np.array([total[stratum] for stratum in sorted(total)], np.float64)
     have = np.zeros((len(wanted), len(number)))
@@ -145,7 +148,7 @@ def _place(
         cost = (worse / wanted[:, None]).sum(axis=1)
         empty = have[:, number[_ALL]] == 0.0
         if np.count_nonzero(empty) >= len(order) - position:
-            cost = np.where(empty, cost, np.inf)  # the last groups fill what is still empty
+            cost = np.where(empty, cost, np.inf)  # the last groups fill the empty parts
         part = int(np.argmin(np.round(cost, 12)))
         have[part, rows] += added
         placed[name] = part

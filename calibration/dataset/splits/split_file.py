@@ -1,8 +1,7 @@
-"""The parts of a mission's data as `dataset.split.json` declares them: which frames may be fitted
-on, calibrated on, chosen by and judged by.
+"""Reads `dataset.split.json`, the declared parts of a mission's data, and says what each is for.
 
-A split is held against the lock that it was made of: the same data version, every record once, no
-group in two parts. What a part may be used for is one table. Never makes a split.
+In: the mission's `[data]`. Out: a `DeclaredSplit`, or None. A split is verified against its lock:
+the same data version, every record once, no group in two parts. `divide.py` makes splits.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ USES: dict[Use, tuple[str, ...]] = {
     "choose": ("val", "test"),
     "judge": ("test", "val"),
 }
-"""What is done with data -> the part it is done on: the first that the split has. Weights and
-ranges never see the parts that choose and judge."""
+"""Use of data -> parts for it, of which the split's first one is used. Weights and ranges never
+see the parts that choose and judge."""
 
 
-class Named(Protocol):
+class HasName(Protocol):
     """A frame or a record."""
 
     @property
     def name(self) -> str: ...
 
 
-F = TypeVar("F", bound=Named)
+F = TypeVar("F", bound=HasName)
 
 
 @dataclass(frozen=True)
-class Declared:
-    """A split of data.
+class DeclaredSplit:
+    """A split that a mission declares.
 
     Attributes:
         path: its file.
-        version: of the data.
-        part_of: name of a record -> its part; records that the split leaves out are not there.
+        version: the data version.
+        part_of: name of a record -> its part; records that no part has are missing.
     """
 
     path: Path
@@ -58,11 +57,11 @@ class Declared:
 
     @property
     def parts(self) -> list[str]:
-        """Names, in order."""
+        """Names of the parts, sorted."""
         return sorted(set(self.part_of.values()))
 
     def part_for(self, use: Use) -> str:
-        """The part to use. Raises UsageError where the split has none for it."""
+        """The part for a use. Raises UsageError where the split has none."""
         for part in USES[use]:
             if part in self.parts:
                 return part
@@ -75,7 +74,7 @@ class Declared:
         )
 
     def frames(self, every: Sequence[F], use: Use) -> list[F]:
-        """Those of `every` that may be used so."""
+        """The frames of `every` in the part for a use."""
         part = self.part_for(use)
         return [one for one in every if self.part_of.get(one.name) == part]
 
@@ -83,12 +82,12 @@ class Declared:
 _PARTS: TypeAdapter[dict[str, tuple[str, ...]]] = TypeAdapter(dict[str, tuple[str, ...]])
 
 
-def declared(data: Data) -> Declared | None:
-    """The split that a mission's data declare; None where they declare none.
+def declared_split(data: Data) -> DeclaredSplit | None:
+    """The split of a mission's data; None where it declares none.
 
     Raises:
         Missing: the split or the lock cannot be read.
-        NotTrusted: the split is not whole, of other data, or lets parts share a group.
+        NotTrusted: the split is not whole, is of other data, or puts a group into two parts.
     """
     if data.split is None:
         return None
@@ -96,8 +95,8 @@ def declared(data: Data) -> Declared | None:
     return read_split(data.split, read_lock(data.lock))
 
 
-def read_split(path: Path, lock: Lock) -> Declared:
-    """The split at `path` of the data that `lock` vouches for. Raises as `declared` does."""
+def read_split(path: Path, lock: Lock) -> DeclaredSplit:
+    """The split at `path` of the data in `lock`. Raises what `declared_split` does."""
     document = read_json(path, SCHEMA)
     try:
         parts = _PARTS.validate_python(document["parts"])
@@ -128,7 +127,7 @@ def read_split(path: Path, lock: Lock) -> Declared:
                     "whole drives and tracks in one part",
                     f"'{group}' in '{other}' and '{part}'",
                 )
-    return Declared(path, version, part_of)
+    return DeclaredSplit(path, version, part_of)
 
 
 def _refused(path: Path, expected: str, found: str) -> NotTrusted:

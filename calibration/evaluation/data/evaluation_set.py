@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from calibration.dataset.lock.lock import is_lock, listed, read_lock
+from calibration.dataset.lock.lock import first_lines, is_lock, read_lock
 from calibration.dataset.polygon_masks.source import require_locked_masks, require_masks
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.record import Entry, Mask
 from calibration.dataset.records.record_faults import box_fault
-from calibration.dataset.splits.split_file import declared
-from calibration.dataset.storage import Storage, open_storage
+from calibration.dataset.splits.split_file import declared_split
+from calibration.dataset.storage.open_storage import open_storage
+from calibration.dataset.storage.storage import Storage
 from calibration.evaluation.data.doubts import doubts_of
 from calibration.evaluation.data.ground_truth_kinds import BOXES, LABEL, MASKS, truth_for
 from calibration.evaluation.data.label_mapping import Naming, named
@@ -79,7 +80,7 @@ def choose_frames(
     """
     if data is None and mission.data.kind == "scenes":
         return _scenes(mission, scene_count, split, only)
-    parted = declared(mission.data) if data is None else None
+    parted = declared_split(mission.data) if data is None else None
     given = data if data is not None else mission.data.location
     if parted is not None:
         given = str(mission.data.lock)
@@ -198,7 +199,7 @@ def _read(
         raise UsageError(
             f"{given} has {len(reading.problems)} labels that cannot be meant",
             expected="labels as its format has them, each with its picture",
-            found=listed([f"{problem.where}: {problem.what}" for problem in reading.problems]),
+            found=first_lines([f"{problem.where}: {problem.what}" for problem in reading.problems]),
             remedy=f"correct them; all findings: brakepoint data check {given}",
         )
     return storage, reading.entries, None, {}

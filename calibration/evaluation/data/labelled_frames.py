@@ -15,14 +15,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.dataset.lock.lock import in_pixels, listed
+from calibration.dataset.lock.lock import first_lines, in_pixels
 from calibration.dataset.masks.masks import Ids, read_mask
-from calibration.dataset.pictures.descriptors import describe, guessed
+from calibration.dataset.pictures.descriptors import describe, guess_conditions
 from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.records.record import Box, Entry
 from calibration.dataset.records.record_faults import label_faults
 from calibration.dataset.scan import whole_pictures
-from calibration.dataset.storage import Storage
+from calibration.dataset.storage.storage import Storage
 from calibration.evaluation.data.label_mapping import Naming
 from edge.perception.conditions import ROAD_CONDITIONS, Conditions
 from edge.perception.values import BgrImage
@@ -149,7 +149,7 @@ class PlaceSource:
             entry.mask,
             self.naming.rows,
             size=(image.shape[1], image.shape[0]),
-            vouched=self.digests.get(entry.mask.file),
+            locked_sha256=self.digests.get(entry.mask.file),
         )
 
     def _truth(self, entry: Entry, boxes: tuple[Box, ...], image: BgrImage) -> Truth:
@@ -180,7 +180,7 @@ def cannot_judge(given: str, faults: Sequence[str]) -> UsageError:
     return UsageError(
         f"{given} cannot be judged by: labels do not fit their pictures",
         expected="boxes with an area, inside of the picture that they were drawn in",
-        found=listed(faults),
+        found=first_lines(faults),
         remedy=f"correct or remove them; all findings: brakepoint data check {given}",
     )
 
@@ -195,7 +195,7 @@ def _arrays(
 
 def _words(conditions: Conditions, image: BgrImage) -> tuple[str, ...]:
     """What metadata says; where it is silent, what the picture suggests."""
-    guess = guessed(describe(image), width_px=image.shape[1], height_px=image.shape[0])
+    guess = guess_conditions(describe(image), width_px=image.shape[1], height_px=image.shape[0])
     words = []
     for axis in AXES:
         said, measured = getattr(conditions, axis), getattr(guess, axis)

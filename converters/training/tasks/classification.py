@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from calibration.dataset.frames.arrays import PARTS, array_frames
 from calibration.dataset.frames.frame import RoadFrame, data_digest
 from calibration.dataset.frames.images import image_frames
-from calibration.dataset.lock.verify import trust
-from calibration.dataset.splits.split_file import Declared, declared
+from calibration.dataset.lock.verify import verify_lock
+from calibration.dataset.splits.split_file import DeclaredSplit, declared_split
 from converters.training.tasks import augmentation
 from converters.training.tasks.metrics import class_judgement
 from converters.training.tasks.task import Batch, Judgement, Partition, Row, balanced, outputs_of
@@ -53,7 +53,7 @@ class PictureTask:
     """See `Task`."""
 
     def __init__(self, mission: Mission, settings: Train) -> None:
-        trust(mission.data)
+        verify_lock(mission.data)
         self._model, self._settings = mission.model, settings
         root, kind = mission.data.root, mission.data.kind
         if mission.data.url is not None:
@@ -64,7 +64,7 @@ class PictureTask:
                 remedy="copy the pictures into a folder: they are read again and again",
             )
         assert root is not None  # the mission's own checks refuse these kinds without a root
-        labels, parted = mission.model.labels, declared(mission.data)
+        labels, parted = mission.model.labels, declared_split(mission.data)
         self._pictures = _of_arrays(root, labels) if kind == "arrays" else _of_folders(root, labels)
         if parted is not None:
             self._pictures = _of_split(parted, self._pictures)
@@ -160,7 +160,7 @@ def _of_arrays(root: Path, labels: Sequence[str]) -> list[Labelled]:
     return found
 
 
-def _of_split(parted: Declared, pictures: Sequence[Labelled]) -> list[Labelled]:
+def _of_split(parted: DeclaredSplit, pictures: Sequence[Labelled]) -> list[Labelled]:
     """The pictures that may be fitted on and chosen by; no others are so much as looked at."""
     parts = {parted.part_for("fit"): "train", parted.part_for("choose"): "val"}
     return [

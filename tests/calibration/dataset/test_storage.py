@@ -17,7 +17,7 @@ from data_sets import masks
 
 from calibration.dataset.lock.lock import lock_dataset
 from calibration.dataset.scan import digests
-from calibration.dataset.storage import open_storage
+from calibration.dataset.storage.open_storage import open_storage
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 pytest.importorskip("aiohttp", reason="fsspec reads http by aiohttp: pip install aiohttp")

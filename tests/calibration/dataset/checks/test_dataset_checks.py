@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from data_sets import MAKERS, picture, put, put_mask
 
-from calibration.dataset.checks.inspection import Examined, examine
+from calibration.dataset.checks.inspection import Inspection, inspect_dataset
 from calibration.dataset.checks.page import page_of
 from calibration.dataset.checks.table import CHECKS, Finding, findings
 from edge.cli import main
@@ -20,8 +20,8 @@ from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing
 
 
-def examined(source: Path) -> Examined:
-    return examine(str(source), format_name=None, fps=5.0, progress=lambda *_: None)
+def examined(source: Path) -> Inspection:
+    return inspect_dataset(str(source), format_name=None, fps=5.0, progress=lambda *_: None)
 
 
 def errors(found: list[Finding]) -> set[str]:

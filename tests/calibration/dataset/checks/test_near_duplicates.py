@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from data_sets import picture
 
-from calibration.dataset.checks.near_duplicates import WINDOW, alike
+from calibration.dataset.checks.near_duplicates import WINDOW, similar_clusters
 from calibration.dataset.pictures.summary import PictureSummary, summarize
 from edge.perception.values import BgrImage
 
@@ -32,9 +32,9 @@ def test_a_changed_copy_is_found_and_different_pictures_are_not(change: object) 
     assert callable(change)
     originals = [picture(seed, width_px=320, height_px=240) for seed in range(40)]
     looks = [summarize(image) for image in originals]
-    assert alike(looks) == []
+    assert similar_clusters(looks) == []
     copies = [summarize(change(image)) for image in originals[:30]]
-    found = alike([*looks, *copies])
+    found = similar_clusters([*looks, *copies])
     assert all(len(rows) == 2 and rows[1] - rows[0] == 40 for rows in found)
     assert len(found) >= 28
 
@@ -56,24 +56,24 @@ def test_hashes_up_to_four_bits_apart_are_found_wherever_the_bits_are() -> None:
         near = base
         for bit in flips[:4]:
             near ^= 1 << bit
-        assert alike(synthetic([base, near], [thumb, thumb])) == [[0, 1]]
-        assert alike(synthetic([base, near ^ (1 << flips[4])], [thumb, thumb])) == []
+        assert similar_clusters(synthetic([base, near], [thumb, thumb])) == [[0, 1]]
+        assert similar_clusters(synthetic([base, near ^ (1 << flips[4])], [thumb, thumb])) == []
 
 
 def test_a_hash_alone_does_not_make_a_pair() -> None:
     random = np.random.default_rng(2)
     thumbs = [random.integers(0, 256, 256, dtype=np.uint8).tobytes() for _ in range(2)]
-    assert alike(synthetic([5, 5], thumbs)) == []
+    assert similar_clusters(synthetic([5, 5], thumbs)) == []
 
 
 def test_a_frozen_camera_is_one_cluster_and_many_flat_pictures_do_not_explode() -> None:
     random = np.random.default_rng(3)
     thumb = random.integers(0, 256, 256, dtype=np.uint8).tobytes()
-    assert alike(synthetic([9] * 3000, [thumb] * 3000)) == [list(range(3000))]
+    assert similar_clusters(synthetic([9] * 3000, [thumb] * 3000)) == [list(range(3000))]
     others = [random.integers(0, 256, 256, dtype=np.uint8).tobytes() for _ in range(4 * WINDOW)]
-    assert alike(synthetic(list(range(4 * WINDOW)), others)) == []
+    assert similar_clusters(synthetic(list(range(4 * WINDOW)), others)) == []
 
 
 def test_few_pictures() -> None:
-    assert alike([]) == []
-    assert alike([summarize(picture(1))]) == []
+    assert similar_clusters([]) == []
+    assert similar_clusters([summarize(picture(1))]) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from road import write_pictures
 
-from calibration.dataset.frames.combined import united
+from calibration.dataset.frames.combined import combine
 from calibration.dataset.frames.frame import data_digest
 from calibration.dataset.frames.images import image_frames
 from calibration.observation.sampling import in_quotas
@@ -151,7 +151,7 @@ def test_folders_are_united_without_mixing_names_groups_or_conditions(tmp_path: 
     (other / "t.csv").write_text("file,drive,weather\na.png,1,rainy\nc.png,1,unknown\n")
     first = image_frames(road, table="t.csv", group="drive")
     fog = FurtherFrames(name="fog", root=other, table="t.csv", group="drive", weather="fog")
-    found = united(first, [fog])
+    found = combine(first, [fog])
     assert [(one.name, one.group) for one in found] == [
         ("a.png", "1"),
         ("fog/a.png", "fog/1"),
@@ -168,7 +168,7 @@ def test_a_further_folder_whose_names_are_taken_is_refused(tmp_path: Path) -> No
     write_pictures(tmp_path / "other", ["a.png"])
     first = image_frames(tmp_path / "road", table=None, group=None)
     with pytest.raises(UsageError, match="frames of one name") as refused:
-        united(first, [FurtherFrames(name="fog", root=tmp_path / "other")])
+        combine(first, [FurtherFrames(name="fog", root=tmp_path / "other")])
     assert refused.value.found == "fog/a.png"
 
 
@@ -177,5 +177,5 @@ def test_many_frames_of_which_nothing_is_known_do_not_crowd_out_the_others(tmp_p
     write_pictures(tmp_path / "fog", [f"{row}.png" for row in range(3)])
     first = image_frames(tmp_path / "road", table=None, group=None)
     fog = FurtherFrames(name="fog", root=tmp_path / "fog", weather="fog")
-    order = in_quotas(united(first, [fog]), seed=0)
+    order = in_quotas(combine(first, [fog]), seed=0)
     assert sum(one.name.startswith("fog/") for one in order[:6]) == 3

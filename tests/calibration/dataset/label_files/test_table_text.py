@@ -10,7 +10,7 @@ from data_sets import put
 from calibration.dataset.frames.images import image_frames
 from calibration.dataset.label_files.table_text import NoTable, rows
 from calibration.dataset.readers.formats import READERS
-from calibration.dataset.storage import open_storage
+from calibration.dataset.storage.open_storage import open_storage
 from firmware_bridge.errors import Refusal, UsageError
 
 DRIVES = ("day/0", "day/0", "fog 1", "fog 1")

@@ -15,11 +15,11 @@ from calibration.dataset.frames.images import image_frames
 from calibration.dataset.masks.masks import NoMask, ids_of
 from calibration.dataset.masks.pairing import pairs_of
 from calibration.dataset.readers.formats import READERS, format_of
-from calibration.dataset.records.record import Reading
-from calibration.dataset.storage import open_storage
+from calibration.dataset.records.record import LabelReading
+from calibration.dataset.storage.open_storage import open_storage
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> LabelReading:
     storage = open_storage(str(root))
     assert format_of(storage, None) == "masks"
     return READERS["masks"].read(storage, 1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration.dataset.frames.images import image_frames
-from calibration.dataset.pictures.descriptors import describe, guessed
+from calibration.dataset.pictures.descriptors import describe, guess_conditions
 from edge.perception.conditions import Conditions
 
 
@@ -17,7 +17,7 @@ def test_guesses_find_thick_fog_and_call_no_sunny_frame_fog(shared_data: Path) -
     told: Counter[tuple[str, str | None]] = Counter()
     for frame in frames:
         image = frame.read()
-        guess = guessed(describe(image), width_px=image.shape[1], height_px=image.shape[0])
+        guess = guess_conditions(describe(image), width_px=image.shape[1], height_px=image.shape[0])
         told[frame.words, guess.weather] += 1
     assert told["heavy fog", "fog"] == 5
     assert told["sunny", "fog"] == 0
@@ -26,8 +26,10 @@ def test_guesses_find_thick_fog_and_call_no_sunny_frame_fog(shared_data: Path) -
 
 def test_a_black_picture_is_night_and_a_crop_is_nothing() -> None:
     black = np.full((200, 300, 3), 5, np.uint8)
-    assert guessed(describe(black), width_px=300, height_px=200) == Conditions(light="night")
-    assert guessed(describe(black[:32, :32]), width_px=32, height_px=32) == Conditions()
+    assert guess_conditions(describe(black), width_px=300, height_px=200) == Conditions(
+        light="night"
+    )
+    assert guess_conditions(describe(black[:32, :32]), width_px=32, height_px=32) == Conditions()
     assert describe(black[:1, :1]).contrast == 0.0
 
 

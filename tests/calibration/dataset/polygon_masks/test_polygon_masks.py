@@ -22,8 +22,8 @@ from calibration.dataset.label_files.coco_segments import counts_of
 from calibration.dataset.masks.masks import ids_of
 from calibration.dataset.polygon_masks.write import MaskSet, write_mask_set
 from calibration.dataset.readers.formats import READERS, format_of
-from calibration.dataset.records.record import Reading
-from calibration.dataset.storage import open_storage
+from calibration.dataset.records.record import LabelReading
+from calibration.dataset.storage.open_storage import open_storage
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 Words = NDArray[np.str_]
@@ -39,7 +39,7 @@ def write(root: Path, *, background: str | None = "background", out: str = "out"
     )
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> LabelReading:
     storage = open_storage(str(root))
     assert format_of(storage, None) == "masks"
     reading = READERS["masks"].read(storage, 1.0)

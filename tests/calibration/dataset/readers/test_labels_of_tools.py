@@ -11,12 +11,12 @@ import pytest
 from data_sets import MAKERS, coco, gtsrb, put, voc, yolo
 
 from calibration.dataset.readers.formats import READERS, format_of
-from calibration.dataset.records.record import Box, Entry, Problem, Reading
-from calibration.dataset.storage import open_storage
+from calibration.dataset.records.record import Box, Entry, LabelReading, Problem
+from calibration.dataset.storage.open_storage import open_storage
 from firmware_bridge.errors import UsageError
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> LabelReading:
     storage = open_storage(str(root))
     return READERS[format_of(storage, None)].read(storage, 1.0)
 
@@ -285,7 +285,7 @@ def test_coco_as_it_is_unpacked(tmp_path: Path) -> None:
     reading = read(root)
     assert reading.problems == ()
     assert reading.entries == before
-    assert {one.where.split("/")[1] for one in reading.passed_over} == set(others)
+    assert {one.where.split("/")[1] for one in reading.skipped_files} == set(others)
     (root / "annotations" / "instances_val2017.json").unlink()
     (root / "annotations" / "captions_val2017.json").unlink()
     (root / "annotations" / "image_info_test2017.json").unlink()
@@ -348,7 +348,7 @@ def test_coco_boxes_of_segments_and_sizes_and_names_that_are_none(tmp_path: Path
     assert said["category 3"] == "has no name"
 
 
-def entry_of(reading: Reading, stem: str) -> Entry:
+def entry_of(reading: LabelReading, stem: str) -> Entry:
     (found,) = (entry for entry in reading.entries if stem in entry.name)
     return found
 

@@ -13,11 +13,11 @@ import pytest
 from data_sets import MAKERS, picture
 from numpy.typing import NDArray
 
-from calibration.dataset.checks.inspection import examine
+from calibration.dataset.checks.inspection import inspect_dataset
 from calibration.dataset.frames.images import image_frames
 from calibration.dataset.lock.lock import Lock, lock_dataset, read_lock, write_lock
-from calibration.dataset.lock.verify import hold
-from calibration.dataset.storage import open_storage
+from calibration.dataset.lock.verify import verify_files
+from calibration.dataset.storage.open_storage import open_storage
 from edge.cli import main
 from edge.contract.mission.sections.device import Camera
 from edge.perception.pictures.files import SUFFIXES
@@ -97,7 +97,7 @@ def test_one_list_of_suffixes_and_one_order(tmp_path: Path) -> None:
     assert [record.name for record in lock.records] == names
     for one, other in zip(shown(tmp_path), frames, strict=True):
         assert (one == other.read()).all()
-    hold(lock, str(tmp_path), named=tmp_path / "l.json", progress=lambda *_: None)
+    verify_files(lock, str(tmp_path), named=tmp_path / "l.json", progress=lambda *_: None)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -139,8 +139,8 @@ def test_labels_made_for_the_stored_pixels_of_a_turned_picture_are_an_error(
 def test_data_check_says_as_how_many_bits_a_picture_was_read(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), picture(1).astype(np.uint16) * 16)
     write(tmp_path / "b.png", 2)
-    data = examine(str(tmp_path), format_name=None, fps=1.0, progress=lambda *_: None)
-    assert [one.bits for one in data.seen] == [12, 8]
+    data = inspect_dataset(str(tmp_path), format_name=None, fps=1.0, progress=lambda *_: None)
+    assert [one.bits for one in data.scanned] == [12, 8]
     frame = image_frames(tmp_path, table=None, group=None)[0]
     assert (frame.read() == picture(1)).all()
 
@@ -160,7 +160,7 @@ class TestLinks:
         assert [record.name for record in lock.records] == [f"{n}.png" for n in range(8)]
         write_lock(tmp_path / "l.json", lock)
         again = read_lock(tmp_path / "l.json")
-        hold(again, str(root), named=tmp_path / "l.json", progress=lambda *_: None)
+        verify_files(again, str(root), named=tmp_path / "l.json", progress=lambda *_: None)
         assert len(shown(root)) == 8
 
     def test_one_that_is_named_itself_is_followed(self, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ import pytest
 from data_sets import MAKERS, npz, picture, put, voc
 
 from calibration.dataset.readers.formats import READERS, format_of
-from calibration.dataset.records.record import Box, Entry, Reading
-from calibration.dataset.storage import open_storage
+from calibration.dataset.records.record import Box, Entry, LabelReading
+from calibration.dataset.storage.open_storage import open_storage
 from edge.perception.conditions import Conditions
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
 
-def read(root: Path, *, fps: float = 5.0) -> Reading:
+def read(root: Path, *, fps: float = 5.0) -> LabelReading:
     storage = open_storage(str(root))
     return READERS[format_of(storage, None)].read(storage, fps)
 

@@ -20,8 +20,8 @@ from calibration.dataset.lock.diff import label_counts
 from calibration.dataset.lock.lock import lock_dataset, read_lock, write_lock
 from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.ground_truth import Truth
-from calibration.dataset.records.record import ANY_LABEL, Box, Reading
-from calibration.dataset.storage import open_storage
+from calibration.dataset.records.record import ANY_LABEL, Box, LabelReading
+from calibration.dataset.storage.open_storage import open_storage
 from calibration.evaluation.data.label_mapping import named
 from calibration.evaluation.evaluate import digest_of
 from calibration.evaluation.figures.detection import detected
@@ -176,7 +176,7 @@ def test_regions_are_part_of_what_was_judged_by() -> None:
     assert digest_of([answer(one, none)]) != digest_of([answer(other, none)])
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> LabelReading:
     storage = open_storage(str(root))
     return READERS[format_of(storage, None)].read(storage, 1.0)
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from stepped_sources import CAMERA, SteppingClock, read_all
 
 from calibration.dataset.readers.videos import frames as video_frames
-from calibration.dataset.readers.videos import read_at, sampled
-from calibration.dataset.storage import open_storage
+from calibration.dataset.readers.videos import read_at, sample_frames
+from calibration.dataset.storage.open_storage import open_storage
 from edge.contract.mission.sections.device import Camera
 from edge.perception.values import Detections, Frame
 from edge.perception.video import read
@@ -334,7 +334,7 @@ class TestSampled:
         self, frames: int, rate: float, fps: float, taken: list[int]
     ) -> None:
         times = [(number, round(number * 1e9 / rate)) for number in range(frames)]
-        assert sampled(times, fps) == taken
+        assert sample_frames(times, fps) == taken
 
     def test_nothing_is_taken_from_a_gap(self, tmp_path: Path) -> None:
         write_mkv(tmp_path / "gap.mkv", [0, 40, 80, 2000, 2040, 2080])
