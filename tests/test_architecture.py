@@ -199,6 +199,14 @@ def test_every_file_and_module_that_a_document_names_is_there(root: Path) -> Non
     assert gone == []
 
 
+def test_every_test_that_contributing_names_is_in_its_file(root: Path) -> None:
+    text = (root / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"\[`(\w+)`\]\((tests/[\w./]+)\)", text)
+    assert len(named) > 20
+    for name, path in named:
+        assert re.search(rf"^ *(?:def|class) {name}\b", (root / path).read_text(), re.M), name
+
+
 def test_every_decision_has_a_number_of_its_own(root: Path) -> None:
     records = sorted((root / "docs" / "decisions").glob("*.md"))
     numbers = [int(record.name[:4]) for record in records]
