@@ -1,7 +1,7 @@
-"""The one way a failure reaches a user: what happened, expected, found, what to do, exit code.
+"""Errors that a person can mend: what happened, expected, found, what to do, exit code.
 
-Lives in the rightmost package because every other package may import it. It never prints: the
-command line does.
+They live in the rightmost package because every other package may import it. Only the command line
+prints them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Refusal(Exception):
         self.remedy = remedy
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Whole after a journey to another process: by default only `what` would travel."""
-        return _again, (type(self), self.what, self.expected, self.found, self.remedy)
+        """Pickle all four texts: by default only `what` would reach another process."""
+        return _rebuild, (type(self), self.what, self.expected, self.found, self.remedy)
 
     def __str__(self) -> str:
         return (
@@ -37,35 +37,35 @@ class Refusal(Exception):
         )
 
 
-def _again(kind: type[Refusal], what: str, expected: str, found: str, remedy: str) -> Refusal:
+def _rebuild(kind: type[Refusal], what: str, expected: str, found: str, remedy: str) -> Refusal:
     return kind(what, expected=expected, found=found, remedy=remedy)
 
 
 class GateFailed(Refusal):
-    """The answer is no: everything ran, and a gate said so (exit 1)."""
+    """Everything ran, and a gate failed (exit 1)."""
 
     exit_code = 1
 
 
 class UsageError(Refusal):
-    """The command or the mission file cannot be meant like this (exit 2)."""
+    """The command or the mission file is wrong (exit 2)."""
 
     exit_code = 2
 
 
 class Missing(Refusal):
-    """A file, a package or a tool that is needed is not there or not readable (exit 3)."""
+    """A required file, package or tool is missing or not readable (exit 3)."""
 
     exit_code = 3
 
 
 class NotTrusted(Refusal):
-    """Content does not match the digest or signature that vouches for it (exit 4)."""
+    """Content does not match its digest or signature (exit 4)."""
 
     exit_code = 4
 
 
 class DeviceFault(Refusal):
-    """A port, camera or microcontroller did not do its part (exit 5)."""
+    """A port, camera or microcontroller failed (exit 5)."""
 
     exit_code = 5

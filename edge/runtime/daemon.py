@@ -241,7 +241,7 @@ class _Run:
             self._faults.note("camera gone at the end", "it did not come back")
         link = self._link.facts(self._clock())
         if link.state is not LinkState.ESTABLISHED:
-            heard = "" if link.heard is None else f"; heard: {link.heard.what}"
+            heard = "" if link.traffic is None else f"; heard: {link.traffic.what}"
             why = f"{link.refusal or link.state.value}{heard}"
             self._faults.note("link lost at the end", why)
         elif not stopped:

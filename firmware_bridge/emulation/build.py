@@ -1,7 +1,8 @@
 """Builds the C firmware for this computer with make and cc, once for each state of its sources.
 
-The build goes into a folder outside the package, named by a digest of sources and compiler; it
-appears there whole or not at all, also when two programs build at once.
+A Makefile target goes in; the path of the built program comes out. The build folder lies outside
+the package and is named by a digest of sources and compiler; it appears whole or not at all, also
+when two programs build at once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _BINARIES = {
 
 
 def default_build_folder() -> Path:
-    """Where builds go unless told otherwise."""
+    """Where builds go unless the caller names another folder."""
     return Path.home() / ".cache" / "brakepoint" / "firmware"
 
 
@@ -53,7 +54,7 @@ def build_firmware(build_folder: Path, *, target: str = "host") -> Path:
     if program.exists():
         return program
     try:
-        with _only_one(build_folder / f"{folder.name}.lock"):
+        with _exclusive(build_folder / f"{folder.name}.lock"):
             if not program.exists():
                 _make(target, folder)
     except OSError as error:
@@ -67,7 +68,7 @@ def build_firmware(build_folder: Path, *, target: str = "host") -> Path:
 
 
 def _make(target: str, folder: Path) -> None:
-    """Build into `folder`, which appears only when it is whole."""
+    """Build into `folder`, which appears only when the build is complete."""
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     for leftover in (unfinished, folder):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -95,7 +96,7 @@ def _make(target: str, folder: Path) -> None:
 
 
 def _digest(compiler: str) -> str:
-    """Over every source file and the compiler's own version."""
+    """A digest of every source file and of the compiler's version."""
     sha = hashlib.sha256()
     version = subprocess.run(
         [compiler, "--version"], check=False, capture_output=True, timeout=30
@@ -108,7 +109,7 @@ def _digest(compiler: str) -> str:
 
 
 @contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
+def _exclusive(lock: Path) -> Iterator[None]:
     """Hold `lock` against other processes; it is free again even if this one is killed."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as held:

@@ -1,6 +1,7 @@
-"""Runs the firmware as a process on a pty, to be talked to as a board would be.
+"""Runs the firmware as a child process that answers on a pty as a board does on its serial port.
 
-Never talks over the port it hands out: that is the caller's.
+`HostFirmware` builds and starts the program, gives the path of its port, and turns the lines that
+it prints into `McuRecord` values. Never uses the port itself: that is the caller's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ START_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class McuRecord:
-    """What the microcontroller applied from `tick_ms` on (its own clock), told by itself."""
+    """What the microcontroller reports that it applies from `tick_ms` of its own clock on."""
 
     tick_ms: int
     action: Action
@@ -44,7 +45,7 @@ class HostFirmware:
     Args:
         build_folder: where built programs are kept.
         target: `host`, or `host-sanitized` to run it under ASan and UBSan.
-        progress: told in words when something takes long.
+        progress: called with a sentence before a step that takes long.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class HostFirmware:
             stderr=subprocess.PIPE,
             text=True,
             bufsize=1,
-            start_new_session=True,  # Ctrl-C is for the daemon; the microcontroller lives on
+            start_new_session=True,  # Ctrl-C ends the daemon, not the microcontroller
         )
         self._readers = [
             threading.Thread(target=self._read_records, name="mcu-records", daemon=True),
@@ -132,7 +133,7 @@ class HostFirmware:
             return
         if process.stdin is not None:
             with contextlib.suppress(OSError):
-                process.stdin.close()  # the end of its stdin is its end
+                process.stdin.close()  # the firmware ends when its stdin does
         try:
             process.wait(timeout=2.0)
         except subprocess.TimeoutExpired:
@@ -149,7 +150,7 @@ class HostFirmware:
         self._running()
 
     def kill(self) -> None:
-        """SIGKILL: what a power cut is to a board."""
+        """End the process by SIGKILL, as a power cut ends a board."""
         process = self._running()
         process.kill()
         process.wait()
@@ -168,27 +169,30 @@ class HostFirmware:
             raise self._gone() from error
 
     def records(self) -> tuple[McuRecord, ...]:
-        """Everything the microcontroller told about what it applied, oldest first."""
+        """All records so far of what the microcontroller applied, oldest first."""
         with self._changed:
             return tuple(self._records)
 
     def report(self) -> McuRecord:
-        """What the microcontroller applies now; `records` alone tells only of changes.
+        """What the microcontroller applies now; without asking, it records changes only.
 
         Raises DeviceFault when the process is gone or does not answer.
         """
-        told = len(self.records())
+        count_before = len(self.records())
         self.control("report")
         with self._changed:
             self._changed.wait_for(
-                lambda: self._ended or len(self._records) > told, START_TIMEOUT_S
+                lambda: self._ended or len(self._records) > count_before, START_TIMEOUT_S
             )
-            if len(self._records) > told:
+            if len(self._records) > count_before:
                 return self._records[-1]
         raise self._gone()
 
     def wait_for(self, wanted: Callable[[McuRecord], bool], *, timeout_s: float) -> McuRecord:
-        """The first record, past or coming, that is wanted. Raises DeviceFault if none comes."""
+        """The first record, past or coming, for which `wanted` is true.
+
+        Raises DeviceFault when none comes within `timeout_s`.
+        """
         with self._changed:
             self._changed.wait_for(
                 lambda: self._ended or any(map(wanted, self._records)), timeout_s
@@ -209,7 +213,7 @@ class HostFirmware:
 
     @property
     def complaints(self) -> str:
-        """What the process said on stderr: sanitizer reports, instructions not understood."""
+        """The process's stderr: sanitizer reports, instructions that it did not understand."""
         with self._changed:
             return "".join(self._complaints)
 
@@ -253,7 +257,7 @@ class HostFirmware:
 
 
 def parse_record(line: str) -> McuRecord:
-    """One line of the host process's stdout."""
+    """The record in one line of the host process's stdout. Raises ValueError, KeyError."""
     fields = {key: int(value) for key, value in (word.split("=") for word in line.split())}
     return McuRecord(
         tick_ms=fields["tick_ms"],

@@ -1,1 +1,1 @@
-"""The host's end of the link: session, states, ports, driver."""
+"""The host's end of the link: session, states, sender, ports, driver."""

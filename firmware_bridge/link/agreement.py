@@ -1,6 +1,7 @@
-"""What both ends must have in common before a command may travel: protocol, contract and limits.
+"""Compares protocol version, contract and limits of both ends before a command may travel.
 
-No clock, no bytes; link.py says what a disagreement does to the link.
+The microcontroller's Hello goes in; a disagreement in words, or None, comes out. session.py decides
+what a disagreement does to the link.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from firmware_bridge.protocol.codec import PROTOCOL_VERSION, contract_hash
 from firmware_bridge.protocol.limits import limits_hash
 from firmware_bridge.protocol.messages import HostHello, McuHello
 
-FORGOTTEN = frozenset({"no_greeting", "contract_mismatch", "limits_mismatch"})
-"""Faults by which the microcontroller says that it knows no session with this host."""
+UNKNOWN_SESSION_FAULTS = frozenset({"no_greeting", "contract_mismatch", "limits_mismatch"})
+"""Faults of a microcontroller that knows no session with this host."""
 
 
-def greeting(boot_id: int) -> HostHello:
-    """What this end has."""
+def host_hello(boot_id: int) -> HostHello:
+    """The host's Hello: its protocol version, contract hash and limits hash."""
     return HostHello(
         version=PROTOCOL_VERSION,
         boot_id=boot_id,
@@ -24,7 +25,7 @@ def greeting(boot_id: int) -> HostHello:
 
 
 def disagreement(hello: McuHello) -> str | None:
-    """What the other end has otherwise, and what to do about it; None where both agree."""
+    """What differs at the other end, and what to do about it; None where both agree."""
     expected = (PROTOCOL_VERSION, contract_hash(), limits_hash())
     found = (hello.version, hello.contract_hash, hello.limits_hash)
     if found == expected:

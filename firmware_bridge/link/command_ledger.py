@@ -1,7 +1,7 @@
-"""Every command on its way to an acknowledge: which were answered in time, how many in a row and
-what share were not, and how long each round trip took.
+"""Follows every command to its acknowledge: which were late, how many in a row, and what share.
 
-No clock, no bytes; link.py says what was commanded, what got out and what came back.
+Counters, times and acknowledges come from session.py and sender.py; round trips and late commands
+go back. No clock, no bytes. Times are nanoseconds on the host's monotonic clock.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from firmware_bridge.link.facts import Ack
 from firmware_bridge.protocol.messages import Acknowledge, AckResult
 
 WINDOW = 50
-"""Commands over which the share of late ones is taken: a second at 50 a second."""
+"""The share of late commands is that among so many last ones: a second at 50 a second."""
 
 IN_FORCE = frozenset(
     {
@@ -23,14 +23,14 @@ IN_FORCE = frozenset(
         AckResult.RELEASE_REFUSED_UNHEALTHY,
     }
 )
-"""Answers that say the command stands. A refused command counts like an unanswered one."""
+"""Results of a command that stands. A refused command counts like an unanswered one."""
 
 _FORGET_NS = 2_000_000_000
 
 
 @dataclass
 class _Command:
-    """One command. `counter` is None where it never got out whole."""
+    """One command. `counter` is None where it was not sent whole."""
 
     counter: int | None
     sent_ns: int
@@ -39,11 +39,11 @@ class _Command:
 
 
 @dataclass(frozen=True)
-class Late:
+class LateCommand:
     """A command whose time has passed.
 
-    `counter` is None where it never got out; `answered`: it was refused in time; `begins_row`: the
-    one before it was in time.
+    `counter` is None where it was not sent; `answered`: it was refused in time; `begins_row`: the
+    command before it was in time.
     """
 
     counter: int | None
@@ -53,8 +53,8 @@ class Late:
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A finished round trip. `was_late`: its command had been told as late before."""
+class RoundTrip:
+    """A finished round trip. `was_late`: its command was reported as late before."""
 
     ack: Ack
     was_late: bool
@@ -62,11 +62,15 @@ class Answered:
 
 
 class CommandLedger:
-    """All commands of one link, whatever its sessions. Bounded: two seconds of them.
+    """The commands of one link over all its sessions; holds those of the last two seconds.
 
     Each command has one outcome. In time: its acknowledge came within the limit and says that the
     command stands. Late: everything else, as soon as the limit has passed, also where the command
-    never got out. Nothing but a command in time ends a row of late ones.
+    was not sent. Only a command in time ends a row of late ones.
+
+    Args:
+        limit_ns: the longest round trip that is in time.
+        late_share_max: 0 to 1; above it `often_late` becomes true.
     """
 
     def __init__(self, *, limit_ns: int, late_share_max: float) -> None:
@@ -83,7 +87,7 @@ class CommandLedger:
 
     @property
     def open(self) -> int:
-        """Commands that got out, are not answered and still have time."""
+        """How many commands were sent, are not answered and still have time."""
         return sum(
             not (command.late or command.answered or command.counter is None)
             for command in self._waiting.values()
@@ -91,30 +95,30 @@ class CommandLedger:
 
     @property
     def late_share(self) -> float:
-        """Share of late ones among the last 50 commands; what was not commanded yet is not late."""
+        """Late commands among the last 50, divided by 50 also while there were fewer."""
         return sum(self._outcomes) / WINDOW
 
     def begin_session(self, now_ns: int) -> None:
-        """The microcontroller is greeted: how long it has been deaf is counted from here."""
+        """A session begins now: `unanswered_for` ignores commands from before it."""
         self._session_ns = now_ns
 
     def sent(self, counter: int, now_ns: int) -> None:
-        """A command goes out in the frame of that counter."""
+        """Enter a command that goes out in the frame with `counter`."""
         self._placed += 1
         self._waiting[self._placed] = _Command(counter, now_ns)
 
     def unsent(self, now_ns: int) -> None:
-        """A command was due and cannot go out: no session, a line that backs up."""
+        """Enter a command that was due and cannot go out: no session, or a line that backs up."""
         self._placed += 1
         self._waiting[self._placed] = _Command(None, now_ns)
 
-    def not_sent(self, counter: int) -> None:
-        """That command did not get out whole, after all."""
+    def send_failed(self, counter: int) -> None:
+        """Correct the entry of a command that was not written whole after all."""
         if (place := self._place_of(counter)) is not None:
             self._waiting[place].counter = None
 
-    def acknowledged(self, ack: Acknowledge, now_ns: int) -> Answered | None:
-        """The finished round trip, or None when nobody waits for this acknowledge."""
+    def acknowledged(self, ack: Acknowledge, now_ns: int) -> RoundTrip | None:
+        """The finished round trip, or None when no command waits for this acknowledge."""
         place = self._place_of(ack.command_counter)
         if place is None:
             return None
@@ -127,7 +131,7 @@ class CommandLedger:
             self._newest_in_time = max(self._newest_in_time, place)
             self.late_in_a_row = 0
             self._outcome(late=False)
-        return Answered(
+        return RoundTrip(
             Ack(
                 counter=ack.command_counter,
                 sent_ns=command.sent_ns,
@@ -139,7 +143,7 @@ class CommandLedger:
             in_force=in_force,
         )
 
-    def newly_late(self, now_ns: int) -> list[Late]:
+    def newly_late(self, now_ns: int) -> list[LateCommand]:
         """Commands whose time has just passed, in their order.
 
         A late one still finishes its round trip when its acknowledge comes within two seconds.
@@ -149,12 +153,14 @@ class CommandLedger:
             age_ns = now_ns - command.sent_ns
             if age_ns > self.limit_ns and not command.late:
                 command.late = True
-                # One that is late behind a newer one in time belongs to no row.
+                # A command older than the newest one in time belongs to no row.
                 in_row = place > self._newest_in_time
                 self.late_in_a_row += in_row
                 self._outcome(late=True)
                 begins = in_row and self.late_in_a_row == 1
-                passed.append(Late(command.counter, command.sent_ns, command.answered, begins))
+                passed.append(
+                    LateCommand(command.counter, command.sent_ns, command.answered, begins)
+                )
             if age_ns > _FORGET_NS:
                 del self._waiting[place]
         return passed
@@ -175,6 +181,6 @@ class CommandLedger:
 
     def _outcome(self, *, late: bool) -> None:
         self._outcomes.append(late)
-        # Ends at half of where it begins: a share at the limit does not flap.
+        # Hysteresis: it ends at half the share at which it begins.
         limit = self.late_share_max / 2 if self.often_late else self.late_share_max
         self.often_late = self.late_share > limit

@@ -1,8 +1,8 @@
-"""The link with a port and a thread: the decision loop sends and asks, and never waits for long.
+"""Runs the link on a port: a reader thread opens, reads and reconnects, the caller sends and asks.
 
-A reader thread owns opening, reading and reconnecting. send() writes in the caller's thread under
-the write timeout. Nothing here decides what to command; a port lost in mid-run is a state in the
-facts, not an exception, and so is the death of the reader.
+Commands and heartbeats go in; facts and events come out. send() writes in the caller's thread under
+the write timeout. A port lost in mid-run is a state in the facts, not an exception, and so is the
+death of the reader. Never decides what to command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from firmware_bridge.link.ports import (
     Port,
     PortLost,
     PortOpener,
-    Queueing,
+    QueueingPort,
     WriteTimeout,
     serial_opener,
 )
@@ -38,8 +38,8 @@ _LET_GO_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
-    """A command that got out. `counter` is what its acknowledge will name."""
+class SentCommand:
+    """A command that was written. Its acknowledge will name `counter`."""
 
     counter: int
     sent_ns: int
@@ -51,8 +51,8 @@ class LinkDriver:
 
     Args:
         port: path of a serial port or pty, or a callable that opens a Port (tests).
-        baud: line speed, read back from the device; a pty has it and does not work by it.
-        read_timeout_ms: how long the reader thread waits for bytes before it looks at deadlines.
+        baud: line speed, read back from the device; a pty stores it without using it.
+        read_timeout_ms: how long the reader thread waits for bytes before it checks deadlines.
         write_timeout_ms: the longest that send() may take.
         times: the link's deadlines; `use_times` changes them.
         clock_ns: monotonic nanoseconds.
@@ -104,9 +104,9 @@ class LinkDriver:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop the thread and let go of the port. The microcontroller then stops by itself.
+        """Stop the thread and release the port. The microcontroller then stops by itself.
 
-        Also of a port that keeps its reader or writer for ever: after two seconds.
+        Waits at most two seconds each for a blocked reader and a blocked writer.
         """
         self._stopping.set()
         if self._thread.is_alive():
@@ -124,12 +124,15 @@ class LinkDriver:
                 self._write_lock.release()
 
     def use_times(self, times: LinkTimes) -> None:
-        """Judge by other deadlines from now on: those of the mission that is run."""
+        """Use other deadlines from now on: those of the mission that is run."""
         with self._state_lock:
             self._link.use_times(times)
 
     def wait_established(self, timeout_s: float) -> LinkFacts:
-        """Wait for the greeting. Raises DeviceFault when it fails or does not come in time."""
+        """Wait until the microcontroller greets and agrees; returns the facts then.
+
+        Raises DeviceFault when it disagrees or does not greet within `timeout_s`.
+        """
         deadline_ns = self._clock_ns() + round(timeout_s * 1e9)
         while True:
             facts = self.facts(self._clock_ns())
@@ -150,7 +153,7 @@ class LinkDriver:
                     remedy="start again, and report what was found: it is a defect of brakepoint",
                 )
             if self._clock_ns() > deadline_ns:
-                heard = facts.heard or SILENCE
+                heard = facts.traffic or SILENCE
                 fault = f" ({facts.first_fault})" if facts.first_fault else ""
                 raise DeviceFault(
                     f"no microcontroller answered at {self._name}",
@@ -160,14 +163,14 @@ class LinkDriver:
                 )
             time.sleep(0.005)
 
-    def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> Sent | None:
+    def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> SentCommand | None:
         """Write heartbeat and command as one piece, within the write timeout.
 
-        Returns None when they did not get out (not ESTABLISHED, port busy or lost); the facts say
+        Returns None when they were not written (not ESTABLISHED, port busy or lost); the facts say
         why. Raises CodecError for values that the contract cannot carry.
         """
         if not self._write_lock.acquire(blocking=False):
-            # The reader greets or lets go of the port: not established.
+            # The reader holds the lock to greet or to release the port: not established.
             with self._state_lock:
                 self._link.unsent(self._clock_ns())
             return None
@@ -176,13 +179,13 @@ class LinkDriver:
         finally:
             self._write_lock.release()
 
-    def _send(self, command: SafetyCommand, heartbeat: Heartbeat) -> Sent | None:
+    def _send(self, command: SafetyCommand, heartbeat: Heartbeat) -> SentCommand | None:
         sent_ns = self._clock_ns()
         port, full = self._port, None
         try:
-            full = port.backs_up() if isinstance(port, Queueing) else None
+            full = port.backs_up() if isinstance(port, QueueingPort) else None
         except PortLost as error:
-            full = str(error)  # the reader is about to find out, too
+            full = str(error)  # the reader will notice the loss, too
         with self._state_lock:
             if full is not None and self._link.state is LinkState.ESTABLISHED:
                 self._link.held_back(sent_ns, full)
@@ -200,10 +203,10 @@ class LinkDriver:
             return None
         with self._state_lock:
             self._link.written()
-        return Sent(counter=counter, sent_ns=sent_ns, written_ns=self._clock_ns())
+        return SentCommand(counter=counter, sent_ns=sent_ns, written_ns=self._clock_ns())
 
     def facts(self, now_ns: int) -> LinkFacts:
-        """What is known at `now_ns`. Never waits for the port."""
+        """The link's facts at `now_ns`. Never waits for the port."""
         with self._state_lock:
             return self._link.facts(now_ns)
 
@@ -215,7 +218,7 @@ class LinkDriver:
     def _run(self) -> None:
         try:
             self._read_and_reopen()
-        except BaseException as error:  # noqa: BLE001 # whatever it is, it must not end unsaid
+        except BaseException as error:  # noqa: BLE001 # the reader must not end without a fault
             place = traceback.extract_tb(error.__traceback__)[-1]
             why = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
             self._let_go(why, LinkInput.UNREAD)
@@ -242,7 +245,7 @@ class LinkDriver:
         if not greeting:
             return
         with self._write_lock:
-            full = port.backs_up() if isinstance(port, Queueing) else None
+            full = port.backs_up() if isinstance(port, QueueingPort) else None
             with self._state_lock:
                 hello = self._link.poll(now_ns)
             try:
@@ -266,7 +269,7 @@ class LinkDriver:
                 port.close()
 
     def _reopen(self) -> bool:
-        """Try with growing pauses until the port is back; False when told to stop meanwhile."""
+        """Try with growing pauses until the port is back; False when the driver closes first."""
         pause_s = _BACK_OFF_FIRST_S
         while not self._stopping.wait(pause_s):
             try:

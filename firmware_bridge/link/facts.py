@@ -1,4 +1,4 @@
-"""What the link knows, as values handed out: facts, acknowledgements, events, counts. No logic."""
+"""Values that the link gives to its caller: facts, acknowledgements, counts, events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from firmware_bridge.link.states import LinkState
-from firmware_bridge.link.traffic import Heard
+from firmware_bridge.link.traffic import TrafficFinding
 from firmware_bridge.protocol.messages import AckResult, Action
 
 
@@ -22,19 +22,20 @@ class Ack:
 
     @property
     def round_trip_ns(self) -> int:
-        """From handing the command to the port until its acknowledge was read."""
+        """Time from giving the command to the port until its acknowledge was read."""
         return self.acknowledged_ns - self.sent_ns
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkCounts:
-    """Totals since the link was made; `open` is how many there are now.
+    """Totals since the link was created; `open` is the present number.
 
     commands_sent = acknowledged + unacknowledged + open, at any instant. A command goes from
     `open` to `unacknowledged` when its time has passed, and from there to `acknowledged` when its
-    acknowledge does come, within two seconds. `late` ones were not acknowledged in time, whatever
-    came after; `refused` ones were acknowledged and not taken; `unsent` ones were due and did not
-    get out, because there was no session, the line backed up (`held_back`) or a write failed.
+    acknowledge does come, within two seconds. `late` commands were not acknowledged in time,
+    whatever came after; the microcontroller answered `refused` commands and does not apply them;
+    `unsent` commands were due and not sent, because there was no session, the line backed up
+    (`held_back`) or a write failed.
     """
 
     commands_sent: int = 0
@@ -66,16 +67,15 @@ class LinkEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class LinkFacts:
-    """All that the decision loop needs, at one instant, judged by the clock of whoever asks.
+    """All that the decision loop needs to know of the link at one instant of the caller's clock.
 
-    None: not heard in this session, or older than what is believed (`LinkTimes`). Speeds m/s,
-    decelerations m/s2 (positive brakes), ages in ms at the asked instant.
+    None: not reported in this session, or older than `LinkTimes.report_max_age_ms`. Speeds m/s,
+    decelerations m/s2 (positive brakes), ages in ms at that instant.
     `vehicle_speed_mps` is None also where the microcontroller's speed sensor is at fault.
     `mcu_tick_ms` grows without wrap from the microcontroller's boot. `first_fault` stays.
-    `unacknowledged_in_a_row`: commands due since the newest one acknowledged in time and late
-    themselves, whatever sessions began meanwhile; `often_late`: too many of the last 50 were late.
-    `stale`: there is a session, but what was last reported is too old to be believed. `heard` says
-    what comes from the port while there is no session.
+    `unacknowledged_in_a_row`: late commands since the newest one acknowledged in time, over all
+    sessions since; `often_late`: too many of the last 50 were late. `stale`: there is a session,
+    but the last report is too old. `traffic`: what comes from the port while there is no session.
     """
 
     state: LinkState
@@ -96,10 +96,10 @@ class LinkFacts:
     first_fault: str | None
     refusal: str | None
     often_late: bool = False
-    heard: Heard | None = None
+    traffic: TrafficFinding | None = None
     stale: bool = False
 
     @property
     def up(self) -> bool:
-        """Commands travel, and it is known what the microcontroller applies and measures."""
+        """Whether commands travel and the microcontroller's reports are fresh."""
         return self.state is LinkState.ESTABLISHED and not self.stale

@@ -1,4 +1,4 @@
-"""At what rate a serial device says it works. Rates in baud."""
+"""Reads the rate at which a serial device works, in baud, from its driver."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import termios
 
 BAUD = 115200
 BAUD_TOLERANCE = 0.02
-"""A receiver samples the last bit of a byte right while both ends differ by less than about 4 %."""
+"""A receiver still samples a byte's last bit correctly while both rates differ by less than 4 %."""
 
 # struct termios2 of asm-generic/termbits.h: four flags, line, 19 control characters, both speeds.
 # The same on x86 and ARM; it holds rates as numbers, also those that have no name.
@@ -18,7 +18,7 @@ _TERMIOS2 = struct.Struct("@4IB19s2I")
 
 
 def line_speed(descriptor: int) -> tuple[int, int]:
-    """(input, output) rate at which the device says it works. Raises OSError, termios.error."""
+    """The device's (input, output) rate in baud. Raises OSError, termios.error."""
     with contextlib.suppress(OSError):
         answer = fcntl.ioctl(descriptor, _TCGETS2, bytes(_TERMIOS2.size))
         *_, incoming, outgoing = _TERMIOS2.unpack(answer)

@@ -1,4 +1,4 @@
-"""The link's bounded memory: timeline, totals, the first failure. No clock, no I/O."""
+"""Records the link's events, totals and first failure in bounded memory. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from firmware_bridge.link.facts import LinkCounts, LinkEvent
 
-EVENTS_KEPT = 4096
+EVENTS_MAX = 4096
 
 
 class LinkLog:
-    """Appends only; the oldest events fall out, the totals and the first failure never do."""
+    """The last 4096 events, the totals and the first failure of one link."""
 
     def __init__(self) -> None:
-        self._events: deque[LinkEvent] = deque(maxlen=EVENTS_KEPT)
+        self._events: deque[LinkEvent] = deque(maxlen=EVENTS_MAX)
         self._sequence = 0
         self.counts = LinkCounts()
         self.first_fault: str | None = None
@@ -27,7 +27,7 @@ class LinkLog:
         )
 
     def fault(self, now_ns: int, text: str) -> None:
-        """Append a failure; the first one stays visible."""
+        """Append a failure; `first_fault` keeps the first one."""
         self.note(now_ns, "fault", text=text)
         if self.first_fault is None:
             self.first_fault = text

@@ -1,4 +1,4 @@
-"""What stands in the way of a serial port, in words, with the next thing to do. Opens nothing."""
+"""Turns errors of a serial port into a `DeviceFault` with its remedy. Opens nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from firmware_bridge.errors import DeviceFault
 
 
 def cannot_open(path: str, error: Exception) -> DeviceFault:
-    """What stands in the way, found by its errno or, where pyserial hides that, by looking."""
+    """The fault behind `error`: by its errno or, where pyserial hides that, by the file's kind."""
     code = getattr(error, "errno", None)
     expected = "a serial port that this program may use alone"
     if code == errno.ENOENT:
@@ -52,7 +52,7 @@ def cannot_open(path: str, error: Exception) -> DeviceFault:
 
 
 def wrong_baud(path: str, asked: int, found: str) -> DeviceFault:
-    """The port is there, and does not work at the rate that was asked for."""
+    """The fault of a port that works at another rate than `asked` baud."""
     return DeviceFault(
         f"serial port {path} does not work at {asked} baud",
         expected=f"{asked} baud, as link.baud says",

@@ -1,7 +1,7 @@
-"""The only file of the link that opens anything: serial ports, ptys, an in-memory pair for tests.
+"""Opens, reads and writes serial ports and ptys; an in-memory pair of ports for tests.
 
 A failure to open is a DeviceFault with its remedy. A port that goes away later raises PortLost,
-which the driver turns into a state; it never reaches a user as an exception.
+which the driver turns into a state of the link.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from firmware_bridge.protocol.line_rate import BITS_PER_BYTE
 READ_MAX = 4096
 _ANY_BAUD = 9600
 _QUEUE_S = 0.03
-# TypeError and ValueError: pyserial on a descriptor that has just gone; termios.error: likewise,
-# and it is no OSError.
+# TypeError, ValueError and termios.error (no OSError): pyserial on a descriptor that has just gone.
 FAILURES = (serial.SerialException, OSError, termios.error, TypeError, ValueError)
 
 
@@ -35,7 +34,7 @@ class PortLost(Exception):
 
 
 class WriteTimeout(Exception):
-    """The bytes did not get out within the write timeout; the first `written` of them did."""
+    """Only the first `written` bytes were written within the write timeout."""
 
     def __init__(self, why: str, *, written: int = 0) -> None:
         super().__init__(why)
@@ -46,21 +45,21 @@ class Port(Protocol):
     """A byte stream with timeouts on everything."""
 
     def read(self) -> bytes:
-        """What has arrived, at least one byte, or b"" after the read timeout. Raises PortLost."""
+        """The bytes that have arrived, or b"" after the read timeout. Raises PortLost."""
 
     def write(self, data: bytes) -> None:
         """Write all of `data`. Raises WriteTimeout or PortLost."""
 
     def close(self) -> None:
-        """Let go of the port. Never raises."""
+        """Release the port. Never raises."""
 
 
 @runtime_checkable
-class Queueing(Protocol):
-    """A port that knows whether its bytes leave it."""
+class QueueingPort(Protocol):
+    """A port that knows whether its output queue empties."""
 
     def backs_up(self) -> str | None:
-        """Why nothing should be written now, None where all is well. Never waits.
+        """Why nothing should be written now; None where the queue empties. Never waits.
 
         Raises PortLost.
         """
@@ -72,7 +71,7 @@ PortOpener = Callable[[], Port]
 class SerialPort:
     """A serial port or pty by path, locked against other programs while open.
 
-    Raises DeviceFault where it cannot be opened, or does not work at `baud`.
+    Raises DeviceFault where it cannot be opened or does not work at `baud`.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ class SerialPort:
             self._serial.reset_input_buffer()
 
     def check_baud(self) -> None:
-        """Ask the device at what rate it works. Raises DeviceFault where that is another one."""
+        """Raises DeviceFault where the device works at another rate than `baud`."""
         try:
             rates = line_speed(self._serial.fileno())
         except FAILURES as error:
@@ -123,8 +122,8 @@ class SerialPort:
 
     def write(self, data: bytes) -> None:
         """See Port."""
-        # Not pyserial's write(): that raises its timeout also where every byte got out, and never
-        # says how many did.
+        # Not pyserial's write(): that raises its timeout also where every byte was written, and
+        # never says how many were.
         deadline_s = time.monotonic() + self._write_timeout_s
         written = 0
         try:
@@ -147,7 +146,7 @@ class SerialPort:
         )
 
     def backs_up(self) -> str | None:
-        """See Queueing. A queue that empties within 30 ms is no reason: drivers send in bursts."""
+        """See QueueingPort. Drivers send in bursts: a queue that empties within 30 ms is fine."""
         try:
             descriptor = self._serial.fileno()
             if not select.select([], [descriptor], [], 0.0)[1]:
@@ -167,7 +166,7 @@ class SerialPort:
     def close(self) -> None:
         """See Port."""
         with contextlib.suppress(PortLost, *FAILURES):
-            # What waits would be waited for, up to 30 s by the kernel's default.
+            # The kernel would wait up to 30 s, by default, for queued bytes to leave.
             if self.backs_up() is not None or self._serial.out_waiting:
                 self._serial.reset_output_buffer()
         with contextlib.suppress(*FAILURES):
@@ -183,7 +182,7 @@ class SerialPort:
 def serial_opener(
     path: str, *, baud: int, read_timeout_ms: int, write_timeout_ms: int
 ) -> PortOpener:
-    """Opens the serial port at `path` when called. Raises DeviceFault then, with the remedy."""
+    """A callable that opens the serial port at `path`, or raises DeviceFault with the remedy."""
     return lambda: SerialPort(
         path, baud=baud, read_timeout_ms=read_timeout_ms, write_timeout_ms=write_timeout_ms
     )

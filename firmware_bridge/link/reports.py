@@ -1,6 +1,7 @@
-"""What the microcontroller reports of itself and the vehicle, and which reports are worth an event.
+"""Holds the microcontroller's newest reports, and decides which of them become an event.
 
-No clock, no bytes; link.py says when something was heard.
+Status and VehicleState with the host's time of arrival go in; a `Change` for the timeline, or None,
+comes out. No clock, no bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Change:
 
 
 class Reports:
-    """The newest reports of one session, and the host's time when each was heard.
+    """The newest reports of one session, and the host's time when each arrived.
 
     `tick_ms` is the microcontroller's own clock, without wrap.
     """
@@ -35,11 +36,11 @@ class Reports:
         self.tick_ms: int | None = None
 
     def take_vehicle(self, vehicle: VehicleState, now_ns: int) -> None:
-        """The vehicle's state, heard now."""
+        """Store the vehicle's state, which arrived now."""
         self.vehicle, self.vehicle_ns = vehicle, now_ns
 
     def take_status(self, status: Status, now_ns: int) -> Change | None:
-        """The status, heard now; what it changes of what was applied, or else of the faults."""
+        """Store the status, which arrived now; return a change of the action or of the faults."""
         self.follow_tick(status.tick_ms)
         before, self.status, self.status_ns = self.status, status, now_ns
         if before is None or _applied(before) != _applied(status):
@@ -61,8 +62,8 @@ class Reports:
     def as_of_tick_ms(self, now_ns: int) -> int | None:
         """The microcontroller's tick at `now_ns`, never later than the true one.
 
-        It is the newest Status's tick and the time since that was read; what the Status took to
-        come here is missing from it. None before the first Status.
+        It is the newest Status's tick plus the time since that was read, without the time that the
+        Status was on its way. None before the first Status.
         """
         if self.status is None:
             return None

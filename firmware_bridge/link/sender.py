@@ -1,7 +1,7 @@
-"""What this end sends: numbered, framed, followed to its acknowledge, and entered in the log.
+"""Numbers and frames what the host sends, and enters each command in the ledger and the log.
 
-No clock, no port: link.py says when something is due and what came back, the driver what became of
-the bytes.
+Messages go in; bytes for the port come out. session.py decides when something is due, driver.py
+reports whether its bytes were written. No clock, no port.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from firmware_bridge.protocol.messages import (
 
 _MS = 1_000_000
 
-# Ends a half frame so that it cannot become a whole one, not even where only its end was missing.
+# Spoils a half frame in the receiver's buffer, also one of which only the delimiter is missing.
 _SPOIL = b"\x01" + DELIMITER
 
 
-class Outgoing:
-    """Frames of one host, over all sessions.
+class Sender:
+    """Sends the frames of one host over all sessions.
 
     Args:
-        log: where counts, events and faults go.
+        log: receives counts, events and faults.
         times: deadlines.
-        first_counter: 0 to 65535, the counter that the first frame follows.
+        first_counter: 0 to 65535; the first frame has the next counter.
     """
 
     def __init__(self, log: LinkLog, times: LinkTimes, *, first_counter: int) -> None:
@@ -45,18 +45,18 @@ class Outgoing:
         )
 
     def use_times(self, times: LinkTimes) -> None:
-        """Judge by other deadlines from now on."""
+        """Use other deadlines from now on."""
         self.ledger.limit_ns = times.acknowledge_ms * _MS
         self.ledger.late_share_max = times.late_share_max
 
     def hello(self, hello: HostHello) -> bytes:
-        """The greeting's bytes; they end whatever half frame lies in the other side's buffer."""
+        """The greeting's bytes; they end any half frame in the other side's buffer."""
         lead = _SPOIL if self._half_frame else DELIMITER
         self._half_frame = False
         return lead + self._pack(hello)[1]
 
     def hello_cut(self) -> None:
-        """Only a part of the last greeting got out."""
+        """Only a part of the last greeting was written."""
         self._half_frame = True
 
     def command(
@@ -71,7 +71,7 @@ class Outgoing:
         return counter, (_SPOIL if self._half_before else b"") + beat + data
 
     def unsent(self, now_ns: int) -> None:
-        """A command was due now, and nothing of it went out."""
+        """A command was due now, and nothing of it was written."""
         self.ledger.unsent(now_ns)
         self._log.count(unsent=1)
 
@@ -84,18 +84,18 @@ class Outgoing:
         self._backs_up = True
 
     def written(self) -> None:
-        """All bytes of the last command got out."""
+        """All bytes of the last command were written."""
         self._backs_up = False
 
     def write_failed(self, counter: int, now_ns: int, why: str, *, begun: bool) -> None:
-        """The command of that counter did not get out whole; `begun`: some bytes of it did."""
-        self.ledger.not_sent(counter)
+        """The command with `counter` was not written whole; `begun`: some bytes of it were."""
+        self.ledger.send_failed(counter)
         self._half_frame = begun or self._half_before
         self._log.count(commands_sent=-1, unsent=1, write_failures=1)
         self._log.fault(now_ns, why)
 
     def acknowledged(self, ack: Acknowledge, now_ns: int, *, before: Ack | None) -> Ack | None:
-        """The finished round trip, counted; None when nobody waits for it. `before`: the last."""
+        """Count a finished round trip; None when no command waits for it. `before`: the last."""
         answered = self.ledger.acknowledged(ack, now_ns)
         if answered is None:
             return None
@@ -108,7 +108,7 @@ class Outgoing:
         return done
 
     def judge(self, now_ns: int) -> None:
-        """Counts and reports the commands whose time has passed."""
+        """Count and log the commands whose time has passed."""
         ledger = self.ledger
         often_late = ledger.often_late
         for command in ledger.newly_late(now_ns):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from firmware_bridge.link.agreement import FORGOTTEN, disagreement, greeting
+from firmware_bridge.link.agreement import UNKNOWN_SESSION_FAULTS, disagreement, host_hello
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.facts import Ack, LinkEvent, LinkFacts
 from firmware_bridge.link.log import LinkLog
 from firmware_bridge.link.reports import Reports
-from firmware_bridge.link.sender import Outgoing
+from firmware_bridge.link.sender import Sender
 from firmware_bridge.link.states import LinkInput, LinkState, next_state
-from firmware_bridge.link.traffic import Ear
+from firmware_bridge.link.traffic import TrafficObserver
 from firmware_bridge.protocol.codec import CodecError, decode, encode, message_id
 from firmware_bridge.protocol.frame import Deframer, LinkFrame, counter_step
 from firmware_bridge.protocol.messages import (
@@ -38,22 +38,22 @@ class Link:
     Args:
         boot_id: 0 to 255, different from that of the process before.
         times: deadlines.
-        first_counter: 0 to 65535, the counter that the first frame follows.
+        first_counter: 0 to 65535; the first frame has the next counter.
     """
 
     _agreed: bool
     _peer_counter: int | None
     _hello_due_ns: int
     _hellos: int
-    _heard_ns: int
-    _ear: Ear
+    _last_frame_ns: int
+    _traffic: TrafficObserver
     _reports: Reports
 
     def __init__(self, boot_id: int, *, times: LinkTimes, first_counter: int = 0) -> None:
         self._times = times
         self._boot_id = boot_id
         self._log = LinkLog()
-        self._outgoing = Outgoing(self._log, times, first_counter=first_counter)
+        self._sender = Sender(self._log, times, first_counter=first_counter)
         self._state = LinkState.DISCONNECTED
         self._refusal: str | None = None
         self._peer_boot_id: int | None = None
@@ -64,13 +64,13 @@ class Link:
 
     @property
     def state(self) -> LinkState:
-        """Where the link stands."""
+        """The state of the link."""
         return self._state
 
     def use_times(self, times: LinkTimes) -> None:
-        """Judge by other deadlines from now on."""
+        """Use other deadlines from now on."""
         self._times = times
-        self._outgoing.use_times(times)
+        self._sender.use_times(times)
 
     def opened(self, now_ns: int) -> None:
         """The port is open (again)."""
@@ -78,18 +78,18 @@ class Link:
             self._log.count(reconnects=1)
         self._opened_before = True
         self._deframer = Deframer()
-        self._happened(LinkInput.OPENED, now_ns, "")
+        self._transition(LinkInput.OPENED, now_ns, "")
 
     def lost(self, now_ns: int, why: str, how: LinkInput = LinkInput.LOST) -> None:
         """The port is gone, or nobody reads it. `why` is kept when it is the first failure."""
-        self._happened(how, now_ns, why)
+        self._transition(how, now_ns, why)
 
     def closed(self, now_ns: int) -> None:
-        """This side has let go of the port on purpose."""
-        self._happened(LinkInput.CLOSED, now_ns, "")
+        """This side has released the port on purpose."""
+        self._transition(LinkInput.CLOSED, now_ns, "")
 
     def trouble(self, now_ns: int, why: str) -> None:
-        """Something failed outside that changes no state, such as another try to reopen."""
+        """Log a failure that changes no state, such as another try to reopen the port."""
         self._log.fault(now_ns, why)
 
     def received(self, data: bytes, now_ns: int) -> None:
@@ -97,22 +97,22 @@ class Link:
         damaged_before = self._deframer.damaged
         frames = self._deframer.feed(data)
         damaged = self._deframer.damaged - damaged_before
-        self._ear.take(data, frames)
-        # Before the greeting a half frame is only where we came in.
+        self._traffic.take(data, frames)
+        # Before the greeting a half frame is no error: reading began in the middle of it.
         if damaged and self._agreed:
             self._log.count(crc_errors=damaged)
-            text = self._ear.text_among_frames()
+            text = self._traffic.text_among_frames()
             among = "" if text is None else f"; text among the frames: {text}"
             self._log.fault(now_ns, f"{damaged} damaged frame(s) from the microcontroller{among}")
         for frame in frames:
-            self._take(frame, now_ns)
+            self._dispatch(frame, now_ns)
 
     def wants_poll(self, now_ns: int) -> bool:
         """True when poll() would have bytes to write."""
         return self._state is LinkState.GREETING and now_ns >= self._hello_due_ns
 
     def poll(self, now_ns: int) -> bytes:
-        """Runs the deadlines; returns what to write now: a Hello, or nothing. Call every 20 ms."""
+        """Check the deadlines; returns the bytes of a Hello to write, or b"". Call every 20 ms."""
         self._judge(now_ns)
         if not self.wants_poll(now_ns):
             return b""
@@ -120,7 +120,7 @@ class Link:
             self._new_boot_id()
         self._hellos += 1
         self._hello_due_ns = now_ns + self._times.hello_period_ms * _MS
-        return self._outgoing.hello(greeting(self._boot_id))
+        return self._sender.hello(host_hello(self._boot_id))
 
     def command(
         self, command: SafetyCommand, heartbeat: Heartbeat, *, now_ns: int
@@ -139,28 +139,28 @@ class Link:
             return None
         heartbeat = replace(heartbeat, as_of_tick_ms=tick_ms)
         command = replace(command, as_of_tick_ms=tick_ms)
-        return self._outgoing.command(command, heartbeat, now_ns=now_ns)
+        return self._sender.command(command, heartbeat, now_ns=now_ns)
 
     def unsent(self, now_ns: int) -> None:
-        """A command was due now, and nothing of it went out."""
-        self._outgoing.unsent(now_ns)
+        """A command was due now, and nothing of it was written."""
+        self._sender.unsent(now_ns)
 
     def held_back(self, now_ns: int, why: str) -> None:
         """A command was due now, and was not written because the line backs up."""
-        self._outgoing.held_back(now_ns, why)
+        self._sender.held_back(now_ns, why)
 
     def written(self) -> None:
-        """All bytes of the last command got out."""
-        self._outgoing.written()
+        """All bytes of the last command were written."""
+        self._sender.written()
 
     def write_failed(self, counter: int, now_ns: int, why: str, *, begun: bool = True) -> None:
-        """The command of that counter did not get out whole; `begun`: some bytes of it did."""
-        self._outgoing.write_failed(counter, now_ns, why, begun=begun)
+        """The command with `counter` was not written whole; `begun`: some bytes of it were."""
+        self._sender.write_failed(counter, now_ns, why, begun=begun)
 
     def greeting_failed(self, now_ns: int, why: str, *, begun: bool) -> None:
-        """A Hello did not get out whole. Told once a session: the next one follows."""
+        """A Hello was not written whole. Logged once a session, since the next one follows."""
         if begun:
-            self._outgoing.hello_cut()
+            self._sender.hello_cut()
         if self._hellos == 1:
             self._log.fault(now_ns, f"the greeting: {why}")
 
@@ -169,7 +169,7 @@ class Link:
         return self._log.events(after)
 
     def facts(self, now_ns: int) -> LinkFacts:
-        """What is known at `now_ns`: deadlines are judged first, whoever asks."""
+        """The facts at `now_ns`, after checking the deadlines."""
         self._judge(now_ns)
         reports, oldest_ns = self._reports, now_ns - self._times.report_max_age_ms * _MS
         vehicle = reports.vehicle if reports.vehicle_ns >= oldest_ns else None
@@ -188,25 +188,25 @@ class Link:
             faults=status.faults if status else (),
             mcu_tick_ms=reports.tick_ms,
             last_ack=self._last_ack,
-            unacknowledged_in_a_row=self._outgoing.ledger.late_in_a_row,
-            counts=replace(self._log.counts, open=self._outgoing.ledger.open),
+            unacknowledged_in_a_row=self._sender.ledger.late_in_a_row,
+            counts=replace(self._log.counts, open=self._sender.ledger.open),
             first_fault=self._log.first_fault,
             refusal=self._refusal if self._state is LinkState.REFUSED else None,
-            often_late=self._outgoing.ledger.often_late,
-            heard=self._ear.heard() if self._state is LinkState.GREETING else None,
+            often_late=self._sender.ledger.often_late,
+            traffic=self._traffic.finding() if self._state is LinkState.GREETING else None,
             stale=(status, vehicle) != (reports.status, reports.vehicle),
         )
 
     def _begin_session(self) -> None:
-        """Forget what the last greeting vouched for."""
+        """Forget the last session's agreement, counters and reports."""
         self._agreed = False
         self._peer_counter = None
         self._hello_due_ns = self._hellos = 0
-        self._heard_ns = 0
-        self._ear = Ear()
+        self._last_frame_ns = 0
+        self._traffic = TrafficObserver()
         self._reports = Reports()
 
-    def _happened(self, what: LinkInput, now_ns: int, why: str) -> None:
+    def _transition(self, what: LinkInput, now_ns: int, why: str) -> None:
         before, self._state = self._state, next_state(self._state, what)
         if what not in (LinkInput.OPENED, LinkInput.AGREED, LinkInput.CLOSED):
             self._log.fault(now_ns, f"{what.value}: {why}")
@@ -220,11 +220,11 @@ class Link:
             self._log.note(now_ns, "state", state=self._state.name, because=why or what.value)
 
     def _new_boot_id(self) -> None:
-        """A new session in the eyes of the other side, which then takes any counter."""
+        """Begin a new session for the other side, which then accepts any counter."""
         self._boot_id = (self._boot_id + 1) % 256
         self._hellos = 0
 
-    def _take(self, frame: LinkFrame, now_ns: int) -> None:
+    def _dispatch(self, frame: LinkFrame, now_ns: int) -> None:
         is_hello = frame.message_id == message_id(McuHello)
         if not (is_hello or self._agreed):
             return
@@ -237,12 +237,12 @@ class Link:
         if isinstance(message, McuHello) and message.boot_id != self._peer_boot_id:
             if self._peer_boot_id is not None:
                 self._log.count(reboots=1)
-                self._happened(LinkInput.REBOOTED, now_ns, f"boot id {message.boot_id}")
+                self._transition(LinkInput.REBOOTED, now_ns, f"boot id {message.boot_id}")
             self._peer_boot_id = message.boot_id
             self._peer_counter = None
         if not self._is_new(frame, now_ns):
             return
-        self._heard_ns = now_ns
+        self._last_frame_ns = now_ns
         match message:
             case McuHello():
                 self._take_hello(message, now_ns)
@@ -274,21 +274,21 @@ class Link:
         self._agreed = disagrees is None
         if disagrees is not None:
             self._refusal = disagrees
-            self._happened(LinkInput.DISAGREED, now_ns, disagrees)
+            self._transition(LinkInput.DISAGREED, now_ns, disagrees)
 
     def _take_status(self, status: Status, now_ns: int) -> None:
-        if forgotten := FORGOTTEN & set(status.faults):
+        if forgotten := UNKNOWN_SESSION_FAULTS & set(status.faults):
             if self._state is LinkState.ESTABLISHED:
-                self._happened(LinkInput.FORGOTTEN, now_ns, ", ".join(sorted(forgotten)))
+                self._transition(LinkInput.FORGOTTEN, now_ns, ", ".join(sorted(forgotten)))
             return
         if self._state is not LinkState.ESTABLISHED:
-            self._outgoing.ledger.begin_session(now_ns)
-        self._happened(LinkInput.AGREED, now_ns, "")
+            self._sender.ledger.begin_session(now_ns)
+        self._transition(LinkInput.AGREED, now_ns, "")
         if (event := self._reports.take_status(status, now_ns)) is not None:
             self._log.note(now_ns, event.kind, **event.values)
 
     def _take_acknowledge(self, ack: Acknowledge, now_ns: int) -> None:
-        done = self._outgoing.acknowledged(ack, now_ns, before=self._last_ack)
+        done = self._sender.acknowledged(ack, now_ns, before=self._last_ack)
         if done is None:
             return
         self._last_ack = done
@@ -304,13 +304,13 @@ class Link:
         )
 
     def _judge(self, now_ns: int) -> None:
-        """Runs the deadlines, in whatever thread asks: a reader that stands must not hide them."""
-        self._outgoing.judge(now_ns)
+        """Check the deadlines in the caller's thread, so that a blocked reader cannot hide them."""
+        self._sender.judge(now_ns)
         if self._state is not LinkState.ESTABLISHED:
             return
-        if now_ns - self._heard_ns > self._times.silence_ms * _MS:
+        if now_ns - self._last_frame_ns > self._times.silence_ms * _MS:
             why = f"nothing heard for {self._times.silence_ms} ms"
-            self._happened(LinkInput.SILENT, now_ns, why)
-        elif self._outgoing.ledger.unanswered_for(now_ns) > self._times.deaf_ms * _MS:
+            self._transition(LinkInput.SILENT, now_ns, why)
+        elif self._sender.ledger.unanswered_for(now_ns) > self._times.deaf_ms * _MS:
             why = f"no command acknowledged for {self._times.deaf_ms} ms"
-            self._happened(LinkInput.DEAF, now_ns, why)
+            self._transition(LinkInput.DEAF, now_ns, why)

@@ -1,6 +1,6 @@
-"""All that affects the state of the link: states, inputs and the one table of transitions.
+"""States of the link, the inputs that change them, and the one table of transitions.
 
-No I/O, no clock, no bytes: link.py decides when an input happened, this says what it means.
+A state and an input go in, the next state comes out; session.py decides when an input happens.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import enum
 
 
 class LinkState(enum.Enum):
-    """Where the link stands. Commands travel in ESTABLISHED only."""
+    """A state of the link. Commands travel in ESTABLISHED only."""
 
     DISCONNECTED = "no open port"
     GREETING = "port open, waiting for the microcontroller's greeting"
@@ -18,7 +18,7 @@ class LinkState(enum.Enum):
 
 
 class LinkInput(enum.Enum):
-    """What can happen to the link."""
+    """An event that may change the state of the link."""
 
     OPENED = "port opened"
     LOST = "port lost"

@@ -1,6 +1,6 @@
-"""What comes from a port on which nobody greets: nothing, our own frames, text, bytes.
+"""Recognises what comes from a port on which no microcontroller greets: an echo, text, noise.
 
-Fed with bytes and with the frames found in them; says what they look like and what to do. Keeps the
+Bytes and the frames found in them go in; a finding in words, with its remedy, comes out. Keeps the
 last half kilobyte. No clock, no port.
 """
 
@@ -20,33 +20,33 @@ _SLOW_SHARE = 0.8
 
 _OURS = frozenset(message_id(kind) for kind in (HostHello, SafetyCommand, Heartbeat))
 
-# A receiver that samples much faster than the sender sends sees each bit many times over: what it
-# takes for a byte holds one change of level at most.
+# A receiver that samples much faster than the sender sends reads each bit many times over: each of
+# its bytes holds one change of level at most.
 _ONE_EDGE = frozenset({0x00, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE, 0xFF})
 
 _NMEA = re.compile(rb"[$!][A-Z]{2}[A-Z0-9]{3},[^\r\n*]*\*[0-9A-F]{2}")
 
-# In frames so many printable bytes in a row come about once in 100,000 bytes.
+# In frames a run of so many printable bytes occurs about once in 100,000 bytes.
 _TEXT_RUN = re.compile(rb"[ -~]{12,}")
 
 OUR_PORT = "name the microcontroller's own port: ls /dev/serial/by-id"
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was heard, in words, and what to do about it."""
+class TrafficFinding:
+    """What the traffic looks like, in words, and what to do about it."""
 
     what: str
     remedy: str
 
 
-SILENCE = Heard(
+SILENCE = TrafficFinding(
     "silence: not one byte", "check cable, power and baud rate, and that this is its port"
 )
 
 
-class Ear:
-    """What came since the port was opened, or since the last session ended."""
+class TrafficObserver:
+    """Observes the bytes since the port was opened, or since the last session ended."""
 
     def __init__(self) -> None:
         self._bytes = 0
@@ -55,7 +55,7 @@ class Ear:
         self._ids: set[int] = set()
 
     def take(self, data: bytes, frames: list[LinkFrame]) -> None:
-        """Bytes as they came, and the undamaged frames that they completed."""
+        """Take in bytes as they arrived, and the undamaged frames that they completed."""
         self._bytes += len(data)
         self._last += data
         del self._last[:-_KEPT]
@@ -63,30 +63,30 @@ class Ear:
         self._ours += sum(identity in _OURS for identity in ids)
         self._ids |= set(ids) - _OURS
 
-    def heard(self) -> Heard:
-        """What it looks like: the surest sign first."""
+    def finding(self) -> TrafficFinding:
+        """What the traffic looks like; the surest sign decides."""
         if self._bytes == 0:
             return SILENCE
         if self._ids:
-            return Heard(
+            return TrafficFinding(
                 "a microcontroller that reports and does not answer our greeting",
                 "check the wire towards the microcontroller (our TX to its RX), and that it was"
                 " flashed with the firmware of this version of brakepoint",
             )
         if self._ours:
-            return Heard(
+            return TrafficFinding(
                 f"an echo: {self._ours} frame(s) of our own came back",
                 "RX and TX are joined, or a modem or console echoes; check the wiring, or "
                 + OUR_PORT,
             )
         if (line := self.text()) is not None:
             if _NMEA.search(self._last):
-                return Heard(
+                return TrafficFinding(
                     f"NMEA text, as receivers of satellite positions send it at 4800 or 9600 baud:"
                     f" {line}",
                     "this is the port of such a receiver; " + OUR_PORT,
                 )
-            return Heard(
+            return TrafficFinding(
                 f"lines of text: {line}",
                 "a console or another device; switch its messages off, or " + OUR_PORT,
             )
@@ -94,7 +94,7 @@ class Ear:
         slow = sum(byte in _ONE_EDGE for byte in self._last)
         if slow >= _SLOW_SHARE * len(self._last):
             what += ", as from a sender at a far lower baud rate"
-        return Heard(
+        return TrafficFinding(
             what,
             "set link.baud to the rate that the firmware was built for, or " + OUR_PORT,
         )

@@ -1,7 +1,7 @@
-"""Messages <-> payload bytes, as brakepoint.dbc defines them. Strict both ways; no I/O, no framing.
+"""Converts messages to payload bytes and back, as brakepoint.dbc defines them.
 
-A value that the contract cannot carry is an error here, never clipped or dropped: the only one that
-clips is the microcontroller, and it says so in its acknowledge.
+Never clips or drops a value that the contract cannot carry: that is a `CodecError`. Only the
+microcontroller clips, and it says so in its acknowledge.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from firmware_bridge.protocol.messages import (
     VehicleState,
 )
 
-PROTOCOL_VERSION = 2  # 2: messages carry the tick as of which they were made
+PROTOCOL_VERSION = 2  # 2: messages carry the tick at which they were made
 CONTRACT_FILE = Path(__file__).parent / "brakepoint.dbc"
 
 
@@ -59,7 +59,7 @@ def contract() -> Database:
 
 
 def canonical_contract(database: Database) -> str:
-    """All that both sides must agree on, one line a signal, free of comments and layout."""
+    """The contract as text for hashing: one line a message and a signal, without comments."""
     lines = []
     for message in sorted(database.messages, key=lambda m: m.frame_id):
         lines.append(f"{message.frame_id} {message.name} {message.length} {message.senders}")
@@ -80,7 +80,7 @@ def u24(text: str) -> int:
 
 @cache
 def contract_hash() -> int:
-    """What Hello carries as `contract_hash`."""
+    """The value of Hello's `contract_hash`: 24 bits of the canonical contract's sha256."""
     return u24(canonical_contract(contract()))
 
 
@@ -111,7 +111,7 @@ def decode(frame_id: int, payload: bytes) -> Message:
         raise CodecError(f"{definition.name} is {definition.length} bytes, got {len(payload)}")
     try:
         signals: Any = definition.decode(payload, decode_choices=False)
-        # Encoding again proves at one stroke that ranges hold and padding bits are zero.
+        # Encoding again proves that all values are in range and that padding bits are zero.
         if bytes(definition.encode(signals, strict=True)) != payload:
             raise CodecError(f"{definition.name} has bits set outside its signals")
         return _FIELDS[definition.name][1](signals)
@@ -138,7 +138,7 @@ def _from_hello(m: Hello) -> Signals:
 
 
 def _as_of(tick_ms: int | None) -> int:
-    """What travels of the tick at which a message was made; it must have been set."""
+    """The low 22 bits of the tick at which a message was made. Raises ValueError for None."""
     if tick_ms is None:
         raise ValueError("as_of_tick_ms is not set: the link sets it from the newest Status")
     return operator.index(tick_ms) % AS_OF_TICK_RANGE

@@ -1,4 +1,4 @@
-"""Payload <-> bytes on the wire: COBS frames with an end-to-end envelope. No I/O, no meaning.
+"""Packs payloads into COBS frames with an end-to-end envelope, and unpacks them. No I/O.
 
 One frame is COBS(id, length, counter u16 LE, payload, CRC-32 LE) and a zero byte. The envelope
 follows AUTOSAR E2E profile 4 in what it protects (id, length, counter), with zlib's CRC-32. Out of

@@ -1,7 +1,7 @@
-"""C sources that follow from the contract and the limits: codec, limits, hashes.
+"""Generates C sources from the contract and the limits: codec, limits, hashes.
 
-They are checked in, so that building firmware needs a C compiler only; a test proves them fresh.
-`python -m firmware_bridge.protocol.generate` writes them again.
+`python -m firmware_bridge.protocol.generate` writes them. They are checked in, so that building
+firmware needs a C compiler only; a test proves them fresh.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from firmware_bridge.protocol.limits import LIMITS, ActionLimits, Limits, limits
 from firmware_bridge.protocol.messages import AckResult, Action
 
 PACKAGE = Path(__file__).parent.parent
-CANTOOLS_MAJOR = "45"  # whose C the checked-in codec is
+CANTOOLS_MAJOR = "45"  # the version that generated the checked-in codec
 GENERATED = PACKAGE / "firmware" / "generated"
 
 
@@ -112,12 +112,12 @@ def c_codec() -> dict[str, str]:
         }
 
 
-def generated() -> dict[str, str]:
+def generated_files() -> dict[str, str]:
     """Every generated file: name -> text."""
     return {"contract.h": contract_header(), "limits.h": limits_header(), **c_codec()}
 
 
 if __name__ == "__main__":
     GENERATED.mkdir(exist_ok=True)
-    for file_name, text in generated().items():
+    for file_name, text in generated_files().items():
         (GENERATED / file_name).write_text(text, "utf-8")

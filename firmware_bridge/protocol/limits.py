@@ -1,7 +1,7 @@
 """The microcontroller's compiled limits: one definition, generated into C, hashed into every Hello.
 
-Changing a number here changes the limits hash, so a firmware built from other numbers is refused.
-Nothing reads these at run time to widen what the microcontroller would do.
+A change here changes the limits hash, so the host refuses a firmware built from other numbers.
+Never read at run time to allow more than the microcontroller does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from firmware_bridge.protocol.messages import Action
 
 @dataclass(frozen=True, kw_only=True)
 class ActionLimits:
-    """Braking of one action: range a commanded deceleration is clipped to, and the jerk."""
+    """Braking of one action: the range to which a deceleration is clipped, and the jerk."""
 
     deceleration_min_cmps2: int
     deceleration_default_cmps2: int
@@ -83,7 +83,7 @@ LIMITS = Limits(
 
 
 def canonical_limits(limits: Limits = LIMITS) -> str:
-    """The limits as text, one number a line: what the limits hash is taken over."""
+    """The limits as text for hashing, one number a line."""
     lines = [f"{f.name}={getattr(limits, f.name)}" for f in fields(limits) if f.name != "action"]
     for action, braking in zip(Action, limits.action, strict=True):
         lines += [f"{action.name}.{f.name}={getattr(braking, f.name)}" for f in fields(braking)]
@@ -91,5 +91,5 @@ def canonical_limits(limits: Limits = LIMITS) -> str:
 
 
 def limits_hash(limits: Limits = LIMITS) -> int:
-    """What Hello carries as `limits_hash`."""
+    """The value of Hello's `limits_hash`: 24 bits of the canonical limits' sha256."""
     return u24(canonical_limits(limits))

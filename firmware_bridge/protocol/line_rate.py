@@ -1,7 +1,8 @@
-"""How many bytes a second the link needs, each way, and the slowest line that carries them.
+"""Computes the bytes a second that the link needs each way, and the slowest line that carries them.
 
-A slower line queues: what arrives grows older until the microcontroller refuses it, slows down and
-stops. That is safe, and of no use, so it is better said before the run. No I/O.
+The decision loop's rate goes in; bytes a second and baud come out. On a slower line commands queue
+and grow old until the microcontroller refuses them, slows down and stops: safe, but better refused
+before the run. No I/O.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BITS_PER_BYTE = 10
 """Start bit, eight bits, stop bit."""
 
 HEADROOM = 1.25
-"""For Hellos, reports at once when the action changes, and what USB bridges add."""
+"""Reserve for Hellos, immediate reports when the action changes, and delays of USB bridges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def wire_bytes(kind: type[Message]) -> int:
 
 
 def line_load(turns_per_s: float) -> LineLoad:
-    """What the link sends where the decision loop makes so many turns a second.
+    """Bytes a second on the link when the decision loop makes `turns_per_s` turns a second.
 
     A turn is a heartbeat and a command; each command is acknowledged, and the microcontroller
     reports its state in its own period.

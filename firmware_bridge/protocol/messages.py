@@ -1,4 +1,4 @@
-"""The messages of brakepoint.dbc as values: enumerations and frozen dataclasses. No bytes."""
+"""The messages of brakepoint.dbc as enumerations and frozen dataclasses, in SI units."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 CAMERA_AGE_UNKNOWN_MS = 0xFFFF
-AS_OF_TICK_RANGE = 1 << 22  # milliseconds until as_of_tick_ms comes round: 69.9 minutes
+AS_OF_TICK_RANGE = 1 << 22  # as_of_tick_ms wraps after so many milliseconds: 69.9 minutes
 
 
 class Action(enum.IntEnum):
@@ -22,7 +22,7 @@ class Action(enum.IntEnum):
 
 
 class Reason(enum.IntEnum):
-    """Why the host commands what it commands; the microcontroller only records it."""
+    """Why the host sends a command; the microcontroller only records it."""
 
     CLEAR = 0
     POLICY_RULE = 1
@@ -37,7 +37,7 @@ class Reason(enum.IntEnum):
 
 
 class Perception(enum.IntEnum):
-    """Whether the road was looked at. UNKNOWN is never clear."""
+    """Whether the host knows what is on the road. UNKNOWN never means clear."""
 
     UNKNOWN = 0
     KNOWN = 1
@@ -62,10 +62,10 @@ class Mode(enum.IntEnum):
 
 
 class AckResult(enum.IntEnum):
-    """What became of a command.
+    """The microcontroller's answer to a command.
 
-    RELEASE_REFUSED_*: it stands, but the latched stop holds. REFUSED_STALE: it was too old, or its
-    tick is not yet; a stop in it is latched all the same.
+    RELEASE_REFUSED_*: the command stands, but the latched stop holds. REFUSED_STALE: it was too
+    old, or its tick lies in the future; a stop in it is latched all the same.
     """
 
     ACCEPTED = 0
@@ -100,11 +100,11 @@ class McuHello(Hello):
 
 @dataclass(frozen=True, kw_only=True)
 class SafetyCommand:
-    """What the vehicle shall do. Speeds 0 to 100 m/s, deceleration 0 to 10 m/s2 (positive brakes).
+    """What the vehicle must do. Speeds 0 to 100 m/s, deceleration 0 to 10 m/s2 (positive brakes).
 
     `valid_for_ms` is 1 to 1000; the microcontroller clips it to its compiled limit (300).
-    `release` permits a latched stop to be released to this action; where a rule wants the operator,
-    set it only after the operator asked. Numbers travel in steps of 1 cm/s and 1 cm/s2.
+    `release` permits the release of a latched stop to this action; where a rule requires the
+    operator, set it only after the operator asked. Numbers travel in steps of 1 cm/s and 1 cm/s2.
     `as_of_tick_ms` is the microcontroller's tick when this was made (any size: the low 22 bits
     travel). The link sets it; a command without one cannot be encoded.
     """
@@ -123,7 +123,7 @@ class Heartbeat:
     """A turn of the decision loop.
 
     `loop_sequence` grows by one each turn (any size: the low 16 bits travel). `camera_age_ms` above
-    65534 travels as 65535, which means that or older, or no frame at all. `as_of_tick_ms` as in
+    65534 travels as 65535, which means 65535 or older, or no frame at all. `as_of_tick_ms` as in
     SafetyCommand.
     """
 

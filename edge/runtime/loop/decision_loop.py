@@ -22,7 +22,7 @@ from edge.runtime.policy.modes import next_mode, situation
 from edge.runtime.policy.policy import PolicyState, decide, initial
 from edge.runtime.policy.settings import PolicySettings
 from firmware_bridge.link.deadlines import LinkTimes
-from firmware_bridge.link.driver import Sent
+from firmware_bridge.link.driver import SentCommand
 from firmware_bridge.link.facts import LinkEvent, LinkFacts
 from firmware_bridge.protocol.messages import (
     CAMERA_AGE_UNKNOWN_MS,
@@ -40,7 +40,7 @@ _AWAITED = 128
 class Link(Protocol):
     """What the loop needs of `firmware_bridge.link.driver.LinkDriver`."""
 
-    def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> Sent | None:
+    def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> SentCommand | None:
         """Writes both; None when they did not get out."""
         ...
 
@@ -86,7 +86,7 @@ class Turn:
     state: PolicyState
     decision: Decision
     mode: Mode
-    sent: Sent | None
+    sent: SentCommand | None
     end_to_end_ms: float | None
     link_events: tuple[LinkEvent, ...]
 
@@ -221,7 +221,7 @@ class DecisionLoop:
         )
 
     def _measure(
-        self, result: Result, sent: Sent | None, began_ns: int, decided_ns: int
+        self, result: Result, sent: SentCommand | None, began_ns: int, decided_ns: int
     ) -> float | None:
         """Budgets of the stages decide and send and of the whole; returns the latter in ms."""
         self._budgets.add("decide", (decided_ns - began_ns) / 1e6)

@@ -116,8 +116,8 @@ static void end_showing(struct bp_refusal *refusal, uint32_t now_ms)
     }
 }
 
-/* How long ago the host made a message, at least: the host's tick is never ahead of this one. A
- * tick that is not yet comes out as an age of many minutes, and so does one of an earlier boot. */
+/* A lower bound of a message's age: the host's tick is never ahead of this one. A tick that lies in
+ * the future, or belongs to an earlier boot, gives an age of many minutes. */
 static uint32_t age_of(const struct bp_mcu *mcu, uint32_t now_ms, uint32_t as_of_tick_ms)
 {
     return (bp_mcu_tick_ms(mcu, now_ms) - as_of_tick_ms) & AS_OF_MASK;
@@ -260,7 +260,7 @@ static bool take_heartbeat(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_
     return true;
 }
 
-/* Returns false for a frame that is not to be believed: foreign, repeated, replayed, wrong size. */
+/* Returns false for a frame that must be ignored: foreign, repeated, replayed, wrong size. */
 static bool take_frame(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicle *vehicle,
                        const struct bp_frame *frame, struct bp_transmit *tx)
 {
@@ -292,7 +292,7 @@ void bp_mcu_boot(struct bp_mcu *mcu, uint32_t now_ms, uint8_t boot_id)
     bp_safety_boot(&mcu->safety);
     mcu->boot_ms = now_ms;
     mcu->boot_id = boot_id;
-    /* Safe before the first update, too: until then the vehicle is taken to move. */
+    /* Safe before the first update, too: until then the vehicle is assumed to move. */
     settle(mcu, &(struct bp_vehicle){.speed_cmps = UINT16_MAX, .speed_valid = true});
 }
 
@@ -303,8 +303,8 @@ size_t bp_mcu_update(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicl
     uint8_t action_before = mcu->outputs.demand.action;
     struct bp_frame frame;
 
-    /* What held until now is applied first: a stop that is due by now keeps the braking it began
-     * with, also where what arrives in this very update asks for less. */
+    /* The demands up to now are applied first: a stop that is due by now keeps the braking with
+     * which it began, also where a command in this same update asks for less. */
     bp_safety_run(&mcu->safety, now_ms);
     settle(mcu, vehicle);
     end_showing(&mcu->frame, now_ms);

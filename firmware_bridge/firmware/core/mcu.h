@@ -1,7 +1,7 @@
 /* The whole microcontroller behind one call: bytes in, rules, bytes out.
  *
- * A board brings a clock, a byte stream, a speed and two things that follow the outputs; nothing in
- * here knows where those come from. No I/O, no allocation.
+ * A board supplies a clock, a byte stream, a speed, and brakes and throttle that follow the outputs;
+ * nothing here depends on the board. No I/O, no allocation.
  */
 #ifndef BP_MCU_H
 #define BP_MCU_H
@@ -26,7 +26,7 @@ enum bp_fault {
     BP_FAULT_SPEED_SENSOR = 1u << 9,
 };
 
-/* Something that was refused lately, and is shown for a while. */
+/* A recent refusal, whose fault bit stays set for refused_shown_ms. */
 struct bp_refusal {
     uint32_t at_ms;
     bool shown;
@@ -60,7 +60,7 @@ struct bp_mcu {
 
 void bp_mcu_boot(struct bp_mcu *mcu, uint32_t now_ms, uint8_t boot_id);
 
-/* Takes what has arrived, runs the rules, and writes what is to be sent; returns how many bytes.
+/* Reads the bytes that arrived, runs the rules, and writes the bytes to send; returns how many.
  * A frame that does not fit into `tx` is not sent. What the vehicle must do is in mcu->outputs. */
 size_t bp_mcu_update(struct bp_mcu *mcu, uint32_t now_ms, const struct bp_vehicle *vehicle,
                      const uint8_t *rx, size_t rx_size, uint8_t *tx, size_t tx_capacity);

@@ -38,7 +38,7 @@ static struct bp_demand both(struct bp_demand a, struct bp_demand b)
     };
 }
 
-/* What a command demands once every number that its action uses is inside the compiled limits. */
+/* A command's demand, with every number that its action uses clipped to the compiled limits. */
 static struct bp_demand clipped_demand(const struct bp_command *command)
 {
     const struct bp_action_limits *limits = &BP_LIMITS.action[command->action];
@@ -66,7 +66,7 @@ static bool was_clipped(const struct bp_command *command, const struct bp_demand
            (uses_braking && command->deceleration_cmps2 != demand->deceleration_cmps2);
 }
 
-/* Whether somebody who sees is there: enough healthy heartbeats, and a fresh frame behind them. */
+/* Whether the host perceives: enough healthy heartbeats in a row, and a fresh frame. */
 static bool is_vouched_for(const struct bp_safety *safety)
 {
     return safety->healthy_heartbeats == BP_HEALTHY_HEARTBEATS_TO_RELEASE &&
@@ -167,7 +167,7 @@ bool bp_safety_heartbeat(struct bp_safety *safety, uint32_t now_ms,
         return false;
     }
     if (safety->loop_sequence_known && heartbeat->loop_sequence == safety->loop_sequence) {
-        return true; /* Somebody sends, but the decision loop stands still. */
+        return true; /* The host sends, but its decision loop stands still. */
     }
     uint32_t made_ms = now_ms - heartbeat->age_ms;
     uint32_t frame_age_ms = heartbeat->age_ms + heartbeat->camera_age_ms;

@@ -1,8 +1,8 @@
 /* The rules: what the vehicle must do, given commands, heartbeats, speed and time.
  *
  * No bytes, no I/O, no allocation, integers only. Times are milliseconds of a 32-bit tick that may
- * wrap: ages are differences, and what has expired stays expired until something fresh arrives.
- * Messages count from when the host made them, `age_ms` ago, not from when they arrived.
+ * wrap: ages are differences, and an expired timer stays expired until a fresh message arrives.
+ * A message's time is when the host made it, `age_ms` ago, not when it arrived.
  */
 #ifndef BP_SAFETY_H
 #define BP_SAFETY_H
@@ -40,7 +40,7 @@ struct bp_demand {
     uint16_t deceleration_cmps2;
 };
 
-/* What must be renewed in time. Any of them running out begins SLOW_DOWN by timer. */
+/* Timers that must be renewed. Each that runs out begins SLOW_DOWN. */
 enum bp_timer_name {
     BP_TIMER_COMMAND,    /* a fresh command */
     BP_TIMER_HEARTBEAT,  /* a turn of the decision loop */
@@ -70,10 +70,10 @@ struct bp_safety {
 /* Boots safe: COMFORT_STOP, latched. */
 void bp_safety_boot(struct bp_safety *safety);
 
-/* A new session: heartbeats before it prove nothing about this host. */
+/* Begins a session: heartbeats from before it no longer count. */
 void bp_safety_new_session(struct bp_safety *safety);
 
-/* Lets all timers run up to `now_ms`, in their order. Call before anything fresh is fed. */
+/* Lets all timers run up to `now_ms`, in their order. Call before feeding a fresh message. */
 void bp_safety_run(struct bp_safety *safety, uint32_t now_ms);
 
 /* Takes a command that the contract allows (ranges already checked). */

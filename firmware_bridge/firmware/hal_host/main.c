@@ -1,9 +1,9 @@
 /* The microcontroller as a process: a pty for the UART, the vehicle model for the vehicle.
  *
- * stdout: first line the path of the pty's slave, then one line whenever what is applied changes.
+ * stdout: first the path of the pty's slave, then one line whenever the applied outputs change.
  * stdin, one instruction a line: `speed MPS` (sets it), `cruise MPS` (the driver asks), `operator
  * 0|1` (the button), `sensor 0|1` (speed sensor fails), `freeze`, `thaw`, `reboot`, `report`.
- * Ends when stdin does, so that it never outlives whoever started it.
+ * Ends when stdin does, so that it never outlives its parent.
  */
 #define _DEFAULT_SOURCE
 #define _XOPEN_SOURCE 600
@@ -57,7 +57,7 @@ static int open_uart(char *path, size_t path_size)
         return -1;
     }
     strcpy(path, ptsname(master));
-    /* The slave stays open here: without any holder every poll of the master would hang up. */
+    /* The slave stays open here: with no open slave every poll of the master reports a hang-up. */
     int slave = open(path, O_RDWR | O_NOCTTY);
     if (slave < 0 || tcgetattr(slave, &settings) != 0) {
         return -1;
@@ -70,7 +70,7 @@ static int open_uart(char *path, size_t path_size)
     return master;
 }
 
-/* A reader that does not read must not stop the vehicle's brakes: then the line is lost. */
+/* Drops the line when the reader is slow: a blocked write would stop the vehicle's brakes. */
 static void say(const char *text, size_t size)
 {
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};

@@ -1,4 +1,4 @@
-/* The core and the vehicle model driven line by line over stdin, for tests: time is what it is told.
+/* Drives the core and the vehicle model line by line over stdin, for tests; time is an argument.
  *
  *   boot NOW_MS BOOT_ID
  *   outputs

@@ -1,7 +1,7 @@
-/* A first-order vehicle for places without one: follows ceiling and braking, asks for nothing.
+/* A first-order vehicle model for tests without a vehicle: follows speed ceiling and braking.
  *
  * Integers only (micrometres a second fit 32 bits up to 2000 m/s). It holds its speed when nobody
- * asks for another; a stop cancels what the driver asked for, so that it never moves off by itself.
+ * asks for another; a stop cancels the driver's request, so that it never moves off by itself.
  */
 #ifndef BP_VEHICLE_H
 #define BP_VEHICLE_H

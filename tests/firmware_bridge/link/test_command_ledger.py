@@ -126,8 +126,8 @@ def test_what_never_got_out_is_late_in_its_time_and_not_open() -> None:
     one = ledger()
     one.unsent(0)
     one.sent(4, 10)
-    one.not_sent(4)
-    one.not_sent(5)
+    one.send_failed(4)
+    one.send_failed(5)
     assert one.open == 0
     assert one.acknowledged(ack(4), 20) is None
     assert [late.counter for late in one.newly_late(LIMIT + 11)] == [None, None]

@@ -19,7 +19,7 @@ import serial
 from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.errors import DeviceFault
 from firmware_bridge.link.line_speed import line_speed
-from firmware_bridge.link.ports import PortLost, Queueing, SerialPort, WriteTimeout, memory_pair
+from firmware_bridge.link.ports import PortLost, QueueingPort, SerialPort, WriteTimeout, memory_pair
 
 HOLDER = """
 import sys, serial
@@ -98,7 +98,7 @@ def test_a_port_that_takes_no_bytes_says_so_and_says_when_it_does_again(
     terminal: tuple[int, str],
 ) -> None:
     port = open_port(terminal[1])
-    assert isinstance(port, Queueing)
+    assert isinstance(port, QueueingPort)
     assert port.backs_up() is None
     fill(port)
     assert port.backs_up() == "the port takes no more bytes"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from mcu_probe import BEAT, COMMAND
 
-from firmware_bridge.link.traffic import SILENCE, Ear
+from firmware_bridge.link.traffic import SILENCE, TrafficObserver
 from firmware_bridge.protocol.codec import contract_hash, encode
 from firmware_bridge.protocol.frame import Deframer, LinkFrame, pack
 from firmware_bridge.protocol.limits import limits_hash
@@ -18,10 +18,10 @@ GPS = b"$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A\r\n
 
 
 def heard_of(*pieces: bytes) -> tuple[str, str]:
-    ear, deframer = Ear(), Deframer()
+    observer, deframer = TrafficObserver(), Deframer()
     for data in pieces:
-        ear.take(data, deframer.feed(data))
-    return ear.heard().what, ear.heard().remedy
+        observer.take(data, deframer.feed(data))
+    return observer.finding().what, observer.finding().remedy
 
 
 def framed(message: object, counter: int = 1) -> bytes:
@@ -110,11 +110,11 @@ def test_a_sender_at_a_far_lower_rate_is_told_from_noise(factor: int) -> None:
 
 
 def test_text_among_frames_is_found() -> None:
-    ear = Ear()
-    ear.take(framed(STATUS), [])
-    assert ear.text_among_frames() is None
-    ear.take(b"[ 12.345] loop ok\r\n" + framed(STATUS), [])
-    assert ear.text_among_frames() == "'[ 12.345] loop ok'"
+    observer = TrafficObserver()
+    observer.take(framed(STATUS), [])
+    assert observer.text_among_frames() is None
+    observer.take(b"[ 12.345] loop ok\r\n" + framed(STATUS), [])
+    assert observer.text_among_frames() == "'[ 12.345] loop ok'"
 
 
 @pytest.mark.parametrize("byte", [0x00, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE, 0xFF])
@@ -130,9 +130,9 @@ def test_what_was_said_long_ago_is_forgotten() -> None:
         heard_of(GPS, b"\xa7" * 500)[0] == f"{len(GPS) + 500} bytes and no whole frame among them"
     )
     noise = b"\xa7" * 512
-    ear = Ear()
-    ear.take(b"0123456789ab" + noise, [])
-    assert ear.text_among_frames() is None
+    observer = TrafficObserver()
+    observer.take(b"0123456789ab" + noise, [])
+    assert observer.text_among_frames() is None
 
 
 @pytest.mark.parametrize(

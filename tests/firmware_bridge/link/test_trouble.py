@@ -15,7 +15,7 @@ from mcu_probe import BEAT, COMMAND
 from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.errors import DeviceFault
 from firmware_bridge.link.deadlines import LinkTimes
-from firmware_bridge.link.driver import LinkDriver, Sent
+from firmware_bridge.link.driver import LinkDriver, SentCommand
 from firmware_bridge.link.facts import LinkFacts
 from firmware_bridge.link.ports import SerialPort, memory_pair
 from firmware_bridge.link.states import LinkState
@@ -67,7 +67,7 @@ class Bench:
     driver: LinkDriver
     bridge: Bridge
     turn: int = 0
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[SentCommand] = field(default_factory=list)
 
     def send(self) -> LinkFacts:
         self.turn += 1
@@ -176,7 +176,7 @@ def test_a_reader_that_dies_is_told_with_its_reason_and_the_microcontroller_stop
     assert facts.standstill is None
     assert facts.first_fault is not None
     assert "the thread that reads the port died: ZeroDivisionError: a bug" in facts.first_fault
-    assert "test_link_trouble.py:" in facts.first_fault
+    assert "test_trouble.py:" in facts.first_fault
     assert bench.driver.send(RELEASE, BEAT) is None
     firmware.wait_for(lambda r: r.action is Action.COMFORT_STOP and r.tick_ms > 500, timeout_s=10)
     bench.until(lambda facts: facts.unacknowledged_in_a_row >= 10)

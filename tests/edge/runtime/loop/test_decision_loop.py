@@ -18,7 +18,7 @@ from edge.runtime.loop.latency_budget import END_TO_END, TO_ACKNOWLEDGE, Budgets
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.policy.settings import PolicySettings
 from edge.runtime.recording.timeline import Stamp, Timeline
-from firmware_bridge.link.driver import Sent
+from firmware_bridge.link.driver import SentCommand
 from firmware_bridge.link.facts import LinkCounts, LinkEvent, LinkFacts
 from firmware_bridge.link.states import LinkState
 from firmware_bridge.protocol.messages import (
@@ -73,7 +73,7 @@ class MemoryLink:
             refusal=None,
         )
 
-    def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> Sent | None:
+    def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> SentCommand | None:
         if not self.up:
             return None
         sent_ns, counter = self.clock.now_ns, len(self.sent)
@@ -94,7 +94,7 @@ class MemoryLink:
         )
         self.log.append(event)
         self.now = replace(self.now, effective_action=command.action)
-        return Sent(counter=counter, sent_ns=sent_ns, written_ns=self.clock.now_ns)
+        return SentCommand(counter=counter, sent_ns=sent_ns, written_ns=self.clock.now_ns)
 
     def facts(self, now_ns: int) -> LinkFacts:
         return self.now
