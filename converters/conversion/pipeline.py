@@ -207,7 +207,7 @@ def _report(
         judgement=results.judgement,
         accuracy=results.accuracy,
         stops=results.stops,
-        lowerings=results.lowered.agreements,
+        lowerings=results.lowered.equivalences,
         profiles=profiles_of(mission),
         dla=results.lowered.cut,
         gates=gates,

@@ -43,7 +43,7 @@ from converters.sources.network import running
 from converters.verification.agreement import KERNELS, Judgement, judge
 from converters.verification.clip_stops import NO_CLIPS, stops_on_clips
 from converters.verification.equivalence.answers_kept import agreement_limits
-from converters.verification.equivalence.verdict import Agreement
+from converters.verification.equivalence.verdict import Equivalence
 from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, accuracy
 from converters.verification.latency import Latency, machine, measure_latency
 from edge.contract.artifact import digest_file, json_file
@@ -67,7 +67,7 @@ class ObservationFacts:
 class LoweringFacts:
     """Further forms of int8.onnx."""
 
-    agreements: tuple[Agreement, ...]
+    equivalences: tuple[Equivalence, ...]
     cut: DlaCut | None
 
 
@@ -207,7 +207,7 @@ class ConversionStages:
                 mission,
                 progress=self._progress,
             )
-            return LoweringFacts(lowered.agreements, lowered.cut), lowered.files
+            return LoweringFacts(lowered.equivalences, lowered.cut), lowered.files
 
         uses = {
             "files": _digests(files),

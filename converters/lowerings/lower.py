@@ -36,7 +36,7 @@ from converters.verification.equivalence.answers_kept import agreement_limits, a
 from converters.verification.equivalence.fp16_emulation import emulate_fp16
 from converters.verification.equivalence.graph_diff import differences
 from converters.verification.equivalence.layer_error import steps_apart
-from converters.verification.equivalence.verdict import Agreement, agreement
+from converters.verification.equivalence.verdict import Equivalence, equivalence_of
 from edge.contract.artifact_names import FLOAT, IMPLICIT, INT8, STRONG
 from edge.contract.mission.schema import Mission
 from edge.engine.calibration_cache import INT8_LEVELS, read_cache, write_cache
@@ -64,7 +64,7 @@ class Lowered:
     """The files of the forms that agree, every form's agreement, and where a DLA's head was cut."""
 
     files: dict[str, bytes]
-    agreements: tuple[Agreement, ...]
+    equivalences: tuple[Equivalence, ...]
     cut: DlaCut | None
 
 
@@ -139,16 +139,16 @@ class _Proof:
         self._names = names
         self._networks = {FLOAT: self.running(done.floating), INT8: self.running(done.int8)}
 
-    def agreement(
+    def equivalence_of(
         self,
         lowering: str,
         runs: ModelProto,
         *,
         differs: Sequence[str],
         steps: Mapping[str, float] | None,
-    ) -> Agreement:
+    ) -> Equivalence:
         """Of the form that computes as `runs` does."""
-        return agreement(
+        return equivalence_of(
             lowering,
             differs=differs,
             steps=steps,
@@ -165,18 +165,18 @@ class _Proof:
 
 def _strong(
     done: Quantization, ranges: Mapping[str, Range], proof: _Proof
-) -> tuple[ModelProto, Agreement]:
+) -> tuple[ModelProto, Equivalence]:
     seen = {name: max(one.amax, -one.lowest, one.highest) for name, one in ranges.items()}
     strong = to_strong(done.int8, magnitudes=seen)
     runs = emulate_fp16(strong)
     steps = steps_apart(done.int8, runs, proof.pictures, threads=proof.threads)
     differs = differences(done.int8, strong)
-    return strong, proof.agreement("strong", runs, differs=differs, steps=steps)
+    return strong, proof.equivalence_of("strong", runs, differs=differs, steps=steps)
 
 
 def _implicit(
     done: Quantization, apart: Apart, ranges: Mapping[str, Range], proof: _Proof
-) -> tuple[dict[str, bytes], ModelProto, Agreement]:
+) -> tuple[dict[str, bytes], ModelProto, Equivalence]:
     amax = dynamic_ranges(apart.model, done.placement, ranges)
     caches = {
         cache_name(release): write_cache(to_cache(amax, release)) for release in CACHE_RELEASES
@@ -187,7 +187,7 @@ def _implicit(
         told = cache_differences(apart.model, done.int8, read, ranges)
         differs += [f"{name}: {one}" for one in told]
     simulated = fake_quantized(apart.model, done.placement, read.scales)
-    found = proof.agreement("ranges", simulated, differs=differs, steps=None)
+    found = proof.equivalence_of("ranges", simulated, differs=differs, steps=None)
     return caches, simulated, found
 
 

@@ -22,7 +22,7 @@ from converters.search.mixed_precision import Search
 from converters.search.score_bias import ScoreBias
 from converters.sources.source import OnnxSource, Source
 from converters.verification.agreement import Judgement
-from converters.verification.equivalence.verdict import Agreement
+from converters.verification.equivalence.verdict import Equivalence
 from converters.verification.gates.result import GateResult
 from converters.verification.labelled_accuracy import Accuracy
 from converters.verification.latency import Latency
@@ -101,7 +101,7 @@ class Report:
     judgement: Judgement
     accuracy: Accuracy
     stops: Mapping[str, Any]
-    lowerings: tuple[Agreement, ...]
+    lowerings: tuple[Equivalence, ...]
     profiles: Mapping[str, Sequence[Sequence[int]]]
     dla: DlaCut | None
     latency: Latency

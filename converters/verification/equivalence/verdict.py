@@ -1,11 +1,12 @@
-"""Proves on a CPU that a lowering computes what `int8.onnx` computes: one table of what each owes.
+"""Decides on a CPU whether a lowering is equivalent to `int8.onnx`.
 
-Three questions, each with a limit that follows from what a lowering is (docs/decisions, record 12).
-Is it the same computation, to the bit: operators, reads, scales? Where its numbers have another
-type: does that cost less, layer by layer from the same codes, than INT8's own rounding? And is the
-whole as good: no noisier than two such networks, or, where its numbers are its own, by the gates
-that int8.onnx is judged by? The first has no tolerance, so faults that numbers hide in the noise of
-INT8 are found. Never converts.
+Takes the differences of the graphs (`graph_diff.py`), the distance of each layer in INT8 steps
+(`layer_error.py`) and the networks as functions; returns an `Equivalence`. It answers three
+questions, each with a limit that follows from what a lowering is (decision record 16): is it the
+same computation to the bit (operators, reads, scales)? Where its numbers have another type, does
+that cost less, layer by layer from the same codes, than INT8's own rounding? Is the whole as good:
+no noisier than two such networks, or, where it has numbers of its own, within the gates of
+int8.onnx? The first has no tolerance, so it finds faults that the noise of INT8 would hide.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from edge.contract.artifact_names import FLOAT, INT8
 from edge.perception.values import Floats
 
 STEPS_MAX = 0.25
-"""Mean distance of codes made from the same codes: that of INT8's own rounding, which is evenly off
-by up to half a step. A type that adds more than that is what limits the layer, not INT8. One
+"""Mean distance in INT8 steps of a layer's codes when it reads the same codes: that of INT8's own
+rounding, which is off by up to half a step, evenly. A type that adds more limits the layer. One
 rounding to FP16 at INT8's full scale, the worst, is off by 127 / 2^11 = 1/16 step at most."""
 
 WORSE_DB = 10.0 * math.log10(2.0)
-"""So much less signal to noise towards float than the reference has: noise of twice the power, as
-of two independent roundings in place of one."""
+"""How much lower the signal to noise towards float may be than the reference's: noise of twice the
+power, as of two independent roundings in place of one."""
 
 INT8_DB = 20.0 * math.log10(2.0 * 127.0)
 """Signal to noise, 48.1 dB, of values that fill INT8's steps evenly and are rounded once: amax^2/3
-over step^2/12. A reference closer to float owes it to luck, and no form owes as much."""
+over step^2/12. A reference that is closer to float is so by chance: no lowering must match that."""
 
-TOLD = 5
-"""Differences that are named; the rest is counted."""
+MOST_NAMED = 5
+"""How many differences a failure names; it counts the rest."""
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Equivalence:
     """One lowering against the reference and float, over the same pictures.
 
     Attributes:
@@ -46,11 +47,11 @@ class Agreement:
         steps, steps_at: mean distance in INT8 steps of the layer that is farthest from the
             reference when both start from the same codes, and its tensor; None where the types are
             the reference's own.
-        to_reference_db, to_float_db, reference_to_float_db: signal to noise of the whole, the worst
-            output; infinite where outputs are equal in every bit.
-        kept: by gate of the mission, the share of float's answers that it keeps on held-back
-            frames, and the least that is asked for; empty where its types alone differ, or nothing
-            is asked for. Where it is judged so, decibels are only told.
+        to_reference_db, to_float_db, reference_to_float_db: signal to noise of the worst output;
+            infinite where outputs are equal in every bit.
+        kept: by gate of the mission, its agreement with float on held-back frames (0..1, None where
+            float gives no answer) and the limit of the gate; empty where only its types differ, or
+            the mission has no such gate. Where it is not empty, decibels do not decide.
     """
 
     lowering: str
@@ -64,11 +65,11 @@ class Agreement:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """A sentence for everything that it owes and does not keep."""
+        """A sentence for every limit that it breaks."""
         failures = []
         if self.differs:
-            more = len(self.differs) - TOLD
-            told = "; ".join(self.differs[:TOLD]) + (f"; and {more} more" if more > 0 else "")
+            more = len(self.differs) - MOST_NAMED
+            told = "; ".join(self.differs[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
             failures.append(f"it is another computation: {told}")
         if self.steps is not None and not self.steps <= STEPS_MAX:
             failures.append(
@@ -94,7 +95,7 @@ class Agreement:
 
     @property
     def agrees(self) -> bool:
-        """It keeps all that it owes."""
+        """Whether it keeps every limit."""
         return not self.failures
 
     def to_json(self) -> dict[str, Any]:
@@ -102,7 +103,7 @@ class Agreement:
         return {**asdict(self), "agrees": self.agrees, "failures": self.failures}
 
 
-def agreement(
+def equivalence_of(
     lowering: str,
     *,
     differs: Sequence[str],
@@ -111,8 +112,17 @@ def agreement(
     lowered: Network,
     pictures: Sequence[Floats],
     names: Sequence[str],
-) -> Agreement:
-    """How far a lowering is from `networks` FLOAT and INT8; outputs are named `names`."""
+) -> Equivalence:
+    """Compares a lowering with the `networks` FLOAT and INT8.
+
+    Args:
+        lowering: its name in the report.
+        differs: see `graph_diff.differences`.
+        steps: by tensor, see `layer_error.steps_apart`; None where the types are the reference's.
+        lowered: the lowering as a function.
+        pictures: inputs (1, 3, H, W) float32.
+        names: of the outputs, in order.
+    """
     reference, original = networks[INT8], networks[FLOAT]
 
     def db(wanted: Network, found: Network) -> float:
@@ -120,7 +130,7 @@ def agreement(
         return math.inf if snr is None else snr
 
     at = None if not steps else max(steps, key=lambda name: _badness(steps[name]))
-    return Agreement(
+    return Equivalence(
         lowering=lowering,
         differs=tuple(differs),
         steps=None if at is None or steps is None else steps[at],

@@ -26,7 +26,7 @@ from converters.quantization.rules import r1_scale
 from converters.verification.equivalence.fp16_emulation import emulate_fp16
 from converters.verification.equivalence.graph_diff import differences
 from converters.verification.equivalence.layer_error import steps_apart
-from converters.verification.equivalence.verdict import STEPS_MAX, Agreement, agreement
+from converters.verification.equivalence.verdict import STEPS_MAX, Equivalence, equivalence_of
 from edge.contract.artifact_names import FLOAT, INT8
 from edge.engine.calibration_cache import CalibrationCache, read_cache, write_cache
 from edge.engine.releases import CACHE_RELEASES
@@ -35,8 +35,8 @@ from firmware_bridge.errors import UsageError
 ByName = Callable[[str], Lowered]
 
 
-def proof(net: Lowered, strong: ModelProto) -> Agreement:
-    return agreement(
+def proof(net: Lowered, strong: ModelProto) -> Equivalence:
+    return equivalence_of(
         "strong",
         differs=differences(net.int8, strong),
         steps=steps_apart(net.int8, emulate_fp16(strong), [net.picture], threads=2),
@@ -47,9 +47,9 @@ def proof(net: Lowered, strong: ModelProto) -> Agreement:
     )
 
 
-def cache_proof(net: Lowered, cache: CalibrationCache) -> Agreement:
+def cache_proof(net: Lowered, cache: CalibrationCache) -> Equivalence:
     again = quantize_int8(net.implicit, net.placement, net.ranges)
-    return agreement(
+    return equivalence_of(
         "ranges",
         differs=[
             *differences(net.int8, again),
@@ -350,7 +350,7 @@ def test_a_tensor_without_a_range_is_refused_by_name(road_lowered: Lowered) -> N
     ],
 )
 def test_the_limits_of_agreement(changes: dict[str, Any], agrees: bool) -> None:
-    good = Agreement("strong", (), 0.01, "relu", 20.0, 20.0, reference_to_float_db=20.0)
+    good = Equivalence("strong", (), 0.01, "relu", 20.0, 20.0, reference_to_float_db=20.0)
     found = replace(good, **changes)
     assert found.agrees is agrees
     assert bool(found.failures) is not agrees
