@@ -24,7 +24,6 @@ LONG: dict[str, str] = {
     "converters/conversion/stages.py": "one function a stage, in the order in which they run",
     "converters/report/page/tables.py": "one function a table of the page",
     "converters/sources/pytorch/exported_program.py": "all checks of an archive, before torch",
-    "converters/verification/comparison/file_comparison.py": "one kind of head after another",
     "firmware_bridge/link/session.py": "the one state of the link and all that changes it",
     "scripts/bench/int8.py": "one table of figures and how each is measured",
 }

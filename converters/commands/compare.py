@@ -15,11 +15,8 @@ from calibration.dataset.frames.images import image_frames
 from converters.report.page.compare_page import render_comparison
 from converters.report.page.worst_frames import pictures_of
 from converters.verification.comparison.any_network import feeds_of, open_network, require_same
-from converters.verification.comparison.file_comparison import (
-    FileComparison,
-    compare_files,
-    compare_for_mission,
-)
+from converters.verification.comparison.compare import compare_files, compare_for_mission
+from converters.verification.comparison.result import FileComparison
 from edge.commands.options import JsonOption, SetOption
 from edge.contract.artifact import write_atomic
 from edge.contract.mission.loading import load_mission

@@ -31,7 +31,7 @@ from converters.report.context import context_of
 from converters.report.int8_shares import int8_shares
 from converters.report.report import Artifact, Report
 from converters.sources.source import picture_shape
-from converters.verification.agreement import Judgement
+from converters.verification.agreement.judge import Judgement
 from converters.verification.gates.result import GateResult
 from converters.verification.gates.table import Measured, judge_gates
 from converters.verification.labelled_accuracy import Accuracy, labelled

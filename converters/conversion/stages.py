@@ -40,9 +40,9 @@ from converters.report.page.worst_frames import pictures_of
 from converters.report.report import PAGE, REPORT, TIMES, Report
 from converters.report.stage_times import Stage
 from converters.sources.network import running
-from converters.verification.agreement import KERNELS, Judgement, judge
+from converters.verification.agreement.judge import KERNELS, Judgement, judge
+from converters.verification.agreement.shares import agreement_limits
 from converters.verification.clip_stops import NO_CLIPS, stops_on_clips
-from converters.verification.equivalence.answers_kept import agreement_limits
 from converters.verification.equivalence.verdict import Equivalence
 from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, accuracy
 from converters.verification.latency import Latency, machine, measure_latency
@@ -181,7 +181,9 @@ class ConversionStages:
             "files": _digests({**floated.files, **observed.files}),
             "frames": self._inputs.calibration,
             "asked": section_facts(mission, "precision", "model"),
-            "limits": None if mission.precision.search == "none" else agreement_limits(mission),
+            "limits": None
+            if mission.precision.search == "none"
+            else agreement_limits(mission.gates),
             "threads": self._threads,
             "tuned": None if tuned is None else tuned.digests,
         }
@@ -214,7 +216,7 @@ class ConversionStages:
             "contract": self._contract,
             "frames": [self._inputs.calibration, self._inputs.held_back],
             "asked": section_facts(mission, "calibration", "model"),
-            "limits": agreement_limits(mission),
+            "limits": agreement_limits(mission.gates),
             "batch": mission.model.input.batch,
             "dla": mission.target.dla,
             "threads": self._threads,
@@ -232,7 +234,7 @@ class ConversionStages:
                 for name, kernels in KERNELS.items()
             }
             return judge(
-                networks, self._inputs.frames.held_back, mission, progress=self._progress
+                networks, self._inputs.frames.held_back, mission.model, progress=self._progress
             ), {}
 
         return self._stages.run("judge", Judgement, self._on_held_back(files), work)

@@ -32,7 +32,7 @@ from converters.quantization.qdq import quantize_int8
 from converters.quantization.qdq_reader import Apart, take_apart
 from converters.sources.network import Network, running
 from converters.sources.source import output_names
-from converters.verification.equivalence.answers_kept import agreement_limits, agreement_shares
+from converters.verification.agreement.shares import agreement_limits, agreement_shares
 from converters.verification.equivalence.fp16_emulation import emulate_fp16
 from converters.verification.equivalence.graph_diff import differences
 from converters.verification.equivalence.layer_error import steps_apart
@@ -93,11 +93,10 @@ def lower(
     files = {STRONG: strong.SerializeToString()} if strong_agrees.agrees else {}
     progress("calibration caches", 0, 0)
     caches, simulated, implicit_agrees = _implicit(done, apart, ranges, proof)
-    if limits := agreement_limits(
-        mission
-    ):  # its numbers are its own, so it is judged as int8.onnx is
+    # It has numbers of its own, so it is judged as int8.onnx is.
+    if limits := agreement_limits(mission.gates):
         networks = proof.running(done.floating), proof.running(simulated)
-        shares = agreement_shares(*networks, frames.held_back, mission, progress=progress)
+        shares = agreement_shares(*networks, frames.held_back, mission.model, progress=progress)
         kept = {gate: (shares[gate], least) for gate, least in limits.items()}
         implicit_agrees = replace(implicit_agrees, kept=kept)
     if implicit_agrees.agrees:

@@ -21,7 +21,7 @@ from converters.search.equalization_choice import Balance
 from converters.search.mixed_precision import Search
 from converters.search.score_bias import ScoreBias
 from converters.sources.source import OnnxSource, Source
-from converters.verification.agreement import Judgement
+from converters.verification.agreement.judge import Judgement
 from converters.verification.equivalence.verdict import Equivalence
 from converters.verification.gates.result import GateResult
 from converters.verification.labelled_accuracy import Accuracy

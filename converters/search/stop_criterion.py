@@ -21,14 +21,20 @@ from calibration.metrics.pixel_counts import pixel_counts
 from converters.search.candidate import Candidate
 from converters.search.evaluator import Evaluator
 from converters.sources.network import Outputs
-from converters.verification.agreement import SCORE_MIN, DetectionCounts, Found, TopCounts, areas_of
-from converters.verification.equivalence.answers_kept import (
+from converters.verification.agreement.agreement import (
+    SCORE_MIN,
+    Agreement,
+    DetectionCounts,
+    TopCounts,
+    areas_of,
+)
+from converters.verification.agreement.masks import labels_in_frame, mean_iou
+from converters.verification.agreement.shares import (
     CONDITION,
     MAIN,
     OTHER,
     agreement_limits,
 )
-from converters.verification.mask_agreement import labels_in_frame, mean_iou
 from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.schema import Mission
 from edge.perception.classification import HeadSpec
@@ -166,7 +172,7 @@ class GatesAim:
 
 def aim_of(mission: Mission, judges: Sequence[Evaluator]) -> Aim:
     """What the mission asks for: its gates on float's answers, or a task loss where it has none."""
-    limits, task_loss_max = agreement_limits(mission), mission.precision.task_loss_max
+    limits, task_loss_max = agreement_limits(mission.gates), mission.precision.task_loss_max
     if mission.model.network_spec.condition is None:
         limits.pop(CONDITION, None)
     if limits:
@@ -179,7 +185,7 @@ def _too_few(kept: Kept, limit: float) -> bool:
     return wilson_95(kept.of, kept.of)[0] < limit
 
 
-def _counted(found: Found) -> Kept:
+def _counted(found: Agreement) -> Kept:
     low = wilson_95(found.found, found.of)[0] if found.of else None
     return Kept(found.share, low, found.of)
 

@@ -18,7 +18,7 @@ from calibration.evaluation.predictions.networks import Network, reading_of
 from calibration.evaluation.predictions.predict import predict
 from calibration.inference.sessions import Kernels
 from calibration.metrics.confidence_intervals import Interval
-from converters.verification.agreement import KERNELS
+from converters.verification.agreement.judge import KERNELS
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.conversion import Gates
 from edge.progress import Advance

@@ -38,7 +38,7 @@ from calibration.metrics.average_precision import average_precision_50
 from calibration.metrics.matching import found_share
 from converters.conversion.input_digests import code_digest
 from converters.graph.passes.canonical_names import PICTURE
-from converters.verification.agreement import IOU_MIN, SCORE_MIN
+from converters.verification.agreement.agreement import IOU_MIN, SCORE_MIN
 from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.loading import load_mission
 from edge.perception.preprocess import preprocess

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from converters.report.page.render import TEMPLATES, environment_of
 from converters.report.page.tables import OUTPUTS, frames_side_by_side, mask_key
 from converters.report.page.worst_frames import Picture
-from converters.verification.agreement import IOU_MIN, SCORE_MIN
-from converters.verification.comparison.file_comparison import A, B, FileComparison, OutputMap
+from converters.verification.agreement.agreement import IOU_MIN, SCORE_MIN
+from converters.verification.comparison.result import A, B, FileComparison, OutputMap
 
 
 @dataclass(frozen=True)

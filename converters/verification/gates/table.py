@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from converters.verification.agreement import SCORE_MIN, Found
+from converters.verification.agreement.agreement import SCORE_MIN, Agreement
 from converters.verification.gates.accuracy import accuracy_gates
 from converters.verification.gates.result import GateResult, judged
 from converters.verification.labelled_accuracy import Accuracy
@@ -39,8 +39,8 @@ class Measured:
     """
 
     parity_max_abs: float
-    found: dict[str, Found]
-    condition: dict[str, Found]
+    found: dict[str, Agreement]
+    condition: dict[str, Agreement]
     classifies: bool
     size_mb: float
     held_back: int
@@ -94,7 +94,7 @@ def _condition_sentence(name: str) -> Callable[[Measured], str]:
     return lambda seen: _agrees(name, seen.condition[name], "condition")
 
 
-def _agrees(name: str, found: Found, what: str) -> str:
+def _agrees(name: str, found: Agreement, what: str) -> str:
     if found.share is None:
         return f"float.onnx puts out no {what} that can be read, so how {name} agrees is unknown"
     return (
@@ -103,7 +103,7 @@ def _agrees(name: str, found: Found, what: str) -> str:
     )
 
 
-def _broken(found: Found) -> str:
+def _broken(found: Agreement) -> str:
     if not found.unreadable_frames:
         return ""
     return f"; its output cannot be decoded in {found.unreadable_frames} frames"

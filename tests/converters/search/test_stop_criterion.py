@@ -32,7 +32,7 @@ from converters.search.stop_criterion import TASK_LOSS_MAX, GatesAim, TaskLossAi
 from converters.search.task_loss import task_loss_measure
 from converters.sources.network import running
 from converters.sources.source import open_source
-from converters.verification.equivalence.answers_kept import agreement_shares
+from converters.verification.agreement.shares import agreement_shares
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.perception.preprocess import preprocess
@@ -116,7 +116,7 @@ def test_what_is_kept_is_what_the_gate_will_count(detector: Network) -> None:
         made = detector.candidate(times).quantized
         other = running(ModelSession(made.SerializeToString(), threads=1))
         counted = agreement_shares(
-            floating, other, detector.frames, detector.mission, progress=lambda *_: None
+            floating, other, detector.frames, detector.mission.model, progress=lambda *_: None
         )
         kept = aim.kept(made)["found_min"]
         assert kept.share == counted["found_min"]

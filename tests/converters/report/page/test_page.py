@@ -25,7 +25,7 @@ from converters.report.page.worst_frames import MOST_BYTES, pictures_of, small
 from converters.report.report import TIMES
 from converters.sources.source import TorchSource
 from converters.training.run_record import SCHEMA
-from converters.verification.agreement_breakdown import AgreementBreakdown, Predictions
+from converters.verification.agreement.breakdown import AgreementBreakdown, Predictions
 from edge.contract.artifact import digest_file, write_json
 from edge.contract.mission.loading import load_mission
 from edge.perception.conditions import Conditions

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from checkout import ROOT
 
-from converters.verification.agreement import Found
+from converters.verification.agreement.agreement import Agreement
 from converters.verification.gates.table import Measured, judge_gates
 from converters.verification.labelled_accuracy import Accuracy
 from edge.contract.gate_verdicts import ALWAYS, declared
@@ -29,7 +29,7 @@ EVERYTHING: dict[str, Any] = {
 def test_every_declared_gate_gets_a_row_of_its_name(given: dict[str, Any], condition: bool) -> None:
     gates = Gates(**given)
     mission = load_mission(ROOT / "examples" / "roadnet" / "mission.toml")
-    found = {name: Found(9, 10, 0) for name in ("int8.onnx", "cpu.onnx")}
+    found = {name: Agreement(9, 10, 0) for name in ("int8.onnx", "cpu.onnx")}
     seen = Measured(
         parity_max_abs=1e-6, found=found, condition=found if condition else {}, classifies=False,
         size_mb=0.5, held_back=10, macs_int8_share=dict.fromkeys(found, 0.9), without_int8={},

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from converters.report.report import _finite
-from converters.verification.agreement import Found
+from converters.verification.agreement.agreement import Agreement
 from converters.verification.gates.result import GateResult
 from converters.verification.gates.table import GATES, Measured, judge_gates
 from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, Scored, Scores
@@ -80,7 +80,7 @@ ACCURACY_GATES = {
 
 
 def measured(**changes: object) -> Measured:
-    good = {name: Found(9, 10, 0) for name in (FLOAT, INT8, CPU)}
+    good = {name: Agreement(9, 10, 0) for name in (FLOAT, INT8, CPU)}
     values = {
         "parity_max_abs": 1e-5,
         "found": good,
@@ -203,7 +203,7 @@ def test_what_is_not_asked_for_is_said_to_be_not_gated() -> None:
     assert {gate.limit_text for gate in results.values()} == {"not gated"}
 
 
-NOTHING = {name: Found(0, 0, 0) for name in (FLOAT, INT8, CPU)}
+NOTHING = {name: Agreement(0, 0, 0) for name in (FLOAT, INT8, CPU)}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ NOTHING = {name: Found(0, 0, 0) for name in (FLOAT, INT8, CPU)}
         ({"parity_max_abs": math.nan}, {"parity_max_abs"}),
         ({"parity_max_abs": math.inf}, {"parity_max_abs"}),
         ({"size_mb": 1.1}, {"size_max_mb"}),
-        ({"found": {FLOAT: Found(9, 9, 0), INT8: Found(8, 9, 0), CPU: Found(9, 9, 0)}},
+        ({"found": {FLOAT: Agreement(9, 9, 0), INT8: Agreement(8, 9, 0), CPU: Agreement(9, 9, 0)}},
          {"found_min int8"}),
         ({"found": NOTHING}, {"found_min int8", "found_min cpu"}),
         ({"condition": NOTHING}, {"condition_agree_min int8", "condition_agree_min cpu"}),

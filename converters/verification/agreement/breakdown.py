@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.dataset.records.ground_truth import Truth
 from calibration.metrics.matching import matched
-from converters.verification.average_precision import Precision
-from converters.verification.counts import Tally, words_of
+from converters.verification.agreement.average_precision import Precision
+from converters.verification.agreement.counts import Tally, words_of
 from edge.perception.values import Detections
 
 WORST_FRAMES = 6

@@ -20,8 +20,8 @@ from calibration.dataset.frames.frame import RoadFrame
 from calibration.evaluation.mask_overlays import small_mask
 from calibration.metrics.confidence_intervals import share_95
 from calibration.metrics.pixel_counts import pixel_counts
-from converters.verification.average_precision import NOTHING_KNOWN
-from converters.verification.counts import KINDS, OWN_WORDS, in_order, words_of
+from converters.verification.agreement.average_precision import NOTHING_KNOWN
+from converters.verification.agreement.counts import KINDS, OWN_WORDS, in_order, words_of
 from edge.perception.segmentation import in_frame, inside_frame
 from edge.perception.values import Floats, LabelMap
 

@@ -10,7 +10,7 @@ import pytest
 from calibration.dataset.records.ground_truth import Truth
 from calibration.metrics.average_precision import average_precision_50
 from calibration.metrics.confidence_intervals import wilson_95
-from converters.verification.agreement_breakdown import (
+from converters.verification.agreement.breakdown import (
     WORST_FRAMES,
     AgreementBreakdown,
     Predictions,

@@ -1,0 +1,1 @@
+"""What quantized networks keep of float's predictions on held-back frames."""
