@@ -60,7 +60,7 @@ class Evaluation:
         model = self.mission.model
         return {
             "mission": self.mission.name,
-            "contract": contract_digest(self.mission),
+            "contract": contract_digest(self.mission.model),
             "task": TASKS.get(model.decode.kind, "detection"),
             "model": {
                 "file": self.network.name,

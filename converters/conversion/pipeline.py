@@ -182,7 +182,7 @@ def _report(
     context = context_of(mission, source, frames, calibrated_on=set(ranges.frames))
     return Report(
         mission=mission.name,
-        contract=contract_digest(mission),
+        contract=contract_digest(mission.model),
         source=source,
         source_nodes=floating.source_nodes,
         opset=mission.precision.opset,

@@ -98,7 +98,7 @@ class ConversionStages:
         self._stages = stages
         self._progress = progress
         self._threads = mission.target.threads
-        self._contract = contract_digest(mission)
+        self._contract = contract_digest(mission.model)
 
     def make_float(self) -> StageResult[FloatFacts]:
         """float.onnx of the source."""

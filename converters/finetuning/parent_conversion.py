@@ -80,7 +80,7 @@ def read_parent(folder: Path, mission: Mission, source: Source) -> Parent:
     report = read_json(folder / REPORT, REPORT_SCHEMA)
     try:
         of = {
-            "mission": (report["contract"], contract_digest(mission)),
+            "mission": (report["contract"], contract_digest(mission.model)),
             "network": (report["source"]["sha256"], source.sha256),
             "opset": (report["opset"], mission.precision.opset),
         }

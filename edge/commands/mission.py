@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from edge.contract.artifact import write_atomic
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.notes import notes_of
 from edge.contract.mission.schema import Mission
+from edge.contract.mission.template import mission_template
 from edge.install import PACKAGES, pip_install
 from edge.terminal import echo
 from firmware_bridge.errors import Missing, UsageError
@@ -58,8 +58,7 @@ def init(
                 found="no --model",
                 remedy=f"brakepoint init {path} --model FILE",
             )
-        template = resources.files("edge.contract.mission").joinpath("mission_template.toml")
-        write_atomic(path, template.read_bytes())
+        write_atomic(path, mission_template().encode())
         echo(f"wrote {path}", error=True)
     else:
         made = _workshop(FIRST, "init --model")(model, path, labels=labels, size=size)

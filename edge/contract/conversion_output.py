@@ -63,7 +63,7 @@ def judged_file(folder: Path, mission: Mission, name: str) -> Path:
 
 def _report(folder: Path, mission: Mission) -> dict[str, Any]:
     report = read_json(folder / "report.json", REPORT_SCHEMA)
-    wanted = contract_digest(mission)
+    wanted = contract_digest(mission.model)
     if report.get("contract") != wanted:
         raise NotTrusted(
             f"{folder} was not converted for this mission",

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from converters.sources.first_mission.decoder_guess import Reading, no_reading, reading_of
@@ -18,6 +17,7 @@ from converters.sources.first_mission.rules import rules_for, toml_list, toml_te
 from converters.sources.first_mission.signature import Signature, Size, signature_of
 from edge.contract.mission.loading import small_text
 from edge.contract.mission.sections.field_types import unwritable
+from edge.contract.mission.template import mission_template
 from firmware_bridge.errors import Missing, UsageError
 
 
@@ -159,9 +159,7 @@ def _listed(given: str) -> list[str]:
 
 def _written(model: Path, path: Path, seen: Signature, reading: Reading, names: list[str]) -> str:
     """The template with its sections on model, data and rules replaced, and without `[train]`."""
-    template = (
-        resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
-    )
+    template = mission_template()
     blocks = re.split(r"^(?=\[)", template, flags=re.M)
     made = [blocks[0].replace('name = "my-mission"', f"name = {toml_text(_slug(model.stem))}")]
     for block in blocks[1:]:

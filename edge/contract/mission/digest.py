@@ -1,21 +1,20 @@
-"""The digest that ties a converted model to the mission that gives its numbers a meaning."""
+"""Digests that tie a converted model to its mission: of `[model]`, and of the preprocess alone."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
 from edge.contract.artifact import digest_json
-from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.model import Model
 from edge.perception.preprocess import PreprocessSpec
 
 
-def contract_digest(mission: Mission) -> str:
-    """sha256 of what must be the same when a model is converted and when it runs.
+def contract_digest(model: Model) -> str:
+    """sha256, as hex, of the values that must be equal when a model is converted and when it runs.
 
-    Input size, preprocess, decoder (without its thresholds, which may be tuned) and the labels of
-    every output.
+    They are input size, preprocess, decoder (without its thresholds, which may be tuned) and the
+    labels of every output.
     """
-    model = mission.model
     condition = model.condition
     return digest_json(
         {
@@ -33,5 +32,5 @@ def contract_digest(mission: Mission) -> str:
 
 
 def preprocess_digest(spec: PreprocessSpec) -> str:
-    """sha256 of how pictures become inputs, as hex."""
+    """sha256 of the preprocess, as hex."""
     return digest_json(asdict(spec))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import cv2
@@ -15,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from calibration.dataset.records.ground_truth import Truth
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
+from edge.contract.mission.template import mission_template
 from edge.perception.conditions import Conditions
 from edge.perception.preprocess import PreprocessSpec
 from edge.perception.values import BgrImage
@@ -95,9 +95,7 @@ class PaintedFrame:
 def small_mission(folder: Path, *settings: str) -> Mission:
     """The template's mission with the small network's picture and few frames."""
     path = folder / "mission.toml"
-    path.write_text(
-        resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
-    )
+    path.write_text(mission_template())
     own = (
         f"model.input.width_px={SIDE}",
         f"model.input.height_px={SIDE}",

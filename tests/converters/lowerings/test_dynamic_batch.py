@@ -147,4 +147,4 @@ def test_the_device_reads_the_same_contract(tiny_mission: Path) -> None:
     mission = load_mission(tiny_mission)
     raw = mission.model_dump()
     raw["model"]["input"]["batch"] = (1, 2, 4)
-    assert contract_digest(Mission.model_validate(raw)) == contract_digest(mission)
+    assert contract_digest(Mission.model_validate(raw).model) == contract_digest(mission.model)

@@ -43,7 +43,7 @@ def folder(tmp_path: Path, mission: Mission, gates: object) -> Path:
         (tmp_path / name).write_bytes(name.encode())
         artifacts[name] = {"sha256": hashlib.sha256(name.encode()).hexdigest()}
     report = {
-        "schema": "brakepoint.report/2", "contract": contract_digest(mission),
+        "schema": "brakepoint.report/2", "contract": contract_digest(mission.model),
         "mission": mission.name, "gates": gates, "artifacts": artifacts,
     }  # fmt: skip
     (tmp_path / "report.json").write_text(json.dumps(report))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 
 import onnx
@@ -21,6 +20,7 @@ from converters.sources.first_mission.write import USUAL, first_mission
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.notes import notes_of
 from edge.contract.mission.schema import Mission
+from edge.contract.mission.template import mission_template
 from edge.perception.decode import DECODERS
 from firmware_bridge.errors import Missing, UsageError
 
@@ -104,9 +104,7 @@ def test_every_decoder_is_known_by_what_a_network_puts_out(kind: str, tmp_path: 
 
 
 def test_all_decoders_are_in_the_template_and_have_a_usual_feed() -> None:
-    template = (
-        resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
-    )
+    template = mission_template()
     kinds = {*DECODERS, "classify", "segment"}
     assert set(USUAL) == kinds == set(CASES)
     assert all(f'"{kind}"' in template for kind in kinds)

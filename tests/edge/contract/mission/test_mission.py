@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,11 @@ from edge.contract.mission.cross_checks import CHECKS, STAGES
 from edge.contract.mission.loading import MissionInvalid, load_mission
 from edge.contract.mission.sections.device import Budget
 from edge.contract.mission.sections.policy import ActionName
+from edge.contract.mission.template import mission_template
 from firmware_bridge.errors import Missing, UsageError
 from firmware_bridge.protocol.messages import Action
 
-TEMPLATE = resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
+TEMPLATE = mission_template()
 
 
 def written(folder: Path, *changes: tuple[str, str]) -> Path:

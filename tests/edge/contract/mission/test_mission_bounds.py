@@ -8,7 +8,6 @@ import os
 import types
 import typing
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +18,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from edge.contract.mission.loading import LARGEST_FILE, MissionInvalid, load_mission
 from edge.contract.mission.schema import Mission
+from edge.contract.mission.template import mission_template
 from edge.contract.mission.zone_shapes import shape_mistake
 from edge.runtime.policy.zones import inside
 from firmware_bridge.errors import Missing, Refusal, UsageError
 
-TEMPLATE = resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
+TEMPLATE = mission_template()
 
 
 def schema_nodes(node: Any, at: str, definitions: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,9 @@ from checkout import ROOT
 
 from edge.contract.mission.loading import MissionInvalid, load_mission
 from edge.contract.mission.notes import notes_of
+from edge.contract.mission.template import mission_template
 
-TEMPLATE = resources.files("edge.contract.mission").joinpath("mission_template.toml").read_text()
+TEMPLATE = mission_template()
 
 
 @pytest.fixture
