@@ -15,7 +15,7 @@ from scipy.stats import chi2
 
 from calibration.evaluation.data.label_mapping import Naming
 from edge.contract.clip_truth import TrueFrame
-from edge.contract.mission.policy_checks import STOPS
+from edge.contract.mission.checks.policy_checks import STOPS
 from edge.contract.mission.schema import Mission
 from edge.perception.values import BgrImage, Detections, Known, Perception
 from edge.runtime.policy.facts import Facts, FrameFacts

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.conversion_output import choose_model
-from edge.contract.mission.cross_checks import STAGES
+from edge.contract.mission.checks.cross_checks import STAGES
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.progress import progress_bar

@@ -1,7 +1,7 @@
 """The schema of `mission.toml`: the contract that every stage reads.
 
 The whole of it and its purpose; the sections are in `sections/`, rules that span keys in
-`cross_checks.py`, reading files, `--set` and messages in `loading.py`. Unknown keys are refused
+`checks/`, reading files, `--set` and messages in `loading.py`. Unknown keys are refused
 everywhere. Lengths in metres, speeds in m/s, times in milliseconds, pictures in pixels.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from edge.contract.mission.cross_checks import cross_mistakes
+from edge.contract.mission.checks.cross_checks import cross_mistakes
 from edge.contract.mission.sections.conversion import Calibration, Gates, Precision
 from edge.contract.mission.sections.data import Data
 from edge.contract.mission.sections.device import Budget, Camera, LinkSettings, Target

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from edge.contract.mission.cross_checks import cross_mistakes
+from edge.contract.mission.checks.cross_checks import cross_mistakes
 from edge.contract.mission.raw_values import Mistake
 from edge.contract.mission.schema import Mission
 

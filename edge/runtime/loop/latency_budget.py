@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.contract.mission.cross_checks import STAGES
+from edge.contract.mission.checks.cross_checks import STAGES
 from edge.contract.mission.sections.device import Budget
 
 _LOWEST_MS = 0.001

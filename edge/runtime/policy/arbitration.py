@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edge.contract.mission.policy_checks import STOPS
+from edge.contract.mission.checks.policy_checks import STOPS
 from edge.runtime.policy.facts import Demand
 from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.messages import Action, Reason, SafetyCommand

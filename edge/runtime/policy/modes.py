@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 
-from edge.contract.mission.policy_checks import STOPS
+from edge.contract.mission.checks.policy_checks import STOPS
 from edge.runtime.policy.facts import Decision, Facts
 from firmware_bridge.protocol.messages import Mode, Perception
 

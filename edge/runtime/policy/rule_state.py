@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edge.contract.mission.policy_checks import STOPS
+from edge.contract.mission.checks.policy_checks import STOPS
 from edge.contract.mission.sections.policy import Rule
 from firmware_bridge.protocol.messages import Action
 

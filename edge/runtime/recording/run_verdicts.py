@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edge.contract.mission.cross_checks import STAGES
+from edge.contract.mission.checks.cross_checks import STAGES
 from edge.runtime.loop.latency_budget import END_TO_END, Summary
 from firmware_bridge.protocol.messages import Action
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.contract.mission.data_checks import DATA_CHECKS
+from edge.contract.mission.checks.data_checks import DATA_CHECKS
 from edge.contract.urls import text_without_secrets, without_secrets
 
 SECRET = "hunter2"

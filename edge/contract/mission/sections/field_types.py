@@ -2,7 +2,7 @@
 
 Every number has a least and a largest value, every text and every list a length, and no number is
 taken from a text or from true and false: a mission that passes can be run
-(docs/decisions/0030). What values mean together is in `edge/contract/mission/cross_checks.py`.
+(docs/decisions/0030). Rules that span keys are in `edge/contract/mission/checks/`.
 """
 
 from __future__ import annotations

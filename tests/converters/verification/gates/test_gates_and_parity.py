@@ -21,7 +21,7 @@ from converters.verification.gates.table import GATES, Measured, judge_gates
 from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, Scored, Scores
 from converters.verification.parity import Comparison, Parity
 from edge.contract.artifact_names import CPU, FLOAT, INT8
-from edge.contract.mission.cross_checks import STAGES
+from edge.contract.mission.checks.cross_checks import STAGES
 from edge.contract.mission.sections.conversion import Gates
 from edge.contract.mission.sections.device import Budget
 from edge.perception.values import Floats

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.contract.mission.cross_checks import CHECKS, STAGES
+from edge.contract.mission.checks.cross_checks import CHECKS, STAGES
 from edge.contract.mission.loading import MissionInvalid, load_mission
 from edge.contract.mission.sections.device import Budget
 from edge.contract.mission.sections.policy import ActionName

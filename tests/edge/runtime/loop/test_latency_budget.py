@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_road import tiny_mission
 
-from edge.contract.mission.cross_checks import STAGES
+from edge.contract.mission.checks.cross_checks import STAGES
 from edge.runtime.loop.latency_budget import BUCKET_RATIO, Budgets, Histogram, MissWindow
 
 

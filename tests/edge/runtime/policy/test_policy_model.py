@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from policy_model import MS, StrictModel
 from policy_road import MOVING, SETTINGS
 
-from edge.contract.mission.policy_checks import STOPS
+from edge.contract.mission.checks.policy_checks import STOPS
 from edge.contract.mission.sections.policy import Confirm, Policy
 from edge.runtime.policy.facts import Decision, Facts, FrameFacts
 from edge.runtime.policy.policy import decide, initial

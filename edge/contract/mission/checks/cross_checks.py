@@ -10,8 +10,8 @@ import difflib
 import math
 from collections.abc import Callable, Iterator
 
-from edge.contract.mission.data_checks import DATA_CHECKS
-from edge.contract.mission.policy_checks import POLICY_CHECKS
+from edge.contract.mission.checks.data_checks import DATA_CHECKS
+from edge.contract.mission.checks.policy_checks import POLICY_CHECKS
 from edge.contract.mission.raw_values import (
     Mistake,
     Raw,

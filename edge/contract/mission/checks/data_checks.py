@@ -1,6 +1,6 @@
 """Rules of the mission's `[data]` that span several keys, each yielding every place it is broken.
 
-Like `cross_checks.py`, of which they are a part, they read plain dictionaries and never raise.
+They belong to the table in `cross_checks.py`, read plain dictionaries and never raise.
 """
 
 from __future__ import annotations

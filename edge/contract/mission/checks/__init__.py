@@ -1,0 +1,1 @@
+"""Rules of the mission that span several keys: one table of checks on plain dictionaries."""
