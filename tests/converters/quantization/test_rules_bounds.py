@@ -7,11 +7,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cpu_networks import lowered as lowered_to_cpu
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto, helper
 from tiny_graphs import node, picture, ready, run, values, weights
 
 from converters.graph.index import Graph
-from converters.lowerings.strongly_typed import HALF_MAX, fits_half, is_half, to_strong
+from converters.lowerings.strongly_typed import HALF_MAX, STAYS_FLOAT, fits_half, is_half, to_strong
 from converters.quantization.rules import (
     FEW_CHANNELS,
     r5_inside_fusion,
@@ -21,6 +21,32 @@ from converters.quantization.rules import (
     r8_shared,
     r10_prefers_float,
 )
+from converters.verification.equivalence.fp16_emulation import emulate_fp16
+
+LEAVES_FP16 = {
+    "Pow": 30.0,
+    "Exp": 12.0,
+    "Reciprocal": 2.0**-17,
+    "ReduceL1": 1000.0,
+    "ReduceL2": 6000.0,
+    "ReduceSumSquare": 30.0,
+    "CumSum": 30000.0,
+}
+"""Operator -> a value that FP16 holds, and not what the operator makes of it."""
+
+NEEDS_DIGITS = frozenset(
+    {"BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization"}
+    | {"Log", "NonMaxSuppression", "ReduceLogSumExp", "TopK"}
+)
+"""Operators whose results need digits that FP16 does not have."""
+
+FLOAT_BY_DEFINITION = frozenset(
+    {"Bernoulli", "Cast", "Constant", "ConstantOfShape", "DequantizeLinear", "EyeLike", "OneHot"}
+    | {"QuantizeLinear", "RandomNormal", "RandomUniform", "Range", "If", "Loop", "Scan"}
+)
+"""Operators that make or hold float32 by definition, or contain graphs that do."""
+
+IN_FLOAT = NEEDS_DIGITS | FLOAT_BY_DEFINITION | LEAVES_FP16.keys()
 
 SQUARE = {"w": weights(3, 3, 1, 1), "w2": weights(3, 3, 1, 1, seed=1)}
 
@@ -222,14 +248,30 @@ class TestWhatFp16Holds:
         strong = to_strong(model, magnitudes={"y": seen})
         assert ("y/half" in {name for one in strong.graph.node for name in one.output}) is half
 
-    def test_powers_stay_in_float(self) -> None:
-        """x ** 4 of 30 is 8.1e5, beyond FP16, though 30 and 4 are held exactly."""
-        nodes = [node("Pow", ["x", "four"], ["y"])]
-        model = ready(nodes, {"four": np.float32([4.0])})
-        of = Graph(model)
-        assert not is_half(of, of.nodes[0])
-        x = np.full((1, 3, 8, 8), 30.0, np.float32)
-        assert run(to_strong(model), x) == pytest.approx(run(model, x), rel=1e-6)
+    @pytest.mark.parametrize("operator", sorted(IN_FLOAT))
+    def test_these_operators_stay_in_float(self, operator: str) -> None:
+        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy"]
+        one = helper.make_node(operator, ["x"], ["y"])
+        of = Graph(helper.make_model(helper.make_graph([one], "g", values[:1], values[1:])))
+        assert not is_half(of, one)
+        assert is_half(of, helper.make_node("Relu", ["x"], ["y"]))
+
+    def test_no_other_operator_stays_in_float_by_its_name(self) -> None:
+        assert IN_FLOAT == STAYS_FLOAT
+
+    @pytest.mark.parametrize(("operator", "value"), LEAVES_FP16.items(), ids=list(LEAVES_FP16))
+    def test_results_that_fp16_does_not_hold_though_it_holds_what_they_are_of(
+        self, operator: str, value: float
+    ) -> None:
+        """30 ** 4 is 8.1e5, beyond FP16, though 30 and 4 are held exactly."""
+        second = {"Pow": ["four"], "CumSum": ["axis"]}.get(operator, [])
+        constants = {"four": np.float32([4.0]), "axis": np.int64(3)}
+        nodes = [node(operator, ["x", *second], ["y"])]
+        model = ready(nodes, {name: constants[name] for name in second})
+        x = np.full((1, 3, 8, 8), value, np.float32)
+        wanted = run(model, x)
+        assert np.abs(wanted).max() > HALF_MAX
+        assert run(emulate_fp16(to_strong(model)), x) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_a_bias_beyond_int32_widens_the_scale_of_its_channel() -> None:
