@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from converters.quantization.lint.checks import Finding
-from converters.quantization.lint.engine_precision import Joined
-from converters.quantization.lint.lint_file import fixed_file, lint_file, lint_with_engine
+from converters.quantization.lint.engine_precision import EngineFindings
+from converters.quantization.lint.lint_file import fix_file, lint_file, lint_with_engine
 from edge.commands.options import JsonOption
 from edge.contract.severity import SEVERITIES
 from edge.engine.inspector import InspectorReport, read_inspector, read_inspector_file
@@ -50,7 +50,7 @@ def lint(
     report = _engine_report(inspector, engine)
     joined = None if report is None else lint_with_engine(model, report)
     findings = lint_file(model) if joined is None else joined.findings
-    fixed = None if fix is None else fixed_file(model, fix)
+    fixed = None if fix is None else fix_file(model, fix)
     if as_json:
         shown = {
             "schema": SCHEMA,
@@ -103,7 +103,7 @@ def _engine_report(inspector: Path | None, engine: Path | None) -> InspectorRepo
     return None if inspector is None else read_inspector_file(inspector)
 
 
-def _engine(report: InspectorReport, joined: Joined) -> dict[str, Any]:
+def _engine(report: InspectorReport, joined: EngineFindings) -> dict[str, Any]:
     return {
         **report.to_json(),
         "int8_macs_share": joined.int8_macs_share,
@@ -111,7 +111,7 @@ def _engine(report: InspectorReport, joined: Joined) -> dict[str, Any]:
     }
 
 
-def _print_engine(report: InspectorReport, joined: Joined) -> None:
+def _print_engine(report: InspectorReport, joined: EngineFindings) -> None:
     weighted = len(report.int8) + len(report.in_float)
     share = joined.int8_macs_share
     new_console().print(

@@ -15,7 +15,7 @@ from calibration.dataset.splits.calibration_holdout import Split
 from calibration.inference.sessions import CannotRun, ModelSession
 from converters.graph.passes.pipeline import PassResult, passes, run_passes
 from converters.quantization.placement import QdqPlacement, place
-from converters.search.equalization_choice import Balance, balanced
+from converters.search.equalization_choice import EqualizationTrial, choose_equalization
 from converters.sources.network import network_of, running
 from converters.sources.pytorch.export import export
 from converters.sources.source import (
@@ -47,7 +47,7 @@ class FloatFacts:
 
     source_nodes: int | None
     steps: tuple[PassResult, ...]
-    balance: Balance | None
+    balance: EqualizationTrial | None
     parity: Parity
 
 
@@ -71,7 +71,7 @@ def to_float(
         )
         model, steps = run_passes(exported, passes(mission.precision.opset, shape, names), pictures)
         require_quantizable(place(model), mission)
-        better = balanced(model, mission, frames.calibration, progress=progress)
+        better = choose_equalization(model, mission, frames.calibration, progress=progress)
         session = ModelSession(better.model.SerializeToString(), threads=mission.target.threads)
         parity = compare(original, running(session), pictures, names)
     except CannotRun as error:

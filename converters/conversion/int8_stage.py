@@ -18,7 +18,7 @@ from calibration.ranges.ranges import Range
 from converters.conversion.tuned_weights import Tuned
 from converters.lowerings.cpu import quantize_cpu
 from converters.lowerings.integer_products import integer_multiplications
-from converters.quantization.adaptive_rounding import rounded_weights, with_weights
+from converters.quantization.adaptive_rounding import round_weights, with_weights
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import scaled_ranges
@@ -103,7 +103,7 @@ def quantize(
         return _made(models, placement, range_scale=tuned.range_scale)
     whole = place(floating)
     progress("round weights", 0, 0)
-    rounded = rounded_weights(floating, whole, pictures[1], threads=threads)
+    rounded = round_weights(floating, whole, pictures[1], threads=threads)
 
     def writers(write: Write) -> Writers:
         def of(range_scale: float) -> tuple[Writer, Writer]:

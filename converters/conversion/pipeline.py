@@ -33,8 +33,8 @@ from converters.report.report import Artifact, Report
 from converters.sources.source import picture_shape
 from converters.verification.agreement.judge import Judgement
 from converters.verification.gates.result import GateResult
-from converters.verification.gates.table import Measured, judge_gates
-from converters.verification.labelled_accuracy import Accuracy, labelled
+from converters.verification.gates.table import Measurements, judge_gates
+from converters.verification.labelled_accuracy import Accuracy, accuracy_frames
 from converters.verification.latency import Latency
 from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.digest import contract_digest
@@ -119,7 +119,7 @@ def _run_stages(
     tuned: Tuned | None,
 ) -> Results:
     """Runs every stage in order, each on the results of those before it."""
-    labelled_set = labelled(mission, {frame.name for frame in inputs.frames.held_back})
+    labelled_set = accuracy_frames(mission, {frame.name for frame in inputs.frames.held_back})
     floated = steps.make_float()
     floating = ModelProto.FromString(floated.files[FLOAT])
     observed = steps.observe(floating, floated, ranges_file)
@@ -147,9 +147,9 @@ def _run_stages(
     )
 
 
-def _measured(mission: Mission, results: Results) -> Measured:
+def _measured(mission: Mission, results: Results) -> Measurements:
     """What the gates compare with the mission's limits."""
-    return Measured(
+    return Measurements(
         parity_max_abs=results.floated.facts.parity.max_abs,
         found=results.judgement.found,
         condition=results.judgement.condition,

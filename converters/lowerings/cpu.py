@@ -17,7 +17,14 @@ from calibration.ranges.ranges import Range
 from converters.graph.index import Graph, renamed
 from converters.lowerings.cpu_placement import CpuPlaces, cpu_places
 from converters.quantization.placement import QdqPlacement
-from converters.quantization.qdq import Initializers, dequantize, finished, pair, reading, widest
+from converters.quantization.qdq import (
+    Initializers,
+    dequantize,
+    finish_model,
+    pair,
+    widest,
+    with_inputs,
+)
 from converters.quantization.rules import (
     BIAS,
     DATA,
@@ -66,9 +73,9 @@ def quantize_cpu(
                 constants |= {f"{stored[slot]}/{part}": value for part, value in values.items()}
                 first.append(dequantize(stored[slot], axis=axis if slot == WEIGHT else 0))
                 slots[slot] = f"{stored[slot]}/dq"
-        nodes.append(renamed(reading(node, slots), behind))
+        nodes.append(renamed(with_inputs(node, slots), behind))
         nodes += [made for name in nodes[-1].output if name in grids for made in pair(name)]
-    return finished(model, [*first, *nodes], constants)
+    return finish_model(model, [*first, *nodes], constants)
 
 
 def affine(low: float, high: float) -> Grid:

@@ -53,7 +53,7 @@ def cut_for_dla(
         onnx.checker.check_model(part, full_check=True)
     whole = running(ModelSession(model.SerializeToString(), threads=threads))
     names = [value.name for value in model.graph.output]
-    apart = compare(whole, Joined(cut, names, threads=threads), pictures, names)
+    apart = compare(whole, BodyAndHead(cut, names, threads=threads), pictures, names)
     if apart.max_abs != 0.0:
         raise GateFailed(
             "body and head for DLA compute otherwise than the network",
@@ -66,7 +66,7 @@ def cut_for_dla(
     return files, DlaCut(cut.tensors, cut.fallback, weighted, apart.max_abs)
 
 
-class Joined:
+class BodyAndHead:
     """The body, then the head: a picture to the outputs of the whole, in their order."""
 
     def __init__(self, cut: Cut, outputs: Sequence[str], *, threads: int) -> None:

@@ -40,7 +40,7 @@ class Cut:
     fallback: tuple[str, ...]
 
 
-def takes(graph: Graph, node: NodeProto) -> bool:
+def runs_on_dla(graph: Graph, node: NodeProto) -> bool:
     """Whether a DLA takes an operator: one of the table, on maps (1, C, H, W)."""
     fits = ON_DLA.get(node.op_type)
     fed = [name for name in node.input if name and name not in graph.initializers]
@@ -53,12 +53,14 @@ def cut_head(model: ModelProto) -> Cut | None:
     """The network in two, or None where nothing is behind the last operator that a DLA takes, or
     nothing before it. Static shapes are required."""
     graph = Graph(model)
-    body = _ancestors(graph, [n for n in graph.nodes if n.op_type in WEIGHTED and takes(graph, n)])
+    body = _ancestors(
+        graph, [n for n in graph.nodes if n.op_type in WEIGHTED and runs_on_dla(graph, n)]
+    )
     if not body:
         return None
     for node in graph.nodes:
         makers = [graph.producer[name] for name in node.input if name in graph.producer]
-        if makers and all(id(maker) in body for maker in makers) and takes(graph, node):
+        if makers and all(id(maker) in body for maker in makers) and runs_on_dla(graph, node):
             body.add(id(node))
     behind = [node for node in graph.nodes if id(node) not in body]
     if not behind:
@@ -73,7 +75,7 @@ def cut_head(model: ModelProto) -> Cut | None:
         body=_part(model, front, graph.inputs, tensors),
         head=_part(model, behind, [*inputs, *(n for n in tensors if n in read)], rest),
         tensors=tuple(tensors),
-        fallback=tuple(node.name for node in front if not takes(graph, node)),
+        fallback=tuple(node.name for node in front if not runs_on_dla(graph, node)),
     )
 
 

@@ -54,7 +54,7 @@ def int8_region(model: ModelProto) -> tuple[str, ...]:
     return tuple(name for name in (*graph.inputs, *made) if graph.is_float(name))
 
 
-def to_observe(model: ModelProto) -> tuple[str, ...]:
+def tensors_to_observe(model: ModelProto) -> tuple[str, ...]:
     """The tensors of the region whose range does not follow from another's."""
     graph = Graph(model)
     members = int8_region(model)
@@ -81,7 +81,7 @@ def dynamic_ranges(
     known |= {name: seen.amax for name, seen in shared_ranges(placement, ranges).items()}
     members = int8_region(model)
     group = {name: {name} for name in members}
-    for names in must_be_equal(graph):
+    for names in equal_range_groups(graph):
         joined = set().union(*(group[name] for name in names if name in group))
         for name in joined:
             group[name] = joined
@@ -126,7 +126,7 @@ def cache_differences(
             found.append(f"scale {scale:.6g} of '{name}' is below its own {own[name]:.6g}")
         elif scale not in natural:
             found.append(f"scale {scale:.6g} of '{name}' is that of no tensor's range")
-    for names in must_be_equal(Graph(model)):
+    for names in equal_range_groups(Graph(model)):
         if len({scales[name] for name in names if name in scales}) > 1:
             found.append(f"scales of '{names[0]}' and '{names[-1]}' are not equal")
     return tuple(found)
@@ -137,7 +137,7 @@ def to_cache(amax: Mapping[str, float], release: Release) -> CalibrationCache:
     return CalibrationCache(release, {name: float(r1_scale(seen)) for name, seen in amax.items()})
 
 
-def fake_quantized(
+def fake_quantize(
     model: ModelProto, placement: QdqPlacement, scales: Mapping[str, float]
 ) -> ModelProto:
     """The float graph with every tensor of `scales` rounded to its INT8 steps, in plain arithmetic.
@@ -171,7 +171,7 @@ def fake_quantized(
     return infer_shapes(rebuilt(model, nodes=nodes, initializers=constants))
 
 
-def must_be_equal(graph: Graph) -> Iterator[list[str]]:
+def equal_range_groups(graph: Graph) -> Iterator[list[str]]:
     """Tensors that must have one range, an operator at a time; groups that share one are one."""
     for node in graph.nodes:
         floats = [name for name in node.input if graph.is_float(name)]

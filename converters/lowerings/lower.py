@@ -22,14 +22,14 @@ from converters.lowerings.dynamic_batch import open_batch, prove_batch
 from converters.lowerings.implicit import (
     cache_differences,
     dynamic_ranges,
-    fake_quantized,
+    fake_quantize,
+    tensors_to_observe,
     to_cache,
-    to_observe,
 )
 from converters.lowerings.strongly_typed import to_strong
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import quantize_int8
-from converters.quantization.qdq_reader import Apart, take_apart
+from converters.quantization.qdq_reader import QdqParts, take_apart
 from converters.sources.network import Network, running
 from converters.sources.source import output_names
 from converters.verification.agreement.shares import agreement_limits, agreement_shares
@@ -60,7 +60,7 @@ class Quantization:
 
 
 @dataclass(frozen=True)
-class Lowered:
+class Lowerings:
     """The files of the forms that agree, every form's agreement, and where a DLA's head was cut."""
 
     files: dict[str, bytes]
@@ -75,7 +75,7 @@ def lower(
     mission: Mission,
     *,
     progress: Advance,
-) -> Lowered:
+) -> Lowerings:
     """Makes and proves each form on `pictures`.
 
     Args:
@@ -107,7 +107,7 @@ def lower(
         parts, cut = cut_for_dla(apart.model, pictures, threads=mission.target.threads)
         files |= parts
     files |= _batches(done, files, proof, mission)
-    return Lowered(files, (strong_agrees, implicit_agrees), cut)
+    return Lowerings(files, (strong_agrees, implicit_agrees), cut)
 
 
 def _batches(
@@ -174,7 +174,7 @@ def _strong(
 
 
 def _implicit(
-    done: Quantization, apart: Apart, ranges: Mapping[str, Range], proof: _Proof
+    done: Quantization, apart: QdqParts, ranges: Mapping[str, Range], proof: _Proof
 ) -> tuple[dict[str, bytes], ModelProto, Equivalence]:
     amax = dynamic_ranges(apart.model, done.placement, ranges)
     caches = {
@@ -185,13 +185,13 @@ def _implicit(
         read = read_cache(data)
         told = cache_differences(apart.model, done.int8, read, ranges)
         differs += [f"{name}: {one}" for one in told]
-    simulated = fake_quantized(apart.model, done.placement, read.scales)
+    simulated = fake_quantize(apart.model, done.placement, read.scales)
     found = proof.equivalence_of("ranges", simulated, differs=differs, steps=None)
     return caches, simulated, found
 
 
 def _ranges_of_region(
-    apart: Apart, calibration: Sequence[RoadFrame], mission: Mission, progress: Advance
+    apart: QdqParts, calibration: Sequence[RoadFrame], mission: Mission, progress: Advance
 ) -> dict[str, Range]:
     """Those of the pairs, and those of the region's other tensors from the same frames."""
     paired = ranges_of_pairs(apart)
@@ -199,7 +199,7 @@ def _ranges_of_region(
     method = AUTO_IS if asked.method == "auto" else asked.method
     seen = observe(
         apart.model,
-        [name for name in to_observe(apart.model) if name not in paired],
+        [name for name in tensors_to_observe(apart.model) if name not in paired],
         calibration,
         preprocess_spec=mission.model.preprocess_spec,
         threads=mission.target.threads,
@@ -211,7 +211,7 @@ def _ranges_of_region(
     }
 
 
-def ranges_of_pairs(apart: Apart) -> dict[str, Range]:
+def ranges_of_pairs(apart: QdqParts) -> dict[str, Range]:
     """What each activation's pair covers, to the bit: 127 of its steps."""
     amax: dict[str, float] = {}
     for pair in apart.pairs:

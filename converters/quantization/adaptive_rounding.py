@@ -43,7 +43,7 @@ Steps = NDArray[np.float64]
 """Whole numbers of steps."""
 
 
-def rounded_weights(
+def round_weights(
     model: ModelProto, placement: QdqPlacement, pictures: Sequence[Floats], *, threads: int
 ) -> dict[str, Array]:
     """New values by name of weight, for all that only quantized operators read."""

@@ -44,7 +44,7 @@ class QuantizedRead:
 
 
 @dataclass(frozen=True)
-class LeftFloat:
+class FloatOperator:
     """A weighted operator that stays in float, and why: by a rule, or MEASURED."""
 
     node: str
@@ -72,7 +72,7 @@ class QdqPlacement:
     reads: tuple[QuantizedRead, ...]
     weights: dict[str, int]
     shared: tuple[tuple[str, ...], ...]
-    left_float: tuple[LeftFloat, ...]
+    left_float: tuple[FloatOperator, ...]
     quantized_ops: dict[str, int]
     macs_of: dict[str, int]
     macs: int
@@ -118,7 +118,7 @@ def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> 
     """
     kept = kept_float or {}
     graph = Graph(model)
-    left: list[LeftFloat] = []
+    left: list[FloatOperator] = []
     reads: dict[tuple[str, int], QuantizedRead] = {}
     quantized: list[NodeProto] = []
     weights: dict[str, int] = {}
@@ -128,15 +128,19 @@ def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> 
             continue
         never = r9_never(graph, node.input[DATA])
         if not r3_weight_is_constant(graph, node):
-            left.append(LeftFloat(node.name, "R3", "its weight is no constant matrix or kernel"))
+            left.append(
+                FloatOperator(node.name, "R3", "its weight is no constant matrix or kernel")
+            )
         elif never is not None:
-            left.append(LeftFloat(node.name, "R9", f"its input is {never}"))
+            left.append(FloatOperator(node.name, "R9", f"its input is {never}"))
         elif node.name not in wanted:
-            left.append(LeftFloat(node.name, "R5", "its input is inside a fused activation"))
+            left.append(FloatOperator(node.name, "R5", "its input is inside a fused activation"))
         elif node.name in kept:
-            left.append(LeftFloat(node.name, MEASURED, kept[node.name]))
+            left.append(FloatOperator(node.name, MEASURED, kept[node.name]))
         elif weights.setdefault(node.input[WEIGHT], r2_weight_axis(node)) != r2_weight_axis(node):
-            left.append(LeftFloat(node.name, "R2", "its weight is quantized along another axis"))
+            left.append(
+                FloatOperator(node.name, "R2", "its weight is quantized along another axis")
+            )
         else:
             quantized.append(node)
             _take(reads, Read(node, DATA), "R5")

@@ -111,12 +111,12 @@ def _write(
         reads[axis_reader][WEIGHT] = f"{name}/dq"
     nodes = [*first, *(node for name in graph.inputs for node in after.get(name, []))]
     for node in graph.nodes:
-        nodes.append(reading(node, reads.get(node.name, {})))
+        nodes.append(with_inputs(node, reads.get(node.name, {})))
         nodes += [pair for name in node.output for pair in after.get(name, [])]
-    return finished(model, nodes, constants)
+    return finish_model(model, nodes, constants)
 
 
-def finished(model: ModelProto, nodes: list[NodeProto], constants: Initializers) -> ModelProto:
+def finish_model(model: ModelProto, nodes: list[NodeProto], constants: Initializers) -> ModelProto:
     """A copy with other nodes and constants, those left out that nothing reads, and checked."""
     wide = rebuilt(model, nodes=nodes, initializers=constants)
     used = {name for node in wide.graph.node for name in node.input}
@@ -142,7 +142,7 @@ def _weight_reads(graph: Graph, placement: QdqPlacement) -> list[tuple[str, str]
     ]
 
 
-def reading(node: NodeProto, names: Mapping[int, str]) -> NodeProto:
+def with_inputs(node: NodeProto, names: Mapping[int, str]) -> NodeProto:
     """A copy of a node that reads other tensors in some slots."""
     other = NodeProto()
     other.CopyFrom(node)

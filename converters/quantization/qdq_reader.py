@@ -65,7 +65,7 @@ INTEGERS: dict[int, tuple[int, int]] = {
 
 
 @dataclass(frozen=True)
-class Apart:
+class QdqParts:
     """A quantized graph, taken apart.
 
     Attributes:
@@ -83,7 +83,7 @@ class Apart:
         return [pair for pair in self.pairs if pair.tensor == tensor]
 
 
-def take_apart(model: ModelProto) -> Apart:
+def take_apart(model: ModelProto) -> QdqParts:
     """The pairs of a Q/DQ graph, and the graph without them."""
     graph = Graph(model)
     quantizers = {n.output[0]: n for n in graph.nodes if n.op_type == "QuantizeLinear"}
@@ -115,7 +115,7 @@ def take_apart(model: ModelProto) -> Apart:
         for node in dequantizers
         if node.output[0] in gone and node.input[1] in graph.initializers
     )
-    return Apart(bare, pairs, _quantized(graph, gone))
+    return QdqParts(bare, pairs, _quantized(graph, gone))
 
 
 def _quantized(graph: Graph, dequantized: set[str]) -> frozenset[str]:

@@ -17,7 +17,7 @@ from converters.quantization.placement import QdqPlacement
 from converters.report.changes import Since
 from converters.report.page.advice import Advice, advice_on
 from converters.report.stage_times import Stage, times_to_json
-from converters.search.equalization_choice import Balance
+from converters.search.equalization_choice import EqualizationTrial
 from converters.search.mixed_precision import Search
 from converters.search.score_bias import ScoreBias
 from converters.sources.source import OnnxSource, Source
@@ -84,7 +84,7 @@ class Report:
     opset: int
     artifacts: Mapping[str, Artifact]
     passes: tuple[PassResult, ...]
-    balance: Balance | None
+    balance: EqualizationTrial | None
     placement: QdqPlacement
     search: Search | None
     range_scale: float

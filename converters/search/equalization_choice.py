@@ -18,7 +18,7 @@ from calibration.observation.observe import observe
 from calibration.ranges.ranges import range_of
 from converters.graph.index import Graph
 from converters.graph.passes.pipeline import PassResult
-from converters.quantization.equalization.equalize import equalized
+from converters.quantization.equalization.equalize import equalize_network
 from converters.quantization.equalization.scale_links import links
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
@@ -33,7 +33,7 @@ FRAMES = 32
 
 
 @dataclass(frozen=True)
-class Balance:
+class EqualizationTrial:
     """What equalization did to INT8, all layers quantized.
 
     Attributes:
@@ -56,32 +56,32 @@ class Balance:
 
 
 @dataclass(frozen=True)
-class Balanced:
+class EqualizationChoice:
     """The better float graph, the steps that led to it, and the figures; None where nothing could
     be tried."""
 
     model: ModelProto
     steps: tuple[PassResult, ...]
-    balance: Balance | None
+    balance: EqualizationTrial | None
 
 
-def balanced(
+def choose_equalization(
     model: ModelProto, mission: Mission, frames: Sequence[RoadFrame], *, progress: Advance
-) -> Balanced:
+) -> EqualizationChoice:
     """`model` (float, all passes done) or its equalized form, by `frames` of the calibration.
 
     Not tried where the mission searches nothing, or no scale can move.
     """
     places = sum(1 for _ in links(Graph(model)))
     if mission.precision.search == "none" or not places:
-        return Balanced(model, (), None)
+        return EqualizationChoice(model, (), None)
     progress("equalization", 0, 0)
     spec, threads = mission.model.preprocess_spec, mission.target.threads
     some = spread(frames, FRAMES)
     observed, judging = some[::2], some[1::2] or some
     shown = [preprocess(frame.read(), spec)[0] for frame in observed]
     # On one thread: more would round otherwise, and the same inputs are to give the same file.
-    other, step = equalized(model, shown, threads=1)
+    other, step = equalize_network(model, shown, threads=1)
     evaluator = Evaluator(
         model,
         [preprocess(frame.read(), spec)[0] for frame in judging],
@@ -92,8 +92,12 @@ def balanced(
         evaluator.task_loss(_whole(graph, mission, observed, progress=progress))
         for graph in (model, other)
     )
-    found = Balance(places, before, after)
-    return Balanced(other, (step,), found) if found.taken else Balanced(model, (), found)
+    found = EqualizationTrial(places, before, after)
+    return (
+        EqualizationChoice(other, (step,), found)
+        if found.taken
+        else EqualizationChoice(model, (), found)
+    )
 
 
 def _whole(

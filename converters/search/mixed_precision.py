@@ -21,7 +21,7 @@ from converters.quantization.range_scaling import RANGE_SCALES
 from converters.search.candidate import Candidate, better_bias
 from converters.search.evaluator import Evaluator, Writers
 from converters.search.sensitivity import Sensitivity, sensitivities
-from converters.search.stop_criterion import Aim, Kept, Reached
+from converters.search.stop_criterion import Aim, AimVerdict, GateAgreement
 from converters.search.task_loss import NOISE
 from edge.perception.values import Floats
 from edge.progress import Advance
@@ -66,7 +66,7 @@ class Step:
     task_loss_plain: float
     task_loss_corrected: float
     enough: bool
-    kept: Mapping[str, Kept]
+    kept: Mapping[str, GateAgreement]
 
     @property
     def task_loss(self) -> float:
@@ -109,7 +109,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedPrecision:
     """The chosen assignment.
 
     Attributes:
@@ -140,7 +140,7 @@ def search_mixed_precision(
     aim: Aim,
     threads: int,
     progress: Advance,
-) -> Mixed:
+) -> MixedPrecision:
     """The cheapest assignment that is enough for `aim`, or else the least task loss that
     `macs_int8_min` (share of the multiplications that can be INT8, 0..1) allows.
 
@@ -193,7 +193,7 @@ def search_mixed_precision(
             reached = aim(found)
             if reached.enough or not chosen.reached.enough:
                 chosen, taken = _Tried(placement, found, reached), way
-    return Mixed(
+    return MixedPrecision(
         best=chosen.found,
         placement=placement,
         search=Search(
@@ -215,7 +215,7 @@ class _Tried:
 
     placement: QdqPlacement
     found: Candidate
-    reached: Reached
+    reached: AimVerdict
 
 
 def choose_cpu(
@@ -223,7 +223,7 @@ def choose_cpu(
     writers: Writers,
     evaluator: Evaluator,
     pictures: Sequence[Floats],
-    mixed: Mixed,
+    mixed: MixedPrecision,
     *,
     aim: Aim,
     threads: int,

@@ -51,7 +51,7 @@ AS_IT_IS = InputPlacement(1.0, 1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Kept:
+class GateAgreement:
     """Of float's answers on the search's frames, those that a candidate gives too.
 
     Attributes:
@@ -66,17 +66,17 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Reached:
+class AimVerdict:
     """Whether a candidate is good enough, and what it keeps by gate."""
 
     enough: bool
-    kept: Mapping[str, Kept]
+    kept: Mapping[str, GateAgreement]
 
 
 class Aim(Protocol):
     """What the search asks of a candidate."""
 
-    def __call__(self, found: Candidate) -> Reached:
+    def __call__(self, found: Candidate) -> AimVerdict:
         """Whether it is good enough."""
         ...
 
@@ -87,9 +87,9 @@ class TaskLossAim:
 
     task_loss_max: float
 
-    def __call__(self, found: Candidate) -> Reached:
+    def __call__(self, found: Candidate) -> AimVerdict:
         """By the task loss alone."""
-        return Reached(found.task_loss <= self.task_loss_max, {})
+        return AimVerdict(found.task_loss <= self.task_loss_max, {})
 
 
 class GatesAim:
@@ -111,7 +111,7 @@ class GatesAim:
         self._mission, self._limits = mission, limits
         self._judges, self._task_loss_max = judges, task_loss_max
 
-    def __call__(self, found: Candidate) -> Reached:
+    def __call__(self, found: Candidate) -> AimVerdict:
         """By gates, then by task loss."""
         kept = self.kept(found.quantized)
         task_loss_max = self._task_loss_max
@@ -123,9 +123,11 @@ class GatesAim:
                 task_loss_max = min(task_loss_max or TASK_LOSS_MAX, TASK_LOSS_MAX)
             else:
                 enough &= one.low >= limit
-        return Reached(enough and (task_loss_max is None or found.task_loss <= task_loss_max), kept)
+        return AimVerdict(
+            enough and (task_loss_max is None or found.task_loss <= task_loss_max), kept
+        )
 
-    def kept(self, candidate: ModelProto) -> dict[str, Kept]:
+    def kept(self, candidate: ModelProto) -> dict[str, GateAgreement]:
         """By gate, what a candidate keeps."""
         spec = self._mission.model.network_spec
         both = (FLOAT, OTHER)
@@ -180,17 +182,17 @@ def aim_of(mission: Mission, judges: Sequence[Evaluator]) -> Aim:
     return TaskLossAim(TASK_LOSS_MAX if task_loss_max is None else task_loss_max)
 
 
-def _too_few(kept: Kept, limit: float) -> bool:
+def _too_few(kept: GateAgreement, limit: float) -> bool:
     """Whether not even all of these answers would reach the limit."""
     return wilson_95(kept.of, kept.of)[0] < limit
 
 
-def _counted(found: Agreement) -> Kept:
+def _counted(found: Agreement) -> GateAgreement:
     low = wilson_95(found.found, found.of)[0] if found.of else None
-    return Kept(found.share, low, found.of)
+    return GateAgreement(found.share, low, found.of)
 
 
-def _of_masks(counts: np.ndarray) -> Kept:
+def _of_masks(counts: np.ndarray) -> GateAgreement:
     """(F, C, C + 1) pixels; the interval is over frames drawn again, since pixels are alike."""
     drawn = resamples(np.arange(len(counts)))
     flat = counts.reshape(len(counts), -1)
@@ -198,4 +200,4 @@ def _of_masks(counts: np.ndarray) -> Kept:
     known = [one for one in values if one is not None]
     interval = percentile_95(known, len(counts))
     share = mean_iou(counts.sum(axis=0))
-    return Kept(share, share if interval is None else interval[0], int(counts.sum()))
+    return GateAgreement(share, share if interval is None else interval[0], int(counts.sum()))

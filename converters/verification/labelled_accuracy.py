@@ -26,7 +26,7 @@ from firmware_bridge.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Scored:
+class Score:
     """One score, 0..1, with its 95 % interval; None where it cannot be known."""
 
     value: float | None
@@ -38,9 +38,9 @@ class Scored:
 class Scores:
     """One network's: by label and by condition ("weather fog") too."""
 
-    overall: Scored
-    by_class: Mapping[str, Scored]
-    by_condition: Mapping[str, Scored]
+    overall: Score
+    by_class: Mapping[str, Score]
+    by_condition: Mapping[str, Score]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _asks(gates: Gates) -> bool:
     )
 
 
-def labelled(mission: Mission, held_back: Collection[str]) -> EvaluationSet | str | None:
+def accuracy_frames(mission: Mission, held_back: Collection[str]) -> EvaluationSet | str | None:
     """The frames to judge on, or why there are none; None where no gate asks.
 
     They are those of `gates.labelled`, or the mission's own that are named in `held_back`;
@@ -154,6 +154,6 @@ def _scores(tables: Tables) -> Scores:
     )
 
 
-def _scored(row: Row, name: str) -> Scored:
+def _scored(row: Row, name: str) -> Score:
     figure = row.figures[name]
-    return Scored(figure.value, figure.interval, row.frames)
+    return Score(figure.value, figure.interval, row.frames)

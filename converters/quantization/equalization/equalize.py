@@ -19,7 +19,7 @@ from converters.quantization.equalization.scale_links import links
 from edge.perception.values import Floats
 
 
-def equalized(
+def equalize_network(
     model: ModelProto, pictures: Sequence[Floats], *, threads: int = 1
 ) -> tuple[ModelProto, PassResult]:
     """float.onnx with its channels balanced as `pictures` (1, 3, H, W) show them, and what it did.

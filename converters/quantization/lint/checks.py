@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from converters.graph.index import Graph, opset_of
 from converters.graph.multiplications import multiplications
-from converters.quantization.qdq_reader import Q_OPERATORS, Apart, Pair, take_apart
+from converters.quantization.qdq_reader import Q_OPERATORS, Pair, QdqParts, take_apart
 from converters.quantization.rules import (
     DATA,
     WEIGHT,
@@ -52,12 +52,12 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Linted:
+class Inspection:
     """A file under the rules: as it is, and taken apart."""
 
     model: ModelProto
     graph: Graph
-    apart: Apart
+    apart: QdqParts
     float_graph: Graph
     macs: int
 
@@ -66,15 +66,15 @@ class Linted:
         return multiplications(self.float_graph, node) / self.macs if self.macs else None
 
 
-def inspect_model(model: ModelProto) -> Linted:
+def inspect_model(model: ModelProto) -> Inspection:
     """The model, taken apart. Raises ValueError where its integers are not constant."""
     apart = take_apart(model)
     float_graph = Graph(apart.model)
     total = sum(multiplications(float_graph, node) for node in float_graph.nodes)
-    return Linted(model, Graph(model), apart, float_graph, total)
+    return Inspection(model, Graph(model), apart, float_graph, total)
 
 
-def _r1(seen: Linted) -> Iterator[Finding]:
+def _r1(seen: Inspection) -> Iterator[Finding]:
     again = "quantize symmetric and signed: zero-point 0, scale = amax / 127 (--fix)"
     for pair in seen.apart.pairs:
         if pair.kind == "bias":
@@ -87,7 +87,7 @@ def _r1(seen: Linted) -> Iterator[Finding]:
             yield Finding("R1", "error", pair.node, found, again)
 
 
-def _r2(seen: Linted) -> Iterator[Finding]:
+def _r2(seen: Inspection) -> Iterator[Finding]:
     for pair in seen.apart.pairs:
         if pair.kind == "activation" and pair.axis is not None:
             found = f"{pair.scale.size} scales on activation '{pair.tensor}'"
@@ -106,14 +106,14 @@ def _r2(seen: Linted) -> Iterator[Finding]:
 PER_CHANNEL = "a scale for each output channel (--fix)"
 
 
-def _weights(seen: Linted) -> Iterator[tuple[NodeProto, Pair]]:
+def _weights(seen: Inspection) -> Iterator[tuple[NodeProto, Pair]]:
     by_tensor = {pair.tensor: pair for pair in seen.apart.pairs if pair.kind == "weight"}
     for node in seen.float_graph.nodes:
         if node.op_type in WEIGHTED and node.input[WEIGHT] in by_tensor:
             yield node, by_tensor[node.input[WEIGHT]]
 
 
-def _r3(seen: Linted) -> Iterator[Finding]:
+def _r3(seen: Inspection) -> Iterator[Finding]:
     for node, pair in _weights(seen):
         if pair.stored:
             found = "the weight is stored as integers"
@@ -123,14 +123,14 @@ def _r3(seen: Linted) -> Iterator[Finding]:
             yield Finding("R3", "warning", node.name, found, remedy, seen.share(node))
 
 
-def _r4(seen: Linted) -> Iterator[Finding]:
+def _r4(seen: Inspection) -> Iterator[Finding]:
     for pair in seen.apart.pairs:
         if pair.kind == "bias":
             found = f"the bias '{pair.tensor}' is quantized"
             yield Finding("R4", "error", pair.node, found, "leave biases in float (--fix)")
 
 
-def _r5(seen: Linted) -> Iterator[Finding]:
+def _r5(seen: Inspection) -> Iterator[Finding]:
     inside = r5_inside_fusion(seen.float_graph)
     for pair in seen.apart.pairs:
         if pair.tensor in inside:
@@ -160,7 +160,7 @@ def _r5(seen: Linted) -> Iterator[Finding]:
             yield Finding("R5", "warning", node.name, found, remedy, seen.share(node))
 
 
-def _r6(seen: Linted) -> Iterator[Finding]:
+def _r6(seen: Inspection) -> Iterator[Finding]:
     for read in r6_skip_reads(seen.float_graph, seen.apart.quantized):
         skip, fused = (read.node.input[slot] for slot in (read.slot, 1 - read.slot))
         if not seen.apart.of(skip):
@@ -172,11 +172,11 @@ def _r6(seen: Linted) -> Iterator[Finding]:
             yield Finding("R6", "warning", read.node.name, found, remedy)
 
 
-def _scales(seen: Linted, names: list[str]) -> set[float]:
+def _scales(seen: Inspection, names: list[str]) -> set[float]:
     return {float(pair.scale) for n in names for pair in seen.apart.of(n) if pair.axis is None}
 
 
-def _r7(seen: Linted) -> Iterator[Finding]:
+def _r7(seen: Inspection) -> Iterator[Finding]:
     for node in seen.float_graph.nodes:
         if node.op_type == "Concat":
             scales = _scales(seen, [*node.input, node.output[0]])
@@ -186,14 +186,14 @@ def _r7(seen: Linted) -> Iterator[Finding]:
                 yield Finding("R7", "warning", node.name, found, remedy)
 
 
-def _r8(seen: Linted) -> Iterator[Finding]:
+def _r8(seen: Inspection) -> Iterator[Finding]:
     for node in seen.float_graph.nodes:
         if moves_values(node) and len(_scales(seen, [node.input[0], node.output[0]])) > 1:
             found = f"{node.op_type} changes the scale though it only moves values"
             yield Finding("R8", "warning", node.name, found, "one scale on both sides (--fix)")
 
 
-def _r9(seen: Linted) -> Iterator[Finding]:
+def _r9(seen: Inspection) -> Iterator[Finding]:
     for pair in seen.apart.pairs:
         never = r9_never(seen.float_graph, pair.tensor) if pair.kind == "activation" else None
         if never is not None:
@@ -201,7 +201,7 @@ def _r9(seen: Linted) -> Iterator[Finding]:
             yield Finding("R9", "warning", pair.node, found, "leave it in float (--fix)")
 
 
-def _r10(seen: Linted) -> Iterator[Finding]:
+def _r10(seen: Inspection) -> Iterator[Finding]:
     for node in seen.float_graph.nodes:
         if node.name in seen.apart.quantized:
             why = r10_prefers_float(seen.float_graph, node)
@@ -210,14 +210,14 @@ def _r10(seen: Linted) -> Iterator[Finding]:
                 yield Finding("R10", "note", node.name, why, remedy, seen.share(node))
 
 
-def _r11(seen: Linted) -> Iterator[Finding]:
+def _r11(seen: Inspection) -> Iterator[Finding]:
     for pair in seen.apart.pairs:
         if pair.scale_type == TensorProto.FLOAT16 and opset_of(seen.model) < 19:
             found = f"FP16 scales at opset {opset_of(seen.model)}"
             yield Finding("R11", "error", pair.node, found, "keep scales in float32 (--fix)")
 
 
-def _r12(seen: Linted) -> Iterator[Finding]:
+def _r12(seen: Inspection) -> Iterator[Finding]:
     opset = opset_of(seen.model)
     if opset < 13 and any(pair.axis is not None for pair in seen.apart.pairs):
         yield Finding(
@@ -230,14 +230,14 @@ def _r12(seen: Linted) -> Iterator[Finding]:
         )
 
 
-def _r13(seen: Linted) -> Iterator[Finding]:
+def _r13(seen: Inspection) -> Iterator[Finding]:
     for name in seen.float_graph.inputs:
         if seen.apart.of(name):
             remedy = "bind INT8 and quantize while the picture is copied"
             yield Finding("R13", "note", name, "the float input is quantized first of all", remedy)
 
 
-def _format(seen: Linted) -> Iterator[Finding]:
+def _format(seen: Inspection) -> Iterator[Finding]:
     integer = [node for node in seen.graph.nodes if node.op_type in Q_OPERATORS]
     if integer:
         kinds = ", ".join(sorted({node.op_type for node in integer}))
@@ -246,7 +246,7 @@ def _format(seen: Linted) -> Iterator[Finding]:
         yield Finding("R3", "error", integer[0].name or integer[0].output[0], found, remedy)
 
 
-LINTS: dict[str, Callable[[Linted], Iterator[Finding]]] = {
+LINTS: dict[str, Callable[[Inspection], Iterator[Finding]]] = {
     "format": _format,
     "R1": _r1,
     "R2": _r2,
@@ -265,12 +265,12 @@ LINTS: dict[str, Callable[[Linted], Iterator[Finding]]] = {
 """Every rule that can be read off a file, in order."""
 
 
-def lint(seen: Linted) -> tuple[Finding, ...]:
+def lint(seen: Inspection) -> tuple[Finding, ...]:
     """Every finding: errors first, within a severity by rule and by what it concerns."""
-    return ordered([finding for rule in LINTS.values() for finding in rule(seen)])
+    return sort_findings([finding for rule in LINTS.values() for finding in rule(seen)])
 
 
-def ordered(found: Iterable[Finding]) -> tuple[Finding, ...]:
+def sort_findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
     """Errors first, within a severity by rule and by what it concerns; R14 after all rules."""
     order = {rule: row for row, rule in enumerate((*LINTS, "R14"))}
     return tuple(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from converters.quantization.lint.checks import Finding, Linted, ordered
+from converters.quantization.lint.checks import Finding, Inspection, sort_findings
 from converters.quantization.rules import DATA, WEIGHT, WEIGHTED
 from edge.engine.inspector import EngineLayer, InspectorReport
 
@@ -18,7 +18,7 @@ MEANT_FLOAT = "the engine computes it in INT8, though the file leaves it in floa
 
 
 @dataclass(frozen=True)
-class Joined:
+class EngineFindings:
     """Findings, those of R14 among them, each with how the engine computes the operator that it is
     about; and the engine in figures.
 
@@ -33,7 +33,7 @@ class Joined:
     not_found: tuple[str, ...]
 
 
-def join(seen: Linted, findings: Sequence[Finding], engine: InspectorReport) -> Joined:
+def join(seen: Inspection, findings: Sequence[Finding], engine: InspectorReport) -> EngineFindings:
     """The file's findings together with the engine's."""
     layers = {name: layer for layer in engine.each for name in layer.nodes}
     weighted = [node for node in seen.float_graph.nodes if node.op_type in WEIGHTED]
@@ -48,8 +48,8 @@ def join(seen: Linted, findings: Sequence[Finding], engine: InspectorReport) -> 
         for node in weighted
         if node.name in layers and layers[node.name].kind == "int8"
     )
-    return Joined(
-        ordered(told),
+    return EngineFindings(
+        sort_findings(told),
         in_int8 if seen.macs else None,
         tuple(node.name for node in weighted if node.name not in layers),
     )
@@ -59,7 +59,7 @@ def _words(layer: EngineLayer) -> str:
     return "INT8" if layer.kind == "int8" else layer.type
 
 
-def _about(seen: Linted) -> dict[str, str]:
+def _about(seen: Inspection) -> dict[str, str]:
     """Name of a pair's node -> the first weighted operator that reads what it makes."""
     found: dict[str, str] = {}
     for pair in seen.apart.pairs:
@@ -74,7 +74,7 @@ def _about(seen: Linted) -> dict[str, str]:
 
 
 def _r14(
-    seen: Linted,
+    seen: Inspection,
     layers: dict[str, EngineLayer],
     engine: InspectorReport,
     findings: Sequence[Finding],

@@ -10,8 +10,8 @@ from onnx import ModelProto
 
 from calibration.ranges.ranges import Range
 from converters.graph.index import Graph
-from converters.quantization.lint.checks import Linted
-from converters.quantization.placement import LeftFloat, QdqPlacement, place
+from converters.quantization.lint.checks import Inspection
+from converters.quantization.placement import FloatOperator, QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.rules import DATA, WEIGHTED
 
@@ -19,14 +19,14 @@ NO_RANGE = "its data has no range in the file"
 
 
 @dataclass(frozen=True)
-class Fixed:
+class FixResult:
     """The file anew, and where INT8 went."""
 
     model: ModelProto
     placement: QdqPlacement
 
 
-def fix(seen: Linted) -> Fixed:
+def fix(seen: Inspection) -> FixResult:
     """The same network and ranges by the rules, as `convert` would have written them."""
     model = seen.apart.model
     amax: dict[str, float] = {}
@@ -50,8 +50,8 @@ def fix(seen: Linted) -> Fixed:
             if len(group) > 1
         ),
         left_float=tuple(
-            LeftFloat(one.node, "R5", one.why) if one.why == NO_RANGE else one
+            FloatOperator(one.node, "R5", one.why) if one.why == NO_RANGE else one
             for one in placed.left_float
         ),
     )
-    return Fixed(quantize_int8(model, placement, ranges), placement)
+    return FixResult(quantize_int8(model, placement, ranges), placement)

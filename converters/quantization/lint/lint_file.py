@@ -11,8 +11,8 @@ from onnx import ModelProto
 
 from calibration.inference.onnx_bounds import check_bounds
 from converters.graph.index import all_nodes
-from converters.quantization.lint.checks import Finding, Linted, inspect_model, lint
-from converters.quantization.lint.engine_precision import Joined, join
+from converters.quantization.lint.checks import Finding, Inspection, inspect_model, lint
+from converters.quantization.lint.engine_precision import EngineFindings, join
 from converters.quantization.lint.fix import fix
 from converters.quantization.qdq_reader import Q_OPERATORS
 from edge.contract.artifact import write_atomic
@@ -21,7 +21,7 @@ from firmware_bridge.errors import Missing, UsageError
 
 
 @dataclass(frozen=True)
-class Written:
+class FixFigures:
     """What the mended file holds."""
 
     macs_int8_share: float
@@ -38,13 +38,13 @@ def lint_file(path: Path) -> tuple[Finding, ...]:
     return lint(_read(path))
 
 
-def lint_with_engine(path: Path, engine: InspectorReport) -> Joined:
+def lint_with_engine(path: Path, engine: InspectorReport) -> EngineFindings:
     """The same joined with an engine that was built from the file. Raises as `lint_file`."""
     seen = _read(path)
     return join(seen, lint(seen), engine)
 
 
-def fixed_file(path: Path, out: Path) -> Written:
+def fix_file(path: Path, out: Path) -> FixFigures:
     """Writes the file anew by the rules to `out`.
 
     Raises:
@@ -63,10 +63,10 @@ def fixed_file(path: Path, out: Path) -> Written:
     write_atomic(out, fixed.model.SerializeToString())
     total = fixed.placement.macs
     share = fixed.placement.macs_int8 / total if total else 0.0
-    return Written(share, len(fixed.placement.left_float))
+    return FixFigures(share, len(fixed.placement.left_float))
 
 
-def _read(path: Path) -> Linted:
+def _read(path: Path) -> Inspection:
     if not path.is_file():
         raise Missing(
             f"no model at {path}",

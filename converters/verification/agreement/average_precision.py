@@ -40,11 +40,11 @@ class Precision:
         for name in self._networks:
             self._found[name].append(found[name])
 
-    def told(self, labels: int) -> PrecisionTold:
+    def told(self, labels: int) -> PrecisionFigures:
         """Of every label that is truly there."""
         objects = np.zeros(labels, np.int64)
         if not self.truths:
-            return PrecisionTold(objects, {}, 0)
+            return PrecisionFigures(objects, {}, 0)
         for truth in self.truths:
             objects += np.bincount(truth.labels, minlength=labels)
         present = np.flatnonzero(objects).tolist()
@@ -60,10 +60,10 @@ class Precision:
                 )
                 for label in present
             }
-        return PrecisionTold(objects, drawn, int(groups.max(initial=-1)) + 1)
+        return PrecisionFigures(objects, drawn, int(groups.max(initial=-1)) + 1)
 
 
-class PrecisionTold:
+class PrecisionFigures:
     """The figures as plain values; `objects` (labels,) are those that are truly there."""
 
     def __init__(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from converters.verification.gates.result import GateResult, judged
-from converters.verification.labelled_accuracy import Accuracy, Scored, Scores
+from converters.verification.gates.result import GateResult, judge_limit
+from converters.verification.labelled_accuracy import Accuracy, Score, Scores
 from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.sections.conversion import Gates
 
@@ -56,7 +56,7 @@ class _Of:
         return f"{self.kind} {SHORT[self.artifact]}{self.part}"
 
 
-def _least(of: _Of, limit: float | None, found: Scored | None, seen: Accuracy) -> GateResult:
+def _least(of: _Of, limit: float | None, found: Score | None, seen: Accuracy) -> GateResult:
     value = None if found is None else found.value
     if seen.state == "not asked":
         sentence = "not measured: no gate asks for it"
@@ -69,7 +69,9 @@ def _least(of: _Of, limit: float | None, found: Scored | None, seen: Accuracy) -
             score = "IoU"
         shown = seen.why if not of.where else f"{found.frames} of {seen.why}"
         sentence = f"{of.artifact} has {score} {value:.3f}{_interval(found)}{of.where} on {shown}"
-    return judged(of.name, of.artifact, limit, measured=value, bound="least", sentence=sentence)
+    return judge_limit(
+        of.name, of.artifact, limit, measured=value, bound="least", sentence=sentence
+    )
 
 
 def _drop(artifact: str, limit: float, seen: Accuracy) -> GateResult:
@@ -88,10 +90,10 @@ def _drop(artifact: str, limit: float, seen: Accuracy) -> GateResult:
             f"{artifact} has {seen.score} {now:.3f} where float has {was:.3f}, "
             f"{abs(drop):.3f} {'less' if drop >= 0 else 'more'}, on {seen.why}"
         )
-    return judged(name, artifact, limit, measured=drop, bound="most", sentence=sentence)
+    return judge_limit(name, artifact, limit, measured=drop, bound="most", sentence=sentence)
 
 
-def _worst(scores: Scores | None) -> tuple[str, Scored | None]:
+def _worst(scores: Scores | None) -> tuple[str, Score | None]:
     """The condition with the least score, of those that the data set tells."""
     if scores is None:
         return UNKNOWN, None
@@ -106,7 +108,7 @@ def _worst(scores: Scores | None) -> tuple[str, Scored | None]:
     return word, known[word]
 
 
-def _condition(conditions: Mapping[str, Scored], word: str) -> Scored | None:
+def _condition(conditions: Mapping[str, Score], word: str) -> Score | None:
     """By "fog" or "weather fog"; "fog (measured)" only where it is asked for so."""
     if word in conditions:
         return conditions[word]
@@ -114,7 +116,7 @@ def _condition(conditions: Mapping[str, Scored], word: str) -> Scored | None:
     return conditions[named[0]] if len(named) == 1 else None
 
 
-def _interval(found: Scored) -> str:
+def _interval(found: Score) -> str:
     if found.interval is None:
         return ""
     low, high = found.interval

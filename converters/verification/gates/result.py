@@ -23,7 +23,7 @@ class GateResult:
     sentence: str
 
 
-def judged(
+def judge_limit(
     name: str,
     artifact: str,
     limit: float | None,

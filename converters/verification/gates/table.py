@@ -11,7 +11,7 @@ from typing import Literal
 
 from converters.verification.agreement.agreement import SCORE_MIN, Agreement
 from converters.verification.gates.accuracy import accuracy_gates
-from converters.verification.gates.result import GateResult, judged
+from converters.verification.gates.result import GateResult, judge_limit
 from converters.verification.labelled_accuracy import Accuracy
 from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.sections.conversion import Gates, Int8Shares
@@ -22,7 +22,7 @@ MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """The figures that gates look at.
 
     Attributes:
@@ -59,14 +59,14 @@ class Gate:
     name: str
     artifact: str
     limit: Callable[[Gates], float | None]
-    measure: Callable[[Measured], float | None]
+    measure: Callable[[Measurements], float | None]
     bound: Literal["least", "most"]
-    say: Callable[[Measured], str]
+    say: Callable[[Measurements], str]
     of_condition: bool = False
 
 
-def _found_sentence(name: str) -> Callable[[Measured], str]:
-    def say(seen: Measured) -> str:
+def _found_sentence(name: str) -> Callable[[Measurements], str]:
+    def say(seen: Measurements) -> str:
         found = seen.found[name]
         if seen.classifies:
             return _agrees(name, found, "label")
@@ -90,7 +90,7 @@ def _found_sentence(name: str) -> Callable[[Measured], str]:
     return say
 
 
-def _condition_sentence(name: str) -> Callable[[Measured], str]:
+def _condition_sentence(name: str) -> Callable[[Measurements], str]:
     return lambda seen: _agrees(name, seen.condition[name], "condition")
 
 
@@ -109,7 +109,7 @@ def _broken(found: Agreement) -> str:
     return f"; its output cannot be decoded in {found.unreadable_frames} frames"
 
 
-def _condition_share(name: str) -> Callable[[Measured], float | None]:
+def _condition_share(name: str) -> Callable[[Measurements], float | None]:
     return lambda seen: seen.condition[name].share
 
 
@@ -124,8 +124,8 @@ WHO = {INT8: "by TensorRT's rules", CPU: "as onnxruntime runs it here"}
 """By whom INT8 is computed in a file."""
 
 
-def _int8_sentence(name: str) -> Callable[[Measured], str]:
-    def say(seen: Measured) -> str:
+def _int8_sentence(name: str) -> Callable[[Measurements], str]:
+    def say(seen: Measurements) -> str:
         share = seen.macs_int8_share[name]
         if share is None:
             return f"{name} has no multiplications"
@@ -214,7 +214,7 @@ GATES: tuple[Gate, ...] = (
 )
 
 
-def judge_gates(limits: Gates, seen: Measured, *, budget: Budget) -> tuple[GateResult, ...]:
+def judge_gates(limits: Gates, seen: Measurements, *, budget: Budget) -> tuple[GateResult, ...]:
     """The verdict of every gate of GATES that the network has something for, in order, and of those
     on accuracy."""
     results = []
@@ -222,7 +222,7 @@ def judge_gates(limits: Gates, seen: Measured, *, budget: Budget) -> tuple[GateR
         if gate.of_condition and not seen.condition:
             continue
         results.append(
-            judged(
+            judge_limit(
                 gate.name,
                 gate.artifact,
                 gate.limit(limits),
@@ -236,10 +236,10 @@ def judge_gates(limits: Gates, seen: Measured, *, budget: Budget) -> tuple[GateR
     return (*results, *accuracy_gates(limits, seen.accuracy))
 
 
-def _latency(asked: float | Literal["budget"], seen: Measured, budget: Budget) -> GateResult:
+def _latency(asked: float | Literal["budget"], seen: Measurements, budget: Budget) -> GateResult:
     limit = budget.infer_ms if asked == "budget" else asked
     where = f"of {seen.timed_frames} frames on this machine, {seen.backend}"
-    return judged(
+    return judge_limit(
         "infer_p99_max_ms cpu",
         CPU,
         limit,

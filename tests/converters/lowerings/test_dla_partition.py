@@ -19,7 +19,7 @@ from converters.graph.index import Graph
 from converters.graph.passes.canonical_names import PICTURE
 from converters.graph.passes.pipeline import passes, run_passes
 from converters.lowerings.dla import cut_for_dla
-from converters.lowerings.dla_partition import Cut, cut_head, takes
+from converters.lowerings.dla_partition import Cut, cut_head, runs_on_dla
 from converters.sources.onnx_file import read_onnx
 
 SHAPE = (1, 3, 8, 8)
@@ -145,7 +145,7 @@ CONSTANTS = {
 @pytest.mark.parametrize("what", [*TAKEN, *LEFT])
 def test_what_a_dla_takes(what: str) -> None:
     graph = Graph(network(*(TAKEN | LEFT)[what], **CONSTANTS))
-    assert takes(graph, graph.nodes[0]) == (what in TAKEN)
+    assert runs_on_dla(graph, graph.nodes[0]) == (what in TAKEN)
 
 
 @pytest.mark.parametrize(("name", "side"), [("FastestDet", 352), ("yolox_nano", 416)])

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from tiny_graphs import node, tiny
 
-from converters.lowerings.implicit import int8_region, to_observe
+from converters.lowerings.implicit import int8_region, tensors_to_observe
 
 
 def test_what_a_mover_makes_of_an_operator_that_stays_in_float_is_observed() -> None:
@@ -22,4 +22,4 @@ def test_what_a_mover_makes_of_an_operator_that_stays_in_float_is_observed() -> 
     )
     model = onnx.shape_inference.infer_shapes(model)
     assert int8_region(model) == ("x", "t", "y")
-    assert to_observe(model) == ("x", "t")
+    assert tensors_to_observe(model) == ("x", "t")

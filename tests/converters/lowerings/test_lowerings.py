@@ -16,7 +16,7 @@ from converters.graph.index import Graph, attributes
 from converters.lowerings.implicit import (
     cache_differences,
     dynamic_ranges,
-    fake_quantized,
+    fake_quantize,
     int8_region,
     to_cache,
 )
@@ -57,7 +57,7 @@ def cache_proof(net: Lowered, cache: CalibrationCache) -> Equivalence:
         ],
         steps=None,
         networks={FLOAT: network(net.floating), INT8: network(net.int8)},
-        lowered=network(fake_quantized(net.implicit, net.placement, cache.scales)),
+        lowered=network(fake_quantize(net.implicit, net.placement, cache.scales)),
         pictures=[net.picture],
         names=(OUTPUT,),
     )

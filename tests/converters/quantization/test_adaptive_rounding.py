@@ -14,7 +14,7 @@ from tiny_graphs import SHAPE, node, picture, ready, weights
 from calibration.inference.sessions import ModelSession
 from converters.graph.index import Graph
 from converters.graph.passes.canonical_names import PICTURE
-from converters.quantization.adaptive_rounding import descend, rounded_weights, with_weights
+from converters.quantization.adaptive_rounding import descend, round_weights, with_weights
 from converters.quantization.input_moments import Doubles, input_moments, readable
 from converters.quantization.placement import place
 from converters.quantization.rules import WEIGHTED, r1_scale, r2_weight_amax
@@ -110,7 +110,7 @@ def of_each(model: ModelProto, name: str, x: Floats) -> Floats:
 def test_new_weights_are_whole_steps_of_the_scale_that_they_had() -> None:
     model = network()
     plan = place(model)
-    found = rounded_weights(model, plan, PICTURES, threads=1)
+    found = round_weights(model, plan, PICTURES, threads=1)
     assert set(found) == {"w0", "w1", "w2", "w3"}
     graph = Graph(model)
     for name, value in found.items():
@@ -125,7 +125,7 @@ def test_new_weights_are_whole_steps_of_the_scale_that_they_had() -> None:
 
 def test_layers_in_float_keep_their_weights() -> None:
     model = network()
-    found = rounded_weights(model, place(model), PICTURES, threads=1)
+    found = round_weights(model, place(model), PICTURES, threads=1)
     kept = next(one.name for one in model.graph.node if one.input[1:2] == ["w2"])
     changed = Graph(with_weights(model, found, place(model, kept_float={kept: "measured"})))
     assert np.array_equal(changed.constant("w2"), Graph(model).constant("w2"))  # type: ignore[arg-type] # both are constants

@@ -15,7 +15,7 @@ from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range
 from converters.graph.passes.pipeline import passes, run_passes
-from converters.lowerings.implicit import to_observe
+from converters.lowerings.implicit import tensors_to_observe
 from converters.lowerings.strongly_typed import to_strong
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
@@ -73,7 +73,7 @@ def lowered(model: ModelProto, picture: Floats, *, opset: int = 18) -> Lowered:
     assert len(shape) == 4
     floating, _ = run_passes(model, passes(opset, shape, (OUTPUT,)), [picture])
     placement = place(floating)
-    names = dict.fromkeys((*placement.pairs, *to_observe(floating)))
+    names = dict.fromkeys((*placement.pairs, *tensors_to_observe(floating)))
     ranges = observed(floating, list(names), picture)
     int8 = quantize_int8(floating, placement, ranges)
     magnitudes = {name: seen.amax for name, seen in ranges.items()}

@@ -12,7 +12,7 @@ from calibration.observation.observe import with_outputs
 from calibration.ranges.ranges import Range, range_of
 from converters.graph.passes.canonical_names import PICTURE
 from converters.lowerings.cpu_placement import cpu_tensors
-from converters.quantization.adaptive_rounding import rounded_weights, with_weights
+from converters.quantization.adaptive_rounding import round_weights, with_weights
 from converters.quantization.placement import QdqPlacement, place
 from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import scaled_ranges
@@ -68,7 +68,7 @@ def difference(reference: Outputs, candidate: Outputs) -> TaskLoss:
 def writers(model: ModelProto, *, narrowed: float = 1.0) -> Writers:
     """To the nearest step, and together, with ranges of which a part is there."""
     ranges = {name: range_of_part(one, narrowed) for name, one in ranges_of(model).items()}
-    rounded = rounded_weights(model, place(model), FRAMES, threads=1)
+    rounded = round_weights(model, place(model), FRAMES, threads=1)
 
     def of(range_scale: float) -> tuple[Writer, Writer]:
         wide = scaled_ranges(ranges, range_scale)

@@ -19,7 +19,7 @@ from converters.quantization.qdq import quantize_int8
 from converters.quantization.range_scaling import RANGE_SCALES, scaled_ranges
 from converters.search.candidate import better_bias
 from converters.search.evaluator import Evaluator
-from converters.search.mixed_precision import Mixed, search_mixed_precision
+from converters.search.mixed_precision import MixedPrecision, search_mixed_precision
 from converters.search.sensitivity import sensitivities
 from converters.search.stop_criterion import TaskLossAim
 from converters.search.task_loss import LOST, NOISE, TaskLoss, task_loss_measure
@@ -29,7 +29,7 @@ from edge.perception.values import Floats
 
 def chosen(
     model: ModelProto, *, task_loss_max: float, macs_int8_min: float = 0.1, narrowed: float = 1.0
-) -> Mixed:
+) -> MixedPrecision:
     evaluator = Evaluator(model, FRAMES, difference, threads=1)
     return search_mixed_precision(
         model,

@@ -13,7 +13,7 @@ from ruined_layer import FRAMES, difference, network, writers
 from converters.search import checkpoint
 from converters.search.checkpoint import SearchCheckpoint
 from converters.search.evaluator import Evaluator
-from converters.search.mixed_precision import Mixed, search_mixed_precision
+from converters.search.mixed_precision import MixedPrecision, search_mixed_precision
 from converters.search.stop_criterion import TaskLossAim
 from converters.search.task_loss import TaskLoss
 from converters.sources.network import Outputs
@@ -23,7 +23,7 @@ class CutOff(Exception):
     """Stands for a kill: it leaves what was on the disk by then."""
 
 
-def search(path: Path, *, most: int = 10_000) -> tuple[Mixed, int]:
+def search(path: Path, *, most: int = 10_000) -> tuple[MixedPrecision, int]:
     """What a search chooses, and how many answers it compared; CutOff after `most`."""
     compared = 0
 

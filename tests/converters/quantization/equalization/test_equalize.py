@@ -16,7 +16,7 @@ from calibration.ranges.ranges import Range, range_of
 from converters.graph.index import Graph
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.equalization.cross_layer import LARGEST_STEP, equalize
-from converters.quantization.equalization.equalize import channel_magnitudes, equalized
+from converters.quantization.equalization.equalize import channel_magnitudes, equalize_network
 from converters.quantization.equalization.scale_links import links
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
@@ -260,7 +260,7 @@ class TestGuards:
 def test_int8_comes_closer_to_float() -> None:
     model = chain(node("Relu", ["a"], ["b"]))
     frames = [picture(seed, (1, 3, 8, 8)) for seed in range(6)]
-    other, result = equalized(model, frames)
+    other, result = equalize_network(model, frames)
     assert result.max_abs < 1e-4
     wanted = [run(model, x) for x in frames]
     errors = []

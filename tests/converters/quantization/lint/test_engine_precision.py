@@ -18,7 +18,7 @@ from test_lint import network, ours, ranges
 
 from converters.graph.index import Graph
 from converters.quantization.lint.checks import inspect_model, lint
-from converters.quantization.lint.engine_precision import Joined, join
+from converters.quantization.lint.engine_precision import EngineFindings, join
 from converters.quantization.placement import place
 from converters.quantization.qdq import quantize_int8
 from edge.engine.inspector import read_inspector
@@ -61,12 +61,12 @@ def record(names: Iterable[str], **changed: dict[str, object]) -> str:
     return json.dumps({"Layers": layers, "Bindings": ["x", "y"]})
 
 
-def joined(model: ModelProto, text: str) -> Joined:
+def joined(model: ModelProto, text: str) -> EngineFindings:
     seen = inspect_model(model)
     return join(seen, lint(seen), read_inspector(text, name="record"))
 
 
-def r14(found: Joined) -> dict[str, tuple[str, str]]:
+def r14(found: EngineFindings) -> dict[str, tuple[str, str]]:
     return {one.node: (one.severity, one.engine) for one in found.findings if one.rule == "R14"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from checkout import ROOT
 
 from converters.verification.agreement.agreement import Agreement
-from converters.verification.gates.table import Measured, judge_gates
+from converters.verification.gates.table import Measurements, judge_gates
 from converters.verification.labelled_accuracy import Accuracy
 from edge.contract.gate_verdicts import ALWAYS, declared
 from edge.contract.mission.loading import load_mission
@@ -30,7 +30,7 @@ def test_every_declared_gate_gets_a_row_of_its_name(given: dict[str, Any], condi
     gates = Gates(**given)
     mission = load_mission(ROOT / "examples" / "roadnet" / "mission.toml")
     found = {name: Agreement(9, 10, 0) for name in ("int8.onnx", "cpu.onnx")}
-    seen = Measured(
+    seen = Measurements(
         parity_max_abs=1e-6, found=found, condition=found if condition else {}, classifies=False,
         size_mb=0.5, held_back=10, macs_int8_share=dict.fromkeys(found, 0.9), without_int8={},
         infer_p99_ms=1.0, timed_frames=10, backend="here",

@@ -17,8 +17,8 @@ from hypothesis.extra import numpy as arrays
 from converters.report.report import _finite
 from converters.verification.agreement.agreement import Agreement
 from converters.verification.gates.result import GateResult
-from converters.verification.gates.table import GATES, Measured, judge_gates
-from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, Scored, Scores
+from converters.verification.gates.table import GATES, Measurements, judge_gates
+from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, Score, Scores
 from converters.verification.parity import Comparison, Parity
 from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.checks.cross_checks import STAGES
@@ -79,7 +79,7 @@ ACCURACY_GATES = {
 }
 
 
-def measured(**changes: object) -> Measured:
+def measured(**changes: object) -> Measurements:
     good = {name: Agreement(9, 10, 0) for name in (FLOAT, INT8, CPU)}
     values = {
         "parity_max_abs": 1e-5,
@@ -95,7 +95,7 @@ def measured(**changes: object) -> Measured:
         "backend": "onnxruntime",
         "accuracy": NOT_ASKED,
     }
-    return Measured(**(values | changes))  # type: ignore[arg-type] # of these types
+    return Measurements(**(values | changes))  # type: ignore[arg-type] # of these types
 
 
 LIMITS = Gates(
@@ -114,8 +114,8 @@ LIMITS = Gates(
 BUDGET = Budget(**dict.fromkeys((f"{stage}_ms" for stage in STAGES), 10.0), end_to_end_ms=100.0)
 
 
-def scored(value: float | None) -> Scored:
-    return Scored(value, None if value is None else (value - 0.1, value + 0.1), 4)
+def scored(value: float | None) -> Score:
+    return Score(value, None if value is None else (value - 0.1, value + 0.1), 4)
 
 
 def accurate(*, overall: float = 0.5, fog: float | None = 0.3) -> Accuracy:
@@ -129,7 +129,7 @@ def accurate(*, overall: float = 0.5, fog: float | None = 0.3) -> Accuracy:
     return Accuracy("known", "4 frames of road", "AP50", {FLOAT: better, INT8: own, CPU: own})
 
 
-def judge_all(limits: Gates, seen: Measured) -> tuple[GateResult, ...]:
+def judge_all(limits: Gates, seen: Measurements) -> tuple[GateResult, ...]:
     return judge_gates(limits, seen, budget=BUDGET)
 
 
