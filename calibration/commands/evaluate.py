@@ -6,31 +6,22 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from calibration.commands.evaluation_tables import show
 from calibration.dask_cluster import connected
 from calibration.evaluation.corruptions import SEVERITIES
-from calibration.evaluation.data.evaluation_set import EvaluationSet, choose_frames
-from calibration.evaluation.evaluate import (
-    SCHEMA,
-    Evaluation,
-    digest_of,
-    in_order,
-    tables_of,
-    with_folds,
-    written,
+from calibration.evaluation.data.evaluation_set import choose_frames
+from calibration.evaluation.evaluate import SCHEMA, evaluation_bytes
+from calibration.evaluation.evaluate_networks import Evaluations, evaluate_networks
+from calibration.evaluation.predictions.networks import Network
+from calibration.evaluation.robustness import (
+    PictureCorruption,
+    parse_corruptions,
 )
-from calibration.evaluation.predictions.distributed import cluster_answers
-from calibration.evaluation.predictions.networks import Network, Reading, reading_of
-from calibration.evaluation.predictions.predict import Prediction, Predictions, predict
-from calibration.evaluation.robustness import Corrupted, corruptions, fall, scores
 from calibration.evaluation.run_record import evaluate_run
 from calibration.evaluation.worst_frames import page_of
 from calibration.inference.onnx_bounds import check_given
@@ -43,7 +34,7 @@ from edge.contract.conversion_output import judged_file
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.contract.run_record import now
-from edge.progress import progress_bar
+from edge.progress import Advance, progress_bar
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import Missing, UsageError
 
@@ -115,8 +106,7 @@ def evaluate(
     started, began = now(), time.monotonic()
     loaded = load_mission(mission, set_ or [])
     networks = _networks(loaded, converted, model, precision)
-    reading = reading_of(loaded.model, threads=loaded.target.threads)
-    chosen = choose_frames(
+    frames = choose_frames(
         loaded,
         data=data,
         split=split,
@@ -124,73 +114,53 @@ def evaluate(
         only=[one.strip() for one in labels.split(",")] if labels else (),
     )
     changes = _changes(asked, severities)
-    with progress_bar() as advance, contextlib.ExitStack() as opened:
+    with progress_bar() as advance, contextlib.ExitStack() as stack:
         client = None
         if scheduler is not None or workers is not None:
-            client = opened.enter_context(connected(scheduler, workers))
-        total = len(chosen.source.examples)
-
-        def looked_at(change: Corrupted | None) -> Predictions:
-            what = "evaluate" if change is None else f"{change.name} {change.severity}"
-
-            def done(count: int) -> None:
-                advance(what, count, total)
-
-            if client is None:
-                return predict(networks, reading, chosen.source, change=change, advance=done)
-            return cluster_answers(
-                client, networks, reading, chosen.source, change=change, advance=done
-            )
-
-        found = looked_at(None)
-        advance("figures", 0, 0)
-        evaluations = {
-            name: _judged(
-                loaded, network, reading=reading, chosen=chosen, found=found[name], folds=folds
-            )
-            for name, network in networks.items()
-        }
-        clean = {
-            name: _scores(one, reading, found[name]) for name, one in evaluations.items() if changes
-        }
-        for change in changes:
-            worse = looked_at(change)
-            scored = {name: _scores(evaluations[name], reading, worse[name]) for name in worse}
-            evaluations = {
-                name: _with_fall(one, change, clean=clean[name], worse=scored[name])
-                for name, one in evaluations.items()
-            }
-        if out is not None:
-            advance("worst frames", 0, 0)
-            page = page_of([*evaluations.values()], [found[name] for name in evaluations])
-    files: list[Path] = []
-    if out is not None:
-        files = [*(out / f"evaluation-{name}.json" for name in evaluations), out / "worst.html"]
-        for name, evaluation in evaluations.items():
-            write_atomic(out / f"evaluation-{name}.json", written(evaluation))
-        write_atomic(out / "worst.html", page)
-    for evaluation in evaluations.values():
+            client = stack.enter_context(connected(scheduler, workers))
+        evaluations = evaluate_networks(
+            networks, loaded, frames, folds=folds, changes=changes, client=client, progress=advance
+        )
+        files = {} if out is None else _files_of(evaluations, out, progress=advance)
+    for path, content in files.items():
+        write_atomic(path, content)
+    for evaluation in evaluations.of.values():
         run = evaluate_run(evaluation, started=started, seconds=time.monotonic() - began)
         record(
             mission,
             loaded,
             run,
             digest=run.inputs["network"] or "",
-            files=files,
+            files=list(files),
             say=lambda line: echo(line, error=True),
         )
     if as_json:
-        told = {name: {"schema": SCHEMA, **one.payload()} for name, one in evaluations.items()}
-        echo(json.dumps(told, indent=1))
+        document = {
+            name: {"schema": SCHEMA, **one.payload()} for name, one in evaluations.of.items()
+        }
+        echo(json.dumps(document, indent=1))
         return
     console = new_console(width=110)
-    for evaluation in evaluations.values():
+    for evaluation in evaluations.of.values():
         show(console, evaluation)
 
 
-def _changes(asked: str | None, severities: str) -> list[Corrupted]:
+def _files_of(evaluations: Evaluations, out: Path, *, progress: Advance) -> dict[Path, bytes]:
+    """The files of `--out` and their contents, the page of the worst frames last."""
+    progress("worst frames", 0, 0)
+    page = page_of(
+        [*evaluations.of.values()], [evaluations.predictions[name] for name in evaluations.of]
+    )
+    files = {
+        out / f"evaluation-{name}.json": evaluation_bytes(one)
+        for name, one in evaluations.of.items()
+    }
+    return {**files, out / "worst.html": page}
+
+
+def _changes(asked: str | None, severities: str) -> list[PictureCorruption]:
     if asked is not None:
-        return corruptions(asked, severities)
+        return parse_corruptions(asked, severities)
     if severities != EVERY_SEVERITY:
         raise UsageError(
             "it is not clear what shall be so severe",
@@ -199,45 +169,6 @@ def _changes(asked: str | None, severities: str) -> list[Corrupted]:
             remedy="add --corruptions all, or name some",
         )
     return []
-
-
-def _judged(
-    mission: Mission,
-    network: Network,
-    *,
-    reading: Reading,
-    chosen: EvaluationSet,
-    found: list[Prediction],
-    folds: int | None,
-) -> Evaluation:
-    ordered = in_order(chosen, found)
-    labels = mission.model.labels
-    tables = tables_of(reading, labels, chosen=chosen, predictions=ordered)
-    if folds is not None:
-        tables = with_folds(tables, reading, labels, chosen=chosen, predictions=ordered, k=folds)
-    return Evaluation(mission, network, chosen, tables, digest_of(ordered))
-
-
-def _scores(
-    evaluation: Evaluation, reading: Reading, found: list[Prediction]
-) -> NDArray[np.float64]:
-    chosen = evaluation.chosen
-    labels = evaluation.mission.model.labels
-    return scores(reading, labels, chosen=chosen, predictions=in_order(chosen, found))
-
-
-def _with_fall(
-    evaluation: Evaluation,
-    change: Corrupted,
-    *,
-    clean: NDArray[np.float64],
-    worse: NDArray[np.float64],
-) -> Evaluation:
-    """The same evaluation with one more row of robustness."""
-    tables = evaluation.tables
-    groups = len({frame.group for frame in tables.frames})
-    row = fall(change, clean, worse, groups=groups)
-    return replace(evaluation, tables=replace(tables, robustness=(*tables.robustness, row)))
 
 
 def _networks(

@@ -9,27 +9,27 @@ from rich.table import Table
 from rich.text import Text
 
 from calibration.evaluation.evaluate import Evaluation
-from calibration.evaluation.figures.values import Fall, Figure, Row, Tables
+from calibration.evaluation.figures.values import Figure, Row, ScoreDrop, Tables
 from calibration.evaluation.predictions.predict import SCORE_MIN
 from edge.terminal import styled
 
 
 def show(console: Console, evaluation: Evaluation) -> None:
     """What was evaluated on what, and its tables."""
-    tables, chosen = evaluation.tables, evaluation.chosen
+    tables, data = evaluation.tables, evaluation.data
     groups = len({frame.group for frame in tables.frames})
     console.print(
-        f"{evaluation.network.name} ({evaluation.network.precision}) on {chosen.given}, "
-        f"{chosen.split}: {len(tables.frames)} frames in {groups} groups",
+        f"{evaluation.network.name} ({evaluation.network.precision}) on {data.given}, "
+        f"{data.split}: {len(tables.frames)} frames in {groups} groups",
     )
-    for word, count in chosen.left_out.items():
+    for word, count in data.left_out.items():
         often = f" ({count})" if count else ""
         console.print(f"  left out: {word}{often}, the model has no such label")
-    if chosen.unlabelled:
-        console.print(f"  left out: {chosen.unlabelled} records without labels")
-    if chosen.ignored:
-        console.print(f"  not judged: {chosen.ignored} regions that the data set says to ignore")
-    for doubt in chosen.doubts:
+    if data.unlabelled:
+        console.print(f"  left out: {data.unlabelled} records without labels")
+    if data.ignored:
+        console.print(f"  not judged: {data.ignored} regions that the data set says to ignore")
+    for doubt in data.doubts:
         console.print(f"  [yellow]beware[/] of {doubt}")
     if tables.faults:
         told = f"  {tables.faults} frames whose output cannot be right"
@@ -70,7 +70,7 @@ def _robustness(tables: Tables) -> Table:
     return table
 
 
-def _fell(one: Fall) -> Text:
+def _fell(one: ScoreDrop) -> Text:
     """0.210 with 0.085 and 0.04-0.12 below it, or dashes."""
     below = f"\n{number(one.drop)}"
     if one.low is not None and one.high is not None:

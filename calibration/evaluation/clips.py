@@ -1,6 +1,7 @@
-"""The labelled clips of a mission, frame by frame with what is really in each.
+"""Opens the labelled clips of a mission: frames in order, each with its ground truth.
 
-A generated one is drawn anew; a recorded one is a video beside a truth file with as many frames.
+In: an entry of `[[data.clips]]`. Out: a `LabelledClip`. A generated clip is painted again; a
+recorded one is a video and a truth file with as many frames.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ class LabelledClip:
     """One clip.
 
     Attributes:
-        name: of the video file, or of the story with what it was drawn with.
+        name: of the video file, or of the story with its parameters.
         fps: frames a second.
-        seconds: how long it is: from its first frame to one period after its last.
+        seconds: duration from its first frame to one period after its last.
         words: labels of its objects.
-        count: how many frames it has.
-        frames: gives them in turn, each call from the first.
+        count: number of frames.
+        frames: yields pictures (H, W, 3) uint8 BGR with their truth; each call starts anew.
     """
 
     name: str
@@ -46,11 +47,11 @@ class LabelledClip:
 
 
 def open_clip(clip: Clip) -> LabelledClip:
-    """A clip of `[[data.clips]]`, ready to be read.
+    """A clip of `[[data.clips]]`.
 
     Raises:
         UsageError: no such story.
-        Missing, NotTrusted: the truth file cannot be read or meant.
+        Missing, NotTrusted: the truth file cannot be read, or is not valid.
     """
     if clip.story is None:
         assert clip.video is not None  # the mission's own checks demand both

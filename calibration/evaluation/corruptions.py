@@ -1,8 +1,9 @@
-"""What weather, light, lens and transmission do to a picture: named, in five severities, seeded.
+"""Corrupts pictures as weather, light, lens and transmission do, in five severities.
 
-In the manner of Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common
-Corruptions and Perturbations", arXiv:1903.12261; severities and formulas are our own. The same
-picture, name, severity and seed give the same pixels. Pure; labels stay true, since nothing moves.
+In: a picture, the name of a corruption, a severity and a seed. Out: a picture; the same inputs give
+the same pixels. Objects do not move, so labels stay valid. After Hendrycks & Dietterich,
+"Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", arXiv:1903.12261;
+severities and formulas are our own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 Random = np.random.Generator
 
 REFERENCE_PX = 640.0
-"""Lengths below are pixels of a picture this wide; they scale with the width."""
+"""Lengths below are in pixels of a picture of this width; they scale with the width."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Corruption:
 
     Attributes:
         what: one line for people.
-        strengths: what `apply` is given for severities 1 to 5.
+        strengths: the `strength` of severities 1 to 5.
         apply: (picture 0..255 float32 (H, W, 3) BGR, strength, random) -> the same, unclipped.
     """
 
@@ -54,7 +55,7 @@ def corrupt(image: BgrImage, name: str, severity: int, *, seed: int) -> BgrImage
             remedy="choose one of them",
         )
     row = CORRUPTIONS[name]
-    # The name is part of the seed, so that two corruptions of a picture do not share their dice.
+    # The name is part of the seed, so that two corruptions of a picture draw different numbers.
     random = np.random.default_rng([seed, zlib.crc32(name.encode()), severity])
     found = row.apply(image.astype(np.float32), row.strengths[severity - 1], random)
     return np.clip(np.rint(found), 0, 255).astype(np.uint8)
@@ -65,7 +66,7 @@ def _gaussian_noise(image: Floats, sigma: float, random: Random) -> Floats:
 
 
 def _motion_blur(image: Floats, length_px: float, random: Random) -> Floats:
-    """Along a line within 20 degrees of the horizontal, as a turning vehicle sees it."""
+    """Blur along a line within 20 degrees of the horizontal, as in a turning vehicle."""
     length = max(2.0, _scaled(image, length_px))
     size = 2 * int(np.ceil(length / 2)) + 1
     kernel = np.zeros((size, size), np.float32)
@@ -78,7 +79,7 @@ def _motion_blur(image: Floats, length_px: float, random: Random) -> Floats:
 
 
 def _defocus(image: Floats, radius_px: float, random: Random) -> Floats:
-    """The image of a point is a disk."""
+    """Defocus: the image of a point is a disk."""
     radius = max(0.75, _scaled(image, radius_px))
     reach = int(np.ceil(radius))
     rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -120,7 +121,7 @@ def _glare(image: Floats, strength: float, random: Random) -> Floats:
 def _fog(image: Floats, thickness: float, random: Random) -> Floats:
     """Koschmieder 1924: I = J t + A (1 - t), t = e^(-thickness x depth); depth by row, in drifts.
 
-    Rows above the horizon (the middle) are taken as far as the horizon, rows below as a flat road.
+    Rows above the horizon (the middle) are as far as the horizon, rows below it are a flat road.
     """
     height, width = image.shape[:2]
     below = np.clip(np.arange(height, dtype=np.float32) / height - 0.5, 0.0, None)
@@ -181,7 +182,7 @@ def _towards(image: Floats, shade: float, share: float) -> Floats:
 
 
 def _under(image: Floats, layer: NDArray[np.uint8], shade: float, opacity: float) -> Floats:
-    """The picture under what was drawn in `layer`, 0..255, softened at its edges."""
+    """The picture with `layer`, 0..255 (H, W), over it in one shade, softened at its edges."""
     soft = np.asarray(cv2.GaussianBlur(layer, (3, 3), 0), np.float32)[:, :, None] / 255.0
     return np.asarray(image * (1.0 - opacity * soft) + shade * opacity * soft, np.float32)
 
@@ -198,7 +199,7 @@ def _filtered(image: Floats, kernel: Floats) -> Floats:
 
 
 def _clouds(height: int, width: int, random: Random) -> Floats:
-    """(height, width) 0..1: random grids of rising fineness and falling weight, smoothed."""
+    """(height, width) 0..1: the sum of random grids, finer ones with less weight, smoothed."""
     total = np.zeros((height, width), np.float32)
     for octave in range(4):
         size = (4 << octave, 3 << octave)

@@ -1,6 +1,7 @@
-"""Puts answers together and makes of them all that is told of a network.
+"""Computes the figures of one network from its predictions, and writes them as evaluation.json.
 
-The same answers give the same bytes, in whatever order and from however many processes they came.
+In: predictions, in any order, of an evaluation set. Out: an `Evaluation`. The same predictions give
+the same bytes, however many processes made them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.splits.group_folds import folds
 from calibration.evaluation.data.evaluation_set import EvaluationSet
 from calibration.evaluation.figures.classification import classification_tables, condition_head
-from calibration.evaluation.figures.detection import IOU_MIN, detected, detection_tables
+from calibration.evaluation.figures.detection import IOU_MIN, detection_tables, match_predictions
 from calibration.evaluation.figures.grouping import Groups
 from calibration.evaluation.figures.segmentation import segmentation_tables
 from calibration.evaluation.figures.values import Row, Spread, Tables, plain_tables
-from calibration.evaluation.predictions.networks import Network, Reading
+from calibration.evaluation.predictions.networks import InferenceSpec, Network
 from calibration.evaluation.predictions.predict import SCORE_MIN, Prediction
 from calibration.metrics.confidence_intervals import REPLICATES, SEED
 from edge.contract.artifact import digest_json
@@ -34,7 +35,7 @@ from edge.perception.segmentation import MaskSpec
 SCHEMA = "brakepoint.evaluation/1"
 
 TASKS = {"classify": "classification", "segment": "segmentation"}
-"""Kind of decoder -> what its network does, where that is not detection."""
+"""Kind of decoder -> task of the network; other kinds are detection."""
 
 SOURCES = {
     "AP": "COCO, 101 recall points, the 100 best detections of a label in a frame; pycocotools",
@@ -42,7 +43,7 @@ SOURCES = {
     "others": f"cluster bootstrap by group, {REPLICATES} resamples, seed {SEED}",
     "level": "95 %",
 }
-"""Where figures and intervals come from."""
+"""Sources of the figures and of their intervals."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Evaluation:
 
     mission: Mission
     network: Network
-    chosen: EvaluationSet
+    data: EvaluationSet
     tables: Tables
     data_digest: str
 
@@ -69,19 +70,19 @@ class Evaluation:
                 "kernels": self.network.kernels,
             },
             "data": {
-                "given": self.chosen.given,
-                "version": self.chosen.version,
+                "given": self.data.given,
+                "version": self.data.version,
                 "digest": self.data_digest,
-                "split": self.chosen.split,
+                "split": self.data.split,
                 "frames": len(self.tables.frames),
                 "groups": len({frame.group for frame in self.tables.frames}),
-                "left_out": self.chosen.left_out,
-                "ignored": self.chosen.ignored,
-                "doubts": list(self.chosen.doubts),
-                "unlabelled": self.chosen.unlabelled,
+                "left_out": self.data.left_out,
+                "ignored": self.data.ignored,
+                "doubts": list(self.data.doubts),
+                "unlabelled": self.data.unlabelled,
             },
             "labels": list(model.labels),
-            "judged": list(self.chosen.naming.judged),
+            "judged": list(self.data.mapping.judged),
             "score_min": {"mission": model.decode.score_threshold, "AP": SCORE_MIN},
             "iou_min": IOU_MIN,
             "sources": SOURCES,
@@ -89,8 +90,8 @@ class Evaluation:
         }
 
 
-def written(evaluation: Evaluation) -> bytes:
-    """The evaluation as its file has it: schema first, one frame a line, so that it reads well."""
+def evaluation_bytes(evaluation: Evaluation) -> bytes:
+    """The content of evaluation.json: schema first, one frame a line, for reading."""
     payload = {"schema": SCHEMA, **evaluation.payload()}
     frames = payload.pop("frames")
     head = json.dumps(payload, indent=1, allow_nan=False).removesuffix("\n}")
@@ -98,21 +99,21 @@ def written(evaluation: Evaluation) -> bytes:
     return f'{head},\n "frames": [\n{lines}\n ]\n}}\n'.encode()
 
 
-def in_order(chosen: EvaluationSet, predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Answers in the order of the source's frames, whichever order they came in.
+def sort_predictions(data: EvaluationSet, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Predictions in the order of the source's frames.
 
     Raises:
-        ValueError: a frame is missing, or was answered twice: a defect of whoever parted the work.
+        ValueError: a frame has no prediction or two, which is a defect of the division of work.
     """
     by_name = {prediction.name: prediction for prediction in predictions}
-    wanted = [example.name for example in chosen.source.examples]
+    wanted = [example.name for example in data.source.examples]
     if len(predictions) != len(wanted) or set(by_name) != set(wanted):
         raise ValueError(f"{len(predictions)} predictions for {len(wanted)} frames")
     return [by_name[name] for name in wanted]
 
 
-def digest_of(predictions: Sequence[Prediction]) -> str:
-    """One digest of the pictures and of what is true in them, as hex."""
+def ground_truth_digest(predictions: Sequence[Prediction]) -> str:
+    """One sha256, as hex, of the pictures and their ground truth."""
     return digest_json(
         [
             [
@@ -128,45 +129,46 @@ def digest_of(predictions: Sequence[Prediction]) -> str:
 
 
 def _plain_truth(truth: Truth) -> list[object]:
-    """Regions only where there are any, so that other digests are what they were without them."""
+    """Ground truth as plain values; regions only where there are any, so that the digests of other
+    data sets are the same as before regions existed."""
     regions = [truth.regions.tolist(), truth.region_labels.tolist()]
     return [truth.boxes.tolist(), truth.labels.tolist(), *(regions if regions[1] else [])]
 
 
 def tables_of(
-    reading: Reading,
+    inference: InferenceSpec,
     labels: Sequence[str],
     *,
-    chosen: EvaluationSet,
+    data: EvaluationSet,
     predictions: Sequence[Prediction],
 ) -> Tables:
-    """Every figure of answers in order."""
+    """Every figure of predictions in the order of the frames."""
     groups = Groups.named(predictions)
-    threshold = reading.spec.main.score_threshold
-    if isinstance(reading.spec.main, HeadSpec):
+    threshold = inference.spec.main.score_threshold
+    if isinstance(inference.spec.main, HeadSpec):
         return classification_tables(predictions, labels, groups, score_min=threshold)
-    judged = chosen.naming.judged
-    if isinstance(reading.spec.main, MaskSpec):
+    judged = data.mapping.judged
+    if isinstance(inference.spec.main, MaskSpec):
         tables = segmentation_tables(predictions, labels, judged, groups)
     else:
-        seen = detected(predictions, labels, judged, score_min=threshold)
+        seen = match_predictions(predictions, labels, judged, score_min=threshold)
         tables = detection_tables(predictions, seen, groups)
     return dataclasses.replace(tables, condition_head=condition_head(predictions, groups))
 
 
 def with_folds(
     tables: Tables,
-    reading: Reading,
+    inference: InferenceSpec,
     labels: Sequence[str],
     *,
-    chosen: EvaluationSet,
+    data: EvaluationSet,
     predictions: Sequence[Prediction],
     k: int,
 ) -> Tables:
     """The same tables with the spread of every overall figure over `k` folds by whole groups.
 
-    The network is not fitted again: this tells how much its figures hang on the frames. Raises
-    UsageError where there are fewer groups than folds.
+    The network is not trained again: the spread says how much its figures depend on the frames.
+    Raises UsageError where there are fewer groups than folds.
     """
     strata = {
         prediction.name: [
@@ -178,7 +180,7 @@ def with_folds(
     rows: list[Row] = []
     for fold in folds(predictions, k, seed=0, strata=lambda prediction: strata[prediction.name]):
         part = [predictions[row] for row in fold.judge]
-        rows.append(tables_of(reading, labels, chosen=chosen, predictions=part).overall)
+        rows.append(tables_of(inference, labels, data=data, predictions=part).overall)
     spreads: dict[str, Spread] = {}
     for name in tables.overall.figures:
         each = tuple(row.figures[name].value for row in rows)

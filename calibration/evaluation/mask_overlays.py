@@ -1,4 +1,4 @@
-"""Label masks as small PNG pictures: bare for keeping, in colours for laying over a frame."""
+"""Renders label masks as small PNG pictures: as labels, to store, or in colours, over a frame."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from calibration.dataset.masks.masks import Ids
 from edge.perception.label_colors import label_colors
 
 WIDEST_PX = 640
-"""Longer side of a mask that is kept: a few kilobytes each."""
+"""Longer side of a stored mask, which has a few kilobytes then."""
 
 OPAQUE = 150
 """Of 255: the frame shows through."""
 
 
 def small_mask(mask: Ids) -> bytes:
-    """A mask (H, W) uint8 as a grey PNG of at most WIDEST_PX; labels are never mixed."""
+    """A mask (H, W) uint8 as a grey PNG, at most WIDEST_PX wide and high, without mixing labels."""
     scale = min(1.0, WIDEST_PX / max(mask.shape))
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
     shrunk = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
@@ -27,8 +27,8 @@ def small_mask(mask: Ids) -> bytes:
 
 
 def overlay(png: bytes, count: int) -> str:
-    """What `small_mask` made, in the colours of `count` labels over nothing, as base64; what is no
-    label stays clear."""
+    """A PNG of `small_mask` in the colours of `count` labels, as a base64 PNG; other pixels are
+    transparent."""
     mask = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     colours = np.zeros((256, 4), np.uint8)
     colours[:count, :3] = label_colors(count)

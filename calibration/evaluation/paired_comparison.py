@@ -1,6 +1,7 @@
-"""Two evaluations of the same frames, frame by frame: what the second loses, and how sure that is.
+"""Compares two evaluations of the same frames, frame by frame, with intervals and McNemar's test.
 
-Reads evaluations as files have them; runs nothing, and never decides whether a loss is too much.
+In: two files of `evaluate`. Out: a `Comparison`: what the second network loses against the first.
+Whether a loss is too large is for the reader to decide.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ COMPARISON = "brakepoint.comparison/1"
 SEGMENTATION = TASKS["segment"]
 
 SAME = ("task", "labels", "judged")
-"""What two evaluations must share to be compared, beside the data."""
+"""Fields that two evaluations must share to be compared, beside the data."""
 
 _FRAMES: TypeAdapter[tuple[FrameRow, ...]] = TypeAdapter(tuple[FrameRow, ...])
 
 
 @dataclass(frozen=True)
 class SavedEvaluation:
-    """An evaluation as its file has it, with its frames as values."""
+    """An evaluation from its file, with its frames as values."""
 
     document: Mapping[str, Any]
     frames: tuple[FrameRow, ...]
@@ -50,7 +51,7 @@ class SavedEvaluation:
 
 @dataclass(frozen=True)
 class Pair:
-    """One figure of both.
+    """One figure of both evaluations.
 
     Attributes:
         loss: first minus second; positive where the second is worse.
@@ -65,9 +66,14 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Worse:
-    """A frame in which the second does worse: what it lost, and what it made up; of a segmentation
-    network, how many pixels more it has wrong."""
+class WorseFrame:
+    """A frame in which the second network does worse.
+
+    Attributes:
+        lost: objects that only the first found; of a segmentation network, how many more pixels
+            are wrong.
+        made_up: false detections that only the second has.
+    """
 
     name: str
     lost: int
@@ -79,11 +85,11 @@ class Comparison:
     """What the second of two evaluations loses.
 
     Attributes:
-        score: the figure that stands for the whole.
-        lost, gained: objects (pictures, or labels of a frame by their IoU) that only the first,
-            only the second has right.
+        score: the figure that summarizes a network.
+        lost, gained: objects (pictures, or labels of a frame by their IoU) that only the first, or
+            only the second, has right.
         unit: what `worse` counts.
-        p_value: McNemar's exact test: how likely so uneven a split is where both are equally good.
+        p_value: McNemar's exact test: how likely such an uneven split is if both are equally good.
         rows: by class and condition, without intervals.
         worse: frames, worst first.
     """
@@ -95,7 +101,7 @@ class Comparison:
     gained: int
     p_value: float
     rows: tuple[Pair, ...]
-    worse: tuple[Worse, ...]
+    worse: tuple[WorseFrame, ...]
     frames: int
     unit: Literal["objects", "pixels"]
 
@@ -131,11 +137,12 @@ def read_evaluation(path: Path) -> SavedEvaluation:
 
 
 def compare(first: SavedEvaluation, second: SavedEvaluation) -> Comparison:
-    """`second` held against `first`.
+    """What `second` loses against `first`.
 
-    The loss's interval is a paired cluster bootstrap: both on the same resamples of whole groups.
-    McNemar's test ("Note on the sampling error of the difference between correlated proportions",
-    1947; exact, by the binomial) takes objects as drawn alone: with long drives trust the interval.
+    The interval of the loss is a paired cluster bootstrap: both on the same resamples of whole
+    groups. McNemar's test ("Note on the sampling error of the difference between correlated
+    proportions", 1947; exact, by the binomial) assumes independent objects: with long drives trust
+    the interval.
 
     Raises:
         UsageError: not of the same frames with the same labels.
@@ -144,7 +151,7 @@ def compare(first: SavedEvaluation, second: SavedEvaluation) -> Comparison:
     pairs = list(zip(first.frames, second.frames, strict=True))
     pixels = first.document["task"] == SEGMENTATION
     lost = gained = 0
-    worse: list[Worse] = []
+    worse: list[WorseFrame] = []
     for a, b in pairs:
         only_first = sum(x > y for (_, x), (_, y) in zip(a.objects, b.objects, strict=True))
         only_second = sum(x < y for (_, x), (_, y) in zip(a.objects, b.objects, strict=True))
@@ -152,7 +159,7 @@ def compare(first: SavedEvaluation, second: SavedEvaluation) -> Comparison:
         missing = max(0, b.missed - a.missed) if pixels else only_first
         made_up = max(0, b.false - a.false)
         if missing + made_up > 0:
-            worse.append(Worse(a.name, missing, made_up))
+            worse.append(WorseFrame(a.name, missing, made_up))
     return Comparison(
         first=first.name,
         second=second.name,
@@ -199,7 +206,7 @@ def _drawn(told: SavedEvaluation, weights: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _matches(frames: Sequence[FrameRow], label: int) -> Matches:
-    """AP50's matches of one label, from rows of frames; hits at other overlaps are not there."""
+    """AP50's matches of one label, from rows of frames; at other IoUs all are WRONG."""
     rows = [
         (number, score, hit)
         for number, frame in enumerate(frames)
@@ -238,7 +245,7 @@ def _pair(name: str, first: float | None, second: float | None, *, interval: Int
 
 
 def _there(told: SavedEvaluation) -> list[tuple[str, list[int]]]:
-    """Every frame and the labels of what is truly there."""
+    """Every frame and the labels of its true objects."""
     return [(frame.name, [label for label, _ in frame.objects]) for frame in told.frames]
 
 

@@ -1,7 +1,7 @@
-"""How the score falls when pictures get worse: corruption by corruption, on the same frames.
+"""Measures how far the score drops when pictures are corrupted, on the same frames.
 
-The corruptions are drawn, not photographed: they tell where a network is weak, not how good it will
-be in that weather. Never chooses corruptions: that is the caller's.
+In: predictions with and without a corruption. Out: a `ScoreDrop` with its interval. Corruptions are
+synthetic: they show where a network is weak, not how good it is in real fog or rain.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from calibration.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from calibration.evaluation.data.evaluation_set import EvaluationSet
-from calibration.evaluation.figures.detection import AP50, detected, mean_ap
+from calibration.evaluation.figures.detection import AP50, match_predictions, mean_ap
 from calibration.evaluation.figures.grouping import Groups
 from calibration.evaluation.figures.segmentation import areas_of, mean_ious
-from calibration.evaluation.figures.values import Fall
-from calibration.evaluation.predictions.networks import Reading
+from calibration.evaluation.figures.values import ScoreDrop
+from calibration.evaluation.predictions.networks import InferenceSpec
 from calibration.evaluation.predictions.predict import Prediction
 from calibration.metrics.confidence_intervals import percentile_95, resamples
 from edge.perception.classification import HeadSpec
@@ -29,8 +29,8 @@ from firmware_bridge.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Corrupted:
-    """A change of pictures; the same frame is always changed alike, in every process."""
+class PictureCorruption:
+    """A corruption of pictures, seeded by the frame's name: every process gets the same pixels."""
 
     name: str
     severity: int
@@ -40,8 +40,8 @@ class Corrupted:
         return corrupt(image, self.name, self.severity, seed=zlib.crc32(frame.encode()))
 
 
-def corruptions(asked: str, severities: str) -> list[Corrupted]:
-    """The corruptions named ("fog,rain", or "all"), each in these severities ("1,3,5").
+def parse_corruptions(asked: str, severities: str) -> list[PictureCorruption]:
+    """The corruptions in `asked` ("fog,rain", or "all"), each in these severities ("1,3,5").
 
     Raises:
         UsageError: no such corruption or severity.
@@ -62,7 +62,9 @@ def corruptions(asked: str, severities: str) -> list[Corrupted]:
             found=severities,
             remedy="correct --severities",
         )
-    return [Corrupted(name, severity) for name in names for severity in sorted(map(int, wanted))]
+    return [
+        PictureCorruption(name, severity) for name in names for severity in sorted(map(int, wanted))
+    ]
 
 
 def _listed(text: str) -> list[str]:
@@ -71,34 +73,40 @@ def _listed(text: str) -> list[str]:
 
 
 def scores(
-    reading: Reading,
+    inference: InferenceSpec,
     labels: Sequence[str],
     *,
-    chosen: EvaluationSet,
+    data: EvaluationSet,
     predictions: Sequence[Prediction],
 ) -> NDArray[np.float64]:
-    """AP50, accuracy or mean IoU: the figure that stands for the whole, as the tables have it.
+    """The score of a network: AP50, accuracy or mean IoU, as in its tables.
 
-    (1 + REPLICATES,): over all frames, then over resamples of whole groups, the same ones for
-    every set of answers to the same frames. NaN where it cannot be told.
+    (1 + REPLICATES,) float64: over all frames, then over resamples of whole groups, which are the
+    same for all predictions of the same frames. NaN where it is not defined.
     """
     weights = np.vstack([np.ones(len(predictions)), resamples(Groups.named(predictions).of)])
-    main = reading.spec.main
+    main = inference.spec.main
     if isinstance(main, HeadSpec):
         right = np.array(
-            [prediction.said == prediction.label for prediction in predictions], np.float64
+            [prediction.likeliest == prediction.label for prediction in predictions], np.float64
         )
         return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
     if isinstance(main, MaskSpec):
-        return mean_ious(areas_of(predictions, chosen.naming.judged), weights)
-    seen = detected(predictions, labels, chosen.naming.judged, score_min=main.score_threshold)
+        return mean_ious(areas_of(predictions, data.mapping.judged), weights)
+    seen = match_predictions(
+        predictions, labels, data.mapping.judged, score_min=main.score_threshold
+    )
     return mean_ap(seen.matches, weights, AP50)
 
 
-def fall(
-    change: Corrupted, clean: NDArray[np.float64], worse: NDArray[np.float64], *, groups: int
-) -> Fall:
-    """One row of the table, from `scores` without and with the change.
+def score_drop(
+    change: PictureCorruption,
+    clean: NDArray[np.float64],
+    worse: NDArray[np.float64],
+    *,
+    groups: int,
+) -> ScoreDrop:
+    """The drop under a corruption, from `scores` without and with it.
 
     The interval is a paired cluster bootstrap: both scores on the same resamples of whole groups.
     """
@@ -106,4 +114,4 @@ def fall(
     score, drop = (float(one[0]) if np.isfinite(one[0]) else None for one in (worse, drops))
     interval = None if drop is None else percentile_95(drops[1:], groups)
     low, high = interval or (None, None)
-    return Fall(change.name, change.severity, score, drop, low, high)
+    return ScoreDrop(change.name, change.severity, score, drop, low, high)

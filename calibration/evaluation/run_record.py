@@ -1,4 +1,7 @@
-"""What the record of a run says of an evaluation. Chooses figures; takes none."""
+"""Selects what the record of a run holds of an evaluation.
+
+In: an `Evaluation`. Out: a `Run` with figures, settings and digests of the inputs.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from edge.contract.run_record import Number, Run, environment
 
 def evaluate_run(evaluation: Evaluation, *, started: str, seconds: float) -> Run:
     """The record of one network's evaluation."""
-    tables, chosen, network = evaluation.tables, evaluation.chosen, evaluation.network
+    tables, data, network = evaluation.tables, evaluation.data, evaluation.network
     figures = {name: one.value for name, one in tables.overall.figures.items()}
-    # The figure that stands for the whole comes first.
+    # The score comes first.
     metrics: dict[str, Number] = {tables.score: figures.pop(tables.score, None), **figures}
     metrics |= {
         f"{one.corruption} {one.severity} {tables.score}": one.score for one in tables.robustness
@@ -29,13 +32,13 @@ def evaluate_run(evaluation: Evaluation, *, started: str, seconds: float) -> Run
             **mission_facts(evaluation.mission),
             "evaluate.network": network.name,
             "evaluate.precision": network.precision,
-            "evaluate.split": chosen.split,
-            "evaluate.labels": list(chosen.naming.judged),
+            "evaluate.split": data.split,
+            "evaluate.labels": list(data.mapping.judged),
         },
         inputs={
             "network": hashlib.sha256(network.model).hexdigest(),
             "data": evaluation.data_digest,
-            "data version": chosen.version,
+            "data version": data.version,
         },
         outputs={},
         metrics=metrics,

@@ -1,8 +1,8 @@
-"""Would the vehicle have stopped: the mission's policy on a network's detections of a clip, held
-against the same policy on what is really there.
+"""Compares the stops that the policy makes on a network's detections of a clip with the true stops.
 
-The device's own tracker and policy decide; the vehicle is one that stands and is released at once,
-so that each stop is an episode of its own. Takes frames in the order of the clip; runs no network.
+In: perceptions and ground truth of the frames of clips, in order. Out: `StopFigures`. The device's
+tracker and policy decide. The vehicle stands and is released after each stop, so that every stop is
+an episode of its own.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import chi2
 
-from calibration.evaluation.data.label_mapping import Naming
+from calibration.evaluation.data.label_mapping import LabelMapping
 from edge.contract.clip_truth import TrueFrame
 from edge.contract.mission.checks.policy_checks import STOPS
 from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import BgrImage, Detections, Known, Perception
 from edge.runtime.policy.facts import Facts, FrameFacts
 from edge.runtime.policy.policy import decide, initial
@@ -26,12 +27,12 @@ from edge.runtime.tracking.tracker import Tracker
 from firmware_bridge.protocol.messages import Action, Reason
 
 EARLY_S = 1.0
-"""A stop that begins at most so long before the true one begins is of the same danger."""
+"""A stop that begins at most this long before the true one is a stop for the same danger."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One stop: seconds into the clip of its first and of its last frame."""
+    """One stop: times of its first and last frame in seconds into the clip."""
 
     begin_s: float
     end_s: float
@@ -42,12 +43,12 @@ class StopFigures:
     """One network's stops over clips.
 
     Attributes:
-        needed: stops of the policy on the truth.
-        made: of those, how many the network made too: a stop that begins at most EARLY_S before
+        needed: stops of the policy on the ground truth.
+        made: how many of those the network makes too: a stop that begins at most EARLY_S before
             the true one and not after its end.
-        delays_s: of each one made, how long after the true one it began; below 0: before.
-        false: stops that answer to no true one.
-        seconds: of all clips.
+        delays_s: of each stop made, how long after the true one it begins; below 0: before.
+        false: stops that match no true one.
+        seconds: duration of all clips.
     """
 
     needed: int
@@ -58,7 +59,7 @@ class StopFigures:
 
     @property
     def false_per_hour(self) -> float:
-        """False stops an hour of clip."""
+        """False stops per hour of clip."""
         return self.false * 3600.0 / self.seconds
 
     @property
@@ -70,47 +71,43 @@ class StopFigures:
 
     @staticmethod
     def of(clips: Sequence[tuple[Sequence[Episode], Sequence[Episode], float]]) -> StopFigures:
-        """Figures of clips, each as true stops, the network's stops and its seconds."""
+        """The figures of clips, each given as true stops, the network's stops and its seconds."""
         needed = made = false = 0
         delays: list[float] = []
         for true, own, _ in clips:
             needed += len(true)
-            first = [_prediction(wanted, own) for wanted in true]
+            first = [_first_match(wanted, own) for wanted in true]
             made += sum(one is not None for one in first)
             delays += [
                 one.begin_s - wanted.begin_s
                 for one, wanted in zip(first, true, strict=True)
                 if one is not None
             ]
-            false += sum(all(not _answers(one, wanted) for wanted in true) for one in own)
+            false += sum(all(not _matches(one, wanted) for wanted in true) for one in own)
         seconds = sum(length_s for _, _, length_s in clips)
         return StopFigures(needed, made, tuple(delays), false, seconds)
 
 
-def _answers(one: Episode, wanted: Episode) -> bool:
-    """A stop that overlaps the true one, which may begin EARLY_S before it."""
+def _matches(one: Episode, wanted: Episode) -> bool:
+    """Whether a stop overlaps the true one, or begins up to EARLY_S before it."""
     return one.end_s >= wanted.begin_s - EARLY_S and one.begin_s <= wanted.end_s
 
 
-def _prediction(wanted: Episode, own: Sequence[Episode]) -> Episode | None:
-    """The first stop that answers to the true one."""
-    return next((one for one in own if _answers(one, wanted)), None)
+def _first_match(wanted: Episode, own: Sequence[Episode]) -> Episode | None:
+    """The first stop that matches the true one."""
+    return next((one for one in own if _matches(one, wanted)), None)
 
 
-def stops_anything(mission: Mission) -> bool:
-    """Whether a rule of the mission stops the vehicle for an object."""
+def stops_anything(policy: Policy) -> bool:
+    """Whether a rule stops the vehicle for an object."""
     return any(
-        Action[rule.action] in STOPS and rule.when.label is not None
-        for rule in mission.policy.rules
+        Action[rule.action] in STOPS and rule.when.label is not None for rule in policy.rules
     )
 
 
 @dataclass
 class PolicyOnClip:
-    """The policy on one clip: give it every frame in turn, then ask for its stops.
-
-    `fps` is the clip's frames a second.
-    """
+    """The policy on one clip of `fps` frames a second: `add` every frame in order, then `stops`."""
 
     mission: Mission
     fps: float
@@ -123,7 +120,7 @@ class PolicyOnClip:
         self._state = initial(self._settings)
 
     def add(self, perception: Perception, image: BgrImage, time_s: float) -> None:
-        """One frame, (H, W, 3) uint8 BGR, and what was perceived in it."""
+        """Adds one frame, (H, W, 3) uint8 BGR, at `time_s` into the clip, and its perception."""
         height_px, width_px = image.shape[:2]
         now_ns = round(time_s * 1e9)
         known = perception if isinstance(perception, Known) else None
@@ -159,7 +156,7 @@ class PolicyOnClip:
 
 
 def _on_the_road(frame: FrameFacts) -> Facts:
-    """Facts of a turn in which all is in order but what the frame shows."""
+    """The facts of a turn with no fault: only the frame gives a reason to stop."""
     return Facts(
         frame=frame,
         camera_gone=False,
@@ -174,9 +171,9 @@ def _on_the_road(frame: FrameFacts) -> Facts:
     )
 
 
-def true_perception(frame: TrueFrame, naming: Naming) -> Known:
-    """What is really in a frame as a network that is always right and sure would say it."""
-    rows = [(one, naming.rows[one.label]) for one in frame.objects if one.label in naming.rows]
+def true_perception(frame: TrueFrame, mapping: LabelMapping) -> Known:
+    """The ground truth of a frame as the perception of a network that is always right and sure."""
+    rows = [(one, mapping.rows[one.label]) for one in frame.objects if one.label in mapping.rows]
     return Known(
         Detections(
             boxes=np.array([one.box for one, _ in rows], np.float32).reshape(-1, 4),
@@ -187,7 +184,7 @@ def true_perception(frame: TrueFrame, naming: Naming) -> Known:
 
 
 def figures_json(figures: Mapping[str, StopFigures]) -> dict[str, dict[str, object]]:
-    """Figures of each network as plain values."""
+    """The figures of each network as plain values."""
     return {
         name: {
             "needed": one.needed,

@@ -1,7 +1,7 @@
-"""The frames with the most mistakes, for looking at: the truth and each network side by side.
+"""Renders a page of the frames with the most mistakes: ground truth and networks side by side.
 
-One HTML file that needs nothing else. Reads the few pictures that it shows again; never judges
-anew: right and wrong are what the tables count.
+In: evaluations of the same frames and their predictions. Out: HTML, one file that needs nothing
+else. Right and wrong are as the tables count them. The pictures on the page are read again.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numpy as np
 
 from calibration.dataset.pictures.descriptors import shrink
 from calibration.evaluation.data.labelled_frames import Picture
-from calibration.evaluation.evaluate import Evaluation, in_order
+from calibration.evaluation.evaluate import Evaluation, sort_predictions
 from calibration.evaluation.figures.detection import IOU_MIN
 from calibration.evaluation.figures.values import FrameRow
 from calibration.evaluation.mask_overlays import colour_words, overlay, small_mask
 from calibration.evaluation.predictions.predict import Prediction
-from calibration.metrics.matching import in_regions, matched
+from calibration.metrics.matching import in_regions, match_detections
 from edge.perception.values import BgrImage, Detections
 
 SHOWN = 12
-"""Frames on the page; the JSON has them all."""
+"""Frames on the page; the JSON lists all."""
 
 WIDEST_PX = 640
-"""Longer side of a picture on the page: a dozen stay near one megabyte."""
+"""Longer side of a picture on the page: a dozen have about one megabyte."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Column:
-    """One picture of a frame: the truth, or what a network says; `overlay` is a PNG in base64."""
+    """One picture of a frame: its ground truth or a prediction; `overlay` is a PNG in base64."""
 
     title: str
     words: str
@@ -61,7 +61,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One frame."""
+    """One frame on the page; `jpeg` is a data URL."""
 
     name: str
     jpeg: str
@@ -71,22 +71,22 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One network's part: its answers and rows, both in the order of the frames."""
+class NetworkFrames:
+    """The predictions of one network and their rows, both in the order of the frames."""
 
     title: str
     predictions: Sequence[Prediction]
     rows: Sequence[FrameRow]
 
 
-def worst(seen: Sequence[Seen]) -> list[int]:
-    """Numbers of the frames with the most mistakes of all networks together, worst first.
+def worst_rows(networks: Sequence[NetworkFrames]) -> list[int]:
+    """Rows of the frames with the most mistakes of all networks together, worst first.
 
-    Where they are as many, a surer wrong answer is worse; then the order of the frames decides.
+    Of equally many mistakes, a surer wrong prediction is worse; then the order of frames decides.
     """
-    wrong = _mistakes(seen)
+    wrong = _mistakes(networks)
     sure = [
-        max((one.predictions[row].share for one in seen if one.rows[row].missed), default=0.0)
+        max((one.predictions[row].share for one in networks if one.rows[row].missed), default=0.0)
         for row in range(len(wrong))
     ]
     order = sorted(range(len(wrong)), key=lambda row: (-wrong[row], -sure[row], row))
@@ -94,20 +94,20 @@ def worst(seen: Sequence[Seen]) -> list[int]:
 
 
 def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Prediction]]) -> bytes:
-    """The page of evaluations of the same frames, each with its answers in any order.
+    """The page of evaluations of the same frames, each with its predictions in any order.
 
     Raises:
-        Missing, NotTrusted: a picture that could be read before cannot be read again.
+        Missing, NotTrusted: a picture cannot be read again.
     """
-    seen = [
-        Seen(f"{one.network.name} ({one.network.precision})", ordered, one.tables.frames)
+    networks = [
+        NetworkFrames(f"{one.network.name} ({one.network.precision})", ordered, one.tables.frames)
         for one, some in zip(evaluations, found, strict=True)
-        for ordered in [in_order(one.chosen, some)]
+        for ordered in [sort_predictions(one.data, some)]
     ]
-    chosen, model = evaluations[0].chosen, evaluations[0].mission.model
-    first, score_min = seen[0].predictions, model.decode.score_threshold
-    numbers = worst(seen)
-    pictures = {one.name: one for one in chosen.source.only(numbers).pictures()}
+    data, model = evaluations[0].data, evaluations[0].mission.model
+    first, score_min = networks[0].predictions, model.decode.score_threshold
+    numbers = worst_rows(networks)
+    pictures = {one.name: one for one in data.source.only(numbers).pictures()}
     sheets = []
     for row in numbers:
         picture = pictures[first[row].name]
@@ -115,7 +115,7 @@ def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Predicti
             columns = [
                 Column("truth", "", (), overlay(small_mask(picture.mask), len(model.labels)))
             ]
-            columns += [_covered(one, row, model.labels) for one in seen]
+            columns += [_covered(one, row, model.labels) for one in networks]
             sheets.append(_sheet(picture, columns))
             continue
         columns = [_truth(first[row], model.labels)]
@@ -124,21 +124,21 @@ def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Predicti
                 one.title,
                 one.predictions[row],
                 model.labels,
-                judged=chosen.naming.judged,
+                judged=data.mapping.judged,
                 score_min=score_min,
             )
-            for one in seen
+            for one in networks
         ]
         sheets.append(_sheet(picture, columns))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = files("calibration.evaluation").joinpath("worst.html").read_text("utf-8")
     page = environment.from_string(template).render(
-        given=chosen.given,
+        given=data.given,
         sheets=sheets,
         frames=len(first),
-        wrong=sum(mistakes > 0 for mistakes in _mistakes(seen)),
+        wrong=sum(mistakes > 0 for mistakes in _mistakes(networks)),
         boxes=first[0].truth is not None,
-        key=_key(model.labels, chosen.naming.judged) if first[0].pixels is not None else (),
+        key=_key(model.labels, data.mapping.judged) if first[0].pixels is not None else (),
         score_min=score_min,
     )
     return page.encode()
@@ -150,13 +150,13 @@ def _sheet(picture: Picture, columns: Sequence[Column]) -> Sheet:
 
 
 def _key(labels: Sequence[str], judged: Sequence[int]) -> list[tuple[str, str]]:
-    """Colour and label, of labels that the data set knows."""
+    """(colour, label) of the labels that the data set knows."""
     colours = colour_words(len(labels))
     return [(colours[row], labels[row]) for row in judged]
 
 
-def _covered(one: Seen, row: int, labels: Sequence[str]) -> Column:
-    """What a segmentation network says of a frame, and what it takes most pixels wrongly for."""
+def _covered(one: NetworkFrames, row: int, labels: Sequence[str]) -> Column:
+    """The mask of a segmentation network, and its most frequent mistake."""
     prediction, frame = one.predictions[row], one.rows[row]
     assert prediction.pixels is not None
     pixels = max(frame.right + frame.missed, 1)
@@ -164,15 +164,17 @@ def _covered(one: Seen, row: int, labels: Sequence[str]) -> Column:
     wrong = prediction.pixels.copy()
     np.fill_diagonal(wrong, 0)
     if wrong.any():
-        true, said = divmod(int(wrong.argmax()), wrong.shape[1])
-        taken = labels[said] if said < len(labels) else "none of them"
-        words += f", most {labels[true]} taken for {taken} ({wrong[true, said]})"
-    return Column(one.title, prediction.fault or words, (), overlay(prediction.shown, len(labels)))
+        true, predicted = divmod(int(wrong.argmax()), wrong.shape[1])
+        taken = labels[predicted] if predicted < len(labels) else "none of them"
+        words += f", most {labels[true]} taken for {taken} ({wrong[true, predicted]})"
+    return Column(
+        one.title, prediction.fault or words, (), overlay(prediction.mask_png, len(labels))
+    )
 
 
-def _mistakes(seen: Sequence[Seen]) -> list[int]:
-    """Of each frame, of all networks together."""
-    together = zip(*(one.rows for one in seen), strict=True)
+def _mistakes(networks: Sequence[NetworkFrames]) -> list[int]:
+    """The number of mistakes of all networks together in each frame."""
+    together = zip(*(one.rows for one in networks), strict=True)
     return [sum(row.missed + row.false for row in rows) for rows in together]
 
 
@@ -200,15 +202,19 @@ def _said(
     score_min: float,
 ) -> Column:
     if prediction.truth is None or prediction.found is None:
-        said = "" if prediction.said is None or prediction.said < 0 else labels[prediction.said]
-        return Column(title, prediction.fault or f"{said} {prediction.share:.2f}", ())
+        predicted = (
+            ""
+            if prediction.likeliest is None or prediction.likeliest < 0
+            else labels[prediction.likeliest]
+        )
+        return Column(title, prediction.fault or f"{predicted} {prediction.share:.2f}", ())
     keep = np.isin(prediction.found.labels, judged) & (prediction.found.scores >= score_min)
     sure = Detections(
         prediction.found.boxes[keep], prediction.found.scores[keep], prediction.found.labels[keep]
     )
     truth = prediction.truth
     there = Detections(truth.boxes, np.ones(len(truth.boxes), np.float32), truth.labels)
-    partner = matched(sure, there, iou_threshold=IOU_MIN)
+    partner = match_detections(sure, there, iou_threshold=IOU_MIN)
     aside = in_regions(sure, truth, overlap_min=IOU_MIN)
     marks = [
         _mark(

@@ -1,7 +1,8 @@
-"""Average precision by COCO rules, from matches that pycocotools makes; for any weights of frames.
+"""Average precision by COCO rules, for any weights of frames; pycocotools matches.
 
-Matching looks at one frame at a time, so matches made once serve every subset and every resample:
-a frame that counts twice is a weight of 2. Never runs a model.
+In: ground truth and detections of frames. Out: matches, and AP from matches and weights. Matching
+is frame by frame, so matches are made once for every subset and resample: a frame that counts twice
+has weight 2.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from calibration.dataset.records.ground_truth import Truth
 from edge.perception.values import Detections
 
 IOUS = np.linspace(0.5, 0.95, 10)
-"""COCO's overlaps; the first is AP50's."""
+"""COCO's IoU thresholds; the first is that of AP50."""
 RECALLS = np.linspace(0.0, 1.0, 101)
 
 WRONG, RIGHT, IGNORED = 0, 1, -1
-"""What COCO's matching says of a detection. Ignored ones are neither right nor wrong: they stand
-for a region that nobody judges, or come after the 100 best of their label and frame."""
+"""The verdict of COCO's matching on a detection. An ignored one is neither right nor wrong: it
+matches an ignored region, or comes after the 100 best of its label and frame."""
 
 Verdicts = NDArray[np.int8]
 """(detections, 10): WRONG, RIGHT or IGNORED at each of IOUS."""
@@ -39,7 +40,7 @@ class Matches:
     """Detections of one label over all frames, best score first.
 
     Attributes:
-        frames: (D,) int64, the frame each is in.
+        frames: (D,) int64, the frame of each.
         scores: (D,) float32.
         verdicts: (D, 10), see `Verdicts`.
         objects: (F,) int64, true objects of the label in each frame.
@@ -54,9 +55,9 @@ class Matches:
 def hits_of(
     truths: Sequence[Truth], found: Sequence[Detections], *, classes: int
 ) -> list[Verdicts]:
-    """What each frame's detections stand for, by COCO's matching.
+    """The verdicts on each frame's detections, by COCO's matching.
 
-    Source: pycocotools; of one label in one frame the 100 best detections are looked at.
+    Source: pycocotools; of one label in one frame the 100 best detections are matched.
     """
     places = [(frame, row) for frame, seen in enumerate(found) for row in range(len(seen))]
     annotations = coco_annotations(truths)
@@ -95,7 +96,7 @@ def matches_of(
     *,
     label: int,
 ) -> Matches:
-    """What `hits_of` told of one label. Ties keep the order of frames, as pycocotools has it."""
+    """The matches of one label, from `hits_of`; ties keep the order of frames, as pycocotools."""
     mine = [seen.labels == label for seen in found]
     frames = np.repeat(np.arange(len(found)), [np.count_nonzero(rows) for rows in mine])
     scores = np.concatenate([seen.scores[rows] for seen, rows in zip(found, mine, strict=True)])
@@ -114,8 +115,8 @@ def average_precision(
 ) -> NDArray[np.float64]:
     """(B,) the mean over `ious` of AP of one label, 0..1, for each row of weights (B, F).
 
-    NaN where no such object counts. Source: COCO's definition, 101 recall points; equal to
-    pycocotools' `accumulate` on the frames as often as they count.
+    NaN where no object of the label counts. Source: COCO's definition, 101 recall points; equal to
+    pycocotools' `accumulate` on frames repeated by their weights.
     """
     objects = weights @ matches.objects
     counted = weights[:, matches.frames]
@@ -133,7 +134,7 @@ def average_precision(
 
 
 def _at_recalls(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
-    """Mean precision at the 101 recall points; 0 beyond the last recall reached."""
+    """Mean precision at the 101 recall points; 0 beyond the highest recall."""
     rows = np.searchsorted(recall, RECALLS, side="left")
     return float(np.append(precision, 0.0)[rows].mean())
 
@@ -172,8 +173,8 @@ def average_precision_50(
 
 
 def coco_annotations(truths: Sequence[Truth]) -> list[dict[str, object]]:
-    """Objects and regions of every frame as pycocotools wants them; regions are its crowds, which
-    any number of detections may match by their own area."""
+    """Objects and regions of every frame as annotations of pycocotools. Regions are its crowds:
+    any number of detections may match one, by the overlap with their own area."""
     rows: list[dict[str, object]] = [
         {"image_id": frame, "category_id": int(label), **coco_box(box), "iscrowd": crowd}
         for frame, truth in enumerate(truths)
@@ -187,7 +188,7 @@ def coco_annotations(truths: Sequence[Truth]) -> list[dict[str, object]]:
 
 
 def coco_of(annotations: Sequence[dict[str, object]], *, frames: int, classes: int) -> COCO:
-    """The truth as pycocotools wants it; frames and classes by number."""
+    """The ground truth as pycocotools' COCO object, with frames and classes by number."""
     reference = COCO()
     reference.dataset = {
         "images": [{"id": frame} for frame in range(frames)],
@@ -199,6 +200,6 @@ def coco_of(annotations: Sequence[dict[str, object]], *, frames: int, classes: i
 
 
 def coco_box(box: NDArray[np.float32]) -> dict[str, object]:
-    """A box x1 y1 x2 y2 as pycocotools wants it."""
+    """A box x1 y1 x2 y2 as an annotation of pycocotools."""
     x1, y1, x2, y2 = (float(value) for value in box)
     return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}

@@ -1,6 +1,7 @@
-"""How sure a figure is: 95 % intervals that know that frames of one drive are alike.
+"""95 % confidence intervals that allow for frames of one drive being alike.
 
-Pure arithmetic, the same numbers every time: resampling is seeded.
+In: counts or figures by frame and group. Out: low and high. Resampling is seeded, so results are
+the same every time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 REPLICATES = 500
 SEED = 20_240_229
 Interval = tuple[float, float] | None
-"""Low and high; None where nothing can be said: a single group tells nothing of others."""
+"""Low and high; None where there is none: a single group says nothing of others."""
 
 
 def share_95(
@@ -24,8 +25,8 @@ def share_95(
 
     Wilson's interval (1927) for the count divided by the design effect: how much more the share
     varies between groups than between frames drawn alone (Kish, "Survey Sampling", 1965, 8.2; with
-    a score interval: Dean & Pagano, J. Surv. Stat. Methodol. 2015). Where the share is 0 or 1,
-    which tells nothing of that effect, a group counts as one.
+    a score interval: Dean & Pagano, J. Surv. Stat. Methodol. 2015). A share of 0 or 1 does not show
+    that effect; there a group counts as one frame.
     """
     count = int(groups.max(initial=-1)) + 1
     hit = np.bincount(groups, found, minlength=count)
@@ -35,7 +36,7 @@ def share_95(
     if not total:
         return None
     share = float(hit.sum()) / total
-    if len(there) == total:  # each stands alone
+    if len(there) == total:  # every frame is a group of its own
         effective = total
     elif share in (0.0, 1.0):
         effective = float(len(there))
@@ -61,9 +62,9 @@ def resamples(groups: NDArray[np.int64], *, replicates: int = REPLICATES) -> NDA
 
 
 def percentile_95(values: Sequence[float] | NDArray[np.float64], groups: int) -> Interval:
-    """The middle 95 % of a figure over resamples of `groups` groups; NaN ones are passed over.
+    """The middle 95 % of a figure over resamples of `groups` groups, without NaN.
 
-    None where all resamples agree: frames that are all right or all wrong tell no spread.
+    None where all resamples agree: frames that are all right or all wrong show no spread.
     """
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
@@ -85,5 +86,5 @@ def wilson_95(found: float, of: float) -> tuple[float, float]:
     share, spread = found / of, z * z / of
     middle = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
-    # The ends are exact where nothing or everything was found.
+    # Exact ends where nothing or everything was found.
     return (middle - half if found else 0.0), (middle + half if found < of else 1.0)

@@ -1,7 +1,6 @@
-"""How good detections are: average precision by COCO rules, how much of one set another finds, and
-how sure a share is.
+"""Matches detections with others or with ignored regions, by label and overlap.
 
-Pure functions of boxes; never runs a model.
+In: detections of frames. Out: pairs, and how many of one set's detections another finds.
 """
 
 from __future__ import annotations
@@ -25,22 +24,25 @@ def found_share(
 ) -> tuple[int, int]:
     """How many of the reference's detections the candidate finds: (found, of).
 
-    A detection of `reference` counts with a score of `score_min`; see `matched` for found.
+    Detections of `reference` count from a score of `score_min` on. One is found if
+    `match_detections` gives it a partner.
     """
     found = of = 0
     for wanted, offered in zip(reference, candidate, strict=True):
         asked = wanted.scores >= score_min
-        partner = matched(wanted, offered, iou_threshold=iou_threshold)
+        partner = match_detections(wanted, offered, iou_threshold=iou_threshold)
         found += int(np.count_nonzero(partner[asked] >= 0))
         of += int(np.count_nonzero(asked))
     return found, of
 
 
-def matched(wanted: Detections, offered: Detections, *, iou_threshold: float) -> NDArray[np.int64]:
-    """Which of `offered` stands for each of `wanted` in one frame: (len(wanted),) rows, or -1.
+def match_detections(
+    wanted: Detections, offered: Detections, *, iou_threshold: float
+) -> NDArray[np.int64]:
+    """The partner in `offered` of each of `wanted` in one frame: (len(wanted),) rows, or -1.
 
-    It has the same label, overlaps by `iou_threshold` and stands for no other. Best scores of
-    `wanted` choose first, and take the largest overlap.
+    A partner has the same label and an IoU of at least `iou_threshold`, and is of one detection
+    only. The best scores of `wanted` choose first, by the largest IoU.
     """
     partner = np.full(len(wanted), -1, np.int64)
     overlap = iou_matrix(wanted.boxes, offered.boxes)
@@ -55,7 +57,7 @@ def matched(wanted: Detections, offered: Detections, *, iou_threshold: float) ->
 
 
 def in_regions(seen: Detections, truth: Truth, *, overlap_min: float) -> NDArray[np.bool_]:
-    """(len(seen),) whether a region of its label covers so much of a detection's own area, 0..1.
+    """(len(seen),) whether a region of its label covers `overlap_min`, 0..1, of a detection's area.
 
     Source: COCO's overlap with crowd regions (intersection over the detection's area).
     """

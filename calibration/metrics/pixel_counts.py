@@ -1,6 +1,7 @@
-"""Label masks against the truth, as counts that add up in any order.
+"""Counts pixels of a predicted mask by true and predicted label.
 
-Pure functions of masks. Figures from the counts: `calibration.evaluation.figures.segmentation`.
+In: two masks. Out: a matrix of counts; those of several frames can be added. Figures are computed
+from them in `calibration.evaluation.figures.segmentation`.
 """
 
 from __future__ import annotations
@@ -12,22 +13,22 @@ from calibration.dataset.records.ground_truth import IGNORED
 
 Mask = NDArray[np.integer]
 Counts = NDArray[np.int64]
-"""(classes, classes + 1): pixels of each true label by the label said; the last column is none of
-them. Counts of frames are added with `+`."""
+"""(classes, classes + 1): pixels by true label (row) and predicted label (column); the last column
+is of none of them. Counts of frames are added with `+`."""
 
 
-def pixel_counts(truth: Mask, said: Mask, *, classes: int) -> Counts:
+def pixel_counts(truth: Mask, predicted: Mask, *, classes: int) -> Counts:
     """Counts of one frame from two masks (H, W) of labels 0 to classes - 1.
 
-    What `said` holds beside these labels is wrong wherever it stands.
+    What `predicted` holds beside these labels is wrong wherever it stands.
 
     Raises:
         ValueError: masks of different sizes, or a true label that is none.
     """
-    if truth.shape != said.shape:
-        raise ValueError(f"a mask {said.shape} for a truth of {truth.shape}")
+    if truth.shape != predicted.shape:
+        raise ValueError(f"a mask {predicted.shape} for a truth of {truth.shape}")
     seen = truth != IGNORED
-    true, told = truth[seen].astype(np.int64), said[seen].astype(np.int64)
+    true, told = truth[seen].astype(np.int64), predicted[seen].astype(np.int64)
     if true.size and (true.min() < 0 or true.max() >= classes):
         raise ValueError(f"true labels {true.min()} to {true.max()}, of {classes} classes")
     told = np.where((told >= 0) & (told < classes), told, classes)

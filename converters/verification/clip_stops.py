@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from calibration.evaluation.clips import LabelledClip, open_clip
-from calibration.evaluation.data.label_mapping import Naming, named
+from calibration.evaluation.data.label_mapping import LabelMapping, map_labels
 from calibration.evaluation.stops import (
     Episode,
     PolicyOnClip,
@@ -43,12 +43,12 @@ def stops_on_clips(
     """
     if mission.model.decode.kind not in DECODERS:
         return {"state": "unknown", "why": "stops are counted for detectors alone"}
-    if not stops_anything(mission):
+    if not stops_anything(mission.policy):
         return {"state": "unknown", "why": "no rule of the mission stops the vehicle for an object"}
     clips = [open_clip(clip) for clip in mission.data.clips]
     words = {word for clip in clips for word in clip.words}
     # A clip may show an empty road: then nothing is to be named.
-    naming = named(words, mission.model.labels) if words else Naming({}, ())
+    mapping = map_labels(words, mission.model.labels) if words else LabelMapping({}, ())
     total = sum(clip.count for clip in clips)
     done = 0
     rows: dict[str, list[tuple[tuple[Episode, ...], tuple[Episode, ...], float]]] = {
@@ -59,7 +59,7 @@ def stops_on_clips(
         def advance(at: int, before: int = done) -> None:
             progress("count stops on clips", before + at, total)
 
-        true, own = _on_clip(clip, networks, mission, naming, advance=advance)
+        true, own = _on_clip(clip, networks, mission, mapping, advance=advance)
         done += clip.count
         for name, stops in own.items():
             rows[name].append((true, stops, clip.seconds))
@@ -84,7 +84,7 @@ def _on_clip(
     clip: LabelledClip,
     networks: Mapping[str, Network],
     mission: Mission,
-    naming: Naming,
+    mapping: LabelMapping,
     *,
     advance: Callable[[int], None],
 ) -> tuple[tuple[Episode, ...], dict[str, tuple[Episode, ...]]]:
@@ -92,7 +92,7 @@ def _on_clip(
     truth = PolicyOnClip(mission, clip.fps)
     own = {name: PolicyOnClip(mission, clip.fps) for name in networks}
     for done, (image, frame) in enumerate(clip.frames(), start=1):
-        truth.add(true_perception(frame, naming), image, frame.time_s)
+        truth.add(true_perception(frame, mapping), image, frame.time_s)
         for name, network in networks.items():
             own[name].add(_perceived(network, image, mission), image, frame.time_s)
         advance(done)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from calibration.evaluation.data.evaluation_set import EvaluationSet, choose_frames
-from calibration.evaluation.evaluate import in_order, tables_of
+from calibration.evaluation.evaluate import sort_predictions, tables_of
 from calibration.evaluation.figures.values import Row, Tables
-from calibration.evaluation.predictions.networks import Network, reading_of
+from calibration.evaluation.predictions.networks import Network, inference_spec
 from calibration.evaluation.predictions.predict import predict
 from calibration.inference.sessions import Kernels
 from calibration.metrics.confidence_intervals import Interval
@@ -114,7 +114,7 @@ def accuracy(
     if isinstance(chosen, str):
         return Accuracy("unknown", chosen)
     total = len(chosen.source.examples)
-    reading = reading_of(mission.model, threads=mission.target.threads)
+    reading = inference_spec(mission.model, threads=mission.target.threads)
     found = predict(
         {name: _network(name, files[name], kernels) for name, kernels in KERNELS.items()},
         reading,
@@ -123,7 +123,7 @@ def accuracy(
     )
     tables = {
         name: tables_of(
-            reading, mission.model.labels, chosen=chosen, predictions=in_order(chosen, given)
+            reading, mission.model.labels, data=chosen, predictions=sort_predictions(chosen, given)
         )
         for name, given in found.items()
     }

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from peers import environment
 
 from calibration.dataset.frames.open_frames import frames_of
-from calibration.evaluation.predictions.networks import Network, reading_of
+from calibration.evaluation.predictions.networks import Network, inference_spec
 from calibration.evaluation.predictions.predict import Prediction, predict
 from calibration.inference.sessions import Kernels, ModelSession
 from calibration.metrics.average_precision import average_precision_50
@@ -132,7 +132,7 @@ def judged(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, 
             for name, (path, kernels) in files.items()
         }
         mission = load_mission(fold.mission, fold.overrides)
-        reading = reading_of(mission.model, threads=mission.target.threads)
+        reading = inference_spec(mission.model, threads=mission.target.threads)
         for name, told in predict(networks, reading, fold.source).items():
             said[name] += told
     model = load_mission(folds[0].mission, folds[0].overrides).model
@@ -223,9 +223,9 @@ def figures(
 ) -> dict[str, Any]:
     """What one network's answers are worth, beside float's of the same frames."""
     if floating[0].found is None:
-        same = sum(a.said == b.said != -1 for a, b in zip(floating, told, strict=True))
+        same = sum(a.likeliest == b.likeliest != -1 for a, b in zip(floating, told, strict=True))
         labelled = [answer for answer in told if answer.label is not None]
-        right = sum(answer.said == answer.label for answer in labelled)
+        right = sum(answer.likeliest == answer.label for answer in labelled)
         return {
             "found": same,
             "of": len(told),

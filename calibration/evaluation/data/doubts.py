@@ -1,7 +1,7 @@
-"""What makes figures flattering or noisy though every label is right: frames that other parts have
-too, and pictures that are there twice with other labels. Told beside the figures; refuses nothing.
+"""Finds what biases figures though labels are valid: leaks between parts, contradicting labels.
 
-Pure functions of records; near duplicates are for `data check`, which looks at pictures.
+In: the records of a data set and those that are judged. Out: sentences shown beside the figures.
+Pictures are compared by sha256 only; `data check` finds near duplicates.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from calibration.dataset.records.record import Entry
 def doubts_of(
     every: Sequence[Entry], judged: Sequence[Entry], digests: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Sentences about the records that are judged by, of all records of the data set.
+    """Sentences about the records in `judged`, given all records of the data set.
 
-    `digests` is name -> sha256 where a lock has them; without it pictures are not compared.
+    `digests` is name -> sha256 from a lock; without it pictures are not compared.
     """
     found = []
     groups = {one.group for one in judged if one.group != one.name}

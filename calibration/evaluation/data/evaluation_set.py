@@ -1,6 +1,7 @@
-"""Which frames an evaluation looks at: of a locked data set, of one that is read now, or generated.
+"""Chooses the frames of an evaluation: of a locked data set, of another one, or generated scenes.
 
-Refuses a set without labels, and a split that is not there; tells what it leaves out.
+In: a mission and the options of `evaluate`. Out: an `EvaluationSet`, which also counts what is left
+out. Refuses a set without labels and a split that is not there.
 """
 
 from __future__ import annotations
@@ -21,36 +22,38 @@ from calibration.dataset.storage.open_storage import open_storage
 from calibration.dataset.storage.storage import Storage
 from calibration.evaluation.data.doubts import doubts_of
 from calibration.evaluation.data.ground_truth_kinds import BOXES, LABEL, MASKS, truth_for
-from calibration.evaluation.data.label_mapping import Naming, named
-from calibration.evaluation.data.labelled_frames import PlaceSource, Source, cannot_judge, scenes
+from calibration.evaluation.data.label_mapping import LabelMapping, map_labels
+from calibration.evaluation.data.labelled_frames import Source, StorageSource, cannot_judge, scenes
 from edge.contract.mission.schema import Mission
 from edge.contract.urls import without_secrets
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import Missing, UsageError
 
 FITTED = "train"
-"""The split that networks are fitted on: left out where there are others, unless asked for."""
+"""The split that networks are trained on: left out where there are others, unless asked for."""
 
 ALL = "all"
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """The frames, and what a reader of the figures must know of them.
+    """The frames of an evaluation, and what a reader of the figures must know of them.
 
     Attributes:
-        given: name of the folder, file or lock, never where it lies; a URL; "generated scenes".
+        source: the frames.
+        mapping: the data set's words in the model's labels.
+        given: name of the folder, file or lock without its path; a URL; or "generated scenes".
         version: data version of the lock; None without one.
-        split: which part.
-        left_out: word -> how many labels (of objects or pictures, or masks that show it) the model
-            has no name for; 0 where nobody counted.
-        unlabelled: records that say nothing of what is to be judged.
-        ignored: boxes that are not to be judged by.
-        doubts: what makes the figures flattering or noisy, see `doubts.py`.
+        split: the part.
+        left_out: word that the model has no label for -> how many objects, pictures or masks have
+            it; 0 where they are not counted.
+        unlabelled: records without the labels that are needed.
+        ignored: boxes that are not judged.
+        doubts: what biases the figures, see `doubts.py`.
     """
 
     source: Source
-    naming: Naming
+    mapping: LabelMapping
     given: str
     version: str | None
     split: str
@@ -68,10 +71,13 @@ def choose_frames(
     scene_count: int,
     only: Sequence[str] = (),
 ) -> EvaluationSet:
-    """Frames with labels that the mission's model has names for.
+    """Frames with labels of the mission's model.
 
-    `data` is a data set or a lock of one; without it the mission's own data are taken. `only` are
-    labels of the model to judge, all by default.
+    Args:
+        data: path or URL of a data set, or a lock; None for the mission's own data.
+        split: a part or "all"; None for the default.
+        scene_count: number of generated scenes, where the mission's data are scenes.
+        only: labels of the model to judge; empty for all.
 
     Raises:
         Missing: no data set, or no such file.
@@ -87,7 +93,7 @@ def choose_frames(
     kind = mission.model.decode.kind
     masks = kind == "segment"
     storage, entries, version, digests = _read(given, MASKS if masks else None)
-    # A lock names every id that occurs in a mask: there, one without names says nothing.
+    # A lock names every id that occurs in a mask, so a mask without names labels nothing.
     truth = truth_for(kind, len(mission.model.labels) if version is None else 0)
     if parted is not None:
         storage = open_storage(mission.data.location)
@@ -109,29 +115,29 @@ def choose_frames(
         _require_names(given, words, labelled, mission.model.labels)
     boxes = [box for entry in labelled for box in entry.boxes or () if truth.name == BOXES]
     regions = {box.label for box in boxes if box.ignored}
-    every = named(words, mission.model.labels, regions=regions)
-    naming = _only(every, mission.model.labels, only)
+    every = map_labels(words, mission.model.labels, regions=regions)
+    mapping = _only(every, mission.model.labels, only)
     unlabelled = len(entries) - len(labelled)
     if truth.name == LABEL:
-        labelled = [entry for entry in labelled if entry.label in naming.rows]
+        labelled = [entry for entry in labelled if entry.label in mapping.rows]
     return EvaluationSet(
-        # What a pixel is called wrongly counts whatever it is, so masks keep every label.
-        source=PlaceSource(storage, tuple(labelled), every if masks else naming, digests, masks),
-        naming=naming,
+        # A wrong label of a pixel counts whatever it is, so masks keep every label.
+        source=StorageSource(storage, tuple(labelled), every if masks else mapping, digests, masks),
+        mapping=mapping,
         given=without_secrets(given) if "://" in given else Path(given).name,
         version=version,
         split=part,
-        # Which ids occur in a mask is known of locked ones only.
-        left_out={word: words[word] if digests or not masks else 0 for word in naming.left_out},
+        # Only a lock knows which ids occur in a mask.
+        left_out={word: words[word] if digests or not masks else 0 for word in mapping.left_out},
         unlabelled=unlabelled,
-        ignored=sum(bool(naming.regions(box)) for box in boxes),
+        ignored=sum(bool(mapping.regions(box)) for box in boxes),
         doubts=doubts_of(of_all, labelled, digests),
     )
 
 
 def _require_fit(given: str, entries: Sequence[Entry]) -> None:
-    """Refuses, before a picture is read, boxes that are wrong in the size that labels or a lock
-    tell. Whether pictures have that size is seen when they are read."""
+    """Refuses, before a picture is read, boxes that do not fit the size in labels or lock. Whether
+    pictures have that size is checked when they are read."""
     faults = []
     for entry in entries:
         if entry.boxes_are_shares:
@@ -147,7 +153,7 @@ def _require_fit(given: str, entries: Sequence[Entry]) -> None:
 def _require_names(
     given: str, words: Iterable[str], entries: Sequence[Entry], labels: Sequence[str]
 ) -> None:
-    """Refuses boxes of a class that is a number without a name: nobody says which label it is."""
+    """Refuses boxes whose class is a number without a name: it could be any label."""
     strange = {word for word in words if word.isdecimal() and word not in labels}
     numbers = sorted(strange, key=lambda word: (len(word), word))
     if numbers:
@@ -167,7 +173,7 @@ def _require_names(
 def _read(
     given: str, format_name: str | None
 ) -> tuple[Storage, Sequence[Entry], str | None, dict[str, str]]:
-    """Storage, records, data version and vouched digests."""
+    """Storage, records, data version and the digests of a lock."""
     if is_lock(given):
         lock = read_lock(Path(given))
         if format_name == MASKS:
@@ -225,9 +231,9 @@ def _part(given: str, entries: Sequence[Entry], split: str | None) -> tuple[str,
     return split, [entry for entry in entries if entry.split == split]
 
 
-def _only(naming: Naming, labels: Sequence[str], only: Sequence[str]) -> Naming:
-    """The naming with the labels asked for alone."""
-    there = {labels[row] for row in naming.judged}
+def _only(mapping: LabelMapping, labels: Sequence[str], only: Sequence[str]) -> LabelMapping:
+    """The mapping with only the labels in `only`."""
+    there = {labels[row] for row in mapping.judged}
     if missing := [label for label in only if label not in there]:
         raise UsageError(
             f"'{missing[0]}' cannot be judged",
@@ -236,8 +242,8 @@ def _only(naming: Naming, labels: Sequence[str], only: Sequence[str]) -> Naming:
             remedy="correct --labels",
         )
     if not only:
-        return naming
-    return naming.only(row for row, label in enumerate(labels) if label in only)
+        return mapping
+    return mapping.only(row for row, label in enumerate(labels) if label in only)
 
 
 def _scenes(mission: Mission, count: int, split: str | None, only: Sequence[str]) -> EvaluationSet:
@@ -263,14 +269,14 @@ def _scenes(mission: Mission, count: int, split: str | None, only: Sequence[str]
             remedy="choose a data set with masks: --data ROOT",
         )
     labels = mission.model.labels
-    naming = _only(named(SCENE_LABELS, labels), labels, only)
+    mapping = _only(map_labels(SCENE_LABELS, labels), labels, only)
     camera = mission.camera
     return EvaluationSet(
-        source=scenes(count, width_px=camera.width_px, height_px=camera.height_px, naming=naming),
-        naming=naming,
+        source=scenes(count, width_px=camera.width_px, height_px=camera.height_px, mapping=mapping),
+        mapping=mapping,
         given="generated scenes",
         version=None,
         split=ALL,
-        left_out=dict.fromkeys(naming.left_out, 0),
+        left_out=dict.fromkeys(mapping.left_out, 0),
         unlabelled=0,
     )

@@ -1,4 +1,4 @@
-"""What each kind of network is judged by: a label of the picture, boxes, or a mask. One table."""
+"""The table of ground truth by kind of network: a label of the picture, boxes, or a mask."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class TruthKind:
     """One row.
 
     Attributes:
-        name: of LABEL, BOXES, MASKS.
-        what: in words.
-        there: whether a record has it.
+        name: LABEL, BOXES or MASKS.
+        what: the same for people.
+        there: whether a record has this ground truth.
         words: the data set's words in it.
     """
 
@@ -28,7 +28,7 @@ class TruthKind:
 
 
 def truth_for(kind: str, labels: int) -> TruthKind:
-    """The row for a kind of decoder; ids of masks without names may number so many labels."""
+    """The row for a kind of decoder; `labels` counts the model's, for masks without names."""
     if kind == "classify":
         return TruthKind(
             LABEL,
@@ -52,7 +52,7 @@ def truth_for(kind: str, labels: int) -> TruthKind:
 
 
 def _mask_words(entry: Entry, labels: int) -> Iterable[str]:
-    """Names of its ids; without any the numbers of so many labels."""
+    """The names of a mask's ids; without names the numbers of the model's labels."""
     if entry.mask is None:
         return ()
     return [word for _, word in entry.mask.names] or [str(row) for row in range(labels)]

@@ -1,7 +1,7 @@
-"""Which label of a model a data set's word means: the same word, a synonym, or a broader one.
+"""Maps a data set's words to a model's labels: the same word, a synonym, or a broader one.
 
-A word that no row of the table carries to one of the model's labels is left out and told, never
-guessed.
+In: words and labels. Out: a `LabelMapping`. A word that no row of the tables maps to a label is
+left out and reported, never guessed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SYNONYMS: tuple[frozenset[str], ...] = (
     frozenset({"truck", "lorry"}),
     frozenset({"traffic sign", "sign"}),
 )
-"""Words of COCO, VOC, BDD100K and DAWN for one kind of thing."""
+"""Words of COCO, VOC, BDD100K and DAWN for one kind of object."""
 
 BROADER: dict[str, str] = {
     **dict.fromkeys(("car", "truck", "lorry", "bus", "van", "other vehicle"), "vehicle"),
@@ -33,19 +33,19 @@ NEIGHBOURS: dict[str, str] = {
     "other vehicle": "car",
     "trailer": "truck",
 }
-"""A data set's word that a model has no label for -> the label that it may be taken for without a
+"""A data set's word that a model has no label for -> a label whose detection there is not a
 mistake. Sources: KITTI's object devkit (readme, 2012: neighbouring classes), BDD100K's toolkit
 (ignore_mapping of its detection categories)."""
 
 
 @dataclass(frozen=True)
-class Naming:
+class LabelMapping:
     """The words of a data set in a model's labels.
 
     Attributes:
         rows: word -> row of the model's labels.
         left_out: words that the model has no label for, sorted.
-        ignored: word -> rows whose detections are no mistakes where it stands.
+        ignored: word -> rows whose detections are not mistakes on its objects.
     """
 
     rows: dict[str, int]
@@ -58,28 +58,30 @@ class Naming:
         return tuple(sorted(set(self.rows.values())))
 
     def object(self, box: Box) -> int | None:
-        """The row that a box is an object of; None of a region and of words without a row."""
+        """The row of a judged box; None of an ignored region and of a word without a row."""
         return None if box.ignored else self.rows.get(box.label)
 
     def regions(self, box: Box) -> tuple[int, ...]:
-        """The rows that are not judged where a box lies; none where it is an object."""
+        """The rows that are not judged where a box lies; none where the box itself is judged."""
         if not box.ignored and box.label in self.rows:
             return ()
         return self.ignored.get(box.label, ())
 
-    def only(self, judged: Iterable[int]) -> Naming:
-        """The naming with these rows alone."""
+    def only(self, judged: Iterable[int]) -> LabelMapping:
+        """The mapping with only these rows."""
         kept = set(judged)
         rows = {word: row for word, row in self.rows.items() if row in kept}
         return replace(self, rows=rows)
 
 
-def named(words: Iterable[str], labels: Sequence[str], *, regions: Iterable[str] = ()) -> Naming:
-    """Each word by SYNONYMS and BROADER. Where all words are numbers and no label is one, a number
-    is a row. `regions` are words of what is not to be judged.
+def map_labels(
+    words: Iterable[str], labels: Sequence[str], *, regions: Iterable[str] = ()
+) -> LabelMapping:
+    """Maps each word by SYNONYMS and BROADER. Where all words are numbers and no label is one, a
+    number is a row. `regions` are words of regions that are not judged.
 
     Raises:
-        UsageError: not one word is a label of the model.
+        UsageError: no word is a label of the model.
     """
     of_label = {_plain(label): row for row, label in enumerate(labels)}
     every = sorted(set(words))
@@ -110,11 +112,11 @@ def named(words: Iterable[str], labels: Sequence[str], *, regions: Iterable[str]
             ignored[word] = tuple(range(len(labels)))
         elif own is not None or near is not None:
             ignored[word] = tuple(sorted({row for row in (own, near) if row is not None}))
-    return Naming(rows, tuple(left_out), dict(sorted(ignored.items())))
+    return LabelMapping(rows, tuple(left_out), dict(sorted(ignored.items())))
 
 
 def _row(word: str, of_label: dict[str, int]) -> int | None:
-    """The row of a word's own label, of a synonym or of a broader one."""
+    """The row of the label that is the word itself, a synonym or a broader word."""
     return next((of_label[same] for same in _candidates(_plain(word)) if same in of_label), None)
 
 

@@ -1,7 +1,7 @@
-"""What is evaluated on: labelled frames of a data set or of generated scenes, read one at a time.
+"""Labelled frames to evaluate on, of a data set or of generated scenes, read one at a time.
 
-A source names its frames first, can be parted, and travels to another process; pictures are read
-where they are looked at. Never skips a frame in silence: what cannot be read is refused by name.
+A `Source` lists its frames, can be divided, and can be sent to another process, which reads the
+pictures. A frame that cannot be read is refused by name; none is skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from calibration.dataset.records.record import Box, Entry
 from calibration.dataset.records.record_faults import label_faults
 from calibration.dataset.scan import whole_pictures
 from calibration.dataset.storage.storage import Storage
-from calibration.evaluation.data.label_mapping import Naming
+from calibration.evaluation.data.label_mapping import LabelMapping
 from edge.perception.conditions import ROAD_CONDITIONS, Conditions
 from edge.perception.values import BgrImage
 from edge.scenes.still import UNSEEN, seed_of, still
@@ -31,13 +31,13 @@ from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import NotTrusted, UsageError
 
 FIRST_SCENE = 50_000_000
-"""Numbers of unseen scenes below it belong to `train`, which may choose by them."""
+"""Unseen scenes with lower numbers are left to `train`, which may choose by them."""
 
 AXES = ("weather", "light", "road")
 
 
 class Example(Protocol):
-    """A frame before it is read: a name of its own, and a group that is never split."""
+    """A frame before it is read: a unique name, and a group that is never split."""
 
     @property
     def name(self) -> str: ...
@@ -48,17 +48,18 @@ class Example(Protocol):
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame, read.
+    """A frame after it was read.
 
     Attributes:
-        conditions: words such as "weather fog"; " (measured)" where only the picture told.
-        sha256: of what was read.
+        image: (H, W, 3) uint8 BGR.
+        conditions: such as "weather fog"; with " (measured)" where it is guessed from pixels.
+        sha256: of the content, as hex.
         truth: objects that the model has labels for; None for a picture that is classified whole.
         label: row of the whole picture's label, or None.
         road: row of ROAD_CONDITIONS, where it is known.
         mask: (H, W) uint8, row of every pixel's label, IGNORED where it is not known or the model
-            has no such label; None where nobody has labelled pixels.
-        mask_sha256: of `mask`; of the same file by other names of its ids it is another.
+            has no such label; None where no pixels are labelled.
+        mask_sha256: of `mask`, so that it depends on the names of the ids too.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Picture:
 
 
 class Source(Protocol):
-    """Frames that can be read, all or some of them, in any process that sees the data."""
+    """Frames that can be read, all or some of them, in any process that has access to the data."""
 
     @property
     def examples(self) -> Sequence[Example]:
@@ -86,30 +87,29 @@ class Source(Protocol):
         ...
 
     def pictures(self) -> Iterator[Picture]:
-        """Every frame, read, in any order. Raises Missing or NotTrusted naming the frame."""
+        """Reads every frame, in any order. Raises Missing or NotTrusted naming the frame."""
         ...
 
 
 @dataclass(frozen=True)
-class PlaceSource:
+class StorageSource:
     """Records of a data set.
 
     Attributes:
-        storage: where it lies.
+        storage: the data set.
         examples: the records.
-        naming: its words in the model's labels.
-        digests: name, or file of a mask -> sha256 that a lock vouches for; empty where there is no
-            lock.
-        masks: whether masks are what is judged by.
+        mapping: its words in the model's labels.
+        digests: name, or file of a mask -> sha256 in a lock; empty without a lock.
+        masks: whether the ground truth is masks.
     """
 
     storage: Storage
     examples: tuple[Entry, ...]
-    naming: Naming
+    mapping: LabelMapping
     digests: dict[str, str]
     masks: bool = False
 
-    def only(self, rows: Sequence[int]) -> PlaceSource:
+    def only(self, rows: Sequence[int]) -> StorageSource:
         """See `Source`."""
         some = tuple(self.examples[row] for row in rows)
         names = [one.name for one in some]
@@ -135,7 +135,7 @@ class PlaceSource:
                 conditions=_words(entry.conditions, image),
                 sha256=sha256,
                 truth=None if boxes is None else self._truth(entry, boxes, image),
-                label=None if entry.label is None else self.naming.rows.get(entry.label),
+                label=None if entry.label is None else self.mapping.rows.get(entry.label),
                 road=None,
                 mask=mask,
                 mask_sha256=mask_sha256,
@@ -147,7 +147,7 @@ class PlaceSource:
         return read_mask(
             self.storage,
             entry.mask,
-            self.naming.rows,
+            self.mapping.rows,
             size=(image.shape[1], image.shape[0]),
             locked_sha256=self.digests.get(entry.mask.file),
         )
@@ -159,8 +159,8 @@ class PlaceSource:
         labelled = (entry.width_px, entry.height_px)
         if faults := label_faults(boxes, labelled, width_px=width_px, height_px=height_px):
             raise cannot_judge(self.storage.given, [f"{entry.name}: {'; '.join(faults)}"])
-        objects = [(row, box) for box in boxes if (row := self.naming.object(box)) is not None]
-        regions = [(row, box) for box in boxes for row in self.naming.regions(box)]
+        objects = [(row, box) for box in boxes if (row := self.mapping.object(box)) is not None]
+        regions = [(row, box) for box in boxes for row in self.mapping.regions(box)]
         return Truth(*_arrays(objects), *_arrays(regions))
 
     def _vouched(self, entry: Entry, sha256: str) -> None:
@@ -176,7 +176,7 @@ class PlaceSource:
 
 
 def cannot_judge(given: str, faults: Sequence[str]) -> UsageError:
-    """The refusal of labels that `data check` calls an error."""
+    """The refusal of labels in which `data check` finds errors."""
     return UsageError(
         f"{given} cannot be judged by: labels do not fit their pictures",
         expected="boxes with an area, inside of the picture that they were drawn in",
@@ -194,7 +194,7 @@ def _arrays(
 
 
 def _words(conditions: Conditions, image: BgrImage) -> tuple[str, ...]:
-    """What metadata says; where it is silent, what the picture suggests."""
+    """The conditions in metadata, filled up with guesses from the picture."""
     guess = guess_conditions(describe(image), width_px=image.shape[1], height_px=image.shape[0])
     words = []
     for axis in AXES:
@@ -208,7 +208,7 @@ def _words(conditions: Conditions, image: BgrImage) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class SceneExample:
-    """A generated scene, not drawn yet; each is its own group."""
+    """A generated scene, painted when it is read; each is its own group."""
 
     seed: int
 
@@ -230,7 +230,7 @@ class SceneSource:
     examples: tuple[SceneExample, ...]
     width_px: int
     height_px: int
-    naming: Naming
+    mapping: LabelMapping
 
     def only(self, rows: Sequence[int]) -> SceneSource:
         """See `Source`."""
@@ -238,7 +238,7 @@ class SceneSource:
 
     def pictures(self) -> Iterator[Picture]:
         """See `Source`."""
-        row_of = np.array([self.naming.rows.get(kind, -1) for kind in SCENE_LABELS], np.int64)
+        row_of = np.array([self.mapping.rows.get(kind, -1) for kind in SCENE_LABELS], np.int64)
         for example in self.examples:
             scene = still(example.seed, width_px=self.width_px, height_px=self.height_px)
             labels = row_of[scene.labels]
@@ -255,7 +255,7 @@ class SceneSource:
             )
 
 
-def scenes(count: int, *, width_px: int, height_px: int, naming: Naming) -> SceneSource:
+def scenes(count: int, *, width_px: int, height_px: int, mapping: LabelMapping) -> SceneSource:
     """`count` scenes that neither training nor calibration draws."""
     examples = tuple(SceneExample(seed_of(UNSEEN, FIRST_SCENE + row)) for row in range(count))
-    return SceneSource(examples, width_px, height_px, naming)
+    return SceneSource(examples, width_px, height_px, mapping)

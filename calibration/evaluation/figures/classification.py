@@ -1,7 +1,7 @@
-"""Figures of a classifier: accuracy, and precision, recall, F1 of each label; scikit-learn counts.
+"""Figures of a classifier: accuracy, and precision, recall and F1 of each label, by scikit-learn.
 
-The answer is the likeliest label, whatever its share; how often the mission's threshold lets it
-count is a figure of its own. Pure.
+In: predictions in the order of the frames. Out: `Tables`. The likeliest label counts, whatever its
+share; the share of frames above the mission's threshold is a figure of its own.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ Ints = NDArray[np.int64]
 def classification_tables(
     predictions: Sequence[Prediction], labels: Sequence[str], groups: Groups, *, score_min: float
 ) -> Tables:
-    """Every figure of what a classifier said; `score_min` is the mission's threshold."""
-    from sklearn.metrics import confusion_matrix  # takes a second, and others import this file
+    """Every figure of a classifier; `score_min` is the mission's threshold."""
+    from sklearn.metrics import confusion_matrix  # importing it takes a second
 
     truth = np.array([prediction.label for prediction in predictions], np.int64)
-    said = np.array([prediction.said for prediction in predictions], np.int64)
+    predicted = np.array([prediction.likeliest for prediction in predictions], np.int64)
     sure = np.array([prediction.share >= score_min for prediction in predictions])
     every = np.arange(len(predictions))
     present = sorted(set(truth.tolist()))
-    numbers = sorted({*present, *(said[said >= 0].tolist())})
+    numbers = sorted({*present, *(predicted[predicted >= 0].tolist())})
     drawn = groups.resamples(every)
     return Tables(
         score="accuracy",
-        overall=_overall("all", truth, said, sure=sure, groups=groups, rows=every),
+        overall=_overall("all", truth, predicted, sure=sure, groups=groups, rows=every),
         by_class=tuple(
             _of_label(
                 labels[row],
                 (truth == row).astype(np.int64),
-                (said == row).astype(np.int64),
+                (predicted == row).astype(np.int64),
                 groups=groups,
                 drawn=drawn,
             )
             for row in present
         ),
         by_condition=tuple(
-            _overall(name, truth, said, sure=sure, groups=groups, rows=rows)
+            _overall(name, truth, predicted, sure=sure, groups=groups, rows=rows)
             for name, rows in by_condition(predictions).items()
         ),
         confusion=Confusion(
             tuple(labels[row] for row in numbers),
             tuple(
                 tuple(int(count) for count in row)
-                for row in confusion_matrix(truth, said, labels=numbers)
+                for row in confusion_matrix(truth, predicted, labels=numbers)
             ),
         ),
         condition_head=None,
@@ -63,12 +63,18 @@ def classification_tables(
             FrameRow(
                 name=prediction.name,
                 group=prediction.group,
-                right=int(prediction.said == prediction.label),
-                missed=int(prediction.said != prediction.label),
+                right=int(prediction.likeliest == prediction.label),
+                missed=int(prediction.likeliest != prediction.label),
                 false=0,
-                objects=((int(prediction.label or 0), int(prediction.said == prediction.label)),),
+                objects=(
+                    (int(prediction.label or 0), int(prediction.likeliest == prediction.label)),
+                ),
                 detections=(
-                    (int(-1 if prediction.said is None else prediction.said), prediction.share, 0),
+                    (
+                        int(-1 if prediction.likeliest is None else prediction.likeliest),
+                        prediction.share,
+                        0,
+                    ),
                 ),
                 fault=prediction.fault,
             )
@@ -83,7 +89,9 @@ def condition_head(predictions: Sequence[Prediction], groups: Groups) -> Row | N
     if not len(rows):
         return None
     known = [predictions[int(row)] for row in rows]
-    right = np.array([prediction.road == prediction.said_road for prediction in known], np.int64)
+    right = np.array(
+        [prediction.road == prediction.likeliest_road for prediction in known], np.int64
+    )
     return Row(
         "road condition",
         len(rows),
@@ -93,14 +101,14 @@ def condition_head(predictions: Sequence[Prediction], groups: Groups) -> Row | N
 
 
 def _overall(
-    name: str, truth: Ints, said: Ints, *, sure: NDArray[np.bool_], groups: Groups, rows: Ints
+    name: str, truth: Ints, predicted: Ints, *, sure: NDArray[np.bool_], groups: Groups, rows: Ints
 ) -> Row:
-    truth, said, sure, mine = truth[rows], said[rows], sure[rows], groups.of[rows]
-    right = (truth == said).astype(np.int64)
+    truth, predicted, sure, mine = truth[rows], predicted[rows], sure[rows], groups.of[rows]
+    right = (truth == predicted).astype(np.int64)
     each = np.ones_like(right)
     drawn = groups.resamples(rows)[:, rows]
-    macro = _macro(truth, said)
-    replicates = _macro_of(truth, said, drawn)
+    macro = _macro(truth, predicted)
+    replicates = _macro_of(truth, predicted, drawn)
     count = len(np.unique(mine))
     return Row(
         name,
@@ -146,26 +154,28 @@ def _shared(part: Ints, whole: Ints, groups: Ints) -> Figure:
     return Figure(value, share_95(part, whole, groups))
 
 
-def _macro(truth: Ints, said: Ints) -> dict[str, float | None]:
-    """Plain means over the labels that occur; a label that was never said has precision 0."""
+def _macro(truth: Ints, predicted: Ints) -> dict[str, float | None]:
+    """Plain means over the labels that occur; a label that is never predicted has precision 0."""
     from sklearn.metrics import precision_recall_fscore_support
 
     present = sorted(set(truth.tolist()))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # labels that only `said` holds are left out on purpose
+        warnings.simplefilter(
+            "ignore"
+        )  # labels that only `predicted` holds are left out on purpose
         found = precision_recall_fscore_support(
-            truth, said, labels=present, average="macro", zero_division=0.0
+            truth, predicted, labels=present, average="macro", zero_division=0.0
         )
     return dict(zip(("precision", "recall", "F1"), map(float, found[:3]), strict=True))
 
 
 def _macro_of(
-    truth: Ints, said: Ints, weights: NDArray[np.float64]
+    truth: Ints, predicted: Ints, weights: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """The same three means for each row of weights (B, F)."""
     present = np.array(sorted(set(truth.tolist())), np.int64)
     is_it = (truth[:, None] == present).astype(np.float64)
-    called = (said[:, None] == present).astype(np.float64)
+    called = (predicted[:, None] == present).astype(np.float64)
     both, there, told = weights @ (is_it * called), weights @ is_it, weights @ called
     with np.errstate(invalid="ignore"):
         precision = np.where(told > 0, both / told, 0.0)

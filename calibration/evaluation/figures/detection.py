@@ -1,8 +1,8 @@
-"""Figures of a detector: AP by COCO rules, and precision, recall and F1 at the mission's threshold;
-of everything, of each class and of each condition.
+"""Figures of a detector: AP by COCO rules; precision, recall and F1 at the mission's threshold.
 
-Only labels that the data set knows are judged: where nobody marked traffic lights, finding one is
-no mistake; nor is finding something in a region that the data set says is not to be judged. Pure.
+In: predictions in the order of the frames. Out: `Tables`, overall, by class and by condition. Only
+labels that the data set knows are judged: where it has no traffic lights, a detected one is not a
+mistake, nor is a detection in an ignored region.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from calibration.metrics.average_precision import (
     matches_of,
 )
 from calibration.metrics.confidence_intervals import percentile_95, share_95
-from calibration.metrics.matching import in_regions, matched
+from calibration.metrics.matching import in_regions, match_detections
 from edge.perception.values import Detections
 
 IOU_MIN = 0.5
-"""Overlap at which a detection at the mission's threshold counts as right."""
+"""IoU from which a detection at the mission's threshold counts as right."""
 
 AP50, AP = slice(0, 1), slice(None)
 NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
-class Detected:
-    """What one network found in every frame, matched.
+class MatchedDetections:
+    """The detections of one network in every frame, matched with the ground truth.
 
     Attributes:
-        names: of the judged labels; columns below are theirs.
+        names: K judged labels; columns below are theirs.
         matches: of each judged label.
         right, missed, false: (F, K) int64, counts at the mission's threshold.
         frames: see `FrameRow`.
-        confusion: see `Confusion`; K + 1 by K + 1.
+        confusion: see `Confusion`; (K + 1, K + 1).
     """
 
     names: tuple[str, ...]
@@ -57,14 +57,14 @@ class Detected:
     confusion: NDArray[np.int64]
 
 
-def detected(
+def match_predictions(
     predictions: Sequence[Prediction],
     labels: Sequence[str],
     judged: Sequence[int],
     *,
     score_min: float,
-) -> Detected:
-    """Matches every answer; `score_min` is the mission's threshold."""
+) -> MatchedDetections:
+    """Matches every prediction; `score_min` is the mission's threshold."""
     truths = [_truth(prediction) for prediction in predictions]
     found = [_of_labels(prediction, judged) for prediction in predictions]
     hits = hits_of(truths, found, classes=len(labels))
@@ -75,7 +75,7 @@ def detected(
     rows: list[FrameRow] = []
     for frame, (prediction, truth, seen) in enumerate(zip(predictions, truths, found, strict=True)):
         sure = _kept(seen, seen.scores >= score_min)
-        partner = matched(sure, _as_detections(truth), iou_threshold=IOU_MIN)
+        partner = match_detections(sure, _as_detections(truth), iou_threshold=IOU_MIN)
         is_false = (partner < 0) & ~in_regions(sure, truth, overlap_min=IOU_MIN)
         is_found = np.isin(np.arange(len(truth.labels)), partner)
         for label, number in column.items():
@@ -105,7 +105,7 @@ def detected(
                 fault=prediction.fault,
             )
         )
-    return Detected(
+    return MatchedDetections(
         names=tuple(labels[label] for label in judged),
         matches=tuple(matches_of(truths, found, hits, label=label) for label in judged),
         right=right,
@@ -116,8 +116,10 @@ def detected(
     )
 
 
-def detection_tables(predictions: Sequence[Prediction], seen: Detected, groups: Groups) -> Tables:
-    """Every figure of what was matched."""
+def detection_tables(
+    predictions: Sequence[Prediction], seen: MatchedDetections, groups: Groups
+) -> Tables:
+    """Every figure of matched detections."""
     every = np.arange(len(predictions))
     overall = _row("all", seen, groups, every, range(len(seen.names)), ap=True)
     return Tables(
@@ -154,14 +156,14 @@ def mean_ap(
 
 def _row(
     name: str,
-    seen: Detected,
+    seen: MatchedDetections,
     groups: Groups,
     frames: NDArray[np.int64],
     columns: Sequence[int],
     *,
     ap: bool = False,
 ) -> Row:
-    """Figures over some frames and labels; `ap` with AP over all overlaps, which takes longer."""
+    """Figures over some frames and labels; with `ap` also AP over all overlaps, which is slower."""
     matches = [seen.matches[column] for column in columns]
     here = np.zeros((1, len(groups.of)))
     here[0, frames] = 1.0
@@ -203,7 +205,7 @@ def _confuse(
     """Adds one frame: objects and detections paired by overlap alone, whatever their labels."""
     nothing = len(column)
     blind = Detections(sure.boxes, sure.scores, np.zeros_like(sure.labels))
-    partner = matched(
+    partner = match_detections(
         blind,
         _as_detections(Truth(truth.boxes, np.zeros_like(truth.labels))),
         iou_threshold=IOU_MIN,
@@ -219,7 +221,7 @@ def _confuse(
 
 
 def _truth(prediction: Prediction) -> Truth:
-    assert prediction.truth is not None  # only frames with boxes are looked at for a detector
+    assert prediction.truth is not None  # a detector is evaluated on frames with boxes alone
     return prediction.truth
 
 

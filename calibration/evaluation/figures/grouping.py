@@ -1,4 +1,4 @@
-"""Frames by their groups and by their conditions, for every figure alike. Pure."""
+"""Groups frames by drive or track and by condition, for the figures and their intervals."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Groups:
 
     @staticmethod
     def named(predictions: Sequence[Prediction]) -> Groups:
-        """By the groups' names."""
+        """The groups by their names."""
         _, numbers = np.unique(
             [prediction.group for prediction in predictions], return_inverse=True
         )
         return Groups(np.asarray(numbers, np.int64))
 
     def resamples(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(B, F): how often each frame counts when the groups of `frames` are drawn again; frames
-        that are not among them count 0."""
+        """(B, F): how often each frame counts when the groups of `frames` are resampled; other
+        frames count 0."""
         drawn = resamples(self.of[frames])
         weights = np.zeros((len(drawn), len(self.of)))
         weights[:, frames] = drawn
@@ -39,9 +39,9 @@ class Groups:
 
 
 def by_condition(predictions: Sequence[Prediction]) -> dict[str, NDArray[np.int64]]:
-    """Condition -> frames taken in it, axis by axis; "unknown" last, only where others are known.
+    """Condition -> its frames, axis by axis; "unknown" last, only where others are known.
 
-    What a picture suggests stands apart from what was written down.
+    Conditions guessed from pixels are apart from those in metadata.
     """
     found: dict[str, NDArray[np.int64]] = {}
     for axis in AXES:

@@ -1,7 +1,8 @@
 """Figures of a segmentation network: IoU of each label and their mean, over pixels of all frames.
 
-Pixels of one frame are alike, and frames of one drive: groups are resampled, pixels never. The mean
-is over labels that are truly there; where nobody has said what a pixel is, nothing is judged. Pure.
+In: predictions in the order of the frames. Out: `Tables`. Intervals resample whole groups, since
+pixels of one frame are alike, and frames of one drive. The mean is over labels that occur in the
+ground truth; pixels without a label are not judged.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from calibration.metrics.confidence_intervals import percentile_95, share_95
 
 SCORE, OF_CLASS, ACCURACY = "mean IoU", "IoU", "pixel accuracy"
 FOUND = 0.5
-"""IoU in a frame at which a label counts as found there, for telling frames apart."""
+"""IoU in a frame from which a label counts as found there, to rank and compare frames."""
 
 OTHER = "other"
 
@@ -32,20 +33,20 @@ class Areas:
     """Pixels of every frame by judged label, each (F, K) int64.
 
     Attributes:
-        rows: of the judged labels; columns are theirs.
-        both: of the label, and called so.
+        rows: rows of the judged labels; columns are theirs.
+        both: of the label, and predicted so.
         true: of the label.
-        said: called so, among the pixels whose label is known.
+        predicted: predicted so, among the pixels whose label is known.
     """
 
     rows: tuple[int, ...]
     both: Ints
     true: Ints
-    said: Ints
+    predicted: Ints
 
 
 def areas_of(predictions: Sequence[Prediction], judged: Sequence[int]) -> Areas:
-    """What every answer covers."""
+    """The pixels of every prediction."""
     columns = list(judged)
     table = np.zeros((3, len(predictions), len(columns)), np.int64)
     for number, prediction in enumerate(predictions):
@@ -57,7 +58,7 @@ def areas_of(predictions: Sequence[Prediction], judged: Sequence[int]) -> Areas:
 
 
 def areas_in(frames: Sequence[FrameRow], judged: Sequence[int]) -> Areas:
-    """The same of frames as a file of an evaluation has them."""
+    """The same from the frames in evaluation.json."""
     column = {row: number for number, row in enumerate(judged)}
     table = np.zeros((3, len(frames), len(judged)), np.int64)
     for number, frame in enumerate(frames):
@@ -66,19 +67,19 @@ def areas_in(frames: Sequence[FrameRow], judged: Sequence[int]) -> Areas:
     return Areas(tuple(judged), *table)
 
 
-def label_ious(seen: Areas, weights: Float64s) -> Float64s:
-    """(B, K) IoU of every label for each row of weights (B, F); NaN where it is not there.
+def label_ious(areas: Areas, weights: Float64s) -> Float64s:
+    """(B, K) IoU of every label for each row of weights (B, F); NaN where it does not occur.
 
     Source: Everingham et al., "The Pascal Visual Object Classes Challenge", IJCV 2015, 4.3.
     """
-    both, true, said = (weights @ one for one in (seen.both, seen.true, seen.said))
+    both, true, predicted = (weights @ one for one in (areas.both, areas.true, areas.predicted))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(true > 0, both / (true + said - both), np.nan)
+        return np.where(true > 0, both / (true + predicted - both), np.nan)
 
 
-def mean_ious(seen: Areas, weights: Float64s) -> Float64s:
-    """(B,) its mean over the labels that are there; NaN where none is."""
-    each = label_ious(seen, weights)
+def mean_ious(areas: Areas, weights: Float64s) -> Float64s:
+    """(B,) mean IoU over the labels that occur; NaN where none does."""
+    each = label_ious(areas, weights)
     known = np.isfinite(each)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(known, each, 0.0).sum(axis=1) / known.sum(axis=1), np.float64)
@@ -87,39 +88,39 @@ def mean_ious(seen: Areas, weights: Float64s) -> Float64s:
 def segmentation_tables(
     predictions: Sequence[Prediction], labels: Sequence[str], judged: Sequence[int], groups: Groups
 ) -> Tables:
-    """Every figure of what a segmentation network said."""
-    seen = areas_of(predictions, judged)
+    """Every figure of a segmentation network."""
+    areas = areas_of(predictions, judged)
     every = np.arange(len(predictions))
     drawn = groups.resamples(every)
     return Tables(
         score=SCORE,
-        overall=_overall("all", seen, groups, every),
+        overall=_overall("all", areas, groups, every),
         by_class=tuple(
-            _of_label(labels[row], seen, column, groups, drawn)
-            for column, row in enumerate(seen.rows)
-            if seen.true[:, column].any()
+            _of_label(labels[row], areas, column, groups, drawn)
+            for column, row in enumerate(areas.rows)
+            if areas.true[:, column].any()
         ),
         by_condition=tuple(
-            _overall(name, seen, groups, rows) for name, rows in by_condition(predictions).items()
+            _overall(name, areas, groups, rows) for name, rows in by_condition(predictions).items()
         ),
-        confusion=_confusion(predictions, labels, seen.rows),
+        confusion=_confusion(predictions, labels, areas.rows),
         condition_head=None,
         faults=sum(bool(prediction.fault) for prediction in predictions),
         frames=tuple(
-            _frame(prediction, seen, number) for number, prediction in enumerate(predictions)
+            _frame(prediction, areas, number) for number, prediction in enumerate(predictions)
         ),
     )
 
 
-def _overall(name: str, seen: Areas, groups: Groups, rows: Ints) -> Row:
+def _overall(name: str, areas: Areas, groups: Groups, rows: Ints) -> Row:
     here = np.zeros((1, len(groups.of)))
     here[0, rows] = 1.0
     mine = groups.of[rows]
-    value = float(mean_ious(seen, here)[0])
-    right, total = seen.both[rows].sum(axis=1), seen.true[rows].sum(axis=1)
+    value = float(mean_ious(areas, here)[0])
+    right, total = areas.both[rows].sum(axis=1), areas.true[rows].sum(axis=1)
     count = len(np.unique(mine))
     figures = {
-        SCORE: Figure(value, percentile_95(mean_ious(seen, groups.resamples(rows)), count))
+        SCORE: Figure(value, percentile_95(mean_ious(areas, groups.resamples(rows)), count))
         if np.isfinite(value)
         else Figure(None),
         ACCURACY: _shared(right, total, mine),
@@ -127,9 +128,9 @@ def _overall(name: str, seen: Areas, groups: Groups, rows: Ints) -> Row:
     return Row(name, len(rows), int(total.sum()), figures)
 
 
-def _of_label(name: str, seen: Areas, column: int, groups: Groups, drawn: Float64s) -> Row:
-    both, true, said = (one[:, column] for one in (seen.both, seen.true, seen.said))
-    alone = Areas((seen.rows[column],), both[:, None], true[:, None], said[:, None])
+def _of_label(name: str, areas: Areas, column: int, groups: Groups, drawn: Float64s) -> Row:
+    both, true, predicted = (one[:, column] for one in (areas.both, areas.true, areas.predicted))
+    alone = Areas((areas.rows[column],), both[:, None], true[:, None], predicted[:, None])
     value = float(label_ious(alone, np.ones((1, len(true))))[0, 0])
     count = len(np.unique(groups.of[true > 0]))
     return Row(
@@ -138,7 +139,7 @@ def _of_label(name: str, seen: Areas, column: int, groups: Groups, drawn: Float6
         int(true.sum()),
         {
             OF_CLASS: Figure(value, percentile_95(label_ious(alone, drawn)[:, 0], count)),
-            "precision": _shared(both, said, groups.of),
+            "precision": _shared(both, predicted, groups.of),
             "recall": _shared(both, true, groups.of),
         },
     )
@@ -152,7 +153,7 @@ def _shared(part: Ints, whole: Ints, groups: Ints) -> Figure:
 def _confusion(
     predictions: Sequence[Prediction], labels: Sequence[str], rows: Sequence[int]
 ) -> Confusion:
-    """Pixels; the last column is of labels that are not judged, or of none."""
+    """Pixels of true labels by predicted ones; the last column is of labels that are not judged."""
     columns = list(rows)
     count = len(columns)
     table = np.zeros((count + 1, count + 1), np.int64)
@@ -164,9 +165,9 @@ def _confusion(
     return Confusion(names, tuple(tuple(map(int, row)) for row in table))
 
 
-def _frame(prediction: Prediction, seen: Areas, number: int) -> FrameRow:
-    both, true, said = (one[number] for one in (seen.both, seen.true, seen.said))
-    shown = np.flatnonzero((true > 0) | (said > 0))
+def _frame(prediction: Prediction, areas: Areas, number: int) -> FrameRow:
+    both, true, predicted = (one[number] for one in (areas.both, areas.true, areas.predicted))
+    shown = np.flatnonzero((true > 0) | (predicted > 0))
     return FrameRow(
         name=prediction.name,
         group=prediction.group,
@@ -174,17 +175,17 @@ def _frame(prediction: Prediction, seen: Areas, number: int) -> FrameRow:
         missed=int(true.sum() - both.sum()),
         false=0,
         objects=tuple(
-            (seen.rows[one], int(both[one] >= FOUND * (true[one] + said[one] - both[one])))
+            (areas.rows[one], int(both[one] >= FOUND * (true[one] + predicted[one] - both[one])))
             for one in np.flatnonzero(true)
         ),
         detections=(),
         fault=prediction.fault,
         pixels=tuple(
-            (seen.rows[one], int(both[one]), int(true[one]), int(said[one])) for one in shown
+            (areas.rows[one], int(both[one]), int(true[one]), int(predicted[one])) for one in shown
         ),
     )
 
 
 def _pixels(prediction: Prediction) -> Ints:
-    assert prediction.pixels is not None  # only frames with masks are looked at for such a network
+    assert prediction.pixels is not None  # such a network is evaluated on frames with masks alone
     return prediction.pixels

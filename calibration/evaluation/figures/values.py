@@ -1,7 +1,4 @@
-"""What an evaluation found, as plain values.
-
-Holds values and their JSON form; never computes a figure.
-"""
+"""The figures of an evaluation as values, and their JSON form. Computes none."""
 
 from __future__ import annotations
 
@@ -24,9 +21,9 @@ class Row:
     """Figures of one class, one condition or of everything.
 
     Attributes:
-        frames: how many were looked at.
-        count: of objects, of classified pictures, or of pixels.
-        figures: by name, in the order they are shown.
+        frames: number of frames.
+        count: number of objects, of classified pictures, or of pixels.
+        figures: by name, in the order in which they are shown.
     """
 
     name: str
@@ -37,7 +34,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each true row was taken for each column; the last of both may be "nothing"."""
+    """How often each true label (row) was predicted as each label (column); the last of both may be
+    "nothing"."""
 
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
@@ -45,20 +43,20 @@ class Confusion:
 
 @dataclass(frozen=True)
 class FrameRow:
-    """One frame, for comparing and for finding the worst.
+    """One frame, to compare networks by and to find the worst frames.
 
     Attributes:
-        right: objects found, or 1 where the picture was named rightly.
+        right: objects found, or 1 where the picture's label was predicted.
         missed: objects not found, or 1 where it was not.
         false: detections of nothing; 0 for a classifier.
         objects: of each true object in order: row of its label, and 1 where it was found.
         detections: of each detection with a judged label: row of the label, score, and 1 where
-            COCO's matching at overlap 0.5 calls it right; those that it ignores are left out.
-        pixels: of a segmentation network, of each judged label that is there or was said: its row,
-            and pixels that are both, are of it, were called so.
+            COCO's matching at IoU 0.5 calls it right; those that it ignores are left out.
+        pixels: of a segmentation network, of each judged label that is true or predicted somewhere:
+            its row, and the pixels where it is both, true, and predicted.
 
-    Of such a network `right` and `missed` count pixels, and `objects` are the labels that are
-    there, found where their IoU in this frame is at least 0.5.
+    Of a segmentation network `right` and `missed` count pixels, and `objects` are the labels that
+    occur, found where their IoU in this frame is at least 0.5.
     """
 
     name: str
@@ -74,7 +72,7 @@ class FrameRow:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over folds: each fold's, their mean and sample standard deviation."""
+    """A figure over folds: that of each fold, their mean and sample standard deviation."""
 
     each: tuple[float | None, ...]
     mean: float | None
@@ -82,8 +80,8 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Fall:
-    """The score under one corruption, and how far below the clean one; None: not known.
+class ScoreDrop:
+    """The score under one corruption, and its drop from the clean score; None: not known.
 
     Attributes:
         low, high: 95 % interval of the drop.
@@ -102,10 +100,10 @@ class Tables:
     """All figures of one network over one set of frames.
 
     Attributes:
-        score: name of the figure that stands for the whole.
-        condition_head: accuracy of the second head, where its truth is known.
+        score: name of the figure that summarizes the network.
+        condition_head: accuracy of the second head, where its ground truth is known.
         faults: frames whose output could not be right.
-        crowded: frames in which `max_detections` left out what reaches the score of AP.
+        crowded: frames in which `max_detections` cut off detections that AP would count.
     """
 
     score: str
@@ -117,7 +115,7 @@ class Tables:
     faults: int
     frames: tuple[FrameRow, ...]
     folds: dict[str, Spread] = field(default_factory=dict)
-    robustness: tuple[Fall, ...] = ()
+    robustness: tuple[ScoreDrop, ...] = ()
     crowded: int = 0
 
 

@@ -1,6 +1,7 @@
-"""Segmentation networks that end with their own argmax: label numbers as if they were logits.
+"""Converts the output of segmentation networks that end with an argmax: label numbers to logits.
 
-For looking at any file; a conversion takes the argmax off, and the device reads logits alone.
+In: a raw output. Out: logits (1, C, h, w). `evaluate` accepts any file; a conversion removes the
+argmax, and the device reads logits alone.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from edge.perception.segmentation import MaskSpec, mask_shape
 from edge.perception.values import Floats
 
 SURE = np.float32(100.0)
-"""A logit whose softmax share is 1 beside zeros."""
+"""A logit whose softmax share among zeros is 1."""
 
 
 def numbered_shapes(spec: MaskSpec, width_px: int, height_px: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes in which label numbers come."""
+    """Shapes that an output of label numbers may have."""
     _, _, high, wide = mask_shape(spec, width_px, height_px)
     return ((1, high, wide), (1, 1, high, wide))
 
 
 def as_logits(raw: Floats, spec: MaskSpec, width_px: int, height_px: int) -> Floats:
-    """Label numbers as logits (1, C, h, w); NaN where a number is of no label. Anything else is
-    given back as it is."""
+    """Label numbers as logits (1, C, h, w) float32; NaN where a number is no label. An output of
+    another shape is returned unchanged."""
     if raw.shape not in numbered_shapes(spec, width_px, height_px):
         return raw
     _, count, high, wide = mask_shape(spec, width_px, height_px)

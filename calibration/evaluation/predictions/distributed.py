@@ -1,8 +1,8 @@
-"""Evaluating on many machines: the same answers as in one process, whoever gave them.
+"""Predicts on the workers of a Dask cluster, with the same predictions as in one process.
 
-Workers read the pictures where the data set names them, so they must see the same files. The last
-bits of a network's output depend on the kind of processor: the same bytes are promised on machines
-of one kind.
+In: networks and a source of frames. Out: predictions, in any order. Workers read the pictures
+themselves, so they need access to the same paths. The last bits of a network's output depend on the
+kind of processor, so bytes are the same on machines of one kind only.
 """
 
 from __future__ import annotations
@@ -13,44 +13,44 @@ from typing import Any
 
 from calibration.dask_cluster import Cluster, shards_of
 from calibration.evaluation.data.labelled_frames import Source
-from calibration.evaluation.predictions.networks import Network, Reading
+from calibration.evaluation.predictions.networks import InferenceSpec, Network
 from calibration.evaluation.predictions.predict import Change, Predictions, predict
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What a worker needs beside the numbers of its frames."""
+class WorkerSetup:
+    """What a worker needs beside its frames."""
 
     networks: Mapping[str, Network]
-    reading: Reading
+    inference: InferenceSpec
     source: Source
     change: Change | None
 
 
 @dataclass(frozen=True)
-class Numbered:
+class NumberedFrame:
     """A frame by its name and its row in the source."""
 
     name: str
     row: int
 
 
-def cluster_answers(
+def predict_on_cluster(
     client: Any,
     networks: Mapping[str, Network],
-    reading: Reading,
+    inference: InferenceSpec,
     source: Source,
     *,
     change: Change | None = None,
     advance: Callable[[int], None],
 ) -> Predictions:
-    """As `predict`, on the workers of a Dask cluster; in any order.
+    """Predicts as `predict` does, on the workers of a Dask cluster; in any order.
 
-    Raises what `predict` does, and DeviceFault where workers die again and again.
+    Raises what `predict` raises, and DeviceFault where workers die again and again.
     """
-    places = [Numbered(one.name, row) for row, one in enumerate(source.examples)]
+    places = [NumberedFrame(one.name, row) for row, one in enumerate(source.examples)]
     cluster: Cluster[Predictions] = Cluster(
-        client, answer_shard, Setup(networks, reading, source, change)
+        client, predict_shard, WorkerSetup(networks, inference, source, change)
     )
     found: Predictions = {name: [] for name in networks}
     for part in cluster.done(shards_of(places)):
@@ -60,7 +60,7 @@ def cluster_answers(
     return found
 
 
-def answer_shard(setup: Setup, shard: Sequence[Numbered]) -> Predictions:
-    """What a worker does: the answers of a few frames."""
+def predict_shard(setup: WorkerSetup, shard: Sequence[NumberedFrame]) -> Predictions:
+    """The predictions of a few frames, on a worker."""
     source = setup.source.only([one.row for one in shard])
-    return predict(setup.networks, setup.reading, source, change=setup.change)
+    return predict(setup.networks, setup.inference, source, change=setup.change)

@@ -1,6 +1,7 @@
-"""The networks that are evaluated: how a mission has them fed and read, and their open sessions.
+"""Opens the networks of an evaluation and checks that they fit the mission.
 
-Refuses what does not fit the mission. Never looks at a picture.
+In: ONNX bytes and the mission's preprocess and decoder. Out: sessions. Refuses a network whose
+inputs or outputs do not fit.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Network:
     """A model in memory, and how it is run.
 
     Attributes:
-        name: for people: its file.
+        name: its file, for people.
         model: the ONNX file's bytes.
         kernels: see `calibration.inference.sessions`.
         precision: "float", "int8" or "as given".
@@ -43,8 +44,8 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a mission's networks are fed and read, as plain values that travel."""
+class InferenceSpec:
+    """How a mission's networks are fed and decoded, as values that can be sent to workers."""
 
     spec: NetworkSpec
     preprocess: PreprocessSpec
@@ -57,51 +58,51 @@ class Reading:
 
     @property
     def segments(self) -> bool:
-        """The main output is of each pixel."""
+        """Whether the main output labels each pixel."""
         return isinstance(self.spec.main, MaskSpec)
 
     @property
     def classifies(self) -> bool:
-        """The main output names the whole picture."""
+        """Whether the main output labels the whole picture."""
         return isinstance(self.spec.main, HeadSpec)
 
 
-def reading_of(model: Model, *, threads: int) -> Reading:
-    """How the mission's model is fed and read."""
-    return Reading(model.network_spec, model.preprocess_spec, threads)
+def inference_spec(model: Model, *, threads: int) -> InferenceSpec:
+    """How the mission's model is fed and decoded."""
+    return InferenceSpec(model.network_spec, model.preprocess_spec, threads)
 
 
-def opened(network: Network, reading: Reading) -> ModelSession:
-    """The session of a network; one is kept in each process, since shards come one by one.
+def open_session(network: Network, inference: InferenceSpec) -> ModelSession:
+    """The session of a network. Each process caches it, since shards come one by one.
 
     Raises:
         UsageError: it cannot run, or does not fit the mission.
     """
-    return _opened(network, reading)
+    return _opened(network, inference)
 
 
 @lru_cache(maxsize=4)
-def _opened(network: Network, reading: Reading) -> ModelSession:
-    width_px, height_px = reading.size
-    wanted = list(output_shapes(reading.spec, width_px, height_px).values())
-    with contextlib.suppress(DecodeError):  # onnxruntime says what it is not
+def _opened(network: Network, inference: InferenceSpec) -> ModelSession:
+    width_px, height_px = inference.size
+    wanted = list(output_shapes(inference.spec, width_px, height_px).values())
+    with contextlib.suppress(DecodeError):  # onnxruntime refuses it below, with its reason
         check_bounds(onnx.load_from_string(network.model), Path(network.name))
     try:
-        session = ModelSession(network.model, threads=reading.threads, kernels=network.kernels)
+        session = ModelSession(network.model, threads=inference.threads, kernels=network.kernels)
         if len(session.inputs) != 1:
             raise cannot_run(network, f"{len(session.inputs)} inputs")
         blank = np.zeros((1, 3, height_px, width_px), np.float32)
-        names = read_outputs(session, reading)
+        names = output_names(session, inference)
         shapes = [np.shape(raw) for raw in session.run({session.inputs[0]: blank}, names)]
     except CannotRun as error:
         raise cannot_run(network, str(error)) from error
-    main = reading.spec.main
+    main = inference.spec.main
     if (
         isinstance(main, MaskSpec)
         and shapes[:1]
-        and shapes[0] in numbered_shapes(main, *reading.size)
+        and shapes[0] in numbered_shapes(main, *inference.size)
     ):
-        shapes[0] = wanted[0]  # it ends with its own argmax
+        shapes[0] = wanted[0]  # the network ends with an argmax
     if shapes != wanted:
         labels = main.classes if isinstance(main, DecodeSpec) else len(main.labels)
         several = isinstance(main, MaskSpec) and len(session.outputs) > 1
@@ -116,10 +117,10 @@ def _opened(network: Network, reading: Reading) -> ModelSession:
     return session
 
 
-def read_outputs(session: ModelSession, reading: Reading) -> list[str] | None:
-    """The output that is meant of a segmentation network with several: by its name, or its place
-    where no output has such a name. None: all of them."""
-    main = reading.spec.main
+def output_names(session: ModelSession, inference: InferenceSpec) -> list[str] | None:
+    """The name of the output to read of a segmentation network with several, given by its name or,
+    where no output has that name, by its number. None: all outputs."""
+    main = inference.spec.main
     wanted = main.output if isinstance(main, MaskSpec) else None
     names = session.outputs
     if wanted is None or len(names) == 1:
@@ -130,7 +131,7 @@ def read_outputs(session: ModelSession, reading: Reading) -> list[str] | None:
 
 
 def cannot_run(network: Network, found: str) -> UsageError:
-    """The refusal of one that does not run, and why."""
+    """The refusal of a network that does not run; `found` says why."""
     return UsageError(
         f"{network.name} cannot run on the mission's picture",
         expected="a whole ONNX file with one picture as input, of the mission's size",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.dataset.records.ground_truth import Truth
-from calibration.metrics.matching import matched
+from calibration.metrics.matching import match_detections
 from converters.verification.agreement.average_precision import Precision
 from converters.verification.agreement.counts import Tally, words_of
 from edge.perception.values import Detections
@@ -54,7 +54,7 @@ def partners(wanted: Predictions, offered: Predictions, *, iou_min: float) -> ND
     if wanted.boxes is None or offered.boxes is None:
         same = wanted.labels[:, None] == offered.labels[None, :]
         return np.where(same.any(axis=1), 0, -1).astype(np.int64)
-    return matched(
+    return match_detections(
         Detections(wanted.boxes, wanted.scores, wanted.labels),
         Detections(offered.boxes, offered.scores, offered.labels),
         iou_threshold=iou_min,

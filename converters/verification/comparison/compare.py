@@ -16,7 +16,12 @@ from calibration.dataset.frames.frame import RoadFrame
 from calibration.dataset.splits.calibration_holdout import spread
 from calibration.evaluation.predictions.argmax_outputs import as_logits
 from calibration.evaluation.predictions.frame_outputs import FrameOutputs
-from calibration.evaluation.predictions.networks import Network, opened, read_outputs, reading_of
+from calibration.evaluation.predictions.networks import (
+    Network,
+    inference_spec,
+    open_session,
+    output_names,
+)
 from calibration.inference.sessions import CannotRun, ModelSession
 from calibration.metrics.confidence_intervals import wilson_95
 from converters.verification.agreement.agreement import IOU_MIN
@@ -102,13 +107,13 @@ def compare_for_mission(
         UsageError: one does not fit the mission, or cannot run.
     """
     model = mission.model
-    reading = reading_of(model, threads=mission.target.threads)
+    reading = inference_spec(model, threads=mission.target.threads)
     spec, size = reading.spec, reading.size
     sessions = {
-        key: opened(Network(str(one.path), one.model, "as_written", key), reading)
+        key: open_session(Network(str(one.path), one.model, "as_written", key), reading)
         for key, one in ((A, a), (B, b))
     }
-    read = {key: read_outputs(session, reading) for key, session in sessions.items()}
+    read = {key: output_names(session, reading) for key, session in sessions.items()}
     heads = heads_of(model, (A, B))
     distances = OutputDistances(list(heads))
     for row, frame in enumerate(frames, start=1):

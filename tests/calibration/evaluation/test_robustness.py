@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calibration.evaluation.figures.values import Fall
-from calibration.evaluation.robustness import Corrupted, fall
+from calibration.evaluation.figures.values import ScoreDrop
+from calibration.evaluation.robustness import PictureCorruption, score_drop
 from calibration.metrics.confidence_intervals import resamples
 
-FOG = Corrupted("fog", 3)
+FOG = PictureCorruption("fog", 3)
 
 
-def fell(clean: NDArray[np.bool_], worse: NDArray[np.bool_], groups: NDArray[np.int64]) -> Fall:
+def fell(
+    clean: NDArray[np.bool_], worse: NDArray[np.bool_], groups: NDArray[np.int64]
+) -> ScoreDrop:
     weights = np.vstack([np.ones(len(clean)), resamples(groups)])
     one, other = (weights @ right / weights.sum(axis=1) for right in (clean, worse))
-    return fall(FOG, one, other, groups=len(np.unique(groups)))
+    return score_drop(FOG, one, other, groups=len(np.unique(groups)))
 
 
 def test_the_interval_is_of_the_difference_on_the_same_frames() -> None:
@@ -41,6 +43,8 @@ def test_the_interval_is_of_the_difference_on_the_same_frames() -> None:
 
 def test_what_cannot_be_told_is_not_told() -> None:
     nothing = np.full(501, np.nan)
-    assert fall(FOG, nothing, nothing, groups=9) == Fall("fog", 3, None, None, None, None)
+    assert score_drop(FOG, nothing, nothing, groups=9) == ScoreDrop(
+        "fog", 3, None, None, None, None
+    )
     right = np.ones(30, np.bool_)
-    assert fell(right, right, np.zeros(30, np.int64)) == Fall("fog", 3, 1.0, 0.0, None, None)
+    assert fell(right, right, np.zeros(30, np.int64)) == ScoreDrop("fog", 3, 1.0, 0.0, None, None)

@@ -16,7 +16,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from calibration import npz
-from calibration.evaluation.predictions.networks import Network, opened, reading_of
+from calibration.evaluation.predictions.networks import Network, inference_spec, open_session
 from calibration.inference.onnx_bounds import (
     LARGEST_TURNS,
     check_bounds,
@@ -336,10 +336,10 @@ class TestWhatOnlyARunTells:
 
 
 def test_a_network_that_is_evaluated(tiny_mission: Path) -> None:
-    reading = reading_of(load_mission(tiny_mission).model, threads=1)
+    reading = inference_spec(load_mission(tiny_mission).model, threads=1)
     given = Network("n.onnx", loop(1 << 62).SerializeToString(), "as_written", "as given")
     with pytest.raises(UsageError, match="larger than it looks"):
-        opened(given, reading)
+        open_session(given, reading)
 
 
 class TestJson:

@@ -10,7 +10,7 @@ import pytest
 from calibration.dataset.records.ground_truth import Truth
 from calibration.metrics.average_precision import average_precision_50
 from calibration.metrics.confidence_intervals import wilson_95
-from calibration.metrics.matching import found_share, matched
+from calibration.metrics.matching import found_share, match_detections
 from edge.perception.values import Detections
 
 
@@ -73,8 +73,8 @@ def test_found_share_wants_label_overlap_and_one_partner_each() -> None:
 def test_an_overlap_and_a_score_at_the_threshold_count() -> None:
     half = (10.0, 10.0, 50.0, 30.0)  # half of BOX: an overlap of 0.5
     wanted, offered = seen((*BOX, 0.3, 0)), seen((*half, 0.3, 0))
-    assert matched(wanted, offered, iou_threshold=0.5).tolist() == [0]
-    assert matched(wanted, offered, iou_threshold=0.51).tolist() == [-1]
+    assert match_detections(wanted, offered, iou_threshold=0.5).tolist() == [0]
+    assert match_detections(wanted, offered, iou_threshold=0.51).tolist() == [-1]
     assert found_share(
         [wanted], [offered], iou_threshold=0.5, score_min=float(np.float32(0.3))
     ) == (
@@ -88,11 +88,11 @@ def test_the_best_score_chooses_first_and_takes_the_largest_overlap() -> None:
     near, nearer = (12.0, 10.0, 52.0, 50.0), (11.0, 10.0, 51.0, 50.0)
     wanted = seen((*near, 0.6, 0), (*BOX, 0.9, 0))
     offered = seen((*BOX, 0.1, 0), (*nearer, 0.2, 0), (*near, 0.3, 1))
-    assert matched(wanted, offered, iou_threshold=0.5).tolist() == [1, 0]
+    assert match_detections(wanted, offered, iou_threshold=0.5).tolist() == [1, 0]
     only = seen((*nearer, 0.2, 0))  # both could take it
-    assert matched(wanted, only, iou_threshold=0.5).tolist() == [-1, 0]
-    assert matched(seen(), offered, iou_threshold=0.5).tolist() == []
-    assert matched(wanted, seen(), iou_threshold=0.5).tolist() == [-1, -1]
+    assert match_detections(wanted, only, iou_threshold=0.5).tolist() == [-1, 0]
+    assert match_detections(seen(), offered, iou_threshold=0.5).tolist() == []
+    assert match_detections(wanted, seen(), iou_threshold=0.5).tolist() == [-1, -1]
 
 
 def test_wilsons_interval_ends_where_the_score_test_does() -> None:

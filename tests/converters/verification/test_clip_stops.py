@@ -163,11 +163,11 @@ def test_a_mission_names_a_story_or_a_video_with_its_truth(tmp_path: Path) -> No
 
 
 def test_truth_in_other_words_is_the_models_label(tmp_path: Path) -> None:
-    from calibration.evaluation.data.label_mapping import named
+    from calibration.evaluation.data.label_mapping import map_labels
     from edge.contract.clip_truth import TrueFrame, TrueObject
 
     frame = TrueFrame(0.0, (TrueObject("person", CELL), TrueObject("cat", CELL)))
-    seen = true_perception(frame, named(["person", "cat"], ("pedestrian", "vehicle")))
+    seen = true_perception(frame, map_labels(["person", "cat"], ("pedestrian", "vehicle")))
     assert seen.detections.labels.tolist() == [0]
     assert seen.detections.boxes.tolist() == [list(CELL)]
 

@@ -22,9 +22,9 @@ from calibration.dataset.readers.formats import READERS, format_of
 from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.records.record import ANY_LABEL, Box, LabelReading
 from calibration.dataset.storage.open_storage import open_storage
-from calibration.evaluation.data.label_mapping import named
-from calibration.evaluation.evaluate import digest_of
-from calibration.evaluation.figures.detection import detected
+from calibration.evaluation.data.label_mapping import map_labels
+from calibration.evaluation.evaluate import ground_truth_digest
+from calibration.evaluation.figures.detection import match_predictions
 from calibration.evaluation.predictions.predict import Prediction
 from calibration.metrics.average_precision import (
     average_precision,
@@ -161,11 +161,13 @@ def test_what_lies_in_a_region_is_neither_found_nor_made_up() -> None:
         np.float32([box[0], inside, outside]), np.float32([0.9, 0.8, 0.7]), np.array([0, 0, 0])
     )
     label = np.array([0])
-    seen = detected([answer(Truth(box, label, crowd, label), found)], ["car"], [0], score_min=0.5)
+    seen = match_predictions(
+        [answer(Truth(box, label, crowd, label), found)], ["car"], [0], score_min=0.5
+    )
     assert (seen.right.sum(), seen.missed.sum(), seen.false.sum()) == (1, 0, 1)
     assert seen.confusion.tolist() == [[1, 0], [1, 0]]
     assert len(seen.frames[0].detections) == 2  # the one in the crowd stands for nothing
-    plain = detected([answer(Truth(box, label), found)], ["car"], [0], score_min=0.5)
+    plain = match_predictions([answer(Truth(box, label), found)], ["car"], [0], score_min=0.5)
     assert plain.false.sum() == 2
 
 
@@ -173,7 +175,7 @@ def test_regions_are_part_of_what_was_judged_by() -> None:
     box, label = np.float32([[0, 0, 20, 20]]), np.array([0])
     one, other = Truth(box, label), Truth(box, label, box + 50, label)
     none = Detections.empty()
-    assert digest_of([answer(one, none)]) != digest_of([answer(other, none)])
+    assert ground_truth_digest([answer(one, none)]) != ground_truth_digest([answer(other, none)])
 
 
 def read(root: Path) -> LabelReading:
@@ -287,21 +289,21 @@ def test_a_region_that_nobody_labelled_is_of_every_label(word: str, tmp_path: Pa
     (entry,) = read(tmp_path).entries
     assert entry.boxes is not None
     assert entry.boxes[1] == Box(ANY_LABEL, 30, 3, 40, 13, ignored=True)
-    naming = named(["car"], ["car", "person"], regions=[ANY_LABEL])
-    assert naming.regions(entry.boxes[1]) == (0, 1)
-    assert naming.regions(entry.boxes[0]) == ()
-    assert naming.object(entry.boxes[1]) is None
+    mapping = map_labels(["car"], ["car", "person"], regions=[ANY_LABEL])
+    assert mapping.regions(entry.boxes[1]) == (0, 1)
+    assert mapping.regions(entry.boxes[0]) == ()
+    assert mapping.object(entry.boxes[1]) is None
 
 
 def test_a_neighbouring_class_is_no_mistake_where_the_model_has_no_label_for_it() -> None:
     van, crowd = Box("Van", 0, 0, 1, 1), Box("car", 0, 0, 1, 1, ignored=True)
-    without = named(["Car", "Van"], ["car"], regions=["car"])
+    without = map_labels(["Car", "Van"], ["car"], regions=["car"])
     assert without.left_out == ("Van",)
     assert (without.object(van), without.regions(van)) == (None, (0,))
     assert (without.object(crowd), without.regions(crowd)) == (None, (0,))
-    own = named(["Car", "Van"], ["car", "van"])
+    own = map_labels(["Car", "Van"], ["car", "van"])
     assert (own.object(van), own.regions(van)) == (1, ())
-    assert named(["cow", "car"], ["car"]).regions(Box("cow", 0, 0, 1, 1)) == ()
+    assert map_labels(["cow", "car"], ["car"]).regions(Box("cow", 0, 0, 1, 1)) == ()
 
 
 def test_a_lock_keeps_what_is_ignored_and_counts_no_label_of_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def ious(*frames: Counts) -> Float64s:
         tuple(rows),
         both=np.array([np.diagonal(counts) for counts in frames]),
         true=np.array([counts.sum(axis=1) for counts in frames]),
-        said=np.array([counts[:, :-1].sum(axis=0) for counts in frames]),
+        predicted=np.array([counts[:, :-1].sum(axis=0) for counts in frames]),
     )
     return label_ious(seen, np.ones((1, len(frames))))[0]
 

@@ -15,9 +15,15 @@ from tiny_mission import write_mission
 
 from calibration.dask_cluster import connected
 from calibration.evaluation.data.evaluation_set import choose_frames
-from calibration.evaluation.evaluate import Evaluation, digest_of, in_order, tables_of, written
-from calibration.evaluation.predictions.distributed import cluster_answers
-from calibration.evaluation.predictions.networks import Network, reading_of
+from calibration.evaluation.evaluate import (
+    Evaluation,
+    evaluation_bytes,
+    ground_truth_digest,
+    sort_predictions,
+    tables_of,
+)
+from calibration.evaluation.predictions.distributed import predict_on_cluster
+from calibration.evaluation.predictions.networks import Network, inference_spec
 from calibration.evaluation.predictions.predict import predict
 from edge.cli import main
 from edge.contract.mission.loading import load_mission
@@ -38,12 +44,14 @@ def test_a_killed_worker_loses_nothing_and_changes_no_byte(client: Any, tmp_path
     chosen = choose_frames(mission, data=data, split=None, scene_count=0)
     model = (tmp_path / "mission" / "tiny.onnx").read_bytes()
     networks = {"model": Network("tiny.onnx", model, "as_written", "as given")}
-    reading = reading_of(mission.model, threads=1)
+    reading = inference_spec(mission.model, threads=1)
 
     def file_of(found: list[Any]) -> bytes:
-        ordered = in_order(chosen, found)
-        tables = tables_of(reading, mission.model.labels, chosen=chosen, predictions=ordered)
-        return written(Evaluation(mission, networks["model"], chosen, tables, digest_of(ordered)))
+        ordered = sort_predictions(chosen, found)
+        tables = tables_of(reading, mission.model.labels, data=chosen, predictions=ordered)
+        return evaluation_bytes(
+            Evaluation(mission, networks["model"], chosen, tables, ground_truth_digest(ordered))
+        )
 
     killed: list[int] = []
 
@@ -52,7 +60,7 @@ def test_a_killed_worker_loses_nothing_and_changes_no_byte(client: Any, tmp_path
             killed.append(next(iter(client.run(os.getpid).values())))
             os.kill(killed[0], signal.SIGKILL)
 
-    there = cluster_answers(client, networks, reading, chosen.source, advance=kill_one)
+    there = predict_on_cluster(client, networks, reading, chosen.source, advance=kill_one)
     here = predict(networks, reading, chosen.source)
     assert killed
     assert len(there["model"]) == FRAMES
@@ -69,10 +77,10 @@ def test_a_cut_picture_on_a_worker_is_the_same_refusal_here(client: Any, tmp_pat
     networks = {"model": Network("tiny.onnx", model, "as_written", "as given")}
     (road / "007.png").write_bytes(b"\x89PNG cut")
     with pytest.raises(Missing, match=r"007\.png"):
-        cluster_answers(
+        predict_on_cluster(
             client,
             networks,
-            reading_of(mission.model, threads=1),
+            inference_spec(mission.model, threads=1),
             chosen.source,
             advance=lambda done: None,
         )
