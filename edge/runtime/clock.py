@@ -1,4 +1,4 @@
-"""The one clock of the loop: monotonic nanoseconds, passed in wherever time matters.
+"""The loop's clock: a callable that returns monotonic nanoseconds, passed in wherever time matters.
 
 Never the wall clock: intervals must not jump when someone sets the date.
 """

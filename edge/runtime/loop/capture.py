@@ -1,7 +1,7 @@
-"""The capture thread: reads one source into the mailbox and keeps the camera's state.
+"""The capture thread: reads one source into a mailbox and keeps the camera's state.
 
-A camera that goes away is reopened with back-off. Never decides what a missing camera means, and
-never waits for inference.
+In: a `Source`. Out: frames in the mailbox, and `CaptureFacts` that any thread may read. A camera
+that goes away is reopened with back-off. Never waits for inference.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _BACK_OFF_FIRST_S = 0.1
 _BACK_OFF_MOST_S = 2.0
 
 TOO_LATE_MS, TOO_LATE_IN_A_ROW = 1000.0, 3
-"""So many frames of a file, each delivered so long after its time, say that the machine cannot read
-the source as fast as it plays. One alone is a machine that stood still."""
+"""So many frames of a file in a row, each delivered so long after its time, mean that the machine
+cannot read the source as fast as it plays. A single one means a machine that stood still."""
 
 
 class CameraState(enum.Enum):
-    """What the source does."""
+    """State of the source."""
 
     OPEN = "open, no frame yet"
     LIVE = "delivers frames"
@@ -35,14 +35,14 @@ class CameraState(enum.Enum):
 
 @dataclass(frozen=True)
 class CaptureFacts:
-    """The capture thread's last word.
+    """What the capture thread knows of its source.
 
     Attributes:
         camera: state of the source.
-        captured: frames whose time has come so far, those that the source skipped or could not
-            read included.
-        newest_ns: capture time of the newest one.
-        fault: why the state is what it is, where something went wrong; stays after recovery.
+        captured: number of frames whose time has come so far, with those that the source skipped
+            or could not read.
+        newest_ns: capture time of the newest frame.
+        fault: the last fault; stays after recovery.
     """
 
     camera: CameraState
@@ -52,20 +52,20 @@ class CaptureFacts:
 
 
 @dataclass(frozen=True)
-class Captured:
-    """A frame in the mailbox, with the time it took to get there from its capture."""
+class CapturedFrame:
+    """A frame in the mailbox, with the time from its capture until it was put there."""
 
     frame: Frame
     grab_ms: float
 
 
 class Capture:
-    """Owns the source from start() on; closes it when its thread ends."""
+    """The thread that owns the source from start() on and closes it at its end."""
 
     def __init__(
         self,
         source: Source,
-        mailbox: Mailbox[Captured],
+        mailbox: Mailbox[CapturedFrame],
         *,
         clock: Clock,
         on_fault: Callable[[str, str], None],
@@ -76,22 +76,22 @@ class Capture:
         self._on_fault = on_fault
         self._stop = threading.Event()
         self._facts = CaptureFacts(CameraState.OPEN)
-        self._too_late = self._skipped = False  # each is told once
+        self._too_late = self._skipped = False  # each is reported once
         self._late_in_a_row = 0
         self.crashed = False
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     @property
     def facts(self) -> CaptureFacts:
-        """The newest facts; one frozen value, so that any thread may look."""
+        """The newest facts; one frozen value, so that any thread may read it."""
         return self._facts
 
     def start(self) -> None:
-        """Begins to capture."""
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self, *, timeout_s: float) -> None:
-        """Ends the thread; one that hangs in a driver's read is left behind after `timeout_s`."""
+        """Ends the thread; abandons one that hangs in a driver's read after `timeout_s`."""
         self._stop.set()
         self._thread.join(timeout_s)
 
@@ -135,7 +135,7 @@ class Capture:
             CameraState.LIVE, frame.index + 1, frame.captured_ns, self._facts.fault
         )
         grab_ms = (self._clock() - frame.captured_ns) / 1e6
-        self._mailbox.put(Captured(frame, grab_ms))
+        self._mailbox.put(CapturedFrame(frame, grab_ms))
         late = frame.clip_ns is not None and grab_ms > TOO_LATE_MS
         self._late_in_a_row = self._late_in_a_row + 1 if late else 0
         if self._late_in_a_row == TOO_LATE_IN_A_ROW and not self._too_late:

@@ -1,8 +1,8 @@
-"""The decision loop: woken by each new result and at least at the link's rate; gathers facts,
-decides, sends command and heartbeat. It alone feeds the heartbeat.
+"""The decision loop: gathers facts, decides, sends command and heartbeat.
 
-Clock, camera facts, inference and link are passed in. Never waits for anything but the next result,
-and writes nothing but the link.
+In: results of inference, facts of capture and link, a clock. Out: a command and a heartbeat on the
+link, and a `Turn` for listeners. Each new result wakes it, and without one it turns at the link's
+rate. Only this loop sends heartbeats. Never waits for anything but the next result.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ class Link(Protocol):
     """What the loop needs of `firmware_bridge.link.driver.LinkDriver`."""
 
     def send(self, command: SafetyCommand, heartbeat: Heartbeat) -> SentCommand | None:
-        """Writes both; None when they did not get out."""
+        """Writes both; None where they were not written."""
         ...
 
     def facts(self, now_ns: int) -> LinkFacts:
-        """What is known of the link now; never blocks."""
+        """The state of the link now; never blocks."""
         ...
 
     def use_times(self, times: LinkTimes) -> None:
-        """Judges by these from now on."""
+        """Sets the times by which a command counts as late."""
         ...
 
     def events(self, after: int = 0) -> tuple[LinkEvent, ...]:
-        """What happened on the link since event number `after`."""
+        """The link's events since event number `after`."""
         ...
 
 
-class Perceiving(Protocol):
-    """What the loop asks the inference thread."""
+class InferenceStatus(Protocol):
+    """What the loop needs of the inference thread."""
 
     def busy_ms(self, now_ns: int) -> float:
         """How long the network has been working on the present frame."""
@@ -66,16 +66,16 @@ class Perceiving(Protocol):
 
     @property
     def hung_after_ms(self) -> float:
-        """When that counts as hung."""
+        """From how long on the network counts as hung."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One turn, as handed to whoever listens.
+    """One turn, for its listeners.
 
-    `end_to_end_ms`: from the new frame's capture to the command's bytes written; None in a turn
-    without a new frame or when nothing was written.
+    `result` is None in a turn without a new frame. `end_to_end_ms`: from that frame's capture until
+    the command's bytes were written; None without a new frame or where nothing was written.
     """
 
     now_ns: int
@@ -92,7 +92,7 @@ class Turn:
 
 
 class DecisionLoop:
-    """Holds what lasts from turn to turn: policy state, mode, loop sequence, open commands."""
+    """The state from turn to turn: policy state, mode, loop sequence, open commands."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class DecisionLoop:
         *,
         link: Link,
         camera: Callable[[], CaptureFacts],
-        inference: Perceiving,
+        inference: InferenceStatus,
         clock: Clock,
         on_turn: Callable[[Turn], None],
     ) -> None:
@@ -123,28 +123,35 @@ class DecisionLoop:
         results: Mailbox[Result],
         *,
         period_s: float,
-        asked_to_end: Callable[[], bool],
+        should_end: Callable[[], bool],
         when_idle: Callable[[], None],
     ) -> str:
-        """Turns until the results are finished, the network hangs or someone asks; says which.
+        """Turns until the results are finished, the network hangs or `should_end` is true.
 
-        `when_idle` is called after turns without a new result: the time for housekeeping.
+        Args:
+            results: the inference thread's mailbox.
+            period_s: longest time between two turns.
+            should_end: asked before every turn.
+            when_idle: called after each turn without a new result, for housekeeping.
+
+        Returns:
+            Why it ended: "source ended", "inference hung" or "asked to".
         """
-        self.turn(None)  # the microcontroller hears from the loop before the first frame is through
-        while not asked_to_end():
+        self.turn(None)  # commands and heartbeats begin before the first frame is through
+        while not should_end():
             result = results.take(period_s)
             if result is None and results.finished:
                 return "source ended"
             self.turn(result)
             if result is None:
                 when_idle()
-            # A stop is commanded from the first limit on. Twice that is no stall that passes.
+            # A stop is commanded from hung_after_ms on; at twice that the run ends.
             if self._inference.busy_ms(self._clock()) > 2.0 * self._inference.hung_after_ms:
                 return "inference hung"
         return "asked to"
 
     def end(self, *, within_s: float) -> bool:
-        """Commands the last stop until the microcontroller has acknowledged one; False if not."""
+        """Commands the final stop until one is acknowledged; False where none is in time."""
         deadline_ns = self._clock() + round(within_s * 1e9)
         pause: Mailbox[Result] = Mailbox()
         first: int | None = None
@@ -159,7 +166,7 @@ class DecisionLoop:
         return False
 
     def turn(self, result: Result | None, *, ending: bool = False) -> Turn:
-        """One turn: facts, decision, command and heartbeat, what came back."""
+        """Runs one turn: facts, decision, command and heartbeat, new events of the link."""
         began_ns = self._clock()
         if result is not None:
             for stage, value_ms in result.stage_ms.items():
@@ -192,7 +199,7 @@ class DecisionLoop:
             mode=self._mode,
             sent=sent,
             end_to_end_ms=end_to_end_ms,
-            link_events=self._heard(),
+            link_events=self._new_events(),
         )
         self._on_turn(turn)
         return turn
@@ -223,7 +230,7 @@ class DecisionLoop:
     def _measure(
         self, result: Result, sent: SentCommand | None, began_ns: int, decided_ns: int
     ) -> float | None:
-        """Budgets of the stages decide and send and of the whole; returns the latter in ms."""
+        """Measures the stages decide and send and the whole; returns the end-to-end time in ms."""
         self._budgets.add("decide", (decided_ns - began_ns) / 1e6)
         if sent is None:
             return None
@@ -236,8 +243,8 @@ class DecisionLoop:
             del self._captured_of[next(iter(self._captured_of))]
         return end_to_end_ms
 
-    def _heard(self) -> tuple[LinkEvent, ...]:
-        """The link's new events; acknowledges of commands with a new frame are measured."""
+    def _new_events(self) -> tuple[LinkEvent, ...]:
+        """The link's new events; measures the time to acknowledge of commands with a new frame."""
         events = self._link.events(self._last_event)
         for event in events:
             self._last_event = event.sequence
@@ -271,7 +278,7 @@ def _age_ms(newest_ns: int | None, now_ns: int) -> int:
     return max(0, min((now_ns - newest_ns) // 1_000_000, CAMERA_AGE_UNKNOWN_MS))
 
 
-def effective_in(event: LinkEvent) -> Action | None:
+def effective_action_of(event: LinkEvent) -> Action | None:
     """The action of an "effective" event; None for any other."""
     action = event.values.get("action")
     return action if event.kind == "effective" and isinstance(action, Action) else None

@@ -1,7 +1,7 @@
-"""The garbage collector's place in a loop with deadlines: what exists is frozen, automatic
-collection is off, and the loop collects a little itself when it is idle, counted and timed.
+"""Keeps garbage collection out of a loop with deadlines.
 
-Restores everything when the run ends.
+A context that freezes the objects that exist and turns automatic collection off; the loop collects
+young objects when it is idle, counted and timed. Leaving the context restores everything.
 """
 
 from __future__ import annotations

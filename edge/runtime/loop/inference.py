@@ -1,7 +1,8 @@
-"""The inference thread: it alone owns the session, from loading to closing.
+"""The inference thread: preprocesses, runs the network, decodes and tracks, frame by frame.
 
-Takes the newest frame, perceives, tracks and leaves a result; a network that fails or puts out
-nonsense makes the frame Unknown. Never decides anything.
+In: the newest frame from one mailbox. Out: a `Result` in another. The thread alone owns the
+session, from loading to closing. A network that fails, or whose outputs are no numbers, makes the
+frame Unknown.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from edge.perception.decode import output_shapes, perceive
 from edge.perception.preprocess import InputPlacement, PreprocessSpec, preprocess
 from edge.perception.values import Floats, Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
-from edge.runtime.loop.capture import Captured
+from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.latency_budget import Histogram
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.tracking.track import Track
@@ -31,7 +32,7 @@ _WARM_UP_RUNS = 5
 # docs/runtime.md, failure table: hung is ten times the p99, and at least 200 ms.
 _HUNG_FACTOR = 10.0
 _HUNG_LEAST_MS = 200.0
-# One reason for all such frames, so that a run of them is one fault.
+# The same text for all such frames, so that a run of them is one fault.
 _GOES_BACK = "captured before the frame that was looked at last: its time is wrong"
 
 
@@ -40,10 +41,10 @@ class Result:
     """One frame after perception.
 
     Attributes:
-        frame: the frame that was looked at.
-        perception: what was found in it, or why nothing is known.
-        tracks: the tracker's tracks after it; empty when it is Unknown.
-        stage_ms: duration of grab, preprocess, infer, decode and track, as far as they ran.
+        frame: the frame.
+        perception: what the network found in it, or why it is Unknown.
+        tracks: the tracker's tracks after it; empty where it is Unknown.
+        stage_ms: duration in ms of grab, preprocess, infer, decode and track, as far as they ran.
     """
 
     frame: Frame
@@ -53,13 +54,13 @@ class Result:
 
 
 class Inference:
-    """Runs perception on frames from one mailbox into another until the first is finished."""
+    """The thread: results from one mailbox of frames into another, until the first is finished."""
 
     def __init__(
         self,
         open_session: Callable[[], Session],
         model: Model,
-        frames: Mailbox[Captured],
+        frames: Mailbox[CapturedFrame],
         results: Mailbox[Result],
         *,
         clock: Clock,
@@ -79,26 +80,28 @@ class Inference:
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
     def start(self) -> None:
-        """Loads and warms the model in the thread that will use it, and waits for that.
+        """Starts the thread, which loads and warms the model, and waits until that is done.
 
-        Raises what loading raises; UsageError for a model of other shapes than the mission's.
+        Raises:
+            Refusal: what opening the session raises.
+            UsageError: the model has other shapes than the mission.
         """
         self._thread.start()
         self._ready.result()
 
     def join(self, *, timeout_s: float) -> bool:
-        """Waits for the thread, which ends with its mailbox; False when it hangs."""
+        """Waits for the thread, which ends when its mailbox is closed; False where it hangs."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def busy_ms(self, now_ns: int) -> float:
-        """How long the network has been working on the present frame; 0 when it is not."""
+        """How long the network has been working on the present frame; 0 while it is idle."""
         since_ns = self._busy_since_ns
         return 0.0 if since_ns is None else (now_ns - since_ns) / 1e6
 
     @property
     def hung_after_ms(self) -> float:
-        """When a network that does not answer counts as hung."""
+        """From how long on a network that does not answer counts as hung."""
         return max(_HUNG_LEAST_MS, _HUNG_FACTOR * (self._durations.percentile_ms(99.0) or 0.0))
 
     def _run(self) -> None:
@@ -115,7 +118,7 @@ class Inference:
             while not self._frames.finished:
                 captured = self._frames.take(0.5)
                 if captured is not None:
-                    self._results.put(self._look(session, captured))
+                    self._results.put(self._process(session, captured))
             self.crashed = False
         finally:
             self._results.close()
@@ -126,16 +129,16 @@ class Inference:
         wanted_out = output_shapes(
             self._network, self._preprocess.width_px, self._preprocess.height_px
         )
-        _fits("input", {"images": wanted_in}, [session.input_shape])
-        _fits("output", wanted_out, session.output_shapes)
+        _require_shapes("input", {"images": wanted_in}, [session.input_shape])
+        _require_shapes("output", wanted_out, session.output_shapes)
         blank = np.zeros(wanted_in, np.float32)
         for _ in range(_WARM_UP_RUNS):
             began_ns = self._clock()
             shapes = [output.shape for output in session.infer(blank)]
             self._durations.add((self._clock() - began_ns) / 1e6)
-        _fits("output", wanted_out, shapes)
+        _require_shapes("output", wanted_out, shapes)
 
-    def _look(self, session: Session, captured: Captured) -> Result:
+    def _process(self, session: Session, captured: CapturedFrame) -> Result:
         frame, stages = captured.frame, _Stopwatch(grab_ms=captured.grab_ms)
         if frame.captured_ns < self._newest_ns:
             return Result(frame, Unknown(_GOES_BACK), (), stages.ms)
@@ -198,10 +201,10 @@ class _Stopwatch:
         self._last_s = now_s
 
 
-def _fits(
+def _require_shapes(
     what: str, wanted: Mapping[str, tuple[int, ...]], found: Sequence[tuple[int, ...]]
 ) -> None:
-    """Refuses a model whose sizes are known and are not the mission's (0: not known)."""
+    """Refuses a model whose sizes are known (not 0) and differ from the mission's."""
     if len(found) == len(wanted) and all(
         len(sizes) == len(shape) and all(f in (0, w) for f, w in zip(sizes, shape, strict=True))
         for shape, sizes in zip(wanted.values(), found, strict=True)

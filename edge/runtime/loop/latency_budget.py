@@ -1,7 +1,8 @@
-"""Latency against its budget: bounded histograms for each stage, and misses over a window.
+"""Latency against its budget: a bounded histogram for each stage, and misses over a window.
 
-A percentile is the upper edge of its bucket, so that it is never better than the truth and at most
-BUCKET_RATIO times worse. Never keeps single samples.
+In: durations in ms and the mission's [budget]. Out: percentiles and counts of misses. A percentile
+is the upper edge of its bucket, so it is never lower than the true one and at most BUCKET_RATIO
+times higher. Never keeps single samples.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ END_TO_END = "end_to_end"
 TO_ACKNOWLEDGE = "to_acknowledge"
 
 LATE_WINDOW = 50
-"""Results over which the share of late ones is taken: 2 s at 25 frames a second."""
+"""Number of results over which the share of late ones is computed: 2 s at 25 frames a second."""
 
 
 class Histogram:
@@ -35,7 +36,7 @@ class Histogram:
         self.max_ms = 0.0
 
     def add(self, value_ms: float) -> None:
-        """Counts one duration; what lies outside the range counts in the first or last bucket."""
+        """Counts one duration; one outside the range counts in the first or the last bucket."""
         place = math.log10(max(value_ms, _LOWEST_MS) / _LOWEST_MS) * _BUCKETS_A_DECADE
         # A value on an edge belongs to the bucket that the edge closes.
         self._counts[min(math.ceil(place - 1e-9), len(self._counts) - 1)] += 1
@@ -97,7 +98,7 @@ class Summary:
 
 
 class Budgets:
-    """Histogram and misses of each stage, of the whole, and of the way to the acknowledge."""
+    """Histogram and misses of each stage, of END_TO_END and of TO_ACKNOWLEDGE."""
 
     def __init__(self, budget: Budget) -> None:
         self._limits: dict[str, float | None] = {s: budget.stage_ms(s) for s in STAGES}
@@ -121,7 +122,7 @@ class Budgets:
         return self._histograms[name]
 
     def summaries(self) -> Mapping[str, Summary]:
-        """The latency table: stages in their order, then the whole."""
+        """The latency table: stages in their order, then END_TO_END and TO_ACKNOWLEDGE."""
         return {name: self._summary(name) for name in self._limits}
 
     def _summary(self, name: str) -> Summary:

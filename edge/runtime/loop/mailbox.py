@@ -1,6 +1,6 @@
-"""A mailbox of one between two threads: the newest wins.
+"""A mailbox between two threads that holds one item: a newer one replaces it.
 
-Never queues: old pictures are worth less than no picture.
+Never queues: an old picture is worth less than none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """One writer, one reader. Closing lets the reader take what is left and then end."""
+    """One writer, one reader. After close, the reader can still take the last item."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -20,7 +20,7 @@ class Mailbox(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> None:
-        """Leaves `item`, replacing one that was not taken. Ignored after close."""
+        """Puts `item` in place of one that was not taken. Does nothing after close."""
         with self._changed:
             if self._closed:
                 return
@@ -36,7 +36,7 @@ class Mailbox(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Nothing more will come; wakes the reader."""
+        """Accepts no more items and wakes the reader."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,9 +1,10 @@
-"""Writes the annotated video of a run, on its own thread and in one piece.
+"""Writes the annotated video of a run, on its own thread.
 
-The loop hands turns over and goes on; what the encoder cannot keep up with is left out. The video
-keeps the time of the clip: a picture is repeated until the next one's time, and of those that fall
-into one frame of the video the last is kept. The file appears under its name only when it is whole,
-which is proved by reading it back.
+In: turns with a new frame. Out: an .mp4 file, and a `Recording` that counts its frames. The loop
+never waits: turns that the encoder cannot keep up with are left out and counted. The video keeps
+the clip's time: a picture is repeated until the next one's time, and of those that fall into one
+frame of the video the last is written. The file appears under its name only when it is whole, which
+reading it back proves.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from edge.contract.artifact import replacing
-from edge.contract.mission.schema import Mission
 from edge.install import pip_install
 from edge.perception.values import BgrImage
 from edge.perception.video.opencv import quiet_opencv
@@ -32,13 +32,17 @@ _CLOSE_WITHIN_S = 30.0
 
 
 class AnnotatedVideo:
-    """One recording. Raises UsageError where `path` cannot become an .mp4 file."""
+    """One recording.
 
-    def __init__(self, path: Path, mission: Mission, *, fps: float) -> None:
-        _check_writable(path)
+    Raises:
+        UsageError: `path` cannot become an .mp4 file.
+    """
+
+    def __init__(self, path: Path, painter: Painter, *, fps: float) -> None:
+        _require_writable(path)
         self._path = path
         self._fps = fps
-        self._painter = Painter(mission)
+        self._painter = painter
         self._files = contextlib.ExitStack()
         self._writer: Any = None
         self._shown: tuple[int, BgrImage] | None = None
@@ -53,7 +57,7 @@ class AnnotatedVideo:
         self._outbox.put(turn)
 
     def close(self) -> Recording | None:
-        """Finishes the file; None when no frame came, and then there is none.
+        """Finishes the file; None where there was no frame, and so no file.
 
         Raises:
             DeviceFault, OSError: the file could not be written; none is left behind.
@@ -108,7 +112,7 @@ class AnnotatedVideo:
             )
 
 
-def _check_writable(path: Path) -> None:
+def _require_writable(path: Path) -> None:
     if path.suffix.lower() != ".mp4":
         raise UsageError(
             f"cannot record to {path}",

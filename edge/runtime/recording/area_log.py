@@ -1,4 +1,7 @@
-"""Logs the share of an area that a label covered, over a run."""
+"""Counts over a run which share of the frame each label covered.
+
+In: the label map of every perceived frame. Out: mean and largest share of each label, 0..1.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from edge.perception.values import LabelMap
 
 
 class AreaLog:
-    """Feed it the label map of every perceived frame."""
+    """Mean and largest shares of the labels over one run."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = labels
@@ -20,17 +23,17 @@ class AreaLog:
         self._total = np.zeros(len(labels))
         self._most = np.zeros(len(labels))
 
-    def take(self, seen: LabelMap | None) -> None:
-        """Counts one frame; None where the network tells no areas."""
-        if seen is None:
+    def add(self, areas: LabelMap | None) -> None:
+        """Counts one frame; None of a network without a label map."""
+        if areas is None:
             return
-        shares = frame_shares(seen, len(self._labels))
+        shares = frame_shares(areas, len(self._labels))
         self._frames += 1
         self._total += shares
         self._most = np.maximum(self._most, shares)
 
     def to_json(self) -> dict[str, Any]:
-        """Label -> mean and largest share of the frame, for labels that were seen at all."""
+        """Label -> mean and largest share of the frame, without labels that never occurred."""
         return {
             label: {"mean": round(total / self._frames, 4), "most": round(float(most), 4)}
             for label, total, most in zip(self._labels, self._total, self._most, strict=True)

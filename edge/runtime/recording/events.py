@@ -1,6 +1,6 @@
-"""What a run tells while it goes on: one event, one line for a person, values for a program.
+"""Events and faults of a run, each as one line for a person and as values for a program.
 
-Values only; who listens decides what to show.
+Values only; listeners decide what to show.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RunEvent:
 class Fault:
     """Something that went wrong in a run and is part of its result.
 
-    `exit_code` is what it makes of the run's own: 0 where the run recovered from it.
+    `exit_code` is the least exit code of a run with this fault: 0 where the run recovered from it.
     """
 
     kind: str

@@ -1,7 +1,7 @@
-"""The kinds of fault that a run records, each with its remedy and what it makes of the exit code,
-and the log that both the capture thread and the loop write to.
+"""The kinds of fault that a run records, each with its remedy and exit code, and the log of faults.
 
-Never ends a run: it only remembers.
+In: kind and text of a fault, from the capture thread or the loop. Out: the run's faults, and an
+event for each. Never ends a run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from edge.runtime.clock import Clock
 from edge.runtime.recording.events import Fault, RunEvent
 
-_KEPT = 256
+_CAPACITY = 256
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,20 @@ FAULTS: dict[str, FaultKind] = {
 
 
 class FaultLog:
-    """The faults of one run; the oldest beyond a few hundred are counted, not kept."""
+    """The faults of one run; only the newest _CAPACITY are kept."""
 
-    def __init__(self, clock: Clock, start_ns: int, tell: Callable[[RunEvent], None]) -> None:
+    def __init__(self, clock: Clock, start_ns: int, on_event: Callable[[RunEvent], None]) -> None:
         self._clock = clock
         self._start_ns = start_ns
-        self._tell = tell
-        self._kept: deque[Fault] = deque(maxlen=_KEPT)
-        self.count = 0
+        self._on_event = on_event
+        self._kept: deque[Fault] = deque(maxlen=_CAPACITY)
 
     def note(self, kind: str, text: str) -> None:
-        """Remembers and tells one fault of a kind in FAULTS. Any thread may call it."""
+        """Records one fault of a kind in FAULTS and emits its event. Any thread may call it."""
         row = FAULTS[kind]
         fault = Fault(kind, (self._clock() - self._start_ns) / 1e6, text, row.remedy, row.exit_code)
         self._kept.append(fault)
-        self.count += 1
-        self._tell(
+        self._on_event(
             RunEvent(
                 "fault",
                 fault.mono_ms,
@@ -91,5 +89,5 @@ class FaultLog:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """In the order they came."""
+        """The recorded faults, the oldest first."""
         return tuple(self._kept)

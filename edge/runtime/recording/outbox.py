@@ -1,6 +1,6 @@
-"""Hands values to a slow consumer (a terminal, a video encoder) on a thread of its own.
+"""Passes values to a slow consumer (a terminal, a video encoder) on a thread of its own.
 
-The loop never waits for it: the queue is bounded, and what does not fit is left out and counted.
+The loop never waits: the queue is bounded, and a value that does not fit is left out and counted.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class Outbox(Generic[T]):
         self._thread.start()
 
     def put(self, value: T) -> None:
-        """Hands `value` over, or leaves it out when the consumer is that far behind."""
+        """Queues `value`; leaves it out and counts it where the queue is full."""
         try:
             self._queue.put_nowait(value)
         except queue.Full:
             self.left_out += 1
 
     def close(self, *, timeout_s: float) -> None:
-        """Waits until all that was handed over is consumed, then raises what `consume` raised."""
+        """Waits until all queued values are consumed, then raises what `consume` raised."""
         try:
             self._queue.put(None, timeout=timeout_s)
         except queue.Full:
-            pass  # the consumer hangs; its thread is left behind, as the timeout promises
+            pass  # the consumer hangs: its thread is abandoned after timeout_s
         else:
             self._thread.join(timeout_s)
         if self._failure is not None:

@@ -1,7 +1,7 @@
-"""Draws one turn of the loop onto its frame: areas, zones, tracks, what is commanded, what the
-microcontroller applies, latency against budget.
+"""Draws one turn of the loop onto its frame: areas, zones, tracks, the command, the action that the
+microcontroller applies, latency against its budget.
 
-Pictures only; opens and writes nothing.
+In: a `Turn` with a new frame. Out: a picture, (H, W, 3) uint8 BGR. Opens and writes no file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge.contract.mission.schema import Mission
-from edge.contract.mission.sections.policy import Rule
+from edge.contract.mission.sections.policy import Policy, Rule
 from edge.perception.label_colors import label_colors
 from edge.perception.segmentation import in_frame
 from edge.perception.values import BgrImage, Classified, Known, LabelMap, Unknown
@@ -38,10 +38,10 @@ ACTION_COLORS: Mapping[Action, Color] = {
     Action.COMFORT_STOP: (50, 60, 235),
     Action.EMERGENCY_STOP: (90, 20, 200),
 }
-"""Blue, green, red; from calm green over amber to red as actions get graver."""
+"""Blue, green, red; from green over amber to red as actions get graver."""
 
 SHOWN_TIME_TO_CONTACT_S = 10.0
-"""Longer times are not written beside a box: nobody acts on them."""
+"""Longer times are not written beside a box: no rule acts on them."""
 
 TRACK_COLORS: Sequence[Color] = (
     (250, 200, 90),
@@ -60,15 +60,27 @@ LEGIBLE_PX = 960
 class Painter:
     """Draws turns of one mission. Sizes follow the frame's height, so that text stays legible."""
 
-    def __init__(self, mission: Mission) -> None:
+    def __init__(self, *, labels: Sequence[str], policy: Policy, budget_ms: float) -> None:
+        """`budget_ms` is the end-to-end budget."""
         self._cv2: Any = quiet_opencv()
-        self._mission = mission
-        self._colors = label_colors(len(mission.model.labels))
+        self._labels = labels
+        self._policy = policy
+        self._budget_ms = budget_ms
+        self._colors = label_colors(len(labels))
+
+    @staticmethod
+    def of(mission: Mission) -> Painter:
+        """The painter of a mission's turns."""
+        return Painter(
+            labels=mission.model.labels,
+            policy=mission.policy,
+            budget_ms=mission.budget.end_to_end_ms,
+        )
 
     def draw(self, turn: Turn) -> BgrImage:
-        """A new picture (H, W, 3) uint8 of the turn's frame; `turn.result` must be there.
+        """A new picture of the turn's frame, (H, W, 3) uint8 BGR; `turn.result` must not be None.
 
-        Small frames are enlarged by a whole factor to LEGIBLE_PX at least: text must be legible.
+        A small frame is enlarged by a whole factor to at least LEGIBLE_PX.
         """
         assert turn.result is not None
         frame, perception = turn.result.frame.image, turn.result.perception
@@ -79,28 +91,28 @@ class Painter:
         unit = max(0.6, image.shape[0] / 720.0)
         active = {demand.name for demand in turn.decision.demands}
         self._zones(image, active, unit)
-        struck = self._struck(turn, active)
+        rules = self._rule_of_track(turn, active)
         for track in turn.result.tracks:
             if track.missed_frames == 0:
-                self._track(image, track, struck.get(track.id), unit, factor)
+                self._track(image, track, rules.get(track.id), unit, factor)
         self._top_bar(image, turn, unit)
         if isinstance(perception, Known):
             self._scene(image, perception.scene, unit)
         self._bottom_bar(image, turn, unit)
         return image
 
-    def _struck(self, turn: Turn, active: set[str]) -> dict[int, Rule]:
-        """The gravest active rule that each track of this frame matches."""
+    def _rule_of_track(self, turn: Turn, active: set[str]) -> dict[int, Rule]:
+        """The gravest active rule that each track of this frame matches, by the track's id."""
         assert turn.result is not None
         height, width = turn.result.frame.image.shape[:2]
-        policy, found = self._mission.policy, {}
+        policy, found = self._policy, {}
         for rule in sorted(policy.rules, key=lambda rule: Action[rule.action]):
             if rule.name not in active:
                 continue
             for track in matching_tracks(
                 rule.when,
                 turn.result.tracks,
-                labels=self._mission.model.labels,
+                labels=self._labels,
                 zones=policy.zones,
                 frame_size=(width, height),
             ):
@@ -114,7 +126,7 @@ class Painter:
 
     def _zones(self, image: BgrImage, active: set[str], unit: float) -> None:
         height, width = image.shape[:2]
-        policy = self._mission.policy
+        policy = self._policy
         for name, corners in policy.zones.items():
             points = np.round(np.array(corners) * [width - 1, height - 1]).astype(np.int32)
             rules = [r for r in policy.rules if r.when.zone == name and r.name in active]
@@ -139,23 +151,23 @@ class Painter:
         x1, y1, x2, y2 = (round(v * factor) for v in track.box)
         thickness = max(1, round((3 if rule is not None else 2) * unit))
         cv2.rectangle(image, (x1, y1), (x2, y2), color, thickness, cv2.LINE_AA)
-        label = self._mission.model.labels[track.label]
+        label = self._labels[track.label]
         text = f"{label} #{track.id}  {track.score:.2f}"
         if track.time_to_contact_s <= SHOWN_TIME_TO_CONTACT_S:
             text += f"  {track.time_to_contact_s:.1f} s"
         self._tag(image, text, (x1, y1), color, unit)
 
     def _scene(self, image: BgrImage, scene: Sequence[Classified], unit: float) -> None:
-        """What each head says of the whole frame, below the top bar."""
+        """The answer of each classification head, below the top bar."""
         top = round(64 * unit)
-        for row, said in enumerate(scene, start=1):
-            color = GREY if said.label is None else WHITE
-            text = f"{said.head}: {said.label or 'not known'}  {said.score:.2f}"
+        for row, answer in enumerate(scene, start=1):
+            color = GREY if answer.label is None else WHITE
+            text = f"{answer.head}: {answer.label or 'not known'}  {answer.score:.2f}"
             place = (round(14 * unit), top + round(26 * unit * row))
             self._tag(image, text, place, color, unit)
 
     def _top_bar(self, image: BgrImage, turn: Turn, unit: float) -> None:
-        """Left what is commanded and why, right what the microcontroller applies."""
+        """On the left the command and its reason, on the right what the microcontroller applies."""
         height, width = round(64 * unit), image.shape[1]
         _shade(image[:height])
         action = turn.decision.command.action
@@ -187,7 +199,7 @@ class Painter:
         top = height - round(34 * unit)
         _shade(image[top:])
         edge, line = round(14 * unit), height - round(12 * unit)
-        budget_ms = self._mission.budget.end_to_end_ms
+        budget_ms = self._budget_ms
         spent_ms = turn.end_to_end_ms
         bar_left, bar_right = edge, edge + round(180 * unit)
         bar_top, bar_bottom = height - round(22 * unit), height - round(12 * unit)
@@ -260,11 +272,11 @@ class Painter:
 
 
 def _ink(ground: Color) -> Color:
-    """Text that stands out on a colour (weights of ITU-R BT.601 luma)."""
+    """The colour of text that stands out on `ground` (weights of ITU-R BT.601 luma)."""
     blue, green, red = ground
     return DARK if 0.114 * blue + 0.587 * green + 0.299 * red > 110 else WHITE
 
 
 def _shade(area: BgrImage) -> None:
-    """Darkens a strip in place, so that light text stands on any sky."""
+    """Darkens a strip in place, so that light text is legible before any sky."""
     area[:] = (area * 0.35).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""Turns of the loop into the story of the run: modes, commands, effective actions, tracks, timeline
-and the events told meanwhile.
+"""Logs a run: modes, commands, effective actions, tracks and timeline.
 
-Listens only; nothing here changes what the loop does. Every list is bounded.
+In: every `Turn` of the loop. Out: the parts of the run's report, and events as they happen. Never
+changes what the loop does. Every list is bounded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import Detections, Unknown
 from edge.runtime.loop.capture import CameraState
-from edge.runtime.loop.decision_loop import Turn, effective_in
+from edge.runtime.loop.decision_loop import Turn, effective_action_of
 from edge.runtime.recording.area_log import AreaLog
 from edge.runtime.recording.events import RunEvent
 from edge.runtime.recording.fault_log import FaultLog
@@ -27,7 +27,7 @@ from firmware_bridge.link.facts import LinkEvent
 from firmware_bridge.link.states import LinkState
 from firmware_bridge.protocol.messages import Action, Mode
 
-_KEPT = 4096
+_CAPACITY = 4096
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Effective:
 
 @dataclass(frozen=True)
 class TrackSpan:
-    """One track's life in seconds of the clip, and the least time to contact it came to, with what
-    that was measured from."""
+    """First and last time of one track, in seconds of the clip, and its least time to contact, with
+    what that was measured from."""
 
     id: int
     label: str
@@ -57,7 +57,7 @@ class TrackSpan:
 
 
 class RunLog:
-    """Feed it every turn of one run."""
+    """The log of one run, turn by turn."""
 
     def __init__(
         self,
@@ -67,25 +67,25 @@ class RunLog:
         labels: tuple[str, ...],
         policy: Policy,
         faults: FaultLog,
-        tell: Callable[[RunEvent], None],
+        on_event: Callable[[RunEvent], None],
     ) -> None:
         self._start_ns = start_ns
         self._source = source
         self._labels = labels
         self._rules = tuple(rule.name for rule in policy.rules)
         self._faults = faults
-        self._tell = tell
+        self._on_event = on_event
         self._clip_start_ns: int | None = None
         self._frame: int | None = None
         self._camera = CameraState.OPEN
         self._link: LinkState | None = None
         self._command: tuple[Action, str] | None = None
         self._active: frozenset[str] = frozenset()
-        self._seen: frozenset[str] = frozenset()
+        self._matching: frozenset[str] = frozenset()
         self._unknown: str | None = None
         self.timeline = Timeline()
-        self.modes: deque[tuple[Stamp, Mode]] = deque(maxlen=_KEPT)
-        self.effective: deque[Effective] = deque(maxlen=_KEPT)
+        self.modes: deque[tuple[Stamp, Mode]] = deque(maxlen=_CAPACITY)
+        self.effective: deque[Effective] = deque(maxlen=_CAPACITY)
         self.tracks: dict[int, TrackSpan] = {}
         self.scenes = SceneLog()
         self.areas = AreaLog(labels)
@@ -97,23 +97,23 @@ class RunLog:
         self._crowded = False
 
     def on_turn(self, turn: Turn) -> None:
-        """Takes one turn in."""
-        frame_at = self._take_frame(turn)
+        """Logs one turn."""
+        frame_at = self._record_frame(turn)
         at = self._stamp(turn.now_ns)
         if not self.modes or self.modes[-1][1] is not turn.mode:
             self.modes.append((at, turn.mode))
-            self._say("mode", at, f"mode {turn.mode.name}", mode=turn.mode.name)
-        self._take_states(turn, at)
-        self._take_decision(turn, at, frame_at)
+            self._emit("mode", at, f"mode {turn.mode.name}", mode=turn.mode.name)
+        self._record_states(turn, at)
+        self._record_decision(turn, at, frame_at)
         for event in turn.link_events:
-            self._take_link_event(event)
+            self._record_link_event(event)
         if frame_at is not None:
             of = self._source.frames
             text = f"frame {frame_at.frame}" + (f" of {of}" if of is not None else "")
-            self._say("frame", at, text, index=frame_at.frame, of=of, clip_s=frame_at.clip_s)
+            self._emit("frame", at, text, index=frame_at.frame, of=of, clip_s=frame_at.clip_s)
 
-    def _take_frame(self, turn: Turn) -> Stamp | None:
-        """Counts the turn's new frame; the stamp of its capture."""
+    def _record_frame(self, turn: Turn) -> Stamp | None:
+        """Logs the turn's new frame; returns the stamp of its capture, None without a frame."""
         if turn.result is None:
             return None
         frame = turn.result.frame
@@ -132,26 +132,26 @@ class RunLog:
         self._unknown = reason
         at = self._stamp(frame.captured_ns)
         if not isinstance(perception, Unknown):
-            self._take_crowd(perception.detections)
-            self.areas.take(perception.areas)
-            for said in self.scenes.take(perception.scene):
-                text = f"{said.head} {said.label} ({said.score:.2f})"
-                self._say("scene", at, text, head=said.head, label=said.label, score=said.score)
+            self._record_crowd(perception.detections)
+            self.areas.add(perception.areas)
+            for new in self.scenes.add(perception.scene):
+                text = f"{new.head} {new.label} ({new.score:.2f})"
+                self._emit("scene", at, text, head=new.head, label=new.label, score=new.score)
         for track in turn.result.tracks:
             if track.missed_frames == 0:
-                self._take_track(track)
+                self._record_track(track)
         return at
 
-    def _take_crowd(self, seen: Detections) -> None:
-        """Counts the frames in which a limit of work left detections out; tells the first of each
-        row of them."""
-        if seen.left_out and not self._crowded:
-            more = f"{seen.left_out} more cells reach the threshold"
-            self._faults.note("detections left out", f"{len(seen)} kept of a frame, {more}")
-        self._crowded = seen.left_out > 0
+    def _record_crowd(self, found: Detections) -> None:
+        """Counts the frames in which a limit of work left detections out; of successive ones only
+        the first is a fault."""
+        if found.left_out and not self._crowded:
+            more = f"{found.left_out} more cells reach the threshold"
+            self._faults.note("detections left out", f"{len(found)} kept of a frame, {more}")
+        self._crowded = found.left_out > 0
         self.crowded += self._crowded
 
-    def _take_track(self, track: Track) -> None:
+    def _record_track(self, track: Track) -> None:
         first = self._stamp(track.first_ns).clip_s
         last = self._stamp(track.last_ns).clip_s
         assert first is not None
@@ -162,30 +162,30 @@ class RunLog:
         if before is not None and before.least_time_to_contact_s < least:
             least, source = before.least_time_to_contact_s, before.least_from
         self.tracks[track.id] = TrackSpan(track.id, label, first, last, track.hits, least, source)
-        if len(self.tracks) > _KEPT:
+        if len(self.tracks) > _CAPACITY:
             del self.tracks[next(iter(self.tracks))]
 
-    def _take_states(self, turn: Turn, at: Stamp) -> None:
-        """Changes of link and camera."""
+    def _record_states(self, turn: Turn, at: Stamp) -> None:
+        """Logs changes of link and camera."""
         if self._link is None:
-            self._take_first_facts(turn, at)
+            self._record_initial_action(turn, at)
         if turn.link.state is not self._link:
             self._link = turn.link.state
-            self._say("link", at, f"link {self._link.name.lower()}", state=self._link.name)
+            self._emit("link", at, f"link {self._link.name.lower()}", state=self._link.name)
             if self._link is not LinkState.ESTABLISHED:
                 why = turn.link.refusal or self._link.value
                 self._faults.note("link lost", why)
         if turn.camera.camera is not self._camera:
             self._camera = turn.camera.camera
             text = f"{self._source.kind} {self._camera.value}"
-            self._say("camera", at, text, state=self._camera.name)
+            self._emit("camera", at, text, state=self._camera.name)
 
-    def _take_first_facts(self, turn: Turn, at: Stamp) -> None:
-        """What was in force before this run's first event."""
+    def _record_initial_action(self, turn: Turn, at: Stamp) -> None:
+        """Logs the action that the microcontroller applied before this run's first event."""
         link = turn.link
         if link.effective_action is not None:
-            self.timeline.effective(link.effective_action, turn.now_ns, at)
-            self._note_effective(
+            self.timeline.on_effective(link.effective_action, turn.now_ns, at)
+            self._record_effective(
                 Effective(
                     at,
                     link.effective_action,
@@ -196,13 +196,13 @@ class RunLog:
                 )
             )
 
-    def _take_decision(self, turn: Turn, at: Stamp, frame_at: Stamp | None) -> None:
+    def _record_decision(self, turn: Turn, at: Stamp, frame_at: Stamp | None) -> None:
         rules = zip(self._rules, turn.state.rules, strict=True)
         quiet = [name for name, rule in rules if not any(rule.window)]
-        self.timeline.decided(turn.decision, quiet, at, frame_at)
-        seen = (self._seen | set(turn.decision.matched)) - set(quiet)
-        for name in sorted(seen - self._seen):
-            self._say("rule", at, f"rule '{name}': first seen", rule=name, state="first_seen")
+        self.timeline.on_decision(turn.decision, quiet, at, frame_at)
+        matching = (self._matching | set(turn.decision.matched)) - set(quiet)
+        for name in sorted(matching - self._matching):
+            self._emit("rule", at, f"rule '{name}': first seen", rule=name, state="first_seen")
         active = frozenset(demand.name for demand in turn.decision.demands)
         for names, state in (
             (active - self._active, "confirmed"),
@@ -210,33 +210,33 @@ class RunLog:
         ):
             for name in sorted(names):
                 kind = "rule" if name in self._rules else "fallback"
-                self._say(kind, at, f"{kind} '{name}': {state}", rule=name, state=state)
-        self._seen, self._active = seen, active
+                self._emit(kind, at, f"{kind} '{name}': {state}", rule=name, state=state)
+        self._matching, self._active = matching, active
         self.unsure = turn.decision.unsure
         if turn.sent is None:
             return
         command, sent = turn.decision.command, turn.sent
         self.commands[command.action] += 1
         written = self._stamp(sent.written_ns)
-        self.timeline.commanded(command.action, sent.counter, sent.sent_ns, written)
-        told = (command.action, command.reason.name)
-        if told != self._command:
-            self._command = told
+        self.timeline.on_command(command.action, sent.counter, sent.sent_ns, written)
+        key = (command.action, command.reason.name)
+        if key != self._command:
+            self._command = key
             text = f"commanded {command.action.name} ({command.reason.name.lower()})"
-            self._say("command", at, text, action=command.action.name, reason=command.reason.name)
+            self._emit("command", at, text, action=command.action.name, reason=command.reason.name)
 
-    def _take_link_event(self, event: LinkEvent) -> None:
+    def _record_link_event(self, event: LinkEvent) -> None:
         at, values = self._stamp(event.mono_ns), event.values
-        action = effective_in(event)
+        action = effective_action_of(event)
         if event.kind == "ack" and isinstance(values["counter"], int):
-            self.timeline.acknowledged(values["counter"], at)
+            self.timeline.on_acknowledge(values["counter"], at)
         elif event.kind == "fault":
             self._faults.note("link", str(values["text"]))
         elif action is not None:
-            self.timeline.effective(action, event.mono_ns, at)
-            self._note_effective(_effective(at, action, values))
+            self.timeline.on_effective(action, event.mono_ns, at)
+            self._record_effective(_effective(at, action, values))
 
-    def _note_effective(self, effective: Effective) -> None:
+    def _record_effective(self, effective: Effective) -> None:
         before = self.effective[-1] if self.effective else None
         self.effective.append(effective)
         if before is None or (before.action, before.latched) != (
@@ -244,7 +244,7 @@ class RunLog:
             effective.latched,
         ):
             latched = " (latched)" if effective.latched else ""
-            self._say(
+            self._emit(
                 "effective",
                 effective.at,
                 f"microcontroller applies {effective.action.name}{latched}",
@@ -257,8 +257,8 @@ class RunLog:
         clip_s = None if start is None else (mono_ns - start) / 1e9
         return Stamp((mono_ns - self._start_ns) / 1e6, clip_s, self._frame)
 
-    def _say(self, kind: str, at: Stamp, text: str, **values: Any) -> None:
-        self._tell(RunEvent(kind, at.mono_ms, text, values))
+    def _emit(self, kind: str, at: Stamp, text: str, **values: Any) -> None:
+        self._on_event(RunEvent(kind, at.mono_ms, text, values))
 
 
 def _effective(at: Stamp, action: Action, values: Any) -> Effective:

@@ -1,5 +1,7 @@
-"""The result of a run, as a value and as JSON. Holds what was measured; judges nothing but the exit
-code, which is that of its gravest fault.
+"""The report of a run, as a value and as JSON (brakepoint.run/1).
+
+In: what the parts of the run measured and logged. Out: the report; its exit code is that of its
+gravest fault.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ SCHEMA = "brakepoint.run/1"
 
 @dataclass(frozen=True)
 class ModelRun:
-    """Which model ran. `precision` is what the caller said it is."""
+    """The model that ran. `precision` is as the caller names it."""
 
     path: str
     sha256: str
@@ -33,8 +35,12 @@ class ModelRun:
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """captured = inferred + dropped; unknown are those inferred that could not be perceived,
-    crowded those in which a limit left detections out."""
+    """Numbers of frames: captured = inferred + dropped.
+
+    Attributes:
+        unknown: inferred ones that could not be perceived.
+        crowded: inferred ones in which a limit of work left detections out.
+    """
 
     captured: int
     inferred: int
@@ -100,7 +106,7 @@ class RunReport:
             "exit_code": self.exit_code,
             "frames": vars(self.frames),
             "latency_bucket": round(BUCKET_RATIO, 4),
-            "latency_ms": {name: _row(summary) for name, summary in self.latency.items()},
+            "latency_ms": {name: _latency_row(row) for name, row in self.latency.items()},
             "worst_late_share": round(self.worst_late_share, 4),
             "commands": {
                 "sent": self.commands.commands_sent,
@@ -112,34 +118,12 @@ class RunReport:
                 "by_action": {a.name: n for a, n in sorted(self.commands_by_action.items())},
             },
             "link": vars(self.commands),
-            "effective": [
-                {
-                    **effective.at.to_json(),
-                    "action": effective.action.name,
-                    "latched": effective.latched,
-                    "ceiling_mps": effective.ceiling_mps,
-                    "deceleration_mps2": effective.deceleration_mps2,
-                    "faults": list(effective.faults),
-                }
-                for effective in self.effective
-            ],
+            "effective": [_effective_row(effective) for effective in self.effective],
             "timeline": [episode.to_json() for episode in self.timeline],
             "modes": [{**at.to_json(), "mode": mode.name} for at, mode in self.modes],
             "scenes": {head: dict(frames) for head, frames in self.scenes.items()},
             "areas": {label: dict(shares) for label, shares in self.areas.items()},
-            "tracks": [
-                {
-                    "id": track.id,
-                    "label": track.label,
-                    "first_s": round(track.first_s, 3),
-                    "last_s": round(track.last_s, 3),
-                    "seconds": round(track.last_s - track.first_s, 3),
-                    "hits": track.hits,
-                    "least_time_to_contact_s": _finite(track.least_time_to_contact_s),
-                    "least_from": track.least_from,
-                }
-                for track in self.tracks
-            ],
+            "tracks": [_track_row(track) for track in self.tracks],
             "faults": [vars(fault) for fault in self.faults],
             "recording": None if self.recording is None else vars(self.recording),
             "collections": vars(self.housekeeping),
@@ -150,12 +134,33 @@ class RunReport:
         return {"schema": SCHEMA, **self.payload()}
 
 
-def _finite(value: float) -> float | None:
-    """None for infinity, which JSON does not have: it never came closer."""
-    return round(value, 3) if math.isfinite(value) else None
+def _effective_row(effective: Effective) -> dict[str, Any]:
+    return {
+        **effective.at.to_json(),
+        "action": effective.action.name,
+        "latched": effective.latched,
+        "ceiling_mps": effective.ceiling_mps,
+        "deceleration_mps2": effective.deceleration_mps2,
+        "faults": list(effective.faults),
+    }
 
 
-def _row(summary: Summary) -> dict[str, Any]:
+def _track_row(track: TrackSpan) -> dict[str, Any]:
+    least_s = track.least_time_to_contact_s
+    return {
+        "id": track.id,
+        "label": track.label,
+        "first_s": round(track.first_s, 3),
+        "last_s": round(track.last_s, 3),
+        "seconds": round(track.last_s - track.first_s, 3),
+        "hits": track.hits,
+        # JSON has no infinity; null: the object never came closer.
+        "least_time_to_contact_s": round(least_s, 3) if math.isfinite(least_s) else None,
+        "least_from": track.least_from,
+    }
+
+
+def _latency_row(summary: Summary) -> dict[str, Any]:
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(value, 3)
 

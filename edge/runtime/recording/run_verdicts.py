@@ -1,7 +1,8 @@
-"""What is wrong with a run as a whole, in a sentence for its report: frames that are too far apart,
-results that miss the budget most of the time, a stop that was never released.
+"""What is wrong with a run as a whole: frames too far apart, results that mostly miss the budget, a
+stop that was never released.
 
-Pure; the remedies are in the table of faults. Never judges a single frame.
+In: figures of the run. Out: a sentence for its report, or None; the remedies are in the table of
+faults. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _RESULTS_LEAST = 10
 
 
 def too_far_apart(fps: float, unknown_after_ns: int) -> str | None:
-    """Whether a frame is too old before the next one of such a source comes."""
+    """A sentence where a frame is too old before the next one of such a source comes, else None."""
     if 1e9 / fps < unknown_after_ns:
         return None
     return (
@@ -27,8 +28,8 @@ def too_far_apart(fps: float, unknown_after_ns: int) -> str | None:
 
 
 def budget_missed(latency: Mapping[str, Summary]) -> str | None:
-    """Whether more than half of a run's results missed the end-to-end budget, and which stages took
-    longer than theirs at the median."""
+    """A sentence where more than half of a run's results missed the end-to-end budget, with the
+    stages that took longer than theirs at the median; else None."""
     whole = latency[END_TO_END]
     if whole.budget_ms is None or whole.misses is None or whole.p50_ms is None:
         return None
@@ -49,7 +50,8 @@ def budget_missed(latency: Mapping[str, Summary]) -> str | None:
 
 
 def never_released(commands: Mapping[Action, int], *, unsure: Sequence[str]) -> str | None:
-    """Whether a run commanded nothing but stops; `unsure`: rules that were waited for at last."""
+    """A sentence where a run commanded nothing but stops, else None; `unsure`: the rules that
+    permitted no release at the end."""
     sent = {action for action, count in commands.items() if count}
     if not sent or min(sent) < Action.COMFORT_STOP:
         return None

@@ -1,6 +1,7 @@
-"""What the classification heads said over a run: how often each label, and when it changed.
+"""Counts over a run the answers of the classification heads, and finds their changes.
 
-Counts and tells; never decides. A scene that is not known is counted, and is no change.
+In: the answers for every perceived frame. Out: frames by head and label, and each answer with a new
+label. A scene that is not known is counted and is no change.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ NOT_KNOWN = "not known"
 
 
 class SceneLog:
-    """Feed it what the heads said of every perceived frame."""
+    """The answers of the heads over one run."""
 
     def __init__(self) -> None:
         self._frames: dict[str, Counter[str]] = {}
         self._last: dict[str, str] = {}
 
-    def take(self, scene: Sequence[Classified]) -> Iterator[Classified]:
-        """Counts one frame; yields what is another label than the last one known of that head."""
-        for said in scene:
-            self._frames.setdefault(said.head, Counter())[said.label or NOT_KNOWN] += 1
-            if said.label is not None and said.label != self._last.get(said.head):
-                self._last[said.head] = said.label
-                yield said
+    def add(self, scene: Sequence[Classified]) -> Iterator[Classified]:
+        """Counts one frame; yields the answers whose label differs from the head's last known."""
+        for answer in scene:
+            self._frames.setdefault(answer.head, Counter())[answer.label or NOT_KNOWN] += 1
+            if answer.label is not None and answer.label != self._last.get(answer.head):
+                self._last[answer.head] = answer.label
+                yield answer
 
     def to_json(self) -> dict[str, Any]:
-        """By head: label -> frames, the most frequent first."""
+        """Head -> label -> number of frames, the most frequent first."""
         return {head: dict(counts.most_common()) for head, counts in self._frames.items()}

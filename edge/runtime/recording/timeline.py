@@ -1,8 +1,8 @@
 """The timeline of every rule and fallback that fired: first seen, confirmed, commanded,
 acknowledged, effective, released.
 
-Fed with what the loop decides and what the link reports; draws no conclusion of its own. Memory is
-bounded: the oldest finished episodes go first.
+In: decisions and commands of the loop, acknowledges and reports of the link, each with its time.
+Out: an `Episode` for each firing. Memory is bounded: the oldest episodes go first.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from typing import Any
 from edge.runtime.policy.facts import Decision, Demand
 from firmware_bridge.protocol.messages import Action
 
-_KEPT = 512
+_CAPACITY = 512
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """One moment: milliseconds since the run began, seconds into the clip, newest frame looked at.
-
-    `frame` is None before the first.
+    """One moment: milliseconds since the run began, seconds into the clip, index of the newest
+    inferred frame; None for the last two before the first frame.
     """
 
     mono_ms: float
@@ -71,17 +70,12 @@ class Episode:
             },
         }
 
-    @property
-    def finished(self) -> bool:
-        """Nothing more can happen to it once it is released."""
-        return "released" in self.moments
-
 
 class Timeline:
-    """Builds episodes. Each method returns the names of what began with it, for events."""
+    """Builds the episodes of one run."""
 
     def __init__(self) -> None:
-        self._episodes: deque[Episode] = deque(maxlen=_KEPT)
+        self._episodes: deque[Episode] = deque(maxlen=_CAPACITY)
         self._active: dict[str, Episode] = {}
         self._first_seen: dict[str, Stamp] = {}
         self._effective: Action | None = None
@@ -91,7 +85,7 @@ class Timeline:
         """In order of confirmation."""
         return tuple(self._episodes)
 
-    def decided(
+    def on_decision(
         self, decision: Decision, quiet: Iterable[str], at: Stamp, frame_at: Stamp | None
     ) -> None:
         """A turn's decision. `quiet`: rules whose confirm window holds no match any more;
@@ -108,7 +102,7 @@ class Timeline:
             if name not in self._active or self._active[name].action is not demand.action:
                 self._begin(demand, at)
 
-    def commanded(self, action: Action, counter: int, sent_ns: int, at: Stamp) -> None:
+    def on_command(self, action: Action, counter: int, sent_ns: int, at: Stamp) -> None:
         """A command of this action was written; `sent_ns` is when writing began."""
         for episode in self._active.values():
             if episode.action is action and "commanded" not in episode.moments:
@@ -116,7 +110,7 @@ class Timeline:
                 episode.counter = counter
                 episode.sent_ns = sent_ns
 
-    def acknowledged(self, counter: int, at: Stamp) -> None:
+    def on_acknowledge(self, counter: int, at: Stamp) -> None:
         """The microcontroller acknowledged the command of that counter."""
         for episode in self._episodes:
             if episode.counter != counter or "acknowledged" in episode.moments:
@@ -125,11 +119,11 @@ class Timeline:
             # The acknowledge may be read before the writer is back from its call.
             if at.mono_ms < episode.moments["commanded"].mono_ms:
                 episode.moments["commanded"] = at
-            # In force before it was asked for (a second rule with the same action).
+            # The action was in force already, by another rule that demands the same one.
             if self._effective is episode.action:
                 episode.moments.setdefault("effective", at)
 
-    def effective(self, action: Action, mono_ns: int, at: Stamp) -> None:
+    def on_effective(self, action: Action, mono_ns: int, at: Stamp) -> None:
         """The microcontroller reports what it applies now."""
         self._effective = action
         for episode in self._episodes:

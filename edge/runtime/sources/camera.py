@@ -1,9 +1,10 @@
-"""A camera by its number, through Video4Linux, with the mission's size and rate and the shortest
-buffer it allows.
+"""Reads frames from a camera by its number, through Video4Linux, at the mission's size and rate and
+with the shortest buffer it allows.
 
-A camera that fails is closed and reported as gone; each later read tries to open it again, so that
-unplugging is a state. What it is asked for is read back, at every opening: a camera of another size
-would move every zone. Never waits between attempts: the capture thread paces them.
+In: a device number and the mission's [camera]. Out: frames, or CameraGone. A camera that fails is
+closed and reported as gone; each later read tries to open it again, so that unplugging is a state.
+Every opening reads back the size and rate: a camera of another size would move every zone. Never
+waits between attempts: the capture thread paces them.
 """
 
 from __future__ import annotations
@@ -24,20 +25,24 @@ from firmware_bridge.errors import DeviceFault
 OpenCapture = Callable[[int], Any]
 """Opens a camera by number and returns something like cv2.VideoCapture."""
 
-# A driver's stamp that is older than this, or in the future, is not on our clock.
+# A driver's stamp that is older than this, or in the future, is not on the monotonic clock.
 _STAMP_PLAUSIBLE_NS = 1_000_000_000
 
 PIXEL_FORMATS = (None, "MJPG")
-"""Tried in this order: the driver's own choice first. Over USB 2 most cameras reach their larger
-sizes at full rate compressed only."""
+"""In the order of trial: the driver's own choice first. Over USB 2 most cameras reach their larger
+sizes at full rate only compressed."""
 
 RATE_OFF_MOST = 0.02
-"""Share by which a rate may differ: 29.97 is 30."""
+"""Share by which a rate may differ: 29.97 counts as 30."""
 
 
 class CameraSource:
-    """One camera. Raises DeviceFault where it is not there when the run begins, delivers no frame,
-    or has not the mission's size and rate."""
+    """One camera.
+
+    Raises:
+        DeviceFault: when the run begins, it is not there, delivers no frame, or has another size or
+            rate than the mission.
+    """
 
     def __init__(
         self,
@@ -78,7 +83,7 @@ class CameraSource:
         )
 
     def read(self, pause: Pause) -> Reading:
-        """The newest frame, stamped by the driver where its time is on the monotonic clock."""
+        """The newest frame, with the driver's stamp where that is on the monotonic clock."""
         if self._capture is None and (fault := self._open()) is not None:
             return CameraGone(f"camera {self._number} {fault}")
         if not self._capture.grab():
@@ -94,8 +99,8 @@ class CameraSource:
         index, captured_ns = self._index, stamp_ns if from_driver else now_ns
         self._index += 1
         if self._last_ns is not None and captured_ns < self._last_ns + LEAST_APART_NS:
-            # A driver that repeats a frame repeats its time; to call it new would hide that it is
-            # not (NVIDIA's Argus does so when its sensor stops).
+            # A driver that repeats a frame repeats its time, as NVIDIA's Argus does when its sensor
+            # stops; counted as new it would hide that.
             return Skipped(f"frame {index} does not come after the one before", index)
         self._last_ns = captured_ns
         stamp_source = "driver" if from_driver else "read"
@@ -108,15 +113,15 @@ class CameraSource:
             self._capture = None
 
     def _open(self) -> str | None:
-        """Opens the camera and sets it up; what stands against it, None where nothing does."""
+        """Opens the camera and sets it up; returns the fault, None where there is none."""
         capture = self._open_capture(self._number)
         if not capture.isOpened():
             capture.release()
             return _CLOSED
         faults = []
         for pixel_format in PIXEL_FORMATS:
-            self._ask(capture, pixel_format)
-            fault = self._answer(capture)
+            self._configure(capture, pixel_format)
+            fault = self._configuration_fault(capture)
             if fault is None:
                 self._capture = capture
                 return None
@@ -124,7 +129,7 @@ class CameraSource:
         capture.release()
         return faults[0]
 
-    def _ask(self, capture: Any, pixel_format: str | None) -> None:
+    def _configure(self, capture: Any, pixel_format: str | None) -> None:
         cv2, wanted = self._cv2, self._wanted
         if pixel_format is not None:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format))
@@ -134,9 +139,10 @@ class CameraSource:
         # A deeper buffer would deliver frames from before the last stall (opencv issue 13145).
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 
-    def _answer(self, capture: Any) -> str | None:
-        """What the device does instead of what it was asked for. Its first frame proves the size;
-        a driver that tells no rate is not held to one, since the age of every frame is watched."""
+    def _configuration_fault(self, capture: Any) -> str | None:
+        """What the device does instead of what was set; None where it complies. Its first frame
+        proves the size; a driver that reports no rate passes, since the loop watches the age of
+        every frame."""
         cv2, wanted = self._cv2, self._wanted
         rate = float(capture.get(cv2.CAP_PROP_FPS))
         good, image = capture.retrieve() if capture.grab() else (False, None)

@@ -1,8 +1,9 @@
-"""A folder of pictures, in natural order of their names, paced as a camera of the mission's frame
-rate.
+"""Reads the pictures of a folder in natural order of their names, paced as a camera of the
+mission's frame rate.
 
-Every picture is looked at when the folder is opened, so that a bad one stops the run before it
-begins; what only decoding shows is a fault of that frame. Never skips one silently.
+In: a folder. Out: its pictures as frames. Opening the folder checks the header of every picture, so
+that a bad one stops the run before it begins; what only decoding shows is a fault of that frame.
+Never skips a bad picture silently.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from firmware_bridge.errors import Missing
 
 
 class FolderSource:
-    """All pictures of one folder, not of those below it."""
+    """All pictures of one folder, without those of folders below it.
+
+    Raises:
+        Missing: the folder cannot be read or holds no picture, or a picture has a bad header.
+    """
 
     def __init__(self, folder: Path, *, fps: float, clock: Clock) -> None:
         quiet_opencv()
@@ -57,7 +62,7 @@ class FolderSource:
         return Frame(image, self._pace.wait(time_ns, pause), "video", index, time_ns)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: no file stays open."""
 
     @property
     def _time_ns(self) -> int:
@@ -85,7 +90,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _fault(path: Path) -> str:
-    """Why a file's bytes are no picture that can be shown; "" where they seem to be one."""
+    """What is wrong with a picture file by its header; "" where it is good."""
     try:
         sound_header(path.read_bytes())
     except OSError as error:

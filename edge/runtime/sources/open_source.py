@@ -15,8 +15,8 @@ from firmware_bridge.errors import Missing
 
 @dataclass(frozen=True)
 class SourceKind:
-    """One row: whether `--source` names this kind, and how it is opened. Modules are imported when
-    chosen, since each needs packages of its own.
+    """One row: whether `--source` names this kind, and how to open it. A kind's module is imported
+    only then, since each needs packages of its own.
     """
 
     recognises: Callable[[str], bool]

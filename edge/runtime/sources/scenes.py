@@ -1,7 +1,7 @@
-"""A generated story as a camera: `scenes:STORY?weather=rain&light=dusk&road=city&seed=3`.
+"""Plays a generated story as a camera: `scenes:STORY?weather=rain&light=dusk&road=city&seed=3`.
 
-Frames are drawn when they are due and paced in real time; those whose time has passed are skipped.
-Never reacts to what the vehicle is told.
+In: that text and the mission's picture size. Out: frames, drawn when they are due and paced in real
+time; those whose time has passed are skipped. Never reacts to commands: a story is a recording.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class ScenesSource:
 
     def __init__(self, given: str, *, camera: Camera, clock: Clock) -> None:
         quiet_opencv()
-        # Drawing needs the extra `camera`, as OpenCV's absence above says.
+        # Drawing needs the extra `camera`; where it is missing, quiet_opencv has refused already.
         from edge.scenes.clips import clip_frame, frame_count
         from edge.scenes.stories import FPS
 
-        story, self._seed, self._conditions = _parsed(given)
+        story, self._seed, self._conditions = _parse(given)
         self._draw, self._story, self._camera = clip_frame, story, camera
         count = frame_count(story)
         self.info = SourceInfo(given=given, kind="scenes", fps=FPS, frames=count)
@@ -59,41 +59,42 @@ class ScenesSource:
         return Frame(scene.image, self._pace.wait(time_ns, pause), "video", index, time_ns)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: no file is open."""
 
     @property
     def _time_ns(self) -> int:
         return round(self._index * 1e9 / self._fps)
 
 
-def _parsed(given: str) -> tuple[str, int, Conditions]:
+def _parse(given: str) -> tuple[str, int, Conditions]:
+    """Story, seed and conditions of such a text."""
     from edge.scenes.painting.atmosphere import CLEAR_DAY
     from edge.scenes.stories import STORIES
 
     story, _, options = given.removeprefix(PREFIX).partition("?")
     if story not in STORIES:
-        raise _refused(given, f"no story '{story}'", f"one of: {', '.join(STORIES)}")
+        raise _refusal(given, f"no story '{story}'", f"one of: {', '.join(STORIES)}")
     words = dict(CLEAR_DAY.__dict__)
     seed = 0
     try:
         pairs = parse_qsl(options, keep_blank_values=True, strict_parsing=bool(options))
     except ValueError as error:
-        raise _refused(given, str(error), "options as KEY=VALUE joined by &") from error
+        raise _refusal(given, str(error), "options as KEY=VALUE joined by &") from error
     for key, value in pairs:
         if key == "seed":
             if not value.isdecimal():
-                raise _refused(given, f"seed '{value}'", "a whole number from 0 on")
+                raise _refusal(given, f"seed '{value}'", "a whole number from 0 on")
             seed = int(value)
         elif key not in _WORDS:
-            raise _refused(given, f"option '{key}'", "weather, light, road or seed")
+            raise _refusal(given, f"option '{key}'", "weather, light, road or seed")
         elif value not in _WORDS[key]:
-            raise _refused(given, f"{key} '{value}'", f"one of: {', '.join(_WORDS[key])}")
+            raise _refusal(given, f"{key} '{value}'", f"one of: {', '.join(_WORDS[key])}")
         else:
             words[key] = value
     return story, seed, Conditions(**words)
 
 
-def _refused(given: str, found: str, expected: str) -> UsageError:
+def _refusal(given: str, found: str, expected: str) -> UsageError:
     return UsageError(
         f"no generated scenes for {given}",
         expected=expected,

@@ -1,8 +1,8 @@
-"""Where frames come from: a video file, a folder of pictures, a camera or
-generated scenes, behind one contract.
+"""The contract of every source of frames: a video file, a folder of pictures, a camera or generated
+scenes.
 
-Files are paced in real time, as a camera would deliver them. Never decides what a missing frame
-means: it says what happened, and the loop decides.
+Each read returns a `Reading`: a frame, or what happened instead; the loop decides what that means.
+`Pace` gives the frames of a file the times at which a camera would deliver them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edge.perception.values import Frame
 from edge.runtime.clock import Clock
 
 Pause = Callable[[float], object]
-"""Waits so many seconds, or less when the run is to end."""
+"""Waits so many seconds, or less where the run is to end."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class SourceEnd:
     """No more frames will come.
 
     Attributes:
-        fault: why, where that is not the plain end.
-        frames: that came by in all, those skipped included; None where every one was read.
-        notes: what is odd about the frames' times.
+        fault: why, where it is not the regular end.
+        frames: number of frames in all, with those that were skipped; None where all were read.
+        notes: oddities of the frames' times, a sentence each.
     """
 
     fault: str | None = None
@@ -42,7 +42,7 @@ class CameraGone:
 
 @dataclass(frozen=True)
 class BadFrame:
-    """One frame could not be read; the next may be. `index` is its place in the source."""
+    """One frame could not be read; the next may be readable. `index` is its place in the source."""
 
     reason: str
     index: int
@@ -50,7 +50,7 @@ class BadFrame:
 
 @dataclass(frozen=True)
 class Skipped:
-    """One frame came and is not to be shown; `index` is its place in the source."""
+    """One frame came and must not be shown; `index` is its place in the source."""
 
     reason: str
     index: int
@@ -66,9 +66,9 @@ class SourceInfo:
     Attributes:
         given: as the user wrote it.
         kind: "video", "folder", "camera" or "scenes".
-        fps: frames a second that it delivers; of a video, the slower one of what it declares and
-            how its first frames come.
-        frames: how many it holds, None for a camera; of a video, what its header says.
+        fps: frames a second that it delivers; of a video, the lower one of the rate that it
+            declares and the rate of its first frames.
+        frames: how many it holds, of a video by its header; None for a camera.
     """
 
     given: str
@@ -92,11 +92,11 @@ class Source(Protocol):
 
 
 SKIPS_AT_MOST_NS = 500_000_000
-"""A source that cannot catch up still delivers so often, however late its frames are."""
+"""A source that cannot catch up still delivers one frame in so long, however late."""
 
 
 class Pace:
-    """Due times of the frames of a file, as a camera would deliver them from the first read on."""
+    """Due times of a file's frames: those at which a camera would deliver them."""
 
     def __init__(self, period_ns: int, clock: Clock) -> None:
         self._period_ns = period_ns
@@ -105,16 +105,16 @@ class Pace:
         self._skipping_since_ns: int | None = None
 
     def due_ns(self, time_ns: int) -> int:
-        """When the frame at this time into the clip is captured. The first call starts the clip."""
+        """Capture time of the frame at this time into the clip. The first call starts the clip."""
         if self._start_ns is None:
             self._start_ns = self._clock() - time_ns
         return self._start_ns + time_ns
 
     def missed(self, time_ns: int) -> bool:
-        """True when a frame is a period late or more: a camera would have dropped it for the next.
+        """True where a frame is a period late or more: a camera would have dropped it for the next.
 
-        After SKIPS_AT_MOST_NS of skipping it is shown all the same: stamped with its own time, it
-        tells the loop how far behind its source is, and no frame would tell nothing.
+        After SKIPS_AT_MOST_NS of skipping, False all the same: the frame, stamped with its own
+        time, tells the loop how far its source is behind.
         """
         now_ns = self._clock()
         if self._start_ns is None or now_ns < self.due_ns(time_ns + self._period_ns):
@@ -124,7 +124,7 @@ class Pace:
         return now_ns - self._skipping_since_ns < SKIPS_AT_MOST_NS
 
     def wait(self, time_ns: int, pause: Pause) -> int:
-        """Until this frame is due; the moment that it is due."""
+        """Waits until this frame is due; returns that time, monotonic nanoseconds."""
         due_ns = self.due_ns(time_ns)
         self._skipping_since_ns = None
         left_ns = due_ns - self._clock()

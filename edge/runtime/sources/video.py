@@ -1,7 +1,8 @@
-"""A video file, played at the times that it presents its frames at, as if it were a camera.
+"""Plays a video file as a camera, at the presentation times of its frames.
 
-A file that was cut short plays to where it ends and says so. Never catches up by playing faster:
-frames whose time has passed are skipped, as a camera drops them, and counted.
+In: a file that FFmpeg reads. Out: frames, then SourceEnd, whose fault says where a file was cut
+short. Never catches up by playing faster: frames whose time has passed are skipped, as a camera
+drops them, and counted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ LONGEST_GAP_NS = 60_000_000_000
 
 
 class VideoSource:
-    """One video file, opened by FFmpeg. Raises Missing where no frame can be decoded."""
+    """One video file, opened by FFmpeg.
+
+    Raises:
+        Missing: no frame can be decoded.
+    """
 
     def __init__(self, path: Path, *, fallback_fps: float, clock: Clock) -> None:
         try:

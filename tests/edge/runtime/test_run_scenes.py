@@ -143,7 +143,7 @@ def test_the_annotated_frame_shows_the_scene_and_the_time(root: Path) -> None:
     from edge.runtime.recording.overlay import Painter
     from edge.runtime.tracking.track import Track
 
-    painter = Painter(with_condition(root))
+    painter = Painter.of(with_condition(root))
 
     def drawn(*scene: Classified, seconds: float = 30.0) -> np.ndarray:
         track = Track(1, (200.0, 200.0, 300.0, 300.0), 0.9, 0, 3, 4, 0, 0, 0, seconds, "boxes")
@@ -198,7 +198,7 @@ def _turn(made: Any) -> Any:
 def test_the_log_tells_changes_and_counts_doubt() -> None:
     log, told = SceneLog(), []
     for label in ("dry", None, "dry", "wet", None, "wet", "dry"):
-        told += [said.label for said in log.take([Classified("condition", label, 0.9)])]
+        told += [said.label for said in log.add([Classified("condition", label, 0.9)])]
     assert told == ["dry", "wet", "dry"]
     assert log.to_json() == {"condition": {"dry": 3, "not known": 2, "wet": 2}}
 

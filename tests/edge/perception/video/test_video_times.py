@@ -27,7 +27,7 @@ from calibration.dataset.storage.open_storage import open_storage
 from edge.contract.mission.sections.device import Camera
 from edge.perception.values import Detections, Frame
 from edge.perception.video import read
-from edge.runtime.loop.capture import CameraState, Capture, Captured
+from edge.runtime.loop.capture import CameraState, Capture, CapturedFrame
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.sources.open_source import open_source
 from edge.runtime.sources.source import Source, SourceEnd
@@ -240,11 +240,11 @@ class TestTooSlow:
         self, slow: tuple[Source, SteppingClock]
     ) -> None:
         source, clock = slow
-        mailbox: Mailbox[Captured] = Mailbox()
+        mailbox: Mailbox[CapturedFrame] = Mailbox()
         faults: list[tuple[str, str]] = []
         shown: list[Frame] = []
 
-        def put(captured: Captured) -> None:
+        def put(captured: CapturedFrame) -> None:
             shown.append(captured.frame)
 
         mailbox.put = put  # type: ignore[method-assign]

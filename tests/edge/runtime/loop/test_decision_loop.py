@@ -276,7 +276,7 @@ def _run(
     when_idle: Callable[[], None] = lambda: None,
     asked: Callable[[], bool] = lambda: False,
 ) -> str:
-    return rig.loop.run(results, period_s=0.001, asked_to_end=asked, when_idle=when_idle)
+    return rig.loop.run(results, period_s=0.001, should_end=asked, when_idle=when_idle)
 
 
 def test_a_timeline_never_says_acknowledged_before_commanded() -> None:
@@ -295,12 +295,12 @@ def test_a_timeline_never_says_acknowledged_before_commanded() -> None:
     )
     decision = Decision(command, demand, (demand,), Perception.KNOWN, False, ("rule",))
     timeline = Timeline()
-    timeline.decided(decision, [], Stamp(100.0, 0.1, 2), Stamp(90.0, 0.09, 2))
-    timeline.effective(Action.NONE, 0, Stamp(0.0, None, None))
-    timeline.commanded(Action.CAP_SPEED, 7, 101 * MS, Stamp(106.0, 0.106, 2))
-    timeline.effective(Action.CAP_SPEED, 103 * MS, Stamp(103.0, 0.103, 2))
-    timeline.acknowledged(7, Stamp(104.0, 0.104, 2))
-    timeline.effective(Action.NONE, 500 * MS, Stamp(500.0, 0.5, 12))
+    timeline.on_decision(decision, [], Stamp(100.0, 0.1, 2), Stamp(90.0, 0.09, 2))
+    timeline.on_effective(Action.NONE, 0, Stamp(0.0, None, None))
+    timeline.on_command(Action.CAP_SPEED, 7, 101 * MS, Stamp(106.0, 0.106, 2))
+    timeline.on_effective(Action.CAP_SPEED, 103 * MS, Stamp(103.0, 0.103, 2))
+    timeline.on_acknowledge(7, Stamp(104.0, 0.104, 2))
+    timeline.on_effective(Action.NONE, 500 * MS, Stamp(500.0, 0.5, 12))
     (episode,) = timeline.episodes
     assert [episode.moments[m].mono_ms for m in ("first_seen", "confirmed")] == [90.0, 100.0]
     assert episode.moments["commanded"].mono_ms <= episode.moments["acknowledged"].mono_ms == 104.0

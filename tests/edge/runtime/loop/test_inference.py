@@ -15,7 +15,7 @@ from tiny_road import picture, tiny_mission, write_network
 from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
 from edge.perception.values import Floats, Frame, Known, Unknown
-from edge.runtime.loop.capture import Captured
+from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.inference import Inference, Result
 from edge.runtime.loop.mailbox import Mailbox
 
@@ -47,7 +47,7 @@ class Bench:
     """The thread at work: hand it a frame, get its result."""
 
     def __init__(self, mission: Mission, session: TakingTime) -> None:
-        self.frames: Mailbox[Captured] = Mailbox()
+        self.frames: Mailbox[CapturedFrame] = Mailbox()
         self.results: Mailbox[Result] = Mailbox()
         self.inference = Inference(
             lambda: session, mission.model, self.frames, self.results, clock=session.clock
@@ -58,7 +58,7 @@ class Bench:
     def look(self, captured_ns: int, *, red: bool = True) -> Result:
         self.index += 1
         image = np.asarray(picture(red=red), np.uint8)
-        self.frames.put(Captured(Frame(image, captured_ns, "read", self.index), 1.0))
+        self.frames.put(CapturedFrame(Frame(image, captured_ns, "read", self.index), 1.0))
         result = self.results.take(20.0)
         assert result is not None, "the inference thread ended"
         return result

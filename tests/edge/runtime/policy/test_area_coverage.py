@@ -99,10 +99,10 @@ def test_what_nobody_is_sure_of_is_no_sign_that_the_area_is_free() -> None:
 
 def test_the_log_tells_mean_and_largest_share() -> None:
     log, labels = AreaLog(LABELS), np.zeros((10, 10), int)
-    log.take(areas(labels))
+    log.add(areas(labels))
     labels[:4] = 1
-    log.take(areas(labels))
-    log.take(None)
+    log.add(areas(labels))
+    log.add(None)
     assert log.to_json() == {
         "road": {"mean": 0.8, "most": 1.0},
         "pedestrian": {"mean": 0.2, "most": 0.4},

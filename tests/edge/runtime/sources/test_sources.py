@@ -19,7 +19,7 @@ from tiny_road import picture, write_clip
 
 from edge.perception.values import Frame
 from edge.runtime.clock import monotonic_ns
-from edge.runtime.loop.capture import CameraState, Capture, Captured
+from edge.runtime.loop.capture import CameraState, Capture, CapturedFrame
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.sources.camera import CameraSource
 from edge.runtime.sources.open_source import SOURCES, open_source
@@ -352,7 +352,7 @@ class TestCamera:
 
         camera = CAMERA.model_copy(update={"fps": 25.0})
         source = CameraSource("camera:0", 0, camera=camera, clock=monotonic_ns, open_capture=plug)
-        mailbox: Mailbox[Captured] = Mailbox()
+        mailbox: Mailbox[CapturedFrame] = Mailbox()
         faults: list[str] = []
         capture = Capture(
             source, mailbox, clock=monotonic_ns, on_fault=lambda kind, _: faults.append(kind)
