@@ -31,12 +31,12 @@ console = Console(highlight=False)
 
 
 def brakepoint(*arguments: str) -> list[str]:
-    """The command line of a verb, in this very environment."""
+    """The command line of a verb, with this Python."""
     return [sys.executable, "-m", "edge.cli", *arguments]
 
 
 def step(title: str, *arguments: str) -> None:
-    """Run a verb in front of the user; a failure ends the demo with that verb's exit code."""
+    """Run a verb with its output on the terminal; a failure ends the demo with its exit code."""
     console.rule(f"[bold]{title}", align="left")
     console.print(f"[dim]brakepoint {' '.join(arguments)}")
     code = subprocess.run(brakepoint(*arguments), cwd=ROOT, check=False).returncode
@@ -45,7 +45,7 @@ def step(title: str, *arguments: str) -> None:
 
 
 def wait_until_released(mcu: HostFirmware, daemon: subprocess.Popen[str]) -> None:
-    """Wait for the microcontroller to let the vehicle go: daemon up, perception good."""
+    """Wait until the microcontroller ends its boot stop: the daemon is up, perception known."""
     deadline = time.monotonic() + 30.0
     while daemon.poll() is None and time.monotonic() < deadline:
         if mcu.report().action < Action.SLOW_DOWN:

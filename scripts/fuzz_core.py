@@ -1,8 +1,9 @@
-"""Compares the microcontroller's core with a model of docs/link.md on random lives.
+"""Compares the microcontroller's core with a model of docs/link.md on random sequences of inputs.
 
     .venv/bin/python scripts/fuzz_core.py --updates 5000000 --seed 1000000
 
-Exits with 0 where they agree on every byte, 1 with the first difference and the seed that shows it.
+A life is one such sequence from boot on. Exits with 0 where both agree on every byte, else with 1,
+printing the first difference and its seed.
 """
 
 from __future__ import annotations

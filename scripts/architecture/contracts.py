@@ -1,6 +1,6 @@
-"""The layers contracts of .importlinter as values, and what a package is for.
+"""Reads the layers contracts of .importlinter, and the purpose of a package.
 
-In: the root of the checkout. Out: Contracts, and the first docstring line of a package.
+In: the root of the checkout. Out: `Contracts`, and the first docstring line of a package.
 """
 
 from __future__ import annotations

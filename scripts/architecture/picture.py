@@ -1,7 +1,7 @@
-"""The order of rooms as one SVG picture.
+"""Draws the order of rooms as one SVG picture.
 
-In: the contracts. Out: the text of an SVG in which imports run downwards, with no font or script
-of elsewhere, for a light and a dark page and for a screen 360 px wide.
+In: the contracts. Out: the text of an SVG in which imports run downwards, with no external font or
+script, for a light and a dark page and for a screen 360 px wide.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Calibration against its peers: time, memory, and the INT8 error that the ranges give.
+"""Compares calibration with other tools': time, memory, and the INT8 error that the ranges give.
 
-Every run is a process of its own (`calibrate_child.py`): the same frames, tensors and
-threads, timed from session load to ranges on disk. Peers live in environments under build/peers,
-made when missing (network, 2 GB). Prints ratios; exits 1 when a figure falls short.
+Every run is a process of its own (`calibrate_child.py`): the same frames, tensors and threads,
+timed from loading the session to the ranges on disk. Other tools have environments of their own
+under build/peers, made when missing (network, 2 GB). Prints ratios; exits 1 where a figure misses
+its limit.
 
-usage: calibrate.py [--data FOLDER] [--json FILE] [--repeat N] [--short]
+usage: scripts/bench/calibrate.py [--data FOLDER] [--json FILE] [--repeat N] [--short]
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from edge.perception.preprocess import preprocess
 CHILD = "calibrate_child.py"
 
 TIMED, FEW, MANY, HELD_BACK = 64, 32, 512, 24
-"""Frames: timed, the two that memory is compared on, and those that judge the ranges."""
+"""Numbers of frames: for timing, the two that memory is compared at, and to evaluate ranges on."""
 
 FASTER_MIN, GROWTH_MAX, PEAK_MAX_MB = 4.0, 1.1, 800.0
-"""What is demanded: times faster than each peer, memory at MANY over FEW frames, and its peak."""
+"""Limits: times faster than each peer, memory at MANY over that at FEW frames, and its peak."""
 
 HELD_BACK_DRIVES = frozenset({"12", "32", "35", "38"})
-"""Sunny, moderate fog, rain, rain at dusk; the other eight drives are calibrated on."""
+"""Sunny, moderate fog, rain, rain at dusk; the other eight drives are for calibration."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def main() -> int:
         work = Path(folder)
         pictures = frames(arguments.data, work)
         found = [
-            measured(network, pictures, work, arguments)
+            measure(network, pictures, work, arguments)
             for network in networks(arguments.data, work)
         ]
     for result in found:
@@ -85,7 +86,7 @@ def _arguments() -> argparse.Namespace:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Paths: to calibrate on, held back, and all there are for the question of memory."""
+    """Paths: to calibrate on, held back, and all that there are, for memory."""
 
     calibrate: list[str]
     held_back: list[str]
@@ -93,7 +94,7 @@ class Pictures:
 
 
 def frames(data: Path, work: Path) -> Pictures:
-    """Real frames: drives kept apart, and fog_traffic and the clip besides for memory."""
+    """Real frames, split by drive; `everything` has fog_traffic and the clip's frames too."""
     drives = image_frames(data / "road_scenes", table="labels.csv", group="drive")
     road = [str(f.path) for f in drives if f.group not in HELD_BACK_DRIVES]
     held_back = [str(f.path) for f in drives if f.group in HELD_BACK_DRIVES]
@@ -110,24 +111,24 @@ def _evenly(paths: Sequence[str], count: int) -> list[str]:
     return [paths[row * len(paths) // count] for row in range(min(count, len(paths)))]
 
 
-def measured(
+def measure(
     network: Network, pictures: Pictures, work: Path, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Every figure of one network, and what falls short."""
+    """Every figure of one network, and a sentence for each limit that is missed."""
     timed = pictures.calibrate[:8] if arguments.short else pictures.calibrate
     peers = {} if arguments.short else PEERS
     runs: dict[str, Cost] = {}
     errors: dict[str, float] = {}
     for _ in range(1 if arguments.short else arguments.repeat):  # in turn: a busy hour is shared
         for name, peer in {"floor": FLOOR, "brakepoint": OURS, **peers}.items():
-            cost = calibrated(network, peer, timed, work)
+            cost = calibrate_once(network, peer, timed, work)
             if name not in runs or cost["seconds"] < runs[name]["seconds"]:
                 runs[name] = cost
             if peer is not FLOOR and name not in errors:
                 errors[name] = error_of(network, work / "ranges.json", pictures.held_back)
     counts = (4, 8) if arguments.short else (FEW, MANY)
     peaks = {
-        count: calibrated(network, OURS, _evenly(pictures.everything, count), work)["peak_mb"]
+        count: calibrate_once(network, OURS, _evenly(pictures.everything, count), work)["peak_mb"]
         for count in counts
     }
     faster = {name: runs[name]["seconds"] / runs["brakepoint"]["seconds"] for name in peers}
@@ -158,8 +159,8 @@ def measured(
     }
 
 
-def calibrated(network: Network, peer: Peer, pictures: Sequence[str], work: Path) -> Cost:
-    """What one calibration in a process of its own cost; its ranges are in work/ranges.json."""
+def calibrate_once(network: Network, peer: Peer, pictures: Sequence[str], work: Path) -> Cost:
+    """Calibrates in a process of its own; returns what it cost. Writes work/ranges.json."""
     job = {
         "kind": peer.kind,
         "method": peer.method,
@@ -176,7 +177,8 @@ def calibrated(network: Network, peer: Peer, pictures: Sequence[str], work: Path
 
 
 def error_of(network: Network, path: Path, held_back: Sequence[str]) -> float:
-    """Share of float's output energy that INT8 gets wrong with these ranges, in our Q/DQ graph."""
+    """Energy of the difference between INT8's output with these ranges and float's, as a share of
+    float's, in this project's Q/DQ graph."""
     found = json.loads(path.read_text())
     ranges = {
         name: Range(row["amax"], row["low"], row["high"], row["low"], row["high"], 1)

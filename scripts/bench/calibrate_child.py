@@ -1,12 +1,11 @@
-"""One calibration in a process of its own: a job file in, ranges and what they cost out.
+"""Calibrates once, in a process of its own: a job file in, ranges and their cost out.
 
 `calibrate.py` runs it, once with this project's Python and once in each peer's environment.
 All kinds read the same pictures through the same preprocess, observe the same tensors with the same
 number of threads, and are timed from loading the session to the ranges on disk; imports before
-that are not counted. A job: kind, method, model, picture, tensors, pictures, preprocess, threads,
-out. Never compares.
+that do not count. A job: kind, method, model, picture, tensors, pictures, preprocess, threads, out.
 
-usage: calibrate_child.py JOB.json
+usage: scripts/bench/calibrate_child.py JOB.json
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from child_process import Job, given_job, tell
+from child_process import Job, print_cost, read_job
 
 from edge.perception.preprocess import PreprocessSpec, preprocess
 
@@ -31,14 +30,14 @@ Ranges = dict[str, dict[str, float]]
 
 
 def main() -> None:
-    job = given_job()
+    job = read_job()
     calibrate = KINDS[job["kind"]](job)
     started, worked = time.perf_counter(), time.process_time()
     ranges = calibrate()
     if ranges is not None:
         Path(job["out"]).write_text(json.dumps(ranges))
     seconds, cpu = time.perf_counter() - started, time.process_time() - worked
-    tell(seconds=seconds, cpu_seconds=cpu)
+    print_cost(seconds=seconds, cpu_seconds=cpu)
 
 
 def inputs(job: Job) -> Iterator[np.ndarray]:
@@ -76,7 +75,7 @@ def bare(job: Job) -> Callable[[], None]:
 
 
 def brakepoint(job: Job) -> Callable[[], None]:
-    """This project: what `brakepoint calibrate` does once its frames are checked and in order."""
+    """This project: what `brakepoint calibrate` does after checking its frames."""
     import onnx
 
     from calibration.dataset.frames.images import ImageFrame
@@ -94,7 +93,7 @@ def brakepoint(job: Job) -> Callable[[], None]:
         def quiet(what: str, done: int, total: int) -> None:
             pass
 
-        seen = observe(
+        histograms = observe(
             model,
             job["tensors"],
             frames,
@@ -105,14 +104,14 @@ def brakepoint(job: Job) -> Callable[[], None]:
         few = frames[:: max(1, len(frames) // CHOICE_FRAMES)][:CHOICE_FRAMES]
         chosen = choose_method(
             model,
-            seen,
+            histograms,
             few,
             percentile=PERCENTILE,
             preprocess_spec=spec,
             threads=job["threads"],
             progress=quiet,
         )
-        ranges = {name: range_up_to(chosen.amax[name], one) for name, one in seen.items()}
+        ranges = {name: range_up_to(chosen.amax[name], one) for name, one in histograms.items()}
         write_json(
             Path(job["out"]),
             SCHEMA,
@@ -165,11 +164,11 @@ def _by_calibrator(
             x = next(self._left, None)
             return None if x is None else {job["picture"]: x}
 
-    asked = set(job["tensors"])
+    tensors = set(job["tensors"])
 
     def select(self: Any, model: Any) -> tuple[set[str], dict[str, Any]]:
         values = (*model.graph.value_info, *model.graph.output, *model.graph.input)
-        return asked, {value.name: value for value in values}
+        return tensors, {value.name: value for value in values}
 
     calibrate.CalibraterBase.select_tensors_to_calibrate = select
     with_threads(onnxruntime, job["threads"])
@@ -185,23 +184,23 @@ def _by_calibrator(
             )
             calibrator.collect_data(Pictures())
             found = calibrator.compute_data()
-        taken = {}
+        ranges = {}
         for name in job["tensors"]:
             low, high = (float(np.asarray(value).item()) for value in found[name].range_value)
-            taken[name] = {"low": low, "high": high, "amax": max(abs(low), abs(high))}
-        return taken
+            ranges[name] = {"low": low, "high": high, "amax": max(abs(low), abs(high))}
+        return ranges
 
     return run
 
 
 def with_threads(onnxruntime: Any, threads: int) -> None:
     """Every session of this process runs on so many threads."""
-    made = onnxruntime.SessionOptions
+    original = onnxruntime.SessionOptions
 
     def options() -> Any:
-        given = made()
-        given.intra_op_num_threads = threads
-        return given
+        changed = original()
+        changed.intra_op_num_threads = threads
+        return changed
 
     onnxruntime.SessionOptions = options
 

@@ -1,10 +1,10 @@
-"""Does it matter which conditions INT8 is calibrated on? Measured on drives that were not.
+"""Measures what calibration on one weather costs on a drive in another.
 
-Drives of one weather alone against as many frames by quotas of all, both without the drive that
-judges: how many of its ranges the judging drive leaves, by how much at the worst, and how much of
-float's output INT8 gets right there. Asserts nothing: it prints a table.
+Calibrates on drives of one weather alone, and on as many frames by quotas of all, both without the
+drive that evaluates. Prints a table: how many tensors exceed their range on that drive, by how much
+at most, and the signal-to-noise ratio of INT8's output there. Asserts nothing.
 
-usage: conditions.py [--data FOLDER] [--json FILE]
+usage: scripts/bench/conditions.py [--data FOLDER] [--json FILE]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PERCENTILE = 99.99
 
 @dataclass(frozen=True)
 class Question:
-    """A drive that judges, and the drives of the one weather that it is held against."""
+    """A drive to evaluate on, and the drives of the one weather to calibrate on."""
 
     judge: str
     what: str
@@ -57,8 +57,8 @@ class Answer:
     """One row of the table.
 
     Attributes:
-        left: tensors whose largest magnitude on the judging drive lies beyond the calibration's.
-        beyond: how far at the worst, as a share of the calibration's.
+        left: tensors whose largest magnitude on that drive exceeds the calibration's.
+        beyond: by how much at most, as a share of the calibration's.
         snr_db: 10 log10(power of float's output / power of the difference), whole graph in INT8.
     """
 
@@ -78,7 +78,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         for network in networks(arguments.data, Path(work)):
             for question in QUESTIONS:
-                for answer in asked(network, question, frames):
+                for answer in answers_to(network, question, frames):
                     found.append(answer)
                     print(line(answer), flush=True)
     write_figures([asdict(one) for one in found], arguments.json)
@@ -86,7 +86,7 @@ def main() -> int:
 
 
 def line(answer: Answer) -> str:
-    """One row for people."""
+    """One row as text."""
     return (
         f"{answer.network:20}{answer.judge:22}{answer.calibrated_on:20}"
         f"{answer.left:3} of {answer.tensors} left, by {100 * answer.beyond:.0f} % at the worst, "
@@ -94,28 +94,30 @@ def line(answer: Answer) -> str:
     )
 
 
-def asked(network: Network, question: Question, frames: Sequence[RoadFrame]) -> list[Answer]:
-    """Both answers: the one weather, and quotas of all."""
+def answers_to(network: Network, question: Question, frames: Sequence[RoadFrame]) -> list[Answer]:
+    """Two answers: for the one weather, and for quotas of all."""
     judge = [frame for frame in frames if frame.group == question.judge]
     others = [frame for frame in frames if frame.group != question.judge]
     sets = {
         question.weather: [frame for frame in others if frame.group in question.drives][:FRAMES],
         "by quotas": in_quotas(others, seed=0)[:FRAMES],
     }
-    seen_there = seen_on(network, judge)
+    on_judge = observe_tensors(network, judge)
     found = []
-    for weather, taken in sets.items():
-        seen = seen_on(network, taken)
-        ranges = ranges_of(network, seen, taken)
+    for weather, chosen_frames in sets.items():
+        histograms = observe_tensors(network, chosen_frames)
+        ranges = ranges_of(network, histograms, chosen_frames)
         int8 = quantize_int8(network.model, network.placement, ranges)
-        beyond = [seen_there[name].amax / one.amax - 1.0 for name, one in seen.items() if one.amax]
+        beyond = [
+            on_judge[name].amax / one.amax - 1.0 for name, one in histograms.items() if one.amax
+        ]
         found.append(
             Answer(
                 network=network.name,
                 judge=question.what,
                 calibrated_on=weather,
                 left=sum(share > 0.0 for share in beyond),
-                tensors=len(seen),
+                tensors=len(histograms),
                 beyond=max(0.0, *beyond),
                 snr_db=snr_db(network, int8, judge),
             )
@@ -123,7 +125,7 @@ def asked(network: Network, question: Question, frames: Sequence[RoadFrame]) -> 
     return found
 
 
-def seen_on(network: Network, frames: Sequence[RoadFrame]) -> dict[str, Histogram]:
+def observe_tensors(network: Network, frames: Sequence[RoadFrame]) -> dict[str, Histogram]:
     """Histograms of every tensor that is quantized."""
     return observe(
         network.model,
@@ -136,23 +138,23 @@ def seen_on(network: Network, frames: Sequence[RoadFrame]) -> dict[str, Histogra
 
 
 def ranges_of(
-    network: Network, seen: dict[str, Histogram], taken: Sequence[RoadFrame]
+    network: Network, histograms: dict[str, Histogram], chosen_frames: Sequence[RoadFrame]
 ) -> dict[str, Range]:
-    """By `auto`, as `calibrate` takes them."""
+    """Ranges by `auto`, as `calibrate` computes them."""
     chosen = choose_method(
         network.model,
-        seen,
-        taken[:CHOICE_FRAMES],
+        histograms,
+        chosen_frames[:CHOICE_FRAMES],
         percentile=PERCENTILE,
         preprocess_spec=network.preprocess,
         threads=THREADS,
         progress=quiet,
     )
-    return {name: range_up_to(chosen.amax[name], one) for name, one in seen.items()}
+    return {name: range_up_to(chosen.amax[name], one) for name, one in histograms.items()}
 
 
 def snr_db(network: Network, int8: ModelProto, frames: Sequence[RoadFrame]) -> float:
-    """Of INT8's first output against float's."""
+    """Signal-to-noise ratio of INT8's first output against float's, over all frames."""
     (picture,) = (value.name for value in network.model.graph.input)
     floating, quantized = (
         ModelSession(graph.SerializeToString(), threads=THREADS) for graph in (network.model, int8)

@@ -1,12 +1,13 @@
-"""INT8 against float and against its peers: what the quantized network still sees.
+"""Compares the accuracy of INT8 with float's and with that of other quantizers, on real networks.
 
-Each case quantizes a real network by a mission, fold by fold, and judges what came out on frames
-that the fold never saw; answers of all folds are pooled. Every quantization is a process of its own
-(`int8_child.py`); peers are given the same float graph and the same inputs, in environments
-under build/peers, made when missing (network, 2 GB). Exits 1 when a figure falls short.
+Each case quantizes a network by a mission, fold by fold, and evaluates the results on frames that
+the fold did not use; predictions of all folds are pooled. Every quantization is a process of its
+own (`int8_child.py`); other quantizers get the same float graph and the same inputs, in
+environments under build/peers, made when missing (network, 2 GB). Prints a table a case; exits 1
+where a figure misses its limit.
 
-usage: int8.py [--case NAME ...] [--data FOLDER] [--json FILE] [--work FOLDER] [--no-peers]
-                     [--short]
+usage: scripts/bench/int8.py [--case NAME ...] [--data FOLDER] [--json FILE] [--work FOLDER]
+                             [--no-peers] [--short]
 """
 
 from __future__ import annotations
@@ -47,20 +48,20 @@ from edge.perception.values import Detections
 CHILD = "int8_child.py"
 
 OURS: dict[str, Kernels] = {FLOAT: "as_written", INT8: "as_written", CPU: "fused"}
-"""What `convert` writes and is judged here, and how it runs."""
+"""The files of a conversion that are evaluated, and with which kernels they run."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Another tool's way to INT8: the child's kind, which is also its environment, and method."""
+    """Another quantizer: the child's kind, which is also its environment, and its method."""
 
     kind: str
     method: str
 
 
 THREADS, ROUNDS, WARM, RUNS = 2, 9, 3, 10
-"""How one picture is timed: networks in turn, each alone for a round, since the threads of the one
-that ran last go on spinning for a while."""
+"""One picture is timed in ROUNDS; in each, every network runs WARM untimed and RUNS timed times in
+turn, since the threads of the network before go on spinning for a while."""
 
 PEERS = {
     "onnxruntime MinMax": Peer("onnxruntime", "minmax"),
@@ -80,7 +81,7 @@ def main() -> int:
         peers = {} if arguments.short or arguments.no_peers else PEERS
         found = []
         for case in chosen:
-            found.append(judged(case, settings, peers))
+            found.append(evaluate_case(case, settings, peers))
             show(found[-1])
     write_figures(found, arguments.json)
     return exit_code(found, named="case")
@@ -90,7 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser = parser_of(__doc__)
     parser.add_argument("--case", action="append", choices=list(CASES), help="all by default")
     parser.add_argument(
-        "--work", type=Path, help="keep what is made here; a run that was cut off goes on from it"
+        "--work", type=Path, help="keep results here; an interrupted run goes on from them"
     )
     parser.add_argument("--no-peers", action="store_true", help="this project alone")
     parser.add_argument(
@@ -99,51 +100,34 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def judged(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, Any]:
-    """Every figure of one case, and what falls short."""
+def evaluate_case(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, Any]:
+    """Every figure of one case, and a sentence for each limit that is missed."""
     costs: dict[str, list[Cost]] = defaultdict(list)
-    said: dict[str, list[Prediction]] = defaultdict(list)
+    predictions: dict[str, list[Prediction]] = defaultdict(list)
     shares: dict[str, list[float]] = {INT8: [], CPU: []}
     left = []
     folds = case.folds(settings)
     for number, fold in enumerate(folds):
         work = settings.work / case.name / f"fold{number}"
         work.mkdir(parents=True, exist_ok=True)
-        ours = work / "brakepoint"
-        costs[INT8].append(
-            quantized(
-                "brakepoint",
-                {"mission": str(fold.mission), "set": list(fold.overrides), "out": str(ours)},
-                work / "brakepoint.json",
-            )
-        )
-        report = json.loads((ours / "report.json").read_text())
+        networks = quantize_fold(fold, work, peers, costs)
+        report = json.loads((work / "brakepoint" / "report.json").read_text())
         for name, found in shares.items():
             found.append(report["artifacts"][name]["macs_int8_share"])
         left.append(len(report["quantized"]["left_float"]))
-        files = {name: (ours / name, kernels) for name, kernels in OURS.items()}
-        for name, peer in peers.items():
-            out = work / f"{peer.kind}-{peer.method}.onnx"
-            job = {**_peer_job(fold, ours, work), "method": peer.method, "out": str(out)}
-            costs[name].append(quantized(peer.kind, job, out.with_suffix(".json")))
-            files[name] = (out, "as_written")
-        networks = {
-            name: Network(name, path.read_bytes(), kernels, "as given")
-            for name, (path, kernels) in files.items()
-        }
         mission = load_mission(fold.mission, fold.overrides)
         reading = inference_spec(mission.model, threads=mission.target.threads)
-        for name, told in predict(networks, reading, fold.source).items():
-            said[name] += told
+        for name, more in predict(networks, reading, fold.source).items():
+            predictions[name] += more
     model = load_mission(folds[0].mission, folds[0].overrides).model
     labels, spec = model.labels, model.preprocess_spec
     rows = {
         name: {
-            **figures(said[FLOAT], told, labels, case.labels),
+            **figures(predictions[FLOAT], pooled, labels, case.labels),
             "seconds": max((cost["seconds"] for cost in costs[name]), default=None),
             "peak_mb": max((cost["peak_mb"] for cost in costs[name]), default=None),
         }
-        for name, told in said.items()
+        for name, pooled in predictions.items()
     }
     for name, found in shares.items():
         rows[name]["macs_int8_share"] = min(found)
@@ -155,7 +139,7 @@ def judged(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, 
     return {
         "case": case.name,
         "folds": len(folds),
-        "frames": len(said[FLOAT]),
+        "frames": len(predictions[FLOAT]),
         "layers_in_float": left,
         "limits": asdict(case.limits),
         "networks": rows,
@@ -163,8 +147,28 @@ def judged(case: Case, settings: Settings, peers: dict[str, Peer]) -> dict[str, 
     }
 
 
+def quantize_fold(
+    fold: Fold, work: Path, peers: dict[str, Peer], costs: dict[str, list[Cost]]
+) -> dict[str, Network]:
+    """Quantizes one fold with this project and every peer; adds what each cost to `costs`."""
+    ours = work / "brakepoint"
+    job: dict[str, Any]
+    job = {"mission": str(fold.mission), "set": list(fold.overrides), "out": str(ours)}
+    costs[INT8].append(quantize_once("brakepoint", job, work / "brakepoint.json"))
+    files = {name: (ours / name, kernels) for name, kernels in OURS.items()}
+    for name, peer in peers.items():
+        out = work / f"{peer.kind}-{peer.method}.onnx"
+        job = {**_peer_job(fold, ours, work), "method": peer.method, "out": str(out)}
+        costs[name].append(quantize_once(peer.kind, job, out.with_suffix(".json")))
+        files[name] = (out, "as_written")
+    return {
+        name: Network(name, path.read_bytes(), kernels, "as given")
+        for name, (path, kernels) in files.items()
+    }
+
+
 def _peer_job(fold: Fold, ours: Path, work: Path) -> dict[str, str]:
-    """What a peer is given: float.onnx, and the frames whose ranges were taken as its inputs."""
+    """A peer's job: float.onnx, and as its inputs the frames that this project calibrated on."""
     inputs = work / "inputs.npy"
     report = json.loads((ours / "report.json").read_text())
     names = set(report["calibration"]["frames"])
@@ -176,9 +180,9 @@ def _peer_job(fold: Fold, ours: Path, work: Path) -> dict[str, str]:
     return {"model": str(ours / FLOAT), "picture": PICTURE, "inputs": str(inputs)}
 
 
-def quantized(kind: str, job: dict[str, Any], record: Path) -> Cost:
-    """What one quantization in a process of its own cost; not done again where `record` is of the
-    same job and, for this project, by the same code."""
+def quantize_once(kind: str, job: dict[str, Any], record: Path) -> Cost:
+    """Quantizes in a process of its own; returns what it cost. Reuses `record` where that is of the
+    same job and, for this project, of the same code."""
     job = {**job, "kind": kind}
     digests = {
         key: sha256(Path(job[key]).read_bytes()).hexdigest()
@@ -204,47 +208,48 @@ def milliseconds(folder: Path, x: NDArray[np.float32]) -> dict[str, float]:
         name: ModelSession((folder / name).read_bytes(), threads=THREADS, kernels=OURS[name])
         for name in (FLOAT, CPU)
     }
-    taken: dict[str, list[float]] = {name: [] for name in sessions}
+    times: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(ROUNDS):
         for name, session in sessions.items():
             for run in range(WARM + RUNS):
                 started = time.perf_counter()
                 session.run({PICTURE: x})
                 if run >= WARM:
-                    taken[name].append((time.perf_counter() - started) * 1e3)
-    return {name: float(np.median(times)) for name, times in taken.items()}
+                    times[name].append((time.perf_counter() - started) * 1e3)
+    return {name: float(np.median(row)) for name, row in times.items()}
 
 
 def figures(
     floating: Sequence[Prediction],
-    told: Sequence[Prediction],
+    other: Sequence[Prediction],
     labels: Sequence[str],
-    judged_labels: Sequence[str],
+    case_labels: Sequence[str],
 ) -> dict[str, Any]:
-    """What one network's answers are worth, beside float's of the same frames."""
+    """Accuracy (AP50, mean of `case_labels`) of one network's predictions, and how many of float's
+    it has."""
     if floating[0].found is None:
-        same = sum(a.likeliest == b.likeliest != -1 for a, b in zip(floating, told, strict=True))
-        labelled = [answer for answer in told if answer.label is not None]
-        right = sum(answer.likeliest == answer.label for answer in labelled)
+        same = sum(a.likeliest == b.likeliest != -1 for a, b in zip(floating, other, strict=True))
+        labelled = [one for one in other if one.label is not None]
+        right = sum(one.likeliest == one.label for one in labelled)
         return {
             "found": same,
-            "of": len(told),
+            "of": len(other),
             "accuracy": right / len(labelled) if labelled else None,
         }
-    wanted, found = ([one.found or Detections.empty() for one in row] for row in (floating, told))
-    truths = [one.truth for one in told if one.truth is not None]
+    wanted, found = ([one.found or Detections.empty() for one in row] for row in (floating, other))
+    truths = [one.truth for one in other if one.truth is not None]
     precision = average_precision_50(truths, found, classes=len(labels))
-    asked = [precision[labels.index(name)] for name in judged_labels]
+    of_labels = [precision[labels.index(name)] for name in case_labels]
     hits, of = found_share(
-        wanted, [_sure(one) for one in found], iou_threshold=IOU_MIN, score_min=SCORE_MIN
+        wanted, [_confident(one) for one in found], iou_threshold=IOU_MIN, score_min=SCORE_MIN
     )
-    known = [value for value in asked if value is not None]
+    known = [value for value in of_labels if value is not None]
     return {"found": hits, "of": of, "accuracy": sum(known) / len(known)}
 
 
-def _sure(seen: Detections) -> Detections:
-    kept = seen.scores >= SCORE_MIN
-    return Detections(seen.boxes[kept], seen.scores[kept], seen.labels[kept])
+def _confident(found: Detections) -> Detections:
+    sure = found.scores >= SCORE_MIN
+    return Detections(found.boxes[sure], found.scores[sure], found.labels[sure])
 
 
 def shortfalls(case: Case, rows: dict[str, dict[str, Any]]) -> list[str]:

@@ -1,7 +1,7 @@
-"""The networks that `int8.py` quantizes, fold by fold, and what is asked of them: one table.
+"""The cases of `int8.py`: networks, folds and limits, one table.
 
-A fold is a mission (what is calibrated and searched on) and a source of frames that it never saw.
-Quantizes nothing itself.
+A fold is a mission, with the frames to calibrate and search on, and a source of other frames to
+evaluate on. Quantizes nothing itself.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ ROAD_USERS = ("car", "person", "bus", "truck")
 
 @dataclass(frozen=True)
 class Settings:
-    """Where data lie, where work may be kept, and whether a few frames are enough."""
+    """The folders of data and of results, and whether a few frames are enough."""
 
     data: Path
     work: Path
     short: bool
 
     def weights(self, case: str) -> Path:
-        """Where a trained case's weights are kept: those of a short training apart."""
+        """The file of a trained case's weights; a short training has its own."""
         return self.work / case / ("short.pt" if self.short else "weights.pt")
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One way to part the frames: the mission that quantizes, and the frames that judge."""
+    """One split of the frames: a mission that quantizes, and the frames to evaluate on."""
 
     mission: Path
     overrides: tuple[str, ...]
@@ -54,14 +54,14 @@ class Fold:
 
 @dataclass(frozen=True)
 class Limits:
-    """What is asked of int8.onnx; None where nothing is.
+    """The limits of int8.onnx; None: no limit.
 
     Attributes:
         loss_max: AP50 (mean of the case's labels) or accuracy below float's, 0..1.
         found_min: share of float's detections, or of frames with float's likeliest label.
         macs_int8_min: share of the multiplications.
         seconds_max, peak_mb_max: of the whole `convert`.
-        cpu_faster_min: times that cpu.onnx is faster than float, which then is asked the same.
+        cpu_faster_min: times that cpu.onnx is faster than float; found_min holds for it too then.
     """
 
     loss_max: float | None
@@ -74,7 +74,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the table; `labels` are those whose AP50 counts, none for a classifier."""
+    """A row of the table; `labels`: those whose AP50 counts, empty for a classifier."""
 
     name: str
     labels: tuple[str, ...]
@@ -83,7 +83,7 @@ class Case:
 
 
 def half_of_fog(settings: Settings, half: int) -> Path:
-    """A folder with every second picture of `fog_traffic`, the first or the second of each two."""
+    """A folder with every second picture of `fog_traffic`, beginning with number `half`, 0 or 1."""
     folder = settings.work / f"fog-half{half}"
     folder.mkdir(parents=True, exist_ok=True)
     pictures = sorted((settings.data / "fog_traffic" / "images").iterdir())
@@ -94,8 +94,8 @@ def half_of_fog(settings: Settings, half: int) -> Path:
 
 
 def in_fog(settings: Settings, own: tuple[str, ...]) -> list[Fold]:
-    """Calibrated and searched on `road_scenes` and one half of `fog_traffic`, judged on the other;
-    both ways round."""
+    """Two folds: calibrate and search on `road_scenes` and one half of `fog_traffic`, evaluate on
+    the other half."""
     mission = EXAMPLES / "yolox_nano" / "mission.toml"
     folds = []
     for half in (0, 1):
@@ -139,8 +139,8 @@ def fastestdet(settings: Settings) -> list[Fold]:
 
 
 def roadnet(settings: Settings) -> list[Fold]:
-    """The detector that this project trains (here, where no weights are kept), on generated scenes
-    that neither training nor calibration draws."""
+    """The detector that this project trains (here, where there are no weights yet), on generated
+    scenes that neither training nor calibration draws."""
     mission = EXAMPLES / "roadnet" / "mission.toml"
     weights = settings.weights("roadnet")
     overrides = (f"model.weights={weights}", *SHORT_TRAINING[: 2 if settings.short else 0])
@@ -153,7 +153,7 @@ def roadnet(settings: Settings) -> list[Fold]:
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Road frames of which nothing is known: what float says of them is all that can be asked."""
+    """Road frames without ground truth: only agreement with float can be measured."""
 
     examples: tuple[RoadFrame, ...]
 
@@ -177,7 +177,7 @@ class Unlabelled:
 
 
 def efficientnet_lite0(settings: Settings) -> list[Fold]:
-    """ImageNet's weights on road frames, judged on those of other drives."""
+    """ImageNet's weights on road frames, evaluated on those of other drives."""
     mission = EXAMPLES / "efficientnet_lite0" / "mission.toml"
     overrides = (
         f"data.root={settings.data / 'road_scenes'}",
@@ -189,8 +189,8 @@ def efficientnet_lite0(settings: Settings) -> list[Fold]:
 
 
 def signs(settings: Settings) -> list[Fold]:
-    """EfficientNet-Lite0 fine-tuned on traffic signs (here, where no weights are kept), judged on
-    tracks that it never saw."""
+    """EfficientNet-Lite0 fine-tuned on traffic signs (here, where there are no weights yet),
+    evaluated on other tracks."""
     mission = EXAMPLES / "signs" / "mission.toml"
     weights = settings.weights("signs")
     overrides = (
@@ -206,7 +206,7 @@ def signs(settings: Settings) -> list[Fold]:
 
 
 def train(mission: Path, overrides: tuple[str, ...], weights: Path) -> None:
-    """Trains the mission's network in a process of its own, unless its weights are kept."""
+    """Trains the mission's network in a process of its own, unless its weights are there."""
     weights.parent.mkdir(parents=True, exist_ok=True)
     if not weights.exists():
         command = [sys.executable, "-m", "edge.cli", "train", str(mission)]

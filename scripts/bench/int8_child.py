@@ -1,11 +1,11 @@
-"""One quantization in a process of its own: a job file in, a quantized network and its cost out.
+"""Quantizes once, in a process of its own: a job file in, a quantized network and its cost out.
 
 `int8.py` runs it, once with this project's Python and once in each peer's environment. Peers
-are given the float graph and the very inputs that this project observed, and are otherwise left
-at their own defaults. A job: kind, method, out; mission and set (this project), or model, picture
-and inputs (peers). Never compares.
+get the float graph and the inputs that this project calibrated on, and otherwise keep their
+defaults. A job: kind, method, out; mission and set (this project), or model, picture and inputs
+(peers).
 
-usage: int8_child.py JOB.json
+usage: scripts/bench/int8_child.py JOB.json
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from child_process import Job, given_job, tell
+from child_process import Job, print_cost, read_job
 
 
 def main() -> None:
-    job = given_job()
+    job = read_job()
     quantize = KINDS[job["kind"]](job)
     started = time.perf_counter()
     quantize()
-    tell(seconds=time.perf_counter() - started)
+    print_cost(seconds=time.perf_counter() - started)
 
 
 def brakepoint(job: Job) -> Callable[[], None]:
@@ -37,7 +37,7 @@ def brakepoint(job: Job) -> Callable[[], None]:
 
     def run() -> None:
         mission, out = load_mission(Path(job["mission"]), job["set"]), Path(job["out"])
-        convert(mission, out, progress=quiet, fresh=True)  # what a killed run left costs no time
+        convert(mission, out, progress=quiet, fresh=True)  # the cache must not save any time
 
     return run
 
@@ -56,7 +56,7 @@ def onnxruntime_peer(job: Job) -> Callable[[], None]:
     def run() -> None:
         prepared = f"{job['out']}.prepared"
         quant_pre_process(job["model"], prepared, skip_symbolic_shape=True)  # all are static
-        # Per channel, as its own guide and TensorRT have it: by tensor it loses still more.
+        # Per channel, as its guide recommends and TensorRT does: per tensor it loses still more.
         quantize_static(
             prepared, job["out"], reader(job), per_channel=True, calibrate_method=method
         )

@@ -1,4 +1,4 @@
-"""The two networks that calibration is measured on, as float graphs ready to be calibrated."""
+"""The two networks of the calibration benchmarks, as float graphs ready to be calibrated."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from converters.sources.pytorch.export import export
 from edge.perception.preprocess import PreprocessSpec
 
 THREADS = 2
-"""Of every session, ours and the peers'."""
+"""Threads of every session, this project's and the peers'."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A float graph on disk, its picture and its tensors."""
+    """A float graph on disk and as a value, the placement of its Q/DQ and its preprocess."""
 
     name: str
     path: Path

@@ -1,6 +1,6 @@
-"""Other tools to be measured against, each in an environment of its own under build/peers.
+"""The tools that benchmarks compare with, each in its own Python environment under build/peers.
 
-Made when missing (network, 2 GB), since their packages do not go with this project's.
+Made when missing (network, 2 GB): their packages conflict with this project's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from child_process import ROOT
 
 PACKAGES = {
     "onnxruntime": ("onnxruntime==1.32.0", "onnx==1.23.2", "opencv-python-headless"),
-    # torch exactly so, since the index has a CPU build of it.
+    # Pinned, since the index has a CPU build of this torch.
     "modelopt": ("nvidia-modelopt[onnx]==0.47.0", "torch==2.13.0", "opencv-python-headless"),
 }
 

@@ -1,7 +1,9 @@
-"""How long a generated still takes: 640 x 384, one OpenCV thread, every weather and light.
+"""Times generated stills: 640 x 384 pixels, one OpenCV thread, every weather and light.
 
-Exit 1 when the median is over the budget of 15 ms. There is no peer beside it: no other
-package that installs here draws labelled road stills on a CPU.
+Exits 1 where the median is over the budget of 15 ms. There is no peer: no other package that
+installs here draws labelled road stills on a CPU.
+
+usage: scripts/bench/scenes.py [--stills N] [--json FILE]
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from edge.scenes.still import still
 BUDGET_MS = 15.0
 
 
-def measured(seeds: range) -> dict[tuple[str, str], list[float]]:
+def measure(seeds: range) -> dict[tuple[str, str], list[float]]:
     """Milliseconds of each still, by weather and light; the first of each pair warms caches."""
     times: dict[tuple[str, str], list[float]] = {}
     for weather in WEATHERS:
@@ -42,9 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stills", type=int, default=20, help="of each weather and light")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    times = measured(range(1, given.stills + 1))
+    times = measure(range(1, arguments.stills + 1))
     everything = sorted(value for rows in times.values() for value in rows)
     median = statistics.median(everything)
     p95 = everything[int(0.95 * (len(everything) - 1))]
@@ -54,10 +56,10 @@ def main() -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(f"all: median {median:.1f} ms, p95 {p95:.1f} ms, budget {BUDGET_MS:g} ms")
-    if given.json:
+    if arguments.json:
         by_pair = {f"{w}/{x}": statistics.median(rows) for (w, x), rows in times.items()}
         figures = {"median_ms": median, "p95_ms": p95, "budget_ms": BUDGET_MS, "median_of": by_pair}
-        given.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     raise SystemExit(0 if median <= BUDGET_MS else 1)
 
 

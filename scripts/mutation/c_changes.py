@@ -1,7 +1,8 @@
-"""Which small changes a C source of the core has, found in its text: no C parser.
+"""Lists the small changes (mutations) that a C source of the core admits.
 
-It relies on how the core is written: spaces around binary operators, at most one statement a line,
-no macros with bodies. What a person reads (comments) and the preprocessor's lines are left alone.
+In: the text of a source. Out: `Change`s, each with the place and the replacement. Works on the text
+without a C parser, so it relies on how the core is written: spaces around binary operators, at most
+one statement a line, no macros with bodies. Comments and the preprocessor's lines never change.
 """
 
 from __future__ import annotations
@@ -48,7 +49,16 @@ _FUNCTION = re.compile(r"(?m)^\w[\w ]*[ *](\w+)\(")
 
 @dataclass(frozen=True)
 class Change:
-    """One replacement in a file. `occurrence` counts equal ones in the same function, from 0."""
+    """One replacement in a file.
+
+    Attributes:
+        where: name of the function.
+        line: from 1.
+        start: offset of the replaced text.
+        old, new: the replaced text and its replacement.
+        shown: the line before and after, for people.
+        occurrence: counts equal changes in the same function, from 0.
+    """
 
     where: str
     line: int
@@ -60,7 +70,7 @@ class Change:
 
     @property
     def identity(self) -> str:
-        """Function and change as a person reads it; stays while lines above move."""
+        """Function and change; it does not depend on the lines above."""
         suffix = f" #{self.occurrence}" if self.occurrence else ""
         return f"{self.where}: {self.shown}{suffix}"
 
@@ -71,8 +81,8 @@ class Change:
 
 
 def changes(text: str) -> list[Change]:
-    """All changes of a source, in the order of their places."""
-    code = _without_what_people_read(text)
+    """All changes of a source, by their offset."""
+    code = _blank_comments(text)
     functions = [(match.start(), match[1]) for match in _FUNCTION.finditer(code)]
     found = sorted(set(_spans(code)))
     seen: Counter[tuple[str, str]] = Counter()
@@ -87,8 +97,8 @@ def changes(text: str) -> list[Change]:
     return result
 
 
-def _without_what_people_read(text: str) -> str:
-    """The same length, with comments and preprocessor lines blank."""
+def _blank_comments(text: str) -> str:
+    """The text with comments and preprocessor lines as blanks: offsets stay."""
 
     def blank(match: re.Match[str]) -> str:
         return re.sub(r"[^\n]", " ", match[0])
@@ -97,7 +107,7 @@ def _without_what_people_read(text: str) -> str:
 
 
 def _spans(code: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end and replacement of each change."""
+    """Start offset, end offset and replacement of each change."""
     for match in _OPERATOR.finditer(code):
         for new in _BINARY[match[1]]:
             yield match.start(1), match.end(1), new
@@ -124,7 +134,7 @@ def _spans(code: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _closing(code: str, at: int) -> int:
-    """The end of the bracket that opens at `at`."""
+    """The offset behind the bracket that closes the one at `at`."""
     depth = 0
     for place in range(at, len(code)):
         depth += {"(": 1, ")": -1}.get(code[place], 0)
@@ -134,7 +144,7 @@ def _closing(code: str, at: int) -> int:
 
 
 def _shown(text: str, start: int, end: int, new: str) -> str:
-    """The line of the change before and after, without the spaces that lay it out."""
+    """The line of the change before and after, with single spaces."""
     first = text.rfind("\n", 0, start) + 1
     last = text.find("\n", end)
     before, after = text[first:last], text[first:start] + new + text[end:last]

@@ -1,13 +1,13 @@
-"""Mutation of the microcontroller's core: small faults in its C, and whether anything sees them.
+"""Mutation testing of the microcontroller's core: small faults in its C, run against the tests.
 
     scripts/mutants --only core                      all of core/{safety,mcu,frame}.c
     scripts/mutants --only core --limit 20 --seed 3  some of each file, drawn by a seed
     scripts/mutants --only core --json FILE          every mutant with its fate
 
-A mutant is killed when the core built with it does not do what the model of docs/link.md predicts
-on random lives, fails a case of tests/firmware_bridge/core_cases*.py, or does something that ASan
-or UBSan sees. Exits 1 when one survives that `c_equivalent.toml` does not explain, and when
-a line of that file fits no mutant any more.
+A mutant is killed when the core built with it differs from the model of docs/link.md on random
+lives, fails a case of tests/firmware_bridge/samples/core_cases*.py, or trips ASan or UBSan. Exits 1
+when a mutant survives that `c_equivalent.toml` does not explain, or a line of that file fits no
+mutant any more.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Mutant:
 
     @property
     def identity(self) -> str:
-        """Name that stays while lines above move."""
+        """Its name; it does not depend on the lines above."""
         return f"core/{self.file}:{self.change.identity}"
 
     @property
@@ -70,7 +70,7 @@ class Mutant:
 
 
 def mutants() -> list[Mutant]:
-    """Every mutant that there is."""
+    """All mutants of the core."""
     return [
         Mutant(file, change)
         for file in FILES
@@ -79,13 +79,13 @@ def mutants() -> list[Mutant]:
 
 
 def equivalents() -> dict[str, str]:
-    """Identity of each mutant that computes the same as the code, with the reason."""
+    """Identity of each mutant that computes the same as the code -> the reason."""
     table = tomllib.loads(EQUIVALENT.read_text())
     return {row["mutant"]: row["why"] for row in table.get("equivalent", [])}
 
 
 class Bench:
-    """Compiles mutants against the rest of the firmware and tries them, in `folder` only."""
+    """Compiles mutants with the rest of the firmware and tests them; writes in `folder` only."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -98,7 +98,7 @@ class Bench:
                 if not self._compile("-c", FIRMWARE / source, "-o", target, sanitized=sanitized):
                     sys.exit(f"{source} does not compile without any mutant")
         program = self._built(FIRMWARE / "core" / "safety.c", folder, sanitized=True)
-        if program is None or self._is_seen_at_once(program):
+        if program is None or self._fails_quick_tests(program):
             sys.exit("the core's own tests fail without any mutant; mend them first")
 
     def fate(self, mutant: Mutant) -> str:
@@ -109,12 +109,12 @@ class Bench:
             program = self._built(source, Path(place), sanitized=False)
             if program is None:
                 return "invalid"
-            if self._is_seen_at_once(program):
+            if self._fails_quick_tests(program):
                 return "killed"
-            # The sanitizers cost much time, so they look only at what nothing else has seen.
+            # Sanitizers are slow: only mutants that passed so far run with them.
             program = self._built(source, Path(place), sanitized=True)
             assert program is not None
-            seen = self._is_seen_at_once(program) or self._differs(program, self._many_lives())
+            seen = self._fails_quick_tests(program) or self._differs(program, self._many_lives())
             return "killed" if seen else "survived"
 
     def _object(self, source: str, *, sanitized: bool) -> Path:
@@ -134,7 +134,7 @@ class Bench:
         done = subprocess.run(command, check=False, capture_output=True, timeout=300)
         return done.returncode == 0
 
-    def _is_seen_at_once(self, program: Path) -> bool:
+    def _fails_quick_tests(self, program: Path) -> bool:
         return self._differs(program, self._few) or any(
             not _passes(program, name) for name in all_cases()
         )
@@ -162,9 +162,9 @@ def _passes(program: Path, name: str) -> bool:
 
 
 def try_all(*, limit: int | None, seed: int) -> list[dict[str, object]]:
-    """One row a mutant, with its fate; those that do not compile are left out."""
+    """Tries the mutants; returns a row for each that compiles, with its fate."""
     explained = equivalents()
-    chosen = list(_chosen(limit=limit, seed=seed))
+    chosen = list(_sample(limit=limit, seed=seed))
     with tempfile.TemporaryDirectory(prefix="brakepoint-mutants-c-") as folder:
         bench = Bench(Path(folder))
 
@@ -190,7 +190,7 @@ def try_all(*, limit: int | None, seed: int) -> list[dict[str, object]]:
     return [row for row in rows if row["fate"] != "invalid"]
 
 
-def _chosen(*, limit: int | None, seed: int) -> Iterator[Mutant]:
+def _sample(*, limit: int | None, seed: int) -> Iterator[Mutant]:
     for file in FILES:
         of_file = [mutant for mutant in mutants() if mutant.file == file]
         if limit is not None and limit < len(of_file):
@@ -198,8 +198,8 @@ def _chosen(*, limit: int | None, seed: int) -> Iterator[Mutant]:
         yield from of_file
 
 
-def tell_unknown() -> list[str]:
-    """As unknown_equivalents, told on stderr."""
+def print_unknown() -> list[str]:
+    """Prints unknown_equivalents() on stderr and returns them."""
     unknown = unknown_equivalents()
     for identity in unknown:
         print(f"{EQUIVALENT.name}: fits no mutant any more: {identity}", file=sys.stderr)
@@ -218,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", type=Path, help="every mutant with its fate")
     options = parser.parse_args(argv)
-    unknown = tell_unknown()
+    unknown = print_unknown()
     rows = try_all(limit=options.limit, seed=options.seed)
     print(f"{'file':20} {'mutants':>8} {'killed':>8} {'equivalent':>11} {'survived':>9}")
     for module in (*(f"core/{file}" for file in FILES), "all"):

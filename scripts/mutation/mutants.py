@@ -1,14 +1,14 @@
-"""Plants small faults in what the vehicle relies on and asks the tests to see each.
+"""Mutation testing of the code that the vehicle relies on: plants small faults and runs the tests.
 
-docs/mutation.md says what is changed and what came of it.
+docs/mutation.md has the kinds of change and the results.
 
     scripts/mutants                       all groups, Python and C
     scripts/mutants --only policy         one group
     scripts/mutants --limit 20 --seed 3   some of each module, drawn by a seed
     scripts/mutants --json FILE           every mutant with its fate
 
-Exits 1 when a mutant survives that `python_equivalent.toml` does not explain, and when a line of
-that file fits no mutant any more.
+Exits 1 when a mutant survives that `python_equivalent.toml` or `c_equivalent.toml` does not
+explain, or a line of those files fits no mutant any more.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EQUIVALENT = Path(__file__).resolve().with_name("python_equivalent.toml")
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Modules that are tried together, and the tests that must see their faults."""
+    """Modules that are mutated together, and the tests that must fail for each mutant."""
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
@@ -112,7 +112,7 @@ GROUPS = {
 }
 
 CORE = "core"
-"""The microcontroller's core, in C: see c_mutants.py."""
+"""The group of the microcontroller's core, in C: see c_mutants.py."""
 
 # Imported once before the forks; each mutant's process begins with them.
 _PRELOADED = ("numpy", "pydantic", "pytest", "hypothesis", "cantools", "onnx", "cv2", "scipy.stats")
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = []
     for name in [options.only] if options.only else [*GROUPS, CORE]:
         if name == CORE:
-            unknown += c_mutants.tell_unknown()
+            unknown += c_mutants.print_unknown()
             rows += c_mutants.try_all(limit=options.limit, seed=options.seed)
         else:
             rows += _try_group(name, explained, limit=options.limit, seed=options.seed)
@@ -146,13 +146,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def equivalents() -> dict[str, str]:
-    """Identity of each mutant that computes the same as the code, with the reason."""
+    """Identity of each mutant that computes the same as the code -> the reason."""
     table = tomllib.loads(EQUIVALENT.read_text())
     return {row["mutant"]: row["why"] for row in table.get("equivalent", [])}
 
 
 def identities() -> list[str]:
-    """Every mutant that there is."""
+    """The identities of all mutants in Python."""
     modules = [module for group in GROUPS.values() for module in group.modules]
     return [mutant.identity for module in modules for mutant in mutants_of(module)]
 
@@ -166,7 +166,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _chosen(module: str, *, limit: int | None, seed: int) -> list[Mutant]:
+def _sample(module: str, *, limit: int | None, seed: int) -> list[Mutant]:
     mutants = mutants_of(module)
     if limit is None or limit >= len(mutants):
         return mutants
@@ -179,7 +179,7 @@ def _try_group(
     group = GROUPS[name]
     alone_s = _alone(name, group)
     limits = {"cpu_s": round(10 * alone_s) + 10, "wall_s": round(60 * alone_s) + 120}
-    mutants = [m for module in group.modules for m in _chosen(module, limit=limit, seed=seed)]
+    mutants = [m for module in group.modules for m in _sample(module, limit=limit, seed=seed)]
     fates = {m.identity: "equivalent" for m in mutants if m.identity in explained}
     waiting = [m for m in reversed(mutants) if m.identity not in explained]
     running: dict[Mutant, Trial] = {}
@@ -213,7 +213,7 @@ def _try_group(
 
 
 def _alone(name: str, group: Group) -> float:
-    """Processor seconds of the group's tests on the code as it is; they must pass."""
+    """Processor seconds of the group's tests without a mutant; they must pass."""
     before_s = os.times().children_user
     trial = Trial.start(None, group.tests, cpu_s=600)
     while (passed := trial.passed(wall_s=1200)) is None:

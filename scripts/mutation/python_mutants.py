@@ -1,7 +1,8 @@
-"""Mutation of Python modules: which mutants a module has, and whether given tests see one.
+"""Mutants of Python modules, and trials of tests on them.
 
-A mutant is one small change of a module's syntax tree. Each is tried in a forked process, in which
-an import hook gives the changed source in place of the file, so that the checkout is never written.
+In: the name of a module. Out: its `Mutant`s, each one small change of the syntax tree, and whether
+given tests pass with one. Each trial is a forked process in which an import hook gives the changed
+source in place of the file: the checkout is never written.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitOr: ast.BitAnd,
 }
 _CALLS = {"min": "max", "max": "min", "any": "all", "all": "any", "ceil": "floor", "floor": "ceil"}
-# What a person reads, or only a type checker does: a change there is no fault of the vehicle.
+# Only type checkers read these, so a change is no fault at run time.
 _UNREAD_FIELDS = ("annotation", "returns", "decorator_list", "type_params")
 
 
@@ -73,7 +74,7 @@ class Mutant:
 
     @property
     def identity(self) -> str:
-        """Name that stays while lines above move: `module:where:change` and the occurrence."""
+        """`module:where:change` and the occurrence; it does not depend on the lines above."""
         suffix = f" #{self.occurrence}" if self.occurrence else ""
         return f"{self.module}:{self.where}: {self.change}{suffix}"
 
@@ -84,7 +85,7 @@ def module_path(module: str) -> Path:
 
 
 def mutants_of(module: str, source: str | None = None) -> list[Mutant]:
-    """Every mutant of a module, in the order of its source: its file, or the text given."""
+    """Every mutant of a module, in the order of its source; `source` None: that of its file."""
     tree = ast.parse(module_path(module).read_text() if source is None else source)
     seen: dict[tuple[str, str], int] = {}
     mutants = []
@@ -118,7 +119,7 @@ def _places(tree: ast.Module) -> Iterator[tuple[tuple[Step, ...], str]]:
         if isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr | ast.Import | ast.ImportFrom):
             return
         if isinstance(node, ast.keyword) and node.arg == "strict":
-            return  # zip's own check of what the types say already
+            return  # zip's own check
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             where = f"{where}.{node.name}" if where else node.name
         yield path, where
@@ -239,19 +240,19 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @dataclass(frozen=True)
 class Trial:
-    """A process that runs the tests on a mutant."""
+    """A process that runs tests on a mutant."""
 
     process: int
     began_s: float
 
     @staticmethod
     def start(mutant: Mutant | None, tests: Sequence[str], *, cpu_s: int) -> Trial:
-        """Forks; the caller must have imported none of this project's modules.
+        """Forks a process; the caller must have imported none of this project's modules.
 
         Args:
-            mutant: None runs the tests on the code as it is.
+            mutant: None: the tests run on the code as it is.
             tests: files under the root of the checkout.
-            cpu_s: processor time after which the tests are taken to hang, which counts as seen.
+            cpu_s: after so much processor time the tests count as hanging, so the mutant as killed.
         """
         process = os.fork()
         if process == 0:
@@ -264,7 +265,7 @@ class Trial:
         return Trial(process, time.monotonic())
 
     def passed(self, *, wall_s: float) -> bool | None:
-        """Whether the tests passed; None while they run. After `wall_s` they are killed: no."""
+        """Whether the tests passed; None while they run. After `wall_s` they are ended: False."""
         hangs = time.monotonic() - self.began_s > wall_s
         if hangs:
             self._kill()
