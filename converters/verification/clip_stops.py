@@ -1,7 +1,8 @@
-"""Would the vehicle have stopped: each network of a conversion on the mission's labelled clips.
+"""Counts on the mission's labelled clips whether each network would have stopped the vehicle as the
+truth does.
 
-Takes the networks as functions of a picture; the policy and the counting are in
-`calibration/evaluation/stops.py`. Never decides whether it is enough.
+Takes the networks as functions and the mission; returns plain values for report.json. The policy
+and the counting are in `calibration/evaluation/stops.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ NO_CLIPS = {"state": "not asked"}
 def stops_on_clips(
     networks: Mapping[str, Network], mission: Mission, *, progress: Advance
 ) -> dict[str, Any]:
-    """Stops of each network against those on the truth, as plain values.
+    """Stops of each network beside those on the truth, as plain values.
 
     `state` is "unknown" where there is nothing to judge, and `why` says so; else "known".
 
@@ -47,7 +48,7 @@ def stops_on_clips(
         return {"state": "unknown", "why": "no rule of the mission stops the vehicle for an object"}
     clips = [open_clip(clip) for clip in mission.data.clips]
     words = {word for clip in clips for word in clip.words}
-    # A clip may show an empty road: then nothing is to be named.
+    # A clip may show an empty road: then there is no word to map.
     mapping = map_labels(words, mission.model.labels) if words else LabelMapping({}, ())
     total = sum(clip.count for clip in clips)
     done = 0
@@ -100,7 +101,7 @@ def _on_clip(
 
 
 def _perceived(network: Network, image: BgrImage, mission: Mission) -> Perception:
-    """As the device perceives: the mission's own thresholds."""
+    """What the device would perceive, by the mission's own thresholds."""
     x, placement = preprocess(image, mission.model.preprocess_spec)
     return perceive(
         network(x),

@@ -1,8 +1,9 @@
-"""How right the networks of a conversion are, against labels: of everything, each class and each
-condition; for the gates that ask for it.
+"""Accuracy of the networks of a conversion against labels, for the gates that ask for it: of all
+frames, of each class and of each condition.
 
-The same evaluation as the verb `evaluate`. Where there is nothing to judge by, that is said in
-words: a gate on it fails. Never looks at a frame of the mission's own data that was not held back.
+Takes the files and the labelled frames; returns `Accuracy`, by the same evaluation as the verb
+`evaluate`. Of the mission's own data it uses held-back frames only. Where there are no labels it
+gives the reason in words, and the gate fails.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from firmware_bridge.errors import UsageError
 
 @dataclass(frozen=True)
 class Score:
-    """One score, 0..1, with its 95 % interval; None where it cannot be known."""
+    """One score, 0..1, with its 95 % interval; None where it is unknown."""
 
     value: float | None
     interval: Interval
@@ -36,7 +37,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores:
-    """One network's: by label and by condition ("weather fog") too."""
+    """Scores of one network: of all frames, by label, and by condition ("weather fog")."""
 
     overall: Score
     by_class: Mapping[str, Score]
@@ -45,12 +46,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What labels say.
+    """Accuracy against labels.
 
     Attributes:
-        state: "not asked" where no gate looks at it, "unknown" where there is nothing to judge by.
-        why: the reason for "unknown"; else what it was judged on.
-        score: a key of OF_CLASS, whose values are the scores of a class.
+        state: "not asked" where no gate needs it, "unknown" where there are no labels.
+        why: the reason for "unknown"; else the labelled frames, in words.
+        score: the name of the score of all frames, a key of OF_CLASS.
         networks: by artifact.
     """
 
@@ -71,10 +72,10 @@ def _asks(gates: Gates) -> bool:
 
 
 def accuracy_frames(mission: Mission, held_back: Collection[str]) -> EvaluationSet | str | None:
-    """The frames to judge on, or why there are none; None where no gate asks.
+    """The labelled frames, or why there are none; None where no gate asks.
 
-    They are those of `gates.labelled`, or the mission's own that are named in `held_back`;
-    generated scenes are others than both.
+    They are those of `gates.labelled`, or those of the mission's own that `held_back` names; of
+    generated scenes, new ones.
 
     Raises:
         Missing, NotTrusted: `gates.labelled` is not there, or damaged.
@@ -137,8 +138,8 @@ def accuracy(
 
 
 OF_CLASS = {"AP50": "AP50", "accuracy": "recall", "mean IoU": "IoU"}
-"""Score of all -> that of one class. A class has no accuracy of its own: of a classifier, how many
-of its pictures are named so."""
+"""Score of all frames -> score of one class. A class has no accuracy of its own, so a classifier's
+is recall: how many of its pictures get its label."""
 
 
 def _network(name: str, model: bytes, kernels: Kernels) -> Network:

@@ -1,6 +1,7 @@
-"""How long one frame takes on this machine, stage by stage, as `brakepoint run` does it.
+"""Measures how long one frame takes on this machine, stage by stage, as `brakepoint run` does it.
 
-A figure of the workshop's machine, named with it; says nothing of another one.
+Takes the files by artifact and frames; returns `Latency` with the machine that it was measured on,
+for which alone it holds.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from edge.progress import Advance
 STAGES = ("preprocess", "infer", "decode")
 WARM_UP_FRAMES = 3
 BACKEND = "onnxruntime"
-"""The one that runs both files everywhere, whatever the target takes."""
+"""The backend that runs both files everywhere, whatever the target is."""
 MOST_FRAMES = 100
-"""More frames would only take longer: the 95th percentile stands on five of these."""
+"""More frames would only take longer: five of these lie beyond the 95th percentile."""
 
 
 @dataclass(frozen=True)
 class StageLatency:
-    """One stage over all frames, milliseconds; the 99th percentile is a frame's, none between."""
+    """One stage over all frames, milliseconds; the 99th percentile is a measured value, the next
+    higher one."""
 
     median_ms: float
     p95_ms: float
@@ -41,12 +43,12 @@ class StageLatency:
 
 @dataclass(frozen=True)
 class Latency:
-    """Where and how long.
+    """Latency and the machine that it was measured on.
 
     Attributes:
         machine: processor and system, in words.
-        threads: that the network may use.
-        frames: timed, after warming up.
+        threads: how many the network may use.
+        frames: how many were timed, after warming up.
         stages: artifact -> each of STAGES, and "all" for the frame as a whole.
     """
 

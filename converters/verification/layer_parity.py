@@ -1,8 +1,8 @@
-"""How far two forms of one network are apart, layer by layer: every tensor that both have by the
-same name, over the same pictures.
+"""Compares two forms of one network layer by layer: every tensor that both have by the same name.
 
-One picture and so many of its tensors in memory as fit; further ones are looked at in turn. Never
-decides what is too far: a layer's figure holds what all layers before it did.
+Takes the forms and pictures; returns a `Layer` for each tensor in the order of the graph. A layer's
+difference includes that of all layers before it. One picture is in memory at a time, with as many
+tensors as fit; the others follow in further runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from onnx import ModelProto
@@ -24,21 +24,18 @@ from converters.verification.parity import Difference, Sums
 from edge.perception.values import Floats
 from edge.progress import Advance
 
-if TYPE_CHECKING:
-    pass
-
 ROOM_VALUES = 16 << 20
-"""Float32 values of one form that are held at once, 64 MiB."""
+"""Float32 values of one form in memory at once, 64 MiB."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One tensor in two forms.
+    """Difference of one tensor in two forms.
 
     Attributes:
         tensor: its name.
-        operator: what makes it.
-        place: its number among all that are compared, in the order of the graph.
+        operator: type of the node that makes it.
+        place: its position among all compared tensors, in the order of the graph.
         difference: over all pictures.
     """
 
@@ -49,7 +46,7 @@ class Layer:
 
 
 class Form(Protocol):
-    """A network whose inner tensors can be asked for by the names that its ONNX file has."""
+    """A network whose inner tensors can be read by their names in its ONNX file."""
 
     @property
     def tensors(self) -> Mapping[str, str]:
@@ -66,7 +63,7 @@ class Form(Protocol):
 
 
 class OnnxForm:
-    """An ONNX file, run step by step. A tensor that is only there as FP16 is found by its name."""
+    """An ONNX file as it is written. A tensor that exists only as FP16 has the name of its twin."""
 
     def __init__(self, model: ModelProto, *, threads: int) -> None:
         self._model, self._threads = model, threads
@@ -141,13 +138,13 @@ def worst_first(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def _parts(names: Sequence[str], sizes: Sequence[int], room: int) -> Iterator[list[str]]:
-    taken: list[str] = []
+    part: list[str] = []
     held = 0
     for name, size in zip(names, sizes, strict=True):
-        if taken and held + size > room:
-            yield taken
-            taken, held = [], 0
-        taken.append(name)
+        if part and held + size > room:
+            yield part
+            part, held = [], 0
+        part.append(name)
         held += size
-    if taken:
-        yield taken
+    if part:
+        yield part

@@ -1,4 +1,4 @@
-"""Draws the error of every layer along the network, as a PNG. Measures nothing."""
+"""Draws the signal to noise of every layer along the network, as a PNG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from converters.verification.layer_parity import Layer, worst_first
 
 NAMED = 5
-"""Worst layers that are named in the picture."""
+"""How many of the worst layers the picture names."""
 
 
 def layers_plot(layers: Sequence[Layer], *, title: str) -> bytes:

@@ -1,6 +1,8 @@
-"""How far two forms of one network are apart in numbers: largest difference and signal to noise.
+"""Compares two forms of one network in numbers: largest difference and signal to noise of each
+output.
 
-Streams: one picture in memory at a time. Never decides whether it is too far: `gates.py` does.
+Takes raw outputs picture by picture, one in memory at a time; returns `Parity`. The limit is a gate
+(`gates/table.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class Difference:
     Attributes:
         max_abs: largest difference of any value, in the output's own units.
         snr_db: 10 log10(power of the reference / power of the difference); None where they are
-            equal in every bit, -inf or NaN where one of them puts out such values.
+            equal in every bit, -inf or NaN where an output holds such values.
     """
 
     max_abs: float
@@ -80,7 +82,7 @@ class Sums:
         self._worst = largest if math.isnan(largest) else max(self._worst, largest)
 
     def result(self) -> Difference:
-        """What was seen so far."""
+        """The difference of all pictures so far."""
         if self._noise == 0.0:
             return Difference(self._worst, None)
         # A difference of logarithms: a network that puts out infinity makes the noise infinite.
@@ -102,7 +104,7 @@ class Comparison:
         self._pictures += 1
 
     def result(self) -> Parity:
-        """What was seen so far."""
+        """The difference of all pictures so far."""
         found = {name: sums.result() for name, sums in self._sums.items()}
         return Parity(found, self._pictures)
 

@@ -1,7 +1,9 @@
-"""Average precision of networks on frames whose truth is known, each with its 95 % interval, and
-what each loses against the first with that of the loss: both on the same resamples of whole groups.
+"""Average precision of networks on frames with known true boxes, and what each loses against the
+first.
 
-Never runs a network.
+Takes the truth and each network's detections frame by frame; returns AP at IoU 0.5, by label and as
+a mean, and the losses, each with its 95 % interval. All intervals are of the same resamples of
+whole groups of frames.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from calibration.metrics.confidence_intervals import percentile_95, resamples
 from edge.perception.values import Detections
 
 AP50 = slice(0, 1)
-"""COCO's overlaps that count: the first, 0.5."""
+"""Of COCO's overlaps the first, 0.5."""
 
 Drawn = NDArray[np.float64]
-"""(1 + B,): AP of all frames once, then of each resample; NaN where no such object is in them."""
+"""(1 + B,): AP of all frames, then of each resample; NaN where it holds no such object."""
 
 
 class Precision:
-    """Adds up frames. The first of `networks` is what the others are held against."""
+    """Adds up frames. The first of `networks` is the one with which the others are compared."""
 
     def __init__(self, networks: Sequence[str]) -> None:
         self.truths: list[Truth] = []
@@ -40,8 +42,8 @@ class Precision:
         for name in self._networks:
             self._found[name].append(found[name])
 
-    def told(self, labels: int) -> PrecisionFigures:
-        """Of every label that is truly there."""
+    def figures(self, labels: int) -> PrecisionFigures:
+        """Figures of every label that has a true box; `labels` is how many there are."""
         objects = np.zeros(labels, np.int64)
         if not self.truths:
             return PrecisionFigures(objects, {}, 0)
@@ -64,7 +66,7 @@ class Precision:
 
 
 class PrecisionFigures:
-    """The figures as plain values; `objects` (labels,) are those that are truly there."""
+    """The figures as plain values; `objects` (labels,) counts the true boxes of each label."""
 
     def __init__(
         self, objects: NDArray[np.int64], drawn: Mapping[str, Mapping[int, Drawn]], groups: int
@@ -109,4 +111,4 @@ def _mean(each: Sequence[Drawn]) -> Drawn:
 
 
 NOTHING_KNOWN: Mapping[str, Any] = {"ap50_mean": {}, "ap50_mean_interval": {}, "ap50_loss": {}}
-"""Of frames without true boxes."""
+"""The figures of frames without true boxes."""

@@ -1,6 +1,7 @@
-"""What the quantized networks keep of float, told apart by class, by condition and by frame.
+"""Breaks agreement with float down by class, by condition and by frame.
 
-Counts and keeps the worst few answers; holds no pictures and never decides whether it is enough.
+Takes every network's predictions for one frame at a time; returns plain values for report.json. It
+keeps counts and the predictions of the frames that lost most, no pictures.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ WORST_FRAMES = 6
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one network says of one frame: detections, or the one likeliest label of the whole.
+    """Predictions of one network for one frame: detections, or the likeliest label of the frame.
 
     Attributes:
         labels, scores: (N,).
-        boxes: (N, 4) in frame pixels; None where the answer is of the whole frame.
+        boxes: (N, 4) in frame pixels; None where the label is of the whole frame.
     """
 
     labels: NDArray[np.int64]
@@ -38,19 +39,19 @@ class Predictions:
 
     @staticmethod
     def of(seen: Detections) -> Predictions:
-        """Detections as answers."""
+        """Detections as predictions."""
         return Predictions(seen.labels, seen.scores, seen.boxes)
 
     @staticmethod
     def top(row: int | None, score: float) -> Predictions:
-        """The likeliest label of a frame; no answer where there is none."""
+        """The likeliest label of a frame; no prediction where `row` is None."""
         some = [] if row is None else [row]
         scores = np.full(len(some), score, np.float32)
         return Predictions(np.array(some, np.int64), scores, None)
 
 
 def partners(wanted: Predictions, offered: Predictions, *, iou_min: float) -> NDArray[np.int64]:
-    """Which of `offered` stands for each of `wanted`: (N,) rows, or -1."""
+    """The row of `offered` that matches each of `wanted`, (N,); -1 where none does."""
     if wanted.boxes is None or offered.boxes is None:
         same = wanted.labels[:, None] == offered.labels[None, :]
         return np.where(same.any(axis=1), 0, -1).astype(np.int64)
@@ -63,19 +64,20 @@ def partners(wanted: Predictions, offered: Predictions, *, iou_min: float) -> ND
 
 @dataclass(frozen=True)
 class _FrameRow:
-    """One frame: what each network said, and which of it stands for each answer of float."""
+    """One frame: each network's predictions, and which of them matches each of float's."""
 
     name: str
     words: Mapping[str, str | None]
-    said: Mapping[str, Predictions]
+    predictions: Mapping[str, Predictions]
     partner: Mapping[str, NDArray[np.int64]]
     lost: int
     lost_score: float
 
 
 class AgreementBreakdown:
-    """Adds up frames for one output. The first of `networks` is float: the others are held against
-    it, each on its own."""
+    """Adds up frames for one output. The first of `networks` is float, with which each of the
+    others is compared.
+    """
 
     def __init__(self, labels: Sequence[str], networks: Sequence[str], *, iou_min: float) -> None:
         self._labels = labels
@@ -87,36 +89,40 @@ class AgreementBreakdown:
         self._confusions: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
         self._precision = Precision(networks)
 
-    def add(self, frame: RoadFrame, said: Mapping[str, Predictions]) -> None:
-        """One frame, with every network's answers that count."""
-        reference = said[self._floating]
+    def add(self, frame: RoadFrame, predictions: Mapping[str, Predictions]) -> None:
+        """One frame, with every network's predictions that count."""
+        reference = predictions[self._floating]
         partner = {
-            name: partners(reference, said[name], iou_min=self._iou_min)
+            name: partners(reference, predictions[name], iou_min=self._iou_min)
             for name in self._candidates
         }
-        own = {name: said[name].labels for name in self._candidates}
+        own = {name: predictions[name].labels for name in self._candidates}
         self._tally.add(frame, reference.labels, own, partner)
         self._frames += 1
         if reference.boxes is None:
             for name in self._candidates:
-                pairs = zip(reference.labels.tolist(), said[name].labels.tolist(), strict=False)
+                pairs = zip(
+                    reference.labels.tolist(), predictions[name].labels.tolist(), strict=False
+                )
                 self._confusions[name].update(pairs)
         gone = [reference.scores[rows < 0] for rows in partner.values()]
         lost = sum(len(scores) for scores in gone)
         if lost:
             score = float(sum(scores.sum() for scores in gone))
-            self._worst.append(_FrameRow(frame.name, words_of(frame), said, partner, lost, score))
+            self._worst.append(
+                _FrameRow(frame.name, words_of(frame), predictions, partner, lost, score)
+            )
             self._worst.sort(key=lambda row: (-row.lost, -row.lost_score, row.name))
             del self._worst[WORST_FRAMES:]
 
     def add_truth(self, truth: Truth, scored: Mapping[str, Detections], *, group: str) -> None:
-        """One frame whose truth is known, with what each network detects at any score."""
+        """One frame with known true boxes, and what each network detects at any score."""
         self._precision.add(truth, scored, group=group)
 
     def to_json(self) -> dict[str, Any]:
         """By class and by condition in a fixed order, and the frames that lost most."""
         known = len(self._precision.truths)
-        precision = self._precision.told(len(self._labels))
+        precision = self._precision.figures(len(self._labels))
         met = sorted(self._tally.labels | set(np.flatnonzero(precision.objects).tolist()))
         return {
             "frames": self._frames,
@@ -139,19 +145,19 @@ class AgreementBreakdown:
                 ]
                 for name, pairs in self._confusions.items()
             },
-            "worst_frames": [self._told(row) for row in self._worst],
+            "worst_frames": [self._frame_json(row) for row in self._worst],
         }
 
-    def _told(self, row: _FrameRow) -> dict[str, Any]:
-        """One frame for the report: every answer, and what became of it."""
+    def _frame_json(self, row: _FrameRow) -> dict[str, Any]:
+        """One frame for the report: every prediction, and which networks lost or added it."""
         told = [
             {**answer, "lost_by": [name for name, rows in row.partner.items() if rows[index] < 0]}
-            for index, answer in enumerate(self._answers(row.said[self._floating]))
+            for index, answer in enumerate(self._prediction_json(row.predictions[self._floating]))
         ]
         others = {
             name: [
                 {**answer, "added": index not in rows}
-                for index, answer in enumerate(self._answers(row.said[name]))
+                for index, answer in enumerate(self._prediction_json(row.predictions[name]))
             ]
             for name, rows in row.partner.items()
         }
@@ -161,13 +167,13 @@ class AgreementBreakdown:
             "networks": {self._floating: told, **others},
         }
 
-    def _answers(self, said: Predictions) -> list[dict[str, Any]]:
-        boxes = [None] * len(said.labels) if said.boxes is None else said.boxes.tolist()
+    def _prediction_json(self, given: Predictions) -> list[dict[str, Any]]:
+        boxes = [None] * len(given.labels) if given.boxes is None else given.boxes.tolist()
         return [
             {
                 "label": self._labels[int(label)],
                 "score": round(float(score), 3),
                 "box": None if box is None else [round(value, 1) for value in box],
             }
-            for box, score, label in zip(boxes, said.scores, said.labels, strict=True)
+            for box, score, label in zip(boxes, given.scores, given.labels, strict=True)
         ]

@@ -1,6 +1,7 @@
-"""Counts what a network keeps of float's answers, by class and by condition.
+"""Counts what a network keeps of float's predictions, by class and by condition.
 
-A share comes with its count and its 95 % interval. Never decides whether it is enough.
+Takes labels and matches frame by frame; returns plain values: each share with its count and its
+95 % interval.
 """
 
 from __future__ import annotations
@@ -38,22 +39,23 @@ def in_order(kind: str, words: Iterable[str | None]) -> list[str | None]:
 
 @dataclass
 class Count:
-    """Answers of float (`of`), those that a network gives again (`found`), and the network's own
-    that float does not give (`added`)."""
+    """Predictions of float (`of`), those that a network gives too (`found`), and those that it
+    gives and float does not (`added`).
+    """
 
     found: int = 0
     of: int = 0
     added: int = 0
 
     def add(self, partner: NDArray[np.int64], own: int) -> None:
-        """For each answer of float its partner or -1, and how many the network gave."""
+        """For each prediction of float its match or -1, and how many the network gave."""
         kept = int(np.count_nonzero(partner >= 0))
         self.found += kept
         self.of += len(partner)
         self.added += own - kept
 
     def to_json(self) -> dict[str, Any]:
-        """With the share and its 95 % interval; the share is None where float gave no answer."""
+        """With the share and its 95 % interval; None where float gave no prediction."""
         low, high = wilson_95(self.found, self.of)
         return {
             "found": self.found,
@@ -84,7 +86,7 @@ class Tally:
         labels: Mapping[str, NDArray[np.int64]],
         partner: Mapping[str, NDArray[np.int64]],
     ) -> None:
-        """One frame: float's labels, each network's, and who stands for each of float's."""
+        """One frame: float's labels, each network's, and the match of each of float's, or -1."""
         words = words_of(frame)
         for key in words.items():
             self._frames[key] += 1

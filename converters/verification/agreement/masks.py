@@ -1,9 +1,9 @@
-"""What quantized networks keep of float's labels of pixels: the IoU of each with float's, told
-apart by class, by condition and by frame.
+"""Agreement of segmentation networks with float: IoU of labels of pixels, by class, condition and
+frame.
 
-Compares in the cells of the output, where the networks answer. Pixels of one frame are alike, so
-intervals count groups of frames. Keeps counts and the worst few masks, small; never decides whether
-it is enough.
+Takes every network's label map frame by frame and compares it in the cells of the output; returns
+plain values for report.json. Intervals resample groups of frames, since pixels of one frame are
+alike. It keeps counts and small masks of the frames that changed most.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edge.perception.values import Floats, LabelMap
 
 WORST_FRAMES = 6
 NONE = 255
-"""In masks: outside of the frame, or an output that cannot be right."""
+"""In masks: outside of the frame, or an output that cannot be decoded."""
 
 Ints = NDArray[np.int64]
 
@@ -56,7 +56,7 @@ class _FrameRow:
 
 
 class MaskAgreement:
-    """Adds up frames. The first of `networks` is float: the others are held against it."""
+    """Adds up frames. The first of `networks` is float, with which the others are compared."""
 
     def __init__(self, labels: Sequence[str], networks: Sequence[str]) -> None:
         self._labels = labels
@@ -70,7 +70,7 @@ class MaskAgreement:
     def add(
         self, frame: RoadFrame, seen: Mapping[str, LabelMap | None], raw: Mapping[str, Floats]
     ) -> None:
-        """One frame, as every network sees it (None: its output cannot be right)."""
+        """One frame: every network's label map (None: output cannot be decoded) and raw output."""
         masks = {name: labels_in_frame(one, raw[name].shape) for name, one in seen.items()}
         wanted = masks[self._floating]
         for name, mask in masks.items():
@@ -81,12 +81,12 @@ class MaskAgreement:
         self._words.append(words_of(frame))
         lost = sum(_changed(self._counts[name][-1]) for name in self._candidates)
         if lost and (len(self._worst) < WORST_FRAMES or lost > self._worst[-1].lost):
-            told = {name: self._told(name, seen[name]) for name in seen}
-            self._worst.append(_FrameRow(frame.name, words_of(frame), lost, told))
+            networks = {name: self._frame_json(name, seen[name]) for name in seen}
+            self._worst.append(_FrameRow(frame.name, words_of(frame), lost, networks))
             self._worst.sort(key=lambda row: (-row.lost, row.name))
             del self._worst[WORST_FRAMES:]
 
-    def _told(self, name: str, seen: LabelMap | None) -> dict[str, Any]:
+    def _frame_json(self, name: str, seen: LabelMap | None) -> dict[str, Any]:
         counts = self._counts[name][-1]
         mask = np.full((1, 1), NONE, np.uint8) if seen is None else in_frame(seen)
         return {
@@ -102,7 +102,7 @@ class MaskAgreement:
         return np.asarray(np.sum([none, *self._counts[name]], axis=0), np.int64)
 
     def unreadable(self, name: str) -> int:
-        """Frames whose output cannot be right."""
+        """Frames whose output cannot be decoded."""
         return self._unreadable[name]
 
     def to_json(self) -> dict[str, Any]:
@@ -143,10 +143,10 @@ class MaskAgreement:
         return self._share(both, of, counts[:, :, row].sum(axis=1) - both, np.arange(len(both)))
 
     def _by_condition(self) -> dict[str, list[dict[str, Any]]]:
-        told: dict[str, list[dict[str, Any]]] = {}
+        rows_of: dict[str, list[dict[str, Any]]] = {}
         for kind in (*KINDS, OWN_WORDS):
             words = [row[kind] for row in self._words]
-            told[kind] = []
+            rows_of[kind] = []
             for word in in_order(kind, list(dict.fromkeys(words))):
                 rows = np.array([one == word for one in words]).nonzero()[0]
                 networks = {}
@@ -158,11 +158,13 @@ class MaskAgreement:
                         **self._share(both, of, of - both, rows),
                         "iou": mean_iou(counts.sum(axis=0)),
                     }
-                told[kind].append({"word": word, "frames": len(rows), "networks": networks})
-        return told
+                rows_of[kind].append({"word": word, "frames": len(rows), "networks": networks})
+        return rows_of
 
     def _share(self, both: Ints, of: Ints, added: Ints, rows: Ints) -> dict[str, Any]:
-        """Pixels of float's, those that the network calls the same, and its own beside them."""
+        """Pixels that both give the label, all of float's, and those that only the network gives
+        it.
+        """
         groups = np.unique(np.array(self._groups)[rows], return_inverse=True)[1]
         found, total, more = int(both.sum()), int(of.sum()), int(added.sum())
         low, high = share_95(both, of, np.asarray(groups, np.int64)) or (None, None)

@@ -1,5 +1,6 @@
-"""Any two ONNX files as networks of a picture: what they are fed and put out, and whether both can
-be looked at together. No mission is needed; none of them is changed.
+"""Opens any two ONNX files as networks of a picture, and checks that they can be compared.
+
+Takes paths; returns `AnyNetwork` and the ways to feed a picture (`Feed`). It needs no mission.
 """
 
 from __future__ import annotations
@@ -35,20 +36,21 @@ SCALINGS = (
     (0.0, 1.0),
     ((0.485 + 0.456 + 0.406) / 3 * 255.0, (0.229 + 0.224 + 0.225) / 3 * 255.0),
 )
-"""Mean and standard deviation: pixels as 0..1, as they are, and by ImageNet's normalisation. What a
-pair at the input covers tells them apart: up to 1, beyond 16, between."""
+"""Mean and standard deviation: pixels as 0..1, as they are, and by ImageNet's normalisation. The
+range of a Q/DQ pair at the input decides between them: up to 1, beyond 16, between."""
 
 
 @dataclass(frozen=True)
 class AnyNetwork:
-    """A file that runs.
+    """An ONNX file that runs.
 
     Attributes:
         sha256: of the file, as hex.
-        model: what runs: the file's bytes, weights inside.
+        model: the file's bytes, weights inside.
         picture: its one input.
-        made: what it puts out, in order.
-        covered: what a Q/DQ pair at the input covers, low and high; None where there is none.
+        made: its outputs, in order.
+        covered: low and high end of the range of a Q/DQ pair at the input; None where there is
+            none.
     """
 
     path: Path
@@ -62,11 +64,11 @@ class AnyNetwork:
 
 @dataclass(frozen=True)
 class Feed:
-    """How a picture becomes the input of any network: stretched to its size, (pixel - mean) / std.
+    """How a picture becomes the input of a network: stretched to its size, (pixel - mean) / std.
 
     Attributes:
         channels_last: (1, H, W, C) in place of (1, C, H, W).
-        words: the same for people.
+        words: the same in words.
     """
 
     width_px: int
@@ -94,7 +96,7 @@ class Feed:
 
 
 def open_network(path: Path, *, threads: int, size: tuple[int, int] | None = None) -> AnyNetwork:
-    """The network in a file, bounded as every file that is converted (docs/sources.md).
+    """The network in a file, within the bounds of every file that is converted (docs/sources.md).
 
     Args:
         size: width and height of the picture, where the file leaves them open.
@@ -136,7 +138,7 @@ def open_network(path: Path, *, threads: int, size: tuple[int, int] | None = Non
 
 
 def _trial_shape(model: ModelProto, size: tuple[int, int] | None) -> list[int]:
-    """Of the picture that the network is tried on, with sizes that the file leaves open."""
+    """Shape of the picture for a trial; sizes that the file leaves open are the usual ones."""
     constants = {one.name for one in model.graph.initializer}
     fed = [one for one in model.graph.input if one.name not in constants]
     sizes = [one.dim_value for one in fed[0].type.tensor_type.shape.dim] if fed else []
@@ -146,8 +148,8 @@ def _trial_shape(model: ModelProto, size: tuple[int, int] | None) -> list[int]:
 
 
 def require_same(a: AnyNetwork, b: AnyNetwork) -> None:
-    """Refuses (UsageError) two networks whose inputs or outputs are not of the same form. Outputs
-    are taken by their names, or in their order where the names are others but the sizes the same.
+    """Refuses (UsageError) two networks whose inputs or outputs differ in number, type or size.
+    Outputs are matched by name, or in order where names differ.
     """
     same_kind = (a.picture.type in FLOATS) == (b.picture.type in FLOATS)
     if not same_kind or not _fits(a.picture, b.picture):
@@ -174,8 +176,8 @@ def feeds_of(
     mean: float | None,
     std: float | None,
 ) -> tuple[Feed, ...]:
-    """How both may be fed where no mission says it: one way where mean and std are given or a pair
-    at the input tells them, else every usual way (see SCALINGS), the most usual first.
+    """How both may be fed without a mission: one way where mean and std are given or follow from a
+    Q/DQ pair at the input, else every usual way (see SCALINGS), the most usual first.
 
     Raises:
         UsageError: the size is open, or not that of the files; the input is no picture.
@@ -229,7 +231,7 @@ def _ways(
 
 
 def _covered(model: ModelProto) -> tuple[float, float] | None:
-    """Of the first QuantizeLinear that reads the input."""
+    """Range of the first QuantizeLinear that reads the input."""
     constants = {one.name: one for one in model.graph.initializer}
     inputs = {one.name for one in model.graph.input} - constants.keys()
     for node in model.graph.node:
@@ -247,7 +249,7 @@ def _covered(model: ModelProto) -> tuple[float, float] | None:
 
 
 def _fits(a: Value, b: Value) -> bool:
-    """Whether sizes that both know are the same."""
+    """Whether the sizes that both give are the same."""
     return len(a.shape) == len(b.shape) and all(
         one == other or not isinstance(one, int) or not isinstance(other, int)
         for one, other in zip(a.shape, b.shape, strict=True)

@@ -1,8 +1,10 @@
-"""A strongly typed graph as a CPU can run it faithfully: every FP16 tensor held in float32, rounded
-to FP16 where it is made; sums inside an operator in float32, as tensor cores have them.
+"""Emulates FP16 on a CPU: rewrites a strongly typed graph in float32 with explicit roundings.
 
-onnxruntime's CPU runs FP16 operators in float32 and drops the roundings between them, overflows
-too: run as it is, `strong.onnx` would look better than any GPU computes it.
+Takes `strong.onnx`; returns a graph in which every FP16 tensor is float32 and is rounded to FP16
+where it is made. Sums inside an operator are in float32, as tensor cores compute them.
+
+onnxruntime's CPU runs FP16 operators in float32 and drops the roundings between them, and overflows
+too, so `strong.onnx` itself would look better there than any GPU computes it.
 """
 
 from __future__ import annotations

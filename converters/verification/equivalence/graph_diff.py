@@ -1,8 +1,9 @@
-"""Whether two Q/DQ graphs are one computation: the same operators on the same tensors with the same
-constants, to the bit. What only changes the type that numbers are held in is read as not there.
+"""Compares two Q/DQ graphs to the bit: the same operators on the same tensors with the same
+constants.
 
-No tolerance: a scale that is a thousandth off, one along the wrong axis and a pair that is missing
-are all told. Runs nothing; what the types cost in numbers, `steps.py` measures.
+Takes two models; returns the differences in words. It ignores casts between a tensor and its FP16
+twin, and has no tolerance: it reports a scale that is a thousandth off, one along the wrong axis,
+or a missing pair. What types cost in numbers, `layer_error.py` measures.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from converters.graph.index import Array, Graph
 
 HALF = "/half"
-"""What `strong.py` puts behind the name of a tensor's FP16 twin."""
+"""Suffix of the name of a tensor's FP16 twin (`lowerings/strongly_typed.py`)."""
 
 
 def differences(reference: ModelProto, lowered: ModelProto) -> tuple[str, ...]:
-    """What `lowered` computes otherwise than `reference`, in words; empty where they are the same.
+    """What `lowered` computes differently from `reference`, in words; empty where they are the
+    same.
 
-    Casts between a tensor and its FP16 twin are left out. A constant's twin must be the nearest
+    Casts between a tensor and its FP16 twin do not count. A constant's twin must be the nearest
     FP16 of it.
     """
     return tuple(_differences(Graph(reference), Graph(lowered)))
@@ -65,7 +67,7 @@ def _full(name: str) -> str:
 
 
 def _plain(node: NodeProto) -> NodeProto:
-    """The node by the names of its float tensors, attributes in a fixed order."""
+    """The node with the names of its float32 tensors, attributes in a fixed order."""
     plain = NodeProto()
     plain.CopyFrom(node)
     plain.input[:] = [_full(name) for name in node.input]

@@ -1,8 +1,9 @@
-"""How far a Q/DQ graph in other types is from its reference, layer by layer and in INT8 steps.
+"""Measures how far a Q/DQ graph in other types is from its reference, layer by layer in INT8 steps.
 
-Every layer is given the very codes that the reference has there, so that what one layer does is
-not taken for what another did: over a whole network one code that fell to the other side of .5
-moves everything behind it. Holds the codes of one picture, one byte each. Never judges.
+Takes both graphs and pictures; returns the mean distance of each activation's codes and of each
+output. Every layer reads the codes that the reference has there, so that a layer's error is its
+own: over a whole network, one code on the other side of .5 moves everything behind it. It holds the
+codes of one picture, one byte each.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ GIVEN = "/given"
 def steps_apart(
     reference: ModelProto, lowered: ModelProto, pictures: Sequence[Floats], *, threads: int
 ) -> dict[str, float]:
-    """Mean distance of every activation's codes, and of every output, from the reference's.
+    """By tensor, the mean distance of every activation's codes, and of every output, in INT8 steps.
 
     For a value anywhere between two codes, the mean distance of the codes is the mean distance of
     the values before rounding: |round(x + e) - round(x)| is |e| on average. An output has no codes;
-    its step is a 127th of its largest magnitude. Not a finite number counts as infinitely far.
+    its step is a 127th of its largest magnitude. Values that are not finite are infinitely far.
     """
     codes = _codes(reference)
     shapes = _shapes(reference, codes)
@@ -60,7 +61,7 @@ def _distance(wanted: Floats, found: Floats) -> float:
 
 
 def _codes(model: ModelProto) -> dict[str, str]:
-    """Tensor of INT8 codes -> the activation that they are of."""
+    """Tensor of INT8 codes -> the activation that they encode."""
     graph = Graph(model)
     return {
         node.output[0]: node.input[0]
@@ -75,7 +76,7 @@ def _shapes(model: ModelProto, codes: Mapping[str, str]) -> dict[str, Sequence[i
 
 
 def _telling(model: ModelProto, codes: Mapping[str, Sequence[int] | None]) -> ModelProto:
-    """The same graph that also puts out its codes."""
+    """The same graph with its codes as further outputs."""
     wider = rebuilt(model, nodes=list(model.graph.node))
     wider.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.INT8, shape)
@@ -85,7 +86,7 @@ def _telling(model: ModelProto, codes: Mapping[str, Sequence[int] | None]) -> Mo
 
 
 def _forced(model: ModelProto, codes: Mapping[str, Sequence[int] | None]) -> ModelProto:
-    """The graph cut between Q and DQ: it puts out its codes and goes on from given ones."""
+    """The graph cut between Q and DQ: it puts out its codes and reads given ones."""
     names = {name: name + GIVEN for name in codes}
     nodes = [
         renamed(node, names) if node.op_type == "DequantizeLinear" else node

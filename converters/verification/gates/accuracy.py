@@ -1,6 +1,7 @@
-"""Gates on accuracy: one verdict and one sentence a limit and network. What cannot be known fails.
+"""Gates on accuracy: a verdict and a sentence for each limit and network.
 
-Point estimates decide; the sentence tells the interval beside them.
+Takes the mission's gates and `Accuracy`; a figure that is unknown fails its gate. The point
+estimate decides; the sentence gives the interval too.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.sections.conversion import Gates
 
 SHORT = {INT8: "int8", CPU: "cpu"}
-"""Artifact -> how its gates are called."""
+"""Artifact -> its short name in the names of gates."""
 
 UNKNOWN = "unknown"
-"""The end of a condition's name where the data set does not tell it: no condition of its own."""
+"""The end of a condition's name where the data set does not give it; it is no condition."""
 
 
 def accuracy_gates(limits: Gates, seen: Accuracy) -> Iterator[GateResult]:
-    """Of each quantized network: `accuracy_min` limited or not, the others where limited."""
+    """Verdicts of each quantized network: `accuracy_min` always, the others where they have a
+    limit.
+    """
     for artifact in SHORT:
         scores = None if seen.networks is None else seen.networks[artifact]
         overall = None if scores is None else scores.overall
@@ -44,7 +47,7 @@ def accuracy_gates(limits: Gates, seen: Accuracy) -> Iterator[GateResult]:
 
 @dataclass(frozen=True)
 class _Of:
-    """What a gate looks at: its kind, the file, and the part of all frames in words."""
+    """What a gate judges: its kind, the file, and which of the frames, in words."""
 
     kind: str
     artifact: str
@@ -94,7 +97,7 @@ def _drop(artifact: str, limit: float, seen: Accuracy) -> GateResult:
 
 
 def _worst(scores: Scores | None) -> tuple[str, Score | None]:
-    """The condition with the least score, of those that the data set tells."""
+    """The condition with the lowest score, of those that the data set gives."""
     if scores is None:
         return UNKNOWN, None
     known = {
@@ -109,7 +112,7 @@ def _worst(scores: Scores | None) -> tuple[str, Score | None]:
 
 
 def _condition(conditions: Mapping[str, Score], word: str) -> Score | None:
-    """By "fog" or "weather fog"; "fog (measured)" only where it is asked for so."""
+    """By "fog" or "weather fog"; "fog (measured)" only by its full name."""
     if word in conditions:
         return conditions[word]
     named = [name for name in conditions if name.split(" ", 1)[1] == word]

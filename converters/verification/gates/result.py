@@ -1,4 +1,4 @@
-"""One gate's verdict, and the one place where a figure is held against its limit."""
+"""The verdict of one gate, and the one place where a figure is compared with its limit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class GateResult:
-    """One verdict. `passed` is None where the mission gives no limit.
+    """One verdict.
 
-    `artifact` is the file that must not be used when it failed; float.onnx stands for all, since
-    the others are made from it.
+    Attributes:
+        artifact: the file that must not be used where the gate failed; float.onnx stands for all,
+            since the others are made from it.
+        passed: None where the mission gives no limit.
     """
 
     name: str
@@ -32,7 +34,7 @@ def judge_limit(
     bound: Literal["least", "most"],
     sentence: str,
 ) -> GateResult:
-    """A figure against a limit; NaN and what could not be measured fail."""
+    """Compares a figure with its limit. NaN, and None for a figure that is unknown, fail."""
     if limit is None:
         return GateResult(name, artifact, None, "not gated", measured, None, sentence)
     text = f"{'<=' if bound == 'most' else '>='} {limit:g}"

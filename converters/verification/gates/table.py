@@ -1,6 +1,7 @@
-"""The limits a conversion must keep: one table, a verdict and a sentence for each.
+"""The gates of a conversion: one table, and a verdict and a sentence for each.
 
-A gate whose figure could not be measured fails; one the mission does not give is "not gated".
+Takes the mission's limits and the measured figures; returns a `GateResult` each. A gate whose
+figure could not be measured fails; one without a limit in the mission is "not gated".
 """
 
 from __future__ import annotations
@@ -18,24 +19,25 @@ from edge.contract.mission.sections.conversion import Gates, Int8Shares
 from edge.contract.mission.sections.device import Budget
 
 MOST_NAMED = 3
-"""Operators that a sentence names."""
+"""How many operators a sentence names."""
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """The figures that gates look at.
+    """The figures that gates judge.
 
     Attributes:
         parity_max_abs: largest difference of source and float.onnx.
         found: by artifact, of the main output.
         condition: by artifact, of the condition head; empty where there is none.
-        classifies: the main output is a classifier's.
+        classifies: whether the main output is a classifier's.
         size_mb: of int8.onnx, 10^6 bytes.
-        held_back: frames judged on.
-        macs_int8_share: by artifact, 0..1; None where it multiplies nothing.
+        held_back: how many held-back frames.
+        macs_int8_share: by artifact, share of multiplications in INT8, 0..1; None where there are
+            none.
         without_int8: operators that multiply and have no INT8 form -> their multiplications.
         infer_p99_ms: of cpu.onnx, over `timed_frames` by `backend`, on the machine that converts.
-        accuracy: against labels, as far as a gate asks for it.
+        accuracy: against labels, where a gate asks for it.
     """
 
     parity_max_abs: float
@@ -121,7 +123,7 @@ def _least_int8(gates: Gates, name: str) -> float | None:
 
 
 WHO = {INT8: "by TensorRT's rules", CPU: "as onnxruntime runs it here"}
-"""By whom INT8 is computed in a file."""
+"""Artifact -> what computes its INT8 operators, in words."""
 
 
 def _int8_sentence(name: str) -> Callable[[Measurements], str]:
@@ -138,7 +140,7 @@ def _int8_sentence(name: str) -> Callable[[Measurements], str]:
 
 
 def _named(operators: Mapping[str, int]) -> str:
-    """The operators with the most multiplications first."""
+    """Names of the operators, those with the most multiplications first."""
     names = sorted(operators, key=lambda name: -operators[name])
     more = f" and {len(names) - MOST_NAMED} others" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
@@ -215,8 +217,8 @@ GATES: tuple[Gate, ...] = (
 
 
 def judge_gates(limits: Gates, seen: Measurements, *, budget: Budget) -> tuple[GateResult, ...]:
-    """The verdict of every gate of GATES that the network has something for, in order, and of those
-    on accuracy."""
+    """Verdicts of every gate of GATES that applies to the network, in order, then of those on
+    accuracy."""
     results = []
     for gate in GATES:
         if gate.of_condition and not seen.condition:
