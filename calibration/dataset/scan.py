@@ -19,7 +19,7 @@ from calibration.dataset.pictures.summary import PictureSummary, summarize
 from calibration.dataset.readers import arrays, videos
 from calibration.dataset.records.record import Entry, LockedFile
 from calibration.dataset.storage.storage import Storage, suffix
-from edge.perception.pictures.decode import decoded, read_picture
+from edge.perception.pictures.decode import decode_image, read_picture
 from edge.perception.pictures.header import UnreadablePicture
 from edge.perception.values import BgrImage
 from edge.progress import Advance
@@ -66,7 +66,7 @@ def pictures(storage: Storage, entries: Sequence[Entry]) -> Iterator[tuple[Entry
     for entry in entries:
         if entry.row is None:
             try:
-                yield entry, decoded(storage.read(entry.file))
+                yield entry, decode_image(storage.read(entry.file))
             except (UnreadablePicture, Missing):
                 continue
     for file, rows in _by_container(entries).items():
@@ -89,7 +89,7 @@ def whole_pictures(
         if entry.row is None:
             data = storage.read(entry.file)
             try:
-                image = decoded(data)
+                image = decode_image(data)
             except UnreadablePicture as error:
                 raise _no_picture(storage, entry.name, str(error)) from error
             yield entry, image, hashlib.sha256(data).hexdigest()

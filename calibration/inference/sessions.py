@@ -113,7 +113,7 @@ def session_options(
     options.enable_mem_pattern = False
     written = "1" if kernels == "as_written" else "0"
     options.add_session_config_entry("session.disable_quant_qdq", written)
-    for key, value in {**integer_products.config(), **device.config}.items():
+    for key, value in {**integer_products.session_options(), **device.config}.items():
         options.add_session_config_entry(key, value)
     return options
 

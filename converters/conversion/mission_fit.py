@@ -21,7 +21,7 @@ from converters.sources.source import (
 )
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import output_shapes, perceive
-from edge.perception.preprocess import place, preprocess
+from edge.perception.preprocess import input_placement, preprocess
 from edge.perception.values import Unknown
 from firmware_bridge.errors import UsageError
 
@@ -104,7 +104,7 @@ def _notes(seen: list[Outputs], mission: Mission) -> tuple[str, ...]:
         said = perceive(
             outputs,
             model.network_spec,
-            placement=place(model.preprocess_spec, *frame_size),
+            placement=input_placement(model.preprocess_spec, *frame_size),
             input_size=(model.input.width_px, model.input.height_px),
             frame_size=frame_size,
         )

@@ -14,7 +14,7 @@ import numpy as np
 
 from converters.sources.network import Outputs
 from edge.contract.mission.schema import Mission
-from edge.perception.classification import HeadSpec, shares
+from edge.perception.classification import HeadSpec, softmax
 from edge.perception.decode import DecodeSpec, boxes_and_scores
 from edge.perception.segmentation import MaskSpec
 from edge.perception.values import Floats
@@ -123,7 +123,7 @@ def _classifier(reference: Floats, candidate: Floats) -> TaskLoss:
     differences of the softmax shares (total variation distance)."""
     if not np.isfinite(candidate).all():
         return TaskLoss(LOST, 1)
-    moved = 0.5 * float(np.abs(shares(reference[0]) - shares(candidate[0])).sum())
+    moved = 0.5 * float(np.abs(softmax(reference[0]) - softmax(candidate[0])).sum())
     return TaskLoss(moved, 1)
 
 

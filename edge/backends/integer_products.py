@@ -1,9 +1,9 @@
-"""Whether this processor's fast products of unsigned and signed bytes are exact, found by trying.
+"""Tests whether onnxruntime's fast u8 x s8 products are exact on this processor.
 
-onnxruntime sums pairs of u8 x s8 products in 16 bits on x86 without VNNI, where 255 x 127 twice
-does not fit and is cut off without a word. Its option against that, session.x64quantprecision, is
-exact there, but halves the speed of processors that were exact before: so it is set only where the
-trial fails. Never looks at the processor's name.
+On x86 without VNNI onnxruntime sums pairs of products in 16 bits, where 255 x 127 twice saturates
+silently. The option session.x64quantprecision prevents that, but halves the speed of processors
+that are exact without it: so it is set only where the trial fails. Returns session options; never
+depends on the processor's name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIDE = 16
 UNSIGNED_MAX, SIGNED_MAX = 255, 127
 
 # MatMulInteger(a, b) -> y of opset 10: a uint8, b int8, y int32, all 16 x 16. As bytes, since a
-# device has no onnx package to write it with; a test writes it again and compares.
+# device has no onnx package to create it; a test creates it again and compares.
 TRIAL = bytes.fromhex(
     "08083a5c0a180a01610a0162120179220d4d61744d756c496e74656765721201705a130a0161120e0a0c0802"
     "12080a0208100a0208105a130a0162120e0a0c080312080a0208100a02081062130a0179120e0a0c08061208"
@@ -26,7 +26,7 @@ TRIAL = bytes.fromhex(
 
 
 @functools.cache
-def config() -> dict[str, str]:
+def session_options() -> dict[str, str]:
     """Session options under which u8 x s8 products are exact on this processor."""
     return {} if _exact() else {"session.x64quantprecision": "1"}
 

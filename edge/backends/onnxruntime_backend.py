@@ -1,7 +1,7 @@
-"""onnxruntime on the CPU: the backend that runs everywhere and the numeric reference.
+"""Runs a network by onnxruntime on the CPU: the backend for every machine, the numeric reference.
 
-Never prints: onnxruntime's own log is silenced below fatal, since its failures are raised here as
-refusals.
+An ONNX file goes in; a `Session` comes out. onnxruntime's own log is off below fatal, since its
+failures are raised as refusals.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edge.backends.session import InferenceFailed
 from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
-# What onnxruntime raises has no common base of its own below Exception.
+# onnxruntime's exceptions have no common base class below Exception.
 _FAILURES = (
     states.EPFail,
     states.Fail,
@@ -41,9 +41,9 @@ class OnnxruntimeSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        # Idle workers that spin take the cores that capture and decisions need.
+        # Spinning idle workers would occupy the cores that capture and decisions need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        for key, value in integer_products.config().items():
+        for key, value in integer_products.session_options().items():
             options.add_session_config_entry(key, value)
         try:
             self._session = onnxruntime.InferenceSession(

@@ -1,4 +1,4 @@
-"""The contract of an inference session. Holds no backend and imports none."""
+"""The protocol of an inference session, which every backend implements."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from edge.perception.values import Floats
 
 
 class InferenceFailed(Exception):
-    """One inference went wrong; the session may be tried again. The frame is Unknown."""
+    """One inference failed; the session can be used again. The frame is Unknown."""
 
 
 class Session(Protocol):
-    """A loaded network. Made, used and closed by one thread."""
+    """A loaded network. One thread opens, uses and closes it."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -21,7 +21,7 @@ class Session(Protocol):
 
     @property
     def output_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of every output in the network's order; 0 is a size that only a run tells."""
+        """Shape of every output in the network's order; 0 is a size known only after a run."""
         ...
 
     def infer(self, x: Floats) -> tuple[Floats, ...]:

@@ -1,5 +1,6 @@
-"""The table name -> backend. A backend is imported when it is chosen; there is no silent fallback
-to another one.
+"""The table of inference backends by name, and `open_session`, which imports the one requested.
+
+Never falls back to another backend.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ class Backend:
     """One row.
 
     Attributes:
-        module, name: where its session class is; the class takes (path, *, threads).
-        extra: the extra of this distribution that brings its imports.
+        module, name: its session class, which is called with (path, *, threads).
+        extra: the extra of this distribution that installs its imports.
         remedy: what to do where they are missing.
     """
 
@@ -40,7 +41,7 @@ BACKENDS: dict[str, Backend] = {
 
 
 def open_session(backend: str, path: Path, *, threads: int) -> Session:
-    """Load the model at `path`.
+    """A session of `backend` with the model at `path`.
 
     Raises:
         UsageError: no such backend, or the file is not a model that it can run.

@@ -26,7 +26,7 @@ def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     return np.where(union > 0.0, shared / np.maximum(union, 1e-12), 0.0).astype(np.float32)
 
 
-def suppress(
+def non_maximum_suppression(
     boxes: Boxes,
     scores: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -36,9 +36,9 @@ def suppress(
 ) -> tuple[NDArray[np.int64], int]:
     """Greedy non-maximum suppression within each label, of (N, 4) boxes.
 
-    Returns the kept rows, best score first, at most `most` of them, and how many rows are left
-    that none of these suppresses (0 without `most`). Ties fall to the lower row, so that the same
-    input gives the same output everywhere. Takes N x kept comparisons and the memory of N boxes.
+    Returns the selected rows, best score first, at most `most` of them, and how many further rows
+    none of these suppresses (0 without `most`). Of equal scores the lower row comes first, so that
+    the same input gives the same output everywhere. Makes N comparisons for each selected row.
     """
     left = np.argsort(-scores, kind="stable")
     kept: list[int] = []

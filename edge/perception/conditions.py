@@ -1,7 +1,6 @@
-"""The words for what a road frame looks like: weather, light, kind of road, and how it is to
-drive on. One vocabulary for scenes, data sets, evaluation and the device.
+"""The names of road conditions: weather, light, kind of road, state of its surface.
 
-Holds words; measures and maps nothing.
+One vocabulary for scenes, data sets, evaluation and the device. Values only.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ CONDITION_NAMES = (
     *(word for words in AXES.values() for word in words),
     *(f"{axis} {word}" for axis, words in AXES.items() for word in (*words, "unknown")),
 )
-"""How a condition may be asked for: by its word, or with its axis before it."""
+"""Names by which a condition may be given: its word, or its word after its axis."""
 
 ROAD_CONDITIONS = ("dry", "wet", "snow", "fog")
-"""What lowers the speed that is safe, in the order of RoadNet's condition head."""
+"""Conditions that lower the safe speed, in the order of RoadNet's condition head."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What one frame was taken in; None where it is not known.
+    """The conditions of one frame; None where one is not known.
 
     Attributes:
         weather: one of WEATHERS.

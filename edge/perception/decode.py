@@ -1,8 +1,9 @@
-"""Decoders: raw network outputs to what is known of a frame. One table, pure numpy.
+"""Decodes raw network outputs to detections, a classification or a label map. Pure numpy.
 
-Never filters by what the policy wants: thresholds are the mission's `[model.decode]` and
-`[model.condition]`. An output that cannot be right (NaN, Inf, wrong shape) makes the frame Unknown,
-never "no detections".
+Outputs, a `NetworkSpec` and the input placement go in; `Known` in frame pixels, or `Unknown`,
+come out. `DECODERS` is the one table of decoders; thresholds are the mission's `[model.decode]` and
+`[model.condition]`. Never turns an impossible output (NaN, Inf, wrong shape) into "no detections":
+it makes the frame Unknown.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from typing import Literal
 
 import numpy as np
 
-from edge.perception.boxes import Boxes, suppress
+from edge.perception.boxes import Boxes, non_maximum_suppression
 from edge.perception.classification import HeadSpec, classify
 from edge.perception.preprocess import InputPlacement
-from edge.perception.segmentation import MaskSpec, inside_frame, label_map, mask_shape
-from edge.perception.values import Classified, Detections, Floats, Known, Perception, Unknown
+from edge.perception.segmentation import MaskSpec, cells_in_frame, label_map, mask_shape
+from edge.perception.values import Classification, Detections, Floats, Known, Perception, Unknown
 from edge.perception.work_limits import CANDIDATES_PER_DETECTION, MOST_CANDIDATES
 
 DETECTIONS, CLASSES, MASK, CONDITION = "detections", "classes", "mask", "condition"
-"""Names of a network's outputs: the main one is one of the first three, the second head the
-last. Converted networks carry them; the order is always main, condition."""
+"""Names of the outputs of converted networks: one of the first three is the main output, the last
+is the second head. The order in a network is always main, condition."""
 
 
 @dataclass(frozen=True)
 class DecodeSpec:
-    """How raw output becomes detections.
+    """How a detector's raw output becomes detections.
 
     Attributes:
         kind: a key of DECODERS.
@@ -36,8 +37,8 @@ class DecodeSpec:
         classes: number of labels.
         score_threshold: detections below it are dropped.
         iou_threshold: two boxes of one label that overlap more are one object.
-        max_detections: at most this many, best first; of at most CANDIDATES_PER_DETECTION times
-            as many cells.
+        max_detections: at most this many, best first; chosen among the best
+            CANDIDATES_PER_DETECTION times as many cells.
     """
 
     kind: Literal["yolox", "roadnet", "fastestdet"]
@@ -50,11 +51,11 @@ class DecodeSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What a network puts out, and how each output is read.
+    """The outputs of a network and how each is read.
 
     Attributes:
-        main: a detector's output, a classifier's logits, or those of each pixel.
-        condition: logits of the second head, where there is one.
+        main: a detector's output, a classifier's logits, or logits of each pixel.
+        condition: the second head, where there is one.
     """
 
     main: DecodeSpec | HeadSpec | MaskSpec
@@ -114,9 +115,9 @@ class Decoder:
     """One row of the table.
 
     Attributes:
-        arithmetic: values of all cells (N, V), their grid and stride, to boxes and scores.
-        box_values: what a cell holds beside its classes.
-        layout: "rows" (1, cells, values), of all levels; "map" (1, values, height, width), of one.
+        arithmetic: from values of all cells (N, V), their grid and stride to boxes and scores.
+        box_values: how many values a cell has beside its classes.
+        layout: "rows" (1, cells, values) of all levels; "map" (1, values, height, width) of one.
     """
 
     arithmetic: Callable[[Floats, Floats, Floats], tuple[Boxes, Floats]]
@@ -132,11 +133,11 @@ DECODERS: dict[str, Decoder] = {
 
 
 def output_shape(spec: DecodeSpec, width_px: int, height_px: int) -> tuple[int, ...]:
-    """The shape that a network with this decoder must put out, by the layout of its row."""
+    """The output shape of a network with this decoder, by the layout of its row."""
     decoder = DECODERS[spec.kind]
     values = decoder.box_values + spec.classes
     if decoder.layout == "map":
-        (stride,) = spec.strides  # the mission's own checks refuse more than one
+        (stride,) = spec.strides  # the mission's checks refuse more than one
         return (1, values, height_px // stride, width_px // stride)
     grid, _ = cells(spec.strides, width_px, height_px)
     return (1, len(grid), values)
@@ -147,7 +148,7 @@ def boxes_and_scores(
 ) -> tuple[Boxes, Floats]:
     """Every cell's box (N, 4) in network pixels and scores (N, C), of raw output in its layout.
 
-    What cannot be right is not refused here: it comes out as NaN, Inf or inverted boxes.
+    Does not check them: an impossible output gives NaN, Inf or inverted boxes.
     """
     decoder = DECODERS[spec.kind]
     values = raw[0] if decoder.layout == "rows" else raw[0].reshape(raw.shape[1], -1).T
@@ -184,7 +185,7 @@ def decode(raw: Floats, spec: DecodeSpec, width_px: int, height_px: int) -> Dete
         boxes, scores = boxes_and_scores(raw, spec, width_px, height_px)
     labels = scores.argmax(axis=1)
     best = scores[np.arange(len(scores)), labels]
-    if np.isnan(best).any():  # of a share below 0; no threshold would pick it
+    if np.isnan(best).any():  # the root of a negative share; no threshold would select it
         raise ValueError("output decodes to scores that are no numbers")
     picked = np.flatnonzero(best >= spec.score_threshold)
     most = min(CANDIDATES_PER_DETECTION * spec.max_detections, MOST_CANDIDATES)
@@ -195,7 +196,7 @@ def decode(raw: Floats, spec: DecodeSpec, width_px: int, height_px: int) -> Dete
         raise ValueError("output decodes to infinite boxes")
     if (best > 1.0 + 1e-3).any() or (boxes[:, 2:] < boxes[:, :2]).any():
         raise ValueError("output decodes to scores above 1 or inverted boxes")
-    kept, left = suppress(
+    kept, left = non_maximum_suppression(
         boxes, best, labels, iou_threshold=spec.iou_threshold, most=spec.max_detections
     )
     return Detections(
@@ -214,23 +215,22 @@ def perceive(
     input_size: tuple[int, int],
     frame_size: tuple[int, int],
 ) -> Perception:
-    """Raw outputs, main and condition, to what is known in frame pixels; Unknown when any of them
-    cannot be right, or the picture of a classifier or a segmentation network is out of
-    distribution.
+    """Raw outputs, main and condition, to a perception in frame pixels.
 
-    Sizes are (width_px, height_px).
+    Sizes are (width_px, height_px). Unknown where an output is impossible, or where a classifier or
+    a segmentation network finds the picture out of distribution.
     """
     wanted = 1 if spec.condition is None else 2
     if len(outputs) != wanted:
         return Unknown(f"the network put out {len(outputs)} tensors, the mission reads {wanted}")
     try:
-        scene: tuple[Classified, ...] = ()
+        scene: tuple[Classification, ...] = ()
         if spec.condition is not None:
             scene = (classify(outputs[1], spec.condition, head=CONDITION),)
         if isinstance(spec.main, HeadSpec):
             said = classify(outputs[0], spec.main, head=CLASSES)
             if said.label is None:
-                # Without the score, so that a run of such frames is one reason and not many.
+                # Without the score, so that consecutive frames of this kind have one reason.
                 limit = spec.main.score_threshold
                 return Unknown(f"out of distribution: no label reaches a score of {limit:g}")
             return Known(Detections.empty(), (said, *scene))
@@ -243,7 +243,7 @@ def perceive(
                 frame_size=frame_size,
             )
             limit = spec.main.score_threshold
-            if not (areas.shares[inside_frame(areas)] >= limit).any():
+            if not (areas.shares[cells_in_frame(areas)] >= limit).any():
                 return Unknown(f"out of distribution: no pixel reaches a score of {limit:g}")
             return Known(Detections.empty(), scene, areas)
         found = decode(outputs[0], spec.main, *input_size)
@@ -253,6 +253,5 @@ def perceive(
 
 
 def with_threshold(spec: NetworkSpec, score_threshold: float) -> NetworkSpec:
-    """The same network with another score threshold of its main output (evaluation wants a low
-    one)."""
+    """The same network with another score threshold of its main output, as evaluation needs."""
     return replace(spec, main=replace(spec.main, score_threshold=score_threshold))

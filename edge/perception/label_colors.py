@@ -1,4 +1,4 @@
-"""A colour for every label of a mask, the same in videos and on pages. Pure numpy."""
+"""Gives every label of a mask a colour, the same in videos and on pages. Pure numpy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TURN = 0.618033988749895
-"""Turns of hue by the golden ratio never come near each other again soon."""
+"""Golden-ratio step of the hue: successive labels have clearly different colours."""
 
 
 def label_colors(count: int) -> NDArray[np.uint8]:
@@ -14,7 +14,7 @@ def label_colors(count: int) -> NDArray[np.uint8]:
     rows = np.arange(count)
     hue = (0.58 + rows * _TURN) % 1.0
     value = np.where(rows % 2 == 0, 235.0, 190.0)
-    # The usual six-part turn of hue, at three quarters of full saturation.
+    # HSV to BGR in six sectors of hue, at three quarters of full saturation.
     turns = (np.array([5.0, 3.0, 1.0])[None, :] + 6.0 * hue[:, None]) % 6.0
     share = 1.0 - 0.75 * np.clip(np.minimum(turns, 4.0 - turns), 0.0, 1.0)
     red_green_blue = value[:, None] * share

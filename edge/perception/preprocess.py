@@ -1,7 +1,7 @@
-"""The one preprocess: a camera picture to a network input, the same in training, calibration,
-evaluation and on the device.
+"""Preprocess: turns a camera picture into the network input, and boxes back into frame pixels.
 
-Also carries boxes back from network to frame pixels. Never chooses numbers: they are the mission's.
+A picture (H, W, 3) uint8 BGR and the mission's numbers go in; a tensor (1, 3, H, W) float32 and its
+placement come out. The same code in training, calibration, evaluation and on the device.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class InputPlacement:
         return moved
 
 
-def place(spec: PreprocessSpec, frame_width_px: int, frame_height_px: int) -> InputPlacement:
+def input_placement(
+    spec: PreprocessSpec, frame_width_px: int, frame_height_px: int
+) -> InputPlacement:
     """Where a frame of this size lies in the network input."""
     scale_x = spec.width_px / frame_width_px
     scale_y = spec.height_px / frame_height_px
@@ -85,7 +87,7 @@ def fit_image(image: BgrImage, spec: PreprocessSpec) -> tuple[BgrImage, InputPla
     """Resize and pad a frame (H, W, 3) uint8 to (height_px, width_px, 3) uint8, still BGR."""
     cv2 = _opencv()
     height, width = image.shape[:2]
-    placement = place(spec, width, height)
+    placement = input_placement(spec, width, height)
     inner_w = min(spec.width_px, max(1, round(width * placement.scale_x)))
     inner_h = min(spec.height_px, max(1, round(height * placement.scale_y)))
     resized = cv2.resize(image, (inner_w, inner_h), interpolation=cv2.INTER_LINEAR)

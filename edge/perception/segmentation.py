@@ -1,7 +1,7 @@
-"""Segmentation: the logits of each pixel to the label that each part of the frame has. Pure numpy.
+"""Segmentation: the logits of each pixel to a map of labels in the frame. Pure numpy.
 
-A cell of the output stands for a square of network pixels; the likeliest label is taken there and
-carried to the frame, never interpolated between labels. Never judges what an area means.
+Logits (1, C, h, w) go in; a `LabelMap` in cells of the output comes out. A cell covers a square of
+network pixels and has the label that is likeliest there. Never interpolates between labels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edge.perception.preprocess import InputPlacement
 from edge.perception.values import Floats, LabelMap
 
 MOST_LABELS = 255
-"""Masks have one byte a pixel, and truth says 255 where nobody knows."""
+"""Masks have one byte a pixel, and 255 means unknown in ground truth."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class MaskSpec:
 
     Attributes:
         labels: one for each channel, in order.
-        stride: network pixels a cell of the output is wide and high.
-        score_threshold: where no pixel of a frame has a softmax share of this, the picture is like
-            nothing that the network knows.
-        output: which output of the given network it is; None where there is one only.
+        stride: width and height of an output cell, in network pixels.
+        score_threshold: where no pixel of a frame reaches this softmax share, the picture is out of
+            distribution.
+        output: name of the network's output; None where it has one only.
     """
 
     labels: tuple[str, ...]
@@ -85,16 +85,16 @@ def _likeliest(logits: Floats) -> tuple[NDArray[np.uint8], Floats]:
     return labels, np.float32(1.0) / total
 
 
-def inside_frame(seen: LabelMap) -> NDArray[np.bool_]:
-    """(h, w) bool: cells whose middle lies in the frame, not in the padding around it."""
+def cells_in_frame(seen: LabelMap) -> NDArray[np.bool_]:
+    """(h, w) bool: cells whose centre lies in the frame, not in the padding around it."""
     wide, high = seen.frame_size
     across = (seen.x_px >= 0.0) & (seen.x_px < wide)
     down = (seen.y_px >= 0.0) & (seen.y_px < high)
     return down[:, None] & across[None, :]
 
 
-def in_frame(seen: LabelMap) -> NDArray[np.uint8]:
-    """(H, W) uint8: the label of every pixel of the frame, that of the nearest cell."""
+def frame_labels(seen: LabelMap) -> NDArray[np.uint8]:
+    """(H, W) uint8: the label of every pixel of the frame, from the nearest cell."""
     wide, high = seen.frame_size
     across, down = _nearest(seen.x_px, wide), _nearest(seen.y_px, high)
     return np.asarray(seen.labels[down[:, None], across[None, :]], np.uint8)
@@ -107,6 +107,6 @@ def _nearest(middles: Floats, count: int) -> NDArray[np.int64]:
 
 
 def frame_shares(seen: LabelMap, count: int) -> NDArray[np.float64]:
-    """(count,) share of the frame that each label covers; they add up to 1."""
-    cells = seen.labels[inside_frame(seen)]
+    """(count,) share of the frame that each label covers; the shares add up to 1."""
+    cells = seen.labels[cells_in_frame(seen)]
     return np.bincount(cells, minlength=count) / max(cells.size, 1)

@@ -1,8 +1,8 @@
-"""The values that flow from the camera to a decision.
+"""The values between a camera and a decision: frames, detections, classifications, label maps.
 
-An empty `Detections` inside `Known` means that the road was looked at and is clear (a classifier
-and a segmentation network look for no objects, and no rule may ask them for any); whatever could
-not be looked at is `Unknown`, and Unknown is never clear. Holds values only, never computes.
+An empty `Detections` inside `Known` means that the road is clear (classifiers and segmentation
+networks detect no objects, and the mission's checks refuse rules that need them). A frame that
+could not be perceived is `Unknown`, and Unknown never means clear.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Frame:
     Attributes:
         image: (H, W, 3) uint8, BGR.
         captured_ns: capture time on the monotonic clock, nanoseconds.
-        stamp_source: where that time came from ("driver", "read" or "video").
-        index: number of this frame in its source, from 0; gaps are drops.
-        clip_ns: time into the clip, by the file's own clock; None of a camera.
+        stamp_source: origin of that time ("driver", "read" or "video").
+        index: number of this frame in its source, from 0; a gap is a dropped frame.
+        clip_ns: time into the clip, by the file's own clock; None for a camera.
     """
 
     image: BgrImage
@@ -40,14 +40,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a decoder found in one frame.
+    """The detections of one frame.
 
     Attributes:
         boxes: (N, 4) float32, x1 y1 x2 y2 in frame pixels.
         scores: (N,) float32 in 0..1, descending.
         labels: (N,) int64, index into the mission's labels.
-        left_out: cells at or above the score threshold that a limit of work left out: neither kept
-            nor covered by one that is kept. Their scores are the lowest; 0 in all but a crowd.
+        left_out: cells at or above the score threshold that the work limit leaves out: neither
+            detections nor suppressed by one. Their scores are the lowest; 0 except in a crowd.
     """
 
     boxes: NDArray[np.float32]
@@ -60,7 +60,7 @@ class Detections:
 
     @staticmethod
     def empty() -> Detections:
-        """No detections: a road that was looked at and is clear."""
+        """No detections: a clear road."""
         return Detections(
             boxes=np.zeros((0, 4), np.float32),
             scores=np.zeros(0, np.float32),
@@ -69,12 +69,12 @@ class Detections:
 
 
 @dataclass(frozen=True)
-class Classified:
-    """What one classification head says of the whole frame.
+class Classification:
+    """The output of one classification head for the whole frame.
 
     Attributes:
         head: name of the output: "classes" or "condition".
-        label: the likeliest label; None: the picture is like none of them, so it is not known.
+        label: the likeliest label; None where the picture is out of distribution.
         score: softmax share of the likeliest label, 0..1.
     """
 
@@ -85,14 +85,14 @@ class Classified:
 
 @dataclass(frozen=True)
 class LabelMap:
-    """What a segmentation network says of each part of a frame, in cells of its output.
+    """The labels of a frame by a segmentation network, in cells of its output.
 
     Attributes:
         labels: (h, w) uint8, row of the likeliest label in the mission's labels.
         shares: (h, w) float32, its softmax share, 0..1.
-        x_px: (w,) float32, ascending: where the middles of the columns lie in the frame. Cells
-            beyond the frame are the padding of the network's input.
-        y_px: (h,) float32, the same of the rows.
+        x_px: (w,) float32, ascending: centres of the columns in frame pixels. Cells outside the
+            frame are the padding of the network's input.
+        y_px: (h,) float32, the same for the rows.
         frame_size: width and height of the frame in pixels.
     """
 
@@ -107,13 +107,13 @@ class LabelMap:
 class Known:
     """The frame was perceived.
 
-    `scene` holds what each classification head says of the frame; a head that cannot tell leaves
-    the frame known, since a road whose surface is not known was still looked at. `areas` is there
-    where the network is a segmentation network.
+    `scene` holds the output of each classification head; a head without a label leaves the frame
+    Known, since the objects on the road are known all the same. `areas` is set for a segmentation
+    network.
     """
 
     detections: Detections
-    scene: tuple[Classified, ...] = ()
+    scene: tuple[Classification, ...] = ()
     areas: LabelMap | None = None
 
 

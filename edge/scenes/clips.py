@@ -13,7 +13,7 @@ import numpy as np
 from edge.contract.artifact import replacing, write_json
 from edge.contract.clip_truth import TRUTH_SCHEMA
 from edge.perception.conditions import Conditions
-from edge.perception.video.verify_written import prove_written
+from edge.perception.video.verify_written import verify_written
 from edge.progress import Advance
 from edge.scenes.painting.atmosphere import CLEAR_DAY, plain
 from edge.scenes.still import HEIGHT_PX, WIDTH_PX, LabelledScene, render
@@ -110,7 +110,7 @@ def write_clip(
             last = scene.image
             progress("draw", len(rows), total)
         writer.release()
-        prove_written(temporary, path, total=total, last=last)
+        verify_written(temporary, path, total=total, last=last)
     if truth is not None:
         whole = plain(conditions)
         write_json(

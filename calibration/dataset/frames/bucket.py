@@ -18,7 +18,7 @@ from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.storage.open_storage import open_storage
 from calibration.dataset.storage.storage import Storage
 from edge.perception.conditions import Conditions
-from edge.perception.pictures.decode import decoded
+from edge.perception.pictures.decode import decode_image
 from edge.perception.pictures.files import SUFFIXES, natural_order
 from edge.perception.pictures.header import UnreadablePicture
 from edge.perception.values import BgrImage
@@ -55,7 +55,7 @@ class BucketFrame:
                 remedy="run it again when nobody writes there",
             )
         try:
-            return decoded(data)
+            return decode_image(data)
         except UnreadablePicture as error:
             raise Missing(
                 f"cannot read the road frame {self.name} in {self.storage.given}",

@@ -18,7 +18,7 @@ from calibration.dataset.records.ground_truth import Truth
 from calibration.dataset.storage.text import text_of
 from edge.contract.artifact import digest_file
 from edge.perception.conditions import Conditions
-from edge.perception.pictures.decode import decoded
+from edge.perception.pictures.decode import decode_image
 from edge.perception.pictures.files import SUFFIXES, files_below, natural_order
 from edge.perception.pictures.header import UnreadablePicture
 from edge.perception.values import BgrImage
@@ -46,7 +46,7 @@ class ImageFrame:
         except OSError as error:
             raise self._unreadable(error.strerror or str(error)) from error
         try:
-            return decoded(data)
+            return decode_image(data)
         except UnreadablePicture as error:
             raise self._unreadable(str(error)) from error
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.record import Mask
 from calibration.dataset.storage.storage import Storage
-from edge.perception.pictures.decode import sound_header
+from edge.perception.pictures.decode import checked_header
 from edge.perception.pictures.header import UnreadablePicture
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
@@ -46,7 +46,7 @@ def ids_of(data: bytes) -> Ids:
     if kind not in (GREY, PALETTE) or (kind == GREY and depth != 8):
         raise NoMask(f"a PNG in {depth}-bit {KINDS.get(kind, 'colour of no kind')}, not label ids")
     try:
-        sound_header(data)
+        checked_header(data)
     except UnreadablePicture as error:
         raise NoMask(str(error)) from error
     try:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from calibration.dataset.masks.masks import Ids
 from calibration.dataset.records.ground_truth import IGNORED
 from calibration.dataset.records.outlines import Disc, Outline, Polygons, Runs, Shape, Stamp
-from edge.perception.pictures.decode import sound_header
+from edge.perception.pictures.decode import checked_header
 from edge.perception.pictures.header import UnreadablePicture
 
 Pixels = NDArray[np.bool_]
@@ -188,7 +188,7 @@ def _in_disc(disc: Disc, window: tuple[int, int, int, int]) -> Pixels:
 
 def _in_stamp(stamp: Stamp, window: tuple[int, int, int, int]) -> Pixels:
     try:
-        header = sound_header(stamp.png)
+        header = checked_header(stamp.png)
         size = (header.width_px, header.height_px)
         # Read as grey whatever its colours are: every pixel but 0 is the object.
         how = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION

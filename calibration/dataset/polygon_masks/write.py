@@ -28,7 +28,7 @@ from calibration.dataset.records.record_faults import size_fault
 from calibration.dataset.storage.open_storage import open_storage
 from calibration.dataset.storage.storage import Storage, is_local
 from edge.contract.artifact import replacing_folder, require_folder
-from edge.perception.pictures.decode import sound_header
+from edge.perception.pictures.decode import checked_header
 from edge.perception.pictures.header import UnreadablePicture
 from edge.progress import Advance
 from firmware_bridge.errors import Missing, UsageError
@@ -147,7 +147,7 @@ def write_mask_set(
 
 def _size(data: bytes) -> tuple[int, int]:
     """Width and height in pixels after rotation by EXIF. Raises UnreadablePicture."""
-    header = sound_header(data)
+    header = checked_header(data)
     if header.orientation in ON_THEIR_SIDE:
         return header.height_px, header.width_px
     return header.width_px, header.height_px

@@ -26,8 +26,8 @@ from calibration.evaluation.predictions.networks import (
 )
 from calibration.inference.sessions import CannotRun
 from calibration.metrics.pixel_counts import Counts, pixel_counts
-from edge.perception.classification import HeadSpec, top
-from edge.perception.segmentation import MaskSpec, in_frame
+from edge.perception.classification import HeadSpec, top_label
+from edge.perception.segmentation import MaskSpec, frame_labels
 from edge.perception.values import BgrImage, Detections, Floats, Known, Perception, Unknown
 
 SCORE_MIN = 0.01
@@ -129,7 +129,7 @@ def _run_of(network: Network, inference: InferenceSpec) -> RunNetwork:
 def _classified(picture: Picture, outputs: RawOutputs, inference: InferenceSpec) -> Prediction:
     assert isinstance(inference.spec.main, HeadSpec)
     try:
-        likeliest, share = top(outputs[0], inference.spec.main)
+        likeliest, share = top_label(outputs[0], inference.spec.main)
     except ValueError as error:
         return _prediction(picture, outputs, inference, likeliest=-1, fault=str(error))
     return _prediction(picture, outputs, inference, likeliest=likeliest, share=share)
@@ -151,7 +151,7 @@ def _segmented(
     assert picture.mask is not None
     predicted = np.full(picture.mask.shape, IGNORED, np.uint8)
     if isinstance(perception, Known) and perception.areas is not None:
-        predicted = in_frame(perception.areas)
+        predicted = frame_labels(perception.areas)
     fault = perception.reason if isinstance(perception, Unknown) else ""
     return replace(
         _prediction(picture, outputs, inference, fault=fault),
@@ -174,7 +174,7 @@ def _prediction(
     likeliest_road = None
     if inference.spec.condition is not None and picture.road is not None:
         try:
-            likeliest_road = top(outputs[1], inference.spec.condition)[0]
+            likeliest_road = top_label(outputs[1], inference.spec.condition)[0]
         except ValueError:
             likeliest_road = -1
     return Prediction(

@@ -15,7 +15,7 @@ import numpy as np
 
 from calibration.metrics.matching import found_share
 from converters.verification.agreement.masks import MaskAgreement, mean_iou
-from edge.perception.classification import HeadSpec, top
+from edge.perception.classification import HeadSpec, top_label
 from edge.perception.values import Detections, Floats, Known, LabelMap, Perception
 
 SCORE_MIN = 0.3
@@ -116,6 +116,6 @@ def areas_of(perceived: Perception) -> LabelMap | None:
 
 def _top(logits: Floats, head: HeadSpec) -> int | None:
     try:
-        return top(logits, head)[0]
+        return top_label(logits, head)[0]
     except ValueError:
         return None

@@ -23,7 +23,7 @@ from converters.verification.agreement.agreement import (
 from converters.verification.agreement.breakdown import AgreementBreakdown, Predictions
 from converters.verification.agreement.masks import MaskAgreement
 from edge.contract.mission.sections.model import Model
-from edge.perception.classification import HeadSpec, top
+from edge.perception.classification import HeadSpec, top_label
 from edge.perception.decode import output_shapes
 from edge.perception.segmentation import MaskSpec
 from edge.perception.values import Floats
@@ -142,6 +142,6 @@ class LabelAgreement:
 def _likeliest(logits: Floats, head: HeadSpec) -> Predictions:
     """The likeliest label; none where the logits cannot be decoded."""
     try:
-        return Predictions.top(*top(logits, head))
+        return Predictions.top(*top_label(logits, head))
     except ValueError:
         return Predictions.top(None, 0.0)

@@ -22,7 +22,7 @@ from calibration.metrics.confidence_intervals import share_95
 from calibration.metrics.pixel_counts import pixel_counts
 from converters.verification.agreement.average_precision import NOTHING_KNOWN
 from converters.verification.agreement.counts import KINDS, OWN_WORDS, in_order, words_of
-from edge.perception.segmentation import in_frame, inside_frame
+from edge.perception.segmentation import cells_in_frame, frame_labels
 from edge.perception.values import Floats, LabelMap
 
 WORST_FRAMES = 6
@@ -36,7 +36,7 @@ def labels_in_frame(seen: LabelMap | None, shape: tuple[int, ...]) -> NDArray[np
     """(h, w) uint8 of an output of this shape (1, C, h, w); NONE where there is no label."""
     if seen is None:
         return np.full(shape[2:], NONE, np.uint8)
-    return np.where(inside_frame(seen), seen.labels, NONE).astype(np.uint8)
+    return np.where(cells_in_frame(seen), seen.labels, NONE).astype(np.uint8)
 
 
 def mean_iou(counts: Ints) -> float | None:
@@ -88,7 +88,7 @@ class MaskAgreement:
 
     def _frame_json(self, name: str, seen: LabelMap | None) -> dict[str, Any]:
         counts = self._counts[name][-1]
-        mask = np.full((1, 1), NONE, np.uint8) if seen is None else in_frame(seen)
+        mask = np.full((1, 1), NONE, np.uint8) if seen is None else frame_labels(seen)
         return {
             "pixels": int(counts.sum()),
             "changed": _changed(counts),

@@ -1,9 +1,8 @@
-"""Bytes of a picture file to pixels: the one reader of `run`, `data`, `calibrate`, `evaluate` and
-training, so that all of them see the same pixels.
+"""Decodes the bytes of a picture file to pixels, (H, W, 3) uint8 BGR.
 
-Refuses what decoders would fill up in silence, and sizes that could not be meant, before they are
-decoded. Pictures are turned as EXIF says, as people see them; boxes are in the turned picture.
-Pure; never opens a file.
+The one reader of `run`, `data`, `calibrate`, `evaluate` and training, so that all see the same
+pixels. Refuses damaged files that a decoder would fill up silently and, before it decodes them,
+pictures that are too large. Applies EXIF's orientation; boxes are in the rotated picture. Pure.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ MAX_PIXELS = 1 << 26
 million. Four of these at once, as `data check` reads them, take 0.8 GB as pixels."""
 
 SAMPLE_BITS = (8, 10, 12, 14, 16)
-"""Depths of camera sensors. A 16-bit sample whose file does not say is taken to use the least of
-these that holds the picture's largest value: 12 bits read as 16 would be a black picture."""
+"""Depths of camera sensors. Where a 16-bit file names no depth, it is the least of these that holds
+the picture's largest value: 12 bits read as 16 would give a black picture."""
 
 PADDING_BYTES = 16
-"""A JPEG decoder warns of bytes before a marker that it did not need. Cameras pad by a few; a hole
-in the picture leaves many."""
+"""A JPEG decoder warns of unused bytes before a marker. Cameras pad by a few; a damaged picture
+leaves many."""
 
 _UNUSED = re.compile(r"(\d+) extraneous bytes before marker")
 
@@ -38,9 +37,9 @@ _UNUSED = re.compile(r"(\d+) extraneous bytes before marker")
 @dataclass(frozen=True)
 class Picture:
     """Attributes:
-    image: (H, W, 3) uint8 BGR, turned.
-    orientation: EXIF's, by which it was turned; 1 where it is as stored.
-    bits: of a stored sample that were used.
+    image: (H, W, 3) uint8 BGR, after applying the orientation.
+    orientation: EXIF's; 1 where the picture is as stored.
+    bits: used bits of a stored sample.
     """
 
     image: BgrImage
@@ -48,20 +47,20 @@ class Picture:
     bits: int
 
 
-def decoded(data: bytes) -> BgrImage:
+def decode_image(data: bytes) -> BgrImage:
     """The picture, (H, W, 3) uint8 BGR. Raises as `read_picture` does."""
     return read_picture(data).image
 
 
 def read_picture(data: bytes) -> Picture:
-    """The picture in a file's bytes, whatever its name.
+    """The picture in a file's bytes; the content decides the format.
 
     Raises:
-        UnreadablePicture: empty, cut short, damaged, no picture, or of more than MAX_PIXELS.
+        UnreadablePicture: empty, truncated, damaged, no picture, or of more than MAX_PIXELS.
         Missing: a package that reads pictures is not installed.
     """
     cv2 = _opencv()
-    header = sound_header(data)
+    header = checked_header(data)
     how = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     if header.bits != 8:
         how = cv2.IMREAD_UNCHANGED
@@ -72,19 +71,19 @@ def read_picture(data: bytes) -> Picture:
     if stored is None:
         raise UnreadablePicture(f"{len(data)} bytes that are no whole {header.format}")
     image, bits = _eight_bits(cv2, np.asarray(stored), header)
-    if header.format != "TIFF":  # OpenCV turns these by itself, whatever it is asked
-        image = _turned(cv2, image, header.orientation)
+    if header.format != "TIFF":  # OpenCV always applies the orientation of TIFF files itself
+        image = _apply_orientation(cv2, image, header.orientation)
     return Picture(image, header.orientation, bits)
 
 
-def sound_header(data: bytes) -> PictureHeader:
-    """The header of a file that is worth decoding: of a size that can be, and not damaged as far
-    as checksums (PNG) and the decoder's warnings (JPEG) tell. Raises as `read_picture` does."""
+def checked_header(data: bytes) -> PictureHeader:
+    """The header of a file that passes the checks before decoding: size, checksums (PNG), the
+    decoder's warnings (JPEG). Raises as `read_picture` does."""
     header = header_of(data)
     if header.width_px * header.height_px > MAX_PIXELS:
         raise UnreadablePicture(too_large(header.width_px, header.height_px))
     if header.format == "JPEG":
-        _demand_whole_jpeg(data)
+        _require_whole_jpeg(data)
     return header
 
 
@@ -96,8 +95,8 @@ def too_large(width_px: int, height_px: int) -> str:
     )
 
 
-def _demand_whole_jpeg(data: bytes) -> None:
-    """Refuses what libjpeg warns of: OpenCV paints what is missing grey and says nothing.
+def _require_whole_jpeg(data: bytes) -> None:
+    """Refuse a file of which libjpeg warns: OpenCV silently paints missing parts grey.
 
     Decoded at an eighth of the size, where the warnings are the same and the work is small.
     """
@@ -138,8 +137,8 @@ def _eight_bits(
     return np.ascontiguousarray(stored, np.uint8), 8 if bits is None else bits
 
 
-def _turned(cv2: Any, image: NDArray[np.uint8], orientation: int) -> BgrImage:
-    """As EXIF's orientation says: where the stored first row and column are to be shown."""
+def _apply_orientation(cv2: Any, image: NDArray[np.uint8], orientation: int) -> BgrImage:
+    """Rotate and flip by EXIF's orientation, the place of the stored first row and column."""
     turns = {
         2: lambda: cv2.flip(image, 1),
         3: lambda: cv2.rotate(image, cv2.ROTATE_180),

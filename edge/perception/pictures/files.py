@@ -1,7 +1,7 @@
-"""Which files of a folder are pictures, in which order, and what becomes of links.
+"""Lists the picture files of a folder: one list of suffixes, one order, one rule for links.
 
-One list of suffixes, one order and one rule for links, for `run`, `data`, `calibrate`, `evaluate`
-and training. Names files; never opens one.
+A folder goes in; names with sizes in bytes come out. The same for `run`, `data`, `calibrate`,
+`evaluate` and training. Never opens a file.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from pathlib import Path, PurePosixPath
 from firmware_bridge.errors import UsageError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Of picture files, lower case. What a file holds is told by its content (`picture_header.py`)."""
+"""Suffixes of picture files, lower case. The content decides the format (`header.py`)."""
 
 _SHOWN = 5
 
 MOST_LINKED_FOLDERS = 1000
-"""Folders entered through links at most; a few that lead to each other make millions of names."""
+"""At most so many nested links are followed; a few circular ones make millions of names."""
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file of this name is taken for a picture."""
+    """Whether a file of this name counts as a picture."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def natural_order(name: str) -> tuple[tuple[tuple[str, int, str], ...], ...]:
-    """The key that sorts names as people number them: frame_2 before frame_10.
+    """The sort key of names in natural order: frame_2 before frame_10.
 
-    Folder by folder; digits count as a number. Names of equal numbers (2 and 02) keep the order of
-    their letters, so that the order is the same on every machine.
+    Folder by folder; digits count as a number. Names of equal numbers (2 and 02) sort by their
+    characters, so that the order is the same on every machine.
     """
     return tuple(
         tuple(_piece(piece) for piece in re.split(r"([0-9]+)", part) if piece)
@@ -40,15 +40,15 @@ def natural_order(name: str) -> tuple[tuple[tuple[str, int, str], ...], ...]:
 
 
 def _piece(piece: str) -> tuple[str, int, str]:
-    # A number sorts where its first digit would: before letters, behind "!".
+    # A number sorts in the place of its first digit: before letters, behind "!".
     return ("0", int(piece), piece) if piece.isascii() and piece.isdigit() else (piece, 0, piece)
 
 
 def files_below(root: Path, *, deep: bool, pictures_only: bool = False) -> dict[str, int]:
     """Names relative to `root` ("/" between parts) and sizes in bytes, in natural order.
 
-    Hidden files and folders are left out. Links whose target lies below `root` are followed, but
-    for one that leads to a folder that it lies in: loops end there. `deep`: folders below too.
+    Hidden files and folders are left out. Links to targets below `root` are followed, except a link
+    to a folder that contains it, which would be a loop. `deep`: also the folders below.
 
     Raises:
         UsageError: links that leave `root` or lead nowhere, all of them named.

@@ -1,7 +1,7 @@
-"""What the header of a picture file says: format, size, orientation and bits of a sample.
+"""Reads the header of a picture file: format, size, orientation and bits of a sample.
 
-Reads a few fields of JPEG, PNG, BMP, PPM, WebP and TIFF files so that size is known before anything
-is decoded. Pure; never decodes pixels and never trusts a file's name.
+Bytes of a JPEG, PNG, BMP, PPM, WebP or TIFF file go in; a `PictureHeader` comes out, so that the
+size is known before decoding. Pure; never trusts a file's name.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ ORIENTATIONS = range(1, 9)
 
 
 class UnreadablePicture(ValueError):
-    """The bytes are no whole picture; the text says what they are."""
+    """The bytes are not a whole picture; the text says what they are."""
 
 
 @dataclass(frozen=True)
 class PictureHeader:
     """Attributes:
-    width_px, height_px: as stored, before turning.
+    width_px, height_px: as stored, before applying the orientation.
     orientation: EXIF's, 1 where the file has none that can be read.
     bits: of a stored sample; None where a 16-bit sample may use fewer and the file does not say.
     """
@@ -199,4 +199,4 @@ _READERS: tuple[tuple[bytes, Callable[[bytes], PictureHeader]], ...] = (
     (rb"RIFF....WEBP", _webp),
     (rb"II\*\0|MM\0\*", _tiff),
 )
-"""How each format starts, and who reads its header."""
+"""The first bytes of each format and the reader of its header."""

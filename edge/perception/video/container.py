@@ -1,9 +1,7 @@
-"""What a video file's container says of its own length: whether bytes are missing at its end, and
-how long the video track lasts.
+"""Reads from a video file's container whether its end is missing, and how long the track lasts.
 
-Reads a few headers (ISO base media, Matroska, RIFF); never decodes. A container that says nothing
-(MPEG-TS, raw streams, live recordings) gives no length, and then only the stream tells where it
-ends.
+A path goes in; `ContainerFacts` come out. Reads a few headers (ISO base media, Matroska, RIFF);
+never decodes. Other containers (MPEG-TS, raw streams, live recordings) state no length.
 """
 
 from __future__ import annotations
@@ -16,15 +14,15 @@ from typing import BinaryIO
 
 _ISO_FIRST = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp")
 _MAX_BOXES = 4096
-"""Boxes looked at on one level; a damaged file could hold millions of empty ones."""
+"""Boxes read on one level, at most; a damaged file could hold millions of empty ones."""
 
 
 @dataclass(frozen=True)
 class ContainerFacts:
     """Attributes:
-    cut: the file ends before its container does.
-    video_s: seconds that the video track lasts by an index of its frames (ISO base media); None
-        of other containers, whose lengths are those of the longest track, or guesses.
+    cut: the file is shorter than its container states.
+    video_s: length of the video track in seconds, by the index of its frames (ISO base media); None
+        for other containers, which state the length of the longest track, or a guess.
     times_by_count: the container holds no times: frame n is at n periods (AVI).
     """
 
@@ -34,7 +32,7 @@ class ContainerFacts:
 
 
 def container_facts(path: Path) -> ContainerFacts:
-    """The facts of one file; those of an unknown container where it is none of the three."""
+    """The facts of one file; the defaults where its container is none of the three."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(12)
@@ -124,7 +122,7 @@ def _matroska_cut(stream: BinaryIO, size: int) -> bool:
 
 
 def _vint(stream: BinaryIO) -> int | None:
-    """A variable-size integer; None where it stands for "unknown", as live recordings have it."""
+    """A variable-size integer; None for the value "unknown", which live recordings have."""
     first = stream.read(1)
     if not first or first == b"\0":
         return None

@@ -13,8 +13,8 @@ _LOG_NOTHING = 0
 
 
 def quiet_opencv() -> Any:
-    """OpenCV with its own chatter off: what goes wrong is told by refusals and faults instead."""
-    # FFmpeg inside OpenCV listens to nothing else, and only before it is first used.
+    """The module `cv2` with its log off; refusals and faults report failures instead."""
+    # FFmpeg inside OpenCV reads only this variable, and only before its first use.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         import cv2

@@ -1,9 +1,9 @@
-"""A video file read frame by frame, each with the time at which the file presents it.
+"""Reads a video file frame by frame, each with its presentation time.
 
-The stream alone decides how many frames there are; what the header counts is a hint for people.
-Times are presentation times from the file (`CAP_PROP_POS_MSEC` of OpenCV's FFmpeg reader, which
-was held against ffprobe for MP4, MOV, MKV, WebM, AVI, MPEG-TS, GIF and raw streams, with B-frames
-and edit lists: docs/runtime.md). Never paces and never skips: callers do.
+A path goes in; frames (H, W, 3) uint8 BGR with their times come out. The stream decides how many
+frames there are, not the header's count. Times are `CAP_PROP_POS_MSEC` of OpenCV's FFmpeg reader,
+which was compared with ffprobe for MP4, MOV, MKV, WebM, AVI, MPEG-TS, GIF and raw streams, with
+B-frames and edit lists (docs/runtime.md). Never paces and never skips: callers do.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from edge.perception.video.container import ContainerFacts, container_facts
 from edge.perception.video.opencv import quiet_opencv
 
 FPS_MIN, FPS_MAX = 0.5, 240.0
-"""Outside of these a container's frame rate is a guess of its time base, not of a camera."""
+"""Outside of these a container's frame rate is a guess from its time base, not a camera's rate."""
 
 STARTS_OVER_NS = 500_000_000
-"""A time that lies further back than this is that of a file that was joined to the one before."""
+"""A time further back than this belongs to another file that was appended to the first."""
 
 RATE_FRAMES, RATE_FRAMES_LEAST, RATE_PIXELS = 64, 8, 1 << 27
-"""Frames looked at for a file's rate, at most and at least; pixels that they may have in all."""
+"""Frames read to find a file's rate, at most and at least; pixels that they may have in all."""
 RATE_SAME = 0.02
-"""Share by which a rate may differ from the declared one and be the same."""
+"""Relative difference up to which a rate equals the declared one."""
 
 _EDIT_LEADS_IN_NS = 250_000_000
-"""An edit list may begin between two frames; times here begin with the first that is shown."""
+"""An edit list may begin between two frames; times here begin with the first shown frame."""
 
 _COUNTED_TOO_MANY = 2
-"""Frames that the header of a whole AVI may count too many, for a start that is put off."""
+"""Frames that the header of a complete AVI may count too many, because of a delayed start."""
 
 _NO_TIME_MS = 1e12
-"""Above this (31 years) OpenCV gives what FFmpeg has where a stream has no start."""
+"""A time above this (31 years) is FFmpeg's value for a stream without a start time."""
 
 
 class UnreadableVideo(ValueError):
@@ -47,12 +47,12 @@ class UnreadableVideo(ValueError):
 
 @dataclass(frozen=True)
 class FrameTime:
-    """A frame that was grabbed.
+    """The place of a grabbed frame.
 
     Attributes:
         index: place in the file, from 0.
-        time_ns: time into the clip, 0 for its first frame; None for a frame that is presented
-            with an earlier one or before it, so that there is no moment to show it in.
+        time_ns: time into the clip, 0 for its first frame; None for a frame whose presentation
+            time is not later than that of an earlier one, so that it is never shown.
     """
 
     index: int
@@ -60,7 +60,7 @@ class FrameTime:
 
 
 class VideoFile:
-    """One open file. Raises UnreadableVideo where it is none, or its frames are too large."""
+    """One open video file. Raises UnreadableVideo where it is none or its frames are too large."""
 
     def __init__(self, path: Path, *, fallback_fps: float) -> None:
         cv2 = quiet_opencv()
@@ -69,7 +69,7 @@ class VideoFile:
         self._video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         try:
             if not self._video.isOpened():
-                raise UnreadableVideo(_what_is_there(path))
+                raise UnreadableVideo(_container_summary(path))
             width, height = (
                 int(self._video.get(number))
                 for number in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
@@ -77,8 +77,8 @@ class VideoFile:
             self.pixels = max(1, width * height)
             if self.pixels > MAX_PIXELS:
                 raise UnreadableVideo(too_large(width, height))
-            if not self._video.grab() or (first := _retrieved(self._video)) is None:
-                raise UnreadableVideo(_what_is_there(path))
+            if not self._video.grab() or (first := _retrieve(self._video)) is None:
+                raise UnreadableVideo(_container_summary(path))
         except UnreadableVideo:
             self._video.release()
             raise
@@ -99,7 +99,7 @@ class VideoFile:
         return round(1e9 / self.fps)
 
     def grab(self) -> FrameTime | None:
-        """The next frame's place in time; None where the stream ends."""
+        """The next frame's index and time; None at the end of the stream."""
         if not self._grabbed_first:
             self._first = None
             if not self._video.grab():
@@ -111,16 +111,16 @@ class VideoFile:
 
     def retrieve(self) -> BgrImage | None:
         """The pixels of the grabbed frame, (H, W, 3) uint8 BGR; None where it cannot be decoded."""
-        return self._first if self._first is not None else _retrieved(self._video)
+        return self._first if self._first is not None else _retrieve(self._video)
 
     def close(self) -> None:
         """Closes the file."""
         self._video.release()
 
     def ended_early(self) -> str | None:
-        """What is missing, after the stream has ended; None where nothing is known to be."""
+        """What is missing, after the stream has ended; None where nothing is."""
         header, stated_s = self.header_frames, self._container.video_s
-        # An index also counts frames that an edit list leaves out: it is believed only where time
+        # An index also counts frames that an edit list leaves out: it decides only where time
         # is missing as well.
         if stated_s is not None and header is not None and self.frames < header:
             until_ns = self._last_ns + 2.5 * self.period_ns + _EDIT_LEADS_IN_NS
@@ -131,7 +131,7 @@ class VideoFile:
         return None
 
     def oddities(self) -> list[str]:
-        """What people should know of the frames' times, after they were read."""
+        """Remarks on the frames' times, after reading all frames."""
         found = []
         if self.by_rate:
             found.append(
@@ -182,10 +182,10 @@ class VideoFile:
 
 
 def rate_of(path: Path, *, fallback_fps: float) -> float:
-    """Frames a second of a file: as declared, or as its first frames come where that is slower.
+    """Frames a second of a file: the declared rate, or that of its first frames if it is lower.
 
-    Headers state averages (MP4) or guesses (Matroska, WebM, MPEG-TS). Looks at a number of frames
-    that follows from their size alone, so that the rate is the same on every machine.
+    Headers state averages (MP4) or guesses (Matroska, WebM, MPEG-TS). The number of frames that it
+    reads depends on their size alone, so that the rate is the same on every machine.
 
     Raises:
         UnreadableVideo: as `VideoFile`.
@@ -210,7 +210,7 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _retrieved(video: Any) -> BgrImage | None:
+def _retrieve(video: Any) -> BgrImage | None:
     good, image = video.retrieve()
     return np.asarray(image, np.uint8) if good and image is not None else None
 
@@ -222,7 +222,7 @@ def _facts(path: Path) -> ContainerFacts:
         raise UnreadableVideo(error.strerror or str(error)) from error
 
 
-def _what_is_there(path: Path) -> str:
+def _container_summary(path: Path) -> str:
     try:
         return f"{path.stat().st_size} bytes that no decoder opens"
     except OSError as error:
@@ -230,4 +230,4 @@ def _what_is_there(path: Path) -> str:
 
 
 LEAST_APART_NS = 1_000_000
-"""Frames that are stamped closer together than this are one moment: the later is left out."""
+"""Of frames whose times are closer together than this, the later one is left out."""

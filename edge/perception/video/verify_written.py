@@ -1,4 +1,4 @@
-"""Reads back a video that OpenCV wrote. Its encoder tells of no failure, a full disk included.
+"""Reads back a video that OpenCV wrote, since its encoder reports no failure, not even a full disk.
 
 Never writes and never removes a file.
 """
@@ -15,14 +15,14 @@ from edge.perception.video.opencv import quiet_opencv
 from firmware_bridge.errors import DeviceFault
 
 _BRIGHTNESS_OFF_MOST = 12.0
-"""Mean of the last frame's samples, 0..255: coding is lossy."""
+"""Tolerated mean difference of the last frame's samples, 0..255: coding is lossy."""
 
 
-def prove_written(written: Path, path: Path, *, total: int, last: BgrImage) -> None:
-    """Demands `total` frames in the file `written`, which is to become `path`, ending in `last`.
+def verify_written(written: Path, path: Path, *, total: int, last: BgrImage) -> None:
+    """Require `total` frames, the last like `last`, in the file `written` that will become `path`.
 
     Raises:
-        DeviceFault: it is not there, is cut short, or has other frames.
+        DeviceFault: the file is missing, truncated, or has other frames.
     """
     cv2 = quiet_opencv()
     size = written.stat().st_size if written.exists() else 0

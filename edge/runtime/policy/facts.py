@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.perception.values import Classified, LabelMap
+from edge.perception.values import Classification, LabelMap
 from edge.runtime.tracking.track import Track
 from firmware_bridge.protocol.messages import Action, Perception, Reason, SafetyCommand
 
@@ -31,7 +31,7 @@ class FrameFacts:
     known: bool
     tracks: tuple[Track, ...]
     frame_size: tuple[int, int]
-    scene: tuple[Classified, ...] = ()
+    scene: tuple[Classification, ...] = ()
     areas: LabelMap | None = None
     left_out: int = 0
 

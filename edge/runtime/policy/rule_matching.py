@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from edge.contract.mission.sections.policy import When
 from edge.perception.decode import CLASSES, CONDITION
-from edge.perception.values import Classified, LabelMap
+from edge.perception.values import Classification, LabelMap
 from edge.runtime.policy.area_coverage import WHOLE, cover_of
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.zones import Polygon, inside, standing_point
@@ -71,7 +71,7 @@ def _contact_is_known(track: Track) -> bool:
 
 
 def _scene_matches(
-    when: When, scene: Sequence[Classified], *, labels: Sequence[str]
+    when: When, scene: Sequence[Classification], *, labels: Sequence[str]
 ) -> bool | None:
     heads = {answer.head: answer for answer in scene}
     # A classifier's labels and the conditions are disjoint; a detector's labels are no scenes.

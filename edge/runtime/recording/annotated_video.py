@@ -20,7 +20,7 @@ from edge.contract.artifact import replacing
 from edge.install import pip_install
 from edge.perception.values import BgrImage
 from edge.perception.video.opencv import quiet_opencv
-from edge.perception.video.verify_written import prove_written
+from edge.perception.video.verify_written import verify_written
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.recording.outbox import Outbox
 from edge.runtime.recording.overlay import Painter
@@ -72,7 +72,7 @@ class AnnotatedVideo:
                     self._writer.release()
             if self._shown is not None and self._temporary is not None:
                 image = self._shown[1]
-                prove_written(self._temporary, self._path, total=self._frames, last=image)
+                verify_written(self._temporary, self._path, total=self._frames, last=image)
         if self._shown is None:
             return None
         return Recording(str(self._path), self._frames, self._outbox.left_out)

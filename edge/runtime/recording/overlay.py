@@ -15,8 +15,8 @@ import numpy as np
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.policy import Policy, Rule
 from edge.perception.label_colors import label_colors
-from edge.perception.segmentation import in_frame
-from edge.perception.values import BgrImage, Classified, Known, LabelMap, Unknown
+from edge.perception.segmentation import frame_labels
+from edge.perception.values import BgrImage, Classification, Known, LabelMap, Unknown
 from edge.perception.video.opencv import quiet_opencv
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.policy.rule_matching import matching_tracks
@@ -121,7 +121,7 @@ class Painter:
 
     def _areas(self, image: BgrImage, areas: LabelMap) -> BgrImage:
         """The frame with every label's colour over it."""
-        tinted = self._cv2.addWeighted(self._colors[in_frame(areas)], 0.4, image, 0.6, 0.0)
+        tinted = self._cv2.addWeighted(self._colors[frame_labels(areas)], 0.4, image, 0.6, 0.0)
         return np.asarray(tinted, np.uint8)
 
     def _zones(self, image: BgrImage, active: set[str], unit: float) -> None:
@@ -157,7 +157,7 @@ class Painter:
             text += f"  {track.time_to_contact_s:.1f} s"
         self._tag(image, text, (x1, y1), color, unit)
 
-    def _scene(self, image: BgrImage, scene: Sequence[Classified], unit: float) -> None:
+    def _scene(self, image: BgrImage, scene: Sequence[Classification], unit: float) -> None:
         """The answer of each classification head, below the top bar."""
         top = round(64 * unit)
         for row, answer in enumerate(scene, start=1):

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from edge.perception.values import Classified
+from edge.perception.values import Classification
 
 NOT_KNOWN = "not known"
 
@@ -22,7 +22,7 @@ class SceneLog:
         self._frames: dict[str, Counter[str]] = {}
         self._last: dict[str, str] = {}
 
-    def add(self, scene: Sequence[Classified]) -> Iterator[Classified]:
+    def add(self, scene: Sequence[Classification]) -> Iterator[Classification]:
         """Counts one frame; yields the answers whose label differs from the head's last known."""
         for answer in scene:
             self._frames.setdefault(answer.head, Counter())[answer.label or NOT_KNOWN] += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.perception.pictures.decode import decoded, sound_header
+from edge.perception.pictures.decode import checked_header, decode_image
 from edge.perception.pictures.files import SUFFIXES, files_below
 from edge.perception.pictures.header import UnreadablePicture
 from edge.perception.values import Frame
@@ -54,7 +54,7 @@ class FolderSource:
         index, path, time_ns = self._index, self._paths[self._index], self._time_ns
         self._index += 1
         try:
-            image = decoded(path.read_bytes())
+            image = decode_image(path.read_bytes())
         except OSError as error:
             return BadFrame(f"{path.name}: {error.strerror or error}", index)
         except UnreadablePicture as error:
@@ -92,7 +92,7 @@ def _pictures(folder: Path) -> list[Path]:
 def _fault(path: Path) -> str:
     """What is wrong with a picture file by its header; "" where it is good."""
     try:
-        sound_header(path.read_bytes())
+        checked_header(path.read_bytes())
     except OSError as error:
         return error.strerror or str(error)
     except UnreadablePicture as error:

@@ -66,7 +66,7 @@ def test_a_session_is_asked_for_its_device_alone(monkeypatch: pytest.MonkeyPatch
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]  # as onnxruntime answers where the driver is missing
 
-    integer_products.config()  # tries a session of its own, once in a process
+    integer_products.session_options()  # tries a session of its own, once in a process
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA.provider])
     with pytest.raises(Missing, match="CUDA"):

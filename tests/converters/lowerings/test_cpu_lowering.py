@@ -158,4 +158,4 @@ class TestFusedKernels:
         opsets = [helper.make_opsetid("", 10)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
         assert model.SerializeToString() == integer_products.TRIAL
-        assert integer_products.config() in ({}, {"session.x64quantprecision": "1"})
+        assert integer_products.session_options() in ({}, {"session.x64quantprecision": "1"})

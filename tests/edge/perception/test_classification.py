@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edge.perception.classification import HeadSpec, classify, shares
+from edge.perception.classification import HeadSpec, classify, softmax
 from edge.perception.decode import DecodeSpec, NetworkSpec, output_shapes, perceive, with_threshold
 from edge.perception.preprocess import InputPlacement
 from edge.perception.values import Known, Perception, Unknown
@@ -43,8 +43,8 @@ def test_outputs_have_their_names_in_order() -> None:
 
 
 def test_softmax_by_hand_and_for_huge_logits() -> None:
-    np.testing.assert_allclose(shares(np.log(np.array([1.0, 3.0], np.float32))), [0.25, 0.75])
-    np.testing.assert_allclose(shares(np.array([3e38, -3e38], np.float32)), [1.0, 0.0])
+    np.testing.assert_allclose(softmax(np.log(np.array([1.0, 3.0], np.float32))), [0.25, 0.75])
+    np.testing.assert_allclose(softmax(np.array([3e38, -3e38], np.float32)), [1.0, 0.0])
 
 
 def test_a_sure_head_says_its_label_and_an_unsure_one_none() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.contract.mission.sections.model import Decode
-from edge.perception.boxes import iou_matrix, suppress
+from edge.perception.boxes import iou_matrix, non_maximum_suppression
 from edge.perception.decode import (
     DECODERS,
     DecodeSpec,
@@ -21,7 +21,7 @@ from edge.perception.decode import (
     output_shape,
     perceive,
 )
-from edge.perception.preprocess import PreprocessSpec, fit_image, place, preprocess
+from edge.perception.preprocess import PreprocessSpec, fit_image, input_placement, preprocess
 from edge.perception.values import Known, Unknown
 from edge.perception.work_limits import MOST_DETECTIONS
 
@@ -78,7 +78,7 @@ def test_padding_has_the_declared_value() -> None:
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
 def test_any_frame_fits(width: int, height: int) -> None:
-    placement = place(spec(), width, height)
+    placement = input_placement(spec(), width, height)
     corner = placement.to_network(np.array([[0, 0, width, height]], np.float32))[0]
     assert corner[2] <= 320 + 1
     assert corner[3] <= 192 + 1
@@ -164,7 +164,7 @@ def test_a_share_below_nothing_is_unknown_not_clear() -> None:
 def test_an_output_that_cannot_be_right_is_unknown_not_clear(poison: float) -> None:
     raw = quiet(decoder())
     raw[0, 3, 4] = poison
-    placement = place(spec(width_px=64, height_px=32), 64, 32)
+    placement = input_placement(spec(width_px=64, height_px=32), 64, 32)
     seen = perceive(
         [raw], detector(), placement=placement, input_size=(64, 32), frame_size=(64, 32)
     )
@@ -175,7 +175,7 @@ def test_an_output_that_cannot_be_right_is_unknown_not_clear(poison: float) -> N
 def test_a_huge_log_size_is_unknown() -> None:
     raw = quiet(decoder("yolox"))
     raw[0, 0] = (0, 0, 1000.0, 0, 1.0, 1.0, 0, 0)
-    placement = place(spec(width_px=64, height_px=32), 64, 32)
+    placement = input_placement(spec(width_px=64, height_px=32), 64, 32)
     seen = perceive(
         [raw], detector("yolox"), placement=placement, input_size=(64, 32), frame_size=(64, 32)
     )
@@ -183,7 +183,7 @@ def test_a_huge_log_size_is_unknown() -> None:
 
 
 def test_another_shape_is_unknown_and_names_both() -> None:
-    placement = place(spec(width_px=64, height_px=32), 64, 32)
+    placement = input_placement(spec(width_px=64, height_px=32), 64, 32)
     seen = perceive(
         [np.zeros((1, 40, 9), np.float32)],
         detector(),
@@ -200,7 +200,7 @@ def test_boxes_come_back_in_frame_pixels() -> None:
     raw = quiet(decoder())
     raw[0, 0, :4] = 0.5
     raw[0, 0, 4] = 5.0
-    placement = place(spec(width_px=64, height_px=32), 128, 64)
+    placement = input_placement(spec(width_px=64, height_px=32), 128, 64)
     seen = perceive(
         [raw], detector(), placement=placement, input_size=(64, 32), frame_size=(128, 64)
     )
@@ -257,7 +257,7 @@ def test_a_limit_that_cuts_a_frame_is_in_what_was_perceived() -> None:
     seen = perceive(
         [raw],
         NetworkSpec(made, None),
-        placement=place(spec(width_px=64, height_px=32), 64, 32),
+        placement=input_placement(spec(width_px=64, height_px=32), 64, 32),
         input_size=(64, 32),
         frame_size=(64, 32),
     )
@@ -286,7 +286,7 @@ def test_what_survives_suppression_does_not_overlap(boxes: np.ndarray, seed: int
     random = np.random.default_rng(seed)
     scores = random.random(len(boxes), np.float32)
     labels = random.integers(0, 2, len(boxes))
-    kept, left = suppress(boxes, scores, labels, iou_threshold=0.5)
+    kept, left = non_maximum_suppression(boxes, scores, labels, iou_threshold=0.5)
     assert left == 0
     assert int(np.argmax(scores)) in kept
     overlap = iou_matrix(boxes[kept], boxes[kept])
@@ -310,5 +310,5 @@ def test_suppression_keeps_what_the_whole_table_of_overlaps_keeps(
         if not gone[row]:
             wanted.append(row)
             gone |= rivals[row]
-    kept, _ = suppress(boxes, scores, labels, iou_threshold=0.5)
+    kept, _ = non_maximum_suppression(boxes, scores, labels, iou_threshold=0.5)
     assert kept.tolist() == wanted

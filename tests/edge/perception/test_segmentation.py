@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from edge.perception.decode import NetworkSpec, output_shapes, perceive, with_threshold
 from edge.perception.label_colors import label_colors
-from edge.perception.preprocess import InputPlacement, PreprocessSpec, place, preprocess
-from edge.perception.segmentation import MaskSpec, frame_shares, in_frame
+from edge.perception.preprocess import InputPlacement, PreprocessSpec, input_placement, preprocess
+from edge.perception.segmentation import MaskSpec, frame_labels, frame_shares
 from edge.perception.values import Known, LabelMap, Unknown
 
 LABELS = ("road", "vehicle", "sky")
@@ -30,7 +30,7 @@ def logits(rows: np.ndarray, *, sure: float = 9.0) -> np.ndarray:
 def seen(raw: np.ndarray, *, frame: tuple[int, int] = SIZE, fit: str = "stretch") -> LabelMap:
     spec = PreprocessSpec(*SIZE, fit, "center", 114, "bgr", (0.0,) * 3, (1.0,) * 3)  # type: ignore[arg-type] # a literal
     found = perceive(
-        [raw], NETWORK, placement=place(spec, *frame), input_size=SIZE, frame_size=frame
+        [raw], NETWORK, placement=input_placement(spec, *frame), input_size=SIZE, frame_size=frame
     )
     assert isinstance(found, Known)
     assert len(found.detections) == 0
@@ -48,9 +48,9 @@ def test_the_output_has_its_name_and_shape() -> None:
 
 def test_labels_stand_in_the_frame_where_their_cells_are() -> None:
     rows = cells()
-    whole = in_frame(seen(logits(rows)))
+    whole = frame_labels(seen(logits(rows)))
     np.testing.assert_array_equal(whole, np.kron(rows, np.ones((4, 4), np.uint8)))
-    twice = in_frame(seen(logits(rows), frame=(128, 96)))
+    twice = frame_labels(seen(logits(rows), frame=(128, 96)))
     np.testing.assert_array_equal(twice, np.kron(rows, np.ones((8, 8), np.uint8)))
 
 
@@ -59,7 +59,7 @@ def test_padding_is_no_part_of_the_frame() -> None:
     rows = np.full((12, 16), 2, np.uint8)
     rows[:, 2:14] = 0
     square = seen(logits(rows), frame=(96, 96), fit="letterbox")
-    assert (in_frame(square) == 0).all()
+    assert (frame_labels(square) == 0).all()
     np.testing.assert_allclose(frame_shares(square, 3), [1.0, 0.0, 0.0])
 
 
@@ -84,7 +84,7 @@ def test_a_picture_that_goes_there_comes_back(wide: int, high: int, fit: str) ->
     )
     assert isinstance(found, Known)
     assert found.areas is not None
-    mask = in_frame(found.areas)
+    mask = frame_labels(found.areas)
     cell = 4.0 / placement.scale_x
     # In the middle row: at the rim half a cell may be padding.
     assert abs(np.count_nonzero(mask[high // 2] == 0) - wide // 2) <= cell + 1

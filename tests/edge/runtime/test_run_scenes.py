@@ -18,7 +18,7 @@ from tiny_scene import CONDITIONS, DRY, NEITHER, WET, add_condition, write_class
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import output_shapes, perceive
 from edge.perception.preprocess import InputPlacement
-from edge.perception.values import Classified, Detections, Frame, Known, Unknown
+from edge.perception.values import Classification, Detections, Frame, Known, Unknown
 from edge.runtime.daemon import run
 from edge.runtime.policy.facts import Facts, FrameFacts
 from edge.runtime.policy.policy import decide, initial
@@ -145,7 +145,7 @@ def test_the_annotated_frame_shows_the_scene_and_the_time(root: Path) -> None:
 
     painter = Painter.of(with_condition(root))
 
-    def drawn(*scene: Classified, seconds: float = 30.0) -> np.ndarray:
+    def drawn(*scene: Classification, seconds: float = 30.0) -> np.ndarray:
         track = Track(1, (200.0, 200.0, 300.0, 300.0), 0.9, 0, 3, 4, 0, 0, 0, seconds, "boxes")
         frame = Frame(np.full((384, 640, 3), 120, np.uint8), 0, "video", 0)
         result = Result(frame, Known(Detections.empty(), scene), (track,), {})
@@ -153,7 +153,7 @@ def test_the_annotated_frame_shows_the_scene_and_the_time(root: Path) -> None:
 
     turn = _turn(Turn)
     plain = drawn()
-    wet, unknown = (drawn(Classified("condition", said, 0.9)) for said in ("wet", None))
+    wet, unknown = (drawn(Classification("condition", said, 0.9)) for said in ("wet", None))
     assert not np.array_equal(plain, wet)
     assert not np.array_equal(wet, unknown)
     assert np.array_equal(plain[150:], wet[150:])
@@ -198,7 +198,7 @@ def _turn(made: Any) -> Any:
 def test_the_log_tells_changes_and_counts_doubt() -> None:
     log, told = SceneLog(), []
     for label in ("dry", None, "dry", "wet", None, "wet", "dry"):
-        told += [said.label for said in log.add([Classified("condition", label, 0.9)])]
+        told += [said.label for said in log.add([Classification("condition", label, 0.9)])]
     assert told == ["dry", "wet", "dry"]
     assert log.to_json() == {"condition": {"dry": 3, "not known": 2, "wet": 2}}
 

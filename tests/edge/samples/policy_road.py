@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.contract.mission.sections.policy import Policy
-from edge.perception.values import Classified
+from edge.perception.values import Classification
 from edge.runtime.policy.facts import Decision, Facts, FrameFacts
 from edge.runtime.policy.policy import decide, initial
 from edge.runtime.policy.settings import PolicySettings
@@ -119,12 +119,14 @@ class Road:
         seen = FrameFacts(self.now_ns, known, tracks, (100, 100))
         return self.turn(frame=seen, **facts)
 
-    def scene(self, *said: Classified, tracks: tuple[Track, ...] = (), **facts: Any) -> Decision:
+    def scene(
+        self, *said: Classification, tracks: tuple[Track, ...] = (), **facts: Any
+    ) -> Decision:
         """One camera period later: a frame of which the heads say this."""
         self.now_ns += PERIOD
         return self.turn(frame=FrameFacts(self.now_ns, True, tracks, (100, 100), said), **facts)
 
-    def scenes(self, count: int, *said: Classified, **facts: Any) -> Decision:
+    def scenes(self, count: int, *said: Classification, **facts: Any) -> Decision:
         for _ in range(count):
             decision = self.scene(*said, **facts)
         return decision
@@ -156,6 +158,6 @@ def driving(settings: PolicySettings = SETTINGS) -> Road:
     return road
 
 
-def said(label: str | None, score: float = 0.9, head: str = "condition") -> Classified:
+def said(label: str | None, score: float = 0.9, head: str = "condition") -> Classification:
     """What one head says of a frame."""
-    return Classified(head, label, score)
+    return Classification(head, label, score)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.perception.pictures.decode import MAX_PIXELS, decoded, read_picture
+from edge.perception.pictures.decode import MAX_PIXELS, decode_image, read_picture
 from edge.perception.pictures.files import SUFFIXES
 from edge.perception.pictures.header import UnreadablePicture, header_of
 
@@ -69,7 +69,7 @@ class TestDamage:
     def test_a_file_that_is_cut_short(self, suffix: str, share: float) -> None:
         whole = coded(suffix)
         with pytest.raises(UnreadablePicture):
-            decoded(whole[: int(len(whole) * share)])
+            decode_image(whole[: int(len(whole) * share)])
 
     @pytest.mark.parametrize("length", [64, 300, 900])
     @pytest.mark.parametrize("place", [0.4, 0.6, 0.8])
@@ -85,31 +85,31 @@ class TestDamage:
         assert cv2.imdecode(np.frombuffer(whole, np.uint8), 1) is not None
         capfd.readouterr()
         with pytest.raises(UnreadablePicture, match="damaged: "):
-            decoded(bytes(whole))
+            decode_image(bytes(whole))
         assert capfd.readouterr().err == ""
 
     def test_half_a_jpeg_with_an_end_put_to_it(self) -> None:
         whole = coded(".jpg")
         with pytest.raises(UnreadablePicture, match="damaged"):
-            decoded(whole[: len(whole) // 2] + bytes(len(whole) // 2 - 2) + b"\xff\xd9")
+            decode_image(whole[: len(whole) // 2] + bytes(len(whole) // 2 - 2) + b"\xff\xd9")
 
     def test_a_png_whose_checksum_does_not_hold(self) -> None:
         whole = bytearray(coded(".png"))
         whole[len(whole) // 2] ^= 1
         with pytest.raises(UnreadablePicture, match="checksum"):
-            decoded(bytes(whole))
+            decode_image(bytes(whole))
 
     @pytest.mark.parametrize("padding", [b"\0\0\0", b"\xff\xff", bytes(16)])
     def test_what_cameras_pad_a_jpeg_with_is_no_damage(self, padding: bytes) -> None:
         whole = coded(".jpg")
-        expected = decoded(whole)
-        assert (decoded(whole[:-2] + padding + whole[-2:]) == expected).all()
-        assert (decoded(whole + padding) == expected).all()
+        expected = decode_image(whole)
+        assert (decode_image(whole[:-2] + padding + whole[-2:]) == expected).all()
+        assert (decode_image(whole + padding) == expected).all()
 
     @pytest.mark.parametrize("data", [b"", b"text" * 99, b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"])
     def test_what_is_no_picture(self, data: bytes) -> None:
         with pytest.raises(UnreadablePicture):
-            decoded(data)
+            decode_image(data)
 
 
 class TestOrientation:
@@ -165,10 +165,10 @@ class TestDepth:
     def test_grey_and_alpha_become_three_channels(self) -> None:
         grey = scene()[:, :, 0]
         expected = np.repeat(grey[:, :, None], 3, axis=2)
-        assert (decoded(coded(".png", grey)) == expected).all()
-        assert (decoded(coded(".png", grey.astype(np.uint16) * 257)) == expected).all()
+        assert (decode_image(coded(".png", grey)) == expected).all()
+        assert (decode_image(coded(".png", grey.astype(np.uint16) * 257)) == expected).all()
         clear = np.dstack([scene(), np.zeros((48, 80), np.uint8)])
-        assert (decoded(coded(".png", clear)) == scene()).all()
+        assert (decode_image(coded(".png", clear)) == scene()).all()
 
 
 def bomb(suffix: str, side_px: int) -> bytes:
@@ -210,7 +210,7 @@ def test_a_file_that_claims_absurd_sizes_is_refused_by_its_header(suffix: str) -
     assert len(data) < 100_000
     assert header_of(data).width_px * header_of(data).height_px > MAX_PIXELS
     with pytest.raises(UnreadablePicture, match=rf"\d+ x \d+ pixels, over the {MAX_PIXELS}"):
-        decoded(data)
+        decode_image(data)
 
 
 def test_damaged_headers_are_refused_and_never_crash() -> None:
@@ -222,4 +222,4 @@ def test_damaged_headers_are_refused_and_never_crash() -> None:
             for _ in range(4):
                 data[random.integers(0, min(len(data), 120))] = random.integers(0, 256)
             with contextlib.suppress(UnreadablePicture):
-                decoded(bytes(data))
+                decode_image(bytes(data))

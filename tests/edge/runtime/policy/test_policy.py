@@ -26,7 +26,7 @@ from policy_road import (
 from tiny_road import tiny_mission
 
 from edge.contract.mission.sections.policy import Policy
-from edge.perception.values import Classified
+from edge.perception.values import Classification
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.policy import decide
@@ -214,7 +214,7 @@ class TestScenes:
     @pytest.mark.parametrize(
         "quiet", [said("dry"), said("wet", 0.59), said(None, 0.4)], ids=["dry", "unsure", "unknown"]
     )
-    def test_what_is_not_surely_wet_caps_nothing(self, road: Road, quiet: Classified) -> None:
+    def test_what_is_not_surely_wet_caps_nothing(self, road: Road, quiet: Classification) -> None:
         assert road.scenes(20, quiet).command.action is Action.NONE
 
     def test_a_dry_road_clears_it(self, road: Road) -> None:

@@ -10,7 +10,7 @@ import pytest
 from policy_road import said, track
 
 from edge.contract.mission.sections.policy import When
-from edge.perception.values import Classified, LabelMap
+from edge.perception.values import Classification, LabelMap
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.tracking.track import Track
@@ -22,7 +22,7 @@ ZONES = {"left": ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))}
 def tells(
     when: dict[str, Any],
     *tracks: Track,
-    scene: tuple[Classified, ...] = (),
+    scene: tuple[Classification, ...] = (),
     areas: LabelMap | None = None,
 ) -> bool | None:
     seen = FrameFacts(1, True, tracks, (100, 100), scene, areas)
@@ -105,7 +105,7 @@ WET = {"scene": "wet", "confidence": 0.6}
     ],
 )
 def test_a_scene_is_what_its_own_head_says(
-    scene: tuple[Classified, ...], expected: bool | None
+    scene: tuple[Classification, ...], expected: bool | None
 ) -> None:
     assert tells(WET, scene=scene) is expected
 
