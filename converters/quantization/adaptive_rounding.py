@@ -1,12 +1,14 @@
-"""Rounds the weights of a layer together instead of each to its nearest step: what one weight is
-off by, others of the same output make up for, as far as what the layer really reads lets them.
+"""Adaptive rounding: chooses the rounding steps of a layer's weights jointly, to minimise the error
+of its outputs.
 
-Minimises e^T H e for each output, e the rounding error of its weights and H how its inputs vary
-together, by coordinate descent from the nearest steps: each weight in turn takes the step that is
-best with all others as they are, so the error never grows (the quadratic form is that of Nagel et
-al., AdaRound, arXiv:2004.10568, equation 13). Where biases are corrected afterwards the inputs'
-mean hardly counts: what it adds is a constant, and the bias takes it. Scales stay those of rule R2.
-Never touches a bias, a range or a layer in float.
+Takes the float graph, the placement and pictures; returns new float weights that are whole numbers
+of steps. Scales stay those of rule R2; biases, ranges and layers in float stay as they are.
+
+It minimises e^T H e for each output, with e the rounding errors of its weights and H the second
+moments of its inputs, by coordinate descent from the nearest steps: each weight in turn takes the
+best step while all others stay, so the error never grows (the quadratic form is equation 13 of
+Nagel et al., AdaRound, arXiv:2004.10568). Where biases are corrected afterwards, the mean of the
+inputs hardly counts: it adds a constant, which the bias takes up.
 """
 
 from __future__ import annotations
@@ -26,18 +28,18 @@ from edge.engine.calibration_cache import INT8_LEVELS
 from edge.perception.values import Floats
 
 MEAN_KEPT = 0.1
-"""Share of the mean that counts where biases are corrected: a picture's own mean is another than
-that of all, and the correction knows only the latter."""
+"""Share of the mean that counts where biases are corrected: the correction knows the mean over all
+pictures, and each picture has its own."""
 
 DAMPING = 0.003
-"""Of the mean diagonal of H, added to it: the noise that quantized inputs have of their own."""
+"""Share of H's mean diagonal that is added to its diagonal: the noise of quantized inputs."""
 
 ENOUGH = 16
-"""Pictures: what layers read hardly changes with more of them."""
+"""Pictures; with more of them the moments hardly change."""
 
 SWEEPS = 4
 BLOCK = 64
-"""Columns whose changes are carried to all others at once."""
+"""How many columns change before their changes are applied to all others."""
 
 Steps = NDArray[np.float64]
 """Whole numbers of steps."""
@@ -46,7 +48,11 @@ Steps = NDArray[np.float64]
 def round_weights(
     model: ModelProto, placement: QdqPlacement, pictures: Sequence[Floats], *, threads: int
 ) -> dict[str, Array]:
-    """New values by name of weight, for all that only quantized operators read."""
+    """New values by name of weight, for every weight that one quantized operator alone reads.
+
+    Args:
+        pictures: network inputs (1, 3, H, W).
+    """
     graph = Graph(model)
     nodes = [
         node
@@ -72,7 +78,7 @@ def round_weights(
 def with_weights(
     model: ModelProto, weights: Mapping[str, Array], placement: QdqPlacement
 ) -> ModelProto:
-    """The graph whose quantized operators have `weights`; layers in float keep their own."""
+    """The graph with `weights` in its quantized operators; layers in float keep their own."""
     used = {name: value for name, value in weights.items() if name in placement.weights}
     if not used:
         return model
@@ -82,9 +88,9 @@ def with_weights(
 
 
 def descend(weights: Doubles, form: Doubles) -> Steps:
-    """Steps (G, R, K) of weights (G, R, K), given in steps, of least error under `form` (G, K, K).
+    """Rounds weights (G, R, K), in steps, so that their error under `form` (G, K, K) is least.
 
-    The largest of each row keeps its nearest step: it makes the row's scale.
+    The largest weight of each row keeps its nearest step, since the row's scale follows from it.
     """
     steps = np.clip(np.rint(weights), -INT8_LEVELS, INT8_LEVELS)
     largest = np.abs(weights).argmax(axis=2)
@@ -113,7 +119,7 @@ def descend(weights: Doubles, form: Doubles) -> Steps:
 
 
 def _form(moments: Moments, mean_kept: float) -> Doubles:
-    """H of a layer, damped: positive on its diagonal also where nothing was seen."""
+    """H of a layer, damped: its diagonal is positive also where inputs were 0."""
     gone = 1.0 - mean_kept**2
     form = moments.second - gone * moments.mean[:, :, None] * moments.mean[:, None, :]
     size = form.shape[1]
@@ -123,7 +129,7 @@ def _form(moments: Moments, mean_kept: float) -> Doubles:
 
 
 def _rounded(weight: Array, axis: int, form: Doubles) -> Array:
-    """A weight with `axis` counting its outputs, every value a whole number of its row's steps."""
+    """The weight, rounded to whole steps of each output's scale; `axis` counts outputs."""
     rows = np.moveaxis(weight, axis, 0)
     scale = r1_scale(r2_weight_amax(weight, axis)).astype(np.float64)
     flat = rows.reshape(len(rows), -1).astype(np.float64) / scale[:, None]

@@ -1,10 +1,12 @@
-"""Takes the average error of quantization out of each layer's bias.
+"""Bias correction: removes the mean error of quantization from each layer's bias.
 
-Rounding and clipping shift the mean of a layer's output, channel by channel; a shift that every
-later layer adds to. For each quantized operator: bias += E[float output] - E[output from the same
-float input, quantized], over the calibration pictures (Nagel et al., arXiv:1906.04721, section 4.2,
-with measured instead of derived means). All layers in one pass, each fed by float, so no layer
-corrects for another. Never touches a weight or a range.
+Takes the float graph, the placement, a function that quantizes, and pictures; returns the float
+graph with other biases. Weights and ranges stay as they are.
+
+Rounding and clipping shift the mean of each output channel. For each quantized operator: bias +=
+E[float output] - E[output of the quantized operator on the same float input], over the calibration
+pictures (Nagel et al., arXiv:1906.04721, section 4.2, with measured instead of derived means). All
+layers are measured in one pass, each on float inputs, so no layer corrects another's error.
 """
 
 from __future__ import annotations
@@ -40,7 +42,11 @@ def correct_bias(
     *,
     threads: int,
 ) -> ModelProto:
-    """The float graph with corrected biases, to be quantized by `quantize` in its place."""
+    """The float graph with corrected biases; `quantize` is to quantize it in place of `model`.
+
+    Args:
+        pictures: network inputs (1, 3, H, W).
+    """
     graph = Graph(model)
     nodes = [
         node for node in graph.nodes if node.name in placement.macs_of and correctable(graph, node)
@@ -54,8 +60,9 @@ def correct_bias(
 def with_added_bias(
     model: ModelProto, added: Mapping[str, NDArray[np.float64] | float]
 ) -> ModelProto:
-    """The graph with more on the biases of operators that `correctable` names: a value a channel,
-    or one for all of them."""
+    """The graph with `added` added to the biases of these operators (all `correctable`):
+    (channels,), or one value for all channels.
+    """
     graph = Graph(model)
     biases: dict[str, Array] = {}
     kept: list[NodeProto] = []
@@ -79,15 +86,14 @@ def with_added_bias(
 
 
 def correctable(graph: Graph, node: NodeProto) -> bool:
-    """Whether an operator has, or may have, a float32 bias that is a constant: one value a
-    channel."""
+    """Whether a bias can be replaced: float32, constant or absent, one value a channel."""
     return (
         node.op_type in CORRECTED and graph.is_float(node.output[0]) and _bias_is_ours(graph, node)
     )
 
 
 def _bias_is_ours(graph: Graph, node: NodeProto) -> bool:
-    """Whether the bias is absent or constant, so that it can be replaced."""
+    """Whether the bias is absent or constant."""
     return (
         len(node.input) <= BIAS
         or not node.input[BIAS]
@@ -113,7 +119,7 @@ def _shifts(
 
 
 def _side_by_side(model: ModelProto, quantized: ModelProto, names: Sequence[str]) -> ModelProto:
-    """The float graph and, beside it, every operator of `names` as it is quantized, fed by float's
+    """The float graph and, beside it, every operator of `names` quantized, which reads float's
     tensors. Outputs are the channel means (1, channels, 1, ...) of each, float's first."""
     ours = Graph(model)
     quantized = _apart(quantized, ours)
@@ -137,7 +143,7 @@ def _side_by_side(model: ModelProto, quantized: ModelProto, names: Sequence[str]
         for tensor in (originals[name].output[0], shadow.output[0]):
             outputs.append(f"{tensor}/mean")
             last.append(helper.make_node("GlobalAveragePool", [tensor], [outputs[-1]]))
-    nodes = list(after[""])  # those of weights and of the picture, which nothing makes
+    nodes = list(after[""])  # those of weights and of the picture, which no node makes
     for node in ours.nodes:
         nodes.append(node)
         nodes += [pair for made in node.output for pair in after[made]]
@@ -151,7 +157,7 @@ def _side_by_side(model: ModelProto, quantized: ModelProto, names: Sequence[str]
 
 
 def _apart(quantized: ModelProto, ours: Graph) -> ModelProto:
-    """The same graph with names of its own for constants that float has under another value."""
+    """The same graph; constants that have another value in float get a name of their own."""
     names = {
         tensor.name: f"{tensor.name}/quantized"
         for tensor in quantized.graph.initializer

@@ -1,7 +1,7 @@
-"""How the inputs of weighted operators vary together: what each of their outputs is a sum over.
+"""Measures the mean and the second moments of the inputs of weighted operators.
 
-One pass over the pictures, one in memory at a time; per operator one mean and one matrix, whatever
-the number of pictures. Never looks at a weight's value.
+Takes a float graph, its operators and pictures; returns `Moments` by operator. One pass, one
+picture in memory at a time; the size of the result does not depend on the number of pictures.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ from edge.perception.values import Floats
 Doubles = NDArray[np.float64]
 
 POSITIONS = 256
-"""Of one picture's output positions, about so many are looked at, on an even grid."""
+"""About how many output positions of one picture are sampled, on an even grid."""
 
 LARGEST = 2048
-"""Inputs of one output value. An operator with more is not looked at: its matrix would be large,
-and rounding errors of so many weights average out by themselves."""
+"""Most inputs of one output value. An operator with more is left out: its matrix would be large,
+and rounding errors of so many weights average out.
+"""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of the inputs of one operator, (groups, K) and (groups, K, K) for K inputs a value.
+    """Moments of the K inputs x that one output value is a sum over.
 
     Attributes:
-        mean: E[x].
-        second: E[x x^T].
+        mean: E[x], (groups, K).
+        second: E[x x^T], (groups, K, K).
     """
 
     mean: Doubles
@@ -45,7 +46,7 @@ class Moments:
 
 
 def readable(graph: Graph, node: NodeProto) -> bool:
-    """Whether an operator's inputs can be laid out: a convolution of pictures, or a Gemm."""
+    """Whether the moments of an operator can be measured: a plain 2-D convolution, or a Gemm."""
     shape = graph.shape(node.input[WEIGHT])
     if shape is None:
         return False
@@ -87,7 +88,9 @@ def input_moments(
 
 
 def _columns(graph: Graph, node: NodeProto, values: Floats) -> Floats:
-    """(groups, K, positions): what each looked-at output position reads, K as in the weight."""
+    """(groups, K, positions): the inputs of each sampled output position, in the order of the
+    weight.
+    """
     if node.op_type == "Gemm":
         return np.asarray(values.reshape(1, len(values), -1).transpose(0, 2, 1), np.float32)
     shape = graph.shape(node.input[WEIGHT])
@@ -103,7 +106,7 @@ def _columns(graph: Graph, node: NodeProto, values: Floats) -> Floats:
 
 
 def _inputs(node: NodeProto, shape: tuple[int, ...]) -> int:
-    """How many inputs one output value is a sum over."""
+    """K: how many inputs one output value is a sum over."""
     if node.op_type == "Gemm":
         return shape[1] if attributes(node).get("transB") else shape[0]
     return int(np.prod(shape[1:]))

@@ -1,7 +1,7 @@
-"""Joins the rules into one plan for a float graph: which tensors get a pair, who reads it, which
-pairs share a scale, what stays in float and by which rule.
+"""Places Q/DQ in a float graph by the rules: which tensors get a pair, which nodes read it, which
+pairs share a scale, which operators stay in float and why.
 
-Pure; knows no ranges and writes no graph.
+Takes a float graph; returns a `QdqPlacement`. It needs no ranges and changes no graph.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from converters.quantization.rules import (
 )
 
 MEASURED = "measured"
-"""Stands where a rule's id does, for operators left in float because measurement said so."""
+"""In place of a rule's id, for operators that stay in float because measurement says so."""
 
 
 @dataclass(frozen=True)
 class QuantizedRead:
-    """An input of a node that reads a tensor dequantized, and the rule that says so."""
+    """An input of a node that reads a dequantized tensor, and the rule that asks for it."""
 
     node: str
     slot: int
@@ -58,12 +58,12 @@ class QdqPlacement:
 
     Attributes:
         pairs: activation tensors with one Q/DQ pair each, in graph order.
-        reads: who reads them dequantized.
-        weights: weight tensor -> axis of its scales; read quantized by every node in `reads`.
-        shared: groups of pairs that take one scale; a pair alone is in no group.
+        reads: the inputs that read them dequantized.
+        weights: weight tensor -> axis of its scales; every node in `reads` reads it quantized.
+        shared: groups of pairs with one scale; a pair with its own scale is in no group.
         left_float: weighted operators that are not quantized.
         macs_of: multiply-accumulates a picture of every quantized operator, in graph order.
-        macs: of all operators that multiply.
+        macs: multiply-accumulates of all operators that multiply.
         no_int8: those of operators that multiply and have no INT8 form here (LSTM, Einsum, what is
             inside an If), in graph order.
     """
@@ -111,10 +111,10 @@ class QdqPlacement:
 
 
 def place(model: ModelProto, *, kept_float: Mapping[str, str] | None = None) -> QdqPlacement:
-    """The plan for a float graph whose shapes are static and whose constants are folded.
+    """The placement for a float graph whose shapes are static and whose constants are folded.
 
-    `kept_float` names operators that stay in float although the rules would quantize them, each
-    with the reason.
+    Args:
+        kept_float: operators that stay in float although the rules would quantize them -> why.
     """
     kept = kept_float or {}
     graph = Graph(model)
@@ -177,7 +177,7 @@ def _take(reads: dict[tuple[str, int], QuantizedRead], read: Read, rule: str) ->
 
 
 def groups(links: list[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
-    """Tensors that are linked, directly or by others, as sorted groups."""
+    """Tensors that are linked, directly or through others, as sorted groups."""
     group: dict[str, set[str]] = {}
     for one, other in links:
         joined = group.get(one, {one}) | group.get(other, {other})

@@ -1,5 +1,7 @@
 """Writes a placement into a float graph as explicit Q/DQ: `int8.onnx`, by rules R1 to R9, the form
-that every TensorRT from 8.6 on takes. Never chooses a place or a range.
+that every TensorRT from 8.6 on accepts.
+
+Takes the float graph, the placement and the ranges; returns the quantized graph.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ def shared_ranges(placement: QdqPlacement, ranges: Mapping[str, Range]) -> dict[
 
 
 def widest(ranges: Mapping[str, Range], groups: Iterable[tuple[str, ...]]) -> dict[str, Range]:
-    """The same ranges, every group's members with the widest of their group."""
+    """The same ranges; all members of a group get the widest of their group."""
     taken = dict(ranges)
     for group in groups:
         members = [taken[name] for name in group]
@@ -117,7 +119,7 @@ def _write(
 
 
 def finish_model(model: ModelProto, nodes: list[NodeProto], constants: Initializers) -> ModelProto:
-    """A copy with other nodes and constants, those left out that nothing reads, and checked."""
+    """A copy with these nodes and further constants; drops unused ones, infers shapes, checks."""
     wide = rebuilt(model, nodes=nodes, initializers=constants)
     used = {name for node in wide.graph.node for name in node.input}
     kept = [
@@ -143,7 +145,7 @@ def _weight_reads(graph: Graph, placement: QdqPlacement) -> list[tuple[str, str]
 
 
 def with_inputs(node: NodeProto, names: Mapping[int, str]) -> NodeProto:
-    """A copy of a node that reads other tensors in some slots."""
+    """A copy of a node; `names` gives other tensors by slot."""
     other = NodeProto()
     other.CopyFrom(node)
     for slot, name in names.items():

@@ -1,7 +1,7 @@
-"""Takes a Q/DQ graph apart: its pairs, and the float graph that remains without them.
+"""Reads a Q/DQ graph: its pairs, and the float graph without them.
 
-Knows Q/DQ as any tool writes it: signed or unsigned, per tensor or per axis, weights as float
-behind a pair or stored as integers behind a DequantizeLinear. Never judges what it finds.
+Takes a model that any tool wrote: signed or unsigned, per tensor or per axis, weights as float
+behind a pair or stored as integers behind a DequantizeLinear. Returns `QdqParts`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Pair:
     """One QuantizeLinear/DequantizeLinear pair, or one DequantizeLinear on stored integers.
 
     Attributes:
-        tensor: the float tensor it stands on, under its name in the float graph.
+        tensor: the float tensor that it quantizes, by its name in the float graph.
         kind: what that tensor is.
         node: name of the DequantizeLinear, or its output where it has none.
         scale: () or (channels,) float64.
         zero: of the same shape, as integers.
         type: element type of the integers, a TensorProto enum.
         axis: of the scales, where they are per axis.
-        stored: the integers are in the file, not computed from float.
+        stored: whether the integers are in the file, not computed from float.
         scale_type: element type that the scales are stored in.
     """
 
@@ -49,7 +49,7 @@ class Pair:
 
     @property
     def amax(self) -> float:
-        """The largest magnitude that its integers stand for."""
+        """The largest magnitude that its integers represent."""
         low, high = INTEGERS.get(self.type, (-128, 127))
         ends = [np.abs((end - self.zero) * self.scale).max(initial=0.0) for end in (low, high)]
         return float(max(ends))
@@ -66,7 +66,7 @@ INTEGERS: dict[int, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class QdqParts:
-    """A quantized graph, taken apart.
+    """The pairs of a quantized graph, and its float graph.
 
     Attributes:
         model: the same network in float, with shapes; weights and biases dequantized.
@@ -97,7 +97,7 @@ def take_apart(model: ModelProto) -> QdqParts:
         elif source in graph.initializers:
             constants[node.output[0]] = _dequantized(graph, node)
     names = {name: _last(name, names) for name in names}
-    # A graph output that a pair makes keeps its name: what it dequantizes takes it.
+    # A graph output that a pair makes keeps its name: the tensor under the pair takes it.
     taken = {names[name]: name for name in graph.outputs if name in names}
     names = {name: taken.get(source, source) for name, source in names.items()} | taken
     gone = {n.output[0] for n in dequantizers if n.output[0] in names or n.output[0] in constants}
@@ -128,7 +128,7 @@ def _quantized(graph: Graph, dequantized: set[str]) -> frozenset[str]:
 
 
 def _last(name: str, names: dict[str, str]) -> str:
-    """Through pairs on pairs to the tensor that is no pair's."""
+    """The tensor under pairs on pairs."""
     while name in names:
         name = names[name]
     return name
@@ -173,7 +173,7 @@ def _kind(graph: Graph, tensor: str) -> Kind:
 
 
 def _dequantized(graph: Graph, node: NodeProto) -> Array:
-    """What a DequantizeLinear makes of stored integers: (q - zero) * scale along its axis."""
+    """The float value of stored integers: (q - zero) * scale along the axis."""
     stored, scale = graph.constant(node.input[0]), graph.constant(node.input[1])
     assert stored is not None
     if scale is None:
@@ -193,4 +193,4 @@ Q_OPERATORS = frozenset(
     | {"QLinearAdd", "QLinearConcat", "QLinearSigmoid", "QLinearMul", "QGemm", "QLinearLeakyRelu"}
     | {"QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearSoftmax"}
 )
-"""Operators that compute in integers by themselves instead of between pairs."""
+"""Operators that compute in integers themselves instead of between pairs."""

@@ -1,8 +1,8 @@
-"""Ranges that reach further than their method took them: one factor for all of them.
+"""Range scaling: multiplies all ranges by one factor, up to the extremes that were observed.
 
-What a network sees is rare, and what is rare lies far out: a method that weighs every value alike
-cuts it off where the many values that mean nothing gain by it. How far is too far, the answers
-say; one number for a whole network cannot be fitted to a few frames. Never takes a range from data.
+Takes ranges and a factor; returns ranges. Detections come from rare, large activations, which an
+MSE range clips because frequent small ones gain by it. The task loss decides on the factor; one
+number for a whole network cannot overfit a few frames.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import replace
 from calibration.ranges.ranges import Range
 
 RANGE_SCALES = (1.0, 1.15, 1.3, 1.5)
-"""Factors that are tried. An eighth of task loss lies between them, and less says nothing."""
+"""Factors to try. Task loss differs by about an eighth between them; less is noise."""
 
 
 def scaled_ranges(ranges: Mapping[str, Range], by: float) -> dict[str, Range]:
-    """Every range by this factor, and none beyond the extremes that were seen."""
+    """Every range times `by`, none beyond the extremes that were observed."""
     return {name: _scaled(one, by) for name, one in ranges.items()}
 
 

@@ -1,8 +1,8 @@
-"""Where INT8 goes: TensorRT's rules for explicit Q/DQ, each a function with its id.
+"""The rules of where INT8 goes: TensorRT's for explicit Q/DQ, each a function with its id.
 
-Rules look at a float graph and say which reads, which axis, which scale; `placement.py` joins
-them and `quantize.py` writes. Source: NVIDIA TensorRT developer guide, "Explicit quantization"
-(Q/DQ layer-placement recommendations), and this project's INT8 design.
+They take a float graph and return reads, axes and scales; `placement.py` joins them and `qdq.py`
+writes Q/DQ. Source: NVIDIA TensorRT developer guide, "Explicit quantization" (Q/DQ layer-placement
+recommendations), and this project's INT8 design.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ MOVERS = frozenset(
     {"MaxPool", "Reshape", "Transpose", "Slice", "Flatten", "Squeeze", "Unsqueeze", "Split"}
     | {"Gather", "DepthToSpace", "SpaceToDepth", "Expand", "Tile", "Identity"}
 )
-"""Operators that put out values of their input and nothing else; nearest Resize is one too."""
+"""Operators whose output holds values of their input and no others; so does a nearest Resize."""
 
 HIGH_PRECISION = frozenset(
     {"Softmax", "LogSoftmax", "LayerNormalization", "NonMaxSuppression", "TopK", "Exp", "Log"}
     | {"InstanceNormalization", "GroupNormalization", "ReduceL2", "Erf"}
 )
-"""Operators whose results lose what matters in 256 steps."""
+"""Operators whose results need more than 256 steps."""
 
 
 def r1_scale(amax: NDArray[np.floating] | float) -> NDArray[np.float32]:
@@ -110,11 +110,11 @@ def r5_inside_fusion(graph: Graph) -> set[str]:
 
 
 def r6_skip_reads(graph: Graph, quantized: Collection[str]) -> Iterator[Read]:
-    """For every Add that a convolution of `quantized` (names) ends in: its read of the other, skip
-    branch.
+    """For every Add that a convolution of `quantized` (names) fuses with: its read of the other
+    branch, the skip.
 
-    Where both branches end in a convolution the later one fuses, so the earlier is the skip; where
-    that later one stays in float, nothing fuses and the skip needs no pair.
+    Where both branches end in a convolution, the later one fuses and the earlier is the skip; where
+    the later one stays in float, nothing fuses and the skip needs no pair.
     """
     order = {id(node): row for row, node in enumerate(graph.nodes)}
     for node in graph.nodes:
@@ -136,16 +136,16 @@ def r6_skip_reads(graph: Graph, quantized: Collection[str]) -> Iterator[Read]:
 
 
 def moves_values(node: NodeProto) -> bool:
-    """Whether an operator puts out nothing but values of its first input (R8)."""
+    """Whether an operator's output holds only values of its first input (R8)."""
     if node.op_type == "Resize":
         return attributes(node).get("mode", b"nearest") == b"nearest"
     return node.op_type in MOVERS
 
 
 def r8_shared(graph: Graph, pairs: Collection[str]) -> Iterator[tuple[str, Read]]:
-    """Pairs that are one: (later tensor, read of an earlier paired one), through movers only.
+    """Pairs with only movers between them: (later tensor, read of the earlier one).
 
-    Both take one scale, and the mover reads the dequantized tensor.
+    Both get one scale, and the mover reads the dequantized tensor.
     """
     for later in pairs:
         node = graph.producer.get(later)
@@ -159,7 +159,7 @@ def r8_shared(graph: Graph, pairs: Collection[str]) -> Iterator[tuple[str, Read]
 def r7_concat(graph: Graph, pairs: Collection[str]) -> Iterator[tuple[str, Read]]:
     """Pairs that a Concat joins: (its paired output, read of a paired input).
 
-    Both take one scale, and the Concat reads the dequantized tensor. Movers may stand between, on
+    Both get one scale, and the Concat reads the dequantized tensor. Movers may lie between, on
     either side.
     """
     for later in pairs:
@@ -178,7 +178,7 @@ def r7_concat(graph: Graph, pairs: Collection[str]) -> Iterator[tuple[str, Read]
 
 
 def _below_movers(graph: Graph, name: str, pairs: Collection[str]) -> NodeProto | None:
-    """The first maker above `name` that is no mover, unless a pair stands between."""
+    """The first producer above `name` that is no mover; None where a pair lies between."""
     node = graph.producer.get(name)
     while node is not None and moves_values(node):
         if node.input[0] in pairs:
@@ -205,8 +205,8 @@ FEW_CHANNELS = 16
 
 
 def r10_prefers_float(graph: Graph, node: NodeProto) -> str | None:
-    """Why a weighted operator is likely better left in float, or None. A first guess: INT8 kernels
-    work on blocks of 16 channels, and few channels average little of the rounding out.
+    """Why a weighted operator is probably better in float, or None. A first guess: INT8 kernels
+    work on blocks of 16 channels, and few channels average out little of the rounding.
     """
     weight, made = graph.shape(node.input[WEIGHT]), graph.shape(node.output[0])
     read = graph.shape(node.input[DATA])

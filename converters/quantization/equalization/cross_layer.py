@@ -1,9 +1,10 @@
 """Cross-layer equalization: moves scale between a convolution and those that read it, channel by
-channel, so that one INT8 scale fits all channels of what is between them (Nagel et al. 2019,
+channel, so that one INT8 scale fits all channels of the tensor between them (Nagel et al. 2019,
 arXiv:1906.04721, 4.1).
 
-Where that may be is in `scale_links.py`. The network computes the same but for float32's rounding.
-Never adds a node.
+Takes a float graph and, where known, the magnitudes of its channels; returns the graph with other
+weights and biases, which computes the same but for float32's rounding. `scale_links.py` finds where
+scale may move.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ from converters.quantization.rules import BIAS, WEIGHT
 Doubles = NDArray[np.float64]
 
 LARGEST_STEP = 12
-"""A channel is scaled by 2^-12 to 2^12 in all: what lies farther apart is as good as dead, and
+"""A channel is scaled by at most 2^-12 to 2^12: one farther from the others hardly contributes, and
 would only use up float16's range."""
 
 LEAN = 0.7
-"""How much of a channel's loudness goes into the weights that read it, where activations were
-observed (alpha of arXiv:2211.10438): 1 makes all channels of a tensor equally loud, 0 all weights
-that read them. Of 0.3, 0.5, 0.7 and 1 the best on RoadNet and FastestDet."""
+"""How much of a channel's magnitude moves into the weights that read it, where activations were
+observed (alpha of arXiv:2211.10438): 1 makes all channels of a tensor equal, 0 all weights that
+read them. The best of 0.3, 0.5, 0.7 and 1 on RoadNet and FastestDet."""
 
 SWEEPS, SETTLED = 30, 1e-3
-"""Links are gone through so often at most, or until no channel moves farther than that (log2)."""
+"""Most passes over all links; they end earlier where no channel moves farther than this (log2)."""
 
 
 def equalize(model: ModelProto, *, magnitudes: Mapping[str, Array] | None = None) -> ModelProto:
     """The same network with other weights and biases.
 
     Args:
-        magnitudes: by tensor, the largest magnitude of each channel (C,) as observed. With them a
-            channel's activations are balanced against the weights that read it: what per-tensor
+        magnitudes: by tensor, the largest observed magnitude of each channel (C,). With them a
+            channel's activations are balanced against the weights that read it, as per-tensor
             activations beside per-channel weights need. Without them the weights that make it are
-            (the paper's rule, for per-tensor weights).
+            balanced against them (the paper's rule, for per-tensor weights).
     """
     graph = Graph(model)
     found = list(links(graph))
@@ -70,7 +71,7 @@ def equalize(model: ModelProto, *, magnitudes: Mapping[str, Array] | None = None
 def _balance(
     weights: _Weights, link: Link, moved: Doubles, magnitudes: Mapping[str, Array] | None
 ) -> Doubles:
-    """log2 of what each channel is to be divided by; 0 for dead ones."""
+    """log2 of the divisor of each channel; 0 for channels that are always 0."""
     read = np.max([weights.read(node) for node in link.readers], axis=0)
     lean = 0.5
     if magnitudes is None:
@@ -107,7 +108,7 @@ class _Weights:
         return _largest(self._by_input(node), 0)
 
     def move(self, link: Link, step: Doubles) -> None:
-        """Divides what `link.first` makes by 2^step, and multiplies those who read it."""
+        """Divides the output of `link.first` by 2^step, and multiplies the weights that read it."""
         gain = np.exp2(step)
         made = self._by_output(link.first)
         made /= gain.reshape(-1, *(1,) * (made.ndim - 1))
@@ -119,7 +120,7 @@ class _Weights:
             read *= gain.reshape(-1, *(1,) * (read.ndim - 1))
 
     def written(self, model: ModelProto) -> ModelProto:
-        """The model with these values; what others read too gets a name of its own."""
+        """The model with these values; constants that others read too get a name of their own."""
         count = Counter(name for node in self.graph.nodes for name in node.input)
         names: dict[str, dict[int, str]] = {}
         constants: dict[str, Array] = {}
@@ -143,7 +144,7 @@ class _Weights:
         key = (node.name, slot)
         if key not in self._values:
             value = self.graph.constant(node.input[slot])
-            assert value is not None  # `links` asked for it
+            assert value is not None  # `links` yields constants only
             self._values[key] = np.array(value, np.float64)
         return self._values[key]
 

@@ -1,5 +1,8 @@
-"""Equalizes a float graph by what its channels hold on pictures, and proves that it computes the
-same. Never decides whether INT8 gains by it: who asks measures that.
+"""Equalizes a float graph by the magnitudes of its channels on pictures, and proves that it
+computes the same.
+
+Takes the graph and pictures; returns the equalized graph and the pass's result. Whether INT8 gains
+by it, `search/equalization_choice.py` measures.
 """
 
 from __future__ import annotations
@@ -22,13 +25,13 @@ from edge.perception.values import Floats
 def equalize_network(
     model: ModelProto, pictures: Sequence[Floats], *, threads: int = 1
 ) -> tuple[ModelProto, PassResult]:
-    """float.onnx with its channels balanced as `pictures` (1, 3, H, W) show them, and what it did.
+    """float.onnx with its channels balanced by `pictures` (1, 3, H, W), and the pass's result.
 
-    The same model where there is nothing to balance. Its activations are others than those that
-    ranges were taken from: observe again.
+    The same model where there is nothing to balance. Its activations differ from those of `model`,
+    so ranges must be observed again.
 
     Raises:
-        GateFailed: the pass changed an output; a defect of ours.
+        GateFailed: the pass changed an output, a defect of this program.
     """
 
     def apply(given: ModelProto) -> ModelProto:
@@ -43,8 +46,8 @@ def equalize_network(
 def channel_magnitudes(
     model: ModelProto, pictures: Sequence[Floats], *, threads: int = 1
 ) -> dict[str, Floats]:
-    """By tensor, the largest magnitude of each channel (C,): of every tensor that `equalize` asks
-    for, over `pictures`, one in memory at a time."""
+    """By tensor, the largest magnitude of each channel (C,) over `pictures`, for every tensor that
+    `equalize` needs. One picture is in memory at a time."""
     names = sorted({name for link in links(Graph(model)) for name in link.tensors})
     seen: dict[str, Floats] = {}
     if not names:

@@ -1,9 +1,10 @@
-"""Where scale may move between a weighted operator and those that read it, channel by channel.
+"""Finds where scale may move between a weighted operator and those that read it, channel by
+channel.
 
-What stands between must be positively homogeneous, f(x / s) = f(x) / s for s > 0: Relu, LeakyRelu,
-PRelu, pooling, resizing. Relu6 and every other Clip, SiLU, HardSwish and Mish are not, and nothing
-moves across them; nor across an Add or Concat, whose other side would need the same scale. Moves
-nothing itself.
+Takes a graph; yields a `Link` for each place. The operators between must be positively homogeneous,
+f(x / s) = f(x) / s for s > 0: Relu, LeakyRelu, PRelu, pooling, resizing. Relu6 and every other
+Clip, SiLU, HardSwish and Mish are not, so no scale moves across them; nor across an Add or Concat,
+whose other side would need the same scale.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SPATIAL = frozenset(
     {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "GlobalLpPool"}
     | {"Resize", "Pad", "Flatten", "Reshape", "Squeeze"}
 )
-"""Operators that may work on each channel by itself; `_passes` looks at how they are used."""
+"""Operators that may work on each channel by itself; `_passes` checks how they are used."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Link:
     Attributes:
         first: makes the channels.
         readers: weighted operators that read them.
-        tensors: what each of them reads.
+        tensors: the tensor that each of them reads.
     """
 
     first: NodeProto
@@ -73,7 +74,7 @@ def _movable(graph: Graph, node: NodeProto) -> bool:
 
 
 def _readers(graph: Graph, name: str, channels: int) -> list[NodeProto]:
-    """The weighted operators that read a tensor's channels; none where anyone else does."""
+    """The weighted operators that read a tensor's channels; none where other operators do too."""
     found: list[NodeProto] = []
     if name in graph.outputs or not graph.readers(name):
         return []
@@ -93,7 +94,7 @@ def _readers(graph: Graph, name: str, channels: int) -> list[NodeProto]:
 
 
 def _passes(graph: Graph, node: NodeProto, channels: int) -> bool:
-    """Whether a node hands each channel's scale on, and nothing else hangs on it."""
+    """Whether a node passes each channel's scale on and reads only constants besides."""
     if len(node.output) != 1 or any(
         name not in graph.initializers for name in node.input[1:] if name
     ):
@@ -116,7 +117,7 @@ def _passes(graph: Graph, node: NodeProto, channels: int) -> bool:
 
 
 def _pads_zeros_around(graph: Graph, node: NodeProto) -> bool:
-    """Whether a Pad leaves the channels where they are, and adds what scaling does not change."""
+    """Whether a Pad adds no channels, and only zeros or values of the tensor."""
     pads = graph.constant(node.input[1])
     if pads is None or (len(node.input) > 3 and node.input[3]):
         return False

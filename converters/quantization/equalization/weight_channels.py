@@ -1,6 +1,6 @@
-"""Whose channels the axes of an operator's weight are.
+"""Says which axes of an operator's weight count its input and output channels.
 
-Answers questions about one node; changes nothing.
+Takes one node; returns axes and numbers of channels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
 
 
 def tells_channels_apart(graph: Graph, node: NodeProto) -> bool:
-    """Whether channels can be told apart in an operator's weight: no groups, or depthwise."""
+    """Whether each channel has a slice of its own in the weight: no groups, or depthwise."""
     if node.op_type not in WEIGHTED or node.input[WEIGHT] not in graph.initializers:
         return False
     if node.op_type == "Gemm":
@@ -42,14 +42,14 @@ def output_axis(node: NodeProto) -> int:
 
 
 def output_channels(graph: Graph, node: NodeProto) -> int:
-    """How many channels it makes."""
+    """How many channels the operator puts out."""
     shape = graph.shape(node.input[WEIGHT])
     assert shape is not None  # an initializer
     return shape[output_axis(node)]
 
 
 def input_channels(graph: Graph, node: NodeProto) -> int:
-    """How many channels it reads."""
+    """How many channels the operator reads."""
     shape = graph.shape(node.input[WEIGHT])
     assert shape is not None
     return shape[0] if is_depthwise(graph, node) else shape[1 - output_axis(node)]

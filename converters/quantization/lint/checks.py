@@ -1,7 +1,8 @@
-"""What the rules have to say about a quantized graph: one function a rule, one table.
+"""Checks a quantized graph against the rules: one function a rule, one table.
 
-Looks only; `fix.py` writes. Severity: an error is refused by TensorRT or gives other numbers than
-meant, a warning costs speed or accuracy, a note says what could be better.
+Takes a model; returns findings, errors first. `fix.py` rewrites the file. Severity: TensorRT
+refuses an error or computes other numbers than meant; a warning costs speed or accuracy; a note
+says what could be better.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ class Finding:
     Attributes:
         rule: its id.
         node: the node or tensor.
-        macs_share: share of the network's multiplications that it concerns; None where it concerns
-            none in particular.
-        engine: what an engine computes the operator in; "" where none was looked at.
+        macs_share: share of the network's multiplications that it concerns, 0..1; None where it
+            concerns no particular operator.
+        engine: type in which an engine computes the operator; "" without an engine.
     """
 
     rule: str
@@ -53,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A file under the rules: as it is, and taken apart."""
+    """A model to check: as it is, its Q/DQ pairs, and its float graph."""
 
     model: ModelProto
     graph: Graph
@@ -67,7 +68,7 @@ class Inspection:
 
 
 def inspect_model(model: ModelProto) -> Inspection:
-    """The model, taken apart. Raises ValueError where its integers are not constant."""
+    """Reads the model's Q/DQ pairs. Raises ValueError where a scale of integers is computed."""
     apart = take_apart(model)
     float_graph = Graph(apart.model)
     total = sum(multiplications(float_graph, node) for node in float_graph.nodes)
@@ -262,16 +263,16 @@ LINTS: dict[str, Callable[[Inspection], Iterator[Finding]]] = {
     "R12": _r12,
     "R13": _r13,
 }
-"""Every rule that can be read off a file, in order."""
+"""Every rule that a file alone can break, in order."""
 
 
 def lint(seen: Inspection) -> tuple[Finding, ...]:
-    """Every finding: errors first, within a severity by rule and by what it concerns."""
+    """Every finding: errors first, within a severity by rule and share of multiplications."""
     return sort_findings([finding for rule in LINTS.values() for finding in rule(seen)])
 
 
 def sort_findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Errors first, within a severity by rule and by what it concerns; R14 after all rules."""
+    """Errors first, within a severity by rule and share of multiplications; R14 after all rules."""
     order = {rule: row for row, rule in enumerate((*LINTS, "R14"))}
     return tuple(
         sorted(

@@ -1,7 +1,8 @@
-"""Rule R14: joins a quantized file with what an engine built from it really computes in.
+"""Rule R14: compares a quantized file with the types in which an engine built from it computes.
 
-An engine's layer names the ONNX nodes that it was made of; by them a convolution of the file is
-found again. Says what differs from the file, in either direction. Loads no engine.
+Takes the file's findings and the engine's report; returns `EngineFindings`. An engine's layer names
+the ONNX nodes that it was made of; these names lead from an operator of the file to its layer. It
+reports differences in either direction.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ MEANT_FLOAT = "the engine computes it in INT8, though the file leaves it in floa
 
 @dataclass(frozen=True)
 class EngineFindings:
-    """Findings, those of R14 among them, each with how the engine computes the operator that it is
-    about; and the engine in figures.
+    """Findings, R14's among them, each with the type in which the engine computes its operator; and
+    the engine in figures.
 
     Attributes:
-        int8_macs_share: of the file's multiplications, in INT8 in the engine; None where it has
-            none.
+        int8_macs_share: share of the file's multiplications that are INT8 in the engine, 0..1; None
+            where it has none.
         not_found: weighted operators of the file that no layer names.
     """
 
@@ -39,17 +40,17 @@ def join(seen: Inspection, findings: Sequence[Finding], engine: InspectorReport)
     weighted = [node for node in seen.float_graph.nodes if node.op_type in WEIGHTED]
     computed = {node.name: _words(layers[node.name]) for node in weighted if node.name in layers}
     about = _about(seen)
-    told = [
+    joined = [
         replace(one, engine=computed.get(about.get(one.node, one.node), "")) for one in findings
     ]
-    told += _r14(seen, layers, engine, findings)
+    joined += _r14(seen, layers, engine, findings)
     in_int8 = sum(
         seen.share(node) or 0.0
         for node in weighted
         if node.name in layers and layers[node.name].kind == "int8"
     )
     return EngineFindings(
-        sort_findings(told),
+        sort_findings(joined),
         in_int8 if seen.macs else None,
         tuple(node.name for node in weighted if node.name not in layers),
     )
@@ -60,7 +61,7 @@ def _words(layer: EngineLayer) -> str:
 
 
 def _about(seen: Inspection) -> dict[str, str]:
-    """Name of a pair's node -> the first weighted operator that reads what it makes."""
+    """Name of a pair's node -> the first weighted operator that reads its output."""
     found: dict[str, str] = {}
     for pair in seen.apart.pairs:
         readers = [

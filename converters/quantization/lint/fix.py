@@ -1,5 +1,7 @@
-"""Writes a foreign Q/DQ file anew by the rules, with the ranges that it holds. Never makes up a
-range: what had none stays in float.
+"""Writes a Q/DQ graph of any tool again by the rules, with the ranges that it holds.
+
+Takes the checked model; returns the new graph and its placement. A tensor without a range in the
+file stays in float.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ NO_RANGE = "its data has no range in the file"
 
 @dataclass(frozen=True)
 class FixResult:
-    """The file anew, and where INT8 went."""
+    """The new graph and its placement."""
 
     model: ModelProto
     placement: QdqPlacement

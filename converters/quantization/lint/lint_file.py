@@ -1,4 +1,7 @@
-"""Reads a file for the linter and writes the mended one, atomically."""
+"""Reads an ONNX file for the linter, and writes the fixed one atomically.
+
+Takes paths; returns findings, or figures of the fixed file.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from firmware_bridge.errors import Missing, UsageError
 
 @dataclass(frozen=True)
 class FixFigures:
-    """What the mended file holds."""
+    """Figures of the fixed file: share of multiplications in INT8 (0..1), operators in float."""
 
     macs_int8_share: float
     left_float: int
@@ -39,13 +42,13 @@ def lint_file(path: Path) -> tuple[Finding, ...]:
 
 
 def lint_with_engine(path: Path, engine: InspectorReport) -> EngineFindings:
-    """The same joined with an engine that was built from the file. Raises as `lint_file`."""
+    """The same, with findings on an engine that was built from the file. Raises as `lint_file`."""
     seen = _read(path)
     return join(seen, lint(seen), engine)
 
 
 def fix_file(path: Path, out: Path) -> FixFigures:
-    """Writes the file anew by the rules to `out`.
+    """Writes the file again by the rules, to `out`.
 
     Raises:
         Missing, UsageError: as `lint_file`; also where the file computes in integers outside Q/DQ.
