@@ -89,7 +89,7 @@ def quantize(
         [preprocess(frame.read(), spec)[0] for frame in part]
         for part in (searched, spread(others or searched, asked.search_frames))
     ]
-    measure = task_loss_measure(mission)
+    measure = task_loss_measure(mission.model)
     evaluator = Evaluator(
         floating,
         pictures[0],

@@ -174,7 +174,7 @@ def _fitted(
 ) -> tuple[GraphNetwork, Progress]:
     threads, ranges = mission.target.threads, parent.ranges.tensors
     watched = pictures_of(examples.watched, mission)
-    evaluator = Evaluator(parent.model, watched, task_loss_measure(mission), threads=threads)
+    evaluator = Evaluator(parent.model, watched, task_loss_measure(mission.model), threads=threads)
 
     def task_loss(network: GraphNetwork) -> float:
         tuned = network.written_into(parent.model)

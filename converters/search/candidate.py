@@ -1,6 +1,8 @@
-"""A quantized graph with the biases that suit it better: float's, or corrected ones.
+"""A candidate of the search: a quantized graph with the better of two sets of biases, float's or
+corrected ones.
 
-Measured on search frames, since a correction can do harm. Never chooses a place or a range.
+Takes the float graph, a placement and an evaluator; returns a `Candidate`. The task loss on the
+search frames decides, since a correction can do harm.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from edge.perception.values import Floats
 
 @dataclass(frozen=True)
 class Candidate:
-    """A quantized graph, with corrected biases where they did less task loss on the search frames.
+    """A quantized graph, with corrected biases where their task loss on the search frames is less.
 
     Attributes:
-        floating: the float graph that it was written from, with those biases.
-        quantize: what wrote it.
+        quantized: the INT8 graph.
+        floating: the float graph with the same biases.
+        quantize: writes the one from the other.
+        task_loss_plain, task_loss_corrected: mean task loss with float's biases, and with corrected
+            ones.
     """
 
     quantized: ModelProto
@@ -33,12 +38,12 @@ class Candidate:
 
     @property
     def task_loss(self) -> float:
-        """The less of the two."""
+        """The smaller of the two."""
         return min(self.task_loss_plain, self.task_loss_corrected)
 
     @property
     def corrected(self) -> bool:
-        """Whether the biases were corrected."""
+        """Whether the biases are corrected."""
         return self.task_loss_corrected < self.task_loss_plain
 
 
@@ -51,12 +56,16 @@ def better_bias(
     *,
     threads: int,
 ) -> Candidate:
-    """The graph as `write` quantizes it, with corrected biases if that does less task loss."""
+    """Quantizes the graph by `write`, with corrected biases if their task loss is less.
+
+    Args:
+        pictures: network inputs (1, 3, H, W) from which the correction takes its means.
+    """
 
     def quantize(graph: ModelProto) -> ModelProto:
         return write(graph, placement)
 
     corrected = correct_bias(model, placement, quantize, pictures, threads=threads)
     both = [(quantize(graph), graph) for graph in (model, corrected)]
-    plain, mended = (evaluator.task_loss(candidate) for candidate, _ in both)
-    return Candidate(*both[mended < plain], quantize, plain, mended)
+    plain, other = (evaluator.task_loss(candidate) for candidate, _ in both)
+    return Candidate(*both[other < plain], quantize, plain, other)

@@ -1,7 +1,7 @@
-"""Task loss that was measured before a search was interrupted, by the digest of the candidate: the
-longest part of a conversion goes on where it stopped.
+"""Checkpoint of a search: task losses by digest of the candidate, so that an interrupted search
+goes on where it stopped.
 
-Valid for one judge alone: whoever opens a file sees to that. A damaged file is as good as none.
+A file holds for one evaluator alone; the caller must keep it so. A damaged file counts as empty.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ SCHEMA = "brakepoint.task-losses/1"
 NAME = "task_losses.json"
 
 SAVE_EVERY_S = 2.0
-"""What a killed process loses at most, and how seldom the file is written."""
+"""Interval between writes, and so the most that a killed process loses."""
 
 
 class SearchCheckpoint:
-    """Task loss in a file, written now and then."""
+    """Task losses in a file that is written every SAVE_EVERY_S."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -34,7 +34,7 @@ class SearchCheckpoint:
         return self._known.get(candidate)
 
     def put(self, candidate: str, task_loss: float) -> None:
-        """Keeps what was measured; what is no number is measured again."""
+        """Adds a task loss; one that is not finite is dropped, to be measured again."""
         if math.isfinite(task_loss):
             self._known[candidate] = task_loss
         if time.monotonic() - self._saved_at >= SAVE_EVERY_S:

@@ -1,7 +1,9 @@
-"""Tries equalization before anything is calibrated; keeps it where INT8 answers closer to float.
+"""Decides whether equalization pays: keeps the equalized float graph where its INT8 form is closer
+to float.
 
-Both float graphs are quantized whole, each by ranges of its own, and judged on calibration frames
-that neither was observed on. Never looks at held-back frames.
+Takes the float graph and calibration frames; returns an `EqualizationChoice`. Both graphs are
+quantized whole, each by ranges of its own, and compared by task loss on calibration frames on which
+neither was observed. It uses no held-back frames.
 """
 
 from __future__ import annotations
@@ -29,15 +31,15 @@ from edge.perception.preprocess import preprocess
 from edge.progress import Advance
 
 FRAMES = 32
-"""Calibration frames that are looked at: every second one observed, the others to judge."""
+"""Calibration frames that it uses: every second one to observe, the others to compare."""
 
 
 @dataclass(frozen=True)
 class EqualizationTrial:
-    """What equalization did to INT8, all layers quantized.
+    """Effect of equalization on INT8, all layers quantized.
 
     Attributes:
-        places: where scale may move.
+        places: how many there are where scale may move.
         task_loss_before, task_loss_after: mean task loss without and with it; see `task_loss.py`.
     """
 
@@ -57,8 +59,12 @@ class EqualizationTrial:
 
 @dataclass(frozen=True)
 class EqualizationChoice:
-    """The better float graph, the steps that led to it, and the figures; None where nothing could
-    be tried."""
+    """The better float graph.
+
+    Attributes:
+        steps: the passes that made it; empty where it is the given one.
+        balance: figures of both; None where equalization was not tried.
+    """
 
     model: ModelProto
     steps: tuple[PassResult, ...]
@@ -68,9 +74,12 @@ class EqualizationChoice:
 def choose_equalization(
     model: ModelProto, mission: Mission, frames: Sequence[RoadFrame], *, progress: Advance
 ) -> EqualizationChoice:
-    """`model` (float, all passes done) or its equalized form, by `frames` of the calibration.
+    """Chooses between `model` (float, after all passes) and its equalized form.
 
-    Not tried where the mission searches nothing, or no scale can move.
+    Equalization is not tried where the mission searches nothing, or no scale can move.
+
+    Args:
+        frames: of the calibration.
     """
     places = sum(1 for _ in links(Graph(model)))
     if mission.precision.search == "none" or not places:
@@ -80,12 +89,12 @@ def choose_equalization(
     some = spread(frames, FRAMES)
     observed, judging = some[::2], some[1::2] or some
     shown = [preprocess(frame.read(), spec)[0] for frame in observed]
-    # On one thread: more would round otherwise, and the same inputs are to give the same file.
+    # On one thread: more would round differently, and the same inputs must give the same file.
     other, step = equalize_network(model, shown, threads=1)
     evaluator = Evaluator(
         model,
         [preprocess(frame.read(), spec)[0] for frame in judging],
-        task_loss_measure(mission),
+        task_loss_measure(mission.model),
         threads=threads,
     )
     before, after = (

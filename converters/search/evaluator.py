@@ -1,4 +1,4 @@
-"""Evaluates candidates of the search: what an INT8 graph costs the task, measured over frames."""
+"""Evaluates candidates of the search: the task loss of an INT8 graph against float over frames."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from edge.perception.values import Floats
 Writer = Callable[[ModelProto, QdqPlacement], ModelProto]
 """Quantizes a float graph as a placement says."""
 Writers = Callable[[float], tuple[Writer, Writer]]
-"""How many times as far as given ranges are to reach -> two writers that differ in how they round
-weights: each to its nearest step, and together."""
+"""Factor on all ranges -> two writers that differ in how they round weights: each to its nearest
+step, and jointly (adaptive rounding)."""
 
 
 class Evaluator:
     """Compares candidates with float over the same pictures; float is run once.
 
-    Each picture has one thread, and as many are looked at at a time as there are threads: the
-    figures are the same by any number of them. Holds the pictures and float's answers; what
-    `checkpoint` knows of this very judge is not measured again.
+    Each picture is run on one thread, `threads` pictures at a time, so the figures do not depend on
+    how many threads there are. It holds the pictures and float's outputs; task losses in
+    `checkpoint`, which must be of the same frames and measure, are not measured again.
     """
 
     def __init__(
@@ -62,14 +62,16 @@ class Evaluator:
     def answers(self, candidate: ModelProto) -> Iterator[tuple[Outputs, Outputs]]:
         """Float's outputs and the candidate's, picture by picture. Raises as `task_loss`."""
         network = running(ModelSession(candidate.SerializeToString(), threads=1))
-        rows = range(0, len(self._pictures), self._threads)  # so few of its outputs at a time
+        rows = range(
+            0, len(self._pictures), self._threads
+        )  # few of its outputs in memory at a time
         with ThreadPoolExecutor(self._threads) as pool:
             for part in (slice(row, row + self._threads) for row in rows):
                 offered = pool.map(network, self._pictures[part])
                 yield from zip(self._answers[part], offered, strict=True)
 
     def total(self, candidate: ModelProto, measure: Measure) -> TaskLoss:
-        """By another measure than the judge's own, over all pictures. Raises as `task_loss`."""
+        """Task loss by another measure, over all pictures. Raises as `task_loss`."""
         return self._total(candidate.SerializeToString(), measure)
 
     def _measured(self, candidate: bytes) -> float:

@@ -1,11 +1,11 @@
 """Mixed precision search: chooses which layers stay in float, as few multiplications as possible.
 
-Takes a float graph, ways to write it in INT8, and an evaluator with the search frames; returns the
-chosen INT8 graph and every step tried. Layers are left in float in the order of squared task loss
-saved per multiplication (the noise of layers adds up in squares), step by step, until the stop
-criterion holds (`stop_criterion.py`). Rounding and range scale are chosen again at the end, since
-what suits a network that INT8 has ruined says little of one that it has not. The same inputs give
-the same choice. Never looks at a layer's name, and never uses frames that the gates use.
+Takes a float graph, writers that quantize it, and an evaluator with the search frames; returns the
+chosen INT8 graph and every step of the search. Layers stay in float in the order of squared task
+loss saved per multiplication (the noise of layers adds up in squares), step by step, until the stop
+criterion holds (`stop_criterion.py`). Rounding and range scale are chosen again at the end: what is
+best for a network that INT8 has ruined need not be best for the chosen one. The same inputs give
+the same choice. It does not use the names of layers, nor the frames of the gates.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ conversions, so that many tiny ones are not free."""
 
 @dataclass(frozen=True)
 class _Way:
-    """How a placement is written: how far ranges reach, whether weights are rounded together."""
+    """How a placement is written: the factor on ranges, whether weights are rounded jointly."""
 
     range_scale: float
     together: bool
@@ -45,20 +45,20 @@ class _Way:
 WAYS = tuple(
     _Way(range_scale, together) for range_scale in RANGE_SCALES for together in (False, True)
 )
-"""All that are compared at the chosen places."""
+"""All that are compared at the chosen placement."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One assignment that was tried, and what it gave on the search frames.
+    """One placement of the search, and its figures on the search frames.
 
     Attributes:
         float_layers: how many layers stayed in float.
         macs_int8_share: multiply-accumulates in INT8, 0..1.
         task_loss_plain, task_loss_corrected: mean task loss, without bias correction and with it;
             see `task_loss.py`.
-        enough: whether it is all that is aimed at.
-        kept: by gate, what it keeps of float's answers on the search's frames; see `aim.py`.
+        enough: whether it reaches the aim.
+        kept: by gate, agreement with float on the search frames; see `stop_criterion.py`.
     """
 
     float_layers: int
@@ -70,22 +70,22 @@ class Step:
 
     @property
     def task_loss(self) -> float:
-        """The less of the two."""
+        """The smaller of the two."""
         return min(self.task_loss_plain, self.task_loss_corrected)
 
 
 @dataclass(frozen=True)
 class Search:
-    """How an assignment was chosen.
+    """How a placement was chosen.
 
     Attributes:
-        layers: what each layer costs when it alone is quantized, in graph order.
-        steps: what was tried, in order; the last is the chosen one.
+        layers: task loss of each layer when it alone is quantized, in graph order.
+        steps: in order; the last is the chosen one.
         bias_corrected: whether its biases differ from float's.
-        rounded_together: whether its weights were rounded together, not each to the nearest.
-        range_scale: how many times as far as given its ranges reach.
-        reached: whether the aim was reached within the multiplications allowed.
-        macs_int8_min: the least share of those that can be INT8 which it had to leave so.
+        rounded_together: whether its weights are rounded jointly, not each to its nearest step.
+        range_scale: factor on its ranges.
+        reached: whether it reaches the aim.
+        macs_int8_min: the least share of the multiplications that must stay in INT8, 0..1.
     """
 
     layers: tuple[Sensitivity, ...]
@@ -110,13 +110,13 @@ class Search:
 
 @dataclass(frozen=True)
 class MixedPrecision:
-    """The chosen assignment.
+    """The chosen placement.
 
     Attributes:
-        best: the INT8 graph, biases corrected where that helped.
-        placement: what is quantized; layers left in float carry the reason.
+        best: the INT8 graph, with corrected biases where they help.
+        placement: the placement, with the reason for each layer in float.
         search: how it was chosen.
-        tried: the placements of the search's steps, by growing share in float.
+        tried: placements of all steps, by growing share in float.
     """
 
     best: Candidate
@@ -141,11 +141,11 @@ def search_mixed_precision(
     threads: int,
     progress: Advance,
 ) -> MixedPrecision:
-    """The cheapest assignment that is enough for `aim`, or else the least task loss that
+    """The cheapest placement that is enough for `aim`, or else that with the least task loss that
     `macs_int8_min` (share of the multiplications that can be INT8, 0..1) allows.
 
-    Layers are measured and tried with the writer that has the least task loss with all layers in
-    INT8 and ranges unscaled. At the chosen placement, another of `writers` replaces it where its
+    Layers are measured with the writer that has the least task loss with all layers in INT8 and
+    ranges unscaled. At the chosen placement, another of `writers` replaces it where its
     task loss is clearly lower and still enough. `evaluator` holds the search frames; `pictures`
     (others) give the means for bias correction.
     """
@@ -179,11 +179,11 @@ def search_mixed_precision(
         tried.append(_Tried(placement, found, aim(found)))
         if tried[-1].reached.enough:
             break
-    # Where none was good enough: the least task loss there is, to be judged as it is.
+    # Where none is enough: the one with the least task loss. The gates judge it.
     chosen = tried[-1]
     if not chosen.reached.enough:
         chosen = min(tried, key=lambda one: one.found.task_loss)
-    placement, taken = chosen.placement, first
+    placement, best_way = chosen.placement, first
     limit = (1.0 - NOISE) * chosen.found.task_loss
     others = [way for way in WAYS if way != first]
     for row, way in enumerate(others, start=1):
@@ -192,7 +192,7 @@ def search_mixed_precision(
         if found.task_loss < min(limit, chosen.found.task_loss):
             reached = aim(found)
             if reached.enough or not chosen.reached.enough:
-                chosen, taken = _Tried(placement, found, reached), way
+                chosen, best_way = _Tried(placement, found, reached), way
     return MixedPrecision(
         best=chosen.found,
         placement=placement,
@@ -200,8 +200,8 @@ def search_mixed_precision(
             layers=layers,
             steps=tuple(_step(one, whole) for one in (*tried, chosen)),
             bias_corrected=chosen.found.corrected,
-            rounded_together=taken.together,
-            range_scale=taken.range_scale,
+            rounded_together=best_way.together,
+            range_scale=best_way.range_scale,
             reached=chosen.reached.enough,
             macs_int8_min=macs_int8_min,
         ),
@@ -211,7 +211,7 @@ def search_mixed_precision(
 
 @dataclass(frozen=True)
 class _Tried:
-    """A placement, the better graph of it, and whether that is enough."""
+    """A placement, its candidate, and whether that is enough."""
 
     placement: QdqPlacement
     found: Candidate
@@ -230,11 +230,11 @@ def choose_cpu(
     progress: Advance,
 ) -> Candidate:
     """cpu.onnx: of the placements that the search for `mixed` tried, the first, the one with the
-    fewest layers in float, that is enough for `aim`, or does no more task loss than int8.onnx where
-    that is not enough either.
+    fewest layers in float, that is enough for `aim`; where int8.onnx is not enough either, the
+    first whose task loss is no more than that of int8.onnx.
 
-    Unsigned ranges are twice as fine, and every layer in float costs a processor time. Ranges are
-    as wide as those of int8.onnx. Where none is good enough, the least task loss is taken.
+    Unsigned ranges are twice as fine, and every layer in float costs a processor time. The factor
+    on ranges is that of int8.onnx. Where no placement will do, that with the least task loss.
     """
     reached, allowed = mixed.search.reached, mixed.best.task_loss
     best: Candidate | None = None

@@ -1,11 +1,13 @@
-"""Gives a quantized detector back how sure it is: the mean score where float sees something.
+"""Corrects the mean score of a quantized detector where float finds objects, by one number for the
+whole network.
 
-The noise of INT8 is not even: what a network is sure of stands out, and noise flattens what stands
-out, so scores fall, alike on all frames, and detections near the threshold are lost. Biases that
-are corrected layer by layer know the mean over whole pictures, in which objects hardly count. So
-one number for the whole network, which cannot be fitted to a few frames: added to the bias of the
-last operators that make scores, such that the mean score is float's. Which operators those are is
-tried, never named. Never touches a box, a weight or a range.
+Takes the chosen candidate and evaluators; returns a graph with that number added to the bias of the
+last operators before the scores, such that their mean is float's. Boxes, weights and ranges stay.
+
+Noise of INT8 flattens high scores, so detections near the threshold are lost, alike on all frames.
+Biases that are corrected layer by layer match means over whole pictures, in which objects hardly
+count. One number cannot overfit a few frames. Which operators move scores and nothing else is found
+by trial, not by name.
 """
 
 from __future__ import annotations
@@ -29,22 +31,22 @@ from edge.perception.decode import DecodeSpec, boxes_and_scores
 from edge.perception.values import Floats
 
 PROBE = 0.1
-"""What is added to see how far scores move by it; logits, mostly."""
+"""A trial bias (mostly logits) that shows how far scores move."""
 
 MOST = 0.3
-"""Scores that need more are not a little low: the network is ruined, and no bias mends that."""
+"""The largest bias. Scores that would need more come from a network that no bias can mend."""
 
 STILL, STILL_SCORE = 1e-2, 1e-5
-"""Boxes (pixels), other outputs (logits) and scores that move by less have not moved."""
+"""Changes below these count as none: of boxes (pixels) and other outputs (logits), of scores."""
 
 
 @dataclass(frozen=True)
 class ScoreBias:
-    """What was done to the scores.
+    """The correction of scores.
 
     Attributes:
-        added: to the biases, in their own units (logits); 0 where nothing was.
-        change_before, change_after: mean change of the scores of what float sees, -1..1.
+        added: to the biases, in their own units (logits); 0 where there is no correction.
+        change_before, change_after: mean change of the scores of what float finds, -1..1.
     """
 
     added: float
@@ -54,11 +56,11 @@ class ScoreBias:
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one detector, and the operators that they can be moved by.
+    """The operators whose biases move the scores of a detector.
 
     Attributes:
-        operators: names; none where scores cannot be moved without boxes or another output.
-        measure: their change, see `score_change`.
+        operators: names; empty where scores cannot move without boxes or another output.
+        measure: the change of scores, see `score_change`.
     """
 
     operators: tuple[str, ...]
@@ -68,7 +70,7 @@ class Scores:
     def of(
         model: ModelProto, spec: DecodeSpec, picture: Floats, *, width_px: int, height_px: int
     ) -> Scores:
-        """Of a float graph, tried on one picture (1, 3, H, W)."""
+        """Finds them in a float graph by trials on one picture (1, 3, H, W)."""
 
         def answer(graph: ModelProto) -> tuple[Floats, list[Floats]]:
             main, *more = running(ModelSession(graph.SerializeToString(), threads=1))(picture)
@@ -91,8 +93,7 @@ class Scores:
 
 
 def last_operators(model: ModelProto) -> list[str]:
-    """Operators with a bias of their own from which an output is reached past no other weighted
-    one, in graph order."""
+    """The last weighted operators before the outputs that have a bias, in graph order."""
     graph = Graph(model)
     waiting, seen, found = list(graph.outputs), set[str](), set[str]()
     while waiting:
@@ -110,15 +111,15 @@ def last_operators(model: ModelProto) -> list[str]:
 def with_score_bias(
     best: Candidate, scores: Scores, evaluator: Evaluator, others: Sequence[Evaluator]
 ) -> tuple[ModelProto, ScoreBias]:
-    """The graph of `best` with its scores as high as float's in the mean; as it is where that does
-    not help, or does task loss to the frames of `evaluator`.
+    """The graph of `best` with the same mean score as float; unchanged where that does not help, or
+    raises the task loss on the frames of `evaluator`.
 
-    The mean is that of the frames of `evaluator` and `others`.
+    The mean is over the frames of `evaluator` and `others`.
     """
 
     def change(candidate: ModelProto) -> float:
-        judges = (evaluator, *others)
-        totals = (one.total(candidate, scores.measure) for one in judges)
+        evaluators = (evaluator, *others)
+        totals = (one.total(candidate, scores.measure) for one in evaluators)
         return sum(totals, TaskLoss(0.0, 0)).mean
 
     def moved(by: float) -> ModelProto:
@@ -132,10 +133,11 @@ def with_score_bias(
     added = -before / slope if slope > 0.0 else math.nan
     if not abs(added) <= MOST:
         return as_it_is
-    mended = moved(added)
-    after = change(mended)
+    corrected = moved(added)
+    after = change(corrected)
     if not (
-        abs(after) < abs(before) and evaluator.task_loss(mended) <= (1.0 + NOISE) * best.task_loss
+        abs(after) < abs(before)
+        and evaluator.task_loss(corrected) <= (1.0 + NOISE) * best.task_loss
     ):
         return as_it_is
-    return mended, ScoreBias(added, before, after)
+    return corrected, ScoreBias(added, before, after)

@@ -1,6 +1,7 @@
-"""How much each weighted operator costs the answer when it alone is quantized.
+"""Measures the task loss of each weighted operator when it alone is quantized.
 
-One small session a layer, a few pictures each. Never chooses: `mixed_precision.py` does.
+Takes a float graph, a placement, a writer and an evaluator; returns a `Sensitivity` for each
+operator. `mixed_precision.py` chooses by it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Sensitivity:
     Attributes:
         node: its name.
         macs: multiply-accumulates a picture.
-        task loss: mean task loss when it alone is quantized; see `task_loss.py`.
+        task_loss: mean task loss when it alone is quantized; see `task_loss.py`.
     """
 
     node: str
@@ -47,7 +48,7 @@ def sensitivities(
         candidate = write(model, alone)
         try:
             task_loss = evaluator.task_loss(candidate)
-        except CannotRun as error:  # the float graph runs: a defect of ours, not the user's
+        except CannotRun as error:  # the float graph runs: a defect of this program
             raise AssertionError(f"{name} alone cannot run: {error}") from error
         found.append(Sensitivity(name, placement.macs_of[name], task_loss))
         progress("sensitivity", row, len(names))

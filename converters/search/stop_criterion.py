@@ -1,9 +1,10 @@
-"""When the search for layers to leave in float has found enough: where the gates on float's answers
-hold on the frames that it looks at, with room for chance.
+"""Stop criterion of the search for layers in float: the gates on agreement with float hold on the
+search frames, with room for chance.
 
-A gate is judged on frames that the search never sees. On its own frames the lower end of the 95 %
-interval of the share, not the share, must reach the limit: so a share that is high by luck on few
-answers does not end the search. Never looks at a held-back frame.
+Takes a candidate and the evaluators that hold the search frames; returns an `AimVerdict`. A gate is
+judged on held-back frames, which the search never uses. So on the search frames not the share but
+the lower end of its 95 % interval must reach the limit: a share that is high by chance on few
+predictions does not end the search.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from converters.verification.agreement.shares import (
 )
 from edge.contract.artifact_names import FLOAT
 from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.model import Model
 from edge.perception.classification import HeadSpec
 from edge.perception.decode import perceive, with_threshold
 from edge.perception.preprocess import InputPlacement
@@ -44,20 +46,20 @@ from edge.perception.segmentation import MaskSpec
 from edge.perception.values import Perception
 
 TASK_LOSS_MAX = 0.04
-"""Mean change of an answer that is aimed at where no gate can tell."""
+"""Mean task loss that is enough where no gate can decide."""
 
 AS_IT_IS = InputPlacement(1.0, 1.0, 0.0, 0.0)
-"""Answers are compared in the network's own pixels."""
+"""Predictions are compared in pixels of the network input."""
 
 
 @dataclass(frozen=True)
 class GateAgreement:
-    """Of float's answers on the search's frames, those that a candidate gives too.
+    """Agreement of a candidate with float on the search frames, for one gate.
 
     Attributes:
-        share: 0..1; of pixels the mean IoU of labels. None where float gives no answer.
+        share: 0..1; of segmentation networks the mean IoU. None where float gives no prediction.
         low: the lower end of its 95 % interval.
-        of: answers of float, or pixels.
+        of: how many predictions of float, or pixels.
     """
 
     share: float | None
@@ -67,23 +69,23 @@ class GateAgreement:
 
 @dataclass(frozen=True)
 class AimVerdict:
-    """Whether a candidate is good enough, and what it keeps by gate."""
+    """Whether a candidate is enough, and its agreement by gate."""
 
     enough: bool
     kept: Mapping[str, GateAgreement]
 
 
 class Aim(Protocol):
-    """What the search asks of a candidate."""
+    """What a candidate must reach."""
 
     def __call__(self, found: Candidate) -> AimVerdict:
-        """Whether it is good enough."""
+        """Whether it is enough."""
         ...
 
 
 @dataclass(frozen=True)
 class TaskLossAim:
-    """Enough is a mean task loss of at most this, where no gate is to hold."""
+    """A candidate is enough with a mean task loss of at most this, where there is no gate."""
 
     task_loss_max: float
 
@@ -93,27 +95,27 @@ class TaskLossAim:
 
 
 class GatesAim:
-    """Enough is where every gate of `limits` holds on the frames of the evaluators, and the task
-    loss is at most `task_loss_max` where the mission gives one.
+    """A candidate is enough where every gate of `limits` holds on the frames of the evaluators, and
+    its task loss is at most `task_loss_max` where that is given.
 
-    Where float finds too little for any share of it to reach a limit, all must be found again and
-    the task loss be at most TASK_LOSS_MAX.
+    Where float finds so little that no share could reach a limit, all of it must be found again,
+    and the task loss must be at most TASK_LOSS_MAX.
     """
 
     def __init__(
         self,
-        mission: Mission,
+        model: Model,
         limits: Mapping[str, float],
-        judges: Sequence[Evaluator],
+        evaluators: Sequence[Evaluator],
         *,
         task_loss_max: float | None,
     ) -> None:
-        self._mission, self._limits = mission, limits
-        self._judges, self._task_loss_max = judges, task_loss_max
+        self._model, self._limits = model, limits
+        self._evaluators, self._task_loss_max = evaluators, task_loss_max
 
     def __call__(self, found: Candidate) -> AimVerdict:
         """By gates, then by task loss."""
-        kept = self.kept(found.quantized)
+        kept = self.agreement(found.quantized)
         task_loss_max = self._task_loss_max
         enough = True
         for gate, limit in self._limits.items():
@@ -127,9 +129,9 @@ class GatesAim:
             enough and (task_loss_max is None or found.task_loss <= task_loss_max), kept
         )
 
-    def kept(self, candidate: ModelProto) -> dict[str, GateAgreement]:
-        """By gate, what a candidate keeps."""
-        spec = self._mission.model.network_spec
+    def agreement(self, candidate: ModelProto) -> dict[str, GateAgreement]:
+        """Agreement of a candidate with float, by gate."""
+        spec = self._model.network_spec
         both = (FLOAT, OTHER)
         detections, tops, conditions = DetectionCounts(both), TopCounts(both), TopCounts(both)
         masks = []
@@ -157,11 +159,11 @@ class GatesAim:
         return {MAIN: main, CONDITION: _counted(conditions.result()[OTHER])}
 
     def _answers(self, candidate: ModelProto) -> Iterator[tuple[Outputs, Outputs]]:
-        return chain.from_iterable(evaluator.answers(candidate) for evaluator in self._judges)
+        return chain.from_iterable(evaluator.answers(candidate) for evaluator in self._evaluators)
 
     def _perceived(self, outputs: Outputs) -> Perception:
-        size = (self._mission.model.input.width_px, self._mission.model.input.height_px)
-        spec = self._mission.model.network_spec
+        size = (self._model.input.width_px, self._model.input.height_px)
+        spec = self._model.network_spec
         score_min = 0.0 if isinstance(spec.main, MaskSpec) else SCORE_MIN
         return perceive(
             outputs,
@@ -172,18 +174,18 @@ class GatesAim:
         )
 
 
-def aim_of(mission: Mission, judges: Sequence[Evaluator]) -> Aim:
-    """What the mission asks for: its gates on float's answers, or a task loss where it has none."""
+def aim_of(mission: Mission, evaluators: Sequence[Evaluator]) -> Aim:
+    """What the mission asks for: its gates on agreement with float, or else a task loss."""
     limits, task_loss_max = agreement_limits(mission.gates), mission.precision.task_loss_max
     if mission.model.network_spec.condition is None:
         limits.pop(CONDITION, None)
     if limits:
-        return GatesAim(mission, limits, judges, task_loss_max=task_loss_max)
+        return GatesAim(mission.model, limits, evaluators, task_loss_max=task_loss_max)
     return TaskLossAim(TASK_LOSS_MAX if task_loss_max is None else task_loss_max)
 
 
 def _too_few(kept: GateAgreement, limit: float) -> bool:
-    """Whether not even all of these answers would reach the limit."""
+    """Whether even full agreement on so few predictions would not reach the limit."""
     return wilson_95(kept.of, kept.of)[0] < limit
 
 
@@ -193,7 +195,7 @@ def _counted(found: Agreement) -> GateAgreement:
 
 
 def _of_masks(counts: np.ndarray) -> GateAgreement:
-    """(F, C, C + 1) pixels; the interval is over frames drawn again, since pixels are alike."""
+    """(F, C, C + 1) pixels; the interval resamples frames, since pixels of one are alike."""
     drawn = resamples(np.arange(len(counts)))
     flat = counts.reshape(len(counts), -1)
     values = [mean_iou((one @ flat).reshape(counts.shape[1:])) for one in drawn]

@@ -1,8 +1,8 @@
-"""How much worse a quantized network answers, in terms of what its answers are used for.
+"""Task loss: how much worse the predictions of a quantized network are, in terms of their use.
 
-Smooth where accuracy is not: a layer that costs a twentieth of a score counts a twentieth, so that
-single layers can be ranked on few frames. Pure functions of raw outputs; never decides how much is
-too much.
+Takes raw outputs of float and of a candidate for one picture; returns a `TaskLoss`. It is smooth
+where accuracy is not: a layer that costs a twentieth of a score counts a twentieth, so that single
+layers can be ranked on few frames.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.sources.network import Outputs
-from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.model import Model
 from edge.perception.classification import HeadSpec, softmax
 from edge.perception.decode import DecodeSpec, boxes_and_scores
 from edge.perception.segmentation import MaskSpec
 from edge.perception.values import Floats
 
 FOREGROUND = 0.1
-"""Cells (or pixels) whose score is above it hold what the network sees, or nearly sees."""
+"""Cells (or pixels) with a score above it hold an object, or nearly so."""
 
 LOST = 2.0
-"""What a cell costs whose answer is not a finite number: its score and its box, both gone."""
+"""Task loss of a cell whose output is not finite: its score and its box are both gone."""
 
 NOISE = 0.05
-"""Share of a task loss that the last bits of a bias change it by: a difference of
-less says nothing."""
+"""Share of a task loss by which the last bits of a bias change it: smaller differences say
+nothing."""
 
 
 @dataclass(frozen=True)
 class TaskLoss:
-    """Task loss summed over `weight` answers: cells above FOREGROUND, pictures, or labels that a
-    picture shows."""
+    """Task loss summed over `weight` predictions: cells above FOREGROUND, pictures, or labels in a
+    picture."""
 
     total: float
     weight: int
 
     @property
     def mean(self) -> float:
-        """Task loss an answer; the total itself where float gives no answer at all."""
+        """Task loss per prediction; the total where float gives none."""
         return self.total / max(self.weight, 1)
 
     def __add__(self, other: TaskLoss) -> TaskLoss:
@@ -48,18 +48,18 @@ class TaskLoss:
 
 
 NAMED = 0.001
-"""A label that float gives to fewer of a picture's pixels is not held against INT8: a handful at an
-edge comes and goes."""
+"""A label that float gives to a smaller share of a picture's pixels does not count: a few at an
+edge come and go.
+"""
 
 Measure = Callable[[Outputs, Outputs], TaskLoss]
-"""What float and a candidate put out for one picture -> the task loss."""
+"""Raw outputs of float and of a candidate for one picture -> the task loss."""
 
 OfOne = Callable[[Floats, Floats], TaskLoss]
 
 
-def task_loss_measure(mission: Mission) -> Measure:
-    """The measure for everything that the mission's network answers."""
-    model = mission.model
+def task_loss_measure(model: Model) -> Measure:
+    """The measure over all outputs of the model."""
     spec = model.network_spec
     heads: list[OfOne] = []
     if isinstance(spec.main, DecodeSpec):
@@ -80,7 +80,7 @@ def task_loss_measure(mission: Mission) -> Measure:
 def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
     """For every cell where float's best score is above FOREGROUND: the change of that label's score
     plus the score times (1 - IoU of the two boxes); for every other cell, what its best score has
-    risen above FOREGROUND. An answer that stays as it is costs 0, one that is lost up to LOST.
+    risen above FOREGROUND. A detection that stays the same costs 0, one that is lost up to LOST.
     """
 
     def of_one(reference: Floats, candidate: Floats) -> TaskLoss:
@@ -101,9 +101,9 @@ def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
 
 
 def score_change(spec: DecodeSpec, width_px: int, height_px: int) -> Measure:
-    """For every cell of a detector where float's best score is above FOREGROUND, by how much that
-    label's score has changed, with its sign: the mean is how much surer the candidate is. A score
-    that is no number is gone."""
+    """For every cell of a detector where float's best score is above FOREGROUND, the signed
+    change of that label's score: its mean is how much higher the candidate scores. A score that is
+    not finite counts as 0."""
 
     def measure(reference: Outputs, candidate: Outputs) -> TaskLoss:
         _, scores = boxes_and_scores(reference[0], spec, width_px, height_px)
@@ -119,8 +119,8 @@ def score_change(spec: DecodeSpec, width_px: int, height_px: int) -> Measure:
 
 
 def _classifier(reference: Floats, candidate: Floats) -> TaskLoss:
-    """The share of belief that has moved to other labels, 0..1: half the sum of the absolute
-    differences of the softmax shares (total variation distance)."""
+    """Half the sum of the absolute differences of the softmax shares, 0..1 (total variation
+    distance)."""
     if not np.isfinite(candidate).all():
         return TaskLoss(LOST, 1)
     moved = 0.5 * float(np.abs(softmax(reference[0]) - softmax(candidate[0])).sum())
@@ -131,8 +131,8 @@ def _segmenter(reference: Floats, candidate: Floats) -> TaskLoss:
     """One minus the soft IoU of each label that float names in the picture: the sum over pixels of
     the smaller of both softmax shares, by that of the larger, where either is above FOREGROUND.
 
-    An IoU of labels would not see a pixel move towards another label until it is lost; a mean over
-    pixels would not see a small thing go.
+    An IoU of labels would not show a pixel that moves towards another label until it changes; a
+    mean over pixels would not show that a small object is lost.
     """
     shares_of = [_pixel_shares(raw[0]) for raw in (reference, candidate)]
     named = np.bincount(reference[0].argmax(axis=0).ravel(), minlength=reference.shape[1])
@@ -141,9 +141,9 @@ def _segmenter(reference: Floats, candidate: Floats) -> TaskLoss:
         return TaskLoss(LOST * len(rows), len(rows))
     wanted, found = (shares[rows].reshape(len(rows), -1) for shares in shares_of)
     least, most = np.minimum(wanted, found), np.maximum(wanted, found)
-    seen = most > FOREGROUND  # a trace of a label in every pixel would drown a small thing
+    seen = most > FOREGROUND  # a trace of a label in every pixel would hide a small object
     both, either = (np.where(seen, one, 0.0).sum(axis=1) for one in (least, most))
-    # Of hundreds of labels none need be above it: then there is nothing to lose.
+    # With hundreds of labels none may be above it: then there is nothing to lose.
     kept = np.divide(both, either, out=np.ones_like(both), where=either > 0.0)
     return TaskLoss(float((1.0 - kept).sum()), len(rows))
 
@@ -166,5 +166,5 @@ def _iou_by_row(a: Floats, b: Floats) -> Floats:
 
 
 def _bounded(values: Floats) -> Floats:
-    """Values up to LOST; LOST for what is no number."""
+    """Values up to LOST; LOST for those that are not finite."""
     return np.where(np.isfinite(values), np.minimum(values, LOST), np.float32(LOST))

@@ -164,7 +164,7 @@ class TestTaskLoss:
         )
 
     def test_a_small_thing_that_is_lost_costs_as_much_as_a_large_one(self, tmp_path: Path) -> None:
-        measure = task_loss_measure(load_mission(write_mission(tmp_path)))
+        measure = task_loss_measure(load_mission(write_mission(tmp_path)).model)
         rows = np.zeros((12, 16), int)
         rows[:6] = 2
         rows[7, 3] = 1  # one cell of a vehicle

@@ -205,7 +205,8 @@ class TestBiasCorrection:
 class TestTaskLoss:
     @pytest.fixture
     def measure(self, root):  # type: ignore[no-untyped-def] # a Measure
-        return task_loss_measure(load_mission(root / "examples" / "yolox_nano" / "mission.toml"))
+        mission = load_mission(root / "examples" / "yolox_nano" / "mission.toml")
+        return task_loss_measure(mission.model)
 
     @pytest.fixture
     def answer(self) -> Floats:

@@ -59,7 +59,9 @@ class Network:
         self.ranges = {
             name: range_of(one, method="max", percentile=100.0) for name, one in seen.items()
         }
-        self.evaluator = Evaluator(self.model, self.pictures, task_loss_measure(mission), threads=1)
+        self.evaluator = Evaluator(
+            self.model, self.pictures, task_loss_measure(mission.model), threads=1
+        )
 
     def candidate(self, times: float) -> Candidate:
         """With ranges so many times as wide, so with steps so many times as coarse."""
@@ -118,7 +120,7 @@ def test_what_is_kept_is_what_the_gate_will_count(detector: Network) -> None:
         counted = agreement_shares(
             floating, other, detector.frames, detector.mission.model, progress=lambda *_: None
         )
-        kept = aim.kept(made)["found_min"]
+        kept = aim.agreement(made)["found_min"]
         assert kept.share == counted["found_min"]
         assert kept.of == 120
         shares.add(kept.share)
