@@ -1,8 +1,8 @@
-"""Work on shards of road frames, on many machines: Dask, imported only when it is asked for.
+"""Distributes work on shards of frames over a Dask cluster. Dask is imported when it is used.
 
-A shard is a few frames; its result must add up with that of any other in any order, so that it does
-not matter which machine did what, nor that one died and another did its work again. Knows nothing
-of what is done with a shard: observing is in `observe_cluster.py`.
+In: a function, its setup and shards, each of a few frames. Out: the result of each shard, in any
+order. Results must merge in any order, since a shard is computed by any worker, and again where a
+worker dies.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from firmware_bridge.errors import DeviceFault, Missing, UsageError
 R = TypeVar("R")
 
 
-class Named(Protocol):
-    """A frame, or what stands for one: its name is unique in the work."""
+class HasName(Protocol):
+    """A frame or a reference to one, with a name that is unique in the work."""
 
     @property
     def name(self) -> str: ...
 
 
-F = TypeVar("F", bound=Named)
+F = TypeVar("F", bound=HasName)
 
 SHARD_FRAMES = 4
-"""So many frames a task: seconds of work at most, some milliseconds of talk."""
+"""Frames in a task: seconds of work at most, and milliseconds of communication."""
 
 CONNECT_WITHIN_S = 15
 
 
 class Cluster(Generic[R]):
-    """Does `work(setup, shard)` on the workers of a Dask cluster, each shard at least once.
+    """Runs `work(setup, shard)` on the workers of a Dask cluster, at least once for each shard.
 
     `setup` is the same for every shard (a model, for example); it must be cheap to pickle or be
-    bytes. Results come in the order they are done.
+    bytes. Results come in the order in which they are done.
     """
 
     def __init__(self, client: Any, work: Callable[[Any, Sequence[Any]], R], setup: Any) -> None:
         self._client = client
         self._work = work
-        # As a task and not scattered: data that was scattered is gone with the worker that held it.
+        # A task, since scattered data would be lost with the worker that holds it.
         self._setup = client.submit(_itself, setup, pure=False)
         self._begun: dict[tuple[str, ...], Any] = {}
 
-    def begin(self, shards: Iterable[Sequence[Named]]) -> None:
-        """Starts shards that will be asked for, without waiting."""
+    def begin(self, shards: Iterable[Sequence[HasName]]) -> None:
+        """Starts shards that `done` will ask for, without waiting."""
         for shard in shards:
             key = _key(shard)
             if key not in self._begun:
@@ -56,12 +56,12 @@ class Cluster(Generic[R]):
                     self._work, self._setup, tuple(shard), pure=False
                 )
 
-    def done(self, shards: Sequence[Sequence[Named]]) -> Iterator[R]:
-        """Results of these shards.
+    def done(self, shards: Sequence[Sequence[HasName]]) -> Iterator[R]:
+        """The results of these shards, as they are done.
 
         Raises:
             Refusal: the work refused a shard.
-            DeviceFault: workers die of a shard, again and again, or the scheduler is gone.
+            DeviceFault: workers die again and again on a shard, or the scheduler is gone.
         """
         from distributed import KilledWorker, as_completed
         from distributed.client import FutureCancelledError
@@ -88,8 +88,8 @@ def shards_of(frames: Sequence[F]) -> list[Sequence[F]]:
 
 
 @contextlib.contextmanager
-def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
-    """A Dask client of the scheduler at this address, or of so many processes on this machine.
+def connect(scheduler: str | None, workers: int | None) -> Iterator[Any]:
+    """A Dask client of the scheduler at this address, or of `workers` processes on this machine.
 
     Raises:
         UsageError: neither or both are given.
@@ -138,7 +138,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         yield client
 
 
-def _key(shard: Sequence[Named]) -> tuple[str, ...]:
+def _key(shard: Sequence[HasName]) -> tuple[str, ...]:
     return tuple(frame.name for frame in shard)
 
 

@@ -1,5 +1,6 @@
-"""Reads one array out of an .npz of others: by its header first, since numpy allocates what a
-header claims before it looks for the values.
+"""Reads one array of an .npz archive, after checking the size in its header.
+
+numpy allocates the size that a header claims before it reads values.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_BYTES = 1 << 30
-"""Of one array: far more than a calibration or a column of labels holds."""
+"""Of one array: far more than a calibration or a column of labels needs."""
 
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -21,10 +22,10 @@ HEADERS = {
 
 
 def header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran order, and dtype of an array, its values left in the stream.
+    """Shape, whether in Fortran order, and dtype of an array; leaves its values in the stream.
 
     Raises:
-        ValueError: no array of numpy's formats 1.0 and 2.0, or a size below 0.
+        ValueError: not an array in numpy's format 1.0 or 2.0, or a size below 0.
     """
     version = np.lib.format.read_magic(member)
     if version not in HEADERS:
@@ -39,7 +40,7 @@ def read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """The array `name` of an archive.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such array.
         ValueError: it claims more than LARGEST_BYTES or than the archive holds, or holds objects.
     """
     info = archive.getinfo(f"{name}.npy")

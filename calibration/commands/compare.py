@@ -1,4 +1,4 @@
-"""Verb `compare`: what one network loses against another on the same frames."""
+"""The verb `compare`: what one network loses against another on the same frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge.terminal import echo, new_console
 from firmware_bridge.errors import GateFailed, UsageError
 
 SHOWN = 10
-"""Frames named on the terminal; `--json` has them all."""
+"""Frames listed on the terminal; `--json` lists all."""
 
 
 def compare_verb(
@@ -53,7 +53,7 @@ def compare_verb(
     else:
         _show(new_console(), found)
     loss = found.score.loss
-    # A loss that cannot be known fails: the answer is not yes.
+    # A loss that is not known fails, like one that is too large.
     if max_loss is not None and not (loss is not None and loss <= max_loss):
         raise GateFailed(
             f"{found.second} loses too much",

@@ -1,4 +1,4 @@
-"""Verbs `data lock`, `data check`, `data diff` and `data split` on the command line."""
+"""The verbs `data lock`, `data check`, `data diff` and `data split`: options and printing."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def data_split(
 
 
 def _shares(text: str) -> dict[str, float]:
-    """ "train=70,val=30" as shares."""
+    """Parses "train=70,val=30"."""
     found: dict[str, float] = {}
     for word in text.split(","):
         name, _, share = word.partition("=")
@@ -169,7 +169,7 @@ def _folds(count: int) -> dict[str, float]:
 
 
 def check_rate(fps: float) -> None:
-    """Refuses a rate at which nothing would be sampled."""
+    """Refuses a rate that samples nothing."""
     if not 0.0 < fps <= 1000.0:
         raise UsageError(
             f"--fps {fps:g} cannot be meant",
@@ -180,7 +180,7 @@ def check_rate(fps: float) -> None:
 
 
 def summary(lock: Lock) -> dict[str, object]:
-    """The facts of a lock that people ask for."""
+    """A lock in short, for people and for `--json`."""
     return {
         "version": lock.version,
         "source": lock.source,

@@ -1,4 +1,4 @@
-"""Verb `data masks` on the command line."""
+"""The verb `data masks`: options and printing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edge.commands.options import JsonOption
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 
-NOBODY_KNOWS = "none"
-"""The word for a background that is not judged."""
+NOT_JUDGED = "none"
+"""The option's word for a background that is not judged."""
 
 
 def data_masks(
@@ -33,7 +33,7 @@ def data_masks(
         str,
         typer.Option(
             "--background",
-            help=f"label of pixels that no outline covers; {NOBODY_KNOWS}: they are not judged",
+            help=f"label of pixels that no outline covers; {NOT_JUDGED}: they are not judged",
         ),
     ] = "background",
     as_json: JsonOption = False,
@@ -48,7 +48,7 @@ def data_masks(
             data,
             out,
             format_name=format_,
-            background=None if label in ("", NOBODY_KNOWS) else label,
+            background=None if label in ("", NOT_JUDGED) else label,
             progress=advance,
         )
     if as_json:
@@ -62,7 +62,7 @@ def data_masks(
 
 
 def facts(written: MaskSet) -> dict[str, object]:
-    """What was written, for machines."""
+    """The counts of a mask set for `--json`."""
     return {
         "pictures": written.pictures,
         "unlabelled": written.unlabelled,
@@ -92,7 +92,7 @@ def _table(written: MaskSet) -> Table:
 
 
 def _notes(written: MaskSet) -> list[str]:
-    """What a person may not expect of the masks."""
+    """Counts of outlines that are not whole in the masks, in sentences."""
     notes = (
         (written.beyond, "outline", "reached beyond the picture and was cut"),
         (written.without_pixels, "outline", "too thin to cover the centre of a pixel"),

@@ -1,4 +1,4 @@
-"""Verb `evaluate`: a network on labelled frames, with counts and intervals."""
+"""The verb `evaluate`: options, files and printing; `evaluate_networks` does the work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from calibration.commands.evaluation_tables import show
-from calibration.dask_cluster import connected
+from calibration.dask_cluster import connect
 from calibration.evaluation.corruptions import SEVERITIES
 from calibration.evaluation.data.evaluation_set import choose_frames
 from calibration.evaluation.evaluate import SCHEMA, evaluation_bytes
@@ -24,7 +24,7 @@ from calibration.evaluation.robustness import (
 )
 from calibration.evaluation.run_record import evaluate_run
 from calibration.evaluation.worst_frames import page_of
-from calibration.inference.onnx_bounds import check_given
+from calibration.inference.onnx_bounds import check_unconverted
 from calibration.inference.sessions import Kernels
 from calibration.tracking.record_run import record
 from edge.commands.options import JsonOption, MissionArgument, SetOption
@@ -45,8 +45,8 @@ ARTIFACTS: dict[str, tuple[str, Kernels]] = {
     "int8": (CPU, "fused"),
     "tensorrt": (INT8, "as_written"),
 }
-"""Precision -> file of a conversion and how it runs: as the device's CPU runs it, or step by step
-as the numeric reference of TensorRT."""
+"""Precision -> file of a conversion and how it runs: as on the device's CPU, or step by step as the
+numeric reference of TensorRT."""
 
 GIVEN = "as given"
 EVERY_SEVERITY = ",".join(map(str, SEVERITIES))
@@ -117,7 +117,7 @@ def evaluate(
     with progress_bar() as advance, contextlib.ExitStack() as stack:
         client = None
         if scheduler is not None or workers is not None:
-            client = stack.enter_context(connected(scheduler, workers))
+            client = stack.enter_context(connect(scheduler, workers))
         evaluations = evaluate_networks(
             networks, loaded, frames, folds=folds, changes=changes, client=client, progress=advance
         )
@@ -128,9 +128,9 @@ def evaluate(
         run = evaluate_run(evaluation, started=started, seconds=time.monotonic() - began)
         record(
             mission,
-            loaded,
             run,
             digest=run.inputs["network"] or "",
+            store=loaded.tracking.mlflow,
             files=list(files),
             say=lambda line: echo(line, error=True),
         )
@@ -191,7 +191,7 @@ def _networks(
         return found
     assert model is not None
     data = _bytes(model)
-    check_given(data, model)
+    check_unconverted(data, model)
     return {"model": Network(model.name, data, "as_written", GIVEN)}
 
 

@@ -1,4 +1,4 @@
-"""An evaluation as tables on a terminal. Prints; never computes."""
+"""Prints an evaluation as tables on a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.terminal import styled
 
 
 def show(console: Console, evaluation: Evaluation) -> None:
-    """What was evaluated on what, and its tables."""
+    """Prints which network was evaluated on which frames, and its tables."""
     tables, data = evaluation.tables, evaluation.data
     groups = len({frame.group for frame in tables.frames})
     console.print(
@@ -32,8 +32,8 @@ def show(console: Console, evaluation: Evaluation) -> None:
     for doubt in data.doubts:
         console.print(f"  [yellow]beware[/] of {doubt}")
     if tables.faults:
-        told = f"  {tables.faults} frames whose output cannot be right"
-        console.print(told, style="bold red")
+        figure_text = f"  {tables.faults} frames whose output cannot be right"
+        console.print(figure_text, style="bold red")
     if tables.crowded:
         console.print(
             f"  in {tables.crowded} frames model.decode.max_detections left out what reaches the "
@@ -55,8 +55,8 @@ def show(console: Console, evaluation: Evaluation) -> None:
 
 
 def _robustness(tables: Tables) -> Table:
-    """Corruption by severity: the score, and below it how far it fell from the clean one, with its
-    95 % interval.
+    """Corruptions by severity: the score, and below it its drop from the clean score with its 95 %
+    interval.
     """
     title = f"{tables.score} by severity, and its fall from the clean frames"
     table = Table("corruption", title=title, title_justify="left")
@@ -71,7 +71,7 @@ def _robustness(tables: Tables) -> Table:
 
 
 def _fell(one: ScoreDrop) -> Text:
-    """0.210 with 0.085 and 0.04-0.12 below it, or dashes."""
+    """Score, drop and interval in a cell: 0.210, below it 0.085 and 0.04-0.12; or dashes."""
     below = f"\n{number(one.drop)}"
     if one.low is not None and one.high is not None:
         below += f"\n{one.low:.2f} to {one.high:.2f}"
@@ -85,13 +85,13 @@ def table_of(title: str, rows: Sequence[Row]) -> Table:
     for column in ("frames", "count", *names):
         table.add_column(column, justify="right")
     for row in rows:
-        cells = [told(row.figures[name]) if name in row.figures else "" for name in names]
+        cells = [figure_text(row.figures[name]) if name in row.figures else "" for name in names]
         table.add_row(row.name, str(row.frames), str(row.count), *cells)
     return table
 
 
-def told(figure: Figure) -> str | Text:
-    """0.295 with 0.21-0.38 below it, or a dash."""
+def figure_text(figure: Figure) -> str | Text:
+    """Figure and interval in a cell: 0.295, below it 0.21-0.38; or a dash."""
     if figure.value is None:
         return "-"
     if figure.interval is None:

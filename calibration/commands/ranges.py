@@ -1,4 +1,4 @@
-"""Verbs `ranges diff` and `ranges plot` on the command line: the result on stdout."""
+"""The verbs `ranges diff` and `ranges plot`: options and printing."""
 
 from __future__ import annotations
 

@@ -115,12 +115,12 @@ def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Predicti
             columns = [
                 Column("truth", "", (), overlay(small_mask(picture.mask), len(model.labels)))
             ]
-            columns += [_covered(one, row, model.labels) for one in networks]
+            columns += [_mask_column(one, row, model.labels) for one in networks]
             sheets.append(_sheet(picture, columns))
             continue
-        columns = [_truth(first[row], model.labels)]
+        columns = [_true_column(first[row], model.labels)]
         columns += [
-            _said(
+            _predicted_column(
                 one.title,
                 one.predictions[row],
                 model.labels,
@@ -155,7 +155,7 @@ def _key(labels: Sequence[str], judged: Sequence[int]) -> list[tuple[str, str]]:
     return [(colours[row], labels[row]) for row in judged]
 
 
-def _covered(one: NetworkFrames, row: int, labels: Sequence[str]) -> Column:
+def _mask_column(one: NetworkFrames, row: int, labels: Sequence[str]) -> Column:
     """The mask of a segmentation network, and its most frequent mistake."""
     prediction, frame = one.predictions[row], one.rows[row]
     assert prediction.pixels is not None
@@ -178,7 +178,7 @@ def _mistakes(networks: Sequence[NetworkFrames]) -> list[int]:
     return [sum(row.missed + row.false for row in rows) for rows in together]
 
 
-def _truth(prediction: Prediction, labels: Sequence[str]) -> Column:
+def _true_column(prediction: Prediction, labels: Sequence[str]) -> Column:
     if prediction.truth is None:
         return Column("truth", "" if prediction.label is None else labels[prediction.label], ())
     truth = prediction.truth
@@ -193,7 +193,7 @@ def _truth(prediction: Prediction, labels: Sequence[str]) -> Column:
     return Column("truth", f"{len(marks)} objects", (*marks, *regions))
 
 
-def _said(
+def _predicted_column(
     title: str,
     prediction: Prediction,
     labels: Sequence[str],

@@ -1,5 +1,6 @@
-"""What sessions run on: one row a device. A device that is not there is refused; no session ever
-moves to the CPU by itself.
+"""The table of devices that sessions run on.
+
+A device that this installation lacks is refused: no session falls back to the CPU.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ class Device:
     """A row of DEVICES.
 
     Attributes:
-        provider, options: onnxruntime's name of it, and how it is set.
+        provider, options: onnxruntime's name of the execution provider, and its options.
         words: the end of "onnxruntime 1.32 on ...".
-        install: what brings the provider.
-        config: session entries.
+        install: the command that installs the provider.
+        config: entries of the session's configuration.
     """
 
     name: str
@@ -37,16 +38,16 @@ CUDA = Device(
     "CUDAExecutionProvider",
     "CUDA",
     "pip uninstall onnxruntime && pip install onnxruntime-gpu",
-    # TF32 keeps 10 bits of mantissa: ranges would not be those of the float graph.
+    # TF32 has 10 bits of mantissa: ranges would differ from those of the float graph.
     options={"use_tf32": "0"},
-    # Otherwise a node that CUDA does not know would run on the CPU without a word.
+    # Otherwise a node that CUDA lacks would run on the CPU without a message.
     config={"session.disable_cpu_ep_fallback": "1"},
 )
 DEVICES = {device.name: device for device in (CPU, CUDA)}
 
 
-def device_named(name: str) -> Device:
-    """The row of this name, if this installation has it.
+def device_by_name(name: str) -> Device:
+    """The row of this name, if this installation has its provider.
 
     Raises:
         UsageError: no such row.
@@ -68,7 +69,7 @@ def require_device(device: Device, providers: Sequence[str]) -> None:
     """Refuses a device whose provider is not among `providers`.
 
     Raises:
-        Missing: so it is.
+        Missing: the provider is not there.
     """
     if device.provider not in providers:
         raise Missing(

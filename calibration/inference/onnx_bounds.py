@@ -1,6 +1,7 @@
-"""How large an ONNX model is once it is written out and run: nodes and bytes behind its functions,
-what its tensors claim to hold, how often its loops turn. All computed from the file, before any of
-it is expanded, allocated or run.
+"""Bounds the size of an ONNX model before anything of it is expanded, allocated or run.
+
+In: a model. Out: its `Size` with all functions expanded, or a refusal. Computed from the file:
+nodes and bytes of its functions, the sizes that its tensors declare, the iterations of its loops.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 from firmware_bridge.errors import UsageError
 
 LARGEST_BYTES = 2**31 - 1
-"""Of a model with its weights and functions written out: what a protobuf message can hold."""
+"""Bytes of a model with its weights and functions expanded: the limit of a protobuf message."""
 
 LARGEST_NODES = 200_000
-"""Operators, those of functions counted at each call. Networks for pictures have hundreds to some
-thousands."""
+"""Operators, with those of a function counted at each call. Networks for pictures have hundreds to
+some thousands."""
 
 LARGEST_STEPS = 10_000_000
-"""Operators run for one picture, those of loops counted at each turn."""
+"""Operators run for one picture, with those of a loop counted in each iteration."""
 
 LARGEST_TURNS = 100_000
-"""Turns of one loop whose number stands in the file."""
+"""Iterations of one loop, where the file states their number."""
 
 Key = tuple[str, str, str]
 """Domain, name and overload of a function."""
@@ -37,11 +38,11 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Size:
-    """Of a graph with all that it calls.
+    """The size of a graph with all functions that it calls.
 
     Attributes:
-        nodes, bytes: written out.
-        steps: operators run for one picture; a loop of an unknown number of turns counts once.
+        nodes, bytes: with functions expanded.
+        steps: operators run for one picture; a loop of unknown length counts once.
         open_loops: whether it has such a loop.
     """
 
@@ -52,11 +53,11 @@ class Size:
 
 
 def check_bounds(model: ModelProto, path: Path) -> Size:
-    """Refuses what no network for pictures needs and no machine holds; gives the size of the rest.
+    """The size of a model that a machine can hold.
 
     Raises:
-        UsageError: a function calls itself or is there twice, or the model is too large written
-            out, claims tensors too large, or has a loop of too many turns.
+        UsageError: a function calls itself or is defined twice, or the model is too large when
+            expanded, declares tensors too large, or has a loop of too many iterations.
     """
     functions: dict[Key, FunctionProto] = {}
     for function in model.functions:
@@ -73,13 +74,13 @@ def check_bounds(model: ModelProto, path: Path) -> Size:
 
 
 def check_shapes(model: ModelProto, path: Path) -> None:
-    """Refuses a model whose operators make a tensor that no machine holds, where that follows from
-    its file. Raises UsageError.
+    """Refuses a model with a tensor that no machine can hold, as far as shape inference finds it.
+    Raises UsageError.
     """
     try:
         known = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
-        return  # whoever needs the shapes says what is wrong with them
+        return  # the caller that needs the shapes reports the fault
     for value in (*known.graph.value_info, *known.graph.output):
         sizes = [size.dim_value for size in value.type.tensor_type.shape.dim]
         held = math.prod(sizes) * _item_bytes(value.type.tensor_type.elem_type)
@@ -90,12 +91,12 @@ def check_shapes(model: ModelProto, path: Path) -> None:
 GROWING = frozenset(
     {"ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Upsample", "Pad", "OneHot"}
 )
-"""Operators whose output may be of any size, by the values of an input."""
+"""Operators whose output may have any size, which depends on the values of an input."""
 
 
 def may_run_on(model: ModelProto, size: Size) -> bool:
-    """Whether only a run tells how long the model takes, or how much memory: it has a loop of an
-    unknown number of turns, or an operator that makes a tensor of a size that is not known."""
+    """Whether time or memory of the model are known only from a run: it has a loop of unknown
+    length, or an operator whose output has an unknown size."""
     if size.open_loops:
         return True
     bodies = [function.node for function in model.functions]
@@ -121,16 +122,16 @@ def may_run_on(model: ModelProto, size: Size) -> bool:
     )
 
 
-def check_given(data: bytes, path: Path) -> None:
-    """Refuses a file that was never converted and does not tell how long it runs or how much it
-    takes: `convert` tries such networks in a process that can be ended. Raises UsageError.
+def check_unconverted(data: bytes, path: Path) -> None:
+    """Refuses a file, not written by `convert`, whose time or memory only a run would show:
+    `convert` tries such networks in a process that can be ended. Raises UsageError.
     """
     try:
         model = onnx.load_from_string(data, format="protobuf")
         size = check_bounds(model, path)
     except (DecodeError, ValueError):
-        return  # onnxruntime says what it is not
-    beside = keeps_beside(model)
+        return  # onnxruntime refuses it later, with its reason
+    beside = external_tensor(model)
     check_shapes(model, path)
     if beside is None and not may_run_on(model, size):
         return
@@ -145,8 +146,8 @@ def check_given(data: bytes, path: Path) -> None:
     )
 
 
-def keeps_beside(model: ModelProto) -> str | None:
-    """The name of a tensor that is kept in another file, wherever it stands; None: of none."""
+def external_tensor(model: ModelProto) -> str | None:
+    """The name of a tensor anywhere in the model with data in another file; None without any."""
     bodies = (function.node for function in model.functions)
     for tensor in _tensors(model.graph, bodies):
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -155,7 +156,8 @@ def keeps_beside(model: ModelProto) -> str | None:
 
 
 def _innermost_first(functions: Mapping[Key, FunctionProto], path: Path) -> list[Key]:
-    """Each behind those that it calls, without recursion: a chain may be as long as the file."""
+    """Functions in an order in which each comes after those that it calls. Without recursion, since
+    a chain of calls may be as long as the file."""
     calls = {
         key: {_key(node) for node in _every_node(function.node)} & set(functions)
         for key, function in functions.items()
@@ -186,7 +188,7 @@ def _size(
     constants: Mapping[str, TensorProto],
     path: Path,
 ) -> Size:
-    """Of nodes in a row. Graphs inside are walked by recursion: protobuf bounds their depth."""
+    """The size of a sequence of nodes. Recurses into subgraphs, whose depth protobuf bounds."""
     count = size = steps = 0
     is_open = False
     for node in nodes:
@@ -209,10 +211,10 @@ def _size(
 
 
 def _turns(node: NodeProto, body: GraphProto, constants: Mapping[str, TensorProto]) -> int | None:
-    """How often a graph inside a node runs; None where the file does not say. Exporters write
-    `while` as a loop of 2^63 turns with a condition that is computed."""
+    """How often a subgraph of a node runs; None where the file does not state it. Exporters write
+    `while` as a loop of 2^63 iterations with a computed condition."""
     if node.op_type != "Loop":
-        return None if node.op_type == "Scan" else 1  # as often as the tensor scanned is long
+        return None if node.op_type == "Scan" else 1  # Scan runs once for each row of a tensor
     if not node.input or not node.input[0] or _may_end(body):
         return None
     given = constants.get(node.input[0])
@@ -220,12 +222,12 @@ def _turns(node: NodeProto, body: GraphProto, constants: Mapping[str, TensorProt
         return None
     try:
         return int(onnx.numpy_helper.to_array(given).reshape(()))
-    except (ValueError, TypeError, KeyError, OverflowError):  # damaged, or kept beside the file
+    except (ValueError, TypeError, KeyError, OverflowError):  # damaged, or in another file
         return None
 
 
 def _may_end(body: GraphProto) -> bool:
-    """Whether a loop's condition is computed in its turns, and may end it before its count."""
+    """Whether a loop's body computes its condition, which may end it before its count."""
     if len(body.output) < 1 or len(body.input) < 2:
         return False
     kept = {body.input[1].name, *(tensor.name for tensor in body.initializer)}
@@ -238,7 +240,7 @@ def _may_end(body: GraphProto) -> bool:
 def _constants(
     initializers: Iterable[TensorProto], nodes: Iterable[NodeProto]
 ) -> dict[str, TensorProto]:
-    """Tensors whose values stand in a graph, by name."""
+    """Tensors whose values the graph holds, by name."""
     found = {tensor.name: tensor for tensor in initializers}
     for node in nodes:
         for item in node.attribute:
@@ -252,7 +254,7 @@ def _constants(
 
 
 def _check_tensors(model: ModelProto, path: Path) -> None:
-    """What tensors say that they hold, wherever they stand: they are allocated by their word."""
+    """Refuses tensors anywhere in the model that declare too large a size: readers allocate it."""
     total = 0
     bodies = (function.node for function in model.functions)
     for tensor in _tensors(model.graph, bodies):
@@ -281,7 +283,7 @@ def _tensors(graph: GraphProto, bodies: Iterable[Iterable[NodeProto]]) -> Iterat
 
 
 def _written_out(sparse: onnx.SparseTensorProto) -> Iterator[TensorProto]:
-    """A sparse tensor counts as what it stands for."""
+    """The dense tensor that a sparse one expands to, without values."""
     if sparse.dims:
         yield TensorProto(
             name=sparse.values.name, dims=sparse.dims, data_type=sparse.values.data_type
@@ -292,11 +294,11 @@ def _item_bytes(data_type: int) -> int:
     try:
         return int(onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize)
     except (KeyError, TypeError, ValueError):
-        return 1  # a type that its reader will refuse
+        return 1  # an unknown type, which onnx refuses when it reads the tensor
 
 
 def _every_node(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    """Those inside other nodes included."""
+    """Every node, with those in subgraphs."""
     for node in nodes:
         yield node
         for graph in _graphs(node):

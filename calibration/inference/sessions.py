@@ -1,7 +1,7 @@
-"""onnxruntime sessions for the workshop: models in memory, no chatter.
+"""onnxruntime sessions for the workshop, with models in memory and without log output.
 
-Unlike the device's backend these run models that are not files yet. Never falls back: a model that
-onnxruntime cannot run on the device that was asked for is the caller's refusal to word.
+In: a model and a device. Out: a `ModelSession`. Never falls back to another device: a model that
+onnxruntime cannot run raises CannotRun, which the caller turns into a refusal.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from edge.backends import integer_products
 from edge.perception.values import Floats
 
 Kernels = Literal["as_written", "fused"]
-"""How Q/DQ runs: "as_written" step by step in float32, the numeric reference; "fused" into integer
-kernels, as the device's backend runs it. The reference must not be fused: integer kernels sum and
-round in their own order."""
+"""How Q/DQ runs: "as_written", step by step in float32, is the numeric reference; "fused" uses
+integer kernels, as the device's backend does. The reference must not be fused, since integer
+kernels sum and round in an order of their own."""
 
 
 BESIDE_BYTES = 1 << 10
-"""Weights from this size on are handed over beside the graph."""
+"""Weights from this size on are passed to onnxruntime beside the graph."""
 
 
-class Parted(NamedTuple):
-    """A graph, to be changed and serialized in no time, and the weights that belong in it.
+class SplitModel(NamedTuple):
+    """A graph without its large weights, cheap to change and to serialize, and the weights.
 
     Attributes:
-        model: names them as lying outside.
+        model: names the weights as external data.
         weights: by name of the initializer.
     """
 
@@ -41,8 +41,8 @@ class Parted(NamedTuple):
     weights: dict[str, onnxruntime.OrtValue]
 
 
-def part(model: ModelProto) -> Parted:
-    """The graph of `model` apart from its large float32 weights."""
+def split_weights(model: ModelProto) -> SplitModel:
+    """Separates the graph of `model` from its large float32 weights."""
     graph = model.graph
     light = ModelProto(
         ir_version=model.ir_version,
@@ -70,12 +70,12 @@ def part(model: ModelProto) -> Parted:
         )
         told.external_data.add(key="location", value="beside")
         weights[value.name] = onnxruntime.OrtValue.ortvalue_from_numpy(numpy_helper.to_array(value))
-    return Parted(light, weights)
+    return SplitModel(light, weights)
 
 
 class Value(NamedTuple):
-    """An input or output: its type as onnxruntime writes it ("tensor(float)"), and its sizes; one
-    that is open is a name or None."""
+    """An input or output: its type as onnxruntime writes it ("tensor(float)"), and its sizes; an
+    open size is a name or None."""
 
     name: str
     type: str
@@ -83,10 +83,10 @@ class Value(NamedTuple):
 
 
 class CannotRun(Exception):
-    """onnxruntime refused the model or failed in it; the text is its first line."""
+    """onnxruntime refused the model or failed while it ran; the text is the first line."""
 
 
-# What onnxruntime raises has no common base of its own below Exception.
+# onnxruntime's errors have no common base below Exception.
 _FAILURES = (
     states.EPFail,
     states.Fail,
@@ -103,13 +103,13 @@ _FAILURES = (
 def session_options(
     *, threads: int, kernels: Kernels, device: Device = CPU
 ) -> onnxruntime.SessionOptions:
-    """How every session of the workshop is set up."""
+    """The options of every session of the workshop."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    # A pattern is laid out in the second run, in memory that is touched anew: as dear as the
-    # first, and most sessions here live for a few dozen runs.
+    # The memory pattern makes the second run as slow as the first, since it touches new memory;
+    # most sessions here live for a few dozen runs.
     options.enable_mem_pattern = False
     written = "1" if kernels == "as_written" else "0"
     options.add_session_config_entry("session.disable_quant_qdq", written)
@@ -124,7 +124,7 @@ PICTURE_TYPES: Mapping[str, Any] = {
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
 }
-"""Types of a picture, as onnxruntime writes them."""
+"""Types that an input picture may have, as onnxruntime writes them, and numpy's."""
 
 
 class ModelSession:
@@ -132,7 +132,7 @@ class ModelSession:
 
     def __init__(
         self,
-        model: bytes | Parted | Path,
+        model: bytes | SplitModel | Path,
         *,
         threads: int,
         kernels: Kernels = "as_written",
@@ -140,8 +140,8 @@ class ModelSession:
     ) -> None:
         require_device(device, onnxruntime.get_available_providers())
         options = session_options(threads=threads, kernels=kernels, device=device)
-        if isinstance(model, Parted):
-            self._weights = model.weights  # onnxruntime reads them where they lie
+        if isinstance(model, SplitModel):
+            self._weights = model.weights  # onnxruntime does not copy them
             options.add_external_initializers(list(self._weights), list(self._weights.values()))
             model = model.model.SerializeToString()
         try:
@@ -153,31 +153,31 @@ class ModelSession:
             )
         except _FAILURES as error:
             raise CannotRun(_first_line(error)) from error
-        # Where the driver or a library is missing, onnxruntime drops the provider and goes on.
+        # Without the driver or a library, onnxruntime drops the provider and continues.
         require_device(device, self._session.get_providers())
 
     @property
     def inputs(self) -> list[str]:
-        """Names of what it is fed."""
+        """Names of the inputs."""
         return [value.name for value in self._session.get_inputs()]
 
     @property
-    def fed(self) -> list[Value]:
-        """What it is fed."""
+    def input_values(self) -> list[Value]:
+        """The inputs."""
         return [Value(one.name, one.type, tuple(one.shape)) for one in self._session.get_inputs()]
 
     @property
-    def made(self) -> list[Value]:
-        """What it puts out."""
+    def output_values(self) -> list[Value]:
+        """The outputs."""
         return [Value(one.name, one.type, tuple(one.shape)) for one in self._session.get_outputs()]
 
     @property
     def outputs(self) -> list[str]:
-        """Names of what it puts out."""
+        """Names of the outputs."""
         return [value.name for value in self._session.get_outputs()]
 
     def run(self, feeds: dict[str, Any], outputs: Sequence[str] | None = None) -> list[Any]:
-        """The outputs named (all of them by default), in that order. Raises CannotRun."""
+        """The named outputs (all by default), in that order. Raises CannotRun."""
         try:
             found: list[Any] = self._session.run(outputs, feeds)
         except _FAILURES as error:
@@ -185,7 +185,7 @@ class ModelSession:
         return found
 
     def bind(self, outputs: Mapping[str, Floats]) -> Bound:
-        """Ready to fill contiguous arrays of the outputs' shapes, time and again."""
+        """Binds contiguous arrays of the outputs' shapes, to be filled by every run."""
         binding = self._session.io_binding()
         for name, into in outputs.items():
             binding.bind_output(name, "cpu", 0, np.float32, into.shape, into.ctypes.data)
@@ -193,7 +193,7 @@ class ModelSession:
 
 
 class Bound:
-    """A session with arrays of its own to fill: no memory is asked for, nothing copied."""
+    """A session bound to arrays that it fills, without allocating or copying outputs."""
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class Bound:
         self.outputs = outputs
 
     def run(self, feeds: Mapping[str, Floats]) -> None:
-        """Fills the arrays. Raises CannotRun; they hold anything then."""
+        """Fills the arrays. Raises CannotRun, after which their content is undefined."""
         for name, value in feeds.items():
             self._binding.bind_cpu_input(name, np.ascontiguousarray(value))
         try:

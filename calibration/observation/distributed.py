@@ -1,8 +1,8 @@
-"""Observing on many machines: `Observer` on a Dask cluster, to the same bytes as in one process.
+"""Observes on the workers of a Dask cluster, with the same bytes as in one process.
 
-Workers read the frames where the data set names them, so they must see the same files; what they
-read is checked against the digests here. The last bits of a sum depend on the kind of processor:
-the same bytes are promised on machines of one kind.
+In: a model and frames. Out: an observation. Workers read the frames themselves, so they need access
+to the same paths; their digests are compared with those here. The last bits of a sum depend on the
+kind of processor, so bytes are the same on machines of one kind only.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import onnx
 
 from calibration.dask_cluster import Cluster, shards_of
 from calibration.dataset.frames.frame import RoadFrame
-from calibration.observation.observation import Observation, Subject, packed, unpacked
+from calibration.observation.observation import Observation, Subject, pack, unpack
 from calibration.observation.observe import LocalObserver, subject_of
 from edge.perception.preprocess import PreprocessSpec
 from firmware_bridge.errors import NotTrusted
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What a worker needs beside the frames."""
+class WorkerSetup:
+    """What a worker needs beside its frames."""
 
     model: bytes
     tensors: tuple[str, ...]
@@ -32,48 +32,48 @@ class Setup:
 
 
 class DaskObserver:
-    """See `calibration.observation.observe.Observer`."""
+    """An `Observer` on the workers of a Dask cluster."""
 
     def __init__(
         self, client: Any, model: onnx.ModelProto, subject: Subject, preprocess_spec: PreprocessSpec
     ) -> None:
-        setup = Setup(model.SerializeToString(), subject.tensors, preprocess_spec)
+        setup = WorkerSetup(model.SerializeToString(), subject.tensors, preprocess_spec)
         self._cluster: Cluster[bytes] = Cluster(client, observe_shard, setup)
 
     def observe(
         self,
         frames: Sequence[RoadFrame],
-        seen: Observation,
+        observation: Observation,
         *,
         ahead: Sequence[RoadFrame],
         pause: Callable[[int], bool],
     ) -> Iterator[None]:
-        """See `Observer`: a shard is whole or not there, so every turn of the caller is a pause."""
+        """See `Observer`. Shards arrive whole, so the caller may pause after each."""
         shards = shards_of(frames)
         self._cluster.begin([*shards, *shards_of(ahead)])
         expected = {frame.name: frame.digest() for frame in frames}
         done = 0
         for data in self._cluster.done(shards):
-            part = unpacked(data, source="a worker's answer")
+            part = unpack(data, source="a worker's answer")
             _require_same_data(part, expected)
-            seen.merge(part)
+            observation.merge(part)
             done += len(part.frames)
             if pause(done):
                 yield
 
 
-def observe_shard(setup: Setup, frames: Sequence[RoadFrame]) -> bytes:
-    """On the worker: the packed observation of `frames`."""
+def observe_shard(setup: WorkerSetup, frames: Sequence[RoadFrame]) -> bytes:
+    """The packed observation of `frames`, on a worker."""
     observer, subject = _observer(setup)
-    part = Observation.of_nothing(subject)
+    part = Observation.empty(subject)
     for _ in observer.observe(frames, part, ahead=(), pause=lambda done: False):
         pass
-    return packed(part)
+    return pack(part)
 
 
 @functools.lru_cache(maxsize=1)
-def _observer(setup: Setup) -> tuple[LocalObserver, Subject]:
-    """The session of a worker's process: one at a time, since it holds a model."""
+def _observer(setup: WorkerSetup) -> tuple[LocalObserver, Subject]:
+    """The observer of a worker's process; only one is cached, since it holds a model."""
     model = onnx.ModelProto.FromString(setup.model)
     spec = setup.preprocess_spec
     subject = subject_of(model, setup.tensors, spec)

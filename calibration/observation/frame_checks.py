@@ -1,7 +1,7 @@
-"""Whether pictures are fit to calibrate on: not constant, not noise, not the same one again.
+"""Leaves out frames that are not fit to calibrate on: constant, noise, or repeated pictures.
 
-Ranges follow whatever they are shown, and a wrong set shows only later, as lost detections. Never
-changes a set in silence: what is left out is named with its reason.
+In: frames. Out: the frames that are fit, and the others with their reasons. Ranges follow any
+frames, and wrong ones show only later, as lost detections.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
 UNFIT_MAX = 0.1
-"""A set with a larger share of unfit frames is refused: then it is the source that is wrong."""
+"""A set with a larger share of unfit frames is refused: its source must be wrong."""
 
 SAME = "the same picture as"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Frames to calibrate on, in their order, and name -> why for those left out."""
+    """Frames to calibrate on, in their order, and name -> reason of those that are left out."""
 
     frames: tuple[RoadFrame, ...]
     left_out: dict[str, str]
@@ -33,7 +33,7 @@ def fit_frames(frames: Sequence[RoadFrame], *, least: int, threads: int, progres
     """The frames without those that are constant, noise, or the same as an earlier one.
 
     Raises:
-        UsageError: none are there, fewer than `least` are left, or too many had to be left out.
+        UsageError: there are none, fewer than `least` are left, or too many are unfit.
     """
     if not frames:
         raise UsageError(
@@ -44,8 +44,8 @@ def fit_frames(frames: Sequence[RoadFrame], *, least: int, threads: int, progres
         )
     looks = []
     with ThreadPoolExecutor(threads) as pool:
-        for row, look in enumerate(pool.map(_look, frames), start=1):
-            looks.append(look)
+        for row, checked in enumerate(pool.map(_check, frames), start=1):
+            looks.append(checked)
             progress("check frames", row, len(frames))
     first: dict[str, str] = {}
     left_out: dict[str, str] = {}
@@ -68,7 +68,7 @@ def fit_frames(frames: Sequence[RoadFrame], *, least: int, threads: int, progres
     return Fit(fit, left_out)
 
 
-def _look(frame: RoadFrame) -> tuple[str, str | None]:
-    """What tells a picture from others, and why it is unfit, if it is."""
+def _check(frame: RoadFrame) -> tuple[str, str | None]:
+    """A digest of the pixels, and why the picture is unfit; None where it is fit."""
     unfit = emptiness(frame.read())
     return ("", unfit) if unfit else (frame.digest(), None)

@@ -1,8 +1,8 @@
-"""A histogram of float32 magnitudes that needs no range in advance, and that merges.
+"""Histograms of float32 magnitudes that need no range in advance and can be merged.
 
-The upper half of a float32 without its sign (exponent, 7 bits of mantissa) is the number of a
-bucket whose width is between 2^-8 and 2^-7 of its value: 32,768 buckets hold every magnitude there
-is. Memory is fixed, whatever is added. Never chooses a range: that is `methods.py`.
+In: float32 arrays. Out: a `Histogram` of fixed size. The upper half of a float32 without its sign
+(exponent and 7 bits of mantissa) is the number of its bucket, whose width is 2^-8 to 2^-7 of its
+value: 32,768 buckets hold every magnitude.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ FIRST_NOT_FINITE = 0x7F80
 """Bucket of infinity; NaNs lie at and above it."""
 
 ENOUGH = 1 << 15
-"""Values of one array that are counted at most. A layer of one frame may have millions, which say
-no more about a range than a part of them and take as long to count as the layer to compute."""
+"""At most so many values of an array are counted. A layer of one frame may have millions: a part of
+them says as much about a range, and counting all takes as long as computing the layer."""
 
 RUN = 1 << 8
-"""Neighbours that are counted or left out together: 1 kB, whole lines of the cache."""
+"""Neighbours that are counted or skipped together: 1 kB, whole cache lines."""
 
 EXACT = 1 << 24
-"""So many counts add up exactly in float32, the type that calcHist counts in."""
+"""Counts up to this are exact in float32, the type that calcHist counts in."""
 
 CHUNK = 1 << 17
-"""Values looked at in one go while they lie in the cache: whole RUNs."""
+"""Values processed at a time, so that they stay in the cache: whole RUNs."""
 
 WINDOW = 1 << 12
-"""Buckets counted below the largest magnitude: 32 octaves, and 16 kB that stay in the first cache.
-calcHist takes four times as long a value over all buckets."""
+"""Buckets counted below the largest magnitude: 32 octaves, and 16 kB that stay in the L1 cache.
+calcHist is four times slower over all buckets."""
 
 ZEROS = 16
-"""Buckets that zeros are spread over: counting them all in one waits for each count before."""
+"""Zeros are spread over so many buckets: increments of one bucket wait for each other."""
 
 MANY_ZEROS = 16
-"""Zeros are spread where more than one value in so many is 0: it takes a copy."""
+"""Zeros are spread where more than one value in so many is 0, since spreading needs a copy."""
 
 
 class NotFinite(ValueError):
     """A value was NaN or infinite."""
 
 
-class Counted(NamedTuple):
-    """One array, counted.
+class ArrayCounts(NamedTuple):
+    """The counts of one array.
 
     Attributes:
         first: bucket of the first count.
         counts: (buckets,) float32, bucket by bucket.
-        zeros: counts of bucket 0 beside those.
+        zeros: further counts of bucket 0.
         lowest, highest: exact extremes; inf and -inf of an empty array.
-        values: how many were counted.
+        values: number of values counted.
     """
 
     first: int
@@ -69,15 +69,16 @@ class Counted(NamedTuple):
 
 def count(
     values: NDArray[np.float32], room: NDArray[np.uint16] | None = None, *, turn: int = 0
-) -> Counted:
-    """Counts a float32 array of any shape. Threads may call it side by side.
+) -> ArrayCounts:
+    """Counts a float32 array of any shape. Thread-safe.
 
-    Every value where there are at most ENOUGH. Of more, every k-th RUN from the `turn`-th (modulo
-    k) on, with the least k that leaves no more than ENOUGH. Extremes are those of all values.
+    Counts every value of at most ENOUGH. Of a larger array it counts every k-th RUN, beginning at
+    `turn` modulo k, with the smallest k that gives at most ENOUGH values. Extremes are those of all
+    values.
 
     Args:
-        room: memory for ENOUGH values, to be used again; it holds anything afterwards.
-        turn: what else to take of an array like the last one.
+        room: memory for ENOUGH values, to be reused; its content is undefined afterwards.
+        turn: the first RUN to count; another one samples other values of a similar array.
 
     Raises:
         NotFinite: it holds NaN or infinity.
@@ -96,28 +97,28 @@ def count(
         runs = _runs(chunk, every, turn - start // RUN)
         if not runs.size:
             continue
-        # OpenCV parts the halves in a third of the time that a strided copy takes.
+        # OpenCV separates the halves in a third of the time of a strided copy.
         into = [half[counted:][: runs.size].reshape(runs.shape) for half in (lower, room)]
         cv2.split(runs.view("<u2").reshape(*runs.shape, 2), into)
         counted += runs.size
     if not counted:
-        return Counted(0, np.zeros(0, np.float32), 0, lowest, highest, 0)
+        return ArrayCounts(0, np.zeros(0, np.float32), 0, lowest, highest, 0)
     buckets = room[:counted]
     buckets &= np.uint16(BUCKETS - 1)
     end = 1 + _bucket(max(abs(lowest), abs(highest)))
-    return Counted(*_occupied(buckets, end), lowest, highest, counted)
+    return ArrayCounts(*_occupied(buckets, end), lowest, highest, counted)
 
 
 def _runs(chunk: NDArray[np.float32], every: int, turn: int) -> NDArray[np.float32]:
-    """(runs, values of each): what is counted of a chunk."""
+    """(runs, RUN): the values of a chunk that are counted."""
     if every == 1:
         return chunk.reshape(1, -1)
     return chunk[: chunk.size // RUN * RUN].reshape(-1, RUN)[turn % every :: every]
 
 
 def _occupied(buckets: NDArray[np.uint16], end: int) -> tuple[int, NDArray[np.float32], int]:
-    """First bucket, counts and zeros of numbers below `end`. All but zeros nearly always lie in the
-    WINDOW below it.
+    """First bucket, counts and zeros of bucket numbers below `end`. Nearly all numbers but zeros
+    lie in the WINDOW below it.
     """
     first = max(end - WINDOW, ZEROS)
     zeros = buckets.size - int(np.count_nonzero(buckets))
@@ -137,13 +138,13 @@ _TURNS: NDArray[np.uint16] = np.resize(np.arange(ZEROS, dtype=np.uint16), ENOUGH
 
 
 def _spread(buckets: NDArray[np.uint16], lowest: int) -> NDArray[np.uint16]:
-    """What is below moved to `lowest` and the ZEROS - 1 after it, each in its turn."""
+    """Numbers below `lowest` are moved to it and the ZEROS - 1 after it, in turn."""
     found: NDArray[np.uint16] = np.maximum(buckets, _TURNS[: buckets.size] + np.uint16(lowest))
     return found
 
 
 def _counts(buckets: NDArray[np.uint16], first: int, end: int) -> NDArray[np.float32]:
-    """Counts of the numbers from `first` to below `end`; others are left out."""
+    """Counts of the bucket numbers from `first` to below `end`; others are not counted."""
     # As one row: calcHist is four times slower on a column.
     row = buckets.reshape(1, -1)
     found = cv2.calcHist([row], [0], None, [end - first], [first, end])
@@ -163,8 +164,8 @@ class Histogram:
     """Counts by bucket, with exact extremes beside them.
 
     Attributes:
-        counts: (32768,) int64, by bucket: of |value|, ascending; see `count` for which values.
-        lowest, highest: exact extremes of all; inf and -inf while nothing was added.
+        counts: (32768,) int64, of |value| by bucket, ascending; `count` says of which values.
+        lowest, highest: exact extremes of all values; inf and -inf of an empty histogram.
     """
 
     counts: NDArray[np.int64] = field(default_factory=_no_counts)
@@ -173,12 +174,12 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """How many values were counted."""
+        """The number of values that were counted."""
         return int(self.counts.sum())
 
     @property
     def amax(self) -> float:
-        """The largest magnitude, exact; 0 while nothing was added."""
+        """The exact largest magnitude; 0 of an empty histogram."""
         return max(abs(self.lowest), abs(self.highest)) if self.total else 0.0
 
     def add(self, values: NDArray[np.float32]) -> None:
@@ -194,7 +195,7 @@ class Histogram:
         self.highest = max(self.highest, counted.highest)
 
     def merge(self, other: Histogram) -> None:
-        """Adds what another histogram counted."""
+        """Adds the counts of another histogram."""
         self.counts += other.counts
         self.lowest = min(self.lowest, other.lowest)
         self.highest = max(self.highest, other.highest)
@@ -202,7 +203,7 @@ class Histogram:
 
 class Tally:
     """Adds to a histogram from several threads, in float32 while that is exact: a quarter of the
-    cost of adding in int64. The histogram is whole after `settle`.
+    cost of int64. The histogram is complete after `settle`.
     """
 
     def __init__(self, histogram: Histogram) -> None:
@@ -211,8 +212,8 @@ class Tally:
         self._values = 0
         self._lock = threading.Lock()
 
-    def add(self, counted: Counted) -> None:
-        """Adds what `count` found in an array."""
+    def add(self, counted: ArrayCounts) -> None:
+        """Adds the counts of an array."""
         with self._lock:
             if self._values + counted.values > EXACT:
                 self._settle()
@@ -224,7 +225,7 @@ class Tally:
             seen.highest = max(seen.highest, counted.highest)
 
     def settle(self) -> None:
-        """Brings the histogram up to what was added."""
+        """Completes the histogram with all counts that were added."""
         with self._lock:
             self._settle()
 
@@ -236,6 +237,6 @@ class Tally:
 
 
 def upper_edge(bucket: int) -> float:
-    """The least magnitude above every value of a bucket."""
+    """The smallest magnitude above every value of a bucket."""
     edge = np.array([(bucket + 1) << 16], np.uint32).view(np.float32)
     return float(edge[0])

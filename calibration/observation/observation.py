@@ -1,8 +1,7 @@
-"""What was seen of a set of frames: histograms, which frames, and the extremes of each.
+"""The observation of a set of frames: a histogram of every tensor, and the extremes of each frame.
 
-Observations of disjoint frames merge in any order to the same bytes, so work can be split over
-threads, processes and machines, and interrupted work goes on where it stopped. Never chooses a
-range.
+It is packed into bytes and read from them. Observations of disjoint frames merge in any order to
+the same bytes, so work can be divided among threads, processes and machines, and be resumed.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ SCHEMA = "brakepoint.observation/3"
 NAME = "observation.npz"
 
 
-# What numpy, its zip reader and its header parser raise for damaged bytes.
+# The errors of numpy, its zip reader and its header parser on damaged bytes.
 _DAMAGED = (
     AttributeError,
     EOFError,
     IndexError,
     KeyError,
-    NotImplementedError,  # zipfile's word for a compression it does not know
+    NotImplementedError,  # zipfile's error for an unknown compression
     TypeError,
     ValueError,
     tokenize.TokenError,
@@ -45,13 +44,13 @@ _DAMAGED = (
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked at: only observations of the same subject can be joined.
+    """What is observed: only observations of the same subject can be merged.
 
     Attributes:
         model: sha256 of the float graph, as hex.
         preprocess: see `edge.contract.mission.digest.preprocess_digest`.
-        runner: what computes it, with its version: sums may differ in the last bits.
-        tensors: names, in the order they were asked for.
+        runner: runtime and version, between which sums may differ in the last bits.
+        tensors: names, in the requested order.
     """
 
     model: str
@@ -62,11 +61,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Step:
-    """Where the ranges stood once these frames were in too.
+    """One step of the sampling.
 
     Attributes:
-        names: of the frames that came in with this step.
-        amax: by tensor, in the order of the subject.
+        names: the frames of this step.
+        amax: the range after it, by tensor, in the order of the subject.
     """
 
     names: tuple[str, ...]
@@ -78,10 +77,10 @@ class Observation:
     """Histograms by tensor, and the frames that are in them.
 
     Attributes:
-        frames: name -> sha256 of the content of every frame that was looked at.
+        frames: name -> sha256 of the content of every observed frame.
         extremes: name of the frame -> (tensors, 2) float32: lowest and highest value in it.
-        steps, judged_by: how the ranges moved on the way, and the method that told them, by
-            `calibration.observation.sampling`.
+        steps, judged_by: the ranges after each step of `calibration.observation.sampling`, and the
+            method that they are by.
     """
 
     subject: Subject
@@ -92,15 +91,15 @@ class Observation:
     judged_by: str = ""
 
     @classmethod
-    def of_nothing(cls, subject: Subject) -> Observation:
-        """No frame yet."""
+    def empty(cls, subject: Subject) -> Observation:
+        """An observation without frames."""
         return cls(subject, {name: Histogram() for name in subject.tensors})
 
     def merge(self, other: Observation) -> None:
-        """Adds what another observation of other frames saw; its steps are left out.
+        """Adds an observation of other frames, without its steps.
 
         Raises:
-            UsageError: it is of another subject, or shares a frame.
+            UsageError: it is of another subject, or has a frame of this one.
         """
         if self.subject != other.subject:
             raise _not_to_be_joined(
@@ -119,8 +118,8 @@ class Observation:
         self.extremes.update(other.extremes)
 
 
-def packed(observation: Observation) -> bytes:
-    """The one byte form: only occupied buckets, frames by name, no times."""
+def pack(observation: Observation) -> bytes:
+    """The canonical bytes: only occupied buckets, frames by name, no times."""
     counts = [seen.counts for seen in observation.histograms.values()]
     buckets = [np.flatnonzero(found).astype(np.uint16) for found in counts]
     names = sorted(observation.frames)
@@ -154,11 +153,11 @@ def packed(observation: Observation) -> bytes:
     return stream.getvalue()
 
 
-def unpacked(data: bytes, *, source: str) -> Observation:
+def unpack(data: bytes, *, source: str) -> Observation:
     """The observation in `data`; `source` names it in messages.
 
     Raises:
-        NotTrusted: it is not one, or not whole.
+        NotTrusted: it is not an observation, or not whole.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as arrays:
@@ -188,8 +187,8 @@ def unpacked(data: bytes, *, source: str) -> Observation:
 
 
 def write_observation(path: Path, observation: Observation) -> str:
-    """Replaces `path` whole; returns its sha256."""
-    return write_atomic(path, packed(observation))
+    """Replaces `path` atomically; returns the sha256 of the file as hex."""
+    return write_atomic(path, pack(observation))
 
 
 def read_observation(path: Path) -> Observation:
@@ -208,7 +207,7 @@ def read_observation(path: Path) -> Observation:
             found=error.strerror or str(error),
             remedy="take it again: brakepoint calibrate MISSION --out DIR",
         ) from error
-    return unpacked(data, source=str(path))
+    return unpack(data, source=str(path))
 
 
 def _not_whole(source: str, found: str) -> NotTrusted:

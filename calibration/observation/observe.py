@@ -1,9 +1,9 @@
-"""One look at the float graph over road frames: a histogram for every tensor that is asked for.
+"""Observes tensors of the float graph over road frames, in one pass, into histograms.
 
-Which tensors, the quantization rules decide. One pass: each thread takes a frame from the file to
-its counts, with an inference for that thread alone, so that no core waits and results do not depend
-on how many there are; counting is on the CPU, whatever runs the network. Tensors land in arrays
-that are used again, and memory does not depend on the number of frames. Never chooses a range.
+In: a model, names of tensors and frames. Out: an `Observation`. Each thread takes a frame from its
+file to its counts, with an inference of its own, so that no core waits and results do not depend on
+the number of threads. Counting is on the CPU, whatever runs the network. Tensors are written to
+arrays that are reused, so memory does not depend on the number of frames.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from calibration.dataset.frames.frame import RoadFrame
 from calibration.inference.devices import CPU, Device
-from calibration.inference.sessions import Bound, CannotRun, ModelSession, Parted, part
+from calibration.inference.sessions import Bound, CannotRun, ModelSession, SplitModel, split_weights
 from calibration.observation.histogram import ENOUGH, NotFinite, Tally, count
 from calibration.observation.observation import Observation, Subject
 from edge.contract.mission.digest import preprocess_digest
@@ -34,26 +34,27 @@ from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
 SLICE_BYTES = 256 << 20
-"""Observed tensors of all inferences at work may take so much; more are looked at in turn."""
+"""Memory for the observed tensors of all concurrent inferences; with more, the model runs several
+times for a frame, each time with some of the tensors."""
 
 
 class Observer(Protocol):
-    """Whatever looks at frames: this process, or many machines (`calibration.dask_cluster`)."""
+    """Anything that observes frames: this process, or many (`calibration.dask_cluster`)."""
 
     def observe(
         self,
         frames: Sequence[RoadFrame],
-        seen: Observation,
+        observation: Observation,
         *,
         ahead: Sequence[RoadFrame],
         pause: Callable[[int], bool],
     ) -> Iterator[None]:
-        """Adds `frames` to `seen`.
+        """Adds `frames` to `observation`.
 
         Args:
             ahead: frames that will probably be asked for next.
-            pause: told how many are done, now and then; where it answers yes, `seen` is brought to
-                whole frames and the caller has the turn.
+            pause: called now and then with the number of frames done. Where it is true,
+                `observation` is completed with whole frames and the generator yields.
         """
         ...
 
@@ -68,30 +69,30 @@ def observe(
     progress: Advance,
     slice_bytes: int = SLICE_BYTES,
 ) -> Observation:
-    """What `tensors` (names of float32 values of the graph) hold over all `frames`.
+    """The observation of `tensors` (names of float32 values of the graph) over all `frames`.
 
-    The model takes one picture and carries static shapes for the tensors.
+    The model takes one picture and has static shapes of the tensors.
 
     Raises:
-        UsageError: the model puts NaN or infinity into a tensor, or cannot run.
+        UsageError: the model gives NaN or infinity in a tensor, or cannot run.
         Missing: a frame cannot be read.
     """
-    seen = Observation.of_nothing(subject_of(model, tensors, preprocess_spec))
+    observation = Observation.empty(subject_of(model, tensors, preprocess_spec))
     observer = LocalObserver(
         model,
-        seen.subject,
+        observation.subject,
         preprocess_spec=preprocess_spec,
         threads=threads,
         slice_bytes=slice_bytes,
     )
 
-    def told(done: int) -> bool:
+    def pause_after(done: int) -> bool:
         progress("observe", done, len(frames))
         return False
 
-    for _ in observer.observe(frames, seen, ahead=(), pause=told):
+    for _ in observer.observe(frames, observation, ahead=(), pause=pause_after):
         pass
-    return seen
+    return observation
 
 
 def subject_of(
@@ -101,7 +102,7 @@ def subject_of(
     *,
     device: Device = CPU,
 ) -> Subject:
-    """What an observation of this model by this process is bound to."""
+    """The subject of an observation of this model by this process."""
     return Subject(
         model=sha256(model.SerializeToString()).hexdigest(),
         preprocess=preprocess_digest(preprocess_spec),
@@ -111,14 +112,14 @@ def subject_of(
 
 
 class Room(NamedTuple):
-    """Memory for one frame on its way: for what each session puts out, and for counting one."""
+    """Memory for one inference: for the outputs of each session, and for counting one of them."""
 
     sessions: list[Bound]
     counting: NDArray[np.uint16]
 
 
 class LocalObserver:
-    """A model with its tensors as outputs, ready to look at frames. Holds no frames."""
+    """An `Observer` in this process: sessions of a model with the observed tensors as outputs."""
 
     def __init__(
         self,
@@ -151,19 +152,19 @@ class LocalObserver:
     def observe(
         self,
         frames: Sequence[RoadFrame],
-        seen: Observation,
+        observation: Observation,
         *,
         ahead: Sequence[RoadFrame],
         pause: Callable[[int], bool],
     ) -> Iterator[None]:
-        """See `Observer`: several at once, each on one thread; `ahead` is not used."""
-        tallies = [Tally(histogram) for histogram in seen.histograms.values()]
+        """See `Observer`. Several frames at once, each on one thread; `ahead` is not used."""
+        tallies = [Tally(histogram) for histogram in observation.histograms.values()]
         running: deque[Future[None]] = deque()
         done = 0
         with _one_opencv_thread(), ThreadPoolExecutor(self._threads) as pool:
             try:
                 for frame in frames:
-                    running.append(pool.submit(self._look, frame, seen, tallies))
+                    running.append(pool.submit(self._observe_frame, frame, observation, tallies))
                     if len(running) <= self._threads:
                         continue
                     running.popleft().result()
@@ -183,10 +184,12 @@ class LocalObserver:
                     waiting.cancel()
         _settle(tallies)
 
-    def _look(self, frame: RoadFrame, seen: Observation, tallies: list[Tally]) -> None:
+    def _observe_frame(
+        self, frame: RoadFrame, observation: Observation, tallies: list[Tally]
+    ) -> None:
         x, _ = preprocess(frame.read(), self._spec)
         digest = frame.digest()
-        turn = int(digest[:8], 16)  # the frame's own, whoever looks at it and when
+        turn = int(digest[:8], 16)  # depends on the frame alone
         extremes = np.zeros((len(tallies), 2), np.float32)
 
         def add(name: str, values: Floats) -> None:
@@ -198,7 +201,7 @@ class LocalObserver:
             tallies[row].add(counted)
             extremes[row] = counted.lowest, counted.highest
 
-        with self._lent() as room:
+        with self._lend_room() as room:
             if self._picture in self._rows:
                 add(self._picture, x)
             for session in room.sessions:
@@ -208,24 +211,24 @@ class LocalObserver:
                     raise _broken(f"fails on {frame.name}", str(error)) from error
                 for name, values in session.outputs.items():
                     add(name, values)
-        seen.extremes[frame.name] = extremes
-        seen.frames[frame.name] = digest
+        observation.extremes[frame.name] = extremes
+        observation.frames[frame.name] = digest
 
     @contextlib.contextmanager
-    def _lent(self) -> Iterator[Room]:
-        """Memory for one inference, for as many at a time as there are threads."""
+    def _lend_room(self) -> Iterator[Room]:
+        """Lends memory for one inference; there is one for each thread."""
         try:
             room = self._spare.pop()
         except IndexError:
             values = np.empty(self._room, np.float32)
-            bound = [one.bind(self._laid_out(names, values)) for names, one in self._sessions]
+            bound = [one.bind(self._arrays(names, values)) for names, one in self._sessions]
             room = Room(bound, np.empty(ENOUGH, np.uint16))
         try:
             yield room
         finally:
             self._spare.append(room)
 
-    def _laid_out(self, names: Sequence[str], room: Floats) -> dict[str, Floats]:
+    def _arrays(self, names: Sequence[str], room: Floats) -> dict[str, Floats]:
         found, start = {}, 0
         for name in names:
             end = start + math.prod(self._shapes[name])
@@ -234,10 +237,10 @@ class LocalObserver:
         return found
 
 
-def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> Parted:
+def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> SplitModel:
     """The same model with `names` as its only outputs."""
     known = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
-    parted = part(model)
+    parted = split_weights(model)
     del parted.model.graph.output[:]
     parted.model.graph.output.extend(known[name] for name in names)
     return parted
@@ -249,7 +252,7 @@ def _settle(tallies: Sequence[Tally]) -> None:
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Shape of every value that the graph tells one of."""
+    """The shape of every value of which the graph states one."""
     return {
         value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
         for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
@@ -259,24 +262,24 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 def _slices(
     model: onnx.ModelProto, tensors: Sequence[str], slice_bytes: int
 ) -> Iterator[list[str]]:
-    """`tensors` in order, cut so that one inference's values fit into `slice_bytes`."""
+    """`tensors` in order, in slices whose values of one inference fit into `slice_bytes`."""
     shapes = _shapes(model)
-    taken: list[str] = []
+    group: list[str] = []
     room = slice_bytes
     for name in tensors:
         needed = math.prod(shapes[name]) * np.dtype(np.float32).itemsize
-        if taken and needed > room:
-            yield taken
-            taken, room = [], slice_bytes
-        taken.append(name)
+        if group and needed > room:
+            yield group
+            group, room = [], slice_bytes
+        group.append(name)
         room -= needed
-    if taken:
-        yield taken
+    if group:
+        yield group
 
 
 @contextlib.contextmanager
 def _one_opencv_thread() -> Iterator[None]:
-    """OpenCV stays on the calling thread: there is one for each core already."""
+    """Keeps OpenCV on the calling thread, since there is one for each core already."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

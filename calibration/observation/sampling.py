@@ -1,7 +1,8 @@
-"""Which frames ranges are taken from: by quotas of conditions, until the ranges stand still.
+"""Samples the frames to calibrate on: by quotas of conditions, until the ranges are stable.
 
-The order is fixed by the frames and the seed alone, so an interrupted or distributed run takes the
-same frames. How many are taken follows from what was observed. Never writes and never infers.
+In: frames, an observer and a seed. Out: an observation and a `Sampling`. The order of frames
+depends on the frames and the seed alone, so a resumed or distributed run uses the same frames.
+Their number follows from the observation.
 """
 
 from __future__ import annotations
@@ -22,21 +23,22 @@ from calibration.observation.observe import Observer
 from edge.progress import Advance
 
 STEP_FRAMES = 16
-"""Frames between two looks at the ranges."""
+"""Frames between two checks of the ranges."""
 
 SETTLED = 0.02
-"""A range that moves by less, of itself, stands still: under 3 of 127 INT8 steps at its end."""
+"""A range is stable if it moves by a smaller share of itself: under 3 of 127 INT8 steps."""
 
 QUIET_STEPS = 2
-"""So many steps in a row must move no range by SETTLED."""
+"""Sampling ends when no range moves by SETTLED in so many steps in a row."""
 
 SMALLEST = 1e-6
-"""Ranges below count as 0 here: a tensor that is all but silent does not hold up the rest."""
+"""Smaller ranges count as 0 here, so that a nearly silent tensor does not delay the end."""
 
 
 @dataclass(frozen=True)
-class Moved:
-    """A range that moved in a step, and the frame of that step with the largest value in it."""
+class RangeMove:
+    """The move of a range in a step, as a share of its new value, and the frame of that step with
+    the largest value."""
 
     tensor: str
     by: float
@@ -45,34 +47,34 @@ class Moved:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the ranges came to rest.
+    """Which frames were used, and how the ranges became stable.
 
     Attributes:
-        offered: frames that might have been taken.
-        taken: names of those that were, in the order of quotas.
-        quotas: condition -> frames taken of it, and offered.
-        curve: (frames so far, largest move of any range, tensors that moved) for each step; the
-            first step has nothing to move from.
-        moved: for each step after the first, what moved, the most first.
-        settled: the ranges stood still before the frames ran out.
+        offered: number of frames that could have been used.
+        frames: names of those that were, in the order of quotas.
+        quotas: condition -> numbers of its frames used and offered.
+        curve: (frames so far, largest move of any range, tensors that moved) for each step; None
+            for the first step.
+        moves: for each step after the first, the ranges that moved, the largest move first.
+        settled: whether the ranges became stable before the frames ran out.
     """
 
     offered: int
-    taken: tuple[str, ...]
+    frames: tuple[str, ...]
     quotas: dict[str, tuple[int, int]]
     curve: tuple[tuple[int, float | None, int], ...]
-    moved: tuple[tuple[Moved, ...], ...]
+    moves: tuple[tuple[RangeMove, ...], ...]
     settled: bool
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """The sampling as plain values."""
         return {
             "offered": self.offered,
             "settled": self.settled,
             "settled_below": SETTLED,
             "quotas": {
-                name: {"taken": taken, "offered": offered}
-                for name, (taken, offered) in sorted(self.quotas.items())
+                name: {"taken": used, "offered": offered}
+                for name, (used, offered) in sorted(self.quotas.items())
             },
             "curve": [
                 {"frames": frames, "largest_move": move, "tensors_moved": tensors}
@@ -80,15 +82,15 @@ class Sampling:
             ],
             "moved": [
                 [{"tensor": one.tensor, "by": one.by, "frame": one.frame} for one in step]
-                for step in self.moved
+                for step in self.moves
             ],
-            "frames": list(self.taken),
+            "frames": list(self.frames),
         }
 
 
 def stratum(frame: RoadFrame) -> str:
-    """What a frame counts for: its conditions, or its group where they are not known. Frames of
-    which nothing is known are one stratum, so that many of them do not crowd out the others.
+    """The stratum of a frame: its conditions, or its group where they are not known. Frames without
+    conditions and group are one stratum, so that many of them do not crowd out the others.
     """
     there = frame.conditions
     words = [word for word in (there.weather, there.light, there.road) if word]
@@ -100,7 +102,7 @@ def stratum(frame: RoadFrame) -> str:
 def in_quotas(frames: Sequence[RoadFrame], *, seed: int) -> list[RoadFrame]:
     """All frames, one of each stratum in turn, and within a stratum one of each group in turn.
 
-    Every beginning of the list holds about as much of each stratum as there is to take.
+    The first N frames have about equally many of each stratum, as far as there are enough.
     """
     random = np.random.default_rng(seed)
     strata: dict[str, dict[str, list[RoadFrame]]] = defaultdict(lambda: defaultdict(list))
@@ -124,63 +126,63 @@ def steps_of(frames: Sequence[RoadFrame]) -> list[Sequence[RoadFrame]]:
 def sample(
     frames: Sequence[RoadFrame],
     observer: Observer,
-    seen: Observation,
+    observation: Observation,
     *,
     range_: Callable[[Histogram], float],
     progress: Advance,
     pause: Callable[[], bool],
     save: Callable[[], None],
 ) -> Sampling:
-    """Observes `frames` in their order, a step at a time, until the ranges stand still.
+    """Observes `frames` in their order, a step at a time, until the ranges are stable.
 
     Args:
-        seen: what a former run left, made by this function with the same arguments; or nothing.
-        range_: amax of a histogram, by which standing still is told.
-        pause: whether it is time to keep what is done.
-        save: keeps it: `seen` is whole.
+        observation: empty, or from an interrupted call with the same arguments.
+        range_: amax of a histogram, whose moves are measured.
+        pause: whether it is time to save.
+        save: saves `observation`, which is complete when it is called.
     """
     steps = steps_of(frames)
-    while not _settled(seen.steps) and len(seen.steps) < len(steps):
-        start, batch = len(seen.steps) * STEP_FRAMES, steps[len(seen.steps)]
-        left = [frame for frame in batch if frame.name not in seen.frames]
+    while not _settled(observation.steps) and len(observation.steps) < len(steps):
+        start, batch = len(observation.steps) * STEP_FRAMES, steps[len(observation.steps)]
+        left = [frame for frame in batch if frame.name not in observation.frames]
         offset = start + len(batch) - len(left)
 
-        def told(done: int, offset: int = offset) -> bool:
+        def pause_after(done: int, offset: int = offset) -> bool:
             progress("observe", offset + done, len(frames))
             return pause()
 
         ahead = frames[start + STEP_FRAMES : start + 2 * STEP_FRAMES]
-        for _ in observer.observe(left, seen, ahead=ahead, pause=told):
+        for _ in observer.observe(left, observation, ahead=ahead, pause=pause_after):
             save()
-        amax = tuple(range_(histogram) for histogram in seen.histograms.values())
-        seen.steps.append(Step(tuple(frame.name for frame in batch), amax))
-    taken = frames[: sum(len(step.names) for step in seen.steps)]
+        amax = tuple(range_(histogram) for histogram in observation.histograms.values())
+        observation.steps.append(Step(tuple(frame.name for frame in batch), amax))
+    used = frames[: sum(len(step.names) for step in observation.steps)]
     return Sampling(
         offered=len(frames),
-        taken=tuple(frame.name for frame in taken),
-        quotas=_quotas(taken, frames),
-        curve=tuple(curve_of(seen.steps)),
-        moved=tuple(_moved(seen)),
-        settled=_settled(seen.steps),
+        frames=tuple(frame.name for frame in used),
+        quotas=_quotas(used, frames),
+        curve=tuple(curve_of(observation.steps)),
+        moves=tuple(_moved(observation)),
+        settled=_settled(observation.steps),
     )
 
 
-def without_curve(taken: Sequence[RoadFrame], offered: Sequence[RoadFrame]) -> Sampling:
-    """What is known of frames that were looked at another time: fewer of them than there are to
-    take were enough then.
+def without_curve(used: Sequence[RoadFrame], offered: Sequence[RoadFrame]) -> Sampling:
+    """The sampling of ranges from a file, whose curve is not known: they are stable if fewer frames
+    than offered were enough.
     """
     return Sampling(
         offered=len(offered),
-        taken=tuple(frame.name for frame in taken),
-        quotas=_quotas(taken, offered),
+        frames=tuple(frame.name for frame in used),
+        quotas=_quotas(used, offered),
         curve=(),
-        moved=(),
-        settled=len(taken) < len(offered),
+        moves=(),
+        settled=len(used) < len(offered),
     )
 
 
 def continues(former: Observation, frames: Sequence[RoadFrame]) -> bool:
-    """Whether `former` is what `sample` of these frames leaves on its way."""
+    """Whether an interrupted `sample` of these frames could have left `former`."""
     steps = [tuple(frame.name for frame in step) for step in steps_of(frames)]
     whole = len(former.steps)
     done = {name for step in steps[:whole] for name in step}
@@ -197,7 +199,7 @@ def continues(former: Observation, frames: Sequence[RoadFrame]) -> bool:
 
 
 def _moves(steps: Sequence[Step]) -> list[list[float]]:
-    """For each step after the first, how far each range moved, as a share of its new value."""
+    """For each step after the first, the move of each range as a share of its new value."""
     return [
         [
             abs(new - old) / max(new, old) if max(new, old) > SMALLEST else 0.0
@@ -221,20 +223,20 @@ def curve_of(steps: Sequence[Step]) -> list[tuple[int, float | None, int]]:
     return rows
 
 
-def _moved(seen: Observation) -> list[tuple[Moved, ...]]:
+def _moved(observation: Observation) -> list[tuple[RangeMove, ...]]:
     found = []
-    for step, moves in zip(seen.steps[1:], _moves(seen.steps), strict=True):
-        peaks = np.abs([seen.extremes[name] for name in step.names]).max(axis=2)
+    for step, moves in zip(observation.steps[1:], _moves(observation.steps), strict=True):
+        peaks = np.abs([observation.extremes[name] for name in step.names]).max(axis=2)
         rows = [
-            Moved(tensor, round(by, 4), step.names[int(peaks[:, row].argmax())])
-            for row, (tensor, by) in enumerate(zip(seen.subject.tensors, moves, strict=True))
+            RangeMove(tensor, round(by, 4), step.names[int(peaks[:, row].argmax())])
+            for row, (tensor, by) in enumerate(zip(observation.subject.tensors, moves, strict=True))
             if by >= SETTLED
         ]
         found.append(tuple(sorted(rows, key=lambda one: (-one.by, one.tensor))))
     return found
 
 
-def _quotas(taken: Sequence[RoadFrame], offered: Sequence[RoadFrame]) -> dict[str, tuple[int, int]]:
-    names = [stratum(frame) for frame in taken]
+def _quotas(used: Sequence[RoadFrame], offered: Sequence[RoadFrame]) -> dict[str, tuple[int, int]]:
+    names = [stratum(frame) for frame in used]
     everything = [stratum(frame) for frame in offered]
     return {name: (names.count(name), everything.count(name)) for name in set(everything)}

@@ -1,8 +1,8 @@
-"""Calibration shared out by hand: each machine looks at its shard, and the parts are joined later.
+"""Divides calibration by hand: each machine observes a shard, and the parts are merged later.
 
-A shard is every so-many-th frame of each step of the sampling, so that joining the parts of a step
-gives what one process sees in it, and the same sampling follows, to the same bytes. A part is an
-observation file. Never runs where a part is missing.
+In: frames and "K/N", or the folders of all shards. Out: observation files (parts), or an observer
+that reads them. A shard is every N-th frame of each step of the sampling, so that the merged parts
+of a step, and the sampling that follows, have the same bytes as in one process.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class Shard:
     of: int
 
     def frames(self, step: Sequence[RoadFrame]) -> Sequence[RoadFrame]:
-        """Those of a step's frames that are this shard's."""
+        """The frames of a step that are in this shard."""
         return step[self.number - 1 :: self.of]
 
 
-def shard_named(text: str) -> Shard:
-    """ "2/8" as a shard.
+def parse_shard(text: str) -> Shard:
+    """Parses "2/8".
 
     Raises:
-        UsageError: it is none, or of more shards than a step has frames.
+        UsageError: it is not a shard, or of more shards than a step has frames.
     """
     found = re.fullmatch(r"(\d{1,3})/(\d{1,3})", text)
     number, of = (int(word) for word in found.groups()) if found else (0, 0)
@@ -67,23 +67,23 @@ def observe_shard(
     *,
     progress: Advance,
 ) -> int:
-    """Writes a part for each step of `frames`; one that is there already stays. Returns how many
-    frames the shard has.
+    """Writes a part for each step of `frames`, unless it is there already. Returns the number of
+    frames in the shard.
     """
     steps = [shard.frames(step) for step in steps_of(frames)]
     total, done = sum(len(step) for step in steps), 0
     for number, step in enumerate(steps):
         path = out / PART.format(number=number)
         if not _there(path, subject, step):
-            seen = Observation.of_nothing(subject)
+            observation = Observation.empty(subject)
 
-            def told(within: int, done: int = done) -> bool:
+            def pause_after(within: int, done: int = done) -> bool:
                 progress("observe", done + within, total)
                 return False
 
-            for _ in observer.observe(step, seen, ahead=(), pause=told):
+            for _ in observer.observe(step, observation, ahead=(), pause=pause_after):
                 pass
-            write_observation(path, seen)
+            write_observation(path, observation)
         done += len(step)
         progress("observe", done, total)
     return total
@@ -100,7 +100,7 @@ def _there(path: Path, subject: Subject, frames: Sequence[RoadFrame]) -> bool:
 
 
 class ShardObserver:
-    """See `calibration.observation.observe.Observer`: frames that were looked at elsewhere."""
+    """An `Observer` that reads the parts of frames observed by other machines."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._paths = [path for folder in folders for path in _parts(folder)]
@@ -109,7 +109,7 @@ class ShardObserver:
     def observe(
         self,
         frames: Sequence[RoadFrame],
-        seen: Observation,
+        observation: Observation,
         *,
         ahead: Sequence[RoadFrame],
         pause: Callable[[int], bool],
@@ -117,8 +117,8 @@ class ShardObserver:
         """See `Observer`.
 
         Raises:
-            UsageError: parts of another model, or two of one frame, or none of a frame.
-            NotTrusted: a part is damaged, or another frame was looked at under this name.
+            UsageError: a part is of another model, or a frame is in two parts or in none.
+            NotTrusted: a part is damaged, or of a frame with this name and another content.
         """
         if self._of_frame is None:
             self._of_frame = _index(self._paths)
@@ -143,7 +143,7 @@ class ShardObserver:
                     found=f"sha256 {part.frames[strange[0]]}",
                     remedy="use the same mission and data for every shard; " + AGAIN,
                 )
-            seen.merge(part)
+            observation.merge(part)
             done += len(part.frames)
             pause(done)
         yield

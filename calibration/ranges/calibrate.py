@@ -1,7 +1,8 @@
-"""The calibration stage: frames chosen, observed, and made into ranges. Used by `convert` and
-`calibrate` alike.
+"""Calibrates: samples frames, observes the tensors and computes their ranges.
 
-Which tensors, the quantization rules decide. Writes nothing but its own state, where it is told to.
+In: a float graph, names of tensors, frames and the mission's method. Out: an `ObservedCalibration`.
+`convert` and `calibrate` both use it. The quantization rules decide which tensors. The only file
+written is the state of an interrupted run.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ AUTO = "auto"
 LEAST_FRAMES = 8
 
 SAVE_EVERY_S = 2.0
-"""What a killed process loses at most."""
+"""A killed process loses at most so much work."""
 
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """Ranges, and how they came about.
+    """Ranges, and the frames that they are from.
 
     Attributes:
-        left_out: frames that were not fit, and why.
+        left_out: name -> reason, of frames that are not fit.
     """
 
     ranges: Ranges
@@ -55,8 +56,8 @@ class CalibrationResult:
 
 
 @dataclass(frozen=True)
-class Calibrated(CalibrationResult):
-    """The same, with all that was seen for it."""
+class ObservedCalibration(CalibrationResult):
+    """A calibration with its observation."""
 
     observation: Observation
 
@@ -71,14 +72,14 @@ def calibrate(
     observer: Observer | None = None,
     state: Path | None = None,
     device: Device = CPU,
-) -> Calibrated:
+) -> ObservedCalibration:
     """Ranges of `tensors` by the mission's method.
 
     Args:
-        frames: to be taken by quotas of conditions, as many as it needs.
-        observer: what observes them; this process where it is not given, on `device`.
-        state: a file that keeps what was observed, so that interrupted work goes on, and work that
-            is done is not done again. What it holds of other work is dropped.
+        frames: frames to sample from, by quotas of conditions.
+        observer: observes the frames; by default this process, on `device`.
+        state: a file that saves the observation, so that an interrupted calibration is resumed and
+            a finished one is not repeated. The state of another calibration is overwritten.
 
     Raises:
         UsageError: the frames are not fit, or the model cannot be observed.
@@ -89,31 +90,31 @@ def calibrate(
         mission.model.preprocess_spec,
         mission.target.threads,
     )
-    fit = fit_in_quotas(frames, mission, progress=progress)
+    fit = fit_in_quotas(frames, seed=mission.data.seed, threads=threads, progress=progress)
     method = asked.method if asked.method in ("max", "percentile") else "percentile"
     judged_by = f"{method} {asked.percentile}" if method == "percentile" else method
     subject = subject_of(model, tensors, spec, device=device)
-    seen = _kept(state, subject, fit.frames, judged_by)
-    kept_at = time.monotonic()
+    observation = _saved_observation(state, subject, fit.frames, judged_by)
+    saved_at = time.monotonic()
 
-    def told(seen: Histogram) -> float:
-        return METHODS[method](seen, asked.percentile)
+    def amax_of(histogram: Histogram) -> float:
+        return METHODS[method](histogram, asked.percentile)
 
     def pause() -> bool:
-        return state is not None and time.monotonic() - kept_at > SAVE_EVERY_S
+        return state is not None and time.monotonic() - saved_at > SAVE_EVERY_S
 
     def save() -> None:
-        nonlocal kept_at
+        nonlocal saved_at
         if state is not None:
-            write_observation(state, seen)
-            kept_at = time.monotonic()
+            write_observation(state, observation)
+            saved_at = time.monotonic()
 
     sampling = sample(
         fit.frames,
         observer
         or LocalObserver(model, subject, preprocess_spec=spec, threads=threads, device=device),
-        seen,
-        range_=told,
+        observation,
+        range_=amax_of,
         progress=progress,
         pause=pause,
         save=save,
@@ -122,62 +123,66 @@ def calibrate(
     if asked.method == AUTO:
         chosen = choose_method(
             model,
-            seen.histograms,
-            fit.frames[: min(CHOICE_FRAMES, len(sampling.taken))],
+            observation.histograms,
+            fit.frames[: min(CHOICE_FRAMES, len(sampling.frames))],
             percentile=asked.percentile,
             preprocess_spec=spec,
             threads=threads,
             progress=progress,
         )
     else:
-        amax = ranges(seen.histograms, asked.method, percentile=asked.percentile, threads=threads)
+        amax = ranges(
+            observation.histograms, asked.method, percentile=asked.percentile, threads=threads
+        )
         chosen = MethodChoice(amax, {})
-    return Calibrated(
+    return ObservedCalibration(
         ranges=Ranges(
             tensors={
                 tensor: range_up_to(chosen.amax[tensor], histogram)
-                for tensor, histogram in seen.histograms.items()
+                for tensor, histogram in observation.histograms.items()
             },
             model=subject.model,
-            data=taken_digest(seen.frames),
+            data=frames_digest(observation.frames),
             preprocess=subject.preprocess,
             method=asked.method,
-            percentile=asked_percentile(asked.method, asked.percentile),
-            frames=tuple(sorted(seen.frames)),
+            percentile=recorded_percentile(asked.method, asked.percentile),
+            frames=tuple(sorted(observation.frames)),
             chosen=chosen.method,
         ),
         sampling=sampling,
         left_out=fit.left_out,
-        observation=seen,
+        observation=observation,
     )
 
 
-def fit_in_quotas(frames: Sequence[RoadFrame], mission: Mission, *, progress: Advance) -> Fit:
-    """Those of `frames` that are fit to calibrate on, in the order in which they are taken.
+def fit_in_quotas(
+    frames: Sequence[RoadFrame], *, seed: int, threads: int, progress: Advance
+) -> Fit:
+    """The `frames` that are fit to calibrate on, in the order of sampling.
 
     Raises:
         UsageError: too few are fit.
         Missing: a frame cannot be read.
     """
-    order = in_quotas(frames, seed=mission.data.seed)
-    return fit_frames(order, least=LEAST_FRAMES, threads=mission.target.threads, progress=progress)
+    order = in_quotas(frames, seed=seed)
+    return fit_frames(order, least=LEAST_FRAMES, threads=threads, progress=progress)
 
 
-def taken_digest(frames: Mapping[str, str]) -> str:
-    """One digest for frames in any order, by name and the digest of their content."""
+def frames_digest(frames: Mapping[str, str]) -> str:
+    """One sha256, as hex, of frames in any order, given as name -> sha256 of the content."""
     return digest_json([[name, frames[name]] for name in sorted(frames)])
 
 
-def asked_percentile(method: str, percentile: float) -> float | None:
-    """The percentile, where ranges by this method follow from it."""
+def recorded_percentile(method: str, percentile: float) -> float | None:
+    """The percentile, if ranges by this method depend on it; else None."""
     return percentile if method in ("percentile", AUTO) else None
 
 
-def _kept(
+def _saved_observation(
     state: Path | None, subject: Subject, frames: Sequence[RoadFrame], judged_by: str
 ) -> Observation:
-    """What a former run left in `state` of this very work; otherwise nothing."""
-    nothing = Observation.of_nothing(subject)
+    """The observation in `state`, if it is of the same calibration; else an empty one."""
+    nothing = Observation.empty(subject)
     nothing.judged_by = judged_by
     if state is None:
         return nothing

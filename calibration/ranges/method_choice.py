@@ -1,11 +1,11 @@
-"""The method of each tensor by itself, chosen by the error it makes in what reads the tensor.
+"""Chooses the calibration method of each tensor by the error that it makes in the tensor's readers.
 
-Every candidate range quantizes the tensor (symmetric INT8, as rule R1 has it) in front of copies of
-its readers, and what comes out is compared with float's on real frames. One graph holds this for
-all tensors, each apart from the others, with the scales of all candidates as inputs: a run tries
-them all. A reader that is linear is given the rounding error alone, which is what it would differ
-by; of large tensors a window in the middle is looked at. Never looks at a whole quantized network:
-that is the judgement's.
+In: a float graph, histograms and a few frames. Out: a `MethodChoice`. Every candidate range
+quantizes the tensor (symmetric INT8, rule R1) before copies of its readers, whose outputs are
+compared with float's. One graph does this for all tensors, each apart from the others, with the
+scales of all candidates as inputs, so one run tries all. A linear reader gets the rounding error
+alone, since its output differs by that; of a large tensor only a window in the middle is used. The
+error of a whole quantized network is measured elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from calibration.dataset.frames.frame import RoadFrame
-from calibration.inference.sessions import ModelSession, part
+from calibration.inference.sessions import ModelSession, split_weights
 from calibration.observation.histogram import Histogram
 from calibration.ranges.methods.table import METHODS
 from edge.engine.calibration_cache import INT8_LEVELS
@@ -37,19 +37,19 @@ CHOICE_FRAMES = 2
 """Frames on which methods are compared."""
 
 WINDOW_PX = 32
-"""Height and width of what is looked at of a larger tensor."""
+"""Height and width of the window of a larger tensor."""
 
 REARRANGED = frozenset(
     {"Add", "Concat", "Flatten", "Identity", "Reshape", "Squeeze", "Sub", "Transpose", "Unsqueeze"}
 )
-"""Readers whose output differs by the tensor's own rounding error, wherever it lies there."""
+"""Readers whose output differs by the tensor's own rounding error, at other positions."""
 
 LINEAR = frozenset({"AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "MatMul"})
-"""Readers whose output differs by what they make of the rounding error without their bias."""
+"""Readers whose output differs by their output for the rounding error, without their bias."""
 
 
 class MethodChoice(NamedTuple):
-    """Tensor -> the magnitude that INT8 covers, and tensor -> the method it is by."""
+    """Tensor -> the magnitude that INT8 covers, and tensor -> the method that gave it."""
 
     amax: Amax
     method: dict[str, str]
@@ -57,7 +57,7 @@ class MethodChoice(NamedTuple):
 
 def choose_method(
     model: onnx.ModelProto,
-    seen: Mapping[str, Histogram],
+    histograms: Mapping[str, Histogram],
     frames: Sequence[RoadFrame],
     *,
     percentile: float,
@@ -65,13 +65,15 @@ def choose_method(
     threads: int,
     progress: Advance,
 ) -> MethodChoice:
-    """The range of least error on `frames` by any of METHODS, for each tensor that was seen; by the
-    first of them that is as good. A tensor whose readers make no floats takes the first.
+    """The range with the smallest error on `frames` by any of METHODS, for each tensor; of equals
+    the first method. A tensor whose readers have no float outputs gets the first method.
     """
-    tensors, names = list(seen), list(METHODS)
-    with ThreadPoolExecutor(1) as aside:  # the graph is laid out while ranges are sought
+    tensors, names = list(histograms), list(METHODS)
+    with ThreadPoolExecutor(1) as aside:  # builds the graph while ranges are computed
         laid_out = aside.submit(Probe, model, tensors, candidates=len(names))
-        offered = [ranges(seen, name, percentile=percentile, threads=threads) for name in names]
+        offered = [
+            ranges(histograms, name, percentile=percentile, threads=threads) for name in names
+        ]
     probe = laid_out.result()
     amax = np.array([[of[tensor] for of in offered] for tensor in tensors])
 
@@ -90,15 +92,17 @@ def choose_method(
     )
 
 
-def ranges(seen: Mapping[str, Histogram], method: str, *, percentile: float, threads: int) -> Amax:
+def ranges(
+    histograms: Mapping[str, Histogram], method: str, *, percentile: float, threads: int
+) -> Amax:
     """The ranges of all tensors by one of METHODS."""
     with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(lambda one: METHODS[method](one, percentile), seen.values())
-        return dict(zip(seen, found, strict=True))
+        found = pool.map(lambda one: METHODS[method](one, percentile), histograms.values())
+        return dict(zip(histograms, found, strict=True))
 
 
 class Probe:
-    """A float graph with the error that candidate ranges make, tensor by tensor."""
+    """A session that computes the errors of candidate ranges, tensor by tensor."""
 
     def __init__(self, model: onnx.ModelProto, tensors: Sequence[str], *, candidates: int) -> None:
         (self._picture,) = (value.name for value in model.graph.input)
@@ -108,8 +112,8 @@ class Probe:
         self._session = ModelSession(probe, threads=1)
 
     def errors(self, x: NDArray[np.float32], amax: NDArray[np.float64]) -> Errors:
-        """Sum of squares by which what reads each tensor differs from float, (tensors, candidates);
-        0 where nothing that makes floats reads it, infinite where a reader makes no number.
+        """(tensors, candidates) float64: the sum of squared differences from float in the outputs
+        of a tensor's readers; 0 without a reader with float outputs, infinite where one gives NaN.
 
         Args:
             x: the network's input.
@@ -118,17 +122,19 @@ class Probe:
         steps = np.maximum(amax / INT8_LEVELS, np.finfo(np.float32).tiny).astype(np.float32)
         scales = {_scales(name): row for name, row in zip(self._tensors, steps, strict=True)}
         found = self._session.run({self._picture: x, **scales}, self._outputs)
-        told = dict(zip(self._outputs, found, strict=True))
+        by_name = dict(zip(self._outputs, found, strict=True))
         nothing = np.zeros(amax.shape[1])
-        errors = np.array([told.get(_error(name), nothing) for name in self._tensors], np.float64)
-        return np.where(np.isnan(errors), np.inf, errors)  # the least of them would be NaN
+        errors = np.array(
+            [by_name.get(_error(name), nothing) for name in self._tensors], np.float64
+        )
+        return np.where(np.isnan(errors), np.inf, errors)  # the minimum would be NaN
 
 
 class _ProbeGraph:
     """Builds the graph of a `Probe`: errors are its outputs, the candidates' scales its inputs."""
 
     def __init__(self, model: onnx.ModelProto, tensors: Sequence[str], count: int) -> None:
-        self.model = part(model)
+        self.model = split_weights(model)
         self._graph, self._count = self.model.model.graph, count
         self._opset = max(
             one.version for one in model.opset_import if one.domain in ("", "ai.onnx")
@@ -164,7 +170,7 @@ class _ProbeGraph:
         others = [node for node in readers if node not in linear]
         parts: list[str] = []
         if linear:
-            # Every part is then of the same pixels.
+            # Only if every reader is then measured on the same pixels.
             window = not others and all(self._span(node) <= WINDOW_PX for node in linear)
             error = self._rounding(tensor, shape, window=window)
             if rearranged := sum(node.op_type in REARRANGED for node in linear):
@@ -180,13 +186,13 @@ class _ProbeGraph:
         self._graph.output.append(made_info)
 
     def _floats(self, node: NodeProto) -> list[str]:
-        """What a node makes, but for indices, comparisons and the like."""
+        """The float outputs of a node, without indices, comparisons and the like."""
         return [name for name in node.output if name and name not in self._other_types]
 
     def _linear(self, node: NodeProto, tensor: str) -> bool:
         if list(node.input).count(tensor) != 1:
             return False
-        if node.op_type in ("Add", "Sub"):  # spread over more, an error counts as often
+        if node.op_type in ("Add", "Sub"):  # a broadcast error counts for each copy
             return self._shapes.get(node.output[0]) == self._shapes[tensor]
         if node.op_type in REARRANGED:
             return True
@@ -195,12 +201,12 @@ class _ProbeGraph:
             and node.input[0] == tensor
             and all(name in self._constants for name in node.input[1:] if name)
             and not any(one.name == "transA" and one.i for one in node.attribute)
-            # A stack of matrices is no matrix for each candidate.
+            # A constant stack of matrices would be matched with the axis of candidates.
             and not (node.op_type == "MatMul" and len(self._constants[node.input[1]]) > 2)
         )
 
     def _span(self, node: NodeProto) -> float:
-        """Pixels that an output of a linear reader reaches over."""
+        """Pixels that one output of a linear reader depends on, along an axis."""
         given: dict[str, list[int]] = {one.name: list(one.ints) for one in node.attribute}
         kernel: list[int] = [1]
         if node.op_type in ("Gemm", "GlobalAveragePool", "MatMul") or "output_shape" in given:
@@ -212,8 +218,8 @@ class _ProbeGraph:
         return max(kernel) * max(given.get("dilations", [1]))
 
     def _rounding(self, tensor: str, shape: Sequence[int], *, window: bool) -> str:
-        """(candidates, ...): by how much each candidate's rounding moves the tensor."""
-        seen, prefix = tensor, f"{tensor}/choice"
+        """(candidates, ...): the rounding error of each candidate in the tensor."""
+        histograms, prefix = tensor, f"{tensor}/choice"
         if window and len(shape) == 4 and max(shape[2:]) > WINDOW_PX:
             starts = [max(0, (side - WINDOW_PX) // 2) for side in shape[2:]]
             ends = [start + WINDOW_PX for start in starts]
@@ -221,10 +227,10 @@ class _ProbeGraph:
                 self._constant(f"{prefix}/{name}", np.array(value, np.int64))
                 for name, value in (("starts", starts), ("ends", ends), ("axes", [2, 3]))
             ]
-            seen = self._add("Slice", [tensor, *bounds], f"{prefix}/window")
+            histograms = self._add("Slice", [tensor, *bounds], f"{prefix}/window")
         sizes = np.array([self._count, *[1] * (len(shape) - 1)], np.int64)
         many = self._add(
-            "Expand", [seen, self._constant(f"{prefix}/sizes", sizes)], f"{prefix}/many"
+            "Expand", [histograms, self._constant(f"{prefix}/sizes", sizes)], f"{prefix}/many"
         )
         step = self._add(
             "QuantizeLinear", [many, _scales(tensor), self._zeros], f"{prefix}/q", axis=0
@@ -232,7 +238,7 @@ class _ProbeGraph:
         back = self._add(
             "DequantizeLinear", [step, _scales(tensor), self._zeros], f"{prefix}/dq", axis=0
         )
-        return self._add("Sub", [back, seen], f"{prefix}/rounding")
+        return self._add("Sub", [back, histograms], f"{prefix}/rounding")
 
     def _squared(self, value: str) -> str:
         """(candidates,): the sum of squares of a value (candidates, ...)."""
@@ -242,9 +248,9 @@ class _ProbeGraph:
         return self._add("ReduceSumSquare", [flat], f"{value}/squared", axes=[1], keepdims=0)
 
     def _whole(self, tensor: str, node: NodeProto, prefix: str) -> str:
-        """(candidates,): the error of a reader of any kind, by running it for each candidate."""
+        """(candidates,): the error of a reader of any kind, which is run for each candidate."""
         shape = self._constant(f"{prefix}/shape", np.array([1], np.int64))
-        told = []
+        errors = []
         for number in range(self._count):
             one = f"{prefix}/{number}"
             row = self._constant(f"{one}/row", np.array(number, np.int64))
@@ -258,8 +264,8 @@ class _ProbeGraph:
                 off = self._add("Sub", [name, f"{one}/{name}"], f"{one}/{name}/difference")
                 parts.append(self._add("ReduceSumSquare", [off], f"{off}/squared", keepdims=0))
             total = self._add("Sum", parts, f"{one}/error")
-            told.append(self._add("Reshape", [total, shape], f"{one}/told"))
-        return self._add("Concat", told, f"{prefix}/errors", axis=0)
+            errors.append(self._add("Reshape", [total, shape], f"{one}/told"))
+        return self._add("Concat", errors, f"{prefix}/errors", axis=0)
 
     def _copy(self, node: NodeProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         copy = NodeProto()

@@ -1,7 +1,7 @@
-"""`ranges.json`: the range of every observed tensor, and what it was taken from.
+"""Writes, reads and compares `ranges.json`: the range of every observed tensor, and its sources.
 
-The same model, frames, preprocess and method give the same bytes. A file that belongs to another
-model is refused. Never decides which tensors matter.
+In: histograms or a file. Out: `Ranges`. The same model, frames, preprocess and method give the same
+bytes. A file of another model is refused.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ AGAIN = "take the ranges again: brakepoint calibrate MISSION --out DIR"
 
 @dataclass(frozen=True)
 class Range:
-    """What one tensor holds, in its own units.
+    """The range of one tensor, in its own units.
 
     Attributes:
         amax: the magnitude that INT8 covers, by the method; 0 for a tensor that is all zeros.
-        low, high: the part of [-amax, amax] that occurs, 0 included: what an unsigned affine
-            activation covers.
-        lowest, highest: exact extremes seen.
-        values: how many values were counted.
+        low, high: the part of [-amax, amax] that occurs, with 0: the range of an unsigned affine
+            activation.
+        lowest, highest: exact extremes.
+        values: number of values counted.
     """
 
     amax: float
@@ -46,13 +46,13 @@ class Range:
 
 @dataclass(frozen=True)
 class Ranges:
-    """Ranges by tensor name, and the digests of what they were taken from.
+    """Ranges by tensor name, and the digests of their sources.
 
     Attributes:
         model, data, preprocess: sha256 as hex: of the float graph, of the frames' names and
-            contents, of how they become inputs.
-        method: one of METHODS, or "auto": then `chosen` says the method of each tensor.
-        percentile: where the method looks at one.
+            contents, of the preprocess.
+        method: one of METHODS, or "auto": then `chosen` has the method of each tensor.
+        percentile: of the method; None where it uses none.
         frames: names of the frames, sorted.
     """
 
@@ -66,7 +66,7 @@ class Ranges:
     chosen: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Canonical: tensors by name, no times, no paths."""
+        """The canonical form: tensors by name, no times, no paths."""
         return {
             "taken_from": {
                 "model_sha256": self.model,
@@ -83,32 +83,32 @@ class Ranges:
         }
 
 
-def range_of(seen: Histogram, *, method: str, percentile: float) -> Range:
+def range_of(histogram: Histogram, *, method: str, percentile: float) -> Range:
     """The range of one tensor by one of METHODS."""
-    return range_up_to(METHODS[method](seen, percentile), seen)
+    return range_up_to(METHODS[method](histogram, percentile), histogram)
 
 
-def range_up_to(amax: float, seen: Histogram) -> Range:
+def range_up_to(amax: float, histogram: Histogram) -> Range:
     """The range of one tensor whose `amax` is known, rounded to float32."""
     amax = float(np.float32(amax))
-    if not seen.total:
+    if not histogram.total:
         return Range(amax=0.0, low=0.0, high=0.0, lowest=0.0, highest=0.0, values=0)
     return Range(
         amax=amax,
-        low=max(min(seen.lowest, 0.0), -amax),
-        high=min(max(seen.highest, 0.0), amax),
-        lowest=seen.lowest,
-        highest=seen.highest,
-        values=seen.total,
+        low=max(min(histogram.lowest, 0.0), -amax),
+        high=min(max(histogram.highest, 0.0), amax),
+        lowest=histogram.lowest,
+        highest=histogram.highest,
+        values=histogram.total,
     )
 
 
 def read_ranges(path: Path, *, model: str | None) -> Ranges:
-    """The ranges in a file, for the model with this sha256; None takes any model's.
+    """The ranges in a file, of the model with this sha256; None accepts any model.
 
     Raises:
         Missing: no such file.
-        NotTrusted: not such a file, or taken from another model.
+        NotTrusted: not a file of ranges, or of another model.
     """
     ranges = ranges_of(read_json(path, SCHEMA), source=str(path))
     if model is not None and ranges.model != model:
@@ -128,15 +128,15 @@ def ranges_of(document: Mapping[str, Any], *, source: str) -> Ranges:
         NotTrusted: they are not whole.
     """
     try:
-        taken, how = document["taken_from"], document["method"]
+        origin, how = document["taken_from"], document["method"]
         return Ranges(
             tensors={name: Range(**values) for name, values in document["tensors"].items()},
-            model=taken["model_sha256"],
-            data=taken["data"],
-            preprocess=taken["preprocess"],
+            model=origin["model_sha256"],
+            data=origin["data"],
+            preprocess=origin["preprocess"],
             method=how["name"],
             percentile=how["percentile"],
-            frames=tuple(taken["frames"]),
+            frames=tuple(origin["frames"]),
             chosen=how["chosen"],
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -149,9 +149,9 @@ def ranges_of(document: Mapping[str, Any], *, source: str) -> Ranges:
 
 
 def require_fresh(ranges: Ranges, asked: Ranges, *, source: str) -> None:
-    """Refuses ranges that were taken from something else than what `asked` names.
+    """Refuses ranges whose sources differ from those of `asked`.
 
-    Compared are model, preprocess, data, method and percentile: all that they follow from.
+    Compared are model, preprocess, data, method and percentile, on which ranges depend.
 
     Raises:
         NotTrusted: they differ, naming every difference.
@@ -177,14 +177,14 @@ class Difference:
 
     @property
     def change(self) -> float | None:
-        """(other - one) / one; None where there is nothing to compare with."""
+        """(other - one) / one; None where one of them is missing or `one` is 0."""
         if self.one is None or self.other is None or self.one <= 0.0:
             return None
         return (self.other - self.one) / self.one
 
 
 def differences(one: Ranges, other: Ranges) -> list[Difference]:
-    """Tensors whose amax differs, the largest change first, those in one file only before all."""
+    """Tensors whose amax differs: first those in one file only, then by the largest change."""
     names = sorted(one.tensors.keys() | other.tensors.keys())
     rows = [
         Difference(

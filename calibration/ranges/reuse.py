@@ -1,7 +1,8 @@
-"""Ranges from a file in place of observing: only where observing would give the same ones.
+"""Reuses ranges from a file in place of observing, if observing would give the same ones.
 
-The model, the frames with their contents, the preprocess and the method are compared with what the
-mission asks for now; the frames are read for that, the network is not run. Never mends a file.
+In: a file, and the inputs of a calibration. Out: a `CalibrationResult`, or a refusal. The model,
+the frames with their contents, the preprocess and the method are compared with those of the
+mission; the frames are read for that, the network is not run.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from calibration.dataset.frames.frame import RoadFrame
 from calibration.observation.sampling import without_curve
 from calibration.ranges.calibrate import (
     CalibrationResult,
-    asked_percentile,
     fit_in_quotas,
-    taken_digest,
+    frames_digest,
+    recorded_percentile,
 )
 from calibration.ranges.ranges import AGAIN, Ranges, read_ranges, require_fresh
 from edge.contract.mission.digest import preprocess_digest
@@ -40,29 +41,31 @@ def reuse(
 ) -> CalibrationResult:
     """The ranges in `path`, if they are of this model, these frames and this mission.
 
-    Which frames count follows from `frames` by quotas, as many as the file names.
+    The frames compared are as many as the file names, out of `frames` by quotas.
 
     Raises:
         Missing: no such file, or a frame cannot be read.
-        NotTrusted: not such a file, stale (naming what differs), or not of every tensor.
+        NotTrusted: not a file of ranges, stale (naming the differences), or without some tensor.
         UsageError: the frames are not fit.
     """
     found = read_ranges(path, model=None)
     _require_whole(found, tensors, path)
     spec, asked = mission.model.preprocess_spec, mission.calibration
-    fit = fit_in_quotas(frames, mission, progress=progress)
-    taken = fit.frames[: len(found.frames)]
+    fit = fit_in_quotas(
+        frames, seed=mission.data.seed, threads=mission.target.threads, progress=progress
+    )
+    used = fit.frames[: len(found.frames)]
     now = Ranges(
         tensors={},
         model=sha256(model.SerializeToString()).hexdigest(),
-        data=taken_digest({frame.name: frame.digest() for frame in taken}),
+        data=frames_digest({frame.name: frame.digest() for frame in used}),
         preprocess=preprocess_digest(spec),
         method=asked.method,
-        percentile=asked_percentile(asked.method, asked.percentile),
-        frames=tuple(sorted(frame.name for frame in taken)),
+        percentile=recorded_percentile(asked.method, asked.percentile),
+        frames=tuple(sorted(frame.name for frame in used)),
     )
     require_fresh(found, now, source=str(path))
-    return CalibrationResult(found, without_curve(taken, fit.frames), fit.left_out)
+    return CalibrationResult(found, without_curve(used, fit.frames), fit.left_out)
 
 
 def _require_whole(found: Ranges, tensors: Sequence[str], path: Path) -> None:

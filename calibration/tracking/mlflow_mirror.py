@@ -1,7 +1,7 @@
-"""The process that writes one run into MLflow: parameters, metrics, tags and files.
+"""A child process that writes one run into MLflow: parameters, metrics, tags and files.
 
-Reads a request on stdin; its last line on stderr says what went wrong. Never reads from MLflow what
-this program decides by, and talks to no network: the store is a SQLite file, files lie beside it.
+In: a request on stdin. Out: the run in a SQLite file, with its files beside it; where it fails, the
+last line on stderr says why. Uses no network, and no decision depends on what MLflow holds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from edge.install import pip_install
 
 MOST_IN_A_BATCH = 100
-"""MLflow takes so many parameters at once, and so many characters of each value below."""
+"""MLflow accepts so many parameters at once, and MOST_CHARACTERS in a value."""
 MOST_CHARACTERS = 6000
 
 
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def put(store: Path, run: Mapping[str, Any], files: list[Path]) -> str:
-    """Writes a run into the SQLite file `store`; returns MLflow's id of it."""
+    """Writes a run into the SQLite file `store`; returns its id in MLflow."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
 
@@ -85,7 +85,7 @@ def _tags(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _key(text: str) -> str:
-    """A name as MLflow takes it."""
+    """A name in the characters that MLflow accepts."""
     return re.sub(r"[^\w\-. :/]", "_", text)[:250]
 
 

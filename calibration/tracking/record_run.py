@@ -1,6 +1,7 @@
-"""Leaves the record of a run beside its mission and, where the mission asks for it, in MLflow.
+"""Records a run beside its mission and, where the mission asks for it, in MLflow.
 
-The run is done by then: whatever goes wrong here is told, and fails nothing.
+In: a `Run`. Out: a file, and lines for people. The run is finished by then, so a failure here is
+reported and does not fail the verb.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edge.contract.mission.schema import Mission
 from edge.contract.run_record import Run, folder_of, read_run, write_run
 
 MIRROR_S = 180
-"""A first mirror makes MLflow's tables, which takes seconds; longer than this it hangs."""
+"""MLflow creates its tables at first, which takes seconds; after this long it has hung."""
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -25,21 +25,27 @@ QUIET = {
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_DISABLE_AUTO_LOGGING": "true",
 }
-"""What keeps MLflow from telling anyone of it, and from talking on stderr."""
+"""Environment that turns off MLflow's telemetry and its messages on stderr."""
 
 Say = Callable[[str], None]
 
 
 def record(
     mission_file: Path,
-    mission: Mission,
     run: Run,
     *,
     digest: str,
+    store: Path | None,
     files: Sequence[Path] = (),
     say: Say,
 ) -> None:
-    """Records a run, and mirrors it with `files`; `digest` is of what it was made of."""
+    """Records a run, and mirrors it with `files`.
+
+    Args:
+        digest: of the run's inputs or outputs, which becomes a part of the record's name.
+        store: the SQLite file of MLflow; None where the mission does not mirror.
+        say: shows a line to people.
+    """
     folder = folder_of(mission_file)
     try:
         path = write_run(folder, run, digest=digest)
@@ -47,16 +53,15 @@ def record(
         say(f"this run is not recorded in {folder}: {error.strerror or error}")
     else:
         say(f"recorded as {path.stem} in {folder}")
-    _mirror(mission, run, files, say)
+    _mirror(store, run, files, say)
 
 
-def mirror_record(mission: Mission, path: Path, *, say: Say) -> None:
-    """Mirrors the run of a record that is there already, where the mission asks for it."""
-    _mirror(mission, read_run(path).run, [path], say)
+def mirror_record(path: Path, *, store: Path | None, say: Say) -> None:
+    """Mirrors a run that is recorded at `path`, unless `store` is None."""
+    _mirror(store, read_run(path).run, [path], say)
 
 
-def _mirror(mission: Mission, run: Run, files: Sequence[Path], say: Say) -> None:
-    store = mission.tracking.mlflow
+def _mirror(store: Path | None, run: Run, files: Sequence[Path], say: Say) -> None:
     if store is None:
         return
     say(f"mirroring to MLflow in {store}")
@@ -67,10 +72,10 @@ def _mirror(mission: Mission, run: Run, files: Sequence[Path], say: Say) -> None
 
 
 def mirror(store: Path, run: Run, files: Sequence[Path]) -> str | None:
-    """Puts a run into the MLflow store of a SQLite file; what went wrong, or None.
+    """Writes a run into the MLflow store in a SQLite file. Returns what went wrong, or None.
 
-    In a process of its own: MLflow brings threads, settings and megabytes that this one has no use
-    for, and may fail in ways that it does not name.
+    MLflow runs in a process of its own: it starts threads, changes settings, needs much memory and
+    may fail in undocumented ways.
     """
     request = {
         "store": str(store.absolute()),

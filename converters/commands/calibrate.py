@@ -12,12 +12,12 @@ import typer
 from onnx import ModelProto
 from rich.table import Table
 
-from calibration.dask_cluster import connected
-from calibration.inference.devices import CPU, DEVICES, device_named
+from calibration.dask_cluster import connect
+from calibration.inference.devices import CPU, DEVICES, device_by_name
 from calibration.observation.distributed import DaskObserver
 from calibration.observation.observation import Subject
 from calibration.observation.observe import Observer
-from calibration.observation.shards import Shard, shard_named
+from calibration.observation.shards import Shard, parse_shard
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.tracking.record_run import record as leave_record
 from converters.conversion.ranges_only import (
@@ -65,8 +65,8 @@ def calibrate(
     as_json: JsonOption = False,
 ) -> None:
     """Take INT8 ranges from road frames; goes on where an interrupted run stopped."""
-    chosen = device_named(device)
-    one = None if shard is None else shard_named(shard)
+    chosen = device_by_name(device)
+    one = None if shard is None else parse_shard(shard)
     loaded = load_mission(mission, set_ or [])
     if one is not None and not (scheduler is None and workers is None):
         raise UsageError(
@@ -117,7 +117,7 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Join all shards of a mission's frames to the ranges that one process would take."""
-    chosen = device_named(device)
+    chosen = device_by_name(device)
     loaded = load_mission(mission, set_ or [])
     started = now()
     with progress_bar() as advance:
@@ -135,9 +135,9 @@ def _leave_record(
     run = calibrate_run(mission, record, out, started=started)
     leave_record(
         mission_file,
-        mission,
         run,
         digest=run.outputs[RANGES],
+        store=mission.tracking.mlflow,
         files=[out / RANGES, out / RECORD],
         say=lambda line: echo(line, error=True),
     )
@@ -156,7 +156,7 @@ def _tell_shard(shard: Shard, frames: int, out: Path, *, as_json: bool) -> None:
 def _on_cluster(scheduler: str | None, workers: int | None, spec: PreprocessSpec) -> OpenObserver:
     @contextlib.contextmanager
     def opened(model: ModelProto, subject: Subject) -> Iterator[Observer]:
-        with connected(scheduler, workers) as client:
+        with connect(scheduler, workers) as client:
             yield DaskObserver(client, model, subject, spec)
 
     return opened
@@ -179,7 +179,7 @@ def _print(record: CalibrationRecord, out: Path) -> None:
         moved = "" if move is None else f"{100 * move:.1f} %"
         curve.add_row(str(frames), moved, "" if move is None else str(tensors))
     console.print(curve)
-    last = [one for step in sampling.moved[-1:] for one in step][:SHOWN]
+    last = [one for step in sampling.moves[-1:] for one in step][:SHOWN]
     if last and not sampling.settled:
         table = Table("range", "moved", "by frame", title="in the last step", title_justify="left")
         for one in last:
@@ -187,6 +187,6 @@ def _print(record: CalibrationRecord, out: Path) -> None:
         console.print(table)
     rest = "stand still" if sampling.settled else "were still moving when the frames ran out"
     console.print(
-        f"{len(record.calibrated.ranges.tensors)} ranges from {len(sampling.taken)} frames in "
+        f"{len(record.calibrated.ranges.tensors)} ranges from {len(sampling.frames)} frames in "
         f"{out / 'ranges.json'}; they {rest}"
     )

@@ -68,9 +68,9 @@ def convert(
     run = convert_run(loaded, report, out, started=started, seconds=time.monotonic() - began)
     record(
         mission,
-        loaded,
         run,
         digest=run.inputs["all"] or "",
+        store=loaded.tracking.mlflow,
         files=[out / PAGE, out / REPORT, out / LOCK],
         say=say,
     )

@@ -68,7 +68,9 @@ def train(
         else:
             report = train_mission(loaded, progress=advance, fresh=fresh)
     assert report.record is not None  # every training leaves one
-    mirror_record(loaded, report.record, say=lambda line: echo(line, error=True))
+    mirror_record(
+        report.record, store=loaded.tracking.mlflow, say=lambda line: echo(line, error=True)
+    )
     if as_json:
         echo(json.dumps(report.to_json(), indent=1))
         return

@@ -21,7 +21,7 @@ from calibration.observation.observation import NAME as OBSERVATION
 from calibration.observation.observation import Subject, write_observation
 from calibration.observation.observe import LocalObserver, Observer, subject_of
 from calibration.observation.shards import Shard, ShardObserver, observe_shard
-from calibration.ranges.calibrate import Calibrated, calibrate, fit_in_quotas
+from calibration.ranges.calibrate import ObservedCalibration, calibrate, fit_in_quotas
 from calibration.ranges.ranges import NAME as RANGES
 from calibration.ranges.ranges import SCHEMA as RANGES_SCHEMA
 from converters.conversion.float_stage import to_float
@@ -47,7 +47,7 @@ class CalibrationRecord:
     """The content of calibration.json."""
 
     mission: str
-    calibrated: Calibrated
+    calibrated: ObservedCalibration
     watch: Stopwatch
 
     def to_json(self) -> dict[str, Any]:
@@ -156,7 +156,9 @@ def calibrate_shard(
     observer = LocalObserver(
         begun.floating, subject, preprocess_spec=spec, threads=threads, device=device
     )
-    fit = fit_in_quotas(begun.frames, mission, progress=progress)
+    fit = fit_in_quotas(
+        begun.frames, seed=mission.data.seed, threads=mission.target.threads, progress=progress
+    )
     return observe_shard(shard, fit.frames, observer, subject, out, progress=progress)
 
 

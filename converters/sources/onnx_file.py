@@ -18,7 +18,7 @@ from calibration.inference.onnx_bounds import (
     Size,
     check_bounds,
     check_shapes,
-    keeps_beside,
+    external_tensor,
     may_run_on,
 )
 from converters.graph.index import STANDARD, all_nodes, copied, opset_of
@@ -163,7 +163,7 @@ def _load_external(model: ModelProto, path: Path) -> None:
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
     # What is left, onnxruntime would look for from the folder that the command runs in.
-    if (left := keeps_beside(model)) is not None:
+    if (left := external_tensor(model)) is not None:
         raise _no_onnx(path, f"'{left}' inside a function, kept in another file")
 
 

@@ -90,7 +90,7 @@ def duplicates(data: Inspection) -> Iterator[Remark]:
     for record in data.records:
         same[record.sha256].append(record)
     clusters = [records for records in same.values() if len(records) > 1]
-    yield from _told(clusters, "the same picture", within="warning")
+    yield from _cluster_remarks(clusters, "the same picture", within="warning")
     differing = [records for records in clusters if len({_labels(one) for one in records}) > 1]
     if differing:
         yield Remark(
@@ -108,7 +108,7 @@ def near_duplicates(data: Inspection) -> Iterator[Remark]:
     """Records that look the same: recompressed, resized, or frames of a standing camera."""
     clusters = [[data.records[row] for row in rows] for rows in similar_clusters(data.summaries)]
     apart = [rows for rows in clusters if len({record.sha256 for record in rows}) > 1]
-    yield from _told(apart, "nearly the same picture", within="note")
+    yield from _cluster_remarks(apart, "nearly the same picture", within="note")
 
 
 def constant(data: Inspection) -> Iterator[Remark]:
@@ -132,7 +132,9 @@ def _empty(data: Inspection, why: Emptiness) -> tuple[str, ...]:
     )
 
 
-def _told(clusters: Sequence[Sequence[Record]], what: str, *, within: Severity) -> Iterator[Remark]:
+def _cluster_remarks(
+    clusters: Sequence[Sequence[Record]], what: str, *, within: Severity
+) -> Iterator[Remark]:
     """Remarks on clusters of alike records: an error across parts, a warning across drives, of
     severity `within` inside one drive."""
     found: dict[str, list[str]] = defaultdict(list)

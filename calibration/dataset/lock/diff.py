@@ -57,7 +57,8 @@ def difference(before: Lock, after: Lock) -> Difference:
         relabelled=tuple(
             name
             for name in both
-            if old[name].sha256 == new[name].sha256 and _said(old[name]) != _said(new[name])
+            if old[name].sha256 == new[name].sha256
+            and _labelling(old[name]) != _labelling(new[name])
         ),
         labels=_counts(label_counts(before), label_counts(after)),
         conditions=_counts(condition_counts(before), condition_counts(after)),
@@ -90,7 +91,7 @@ def condition_counts(lock: Lock) -> Counter[str]:
     return found
 
 
-def _said(record: Record) -> tuple[object, ...]:
+def _labelling(record: Record) -> tuple[object, ...]:
     mask = None if record.mask is None else (record.mask.sha256, record.mask.names)
     return record.label, record.boxes, mask, record.conditions, record.group, record.split
 

@@ -61,7 +61,7 @@ class Lock:
                 "fps": self.fps if self.format == "video" else None,
                 "licence": self.licence,
                 "files": [dataclasses.asdict(file) for file in self.files],
-                "records": [_standing(record) for record in self.records],
+                "records": [_versioned(record) for record in self.records],
             }
         )
 
@@ -276,7 +276,8 @@ def _plain(row: Record | LockedFile) -> dict[str, Any]:
     return values
 
 
-def _standing(record: Record) -> dict[str, Any]:
+def _versioned(record: Record) -> dict[str, Any]:
+    """The part of a record that the data version covers."""
     row = _plain(record)
     del row["measured"]
     return row

@@ -127,7 +127,7 @@ def write_mask_set(
             )
             progress("drawing masks", number, len(entries))
         _require_whole(source, broken, faults)
-        rows = [[names[entry.file][0], *_said(entry)] for entry in entries]
+        rows = [[names[entry.file][0], *_metadata(entry)] for entry in entries]
         (staging / TABLE).write_text(_csv(COLUMNS, rows), encoding="utf-8")
         named = [[number, label] for label, number in ids.items()]
         (staging / NAMES).write_text(_csv(("id", "name"), named), encoding="utf-8")
@@ -158,7 +158,7 @@ def _put(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _said(entry: Entry) -> list[str]:
+def _metadata(entry: Entry) -> list[str]:
     """Part, group and conditions of a record; "" where they are unknown."""
     told = entry.conditions
     group = "" if entry.group == entry.name else entry.group

@@ -125,7 +125,7 @@ class StorageSource:
     def pictures(self) -> Iterator[Picture]:
         """See `Source`."""
         for entry, image, sha256 in whole_pictures(self.storage, self.examples):
-            self._vouched(entry, sha256)
+            self._require_locked(entry, sha256)
             boxes = entry.boxes
             mask, mask_sha256 = self._mask(entry, image)
             yield Picture(
@@ -163,7 +163,7 @@ class StorageSource:
         regions = [(row, box) for box in boxes for row in self.mapping.regions(box)]
         return Truth(*_arrays(objects), *_arrays(regions))
 
-    def _vouched(self, entry: Entry, sha256: str) -> None:
+    def _require_locked(self, entry: Entry, sha256: str) -> None:
         wanted = self.digests.get(entry.name, sha256)
         if sha256 != wanted:
             raise NotTrusted(

@@ -74,7 +74,7 @@ def match_predictions(
     column = {label: number for number, label in enumerate(judged)}
     rows: list[FrameRow] = []
     for frame, (prediction, truth, seen) in enumerate(zip(predictions, truths, found, strict=True)):
-        sure = _kept(seen, seen.scores >= score_min)
+        sure = _select(seen, seen.scores >= score_min)
         partner = match_detections(sure, _as_detections(truth), iou_threshold=IOU_MIN)
         is_false = (partner < 0) & ~in_regions(sure, truth, overlap_min=IOU_MIN)
         is_found = np.isin(np.arange(len(truth.labels)), partner)
@@ -227,10 +227,10 @@ def _truth(prediction: Prediction) -> Truth:
 
 def _of_labels(prediction: Prediction, judged: Sequence[int]) -> Detections:
     assert prediction.found is not None
-    return _kept(prediction.found, np.isin(prediction.found.labels, judged))
+    return _select(prediction.found, np.isin(prediction.found.labels, judged))
 
 
-def _kept(seen: Detections, keep: NDArray[np.bool_]) -> Detections:
+def _select(seen: Detections, keep: NDArray[np.bool_]) -> Detections:
     return Detections(seen.boxes[keep], seen.scores[keep], seen.labels[keep])
 
 

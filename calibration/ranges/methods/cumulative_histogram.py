@@ -1,8 +1,8 @@
-"""Sums of a histogram up to any magnitude, so that a method asks for intervals instead of looping.
+"""Cumulative counts and sums of a histogram, so that methods need no loop over buckets.
 
-Inside a bucket the values are taken as evenly spread: a bucket is at most 2^-7 of its value wide,
-below one INT8 step for every range that ends above it. Exact zeros are left out: 0 is exact at any
-scale. Never chooses a range.
+In: a histogram. Out: count and sum of the magnitudes below any x. Values are assumed to be evenly
+spread within a bucket, whose width is at most 2^-7 of its value: below one INT8 step of every range
+that ends above it. Exact zeros are left out, since 0 is exact at any scale.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ def _edges() -> Float64s:
 EDGES = _edges()
 
 
-class Cumulated:
+class CumulativeHistogram:
     """Count and sum of the magnitudes below x, for arrays of x.
 
     Attributes:
         last: the last occupied bucket.
-        total, squares: how many magnitudes there are, and the sum of their squares.
+        total, squares: the number of magnitudes, and the sum of their squares.
     """
 
-    def __init__(self, seen: Histogram) -> None:
-        occupied = 1 + np.flatnonzero(seen.counts[1:FIRST_NOT_FINITE])
+    def __init__(self, histogram: Histogram) -> None:
+        occupied = 1 + np.flatnonzero(histogram.counts[1:FIRST_NOT_FINITE])
         self._first, self.last = map(int, occupied[[0, -1]]) if occupied.size else (0, 0)
-        counts = seen.counts[self._first : self.last + 1].astype(np.float64)
+        counts = histogram.counts[self._first : self.last + 1].astype(np.float64)
         if self._first == 0:
             counts[0] = 0.0
         self._edges = EDGES[self._first : self.last + 2]
@@ -51,7 +51,7 @@ class Cumulated:
         self.squares = float((counts * ((low**2 + low * high + high**2) / 3.0)).sum())
 
     def count(self, x: Float64s) -> Float64s:
-        """How many nonzero magnitudes lie below x (finite, at least 0)."""
+        """The number of nonzero magnitudes below x (finite, at least 0)."""
         bucket, low, end = self._split(x)
         found: Float64s = self._below[0][bucket] + self._density[bucket] * (end - low)
         return found
@@ -63,8 +63,8 @@ class Cumulated:
         return self._below[0][bucket] + mass, self._below[1][bucket] + mass * (low + end) / 2.0
 
     def _split(self, x: Float64s) -> tuple[NDArray[np.int64], Float64s, Float64s]:
-        """Bucket of each x, counted from the first occupied one, its lower edge, and x within it;
-        x outside the occupied ones as the nearest of their edges.
+        """The bucket of each x, counted from the first occupied one, its lower edge, and x itself,
+        moved to the nearest edge where it lies outside of the occupied buckets.
         """
         # The bucket is the upper half of the float. Where rounding to float32 reaches the next
         # bucket, x counts as its lower edge.

@@ -1,4 +1,4 @@
-"""The entropy range: the threshold whose 128 levels lose the least information.
+"""The entropy method: the threshold whose quantization to 128 levels loses the least information.
 
 Source: S. Migacz, "8-bit Inference with TensorRT", GTC 2017: over thresholds of a histogram of
 2,048 bins, the least Kullback-Leibler divergence between the clipped distribution and its
@@ -11,50 +11,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.observation.histogram import Histogram
-from calibration.ranges.methods.cumulative_histogram import Cumulated, Float64s
+from calibration.ranges.methods.cumulative_histogram import CumulativeHistogram, Float64s
 
 BINS = 2048
 LEVELS = 128
 THRESHOLDS = np.arange(LEVELS, BINS + 1)
-"""In bins: every threshold from one bin a level to the whole range."""
+"""In bins: every threshold from one bin per level to the whole range."""
 
 WIDEST = BINS // LEVELS
-"""Bins of the widest level there is."""
+"""Bins of the widest level."""
 
 
 def _levels() -> NDArray[np.intp]:
-    """(thresholds, 128): which of all spans of bins each level is, by first bin and width."""
+    """(thresholds, 128): the number of the span of bins, by first bin and width, of each level."""
     bounds = -(-THRESHOLDS[:, None] * np.arange(LEVELS + 1)[None, :] // LEVELS)
     found: NDArray[np.intp] = bounds[:, :-1] * WIDEST + np.diff(bounds, axis=1) - 1
     return found
 
 
 SPANS = _levels()
-"""Levels of neighbouring thresholds share spans: 32,768 logarithms do for 245,888 levels."""
+"""Levels of neighbouring thresholds share spans: 32,768 logarithms serve 245,888 levels."""
 
 SPAN_END: NDArray[np.intp] = np.minimum(
     np.arange(BINS)[:, None] + np.arange(1, WIDEST + 1)[None, :], BINS
 )
 
 
-def least_divergence(seen: Histogram, percentile: float) -> float:
-    """The threshold of least divergence, the largest of equals; `percentile` is not used."""
-    amax, cumulated = seen.amax, Cumulated(seen)
-    if cumulated.total <= 0.0:
+def least_divergence(histogram: Histogram, percentile: float) -> float:
+    """The threshold with the smallest divergence, of equals the largest; `percentile` is unused."""
+    amax, cumulative = histogram.amax, CumulativeHistogram(histogram)
+    if cumulative.total <= 0.0:
         return amax
-    below = cumulated.count(np.linspace(0.0, amax, BINS + 1))
+    below = cumulative.count(np.linspace(0.0, amax, BINS + 1))
     bins = np.diff(below)
-    bins[-1] += cumulated.total - below[-1]
+    bins[-1] += cumulative.total - below[-1]
     found = divergences(bins)
     best = int(THRESHOLDS.size - 1 - np.argmin(found[::-1]))
     return float(amax * THRESHOLDS[best] / BINS)
 
 
 def divergences(bins: Float64s) -> Float64s:
-    """Divergence in nats for each of THRESHOLDS, from counts in 2,048 equal bins of magnitude.
+    """The divergence in nats for each of THRESHOLDS, from counts in 2,048 equal bins of magnitude.
 
-    Values above a threshold count as lying in the last bin below it. Infinite where that bin is
-    empty otherwise: its quantization would have to be made of nothing.
+    Values above a threshold count in the last bin below it. The divergence is infinite where that
+    bin is empty otherwise, since its quantization has no counts.
     """
     total = bins.sum()
     filled = bins > 0.0

@@ -1,4 +1,4 @@
-"""Ranges from a histogram: pure functions, one table. Never reads data, never rounds to a scale."""
+"""The table of calibration methods, which compute the range of a tensor from its histogram."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from calibration.ranges.methods.entropy import least_divergence
 from calibration.ranges.methods.mean_square_error import least_square_error
 
 
-def largest(seen: Histogram, percentile: float) -> float:
-    """The largest magnitude seen; `percentile` is not used."""
-    return seen.amax
+def largest(histogram: Histogram, percentile: float) -> float:
+    """The largest magnitude; `percentile` is not used."""
+    return histogram.amax
 
 
-def covering(seen: Histogram, percentile: float) -> float:
-    """The smallest bucket edge that at least `percentile` percent of the magnitudes lie under.
+def percentile_edge(histogram: Histogram, percentile: float) -> float:
+    """The smallest bucket edge above at least `percentile` percent of the magnitudes.
 
-    At most 2^-7 above the exact percentile, and never above the largest magnitude. Where so many
-    values are 0 that nothing is left, the largest magnitude: a range of 0 quantizes nothing.
+    It is at most 2^-7 above the exact percentile, and never above the largest magnitude. Where so
+    many values are 0 that it would be 0, it is the largest magnitude: a range of 0 is useless.
     """
-    if not seen.total:
+    if not histogram.total:
         return 0.0
-    cumulated = np.cumsum(seen.counts)
+    cumulative = np.cumsum(histogram.counts)
     # Exact: in floats 99.9 percent of 20,000 are 19,980.000000000002.
-    wanted = max(1, math.ceil(Fraction(str(percentile)) * seen.total / 100))
-    bucket = int(np.searchsorted(cumulated, wanted))
-    return min(upper_edge(bucket), seen.amax) if bucket > 0 else seen.amax
+    wanted = max(1, math.ceil(Fraction(str(percentile)) * histogram.total / 100))
+    bucket = int(np.searchsorted(cumulative, wanted))
+    return min(upper_edge(bucket), histogram.amax) if bucket > 0 else histogram.amax
 
 
 METHODS: dict[str, Callable[[Histogram, float], float]] = {
     "max": largest,
-    "percentile": covering,
+    "percentile": percentile_edge,
     "entropy": least_divergence,
     "mse": least_square_error,
 }

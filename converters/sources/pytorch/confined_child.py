@@ -159,7 +159,7 @@ class _Network:
         (model,) = asked.parts
         try:
             session = ModelSession(model, threads=1)
-            kind = PICTURE_TYPES.get(session.fed[0].type, np.float32)
+            kind = PICTURE_TYPES.get(session.input_values[0].type, np.float32)
             session.run({session.inputs[0]: np.zeros(asked.values["shape"], kind)})
         except CannotRun as error:
             return Message({"cannot": str(error)})

@@ -126,7 +126,7 @@ def open_network(path: Path, *, threads: int, size: tuple[int, int] | None = Non
         session = ModelSession(data, threads=threads)
     except CannotRun as error:
         raise _no_network(path, str(error)) from error
-    pictures = session.fed
+    pictures = session.input_values
     if len(pictures) != 1 or pictures[0].type not in PICTURE_TYPES or len(pictures[0].shape) != 4:
         raise UsageError(
             f"{path} does not take one picture",
@@ -134,7 +134,9 @@ def open_network(path: Path, *, threads: int, size: tuple[int, int] | None = Non
             found=_listed(pictures) or "no input",
             remedy="give the form of the network that takes a single picture",
         )
-    return AnyNetwork(path, digest, data, session, pictures[0], tuple(session.made), covered)
+    return AnyNetwork(
+        path, digest, data, session, pictures[0], tuple(session.output_values), covered
+    )
 
 
 def _trial_shape(model: ModelProto, size: tuple[int, int] | None) -> list[int]:

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from small_network import SPEC, TENSORS, painted, small_mission, small_network
 
-from calibration.inference.devices import CPU, CUDA, DEVICES, device_named, require_device
+from calibration.inference.devices import CPU, CUDA, DEVICES, device_by_name, require_device
 from calibration.inference.sessions import ModelSession
 from calibration.observation.observe import subject_of
 from calibration.ranges.calibrate import calibrate
@@ -23,16 +23,16 @@ without_cuda = pytest.mark.skipif(
 
 
 def test_a_device_is_named_or_refused() -> None:
-    assert device_named("cpu") == CPU
+    assert device_by_name("cpu") == CPU
     with pytest.raises(UsageError, match="no device is called 'gpu'") as refused:
-        device_named("gpu")
+        device_by_name("gpu")
     assert refused.value.expected == " or ".join(DEVICES)
 
 
 @without_cuda
 def test_cuda_without_its_provider_is_missing_and_says_what_to_install() -> None:
     with pytest.raises(Missing, match="cannot run on CUDA") as refused:
-        device_named("cuda")
+        device_by_name("cuda")
     assert "pip install onnxruntime-gpu" in refused.value.remedy
     with pytest.raises(Missing, match="cannot run on CUDA"):
         ModelSession(small_network().SerializeToString(), threads=1, device=CUDA)

@@ -20,11 +20,11 @@ from calibration.evaluation.predictions.networks import Network, inference_spec,
 from calibration.inference.onnx_bounds import (
     LARGEST_TURNS,
     check_bounds,
-    check_given,
     check_shapes,
+    check_unconverted,
     may_run_on,
 )
-from calibration.observation.observation import unpacked
+from calibration.observation.observation import unpack
 from converters.sources.confinement.process import ConfinedProcess
 from converters.sources.onnx_file import read_onnx
 from edge.contract.artifact import read_json
@@ -314,7 +314,7 @@ class TestWhatOnlyARunTells:
         self, made: ModelProto, tmp_path: Path
     ) -> None:
         with pytest.raises(UsageError, match="cannot be judged as it is"):
-            check_given(made.SerializeToString(), tmp_path / "n.onnx")
+            check_unconverted(made.SerializeToString(), tmp_path / "n.onnx")
 
     def test_an_ordinary_network_needs_no_trial(self) -> None:
         sizes = helper.make_tensor("s", TensorProto.FLOAT, [4], [1.0, 1.0, 2.0, 2.0])
@@ -422,5 +422,5 @@ class TestArrays:
         with zipfile.ZipFile(made, "w") as archive:
             archive.writestr("header.npy", claiming((10**12,), "|u1"))
         with pytest.raises(NotTrusted) as caught:
-            unpacked(made.getvalue(), source="observation.npz")
+            unpack(made.getvalue(), source="observation.npz")
         assert "claims" in caught.value.found

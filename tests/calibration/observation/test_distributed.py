@@ -14,9 +14,9 @@ import pytest
 from small_network import SPEC, TENSORS, PaintedFrame, painted, small_mission, small_network
 
 from calibration import dask_cluster
-from calibration.dask_cluster import connected
+from calibration.dask_cluster import connect
 from calibration.observation.distributed import DaskObserver
-from calibration.observation.observation import packed
+from calibration.observation.observation import pack
 from calibration.observation.observe import subject_of
 from calibration.ranges.calibrate import calibrate
 from edge.contract.artifact import canonical_json
@@ -28,7 +28,7 @@ pytest.importorskip("distributed", reason="needs the extra [distributed]")
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with connected(None, 2) as opened:
+    with connect(None, 2) as opened:
         yield opened
 
 
@@ -70,7 +70,7 @@ def test_a_killed_worker_loses_nothing_and_changes_nothing(client: Any, tmp_path
     assert killed
     assert killed[0] not in client.run(os.getpid).values()
     alone = calibrate(small_network(), TENSORS, frames, mission, progress=ignored)
-    assert packed(spread.observation) == packed(alone.observation)
+    assert pack(spread.observation) == pack(alone.observation)
     assert canonical_json(spread.ranges.to_json()) == canonical_json(alone.ranges.to_json())
     assert spread.sampling == alone.sampling
 
@@ -88,7 +88,7 @@ class OtherThere(PaintedFrame):
 def observed(client: Any, frames: list[PaintedFrame]) -> None:
     from calibration.observation.observation import Observation
 
-    seen = Observation.of_nothing(subject_of(small_network(), TENSORS, SPEC))
+    seen = Observation.empty(subject_of(small_network(), TENSORS, SPEC))
     for _ in observer(client).observe(frames, seen, ahead=(), pause=lambda done: False):
         pass
 
@@ -116,9 +116,9 @@ def test_a_refusal_on_a_worker_is_the_same_refusal_here(client: Any) -> None:
 
 def test_no_cluster_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "CONNECT_WITHIN_S", 1)
-    with pytest.raises(Missing, match="no Dask cluster"), connected("tcp://127.0.0.1:9", None):
+    with pytest.raises(Missing, match="no Dask cluster"), connect("tcp://127.0.0.1:9", None):
         pass
-    with pytest.raises(UsageError), connected(None, None):
+    with pytest.raises(UsageError), connect(None, None):
         pass
-    with pytest.raises(UsageError), connected(None, 0):
+    with pytest.raises(UsageError), connect(None, 0):
         pass

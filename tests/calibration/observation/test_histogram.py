@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from calibration.observation import histogram as module
 from calibration.observation.histogram import BUCKETS, Histogram, NotFinite, Tally, upper_edge
-from calibration.ranges.methods.table import METHODS, covering, largest
+from calibration.ranges.methods.table import METHODS, largest, percentile_edge
 from calibration.ranges.ranges import range_of
 
 FINITE = arrays.arrays(
@@ -146,7 +146,7 @@ def test_percentile_is_numpys_within_a_bucket(percentile: float, spread: str) ->
     # numpy's own "inverted_cdf" asks for one value too many at 99.9: it counts in floats.
     rank = math.ceil(Fraction(str(percentile)) * values.size / 100)
     exact = float(np.sort(np.abs(values))[rank - 1])
-    found = covering(counted(values), percentile)
+    found = percentile_edge(counted(values), percentile)
     assert exact <= found <= exact * (1.0 + 2.0**-7)
     assert found <= np.abs(values).max()
 
@@ -154,7 +154,7 @@ def test_percentile_is_numpys_within_a_bucket(percentile: float, spread: str) ->
 def test_one_outlier_moves_max_and_not_percentile() -> None:
     values = np.concatenate([np.linspace(-1, 1, 100_000), [1000.0]]).astype(np.float32)
     assert largest(counted(values), 99.9) == 1000.0
-    assert covering(counted(values), 99.9) <= 1.0 + 2.0**-7
+    assert percentile_edge(counted(values), 99.9) <= 1.0 + 2.0**-7
 
 
 @pytest.mark.parametrize("method", METHODS)

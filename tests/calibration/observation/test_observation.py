@@ -13,9 +13,9 @@ from small_network import SPEC, TENSORS, PaintedFrame, painted, small_network
 from calibration.inference.sessions import ModelSession
 from calibration.observation.observation import (
     Observation,
-    packed,
+    pack,
     read_observation,
-    unpacked,
+    unpack,
 )
 from calibration.observation.observe import observe, subject_of, with_outputs
 from edge.perception.preprocess import preprocess
@@ -76,9 +76,9 @@ def test_only_the_tensors_asked_for_are_observed() -> None:
 
 
 def test_threads_and_order_do_not_change_a_byte() -> None:
-    once = packed(seen_by(1, painted(9)))
-    assert packed(seen_by(3, painted(9))) == once
-    assert packed(seen_by(2, painted(9)[::-1])) == once
+    once = pack(seen_by(1, painted(9)))
+    assert pack(seen_by(3, painted(9))) == once
+    assert pack(seen_by(2, painted(9)[::-1])) == once
 
 
 def test_observations_of_disjoint_frames_merge_to_the_whole() -> None:
@@ -86,14 +86,14 @@ def test_observations_of_disjoint_frames_merge_to_the_whole() -> None:
     for cut in (1, 4):
         merged = seen_by(2, frames[cut:])
         merged.merge(seen_by(1, frames[:cut]))
-        assert packed(merged) == packed(seen_by(2, frames))
+        assert pack(merged) == pack(seen_by(2, frames))
 
 
 def test_what_does_not_belong_together_is_not_merged() -> None:
     seen = seen_by(1, painted(2))
     with pytest.raises(UsageError, match="cannot be joined"):
         seen.merge(seen_by(1, painted(1)))
-    other = Observation.of_nothing(dataclasses.replace(seen.subject, model="0" * 64))
+    other = Observation.empty(dataclasses.replace(seen.subject, model="0" * 64))
     with pytest.raises(UsageError, match="cannot be joined"):
         seen.merge(other)
 
@@ -113,7 +113,7 @@ def test_a_model_that_makes_nan_is_named_with_tensor_and_frame() -> None:
 def test_a_file_that_is_none_is_not_trusted(tmp_path: Path) -> None:
     with pytest.raises(Missing):
         read_observation(tmp_path / "none.npz")
-    whole = packed(seen_by(1, painted(1)))
+    whole = pack(seen_by(1, painted(1)))
     for data in (
         b"",
         b"text",
@@ -121,9 +121,9 @@ def test_a_file_that_is_none_is_not_trusted(tmp_path: Path) -> None:
         whole.replace(b"observation/3", b"observation/9"),
     ):
         with pytest.raises(NotTrusted):
-            unpacked(data, source="a file")
+            unpack(data, source="a file")
 
 
 def test_an_observation_of_nothing_packs() -> None:
-    nothing = Observation.of_nothing(subject_of(small_network(), TENSORS, SPEC))
-    assert packed(unpacked(packed(nothing), source="nothing")) == packed(nothing)
+    nothing = Observation.empty(subject_of(small_network(), TENSORS, SPEC))
+    assert pack(unpack(pack(nothing), source="nothing")) == pack(nothing)

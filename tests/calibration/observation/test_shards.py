@@ -11,10 +11,10 @@ import pytest
 from patience import PATIENCE_S
 from small_network import SPEC, TENSORS, PaintedFrame, painted, small_mission, small_network
 
-from calibration.observation.observation import packed
+from calibration.observation.observation import pack
 from calibration.observation.observe import LocalObserver, Observer, subject_of
-from calibration.observation.shards import Shard, ShardObserver, observe_shard, shard_named
-from calibration.ranges.calibrate import Calibrated, calibrate, fit_in_quotas
+from calibration.observation.shards import Shard, ShardObserver, observe_shard, parse_shard
+from calibration.ranges.calibrate import ObservedCalibration, calibrate, fit_in_quotas
 from edge.contract.artifact import canonical_json
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
@@ -25,7 +25,7 @@ def quiet(what: str, done: int, total: int) -> None:
     pass
 
 
-def calibrated(folder: Path, observer: Observer | None = None) -> Calibrated:
+def calibrated(folder: Path, observer: Observer | None = None) -> ObservedCalibration:
     mission = small_mission(folder, 'calibration.method="auto"')
     model = small_network()
     return calibrate(model, TENSORS, FRAMES, mission, progress=quiet, observer=observer)
@@ -36,7 +36,8 @@ def shard(
 ) -> Path:
     model = small_network()
     subject = subject_of(model, tuple(more.get("tensors", TENSORS)), SPEC)
-    fit = fit_in_quotas(frames, small_mission(folder), progress=quiet)
+    seed = small_mission(folder).data.seed
+    fit = fit_in_quotas(frames, seed=seed, threads=1, progress=quiet)
     observer = LocalObserver(model, subject, preprocess_spec=SPEC, threads=1)
     out = folder / f"{number}of{of}"
     observe_shard(Shard(number, of), fit.frames, observer, subject, out, progress=quiet)
@@ -47,7 +48,7 @@ def shard(
 def test_all_shards_are_what_one_process_takes(tmp_path: Path, of: int) -> None:
     folders = [shard(tmp_path, number, of) for number in range(of, 0, -1)]
     joined, alone = calibrated(tmp_path, ShardObserver(folders)), calibrated(tmp_path)
-    assert packed(joined.observation) == packed(alone.observation)
+    assert pack(joined.observation) == pack(alone.observation)
     assert canonical_json(joined.ranges.to_json()) == canonical_json(alone.ranges.to_json())
     assert joined.sampling == alone.sampling
 
@@ -93,9 +94,9 @@ def test_shards_of_other_frames_or_of_another_network_are_refused(tmp_path: Path
 
 @pytest.mark.parametrize("text", ["", "0/2", "3/2", "1/17", "1", "a/b", "-1/2", "1/0"])
 def test_no_shard_is_refused(text: str) -> None:
-    assert shard_named("16/16") == Shard(16, 16)
+    assert parse_shard("16/16") == Shard(16, 16)
     with pytest.raises(UsageError, match="is no shard"):
-        shard_named(text)
+        parse_shard(text)
 
 
 @pytest.mark.slow

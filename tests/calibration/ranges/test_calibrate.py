@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from small_network import TENSORS, PaintedFrame, painted, small_mission, small_network
 
-from calibration.observation.observation import packed, read_observation, write_observation
+from calibration.observation.observation import pack, read_observation, write_observation
 from calibration.observation.sampling import SETTLED, STEP_FRAMES, in_quotas, stratum
 from calibration.ranges import calibrate as module
-from calibration.ranges.calibrate import Calibrated, calibrate
+from calibration.ranges.calibrate import ObservedCalibration, calibrate
 from calibration.ranges.methods.table import METHODS
 from calibration.ranges.plot import plot
 from calibration.ranges.ranges import require_fresh
@@ -28,12 +28,12 @@ def quiet(what: str, done: int, total: int) -> None:
 
 def calibrated(
     folder: Path, frames: list[PaintedFrame], *settings: str, state: Path | None = None
-) -> Calibrated:
+) -> ObservedCalibration:
     mission = small_mission(folder, *settings)
     return calibrate(small_network(), TENSORS, frames, mission, progress=quiet, state=state)
 
 
-def ranges_bytes(found: Calibrated) -> bytes:
+def ranges_bytes(found: ObservedCalibration) -> bytes:
     return canonical_json(found.ranges.to_json())
 
 
@@ -62,8 +62,8 @@ def test_stops_once_the_ranges_stand_still(tmp_path: Path) -> None:
     found = calibrated(tmp_path, alike, 'calibration.method="percentile"')
     sampling = found.sampling
     assert sampling.settled
-    assert len(sampling.taken) < 400
-    assert found.ranges.frames == tuple(sorted(sampling.taken))
+    assert len(sampling.frames) < 400
+    assert found.ranges.frames == tuple(sorted(sampling.frames))
     assert [row[1] < SETTLED for row in sampling.curve[-2:] if row[1] is not None] == [True, True]
     assert any(row[1] is not None and row[1] >= SETTLED for row in sampling.curve[:-2])
 
@@ -75,7 +75,7 @@ def test_a_late_bright_frame_is_named_as_what_moved_the_ranges(tmp_path: Path) -
     frames[seed] = PaintedFrame(seed, brightness=1.0)
     found = calibrated(tmp_path, frames, 'calibration.method="max"')
     assert not found.sampling.settled
-    (moved,) = found.sampling.moved
+    (moved,) = found.sampling.moves
     # Darkness is as far from the mean as brightness, so the picture's own range stands still.
     assert "picture" not in {one.tensor for one in moved}
     assert {one.frame for one in moved} == {late}
@@ -140,7 +140,7 @@ def test_work_that_stopped_goes_on_to_the_same_bytes(
     mission = small_mission(tmp_path, f'calibration.method="{method}"')
     frames = painted(40)
 
-    def run(stop_at: int | None) -> tuple[Calibrated, int]:
+    def run(stop_at: int | None) -> tuple[ObservedCalibration, int]:
         looked = 0
 
         def progress(what: str, done: int, total: int) -> None:
@@ -164,7 +164,7 @@ def test_work_that_stopped_goes_on_to_the_same_bytes(
     assert looked < 40
     whole = calibrate(small_network(), TENSORS, frames, mission, progress=quiet)
     assert ranges_bytes(resumed) == ranges_bytes(whole)
-    assert packed(resumed.observation) == packed(whole.observation)
+    assert pack(resumed.observation) == pack(whole.observation)
     assert resumed.sampling == whole.sampling
     again, looked = run(None)
     assert looked == 0
@@ -186,7 +186,7 @@ def test_state_of_other_work_is_not_used(tmp_path: Path, other: str) -> None:
     elif other == "damaged":
         state.write_bytes(state.read_bytes()[:-100])
     found, fresh = calibrated(tmp_path, frames, state=state), calibrated(tmp_path, frames)
-    assert packed(found.observation) == packed(fresh.observation)
+    assert pack(found.observation) == pack(fresh.observation)
     assert ranges_bytes(found) == ranges_bytes(fresh)
 
 

@@ -13,7 +13,7 @@ import pytest
 from labelled_road import FRAMES, write_labelled_road
 from tiny_mission import write_mission
 
-from calibration.dask_cluster import connected
+from calibration.dask_cluster import connect
 from calibration.evaluation.data.evaluation_set import choose_frames
 from calibration.evaluation.evaluate import (
     Evaluation,
@@ -34,7 +34,7 @@ pytest.importorskip("distributed", reason="needs the extra [distributed]")
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with connected(None, 2) as found:
+    with connect(None, 2) as found:
         yield found
 
 

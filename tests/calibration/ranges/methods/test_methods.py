@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from calibration.observation.histogram import Histogram
-from calibration.ranges.methods.cumulative_histogram import Cumulated
+from calibration.ranges.methods.cumulative_histogram import CumulativeHistogram
 from calibration.ranges.methods.entropy import (
     BINS,
     LEVELS,
@@ -106,7 +106,7 @@ def test_mse_range_has_the_least_error_over_all_values(drawn: str) -> None:
 def test_sums_below_a_magnitude_are_those_of_the_values(values: list[float], x: float) -> None:
     sure = [value for value in values if value * (1.0 + 2.0**-7) <= x]
     possible = [value for value in values if value * (1.0 - 2.0**-7) < x]
-    sums = Cumulated(counted(np.array(values))).moments(np.array([x]))
+    sums = CumulativeHistogram(counted(np.array(values))).moments(np.array([x]))
     for power, found in enumerate(sums):
         least = sum(value**power for value in sure) * (1 - 2.0**-6)
         most = sum(value**power for value in possible) * (1 + 2.0**-6)
