@@ -208,7 +208,7 @@ def _report(
         accuracy=results.accuracy,
         stops=results.stops,
         lowerings=results.lowered.equivalences,
-        profiles=profiles_of(mission),
+        profiles=profiles_of(mission.model.input),
         dla=results.lowered.cut,
         gates=gates,
         trtexec=trtexec,

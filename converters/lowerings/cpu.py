@@ -1,8 +1,8 @@
-"""Writes cpu.onnx: the ranges of int8.onnx as unsigned affine activations, for onnxruntime only.
+"""Writes cpu.onnx, for onnxruntime alone: the ranges of int8.onnx as unsigned affine activations.
 
-In explicit Q/DQ of the standard's operators, so that the same file also runs step by step as a
-numeric reference, and shaped so that onnxruntime fuses all that `cpu_places.py` names. Never
-chooses a place or a range.
+Takes the float graph, the placement and the ranges; returns explicit Q/DQ of the standard's
+operators, so that the file also runs step by step as a numeric reference, in a form in which
+onnxruntime fuses all operators that `cpu_placement.py` names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from converters.quantization.rules import (
 INT32_MAX = 2**31 - 1
 
 TOLERANCE = 1e-3
-"""Of a step: how far a range may reach beyond a Relu or Clip that it stands for."""
+"""Share of a step by which a range may reach beyond the Relu or Clip that it replaces."""
 
 Grid = tuple[NDArray[np.float32], NDArray[np.uint8]]
 """Scale and zero-point of uint8."""
@@ -48,12 +48,13 @@ def quantize_cpu(
 ) -> ModelProto:
     """The graph with unsigned affine activations, stored signed weights, and biases in INT32.
 
-    `ranges` hold those of `cpu_tensors`.
+    Args:
+        ranges: of every tensor in `cpu_tensors`.
     """
     graph = Graph(model)
     places = cpu_places(model, placement)
-    taken = widest({name: ranges[name] for name in places.pairs}, places.shared)
-    grids = {name: affine(one.low, one.high) for name, one in taken.items()}
+    shared = widest({name: ranges[name] for name in places.pairs}, places.shared)
+    grids = {name: affine(one.low, one.high) for name, one in shared.items()}
     constants: Initializers = {}
     for name, (scale, zero) in grids.items():
         constants[f"{name}/scale"], constants[f"{name}/zero"] = scale, zero
@@ -89,8 +90,9 @@ def affine(low: float, high: float) -> Grid:
 
 
 def _done_by_ranges(graph: Graph, places: CpuPlaces, grids: Mapping[str, Grid]) -> dict[str, str]:
-    """Tensors before a Relu or Clip that cuts nothing that its output's grid does not cut as well
-    -> that output."""
+    """Tensors before a Relu or Clip that the saturation of its output's grid replaces -> that
+    output.
+    """
     behind: dict[str, str] = {}
     for before, after in places.saturated.items():
         low, high = _limits(graph, graph.producer[after])
@@ -102,7 +104,7 @@ def _done_by_ranges(graph: Graph, places: CpuPlaces, grids: Mapping[str, Grid]) 
 
 
 def _limits(graph: Graph, node: NodeProto) -> tuple[float, float]:
-    """What a Relu or Clip lets through; nothing where its limits are computed."""
+    """The limits of a Relu or Clip; an empty interval where they are computed."""
     if node.op_type == "Relu":
         return 0.0, np.inf
     found = [-np.inf, np.inf]
@@ -116,9 +118,9 @@ def _limits(graph: Graph, node: NodeProto) -> tuple[float, float]:
 def _stored(
     graph: Graph, node: NodeProto, axis: int, step: float
 ) -> dict[int, dict[str, NDArray[np.generic]]]:
-    """By slot, what is stored of the weight and of a constant bias: q, scale and zero.
+    """By slot, the stored values of the weight and of a constant bias: q, scale and zero.
 
-    `step` is the scale of the data. Symmetric, a scale for each output channel.
+    They are symmetric, with a scale for each output channel; `step` is the scale of the data.
     """
     constant = graph.constant(node.input[WEIGHT])
     assert constant is not None  # R3
@@ -128,8 +130,8 @@ def _stored(
     found: dict[int, dict[str, NDArray[np.generic]]] = {}
     bias = _bias(graph, node, len(scale))
     if bias is not None:
-        # Weights of 0 fit any scale, and the bias is counted in steps of it: the finest. But a
-        # channel whose weights are next to nothing would need a bias beyond INT32.
+        # Weights of 0 fit any scale, and the bias is in steps of it, so take the finest. But the
+        # bias of a channel with tiny weights would then exceed INT32.
         finest = np.where(amax > 0.0, scale, SMALLEST_SCALE)
         scale = np.maximum(finest, np.abs(bias) / (step * INT32_MAX * 0.5)).astype(np.float32)
         product = np.maximum(scale.astype(np.float64) * step, SMALLEST_SCALE)

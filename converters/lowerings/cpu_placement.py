@@ -1,11 +1,12 @@
-"""Where INT8 goes in cpu.onnx: what onnxruntime's integer kernels need beyond TensorRT's.
+"""Places Q/DQ for cpu.onnx: what onnxruntime's integer kernels need beyond TensorRT's placement.
+
+Takes the float graph and its placement by the rules; returns `CpuPlaces`, without ranges.
 
 TensorRT's convolution puts out float or INT8, as the next layer asks. onnxruntime's integer
-convolution puts out INT8 only, and a float Add between two of them costs three conversions. So,
-from a placement by the rules, the outputs of integer operators get a pair too, and the operators
-between them that have integer kernels join. What only float reads is computed in float: rounding it
-would cost accuracy and save nothing. Pure; knows no ranges. Never quantizes a weighted operator
-that the placement left in float.
+convolution puts out INT8 only, and a float Add between two of them costs three conversions. So the
+outputs of integer operators get a pair too, and the operators between them that have integer
+kernels join. A tensor that only float operators read stays in float: rounding it would cost
+accuracy and save nothing. A weighted operator that the placement leaves in float stays so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from converters.quantization.placement import QdqPlacement, groups
 from converters.quantization.rules import DATA, WEIGHTED, moves_values
 
 SATURATING = ("Relu", "Clip")
-"""Activations that an unsigned range does by itself: it cuts off what lies outside."""
+"""Activations that an unsigned range replaces by saturation."""
 
 CARRIERS: dict[str, str] = {
     "Add": "QLinearAdd",
@@ -30,16 +31,16 @@ CARRIERS: dict[str, str] = {
     "GlobalAveragePool": "QLinearGlobalAveragePool",
     "Concat": "QLinearConcat",
 }
-"""Operators that onnxruntime computes in integers -> its name for that, once fused."""
+"""Operators that onnxruntime computes in integers -> its fused operator."""
 
 FLOAT_OUT = ("Gemm", "MatMul")
-"""Weighted operators whose integer kernel puts out float where nothing quantizes their output."""
+"""Weighted operators whose integer kernel puts out float where no pair follows."""
 
 FLOAT_ONLY = ("ConvTranspose",)
 """Weighted operators without an integer kernel."""
 
 AVERAGING = ("ReduceMean", "GlobalAveragePool", "AveragePool")
-"""Float operators that average the rounding of what they read out."""
+"""Float operators that average out the rounding of their input."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class CpuPlaces:
     """Where INT8 goes in cpu.onnx.
 
     Attributes:
-        pairs: tensors with a pair, in graph order; all that read one read it dequantized.
+        pairs: tensors with a pair, in graph order; every reader of one reads it dequantized.
         weighted: names of the weighted operators in integers.
-        shared: groups of pairs that one scale serves, since an operator only moves their values.
-        saturated: a tensor before a Relu or Clip whose range may do its work -> the one behind.
+        shared: groups of pairs with one scale, since an operator only moves their values.
+        saturated: a tensor before a Relu or Clip that its range may replace -> the one behind.
     """
 
     pairs: tuple[str, ...]
@@ -60,7 +61,7 @@ class CpuPlaces:
 
 
 def cpu_places(model: ModelProto, placement: QdqPlacement) -> CpuPlaces:
-    """The places that follow from `placement` of the same float graph."""
+    """The places for cpu.onnx, from the `placement` of the same float graph."""
     graph = Graph(model)
     ends = {
         node.output[0]: end
@@ -94,7 +95,7 @@ def cpu_tensors(model: ModelProto, placement: QdqPlacement) -> tuple[str, ...]:
 
 
 def _grown(graph: Graph, placement: QdqPlacement, ends: dict[str, NodeProto]) -> list[NodeProto]:
-    """Every operator that can be in integers, since all that it reads can be."""
+    """Every operator that can be in integers, since all of its inputs can be."""
     grown: list[NodeProto] = []
     there = set(placement.pairs)
     for node in graph.nodes:
@@ -108,7 +109,7 @@ def _grown(graph: Graph, placement: QdqPlacement, ends: dict[str, NodeProto]) ->
 def _worth_it(
     graph: Graph, placement: QdqPlacement, grown: list[NodeProto], ends: dict[str, NodeProto]
 ) -> list[NodeProto]:
-    """Those whose output is quantized anyway, averaged, or read by another one worth it."""
+    """Those whose output is quantized anyway, averaged, or read by another one that is kept."""
     wanted = set(placement.pairs)
     wanted.update(node.input[DATA] for node in graph.nodes if node.op_type in AVERAGING)
     kept: list[NodeProto] = []
@@ -126,13 +127,13 @@ def _may(graph: Graph, name: str) -> bool:
 
 
 def _made(node: NodeProto, ends: dict[str, NodeProto]) -> str:
-    """What a node puts out, behind its Relu or Clip."""
+    """The output of a node, behind its Relu or Clip."""
     made: str = ends.get(node.output[0], node).output[0]
     return made
 
 
 def _carries(graph: Graph, node: NodeProto) -> bool:
-    """Whether a node that has no weights has an integer kernel."""
+    """Whether a node without weights has an integer kernel."""
     if moves_values(node):
         return graph.is_float(node.input[DATA]) and len(node.output) == 1
     return node.op_type in CARRIERS and not any(name in graph.initializers for name in node.input)

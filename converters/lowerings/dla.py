@@ -1,5 +1,8 @@
-"""Makes the two graphs for a DLA of `implicit.onnx`, and proves that one after the other computes
-what the whole does."""
+"""Cuts `implicit.onnx` into body and head for a DLA, and proves that the two in turn compute what
+the whole does.
+
+Takes the model and pictures; returns both files and a `DlaCut` for the report.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ from firmware_bridge.errors import GateFailed
 
 @dataclass(frozen=True)
 class DlaCut:
-    """What the report says of a cut.
+    """A cut, for the report.
 
     Attributes:
-        tensors: what the body hands to the head, or puts out.
-        fallback: operators of the body that no DLA takes.
-        head: weighted operators that are in the head: no DLA, and no INT8 by the cache.
+        tensors: outputs of the body, which the head reads or the network puts out.
+        fallback: operators of the body that no DLA runs.
+        head: weighted operators of the head, which neither a DLA nor the cache's INT8 runs.
         max_abs: largest difference from the whole.
     """
 
@@ -41,10 +44,13 @@ class DlaCut:
 def cut_for_dla(
     model: ModelProto, pictures: Sequence[Floats], *, threads: int
 ) -> tuple[dict[str, bytes], DlaCut | None]:
-    """Body and head as files, and what was cut; nothing where there is no head to cut off.
+    """Body and head as files, and the cut; no files and None where there is no head to cut off.
+
+    Args:
+        pictures: network inputs (1, 3, H, W).
 
     Raises:
-        GateFailed: the two compute otherwise than the whole; a defect of ours.
+        GateFailed: the two compute something else than the whole, a defect of this program.
     """
     cut = cut_head(model)
     if cut is None:
@@ -67,7 +73,7 @@ def cut_for_dla(
 
 
 class BodyAndHead:
-    """The body, then the head: a picture to the outputs of the whole, in their order."""
+    """The body, then the head, as a function: a picture to the outputs of the whole, in order."""
 
     def __init__(self, cut: Cut, outputs: Sequence[str], *, threads: int) -> None:
         self._body = ModelSession(cut.body.SerializeToString(), threads=threads)

@@ -1,11 +1,12 @@
-"""Cuts a network behind the last operators that a DLA can take: body and head, two graphs.
+"""Partitions a network for a DLA: cuts it behind the last operators that a DLA can run.
 
-A detector ends in reshapes, transposes and decoding that no DLA runs. As one engine they send every
-map from the DLA to the GPU and back; cut off, the body's last tensors are its outputs. Tensors keep
-their names, and every operator is in exactly one of the two. Never changes what is computed.
+Takes a model with static shapes; returns a `Cut`, body and head, or None. Tensors keep their names,
+and every operator is in exactly one of the two, so nothing changes in what is computed.
 
-What a DLA takes: NVIDIA TensorRT developer guide, "DLA supported layers and restrictions", in its
-strictest reading of Orin's releases; what it says of batch and alignment is the builder's to check.
+A detector ends in reshapes, transposes and decoding that no DLA runs. In one engine they send every
+feature map from the DLA to the GPU and back; cut off, the body's last tensors are its outputs. What
+a DLA runs: NVIDIA TensorRT developer guide, "DLA supported layers and restrictions", in its
+strictest reading of Orin's releases; batch and alignment are the builder's to check.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ LARGEST_KERNEL, LARGEST_SCALE = 32, 32
 
 @dataclass(frozen=True)
 class Cut:
-    """A network in two.
+    """A network in two parts.
 
     Attributes:
         body: from the picture to `tensors`.
         head: from `tensors` to the outputs that the body does not put out itself.
         tensors: the body's outputs, in graph order.
-        fallback: operators of the body that no DLA takes: the GPU runs them in between.
+        fallback: operators of the body that no DLA runs: the GPU does, in between.
     """
 
     body: ModelProto
@@ -41,7 +42,7 @@ class Cut:
 
 
 def runs_on_dla(graph: Graph, node: NodeProto) -> bool:
-    """Whether a DLA takes an operator: one of the table, on maps (1, C, H, W)."""
+    """Whether a DLA runs an operator: one of ON_DLA, on feature maps (1, C, H, W)."""
     fits = ON_DLA.get(node.op_type)
     fed = [name for name in node.input if name and name not in graph.initializers]
     shapes = [graph.shape(name) for name in (*fed, *node.output)]
@@ -50,8 +51,8 @@ def runs_on_dla(graph: Graph, node: NodeProto) -> bool:
 
 
 def cut_head(model: ModelProto) -> Cut | None:
-    """The network in two, or None where nothing is behind the last operator that a DLA takes, or
-    nothing before it. Static shapes are required."""
+    """The network in two parts; None where no operator lies behind the last one that a DLA runs, or
+    none before it. Shapes must be static."""
     graph = Graph(model)
     body = _ancestors(
         graph, [n for n in graph.nodes if n.op_type in WEIGHTED and runs_on_dla(graph, n)]
@@ -80,7 +81,7 @@ def cut_head(model: ModelProto) -> Cut | None:
 
 
 def _ancestors(graph: Graph, nodes: Iterable[NodeProto]) -> set[int]:
-    """These nodes and all whose results reach them, by id."""
+    """These nodes and all their ancestors, by id."""
     found: set[int] = set()
     waiting = list(nodes)
     while waiting:
@@ -99,7 +100,7 @@ def _part(
     inputs: Iterable[str],
     outputs: Iterable[str],
 ) -> ModelProto:
-    """A model of some of the nodes, with the opset, names and shapes of the whole."""
+    """A model of some of the nodes, with the opset, tensor names and shapes of the whole."""
     whole = model.graph
     graph = Graph(model)
     read = {name for node in nodes for name in (*node.input, *inside_reads(node))}
@@ -192,4 +193,4 @@ ON_DLA: dict[str, Callable[[Graph, NodeProto], bool]] = {
     "Concat": _concat,
     "Resize": _resize,
 }
-"""Operator -> whether a DLA takes it as it is used."""
+"""Operator -> whether a DLA runs it with its attributes and inputs."""

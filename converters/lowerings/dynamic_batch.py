@@ -1,9 +1,9 @@
-"""Opens the batch of a network that was made for one picture, and proves that each picture of a
-batch is answered as it is alone.
+"""Opens the batch size of a network for one picture, and proves that each picture of a batch gives
+the same outputs as alone.
 
-Quantization and every judgement are of single pictures; what comes out here computes the same for
-several at once. Only the first size of the input and constants that repeat it are changed; whether
-that was enough is not argued but run, with other pictures side by side. Never opens another size.
+Takes a model with a fixed batch of 1; returns one with an open batch. It changes only the first
+size of input and outputs and the constants that repeat it, and proves the result by running batches
+of different pictures. Quantization and all judgements are of single pictures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from converters.graph.index import Array, Graph, attributes, copied, rebuilt
 from converters.graph.passes.canonical_names import PICTURE
 from converters.sources.network import running
 from converters.verification.parity import Comparison
-from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.model import Input
 from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
@@ -26,16 +26,18 @@ BATCH = "batch"
 """The name of the open size."""
 
 SNR_DB_MIN = 40.0
-"""How near a picture's answer in a batch is to its answer alone. Kernels add in another order for
-another batch, which may move a number by one INT8 step; a picture that looks at its neighbour is
-far below."""
+"""Least signal to noise of a picture's outputs in a batch against those alone. Kernels add in
+another order for another batch, which may move a number by one INT8 step; a network that mixes
+pictures is far below.
+"""
 
 REMEDY = "leave model.input.batch out, or export a network that treats each picture by itself"
 
 
-def profiles_of(mission: Mission) -> dict[str, tuple[tuple[int, ...], ...]]:
-    """By input, the shapes that engines are built for: least, usual, largest."""
-    given = mission.model.input
+def profiles_of(given: Input) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """By input, the shapes that engines are built for: least, usual, largest; empty without a
+    batch.
+    """
     shapes = tuple((size, 3, given.height_px, given.width_px) for size in given.batch or ())
     return {PICTURE: shapes} if shapes else {}
 
@@ -56,14 +58,14 @@ def open_batch(model: ModelProto) -> ModelProto:
 
 
 def _opened(graph: Graph, node: NodeProto, constants: dict[str, Array]) -> NodeProto:
-    """The node, reading no constant that says how many pictures there are."""
+    """The node, without constants that give the number of pictures."""
     other = NodeProto()
     other.CopyFrom(node)
     made = graph.shape(node.output[0]) if node.output else None
     if node.op_type == "Reshape" and made:
         wanted = graph.constant(node.input[1])
         if wanted is not None and wanted.size and made[0] == 1 and wanted.flat[0] in (0, 1):
-            # 0 keeps the size that comes in, -1 takes what is left.
+            # In a Reshape 0 keeps the size of the input, -1 is what remains.
             comes = graph.shape(node.input[0])
             keeps = comes is not None and comes[0] == 1 and not attributes(node).get("allowzero")
             sizes = np.array([1, *made[1:]], np.int64)
@@ -89,10 +91,10 @@ def prove_batch(
     sizes: Sequence[int],
     threads: int,
 ) -> None:
-    """Runs batches of `sizes` made of `pictures` (1, 3, H, W) and of pictures moved aside.
+    """Runs batches of `sizes` made of `pictures` (1, 3, H, W), each shifted sideways.
 
     Raises:
-        UsageError: the network does not run on a batch, or pictures look at each other.
+        UsageError: the network does not run on a batch, or mixes its pictures.
     """
     alone = running(ModelSession(single.SerializeToString(), threads=threads))
     try:

@@ -1,9 +1,10 @@
-"""Lowering 3: no Q/DQ in the graph (`implicit.onnx`), a range for every tensor beside it, in
-calibration caches; for DLA up to TensorRT 10.7, trtexec and DeepStream.
+"""Lowering 3, implicit INT8: no Q/DQ in the graph (`implicit.onnx`), and a range for every tensor
+in calibration caches beside it; for DLA up to TensorRT 10.7, trtexec and DeepStream.
 
-Implicit INT8 and DLA take a scale from every tensor they touch, not only from those that carry a
-Q/DQ pair. The ranges of the pairs are kept; the rest were observed; operators that must see one
-scale on both sides get one, the largest. Never invents a range: a tensor without one is refused.
+Takes the float graph, the placement and the ranges; returns a scale for every tensor of the INT8
+region. Implicit INT8 and DLA take a scale from every tensor, not only from those with a Q/DQ pair.
+Ranges of pairs stay, the others were observed; operators that need one scale on both sides get one,
+the largest. A tensor without a range is refused.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ from edge.engine.releases import Release
 from firmware_bridge.errors import UsageError
 
 POOLING = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
-"""DLA: the ranges of input and output are equal."""
+"""On a DLA the ranges of input and output are equal."""
 
 ELEMENT_WISE = frozenset({"Add", "Sub", "Mul", "Max", "Min", "Sum"})
-"""DLA: the ranges of all inputs are equal, the larger. The output has its own."""
+"""On a DLA all inputs have one range, the largest; the output has its own."""
 
 
 def int8_region(model: ModelProto) -> tuple[str, ...]:
-    """Every tensor that needs a range, in graph order: float32, and not made by what stays in float
-    for its numbers (rule R9)."""
+    """Every tensor that needs a range, in graph order: float32, and not the output of an operator
+    that needs high precision (rule R9).
+    """
     graph = Graph(model)
     made = [
         name
@@ -61,7 +63,7 @@ def tensors_to_observe(model: ModelProto) -> tuple[str, ...]:
     moved = {
         name
         for node in graph.nodes
-        # What stays in float has no range that could follow.
+        # A tensor outside of the region has no range to follow from.
         if moves_values(node) and node.input[0] in members
         for name in node.output
     }
@@ -71,7 +73,7 @@ def tensors_to_observe(model: ModelProto) -> tuple[str, ...]:
 def dynamic_ranges(
     model: ModelProto, placement: QdqPlacement, ranges: Mapping[str, Range]
 ) -> dict[str, float]:
-    """The magnitude that INT8 covers in every tensor of the region.
+    """The largest magnitude that INT8 covers, for every tensor of the region.
 
     Raises:
         UsageError: a tensor has no range and none follows from its neighbours.
@@ -106,11 +108,11 @@ def cache_differences(
     cache: CalibrationCache,
     ranges: Mapping[str, Range],
 ) -> tuple[str, ...]:
-    """What a cache says otherwise than `int8.onnx` and the observed ranges, in words, to the bit.
+    """Differences of a cache from `int8.onnx` and the observed ranges, in words, to the bit.
 
-    Every tensor of the region has a scale and no other; none is below that of its pair or its own
-    range, so that nothing is clipped that was not; none is a value that no tensor has by itself;
-    and what must be equal is.
+    Exactly the tensors of the region have a scale; none is below that of its pair or of its range,
+    so that the cache clips no more than they do; each is the scale of some tensor's own range; and
+    scales that must be equal are.
     """
     scales = {name: float(np.float32(scale)) for name, scale in cache.scales.items()}
     members = int8_region(model)
@@ -142,10 +144,10 @@ def fake_quantize(
 ) -> ModelProto:
     """The float graph with every tensor of `scales` rounded to its INT8 steps, in plain arithmetic.
 
-    What implicit INT8 computes at its worst: every tensor is stored and rounded, also where a layer
-    that stays in float reads it. Not so the graph's outputs, nor what lies between an operator and
-    the one activation that works in place on it; a gate, x * sigmoid(x), reads a stored x on DLA.
-    Weights of the operators that the placement quantizes are rounded by channel.
+    This is the worst that implicit INT8 computes: every tensor is stored and rounded, even where a
+    layer in float reads it. Exceptions are the graph's outputs, and the tensor between an operator
+    and the one activation that works on it in place; a gate, x * sigmoid(x), reads a stored x on
+    DLA. Weights of the operators that the placement quantizes are rounded by channel.
     """
     graph = Graph(model)
     spared = {*_before_activation(graph), *graph.outputs}
@@ -172,16 +174,16 @@ def fake_quantize(
 
 
 def equal_range_groups(graph: Graph) -> Iterator[list[str]]:
-    """Tensors that must have one range, an operator at a time; groups that share one are one."""
+    """Groups of tensors that must have one range, operator by operator; groups may overlap."""
     for node in graph.nodes:
         floats = [name for name in node.input if graph.is_float(name)]
-        taken = [name for name in floats if name not in graph.initializers]
+        computed = [name for name in floats if name not in graph.initializers]
         if moves_values(node):
             yield [node.input[0], *node.output]
         elif node.op_type in POOLING or node.op_type == "Concat":
-            yield [*taken, *node.output]
+            yield [*computed, *node.output]
         elif node.op_type in ELEMENT_WISE:
-            yield taken
+            yield computed
 
 
 def _before_activation(graph: Graph) -> Iterator[str]:

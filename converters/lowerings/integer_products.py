@@ -1,7 +1,8 @@
-"""How many multiplications onnxruntime computes in integers, read from the graph that it makes of a
-file and runs: a Q/DQ pair is a wish, and what does not fuse is computed in float.
+"""Counts the multiplications that onnxruntime computes in integers, in its optimized graph of a
+file: a Q/DQ pair that it does not fuse is computed in float.
 
-Runs the file once on a black picture. Never decides whether it is enough.
+Takes the file's bytes; returns multiply-accumulates by operator. It runs the file once on a black
+picture.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from converters.graph.index import Graph, attributes
 from converters.graph.multiplications import IN_INTEGERS, Shape, UnknownShape
 
 RUN = "_kernel_time"
-"""The end of an event's name in onnxruntime's profile, behind the node's."""
+"""Suffix of a node's name in the events of onnxruntime's profile."""
 
 
 def integer_multiplications(model: bytes) -> dict[str, int]:
     """Operator of onnxruntime -> multiply-accumulates in integers, for one picture.
 
-    The session is set up as the device sets it up. Kinds of operators and the sizes of weights are
-    those of onnxruntime's optimized graph; sizes of all else are those that its profile tells.
+    The session has the device's options. Operators and sizes of weights are those of onnxruntime's
+    optimized graph; all other sizes are those of its profile.
     """
     with tempfile.TemporaryDirectory(prefix="brakepoint-") as folder:
         options = session_options(threads=1, kernels="fused")
@@ -58,8 +59,8 @@ def integer_multiplications(model: bytes) -> dict[str, int]:
 
 
 def _made(graph: Graph, events: list[dict[str, Any]]) -> dict[str, Shape]:
-    """Tensor -> its shape, of all that a node has made."""
-    told: dict[str, list[Mapping[str, list[int]]]] = {
+    """Tensor -> its shape, for every output of a node."""
+    shapes: dict[str, list[Mapping[str, list[int]]]] = {
         event["name"].removesuffix(RUN): event["args"]["output_type_shape"]
         for event in events
         if event.get("cat") == "Node" and event["name"].endswith(RUN)
@@ -67,7 +68,7 @@ def _made(graph: Graph, events: list[dict[str, Any]]) -> dict[str, Shape]:
     made: dict[str, Shape] = {}
     for node in graph.nodes:
         outputs = [name for name in node.output if name]
-        for name, typed in zip(outputs, told.get(node.name, []), strict=False):
+        for name, typed in zip(outputs, shapes.get(node.name, []), strict=False):
             made[name] = tuple(*typed.values())
     return made
 

@@ -1,8 +1,10 @@
-"""The stage that makes every further form of `int8.onnx`, proves each on a CPU and keeps only those
-that agree: strong.onnx; implicit.onnx with a calibration cache a release; where the mission asks
-for batches, int8 and strong for those.
+"""Makes every further form of `int8.onnx`, proves each on a CPU and keeps only those that agree
+with it.
 
-What does not agree is not written, and the agreement says why.
+Takes the quantization, pictures and frames; returns the files and an `Equivalence` for each form:
+strong.onnx; implicit.onnx with a calibration cache for each release; where the mission asks for
+batches, int8 and strong for those. A form that does not agree is not written; its equivalence says
+why.
 """
 
 from __future__ import annotations
@@ -46,13 +48,13 @@ from edge.perception.values import Floats
 from edge.progress import Advance
 
 AUTO_IS = "percentile"
-"""The method for tensors that no pair stands on, where each pair chose its own."""
+"""The method for tensors without a pair, where each pair chose its own."""
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """What was quantized: float.onnx, int8.onnx, and where INT8 went. Its ranges are read off its
-    pairs: whatever was done to the network on the way, they belong to it."""
+    """float.onnx, int8.onnx, and the placement between them. Ranges are read from the pairs of
+    int8.onnx, so that they fit it whatever corrections it has had."""
 
     floating: ModelProto
     int8: ModelProto
@@ -61,7 +63,7 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Lowerings:
-    """The files of the forms that agree, every form's agreement, and where a DLA's head was cut."""
+    """The files of the forms that agree, every form's equivalence, and the cut for a DLA."""
 
     files: dict[str, bytes]
     equivalences: tuple[Equivalence, ...]
@@ -76,10 +78,10 @@ def lower(
     *,
     progress: Advance,
 ) -> Lowerings:
-    """Makes and proves each form on `pictures`.
+    """Makes each form and proves it on `pictures` (1, 3, H, W).
 
     Args:
-        frames: for calibration those that the ranges were taken from.
+        frames: its calibration frames are those on which the ranges were observed.
 
     Raises:
         UsageError: the network puts NaN or infinity into a tensor.
@@ -100,7 +102,7 @@ def lower(
         kept = {gate: (shares[gate], least) for gate, least in limits.items()}
         implicit_agrees = replace(implicit_agrees, kept=kept)
     if implicit_agrees.agrees:
-        # From int8.onnx, not float.onnx: biases may be corrected, channels balanced.
+        # From int8.onnx, not float.onnx: its biases may be corrected, its channels balanced.
         files |= {IMPLICIT: apart.model.SerializeToString(), **caches}
     cut = None
     if mission.target.dla and implicit_agrees.agrees:
@@ -113,8 +115,9 @@ def lower(
 def _batches(
     done: Quantization, files: Mapping[str, bytes], proof: _Proof, mission: Mission
 ) -> dict[str, bytes]:
-    """Each form that engines are built from with Q/DQ in it, for several pictures at once where the
-    mission asks for that."""
+    """Each form with Q/DQ from which engines are built, for batches where the mission asks for
+    them.
+    """
     sizes = mission.model.input.batch
     if sizes is None:
         return {}
@@ -129,7 +132,7 @@ def _batches(
 
 
 class _Proof:
-    """The networks that forms are held against."""
+    """The networks with which forms are compared."""
 
     def __init__(
         self, done: Quantization, pictures: Sequence[Floats], names: Sequence[str], threads: int
@@ -146,7 +149,7 @@ class _Proof:
         differs: Sequence[str],
         steps: Mapping[str, float] | None,
     ) -> Equivalence:
-        """Of the form that computes as `runs` does."""
+        """The equivalence of the form that computes what `runs` does."""
         return equivalence_of(
             lowering,
             differs=differs,
@@ -183,8 +186,8 @@ def _implicit(
     differs = list(differences(done.int8, quantize_int8(apart.model, done.placement, ranges)))
     for name, data in caches.items():
         read = read_cache(data)
-        told = cache_differences(apart.model, done.int8, read, ranges)
-        differs += [f"{name}: {one}" for one in told]
+        found_in_cache = cache_differences(apart.model, done.int8, read, ranges)
+        differs += [f"{name}: {one}" for one in found_in_cache]
     simulated = fake_quantize(apart.model, done.placement, read.scales)
     found = proof.equivalence_of("ranges", simulated, differs=differs, steps=None)
     return caches, simulated, found
@@ -193,7 +196,7 @@ def _implicit(
 def _ranges_of_region(
     apart: QdqParts, calibration: Sequence[RoadFrame], mission: Mission, progress: Advance
 ) -> dict[str, Range]:
-    """Those of the pairs, and those of the region's other tensors from the same frames."""
+    """Ranges of the pairs, and of the region's other tensors, observed on the same frames."""
     paired = ranges_of_pairs(apart)
     asked = mission.calibration
     method = AUTO_IS if asked.method == "auto" else asked.method
@@ -212,7 +215,7 @@ def _ranges_of_region(
 
 
 def ranges_of_pairs(apart: QdqParts) -> dict[str, Range]:
-    """What each activation's pair covers, to the bit: 127 of its steps."""
+    """Range of each activation's pair, to the bit: 127 of its steps."""
     amax: dict[str, float] = {}
     for pair in apart.pairs:
         if pair.kind == "activation":

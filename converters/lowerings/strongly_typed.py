@@ -1,10 +1,10 @@
-"""Lowering 2, `strong.onnx`: Q/DQ with the high-precision remainder in FP16, for strongly typed
-networks (TensorRT from 10.12 on, 11 always, TensorRT-RTX).
+"""Lowering 2, `strong.onnx`: Q/DQ with all other operators in FP16, for strongly typed networks
+(TensorRT from 10.12 on, 11 always, TensorRT-RTX).
 
-There the graph's own types are the precision, so FP16 must be written into it. Scales stay float32
-with a Cast before each Q and after each DQ, and weights stay float32 in front of their Q: scales as
-FP16 become 0, and the parser refuses the file (rule R11). Every tensor of the former graph keeps
-its name and its float32; its FP16 twin is `NAME/half`. Never chooses where INT8 goes.
+Takes `int8.onnx`; returns the same graph with types written into it, since in a strongly typed
+network they are the precision. Scales stay float32, with a Cast before each Q and after each DQ,
+and weights stay float32 before their Q: scales in FP16 would become 0, and the parser refuses the
+file (rule R11). Every tensor keeps its name and its float32; its FP16 twin is `NAME/half`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ STAYS_FLOAT = frozenset(
     | {"ReduceSumSquare", "LayerNormalization", "InstanceNormalization", "GroupNormalization"}
     | {"NonMaxSuppression", "TopK", "CumSum", "OneHot", "Loop", "If", "Scan"}
 )
-"""Operators that are not written in FP16: those that make or hold float32 by definition, and those
-whose results leave FP16's range or need its missing digits."""
+"""Operators that stay in float32: those that make or hold it by definition, and those whose results
+leave FP16's range or need more digits than it has."""
 
 FLOAT_SLOTS: Mapping[str, Collection[int]] = {"Resize": (1, 2), "Upsample": (1,)}
 """Inputs that the ONNX standard wants in float32 whatever the type of the data."""
@@ -39,8 +39,8 @@ def to_strong(model: ModelProto, *, magnitudes: Mapping[str, float] | None = Non
     """The strongly typed form of a graph with Q/DQ (`int8.onnx`); inputs and outputs stay float32.
 
     Args:
-        magnitudes: largest magnitude seen of tensors, where known: an operator that reads or makes
-            one that FP16 does not hold stays in float32.
+        magnitudes: largest observed magnitude of tensors, where known: an operator that reads or
+            makes one beyond FP16 stays in float32.
     """
     graph = Graph(model)
     wide = {name for name, seen in (magnitudes or {}).items() if seen > HALF_MAX / 2}
@@ -57,9 +57,8 @@ def to_strong(model: ModelProto, *, magnitudes: Mapping[str, float] | None = Non
 
 
 def is_half(graph: Graph, node: NodeProto) -> bool:
-    """Whether an operator computes in FP16: it works on float32 now, and nothing speaks against it.
-
-    A constant that FP16 cannot hold speaks against it.
+    """Whether an operator computes in FP16: it works on float32 now, it is not in STAYS_FLOAT, and
+    FP16 holds its constants.
     """
     floats = [name for name in node.input if name and graph.is_float(name)]
     if node.op_type in STAYS_FLOAT or not floats or any(True for _ in subgraphs(node)):
@@ -84,7 +83,7 @@ def fits_half(values: Array) -> bool:
 
 
 class _Writer:
-    """Nodes of the strongly typed graph so far, and which form of a tensor is there already."""
+    """Nodes of the strongly typed graph so far, and which tensors and twins exist already."""
 
     def __init__(self, graph: Graph) -> None:
         self.nodes: list[NodeProto] = []
@@ -115,7 +114,7 @@ class _Writer:
         self.nodes.append(other)
 
     def half_of(self, name: str) -> str:
-        """The FP16 twin of a tensor: its own, a constant, or a Cast."""
+        """The FP16 twin of a tensor: one that exists, a constant, or a Cast."""
         twin = f"{name}/half"
         if twin not in self._there:
             value = self._graph.constant(name)
@@ -127,7 +126,7 @@ class _Writer:
         return twin
 
     def float_of(self, name: str) -> str:
-        """The float32 tensor under its own name: made so, or a Cast of its twin."""
+        """The float32 tensor by its own name: one that exists, or a Cast of its twin."""
         if name not in self._there:
             self._cast(f"{name}/half", name, TensorProto.FLOAT)
             self._there.add(name)
