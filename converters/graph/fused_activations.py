@@ -1,7 +1,8 @@
-"""Recognises a weighted operator with the activation that a runtime fuses into it.
+"""Recognises the activation that a runtime fuses into a weighted operator.
 
-Looks only. Conv, then Relu, LeakyRelu, Clip, HardSwish, SiLU written as Sigmoid x Mul (and
-HardSigmoid x Mul, the older writing of HardSwish), or any function of one number that an exporter
+Takes a graph and an operator; returns the tensors from the operator's output to its activation's.
+It knows Conv followed by Relu, LeakyRelu, Clip, HardSwish, SiLU written as Sigmoid x Mul (and
+HardSigmoid x Mul, the older form of HardSwish), or any function of one number that an exporter
 wrote out in several operators: Mish, GELU, HardSwish as x * Relu6(x + 3) / 6.
 """
 
@@ -32,10 +33,10 @@ POINTWISE = frozenset(
         "HardSwish",
     }
 )
-"""Operators that an activation may be written out in; each number by itself."""
+"""Element-wise operators in which an exporter may write out an activation."""
 
 LONGEST = 12
-"""More operators than any activation is written in: GELU by Tanh takes eight."""
+"""Most operators of one activation; GELU by Tanh, the longest known, takes eight."""
 
 
 def gated(graph: Graph, name: str) -> NodeProto | None:
@@ -53,8 +54,8 @@ def written_out(graph: Graph, name: str) -> list[str]:
     """Tensors of an activation that an exporter wrote out over tensor `name`, the result last;
     empty where there is none.
 
-    The result is the first tensor that depends on nothing but `name` and constants of one value,
-    and beside which nobody reads anything in between.
+    The result is the first tensor that depends only on `name` and constants of one value, and past
+    which no other node reads a tensor in between.
     """
     inside, made = {name}, list[str]()
     left = Counter({name: len(graph.readers(name))})
@@ -86,7 +87,7 @@ def _of_one_number(graph: Graph, node: NodeProto, inside: Container[str]) -> boo
 
 
 def _scaled(graph: Graph, name: str) -> list[str]:
-    """The same activation times a constant, where that is all that reads it."""
+    """The output of a product with a constant, where that alone reads the activation."""
     node = graph.sole_reader(name)
     if node is None or node.op_type not in ("Mul", "Div"):
         return []
@@ -96,8 +97,8 @@ def _scaled(graph: Graph, name: str) -> list[str]:
 def fused(graph: Graph, node: NodeProto) -> list[str]:
     """Tensors from a weighted operator's output to its activation's, which comes last.
 
-    One tensor where no activation follows; every one before the last is inside the fused kernel
-    and must get no Q/DQ pair.
+    One tensor where no activation follows. All but the last are inside the fused kernel and must
+    get no Q/DQ pair.
     """
     made = node.output[0]
     product = gated(graph, made)

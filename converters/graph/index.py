@@ -1,6 +1,7 @@
-"""A read-only index over an ONNX graph, and the few ways to build a changed copy.
+"""A read-only index over an ONNX graph: who makes and who reads a tensor, its shape and constant
+value; and the ways to build a changed copy.
 
-Passes and rules ask it who makes and who reads a tensor. It never changes the model it was given.
+Takes a model, which it never changes; passes and rules query it.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ class Graph:
         self._values: dict[str, ValueInfoProto] = {value.name: value for value in values}
 
     def readers(self, name: str) -> list[Read]:
-        """Who reads a tensor, in graph order; graph outputs are not among them."""
+        """The reads of a tensor, in graph order, without the graph's outputs."""
         return self._readers.get(name, [])
 
     def sole_reader(self, name: str) -> NodeProto | None:
-        """The one node that reads a tensor, if it is one and the tensor is not a graph output."""
+        """The node that reads a tensor, if it is the only one and the tensor is no graph output."""
         reads = self.readers(name)
         return reads[0].node if len(reads) == 1 and name not in self.outputs else None
 
@@ -107,7 +108,7 @@ def subgraphs(node: NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def all_nodes(graph: onnx.GraphProto) -> Iterator[NodeProto]:
-    """Every node of a graph, those inside other nodes included."""
+    """Every node of a graph, with those inside other nodes."""
     for node in graph.node:
         yield node
         for inner in subgraphs(node):
@@ -121,7 +122,7 @@ def inside_reads(node: NodeProto) -> set[str]:
 
 
 def made_inside(node: NodeProto) -> set[str]:
-    """Tensors that the graphs inside a node make or hold."""
+    """Outputs, inputs and initializers of the graphs inside a node."""
     made: set[str] = set()
     for graph in subgraphs(node):
         made.update(value.name for value in (*graph.initializer, *graph.input))
@@ -146,7 +147,7 @@ def rebuilt(
 ) -> ModelProto:
     """A copy with other nodes and, where given, further or replaced initializers.
 
-    Value information is dropped: the pass `shapes` writes it anew.
+    It has no value information; `passes/infer_shapes.py` writes that again.
     """
     kept = list(nodes)  # before the copy: they may be nodes of `model`
     other = copied(model)
@@ -168,7 +169,7 @@ def rebuilt(
 
 
 def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
-    """A copy of a node that reads and makes tensors under other names, inside it too."""
+    """A copy of a node whose inputs and outputs have other names, in the graphs inside it too."""
     other = NodeProto()
     other.CopyFrom(node)
     _rename(other, names)

@@ -1,8 +1,8 @@
-"""How many multiply-accumulates an operator makes for one picture: one table of the operators that
-multiply, by the shapes of what they read and make.
+"""Counts the multiply-accumulates of an operator for one picture: one table of the operators that
+multiply, by the shapes of their inputs and outputs.
 
 Every share of multiplications in this project is counted by it, whether an operator can be INT8 or
-not. Element-wise products are not counted: they are as many as values, and TensorRT fuses them.
+not. Element-wise products do not count: there are only as many as values, and TensorRT fuses them.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from converters.graph.index import Graph, attributes, subgraphs
 
 Shape = tuple[int, ...]
 Shapes = Sequence[Shape | None]
-"""Of an operator's inputs or outputs, in order; None where one is not known or left out."""
+"""Shapes of an operator's inputs or outputs, in order; None where one is unknown or left out."""
 
 ShapeOf = Callable[[str], Shape | None]
 """Tensor -> its shape."""
 
 Count = Callable[[Shapes, Shapes, Mapping[str, Any]], int]
-"""Shapes read, shapes made and attributes -> multiply-accumulates."""
+"""Shapes of inputs, shapes of outputs and attributes -> multiply-accumulates."""
 
 
 class UnknownShape(Exception):
-    """A shape that the count needs is not known."""
+    """A shape that the count needs is unknown."""
 
 
 def _known(shapes: Shapes, slot: int) -> Shape:
@@ -43,7 +43,7 @@ def _convolution(weight: int) -> Count:
 
 
 def _transposed(read: Shapes, made: Shapes, _: Mapping[str, Any]) -> int:
-    """Every input value is spread by a kernel."""
+    """Every input value is multiplied by a whole kernel."""
     del made
     return math.prod(_known(read, 0)) * math.prod(_known(read, 1)[1:])
 
@@ -105,11 +105,11 @@ IN_INTEGERS: dict[str, Count] = {
 
 
 def multiplications(graph: Graph, node: NodeProto) -> int:
-    """Multiply-accumulates of a node of the main graph for one picture; 0 where it makes none, or
-    where its shapes are not known.
+    """Multiply-accumulates of a node of the main graph for one picture; 0 where it has none, or
+    where its shapes are unknown.
 
-    Of an If the branch that makes more counts, of a Scan its body at every step, of a Loop its body
-    as often as a constant says, once where that is computed.
+    An If counts its larger branch, a Scan its body at every step, a Loop its body as often as a
+    constant says, and once where the number is computed.
     """
     return _of_node(node, graph.shape, graph)
 
