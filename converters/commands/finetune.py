@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from converters.commands.gate_summary import VERDICTS, Given, require_passed, show_advice
-from converters.finetuning.finetune import Finetuned
+from converters.finetuning.finetune import FinetuneReport
 from converters.finetuning.finetune import finetune as finetune_mission
 from converters.report.report import PAGE
 from edge.commands.options import JsonOption, MissionArgument, SetOption
@@ -49,7 +49,7 @@ def finetune(
     require_passed(done.after, given)
 
 
-def _print(done: Finetuned, given: Given) -> None:
+def _print(done: FinetuneReport, given: Given) -> None:
     """Each gate before and after, and what the fine-tuning did on the frames it watched."""
     out = given.out
     console = new_console()

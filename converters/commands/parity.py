@@ -20,7 +20,7 @@ from converters.graph.passes.bind_input_shape import bind_shapes
 from converters.graph.passes.canonical_names import name_everything
 from converters.graph.passes.drop_initializer_inputs import mend_inputs
 from converters.graph.passes.infer_shapes import infer_shapes
-from converters.sources.pytorch.export import traced
+from converters.sources.pytorch.export import trace
 from converters.sources.pytorch.intermediate_values import TorchForm
 from converters.sources.source import (
     OnnxSource,
@@ -120,16 +120,16 @@ def _form(name: str, mission: Mission, converted: Path) -> Form:
     if name == "source":
         source = open_source(mission)
         _require_same_source(source, converted)
-        from converters.sources.pytorch.confined_network import Confined
+        from converters.sources.pytorch.confined_network import ConfinedNetwork
 
         if isinstance(source, OnnxSource):
             fed = bind_shapes(mend_inputs(source.model), picture_shape(mission))
             named = name_everything(fed, output_names(mission))
             return OnnxForm(infer_shapes(named), threads=threads)
         shape, names = picture_shape(mission), output_names(mission)
-        if isinstance(source.network, Confined):
+        if isinstance(source.network, ConfinedNetwork):
             return source.network.form(shape, names)
-        return TorchForm(traced(source.network, shape, names))
+        return TorchForm(trace(source.network, shape, names))
     model: ModelProto = onnx.load(judged_file(converted, mission, name))
     change: Callable[[ModelProto], ModelProto] = emulate_fp16 if name == STRONG else _as_it_is
     return OnnxForm(change(model), threads=threads)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration.tracking.record_run import mirror_record
-from converters.training.architecture_search import LATENCY_WEIGHT, SearchReport, pareto
+from converters.training.architecture_search import LATENCY_WEIGHT, SearchReport, pareto_front
 from converters.training.architecture_search import search as search_candidates
 from converters.training.cross_validation import FoldsReport, cross_validate
 from converters.training.tasks.task import Figures, Judgement
@@ -125,7 +125,7 @@ def _print_search(console: Console, report: SearchReport, name: str) -> None:
     told = f", by accuracy - {LATENCY_WEIGHT} x latency / {report.chosen.budget_ms:g} ms"
     console.print(styled((name, "bold"), told))
     table = Table("candidate", "parameters", "steps", "accuracy", "ms", "score", "front")
-    front = pareto(report.last)
+    front = pareto_front(report.last)
     for trial in report.last:
         mark = styled("*" if trial in front else "")
         if trial == report.chosen:

@@ -52,7 +52,7 @@ BOXES: dict[str, Boxes] = {"yolox": _yolox, "roadnet": _roadnet, "fastestdet": _
 """Kind of decoder -> boxes and scores as its `arithmetic` has them."""
 
 
-def answer_loss(mission: Mission) -> Loss:
+def output_loss(mission: Mission) -> Loss:
     """The loss over everything that the mission's network answers."""
     model = mission.model
     spec = model.network_spec

@@ -19,12 +19,12 @@ from converters.conversion.convert import convert
 from converters.conversion.float_stage import require_quantizable
 from converters.conversion.frame_split import frames_to_split
 from converters.conversion.tuned_weights import STATE, Tuned
-from converters.finetuning.distillation import answer_loss
+from converters.finetuning.distillation import output_loss
 from converters.finetuning.loop import Distillation, fit
 from converters.finetuning.parent_conversion import Parent, read_parent
-from converters.finetuning.state_dict import searching, write_state
-from converters.finetuning.torch_graph.network import GraphNetwork, Int8, network_of
-from converters.finetuning.training_frames import Examples, examples_of, pictures_of
+from converters.finetuning.state_dict import with_search, write_state
+from converters.finetuning.torch_graph.network import FakeQuantization, GraphNetwork, network_of
+from converters.finetuning.training_frames import TrainingFrames, pictures_of, training_frames
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.quantization.qdq import quantize_int8
 from converters.report.report import Report
@@ -47,7 +47,7 @@ PROBES = 2
 
 
 @dataclass(frozen=True)
-class Finetuned:
+class FinetuneReport:
     """What came of it.
 
     Attributes:
@@ -84,7 +84,7 @@ class Finetuned:
 
 def finetune(
     mission: Mission, parent_folder: Path, out: Path, *, progress: Advance, fresh: bool = False
-) -> Finetuned:
+) -> FinetuneReport:
     """Fine-tunes what is in `parent_folder` and converts the result into `out`.
 
     Goes on from the checkpoint of a fine-tuning that was cut off, unless `fresh`.
@@ -108,7 +108,7 @@ def finetune(
     parent = read_parent(parent_folder, mission, source)
     require_quantizable(parent.placement, mission)
     # What is searched decides whether float.onnx was equalized: it is to come out the same.
-    mission = searching(mission, parent.search)
+    mission = with_search(mission, parent.search)
     split = frames_to_split(mission)
     ranges_file = parent_folder / RANGES
     reuse(  # stale ranges are refused now, not after minutes
@@ -119,7 +119,7 @@ def finetune(
         mission,
         progress=progress,
     )
-    examples = examples_of(mission, mission.finetune, split)
+    examples = training_frames(mission, mission.finetune, split)
     out.mkdir(parents=True, exist_ok=True)
     file = out / CHECKPOINT
     if fresh:
@@ -131,7 +131,7 @@ def finetune(
     report = convert(mission, out, progress=progress, ranges_file=ranges_file, tuned=tuned)
     pictures = pictures_of(examples.watched[:PROBES], mission)
     state = write_state(source, mission, split, tuned, pictures, path=out / STATE)
-    made = Finetuned(
+    made = FinetuneReport(
         dict(parent.report), report, facts, state, done.seconds, tuple(done.resumed_at)
     )
     write_record(
@@ -145,7 +145,7 @@ def finetune(
     return made
 
 
-def recipe_of(mission: Mission, parent: Parent, examples: Examples) -> Recipe:
+def recipe_of(mission: Mission, parent: Parent, examples: TrainingFrames) -> Recipe:
     """All that decides what weights come out."""
     model = mission.model
     return Recipe(
@@ -166,7 +166,7 @@ def recipe_of(mission: Mission, parent: Parent, examples: Examples) -> Recipe:
 def _fitted(
     mission: Mission,
     parent: Parent,
-    examples: Examples,
+    examples: TrainingFrames,
     recipe: Recipe,
     *,
     file: Path,
@@ -191,8 +191,8 @@ def _fitted(
             network,
             Distillation(
                 teacher.requires_grad_(False),
-                Int8.of(parent.placement, ranges),
-                answer_loss(mission),
+                FakeQuantization.of(parent.placement, ranges),
+                output_loss(mission),
             ),
             mission.finetune,
             pictures=pictures,
@@ -205,7 +205,9 @@ def _fitted(
     return network, done
 
 
-def _facts(parent: Parent, examples: Examples, recipe: Recipe, done: Progress) -> dict[str, Any]:
+def _facts(
+    parent: Parent, examples: TrainingFrames, recipe: Recipe, done: Progress
+) -> dict[str, Any]:
     return {
         "parent": {
             "float_sha256": parent.model_sha256,

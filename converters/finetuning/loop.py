@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from converters.finetuning.distillation import Loss, feature_loss
-from converters.finetuning.torch_graph.network import GraphNetwork, Int8
+from converters.finetuning.torch_graph.network import FakeQuantization, GraphNetwork
 from converters.graph.passes.canonical_names import PICTURE
 from converters.training import checkpoint
 from converters.training.checkpoint import Progress
@@ -61,7 +61,7 @@ class Distillation:
     """
 
     teacher: GraphNetwork
-    int8: Int8
+    int8: FakeQuantization
     loss: Loss
 
     def of(self, network: GraphNetwork, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from calibration.inference.sessions import ModelSession
 from converters.conversion.float_stage import to_float
 from converters.conversion.tuned_weights import Tuned
 from converters.finetuning.torch_graph.network import ALIKE
-from converters.finetuning.unfold_batchnorm import CannotUnfold, unfolded
+from converters.finetuning.unfold_batchnorm import CannotUnfold, unfold
 from converters.graph.passes.canonical_names import PICTURE
 from converters.sources.source import OnnxSource, Source
 from converters.training.checkpoint import to_bytes
@@ -28,7 +28,7 @@ from edge.contract.mission.schema import Mission
 from edge.perception.values import Floats
 
 
-def searching(mission: Mission, search: str) -> Mission:
+def with_search(mission: Mission, search: str) -> Mission:
     """The mission with another `precision.search`; with "none" float.onnx is not equalized."""
     precision = mission.precision.model_copy(update={"search": search})
     return mission.model_copy(update={"precision": precision})
@@ -48,9 +48,9 @@ def write_state(
     if isinstance(source, OnnxSource) or source.kind != "torch":
         return {"file": None, "why": "the source is no factory with weights: see tuned.onnx"}
     network = copy.deepcopy(source.network)
-    plain, _ = to_float(source, searching(mission, "none"), split, progress=lambda *_: None)
+    plain, _ = to_float(source, with_search(mission, "none"), split, progress=lambda *_: None)
     try:
-        state = unfolded(network, plain, tuned.model)
+        state = unfold(network, plain, tuned.model)
     except CannotUnfold as error:
         return {"file": None, "why": str(error)}
     network.load_state_dict(state)

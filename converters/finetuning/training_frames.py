@@ -21,12 +21,12 @@ from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
 WATCHED_SHARE = 0.2
-LEAST = 2
+LEAST_FRAMES = 2
 """Frames on either side."""
 
 
 @dataclass(frozen=True)
-class Examples:
+class TrainingFrames:
     """Frames to fit on and frames to watch; no group is in both, none is held back."""
 
     fitted: tuple[RoadFrame, ...]
@@ -38,7 +38,7 @@ class Examples:
         return data_digest([*self.fitted, *self.watched]) + f"/{len(self.fitted)}"
 
 
-def examples_of(mission: Mission, settings: Finetune, split: Split) -> Examples:
+def training_frames(mission: Mission, settings: Finetune, split: Split) -> TrainingFrames:
     """At most `settings.frames` frames beside those held back, by quotas of their conditions.
 
     Raises:
@@ -52,15 +52,16 @@ def examples_of(mission: Mission, settings: Finetune, split: Split) -> Examples:
     shares = {"fit": 1.0 - WATCHED_SHARE, "watch": WATCHED_SHARE}
     sides = parts(taken, shares, seed=settings.seed) if len(groups) > 1 else {}
     fitted, watched = (tuple(taken[row] for row in sides.get(name, ())) for name in shares)
-    if min(len(fitted), len(watched)) < LEAST:
+    if min(len(fitted), len(watched)) < LEAST_FRAMES:
         raise UsageError(
             "there are too few frames to fine-tune on",
-            expected=f"{LEAST} to fit on, {LEAST} of other groups to watch, none held back",
+            expected=f"{LEAST_FRAMES} to fit on, {LEAST_FRAMES} of other groups to watch, none "
+            "held back",
             found=f"{len(taken)} frames in {len(groups)} groups",
             remedy="add frames (or drives): finetune takes every frame of the mission's data that "
             "is not held back",
         )
-    return Examples(fitted, spread(watched, mission.precision.search_frames))
+    return TrainingFrames(fitted, spread(watched, mission.precision.search_frames))
 
 
 def pictures_of(frames: Sequence[RoadFrame], mission: Mission) -> list[Floats]:

@@ -45,7 +45,7 @@ class _Place:
     bias: str | None
 
 
-def unfolded(network: nn.Module, floating: ModelProto, tuned: ModelProto) -> State:
+def unfold(network: nn.Module, floating: ModelProto, tuned: ModelProto) -> State:
     """The state dict of `network` with the weights of `tuned`.
 
     Args:

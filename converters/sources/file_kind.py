@@ -1,5 +1,8 @@
-"""What kind of network a file holds, by its content: the suffix .pt stands for three different
-things. Looks at the first bytes and at a zip's table of contents; loads nothing.
+"""Finds the kind of network in a file by its content, since the suffix .pt stands for three
+different things.
+
+Takes a path; returns a `FileKind`. Reads the first bytes and a zip's table of contents; loads
+nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +24,14 @@ class FileKind(Enum):
 
 
 LARGEST_BYTES = 2**31 - 1
-"""What a protobuf message can hold: every network becomes one."""
+"""The limit of a protobuf message, which every network becomes."""
 
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, IndexError),
     *(NotImplementedError, RuntimeError, TypeError, AttributeError, MemoryError),
 )
-"""What Python's readers of zip files and JSON raise, or what reads their values: the file is
-damaged, or packed in a way that they do not know. RecursionError is a RuntimeError."""
+"""Raised by Python's zip and JSON readers, or by reading the values, where a file is damaged or
+packed in a way that they do not know. RecursionError is a RuntimeError."""
 
 ZIP = b"PK\x03\x04"
 PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -36,8 +39,7 @@ PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def kind_of(path: Path) -> FileKind:
-    """The kind of an existing file. What is none of them is taken for ONNX, whose reader says why
-    it is not.
+    """The kind of an existing file. Any other file counts as ONNX, whose reader says what is wrong.
 
     Raises:
         UsageError: it holds weights without the network that they belong to.
@@ -53,7 +55,7 @@ def kind_of(path: Path) -> FileKind:
             names = {name.partition("/")[2] or name for name in archive.namelist()}
     except (
         zipfile.BadZipFile,
-        NotImplementedError,  # zipfile's word for a compression or version it does not know
+        NotImplementedError,  # raised by zipfile for an unknown compression or version
         ValueError,
     ) as error:
         raise UsageError(
@@ -78,10 +80,10 @@ def kind_of(path: Path) -> FileKind:
 
 
 def require_size(archive: zipfile.ZipFile, path: Path) -> None:
-    """Refuses an archive that unpacks to more than a network can be, before it is unpacked.
+    """Refuses an archive before it is unpacked, if it would unpack to more than LARGEST_BYTES.
 
     Raises:
-        UsageError: it does.
+        UsageError: it would.
     """
     size = sum(one.file_size for one in archive.infolist())
     if size > LARGEST_BYTES:
@@ -94,10 +96,10 @@ def require_size(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """What an archive holds, by the path behind its one folder.
+    """An archive's entries by their path below its one folder.
 
     Raises:
-        ValueError: a path is there twice, so that readers may differ in what they find.
+        ValueError: a path is there twice, so that two readers could find different files.
     """
     found: dict[str, zipfile.ZipInfo] = {}
     for one in archive.infolist():

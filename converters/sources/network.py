@@ -1,4 +1,8 @@
-"""A network as a function: a batch of pictures in, its outputs out."""
+"""A network as a function: one picture in, its raw outputs out.
+
+`network_of` makes it of a source as the user gave it, `running` of a converted ONNX model. Outputs
+are checked against the mission; NaN and infinity are refused.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +24,10 @@ Network = Callable[[Floats], Outputs]
 
 
 def network_of(source: Source, mission: Mission) -> Network:
-    """The source as it came, before any change of ours, as a function.
+    """The source as a function, before any conversion.
 
-    Refuses (UsageError) at the first picture whose output does not fit the mission.
+    The function raises UsageError at the first picture whose outputs have other shapes than the
+    mission reads or are not finite, and CannotRun where the network fails.
     """
     if isinstance(source, OnnxSource):
         session = ModelSession(source.model.SerializeToString(), threads=mission.target.threads)
@@ -35,7 +40,7 @@ def network_of(source: Source, mission: Mission) -> Network:
 
         return run_onnx
 
-    import torch  # a user's ONNX file needs none of it
+    import torch  # not needed for ONNX files
 
     network = source.network
 
@@ -44,8 +49,8 @@ def network_of(source: Source, mission: Mission) -> Network:
             with torch.inference_mode():
                 found = network(torch.from_numpy(x))
         except Refusal:
-            raise  # of the output that is not there
-        # The network is the user's code: whatever it raises is theirs to read.
+            raise  # a missing output, as `pick_torch` says it
+        # The network is the user's code: its errors are shown to the user as they are.
         except Exception as error:
             raise CannotRun(f"{type(error).__name__}: {error}".splitlines()[0]) from error
         values = found if isinstance(found, tuple | list) else [found]

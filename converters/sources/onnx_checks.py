@@ -1,5 +1,7 @@
-"""What makes an ONNX network unfit to be converted although it is a valid file: it is quantized
-already, in training mode, or its weights are no numbers. Looks only; refusals name the layers.
+"""Refuses valid ONNX models that cannot be converted: already quantized, exported in training mode,
+or with weights that are NaN or infinite.
+
+Takes a model and its path; raises UsageError naming the layers. The model is not changed.
 """
 
 from __future__ import annotations
@@ -18,19 +20,19 @@ QUANTIZED = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv"}
     | {"QLinearMatMul", "ConvInteger", "MatMulInteger"}
 )
-"""Operators of a network that is in integers already; other tools' begin with QLinear too."""
+"""Operators of a quantized network; those of other tools begin with QLinear."""
 
 LEARNED = frozenset(
     {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "InstanceNormalization"}
     | {"LayerNormalization", "GroupNormalization", "PRelu"}
 )
-"""Operators whose constants are weights. Elsewhere an infinity may be meant: a mask."""
+"""Operators whose constants are weights. Elsewhere an infinity may be intended, as in a mask."""
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 
 
 def check_float(model: ModelProto, path: Path) -> None:
-    """Refuses a network that is quantized, by whatever tool, and says how."""
+    """Refuses a network that is already quantized, by any tool, naming its operators."""
     nodes = list(all_nodes(model.graph))
     found = Counter(
         node.op_type
@@ -64,7 +66,7 @@ def _is_asymmetric(graph: Graph, node: NodeProto) -> bool:
 
 
 def check_inference(model: ModelProto, path: Path) -> None:
-    """Refuses a network that computes as in training, naming its operators."""
+    """Refuses a network that was exported in training mode, naming its operators."""
     graph = Graph(model)
     if trained := [node for node in all_nodes(model.graph) if _in_training(graph, node)]:
         shown = [f"{node.op_type} '{node.name or node.output[0]}'" for node in trained[:3]]
@@ -77,8 +79,8 @@ def check_inference(model: ModelProto, path: Path) -> None:
 
 
 def _in_training(graph: Graph, node: NodeProto) -> bool:
-    """Whether an operator computes as in training: by its outputs before opset 14, by an attribute
-    or input since."""
+    """Whether an operator is in training mode: its outputs say so before opset 14, an attribute or
+    input since."""
     if node.op_type == "BatchNormalization":
         return bool(attributes(node).get("training_mode")) or sum(map(bool, node.output)) > 1
     if node.op_type != "Dropout" or len(node.input) < 3 or not node.input[2]:

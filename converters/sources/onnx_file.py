@@ -57,7 +57,7 @@ def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
     check_float(model, path)
     _check_operators(model, path)
     _load_external(model, path)
-    # Upstream functions become plain nodes, so that rules see what runs.
+    # Functions become plain nodes, so that the quantization rules see what runs.
     model = onnx.inliner.inline_local_functions(model) if model.functions else model
     try:
         onnx.checker.check_model(_with_shapes(model))
@@ -67,19 +67,23 @@ def read_onnx(path: Path, shape: Shape) -> tuple[ModelProto, str]:
     check_inference(model, path)
     try:
         check_finite(model, path)
-    except (ValueError, TypeError, KeyError) as error:  # a tensor that is not what it says it is
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+    ) as error:  # a tensor whose data do not fit its type or shape
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
     _check_input(model, path, shape)
-    told = try_once(model, path, shape) if may_run_on(model, size) else None
-    # Other faults may be mended by the passes, which run the network again.
-    if told is not None and (size.open_loops or NO_MEMORY in told):
-        raise _no_onnx(path, told)
+    fault = try_once(model, path, shape) if may_run_on(model, size) else None
+    # The passes may mend other faults; they run the network again.
+    if fault is not None and (size.open_loops or NO_MEMORY in fault):
+        raise _no_onnx(path, fault)
     return model, digest
 
 
 def read_any(path: Path) -> tuple[ModelProto, Size, str]:
     """Any ONNX model in a file with its weights inside, its size, and the sha256 of the file.
-    Quantized ones and operators outside the standard are taken. Raises Missing, UsageError.
+    Quantized models and operators outside the standard are accepted. Raises Missing, UsageError.
     """
     digest = digest_file(path)
     if path.stat().st_size > LARGEST_BYTES:
@@ -91,9 +95,9 @@ def read_any(path: Path) -> tuple[ModelProto, Size, str]:
     return model, size, digest
 
 
-def read_answer(data: bytes, path: Path) -> ModelProto:
-    """The ONNX model that a confined process made of the network in `path`: looked at as a file is,
-    since the network may have had a hand in it. Raises UsageError.
+def read_model_bytes(data: bytes, path: Path) -> ModelProto:
+    """The ONNX model that a confined process exported from the network in `path`. It is checked as
+    a file is, since the network's code may have changed it. Raises UsageError.
     """
     model = _decoded(data, path)
     check_bounds(model, path)
@@ -104,11 +108,11 @@ def read_answer(data: bytes, path: Path) -> ModelProto:
 def _decoded(data: bytes, path: Path) -> ModelProto:
     """The model in some bytes."""
     try:
-        # Told the format: by a file's name onnx would take .json or .txt for another one.
+        # The format is given: from a file's name onnx would guess another for .json or .txt.
         model = onnx.load_from_string(data, format="protobuf")
         texts = list(_texts(model))
     # A file of another kind decodes as garbage, as a model without a graph, or with names that are
-    # no text; what reads those raises a UnicodeDecodeError (a ValueError) or hands out bytes.
+    # not text: reading those raises UnicodeDecodeError (a ValueError) or returns bytes.
     except (DecodeError, ValueError) as error:
         raise _no_onnx(path, str(error) or "bytes that are no ONNX model") from error
     if not all(isinstance(text, str) for text in texts):
@@ -119,8 +123,8 @@ def _decoded(data: bytes, path: Path) -> ModelProto:
 
 
 def _with_shapes(model: ModelProto) -> ModelProto:
-    """A copy for the checker, which wants a shape at every input and output: old exporters left it
-    out, and the passes find it."""
+    """A copy for onnx.checker, which requires a shape at every input and output. Old exporters left
+    it out; the passes infer it later."""
     other = copied(model)
     for value in (*other.graph.input, *other.graph.output):
         if not value.type.tensor_type.HasField("shape"):
@@ -140,7 +144,7 @@ def _texts(model: ModelProto) -> Iterator[object]:
 
 
 def _load_external(model: ModelProto, path: Path) -> None:
-    """Takes weights that lie beside the file into the model."""
+    """Loads weights from files beside the model into it."""
     places = {
         entry.value
         for tensor in model.graph.initializer
@@ -162,7 +166,7 @@ def _load_external(model: ModelProto, path: Path) -> None:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
         raise _no_onnx(path, str(error).strip().splitlines()[0]) from error
-    # What is left, onnxruntime would look for from the folder that the command runs in.
+    # onnxruntime would look for any other file in the folder that the command runs in.
     if (left := external_tensor(model)) is not None:
         raise _no_onnx(path, f"'{left}' inside a function, kept in another file")
 

@@ -1,7 +1,9 @@
-"""Which output of a given network a mission means: picked by its name or place, and freed from an
-argmax at its end, since INT8 is compared by logits and the device takes the likeliest by itself.
+"""Keeps the one output of a segmentation network that the mission reads, and removes an argmax at
+its end.
 
-Changes what is put out, never how it is computed.
+Takes an ONNX model or a torch module, and the output's name or index. The argmax goes because INT8
+is compared by logits and the device takes the likeliest label itself. What is computed before it
+stays as it is.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 AFTER_ARGMAX = ("Cast", "Squeeze", "Unsqueeze", "Identity", "Reshape")
-"""What exporters write behind an argmax without changing its numbers."""
+"""Operators that exporters write after an argmax and that keep its values."""
 
 
 def pick_onnx(model: ModelProto, output: str | None) -> ModelProto:
-    """The same network with the output meant alone (None: with all), its argmax taken off.
+    """A copy with only this output (None: with all), and without an argmax at the main output.
 
     Raises:
         UsageError: it has no such output.
@@ -48,7 +50,8 @@ def _named(output: str, names: list[str]) -> str:
 
 
 def _before_argmax(graph: Graph) -> str | None:
-    """The logits of a main output that ends with an argmax over its channels."""
+    """The name of the tensor before an argmax over channels at the main output; None without
+    one."""
     node = graph.producer.get(graph.outputs[0])
     while node is not None and node.op_type in AFTER_ARGMAX:
         node = graph.producer.get(node.input[0])
@@ -66,9 +69,9 @@ def _with_outputs(model: ModelProto, outputs: list[ValueInfoProto]) -> ModelProt
 
 
 def pick_torch(network: nn.Module, output: str) -> None:
-    """Lets a network put out the output meant alone: by its key, or its place in a tuple.
+    """Makes a module return one output alone: by its key, or by its index in a tuple.
 
-    A hook, so that its parameters keep their names.
+    A forward hook does it, so that parameters keep their names.
     """
 
     def only(_module: nn.Module, _inputs: Any, found: Any) -> Any:

@@ -1,10 +1,10 @@
-"""Where a network comes from: a file (ONNX, TorchScript, a torch.export program), or a PyTorch
+"""Opens the network of a mission: a file (ONNX, TorchScript, a torch.export program), or a PyTorch
 factory with weights.
 
-Everything that may be wrong with any is refused here, by name, before any work begins: a file
-that is not there (exit 3), or one that is there and is not what the mission says (exit 2). Networks
-in PyTorch's files run in a process without rights. PyTorch, seconds to import, is imported where
-the source is its own.
+Takes the mission's `[model]` section or a path; returns an `OnnxSource` or a `TorchSource`. Faults
+are refused by name before any work begins: a missing file (exit 3), or a file that is not what the
+mission says (exit 2). Networks in PyTorch's files run in a confined process. PyTorch takes seconds
+to import, so it is imported only for PyTorch sources.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnnxSource:
-    """A user's ONNX file, read and known to be one."""
+    """A user's ONNX file, read and checked."""
 
     model: ModelProto
     path: Path
@@ -44,10 +44,10 @@ class TorchSource:
     """A network that PyTorch runs, in evaluation mode.
 
     Attributes:
-        factory: what made it; None where a file holds the network itself.
-        path: the file of the network or of its weights; None where the factory brought its own.
-        sha256: of the file, or of the weights' values.
-        kind: what it came from.
+        factory: "module:function" that made it; None where a file holds the network itself.
+        path: the file of the network or of its weights; None where the factory loaded its own.
+        sha256: of the file, or of the weights' values where there is no file.
+        kind: a factory ("torch"), or the kind of file.
     """
 
     network: nn.Module
@@ -61,7 +61,7 @@ Source = OnnxSource | TorchSource
 
 
 def name_of(source: Source) -> str:
-    """The file that it came from, or the factory that brought its own weights."""
+    """The file that it came from, or the factory where that loaded its own weights."""
     if source.path is not None:
         return str(source.path)
     assert isinstance(source, TorchSource)
@@ -91,7 +91,7 @@ def open_source(mission: Mission) -> Source:
     if model.file is not None:
         source = _file_source(model.file, picture_shape(mission))
     else:
-        assert model.factory is not None  # the mission's own checks refuse neither, and one
+        assert model.factory is not None  # the mission's own checks require a file or a factory
         source = _torch_source(model.factory, model.weights, mission)
     if model.decode.kind != "segment":
         return source
@@ -103,17 +103,17 @@ def open_source(mission: Mission) -> Source:
 
 
 def _pick(network: nn.Module, output: str) -> None:
-    from converters.sources.pytorch.confined_network import Confined
+    from converters.sources.pytorch.confined_network import ConfinedNetwork
 
-    if isinstance(network, Confined):
+    if isinstance(network, ConfinedNetwork):
         network.pick(output)
     else:
         pick_torch(network, output)
 
 
 def open_file(path: Path, shape: Shape) -> Source:
-    """The network in a file for pictures of `shape` (1, 3, H, W), before any mission tells what it
-    is; an argmax at its end taken off. Raises as `open_source`."""
+    """The network in a file for pictures of `shape` (1, 3, H, W), without a mission; an argmax at
+    its end is removed. Raises as `open_source`."""
     source = _file_source(path, shape)
     if isinstance(source, OnnxSource):
         return replace(source, model=pick_onnx(source.model, None))
@@ -121,7 +121,11 @@ def open_file(path: Path, shape: Shape) -> Source:
 
 
 def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
-    """Refuses a network that put out `shapes` where the mission reads others, and says which."""
+    """Refuses a network whose outputs have other `shapes` than the mission reads.
+
+    Raises:
+        UsageError: naming the output, or their number.
+    """
     model = mission.model
     wanted = output_shapes(model.network_spec, model.input.width_px, model.input.height_px)
     if shapes == list(wanted.values()):
@@ -150,8 +154,12 @@ def _other_count(count: int, mission: Mission) -> str:
 
 
 def check_logits(seen: Sequence[Sequence[Floats]], mission: Mission) -> None:
-    """Refuses a classification head that puts out shares already, as it did for every picture in
-    `seen`: a softmax of shares is so flat that every picture would be out of distribution."""
+    """Refuses a classification head that ends with a softmax: a second softmax would be so flat
+    that every picture would count as out of distribution.
+
+    Args:
+        seen: for each picture, the raw outputs in the mission's order.
+    """
     for row, name in enumerate(output_names(mission)):
         values = [outputs[row] for outputs in seen]
         if name in (CLASSES, MASK, CONDITION) and all(
@@ -167,7 +175,7 @@ def check_logits(seen: Sequence[Sequence[Floats]], mission: Mission) -> None:
 
 
 SHARES_SUM_WITHIN = 1e-3
-"""How near to 1 shares add up in float32, or in float16."""
+"""How far from 1 the sum of softmax shares may be, in float32 or float16."""
 
 
 def _other_output(
@@ -209,20 +217,20 @@ def _other_output(
 
 def _file_source(path: Path, shape: Shape) -> Source:
     kind = kind_of(path) if path.is_file() else FileKind.ONNX
-    if kind is FileKind.ONNX:  # its reader says what is missing
+    if kind is FileKind.ONNX:  # a missing file is refused by `read_onnx`
         model, digest = read_onnx(path, shape)
         return OnnxSource(model, path, digest)
-    from converters.sources.pytorch.confined_network import Confined
+    from converters.sources.pytorch.confined_network import ConfinedNetwork
 
     digest = digest_file(path)
     if kind is FileKind.TORCHSCRIPT:
-        from converters.sources.pytorch.torchscript import plain_torchscript
+        from converters.sources.pytorch.torchscript import sanitize_torchscript
 
-        network = Confined("torchscript", plain_torchscript(path), path, shape)
+        network = ConfinedNetwork("torchscript", sanitize_torchscript(path), path, shape)
         return TorchSource(network, None, path, digest, "torchscript")
-    from converters.sources.pytorch.exported_program import plain_program
+    from converters.sources.pytorch.exported_program import sanitize_program
 
-    network = Confined("exported", plain_program(path), path, shape)
+    network = ConfinedNetwork("exported", sanitize_program(path), path, shape)
     return TorchSource(network, None, path, digest, "exported")
 
 

@@ -24,10 +24,10 @@ from converters.sources.pytorch.export import export
 from converters.training.fit import (
     checkpoint_file,
     fit_and_judge,
-    held_out,
+    hold_out,
     network_for,
+    require_trainable,
     task_of,
-    trainable,
 )
 from converters.training.run_record import now, write_record
 from converters.training.tasks.task import Partition
@@ -113,7 +113,7 @@ class SearchReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
-        front = pareto(self.last)
+        front = pareto_front(self.last)
         return {
             "rule": f"accuracy - {LATENCY_WEIGHT} x latency / budget.infer_ms",
             "trials": [
@@ -140,8 +140,8 @@ def candidates(mission: Mission, count: int) -> list[Candidate]:
     Raises:
         UsageError: fewer than two are asked for, or can be made.
     """
-    settings, _ = trainable(mission)
-    assert mission.model.factory is not None  # `trainable` has refused others
+    settings, _ = require_trainable(mission)
+    assert mission.model.factory is not None  # `require_trainable` has refused others
     factories = list(dict.fromkeys((mission.model.factory, *settings.search)))
     every = [
         Candidate(factory, settings.learning_rate * rate)
@@ -164,12 +164,12 @@ def rungs(count: int, steps: int) -> list[tuple[int, int]]:
     return [rung for rung in every if rung[0] >= 2]
 
 
-def better(trials: Sequence[Trial], count: int) -> list[Trial]:
+def best_trials(trials: Sequence[Trial], count: int) -> list[Trial]:
     """The `count` best by score; the quicker of equal ones, then the earlier."""
     return sorted(trials, key=lambda trial: (-trial.score, trial.latency_ms))[:count]
 
 
-def pareto(trials: Sequence[Trial]) -> list[Trial]:
+def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     """Those of which no other is as quick and more accurate, or as accurate and quicker."""
     return [
         one
@@ -220,18 +220,18 @@ def search(
     Raises:
         UsageError, Missing, GateFailed: as `converters.training.train.train` does.
     """
-    settings, weights = trainable(mission)
+    settings, weights = require_trainable(mission)
     started, began = now(), time.monotonic()
     tried = candidates(mission, count)
     task = task_of(mission, settings)
-    held = held_out(task, task.partition, JUDGED_SHARE, seed=settings.seed)
+    held = hold_out(task, task.partition, JUDGED_SHARE, seed=settings.seed)
     partition = Partition(training=held.training, validation=held.watched)
     networks: dict[str, tuple[float, int]] = {}
     trials: list[Trial] = []
     files: list[Path] = []
     for keep, steps in rungs(len(tried), settings.steps):
         if trials:
-            tried = [trial.candidate for trial in better(trials[-len(tried) :], keep)]
+            tried = [trial.candidate for trial in best_trials(trials[-len(tried) :], keep)]
         for number, candidate in enumerate(tried, start=1):
             this = with_candidate(mission, candidate, steps=steps)
             if candidate.factory not in networks:
@@ -252,7 +252,7 @@ def search(
             trials.append(
                 Trial(candidate, steps, accuracy, latency, mission.budget.infer_ms, parameters)
             )
-    (chosen,) = better(trials[-len(tried) :], 1)
+    (chosen,) = best_trials(trials[-len(tried) :], 1)
     report = SearchReport(tuple(trials), chosen, time.monotonic() - began, weights)
     record = write_record(
         weights,
@@ -273,7 +273,7 @@ def _parameters(mission: Mission) -> int:
 
 def with_candidate(mission: Mission, candidate: Candidate, *, steps: int) -> Mission:
     """The mission with a candidate's settings."""
-    assert mission.train is not None  # `trainable` has refused a mission without
+    assert mission.train is not None  # `require_trainable` has refused a mission without
     changes = {"steps": steps, "learning_rate": candidate.learning_rate}
     return mission.model_copy(
         update={

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from calibration.dataset.splits.group_folds import folds
-from converters.training.fit import checkpoint_file, fit_and_judge, task_of, trainable
+from converters.training.fit import checkpoint_file, fit_and_judge, require_trainable, task_of
 from converters.training.run_record import now, write_record
 from converters.training.tasks.task import Judgement, Partition, Task
 from edge.contract.mission.schema import Mission
@@ -87,7 +87,7 @@ def cross_validate(
     Raises:
         UsageError, Missing, GateFailed: as `converters.training.train.train` does.
     """
-    settings, weights = trainable(mission)
+    settings, weights = require_trainable(mission)
     started = now()
     files = [checkpoint_file(weights, f".fold{number}of{k}") for number in range(1, k + 1)]
     if fresh:

@@ -30,7 +30,7 @@ WATCHED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """A fitted network in evaluation mode, how it came about, and how good it is."""
 
     network: nn.Module
@@ -40,7 +40,7 @@ class Fitted:
     judgement: Judgement
 
 
-def trainable(mission: Mission) -> tuple[Train, Path]:
+def require_trainable(mission: Mission) -> tuple[Train, Path]:
     """The `[train]` section and the file to write. Refuses a mission that cannot be trained."""
     settings, model = mission.train, mission.model
     if settings is None or model.factory is None or model.weights is None:
@@ -77,7 +77,7 @@ def network_for(mission: Mission) -> nn.Module:
             out something else.
     """
     model = mission.model
-    assert model.factory is not None  # `trainable` has refused others
+    assert model.factory is not None  # `require_trainable` has refused others
     network = make_network(model.factory, model.head_sizes, beside=model.folder)
     picture = torch.zeros(picture_shape(mission))
     try:
@@ -108,7 +108,7 @@ def fit_and_judge(
     file: Path,
     progress: Advance,
     what: str = "train",
-) -> Fitted:
+) -> FitResult:
     """Fit a new network as `[train]` says, or go on with the one at `file`, and judge it.
 
     Raises:
@@ -116,9 +116,9 @@ def fit_and_judge(
         GateFailed: the loss left the finite numbers.
     """
     settings = mission.train
-    assert settings is not None  # `trainable` has refused a mission without
+    assert settings is not None  # `require_trainable` has refused a mission without
     if settings.patience is not None:
-        partition = held_out(task, partition, WATCHED_SHARE, seed=settings.seed)
+        partition = hold_out(task, partition, WATCHED_SHARE, seed=settings.seed)
     with repeatable(seed=settings.seed, threads=mission.target.threads):
         network = network_for(mission)
         recipe = recipe_of(mission, task, partition, network)
@@ -133,10 +133,10 @@ def fit_and_judge(
             what=what,
         )
         judgement = task.judge(network, partition.validation, progress)
-    return Fitted(network, recipe, done, partition, judgement)
+    return FitResult(network, recipe, done, partition, judgement)
 
 
-def held_out(task: Task, partition: Partition, share: float, *, seed: int) -> Partition:
+def hold_out(task: Task, partition: Partition, share: float, *, seed: int) -> Partition:
     """A share of the training rows, whole groups, taken out to be watched."""
     rows = task.rows()
     split = parts(

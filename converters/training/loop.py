@@ -22,7 +22,7 @@ from torch import nn
 from converters.training import checkpoint
 from converters.training.checkpoint import Progress, State
 from converters.training.recipe import Recipe
-from converters.training.schedule import chance_of, learning_rate_of, rows_of
+from converters.training.schedule import learning_rate_of, random_of, rows_of
 from converters.training.tasks.task import Batch, Partition, Task, outputs_of
 from edge.contract.mission.sections.fitting import Train
 from edge.progress import Advance
@@ -171,7 +171,7 @@ def _batches(task: Task, rows: Sequence[int], settings: Train, first: int) -> Ge
 
     def make(step: int) -> Batch:
         picked = rows_of(step, rows, batch=settings.batch, seed=settings.seed, strata=strata)
-        return task.batch(picked, chance_of(step, seed=settings.seed))
+        return task.batch(picked, random_of(step, seed=settings.seed))
 
     workers = ThreadPoolExecutor(2, thread_name_prefix="batch")
     waiting: deque[Future[Batch]] = deque()

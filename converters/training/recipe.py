@@ -18,7 +18,7 @@ from converters.training.tasks.task import Partition, Task
 from edge.contract.artifact import digest_json
 from edge.contract.mission.schema import Mission
 
-INDIFFERENT = {"checkpoint_every", "search"}
+IRRELEVANT_KEYS = {"checkpoint_every", "search"}
 """Keys of `[train]` that do not change the weights."""
 
 
@@ -50,7 +50,7 @@ def recipe_of(mission: Mission, task: Task, partition: Partition, network: nn.Mo
     return Recipe(
         {
             "model": contract,
-            "train": settings.model_dump(mode="json", exclude=INDIFFERENT),
+            "train": settings.model_dump(mode="json", exclude=IRRELEVANT_KEYS),
             "data": task.digest(),
             "rows": digest_json([partition.training, partition.watched]),
             "architecture": architecture_digest(network),

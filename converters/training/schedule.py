@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.training.class_weights import balanced_draw
 
-ORDER, CHANCE = 1, 2
+ORDER, AUGMENTATION = 1, 2
 """Streams of one seed: the order of an epoch and the augmentation of a batch never meet."""
 
 WARM_UP_SHARE = 0.2
@@ -45,9 +45,9 @@ def rows_of(
     return picked
 
 
-def chance_of(step: int, *, seed: int) -> np.random.Generator:
+def random_of(step: int, *, seed: int) -> np.random.Generator:
     """The random numbers of a step's augmentation."""
-    return np.random.default_rng([seed, CHANCE, step])
+    return np.random.default_rng([seed, AUGMENTATION, step])
 
 
 def learning_rate_of(step: int, *, steps: int, peak: float) -> float:

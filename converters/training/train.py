@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.training import checkpoint
-from converters.training.fit import checkpoint_file, fit_and_judge, task_of, trainable
+from converters.training.fit import checkpoint_file, fit_and_judge, require_trainable, task_of
 from converters.training.recipe import Recipe
 from converters.training.run_record import SCHEMA, curve_rows, environment, now, write_record
 from converters.training.tasks.task import Judgement
@@ -79,7 +79,7 @@ def train(mission: Mission, *, progress: Advance, fresh: bool = False) -> TrainR
         Missing: the data are not there.
         GateFailed: the loss left the finite numbers.
     """
-    settings, weights = trainable(mission)
+    settings, weights = require_trainable(mission)
     started = now()
     file = checkpoint_file(weights)
     if fresh:

@@ -63,7 +63,7 @@ def init(
     else:
         made = _workshop(FIRST, "init --model")(model, path, labels=labels, size=size)
         write_atomic(path, made.text.encode())
-        echo(f"wrote {path} for {model}: {made.told}", error=True)
+        echo(f"wrote {path} for {model}: {made.summary}", error=True)
         echo("not known, look at:", error=True)
         for line in made.unknown:
             echo(f"  {line}", error=True)

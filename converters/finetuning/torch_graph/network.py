@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from calibration.inference.sessions import ModelSession
 from calibration.ranges.ranges import Range
-from converters.finetuning.torch_graph.operator_call import Call, Unlike
+from converters.finetuning.torch_graph.operator_call import Call, UnsupportedForm
 from converters.finetuning.torch_graph.operators import OPERATORS
 from converters.graph.index import Array, Graph, attributes, rebuilt
 from converters.graph.passes.canonical_names import PICTURE
@@ -40,7 +40,7 @@ float32 in another order, with room for a hundred layers."""
 
 
 @dataclass(frozen=True)
-class Int8:
+class FakeQuantization:
     """Where and how a network rounds.
 
     Attributes:
@@ -56,9 +56,9 @@ class Int8:
     rounded: Collection[str]
 
     @staticmethod
-    def of(placement: QdqPlacement, ranges: Mapping[str, Range]) -> Int8:
+    def of(placement: QdqPlacement, ranges: Mapping[str, Range]) -> FakeQuantization:
         """As `quantize_int8` writes it."""
-        return Int8(
+        return FakeQuantization(
             {
                 name: torch.from_numpy(r1_scale(one.amax))
                 for name, one in shared_ranges(placement, ranges).items()
@@ -109,7 +109,7 @@ class GraphNetwork(nn.Module):
             self._done_after[row].append(name)
 
     def forward(
-        self, images: Tensor, int8: Int8 | None = None, keep: Collection[str] = ()
+        self, images: Tensor, int8: FakeQuantization | None = None, keep: Collection[str] = ()
     ) -> dict[str, Tensor]:
         """The graph's outputs, in order, and the tensors of `keep`, by name.
 
@@ -120,7 +120,9 @@ class GraphNetwork(nn.Module):
         each = [self._run(image[None], int8, keep) for image in images]
         return {name: torch.cat([found[name] for found in each]) for name in each[0]}
 
-    def _run(self, images: Tensor, int8: Int8 | None, keep: Collection[str]) -> dict[str, Tensor]:
+    def _run(
+        self, images: Tensor, int8: FakeQuantization | None, keep: Collection[str]
+    ) -> dict[str, Tensor]:
         known: dict[str, Tensor] = dict(self._constants)
         known.update((name, self.fitted[row]) for name, row in self._row.items())
         known[PICTURE] = images
@@ -130,7 +132,7 @@ class GraphNetwork(nn.Module):
             inputs = [tensors.read(node, slot) for slot in range(len(node.input))]
             try:
                 made = OPERATORS[node.op_type](call, inputs)
-            except Unlike as error:
+            except UnsupportedForm as error:
                 raise _refused(f"{node.op_type} ({node.name}) with {error}") from error
             several = [made] if isinstance(made, Tensor) else made
             for name, tensor in zip(node.output, several, strict=True):
@@ -178,7 +180,7 @@ def _shared(graph: Graph, values: Mapping[str, Array]) -> list[list[str]]:
 class _Tensors:
     """The tensors of one run that are still needed; those that are read rounded, each once."""
 
-    def __init__(self, known: dict[str, Tensor], int8: Int8 | None) -> None:
+    def __init__(self, known: dict[str, Tensor], int8: FakeQuantization | None) -> None:
         self._known = known
         self._int8 = int8
         self._rounded: dict[str, Tensor] = {}
@@ -236,14 +238,14 @@ def network_of(model: ModelProto, pictures: Sequence[Floats], *, threads: int) -
     session = ModelSession(model.SerializeToString(), threads=threads)
     wanted = [session.run({PICTURE: picture}) for picture in pictures]
     together = torch.from_numpy(np.concatenate(list(pictures)))
-    if _apart(network, together, wanted) > ALIKE:
+    if _difference(network, together, wanted) > ALIKE:
         network.one_by_one = True
-        if (apart := _apart(network, together, wanted)) > ALIKE:
+        if (apart := _difference(network, together, wanted)) > ALIKE:
             raise _refused(f"a graph that in torch differs from onnxruntime by {apart:.3g}")
     return network
 
 
-def _apart(network: GraphNetwork, images: Tensor, wanted: Sequence[Sequence[Floats]]) -> float:
+def _difference(network: GraphNetwork, images: Tensor, wanted: Sequence[Sequence[Floats]]) -> float:
     """The largest difference from what was wanted of each picture, as a share of the output's
     largest magnitude or of 1; infinite where the pictures cannot be run."""
     with torch.inference_mode():

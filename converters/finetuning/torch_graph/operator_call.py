@@ -41,7 +41,7 @@ Inputs = Sequence[Tensor | None]
 Operator = Callable[[Call, Inputs], Tensor | Sequence[Tensor]]
 
 
-class Unlike(Exception):
+class UnsupportedForm(Exception):
     """An operator is used in a way that its function here does not have; the text says which."""
 
 

@@ -1,6 +1,6 @@
 """Operators that move, take or repeat values and compute none, as torch functions.
 
-A form that torch has not, or that depends on what the network computes, is `Unlike`.
+A form that torch has not, or that depends on what the network computes, is `UnsupportedForm`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor
 
-from converters.finetuning.torch_graph.operator_call import Call, Inputs, Unlike, one
+from converters.finetuning.torch_graph.operator_call import Call, Inputs, UnsupportedForm, one
 
 
 def reshape(call: Call, inputs: Inputs) -> Tensor:
     """Reshape to a constant shape, also of several pictures."""
     x, shape = one(inputs), call.numbers(1)
     if shape is None:
-        raise Unlike("a computed shape")
+        raise UnsupportedForm("a computed shape")
     # The graph is written for one picture; a batch of them goes along the first axis.
     if math.prod(shape) != x.numel() and shape[0] == 1:
         shape = [-1, *shape[1:]]
@@ -31,7 +31,7 @@ def expand(call: Call, inputs: Inputs) -> Tensor:
     """Expand to a constant shape."""
     x, shape = one(inputs), call.numbers(1)
     if shape is None:
-        raise Unlike("a computed shape")
+        raise UnsupportedForm("a computed shape")
     sizes = list(zip_longest(reversed(x.shape), reversed(shape), fillvalue=1))
     return x.expand([max(pair) for pair in reversed(sizes)])
 
@@ -41,7 +41,7 @@ def take_slice(call: Call, inputs: Inputs) -> Tensor:
     x = one(inputs)
     starts, ends = call.numbers(1, "starts"), call.numbers(2, "ends")
     if starts is None or ends is None:
-        raise Unlike("computed bounds")
+        raise UnsupportedForm("computed bounds")
     axes = call.numbers(3, "axes") or list(range(len(starts)))
     steps = call.numbers(4) or [1] * len(starts)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
@@ -72,7 +72,7 @@ def gather(call: Call, inputs: Inputs) -> Tensor:
     assert x is not None
     axis = call.get("axis", 0)
     if rows is None or rows.dim() > 1:
-        raise Unlike("indices of more than one axis")
+        raise UnsupportedForm("indices of more than one axis")
     rows = rows.to(torch.int64) % x.shape[axis]
     return x.select(axis, int(rows)) if rows.dim() == 0 else x.index_select(axis, rows)
 
@@ -81,7 +81,7 @@ def squeeze(call: Call, inputs: Inputs) -> Tensor:
     """Squeeze of named axes."""
     x, axes = one(inputs), call.numbers(1, "axes")
     if axes is None:
-        raise Unlike("no axes")
+        raise UnsupportedForm("no axes")
     return x.squeeze(tuple(axes))
 
 
@@ -89,7 +89,7 @@ def unsqueeze(call: Call, inputs: Inputs) -> Tensor:
     """Unsqueeze at named axes."""
     x, axes = one(inputs), call.numbers(1, "axes")
     if axes is None:
-        raise Unlike("computed axes")
+        raise UnsupportedForm("computed axes")
     for axis in sorted(axis % (x.dim() + len(axes)) for axis in axes):
         x = x.unsqueeze(axis)
     return x
@@ -99,12 +99,12 @@ def flatten(call: Call, inputs: Inputs) -> Tensor:
     """Flatten behind the first axis."""
     x, axis = one(inputs), call.get("axis", 1)
     if axis % x.dim() != 1:
-        raise Unlike("an axis other than 1")
+        raise UnsupportedForm("an axis other than 1")
     return x.flatten(1)
 
 
 def depth_to_space(call: Call, inputs: Inputs) -> Tensor:
     """DepthToSpace as PixelShuffle exports it."""
     if call.get("mode", b"DCR") != b"CRD":
-        raise Unlike("mode DCR")
+        raise UnsupportedForm("mode DCR")
     return F.pixel_shuffle(one(inputs), call.attributes["blocksize"])

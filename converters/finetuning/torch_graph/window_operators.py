@@ -1,6 +1,6 @@
 """Operators that slide a window over a picture or resample it, as torch functions.
 
-Convolutions, pooling, resizing and padding. A form that torch has not is `Unlike`.
+Convolutions, pooling, resizing and padding. A form that torch has not is `UnsupportedForm`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,18 @@ from collections.abc import Sequence
 import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor
 
-from converters.finetuning.torch_graph.operator_call import Call, Inputs, Unlike, one, three
+from converters.finetuning.torch_graph.operator_call import (
+    Call,
+    Inputs,
+    UnsupportedForm,
+    one,
+    three,
+)
 
 
 def _pads(call: Call, axes: int) -> list[int]:
     if call.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise Unlike("auto_pad")
+        raise UnsupportedForm("auto_pad")
     return list(call.get("pads", [0] * (2 * axes)))
 
 
@@ -53,7 +59,7 @@ def conv_transpose(call: Call, inputs: Inputs) -> Tensor:
     axes = weight.dim() - 2
     pads = _pads(call, axes)
     if pads[:axes] != pads[axes:] or "output_shape" in call.attributes:
-        raise Unlike("pads that differ, or output_shape")
+        raise UnsupportedForm("pads that differ, or output_shape")
     convolve = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[axes]
     return convolve(
         x,
@@ -71,7 +77,7 @@ def max_pool(call: Call, inputs: Inputs) -> Tensor:
     """MaxPool of pictures, without indices."""
     kernel = call.attributes["kernel_shape"]
     if len(kernel) != 2 or call.outputs != 1:
-        raise Unlike("other than two axes, or with indices")
+        raise UnsupportedForm("other than two axes, or with indices")
     x, padding = _padded(one(inputs), _pads(call, 2), float("-inf"))
     return F.max_pool2d(
         x,
@@ -88,7 +94,7 @@ def average_pool(call: Call, inputs: Inputs) -> Tensor:
     kernel, pads = call.attributes["kernel_shape"], _pads(call, 2)
     counts = bool(call.get("count_include_pad", 0))
     if len(kernel) != 2 or (pads[:2] != pads[2:] and not counts):
-        raise Unlike("other than two axes, or pads that differ")
+        raise UnsupportedForm("other than two axes, or pads that differ")
     x, padding = _padded(one(inputs), pads)
     return F.avg_pool2d(
         x,
@@ -105,13 +111,13 @@ def resize(call: Call, inputs: Inputs) -> Tensor:
     x = one(inputs)
     sizes, scales = call.numbers(3), call.numbers(2)
     if x.dim() != 4 or call.get("axes", None):
-        raise Unlike("other than four axes, or `axes`")
+        raise UnsupportedForm("other than four axes, or `axes`")
     if sizes:
         wanted = [int(size) for size in sizes[2:]]
     elif scales:
         wanted = [int(side * scale) for side, scale in zip(x.shape[2:], scales[2:], strict=True)]
     else:
-        raise Unlike("neither sizes nor scales")
+        raise UnsupportedForm("neither sizes nor scales")
     mode, where = (
         call.get("mode", b"nearest"),
         call.get("coordinate_transformation_mode", b"half_pixel"),
@@ -121,10 +127,10 @@ def resize(call: Call, inputs: Inputs) -> Tensor:
         if any(new % old for new, old in zip(wanted, x.shape[2:], strict=True)) and (
             where != b"asymmetric" or call.get("nearest_mode", b"") != b"floor"
         ):
-            raise Unlike("nearest by a factor that is not whole")
+            raise UnsupportedForm("nearest by a factor that is not whole")
         return F.interpolate(x, size=wanted, mode="nearest")
     if mode != b"linear" or where not in (b"half_pixel", b"pytorch_half_pixel", b"align_corners"):
-        raise Unlike(f"{mode!r} with {where!r}")
+        raise UnsupportedForm(f"{mode!r} with {where!r}")
     return F.interpolate(x, size=wanted, mode="bilinear", align_corners=where == b"align_corners")
 
 
@@ -132,7 +138,7 @@ def pad(call: Call, inputs: Inputs) -> Tensor:
     """Pad with one constant, on all axes."""
     x, pads = one(inputs), call.numbers(1, "pads")
     if pads is None or call.numbers(3) is not None or call.get("mode", b"constant") != b"constant":
-        raise Unlike("computed pads, axes, or another mode than constant")
+        raise UnsupportedForm("computed pads, axes, or another mode than constant")
     value = call.numbers(2)
     half = len(pads) // 2
     sides = [side for axis in reversed(range(half)) for side in (pads[axis], pads[half + axis])]

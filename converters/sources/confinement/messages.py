@@ -1,5 +1,7 @@
-"""The messages between a confined process and the one that started it: a line of JSON, then arrays
-and bytes. Both sides read with bounds, since either end may hold what a file made of it.
+"""Sends and receives the messages between a confined process and its parent: a line of JSON, then
+arrays and bytes.
+
+Both sides bound what they read, since a file's code may have taken over the other end.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ LARGEST_PART = (1 << 31) - 1
 LARGEST_WHOLE = 1 << 33
 KINDS = frozenset({"float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8"})
 KINDS |= {"bool"}
-"""dtypes of arrays that are taken."""
+"""Accepted dtypes of arrays."""
 
 
-class Broken(Exception):
-    """The other end is gone, or sends what is no message."""
+class ProtocolError(Exception):
+    """The other end is gone, or sent something that is not a message."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """Plain values, and with them bytes and arrays in order."""
+    """JSON values, with bytes (`parts`) and arrays in order."""
 
     values: Mapping[str, Any]
     parts: Sequence[bytes] = ()
@@ -36,7 +38,7 @@ class Message:
 
 
 def send(stream: BinaryIO, message: Message) -> None:
-    """Writes a message whole. Raises OSError where nobody reads."""
+    """Writes one message. Raises OSError where the other end is closed."""
     arrays = [np.ascontiguousarray(one).reshape(one.shape) for one in message.arrays]
     head = {
         "values": message.values,
@@ -50,20 +52,20 @@ def send(stream: BinaryIO, message: Message) -> None:
 
 
 def receive(stream: BinaryIO) -> Message:
-    """Reads a message whole. Raises Broken."""
+    """Reads one message. Raises ProtocolError."""
     line = stream.readline(LARGEST_LINE)
     if not line.endswith(b"\n"):
-        raise Broken("it ended without an answer")
+        raise ProtocolError("it ended without an answer")
     try:
         head = parse_json(line)
         sizes = [_size(one) for one in head["parts"]]
         shapes = [_shape(one) for one in head["arrays"]]
         values = dict(head["values"])
     except (ValueError, TypeError, KeyError) as error:
-        raise Broken(f"no message: {error}") from error
+        raise ProtocolError(f"no message: {error}") from error
     lengths = [int(np.dtype(kind).itemsize) * _count(shape) for kind, shape in shapes]
     if sum((*sizes, *lengths)) > LARGEST_WHOLE or max((0, *sizes, *lengths)) > LARGEST_PART:
-        raise Broken("a message of more than 2 GB")
+        raise ProtocolError("a message of more than 2 GB")
     parts = [_exactly(stream, size) for size in sizes]
     arrays = [
         np.frombuffer(_exactly(stream, length), np.dtype(kind)).reshape(shape)
@@ -94,5 +96,5 @@ def _count(shape: tuple[int, ...]) -> int:
 def _exactly(stream: BinaryIO, size: int) -> bytes:
     found = stream.read(size)
     if len(found) < size:
-        raise Broken("it ended within an answer")
+        raise ProtocolError("it ended within an answer")
     return found

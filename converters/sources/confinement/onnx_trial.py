@@ -1,5 +1,7 @@
-"""A network whose file does not tell how long it runs is run once where it can be ended: in a
-process without rights, with bounds on its time and memory.
+"""Runs an ONNX model once in a confined process, with bounds on time and memory, where its file
+does not say how long it runs.
+
+Takes a model and the shape of its input; returns why it cannot run, or None.
 """
 
 from __future__ import annotations
@@ -12,18 +14,18 @@ from onnx import ModelProto
 from converters.sources.confinement.process import ConfinedProcess
 
 NO_MEMORY = "Failed to allocate memory"
-"""In what onnxruntime says where a tensor does not fit."""
+"""Part of onnxruntime's message where a tensor does not fit into memory."""
 
 
 def try_once(model: ModelProto, path: Path, shape: Sequence[int]) -> str | None:
     """Why the network cannot run on a picture of zeros, in words; None where it can.
 
     Args:
-        model: weights inside.
-        shape: of its one input, of whatever type.
+        model: with its weights inside.
+        shape: of its one input, of any type.
 
     Raises:
-        UsageError: it took longer or more memory than it may.
+        UsageError: it exceeded its time or memory.
     """
     process = ConfinedProcess(path)
     answer = process.ask("try", {"shape": list(shape)}, [model.SerializeToString()])

@@ -1,7 +1,7 @@
-"""A process without rights that answers questions about a network's file: it writes only a folder
-of its own, reads nothing of the user's, and reaches no network. It ends with whoever started it.
+"""Starts a confined process that loads an untrusted network file and answers requests about it.
 
-Never loads such a file in this process.
+It writes only a folder of its own, reads none of the user's files, and reaches no network. Requests
+and answers are `Message`s. It ends with its parent. The file is never loaded in this process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from numpy.typing import NDArray
 
-from converters.sources.confinement.messages import Broken, Message, receive, send
+from converters.sources.confinement.messages import Message, ProtocolError, receive, send
 from edge.terminal import visible
 from firmware_bridge import errors
 from firmware_bridge.errors import DeviceFault, Refusal, UsageError
@@ -28,17 +28,17 @@ from firmware_bridge.errors import DeviceFault, Refusal, UsageError
 COMMAND = "import sys; sys.path[:] = sys.argv.pop().split('\\n'); " + (
     "from converters.sources.pytorch.confined_child import main; main()"
 )
-KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PATH")
-"""Of the environment: the rest may hold keys and passwords."""
+ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PATH")
+"""Variables that the process gets; others may hold keys and passwords."""
 
 MEMORY_SHARE = 0.75
-"""Of the machine's memory, that the process may take."""
+"""Share of the machine's memory that the process may use."""
 
 RIGHTS: Mapping[str, str] = {"files": "write your files", "network": "reach the network"}
-"""What the process reports as held, and what it could do where nothing holds it."""
+"""Restriction that the process reports -> what it could do without it."""
 
 LOG = logging.getLogger("brakepoint")
-"""Reaches standard error where nobody set up anything else."""
+"""Without a handler, its warnings go to standard error."""
 
 LIMIT_S: Mapping[str, float] = {
     "begin": 300.0,
@@ -50,24 +50,24 @@ LIMIT_S: Mapping[str, float] = {
     "values": 600.0,
     "try": 30.0,
 }
-"""How long each question may take: only time tells a loop without end from a large network."""
+"""Time limit of each request: only time tells an endless loop from a large network."""
 
 
 class ConfinedProcess:
-    """The process, its folder and its last words. Ends when nobody holds it any more.
+    """The process, its folder and its standard error. It ends when this object is collected.
 
     Attributes:
-        path: the file that it is about, for messages.
-        open: what could not be closed on this machine, in words; empty where all is.
+        path: the network's file, for messages.
+        open: what this machine could not forbid it, in words; empty where it is fully confined.
     """
 
     def __init__(self, path: Path) -> None:
-        """Starts it. Raises DeviceFault where it cannot begin, UsageError where it ends at once."""
+        """Starts it. Raises DeviceFault where it cannot start, UsageError where it ends at once."""
         self.path = path
         self._late: list[float] = []
         self._start()
         began = self.ask("begin", {}).values
-        self.open = tuple(told for key, told in RIGHTS.items() if not began.get(key))
+        self.open = tuple(right for key, right in RIGHTS.items() if not began.get(key))
         if self.open:
             LOG.warning(
                 "%s is loaded in a process that could %s: this system has neither Landlock nor a "
@@ -83,16 +83,19 @@ class ConfinedProcess:
         parts: Sequence[bytes] = (),
         arrays: Sequence[NDArray[Any]] = (),
     ) -> Message:
-        """The answer of `converters.sources.pytorch.confined_child`; "begin" only waits.
+        """Sends a request and returns the answer of `converters.sources.pytorch.confined_child`.
+
+        Args:
+            what: a key of LIMIT_S; "begin" sends nothing and waits for the first message.
 
         Raises:
-            Refusal: the other side's; or UsageError where it ended, or took longer than LIMIT_S.
+            Refusal: as the child raised it; UsageError where it ended, or exceeded LIMIT_S.
             RuntimeError: what the network itself raised.
         """
         message = None if what == "begin" else Message({"ask": what, **values}, parts, arrays)
         try:
             answer = self._exchange(message, LIMIT_S[what])
-        except (Broken, OSError) as error:
+        except (ProtocolError, OSError) as error:
             raise self.ended(str(error)) from error
         if (refused := answer.values.get("refused")) is not None:
             raise _refusal(refused)
@@ -101,7 +104,7 @@ class ConfinedProcess:
         return answer
 
     def ended(self, how: str) -> Refusal:
-        """Ends it, and words why."""
+        """Ends the process; returns the refusal that says why."""
         last, late = self._last_words(), self._late
         self._close()
         return UsageError(
@@ -116,7 +119,7 @@ class ConfinedProcess:
         folder = tempfile.TemporaryDirectory(prefix="brakepoint-")
         own = Path(folder.name)
         words = tempfile.TemporaryFile()  # noqa: SIM115 # closed with the process
-        environment = {key: os.environ[key] for key in KEPT if key in os.environ}
+        environment = {key: os.environ[key] for key in ENVIRONMENT if key in os.environ}
         environment |= {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
         environment |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONIOENCODING": "utf-8"}
         memory = int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -129,7 +132,7 @@ class ConfinedProcess:
                 stderr=words,
                 cwd=own,
                 env=environment,
-                start_new_session=True,  # Ctrl-C is for the one who asks
+                start_new_session=True,  # Ctrl-C is for the parent
             )
         except OSError as error:
             folder.cleanup()
@@ -143,13 +146,13 @@ class ConfinedProcess:
         self._close = weakref.finalize(self, _end, self._process, folder, words)
 
     def _exchange(self, message: Message | None, limit_s: float) -> Message:
-        """Sends (unless None) and waits for the answer. Raises Broken, OSError."""
+        """Sends a message (unless None) and waits for one. Raises ProtocolError, OSError."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         if not self._close.alive:
-            raise Broken("it ended before")
+            raise ProtocolError("it ended before")
 
-        # The timer must not hold this object: its end is the process's end.
+        # The timer must not keep this object alive: collecting it ends the process.
         timer = threading.Timer(limit_s, _kill, (self._process, self._late, limit_s))
         timer.daemon = True
         timer.start()
@@ -161,7 +164,7 @@ class ConfinedProcess:
             timer.cancel()
 
     def _last_words(self) -> str:
-        """The last line that it wrote, or the signal that ended it."""
+        """The last line of its standard error, or the signal that ended it."""
         if not self._close.alive:
             return ""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -185,14 +188,14 @@ def _end(
     process.wait()
     for stream in (process.stdin, process.stdout, words):
         if stream is not None:
-            with contextlib.suppress(OSError):  # what was not sent has no reader any more
+            with contextlib.suppress(OSError):  # unsent bytes have no reader any more
                 stream.close()
     folder.cleanup()
 
 
-def _refusal(told: Mapping[str, Any]) -> Refusal:
-    kind = getattr(errors, str(told.get("kind")), UsageError)
+def _refusal(fields: Mapping[str, Any]) -> Refusal:
+    kind = getattr(errors, str(fields.get("kind")), UsageError)
     known = isinstance(kind, type) and issubclass(kind, Refusal) and kind is not Refusal
-    texts = {key: str(told.get(key, "")) for key in ("expected", "found", "remedy")}
+    texts = {key: str(fields.get(key, "")) for key in ("expected", "found", "remedy")}
     refusal: type[Refusal] = kind if known else UsageError
-    return refusal(str(told.get("what", "")), **texts)
+    return refusal(str(fields.get("what", "")), **texts)

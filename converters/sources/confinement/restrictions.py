@@ -1,8 +1,9 @@
-"""Takes this process's rights away for good, before it touches a file that others made.
+"""Restricts this process for good, by Landlock and seccomp of the Linux kernel, before it opens an
+untrusted file.
 
 Afterwards it writes only under one folder, reads only what a Python program needs, and reaches no
-network, no other process and no other program. By Landlock and seccomp of the Linux kernel, through
-ctypes. Says what holds and what does not; never pretends.
+network, no other process and no other program. `confine` returns which of these restrictions the
+kernel enforces.
 
 Sources: landlock(7), seccomp(2), include/uapi/linux/{landlock,seccomp,filter}.h.
 """
@@ -31,9 +32,10 @@ PATH_BENEATH = 1
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 FIRST = (1 << 13) - 1
 ADDED = {2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
-"""Rights on files by the version that brought them: moving between folders, truncating, devices."""
+"""Rights on files by the Landlock version that added them: move between folders, truncate,
+ioctl."""
 TRUNCATES = 3
-"""Before this version a file could be emptied by who may not write it."""
+"""Before this version a process without write access could still truncate a file."""
 NETWORK_SINCE, BIND_AND_CONNECT = 4, 0b11
 SCOPES_SINCE, SOCKETS_AND_SIGNALS = 6, 0b11
 
@@ -43,7 +45,7 @@ READ_ONLY = (
     *("/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/passwd", "/etc/group"),
     *("/dev/zero", "/dev/random", "/dev/urandom"),
 )
-"""What libraries read while they are loaded, beside Python's own folders."""
+"""Read by libraries while they load, beside Python's own folders."""
 SINK = "/dev/null"
 
 LARGEST_FILE = 256 << 20
@@ -52,17 +54,17 @@ SECCOMP_SET_FILTER, ALL_THREADS = 1, 1
 ALLOW, DENY, KILL = 0x7FFF0000, 0x00050000 | 1, 0x80000000  # DENY is EPERM
 LOAD, EQUAL, AT_LEAST, ANY_OF, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 X32 = 0x40000000
-"""From here on x86_64 counts the same calls a second time."""
+"""From this number on, x86_64 has the same calls again, of the x32 ABI."""
 OPENS_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """What holds in this process from now on.
+    """The restrictions in force.
 
     Attributes:
-        files: what keeps it from writing elsewhere, None where nothing does.
-        network: what keeps it from the network and from other processes, None where nothing does.
+        files: the mechanism that forbids writing elsewhere; None without one.
+        network: the mechanism that forbids the network and other processes; None without one.
     """
 
     files: str | None
@@ -70,19 +72,19 @@ class Confinement:
 
 
 def confine(folder: Path, *, memory_bytes: int, readable: Iterable[Path]) -> Confinement:
-    """Confines this process and its future threads. To be called before there are other threads.
+    """Confines this process and its future threads. Call it before there are other threads.
 
     Args:
         folder: where it may write.
-        memory_bytes: what it may take.
-        readable: folders that it may read beside the system's.
+        memory_bytes: the most memory that it may use.
+        readable: folders that it may read beside READ_ONLY.
     """
     for which, limit in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, LARGEST_FILE),
         (resource.RLIMIT_DATA, memory_bytes),
     ):
-        with contextlib.suppress(ValueError, OSError):  # a lower one is there already
+        with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
             resource.setrlimit(which, (limit, limit))
     if sys.platform != "linux":
         return Confinement(None, None)
@@ -106,7 +108,7 @@ def _call(libc: ctypes.CDLL, number: int, *arguments: int | bytes | None) -> int
 
 
 def _landlock(libc: ctypes.CDLL, folder: Path, readable: Iterable[Path]) -> int:
-    """The version in force; 0 where the kernel has none."""
+    """The Landlock version in force; 0 where the kernel has none."""
     version = _call(libc, LANDLOCK_CREATE, None, 0, LANDLOCK_VERSION)
     if version < 1:
         return 0
@@ -133,7 +135,7 @@ def _landlock(libc: ctypes.CDLL, folder: Path, readable: Iterable[Path]) -> int:
 
 
 def _allow(libc: ctypes.CDLL, rules: int, path: Path, rights: int) -> None:
-    """What is not there, or cannot be opened, needs no right."""
+    """Adds a rule for one path; a path that cannot be opened needs none."""
     try:
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -162,7 +164,7 @@ def _filter(libc: ctypes.CDLL, *, without_writing: bool) -> bool:
 def _program(machine: str, *, without_writing: bool) -> bytes:
     """The filter as the kernel reads it: struct sock_filter, 8 bytes an instruction."""
     tables = [system_calls.NETWORK, system_calls.OTHERS, system_calls.SYSTEM, system_calls.CHANGING]
-    # Limits of this process may be asked for, those of others not: the first argument is 0.
+    # prlimit64 is allowed for this process alone: its first argument, a process id, must be 0.
     flagged = [(number, 0, 0xFFFFFFFF) for number in numbers(system_calls.PRLIMIT, machine)]
     if without_writing:
         tables.append(system_calls.WRITING)

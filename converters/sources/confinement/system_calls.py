@@ -1,7 +1,7 @@
-"""Numbers of Linux system calls that a confined process does not need, by what they would do.
+"""Tables of the Linux system calls that a confined process may not make, grouped by what they do.
 
 Sources: asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64); from 424 on all processors
-share their numbers. Data alone.
+share their numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NETWORK: Numbers = {
     "recvmmsg": (299, 243), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
 }  # fmt: skip
-"""Sockets, and the queue that makes system calls without being seen."""
+"""Sockets, and io_uring, whose calls seccomp does not see."""
 
 OTHERS: Numbers = {
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
@@ -65,7 +65,7 @@ CHANGING: Numbers = {
     "setxattrat": (463, 463), "removexattr": (197, 14), "lremovexattr": (198, 15),
     "fremovexattr": (199, 16), "removexattrat": (466, 466),
 }  # fmt: skip
-"""Rights, owners, times and attributes of files, which Landlock leaves alone."""
+"""Rights, owners, times and attributes of files, which Landlock does not restrict."""
 
 WRITING: Numbers = {
     "rename": (82, None), "renameat": (264, 38), "renameat2": (316, 276), "mkdir": (83, None),
@@ -79,7 +79,7 @@ OPENING: Mapping[str, tuple[tuple[int, int], ...]] = {
     "x86_64": ((2, 1), (257, 2)),
     "aarch64": ((56, 2),),
 }
-"""open and openat: the number, and which argument holds the flags."""
+"""open and openat: the number, and the index of the argument with the flags."""
 
 
 def numbers(table: Numbers, machine: str) -> list[int]:

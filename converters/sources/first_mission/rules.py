@@ -1,7 +1,7 @@
-"""The rules of a first mission, by what the network is known to find; and values as TOML.
+"""Writes the `[[policy.rules]]` of a first mission for a network's labels, and values as TOML.
 
-What acts on a vehicle is not guessed: where no label is known for a person or a vehicle the only
-rule tells and does nothing.
+Takes the guessed decoder and the labels; returns TOML text. Without a label known as a person or a
+vehicle the only rule notifies and does not brake: an action on the vehicle is not guessed.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from converters.sources.first_mission.decoder_guess import Reading
+from converters.sources.first_mission.decoder_guess import DecoderGuess
 
 PERSONS = ("pedestrian", "person", "people", "human")
 VEHICLES = ("vehicle", "car", "truck", "bus")
 
 
-def rules_for(reading: Reading, names: list[str]) -> str:
+def rules_for(reading: DecoderGuess, names: list[str]) -> str:
     """The `[[policy.rules]]` of a first mission for these labels, as text."""
     if reading.kind == "classify":
         return _rule("the first label", f"{{ scene = {toml_text(names[0])}, confidence = 0.6 }}")

@@ -1,8 +1,8 @@
-"""What a model's file tells of itself: the picture that it takes, what it puts out for one of
-noise, and names of labels that its exporter wrote beside.
+"""Reads a model file's signature: picture size, outputs for one picture of noise, and the label
+names that its exporter wrote into it.
 
-Reads one file and runs its network as `convert` would. Never guesses what outputs mean: that is
-`reading.py`.
+Takes a path and, if given, a picture size; runs the network as `convert` would and returns a
+`Signature`. `decoder_guess.py` guesses what the outputs mean.
 """
 
 from __future__ import annotations
@@ -32,27 +32,28 @@ USUAL_SIZES: tuple[Size, ...] = (
     *((640, 384), (224, 224), (640, 640), (416, 416), (320, 320), (320, 192), (512, 512)),
     *((256, 256), (352, 352), (96, 96), (64, 64), (32, 32)),
 )
-"""Tried in this order where a file tells no size."""
+"""Tried in this order for a file without a picture size."""
 
 LARGEST_TABLE = 64 << 20
-"""Bytes of a torch.export program's own table that are read."""
+"""Largest model.json of a torch.export program that is read, in bytes."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A network by its file.
+    """What a model file says about its network.
 
     Attributes:
         kind: what the file is, in words.
         size: of the picture.
-        told: whether the file tells that size; otherwise it is the first that ran.
+        size_in_file: whether the size stands in the file; otherwise it is the first that ran, or
+            the one that was asked for.
         outputs: name -> values for one picture of noise, in the file's order.
-        labels: names of labels in the file's own notes, or none.
+        labels: names of labels in the file's metadata; empty without them.
     """
 
     kind: str
     size: Size
-    told: bool
+    size_in_file: bool
     outputs: dict[str, Floats]
     labels: tuple[str, ...]
 
@@ -62,7 +63,7 @@ def signature_of(path: Path, size: Size | None) -> Signature:
 
     Raises:
         Missing: there is no such file.
-        UsageError: it is no such model, or takes no picture of any size tried.
+        UsageError: it holds no network, or the network runs on no size that was tried.
     """
     if not path.is_file():
         raise Missing(
@@ -72,7 +73,7 @@ def signature_of(path: Path, size: Size | None) -> Signature:
             remedy="correct --model",
         )
     kind = kind_of(path)
-    fixed, labels = _told_by(path, kind)
+    fixed, labels = _in_file(path, kind)
     sizes = [chosen] if (chosen := size or fixed) is not None else list(USUAL_SIZES)
     refused: Exception | None = None
     for one in sizes:
@@ -86,7 +87,7 @@ def signature_of(path: Path, size: Size | None) -> Signature:
         raise refused
     raise UsageError(
         f"{path} runs on no picture",
-        expected=f"a network for one picture (1, 3, H, W) of {_told_sizes(sizes)}",
+        expected=f"a network for one picture (1, 3, H, W) of {_listed_sizes(sizes)}",
         found=str(refused).splitlines()[0],
         remedy="give the size that it was trained on: --size WIDTHxHEIGHT"
         if fixed is None
@@ -94,17 +95,17 @@ def signature_of(path: Path, size: Size | None) -> Signature:
     ) from refused
 
 
-def _told_sizes(sizes: list[Size]) -> str:
+def _listed_sizes(sizes: list[Size]) -> str:
     return ", ".join(f"{wide}x{high}" for wide, high in sizes[:4]) + (", ..." * (len(sizes) > 4))
 
 
-def _told_by(path: Path, kind: FileKind) -> tuple[Size | None, tuple[str, ...]]:
-    """The size of the picture and the labels, where the file tells them."""
+def _in_file(path: Path, kind: FileKind) -> tuple[Size | None, tuple[str, ...]]:
+    """The size of the picture and the labels, as far as they stand in the file."""
     if kind is FileKind.ONNX:
         try:
             model = onnx.load(path, format="protobuf", load_external_data=False)
         except (DecodeError, ValueError):
-            return None, ()  # its reader says why it is none
+            return None, ()  # `read_onnx` says what is wrong with it
         return _onnx_size(model), _onnx_labels(model)
     if kind is FileKind.EXPORTED:
         return _exported_size(path), ()
@@ -135,7 +136,7 @@ def _onnx_labels(model: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def _exported_size(path: Path) -> Size | None:
-    """From the table of a torch.export program; None where it is not in the form known here."""
+    """From model.json of a torch.export program; None where that has another form."""
     try:
         with zipfile.ZipFile(path) as archive:
             entry = next(one for one in archive.infolist() if one.filename.endswith("/model.json"))
@@ -170,7 +171,7 @@ def _run(source: Source, size: Size) -> dict[str, Floats]:
     try:
         with torch.inference_mode():
             found = source.network(torch.from_numpy(picture))
-    # The network is the user's: whatever it raises says that this picture is not its own.
+    # The network is the user's code: any error means that it does not take this picture.
     except Exception as error:
         raise CannotRun(f"{type(error).__name__}: {error}".splitlines()[0]) from error
     if isinstance(found, Mapping):

@@ -1,7 +1,7 @@
-"""A first mission for a model's file: the template with what the file tells and what is likely, and
-every guess named as one.
+"""Writes the text of a first mission for a model file: the template, filled with what the file says
+and with guesses that are marked as such.
 
-Writes no file.
+Takes a model path, labels and a size; returns a `FirstMission`. Writes no file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.sources.first_mission.decoder_guess import Reading, no_reading, reading_of
+from converters.sources.first_mission.decoder_guess import (
+    DecoderGuess,
+    guess_decoder,
+    why_no_decoder,
+)
 from converters.sources.first_mission.rules import rules_for, toml_list, toml_text
 from converters.sources.first_mission.signature import Signature, Size, signature_of
 from edge.contract.mission.loading import small_text
@@ -23,16 +27,27 @@ from firmware_bridge.errors import Missing, UsageError
 
 @dataclass(frozen=True)
 class FirstMission:
-    """The text of a mission and, a sentence each, what it says that the file did not."""
+    """The text of a mission.
+
+    Attributes:
+        text: TOML.
+        summary: one line: kind of file, decoder, number of labels, size.
+        unknown: what the mission says and the file does not, a sentence each.
+    """
 
     text: str
-    told: str
+    summary: str
     unknown: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Usual:
-    """How networks of a kind are usually fed and read, where nothing tells it."""
+class UsualSettings:
+    """Usual preprocess and thresholds of networks with one kind of decoder.
+
+    Attributes:
+        preprocess: lines of `[model.preprocess]`.
+        whose: whose preprocess it is, for a sentence.
+    """
 
     preprocess: str
     score_threshold: float
@@ -42,60 +57,65 @@ class Usual:
 
 IMAGENET = "mean = [123.675, 116.28, 103.53]\nstd = [58.395, 57.12, 57.375]"
 
-USUAL: dict[str, Usual] = {
-    "roadnet": Usual(
+USUAL: dict[str, UsualSettings] = {
+    "roadnet": UsualSettings(
         'fit = "letterbox"\nanchor = "center"\npad_value = 114\ncolor = "rgb"\n'
         "mean = [127.5, 127.5, 127.5]\nstd = [64.0, 64.0, 64.0]",
         0.45,
         0.5,
         "RoadNet's",
     ),
-    "yolox": Usual(
+    "yolox": UsualSettings(
         'fit = "letterbox"\nanchor = "top_left"\npad_value = 114\ncolor = "bgr"\n'
         "mean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]",
         0.3,
         0.45,
         "YOLOX's",
     ),
-    "fastestdet": Usual(
+    "fastestdet": UsualSettings(
         'fit = "stretch"\ncolor = "bgr"\nmean = [0.0, 0.0, 0.0]\nstd = [255.0, 255.0, 255.0]',
         0.5,
         0.45,
         "FastestDet's",
     ),
-    "classify": Usual(f'fit = "stretch"\ncolor = "rgb"\n{IMAGENET}', 0.5, None, "ImageNet's"),
-    "segment": Usual(f'fit = "stretch"\ncolor = "rgb"\n{IMAGENET}', 0.5, None, "ImageNet's"),
+    "classify": UsualSettings(
+        f'fit = "stretch"\ncolor = "rgb"\n{IMAGENET}', 0.5, None, "ImageNet's"
+    ),
+    "segment": UsualSettings(
+        f'fit = "stretch"\ncolor = "rgb"\n{IMAGENET}', 0.5, None, "ImageNet's"
+    ),
 }
-"""By decoder; a test holds it against the table of decoders."""
+"""By kind of decoder; a test compares it with the table of decoders."""
 
 
 def first_mission(model: Path, path: Path, *, labels: str | None, size: str | None) -> FirstMission:
-    """The mission of the model in a file, to be written at `path`.
+    """The mission of the model in a file; the caller writes it at `path`.
 
     Args:
-        labels: names with commas between, or a text file with one a line; None: those in the
+        labels: names separated by commas, or a text file with one a line; None: those in the
             model's file, or placeholders.
-        size: "WIDTHxHEIGHT" of the picture; None: what the file tells, or the first that runs.
+        size: "WIDTHxHEIGHT" of the picture; None: that in the file, or the first that runs.
 
     Raises:
         Missing: no such file.
-        UsageError: it is no such model, no decoder reads its outputs, or the names are not so many.
+        UsageError: it holds no network, no decoder reads its outputs, or `labels` has another
+            number of names.
     """
     seen = signature_of(model, _size(size))
-    reading = reading_of(seen)
+    reading = guess_decoder(seen)
     if reading is None:
         raise UsageError(
             f"no decoder reads what {model} puts out",
             expected="an output as docs/mission.md lists them: " + ", ".join(USUAL),
-            found=no_reading(seen),
+            found=why_no_decoder(seen),
             remedy="export the network with such an output; its training code knows how",
         )
     names, from_where = _names(reading.labels, labels, seen.labels)
     usual = USUAL[reading.kind]
     unknown = [*reading.unsure]
-    if not seen.told and size is None:
-        told = f"{seen.size[0]} x {seen.size[1]}"
-        unknown.append(f"model.input: the file tells no size; {told} is the first that runs")
+    if not seen.size_in_file and size is None:
+        tried = f"{seen.size[0]} x {seen.size[1]}"
+        unknown.append(f"model.input: the file tells no size; {tried} is the first that runs")
     if from_where is None:
         unknown.append("model.labels: the file names none; placeholders stand there")
     unknown.append(f"model.preprocess: no file tells it; it is {usual.whose}")
@@ -105,8 +125,8 @@ def first_mission(model: Path, path: Path, *, labels: str | None, size: str | No
     if reading.conditions:
         unknown.append("model.condition.labels: placeholders")
     text = _written(model, path, seen, reading, names)
-    told = f"decoder '{reading.kind}', {len(names)} labels, {seen.size[0]} x {seen.size[1]} pixels"
-    return FirstMission(text, f"{seen.kind}: {told}", tuple(unknown))
+    found = f"decoder '{reading.kind}', {len(names)} labels, {seen.size[0]} x {seen.size[1]} pixels"
+    return FirstMission(text, f"{seen.kind}: {found}", tuple(unknown))
 
 
 def _size(text: str | None) -> Size | None:
@@ -123,7 +143,7 @@ def _size(text: str | None) -> Size | None:
 
 
 def _names(count: int, given: str | None, in_file: Sequence[str]) -> tuple[list[str], str | None]:
-    """As many labels as the network has, and where they come from; None: nowhere."""
+    """`count` labels and their origin in words; placeholders with None where there are none."""
     if given is not None:
         listed = _listed(given)
         names = [name.strip() for name in listed if name.strip()]
@@ -157,7 +177,9 @@ def _listed(given: str) -> list[str]:
         ) from error
 
 
-def _written(model: Path, path: Path, seen: Signature, reading: Reading, names: list[str]) -> str:
+def _written(
+    model: Path, path: Path, seen: Signature, reading: DecoderGuess, names: list[str]
+) -> str:
     """The template with its sections on model, data and rules replaced, and without `[train]`."""
     template = mission_template()
     blocks = re.split(r"^(?=\[)", template, flags=re.M)
@@ -172,7 +194,7 @@ def _written(model: Path, path: Path, seen: Signature, reading: Reading, names: 
             if made[-1] != RULES_HERE:
                 made.append(RULES_HERE)
         elif header == "policy.zones" and reading.kind == "classify":
-            continue  # the whole frame is like a label: nothing stands in a zone
+            continue  # a classifier labels the whole frame: it needs no zones
         elif header.split(".")[0] not in ("model", "train"):
             made.append(block)
     return "".join(made).replace(RULES_HERE, rules_for(reading, names))
@@ -190,7 +212,9 @@ root = "frames"           # a folder of road frames as the camera sees them; or 
 """
 
 
-def _model(model: Path, path: Path, seen: Signature, reading: Reading, names: list[str]) -> str:
+def _model(
+    model: Path, path: Path, seen: Signature, reading: DecoderGuess, names: list[str]
+) -> str:
     usual = USUAL[reading.kind]
     folder = path.resolve().parent
     place = os.path.relpath(model.resolve(), folder)
@@ -232,7 +256,7 @@ def _model(model: Path, path: Path, seen: Signature, reading: Reading, names: li
 
 
 def _threshold(usual: float, labels: int, kind: str) -> float:
-    """Above 1/n for shares: below it nothing is ever unknown."""
+    """For softmax shares of n labels, above 1/n: below that, no frame is ever unknown."""
     return 0.6 if kind in ("classify", "segment") and labels == 2 else usual
 
 

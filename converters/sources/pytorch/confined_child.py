@@ -1,7 +1,9 @@
-"""The confined process: gives its rights away, then loads a network's file and answers questions
-about it until its input ends. Started by `converters.sources.pytorch.confined_network` alone.
+"""The confined process: restricts itself, loads a network's file and answers requests about it
+until its input ends.
 
-PyTorch is imported behind the confinement, since that holds for threads that begin afterwards only.
+Started by `converters.sources.confinement.process`. Reads and writes `Message`s on standard input
+and output. PyTorch is imported after the confinement, which holds only for threads that start
+later.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Arguments: the folder that it may write, its memory in bytes. Ends with its input."""
+    """Runs the process. Arguments: the folder that it may write, its memory limit in bytes."""
     folder, memory_bytes = Path(sys.argv[1]), int(sys.argv[2])
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints must not get between the answers
+    os.dup2(2, 1)  # prints must not mix with the answers
     places = [Path(place) for place in (*sys.path, sys.prefix, sys.base_prefix) if place]
     places += _packages()
     holds = confine(folder, memory_bytes=memory_bytes, readable=places)
@@ -38,7 +40,7 @@ def main() -> None:
 
 
 def _packages() -> list[Path]:
-    """Folders of this project's code: an editable install has them on no path."""
+    """Folders of this project's code, which an editable install does not have on sys.path."""
     import calibration
     import converters
     import edge
@@ -52,20 +54,20 @@ def _packages() -> list[Path]:
 
 
 def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
-    from converters.sources.confinement.messages import Broken, Message, receive, send
+    from converters.sources.confinement.messages import Message, ProtocolError, receive, send
 
     network = _Network()
     while True:
         try:
             asked = receive(questions)
-        except Broken:
+        except ProtocolError:
             return
         try:
             answer = ANSWERS[asked.values["ask"]](network, asked)
         except Refusal as refusal:
             answer = Message({"refused": _plain(refusal)})
-        # Whatever a network raises is for its owner to read.
-        except Exception as error:  # noqa: BLE001 # sent to the other side, which raises it
+        # A network may raise anything; its owner reads it.
+        except Exception as error:  # noqa: BLE001 # sent to the parent, which raises it
             answer = Message({"failed": str(error) or type(error).__name__})
         send(answers, answer)
 
@@ -81,14 +83,14 @@ def _plain(refusal: Refusal) -> dict[str, str]:
 
 
 class _Network:
-    """What was loaded, and what was traced of it."""
+    """The loaded network and its traced form, with a method for each request."""
 
     def __init__(self) -> None:
         self._module: nn.Module | None = None
         self._form: TorchForm | None = None
 
     def load(self, asked: Message) -> Message:
-        """Loads the archive that comes with the question."""
+        """Loads the archive in the request."""
         from converters.sources.confinement.messages import Message
 
         path, (archive,) = Path(asked.values["path"]), asked.parts
@@ -103,7 +105,7 @@ class _Network:
         return Message({})
 
     def pick(self, asked: Message) -> Message:
-        """Chooses an output."""
+        """Selects an output."""
         from converters.sources.confinement.messages import Message
         from converters.sources.outputs import pick_torch
 
@@ -111,7 +113,7 @@ class _Network:
         return Message({})
 
     def run(self, asked: Message) -> Message:
-        """What the network puts out, tensors only, in order."""
+        """The network's outputs for one picture, tensors only, in order."""
         import torch
 
         from converters.sources.confinement.messages import Message
@@ -124,7 +126,7 @@ class _Network:
         return Message({}, arrays=[value.detach().contiguous().numpy() for value in tensors])
 
     def export(self, asked: Message) -> Message:
-        """An ONNX model of it."""
+        """The network as an ONNX model."""
         from converters.sources.confinement.messages import Message
         from converters.sources.pytorch.export import export
 
@@ -132,17 +134,17 @@ class _Network:
         return Message({}, [model.SerializeToString()])
 
     def trace(self, asked: Message) -> Message:
-        """The names of its inner tensors, and what makes them."""
+        """The names of its inner tensors and the operators that compute them."""
         from converters.sources.confinement.messages import Message
-        from converters.sources.pytorch.export import traced
+        from converters.sources.pytorch.export import trace
         from converters.sources.pytorch.intermediate_values import TorchForm
 
         shape = tuple(asked.values["shape"])
-        self._form = TorchForm(traced(self._loaded, shape, asked.values["outputs"]))
+        self._form = TorchForm(trace(self._loaded, shape, asked.values["outputs"]))
         return Message({"tensors": list(self._form.tensors.items())})
 
     def values(self, asked: Message) -> Message:
-        """Inner tensors for one picture."""
+        """Inner tensors for one picture, by name."""
         from converters.sources.confinement.messages import Message
 
         assert self._form is not None  # traced first

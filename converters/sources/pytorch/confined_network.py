@@ -1,5 +1,7 @@
-"""A network from a PyTorch file, held in a process without rights. Here come in only its outputs
-and an ONNX model, which is looked at as every ONNX file is.
+"""A network from a PyTorch file, run in a confined process with the interface of a torch module.
+
+Takes the sanitized archive; gives outputs, inner tensors and an ONNX model, which is checked as an
+ONNX file is.
 """
 
 from __future__ import annotations
@@ -15,39 +17,45 @@ from torch import Tensor, nn
 
 from converters.sources.confinement.messages import Message
 from converters.sources.confinement.process import ConfinedProcess
-from converters.sources.onnx_file import read_answer
+from converters.sources.onnx_file import read_model_bytes
 from edge.perception.values import Floats
 
 
-class Confined(nn.Module):
-    """A network in another process, with the forward of a module. It has no parameters here.
+class ConfinedNetwork(nn.Module):
+    """A network in another process, as a module without parameters.
 
     Attributes:
-        open: what could not be closed on this machine, in words; empty where all is.
+        open: what this machine could not forbid it, in words; empty where it is fully confined.
     """
 
     open: tuple[str, ...]
 
     def __init__(self, kind: str, plain: bytes, path: Path, shape: tuple[int, ...]) -> None:
-        """Starts the process and loads an archive, looked at and written anew, in it.
+        """Starts the process and loads a sanitized archive in it.
+
+        Args:
+            kind: "torchscript" or "exported".
+            plain: the archive as `sanitize_torchscript` or `sanitize_program` wrote it.
+            path: the user's file, for messages.
+            shape: (1, 3, H, W).
 
         Raises:
-            UsageError: the archive's own, as `load_torchscript` and `load_program` raise it.
-            DeviceFault: the process could not begin, or ended.
+            UsageError: as `load_torchscript` and `load_program` raise it.
+            DeviceFault: the process could not start, or ended.
         """
         super().__init__()
-        process = ConfinedProcess(path)  # kept out of sight of torch.nn, which would copy it
+        process = ConfinedProcess(path)  # hidden from torch.nn, which would copy it
         object.__setattr__(self, "_process", process)
         object.__setattr__(self, "open", process.open)
         self._ask("load", {"kind": kind, "path": str(path), "shape": list(shape)}, [plain])
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What the network puts out for (1, 3, H, W), tensors in order."""
+        """The outputs for (1, 3, H, W) float32, tensors in order."""
         found = self._ask("run", {}, arrays=[images.numpy()]).arrays
         return tuple(torch.from_numpy(one.copy()) for one in found)
 
     def pick(self, output: str) -> None:
-        """Lets it put out one output alone, by its key or place."""
+        """Makes it return one output alone, by its key or index."""
         self._ask("pick", {"output": output})
 
     def export(self, shape: tuple[int, int, int, int], outputs: Sequence[str]) -> ModelProto:
@@ -55,10 +63,10 @@ class Confined(nn.Module):
         answer = self._ask("export", {"shape": list(shape), "outputs": list(outputs)})
         if len(answer.parts) != 1:
             raise self._held.ended("an answer without a model")
-        return read_answer(answer.parts[0], self._held.path)
+        return read_model_bytes(answer.parts[0], self._held.path)
 
     def form(self, shape: tuple[int, int, int, int], outputs: Sequence[str]) -> ConfinedForm:
-        """Its inner tensors, by the names that the ONNX model has."""
+        """Its inner tensors, by their names in the exported ONNX model."""
         answer = self._ask("trace", {"shape": list(shape), "outputs": list(outputs)})
         return ConfinedForm(self, {str(name): str(how) for name, how in answer.values["tensors"]})
 
@@ -85,18 +93,18 @@ class Confined(nn.Module):
 class ConfinedForm:
     """A confined network's inner tensors; see `converters.verification.layer_parity.Form`."""
 
-    def __init__(self, network: Confined, tensors: Mapping[str, str]) -> None:
+    def __init__(self, network: ConfinedNetwork, tensors: Mapping[str, str]) -> None:
         self._network, self._tensors = network, tensors
 
     @property
     def tensors(self) -> Mapping[str, str]:
-        """Name -> operator, in order."""
+        """Name -> operator, in graph order."""
         return self._tensors
 
     def values(self, picture: Floats, names: Sequence[str]) -> list[Floats]:
-        """Those tensors for one picture."""
+        """These tensors for one picture (1, 3, H, W)."""
         return self._network.values(picture, names)
 
     def sizes(self, names: Sequence[str]) -> list[int]:
-        """Not known."""
+        """Zeros: sizes are not known without a run."""
         return [0] * len(names)

@@ -1,7 +1,8 @@
-"""From a PyTorch network to ONNX by torch.export. Never writes a file, never prints.
+"""Exports a PyTorch network to ONNX by torch.export.
 
-The bytes depend on the network alone: what the exporter writes about itself and the machine is
-taken out by the pass `strip_talk`.
+Takes a module, the shape of a picture and the names of outputs; returns an ONNX model in memory.
+The exporter's messages are silenced. The pass `strip_metadata` later removes what the exporter
+writes about itself and the machine, so that the bytes depend on the network alone.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from torch import fx, nn
 
 EXPORTER_OPSET = 18
-"""The exporter's own. Asked for less it keeps 18 and says so on stderr only, so other opsets are
-made from 18 by the pass `opset`, which checks what came out."""
+"""The exporter's own opset. Asked for an earlier one it keeps 18 and says so on stderr only, so the
+pass `convert_opset` makes other opsets from 18 and checks the result."""
 
 
 def export(
@@ -35,11 +36,11 @@ def export(
     its outputs named in order.
 
     Raises:
-        UsageError: torch.export cannot trace the network, or it does not put out so many tensors.
+        UsageError: torch.export cannot trace the network, or it has another number of outputs.
     """
-    from converters.sources.pytorch.confined_network import Confined
+    from converters.sources.pytorch.confined_network import ConfinedNetwork
 
-    if isinstance(network, Confined):
+    if isinstance(network, ConfinedNetwork):
         return network.export(shape, outputs)
     model: ModelProto = _program(network, shape, outputs).model_proto
     if opset_of(model) != EXPORTER_OPSET:
@@ -52,11 +53,11 @@ def export(
     return model
 
 
-def traced(
+def trace(
     network: nn.Module, shape: tuple[int, int, int, int], outputs: Sequence[str]
 ) -> fx.GraphModule:
-    """The network as the exporter saw it: each of its nodes has the name that the ONNX model of
-    `export` gives what it makes. Raises UsageError as `export` does.
+    """The traced network: each node has the name of the tensor that it computes in the ONNX model
+    of `export`. Raises UsageError as `export` does.
     """
     program = _program(network, shape, outputs).exported_program
     assert program is not None  # it traced the network
@@ -82,8 +83,7 @@ def _program(
                 external_data=False,
                 verbose=False,
             )
-    # torch.export reports what it cannot trace by its own errors and by the network's: any of them
-    # means the same to the user.
+    # torch.export raises its own errors and the network's; all of them mean the same to the user.
     except Exception as error:
         raise UsageError(
             "the network cannot be exported",

@@ -1,10 +1,10 @@
 """Reads a torch.export program (.pt2, torch.export.save) as a network.
 
 torch's own loader runs pickles, evaluates expressions and takes names from the file into code that
-it executes. So `plain_program` parses the archive's JSON first and looks at every text in it by
-what it is there for; what is only talk (stack traces, guards, sample inputs) is left out, and what
-holds pickled objects or compiled code is refused. `load_program` belongs into a process that has no
-rights (`converters.sources.pytorch.confined_network`).
+it executes. So `sanitize_program` first parses the archive's JSON and checks every text in it by
+the key that it stands under; it leaves out metadata (stack traces, guards, sample inputs), refuses
+pickled objects and compiled code, and returns a new archive. `load_program` turns that into a
+module, in a confined process only (`converters.sources.pytorch.confined_network`).
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ CONTENTS = re.compile(
 )
 """Files of an archive that holds a network and nothing else."""
 
-TALK = frozenset({"metadata", "guards_code"})
-"""Keys whose values say where the network came from or what else it would refuse."""
+METADATA_KEYS = frozenset({"metadata", "guards_code"})
+"""Keys whose values say where the network came from, or which other inputs it would refuse."""
 
 OPERATORS = frozenset({"target", "as_operator"})
-"""Keys whose values torch looks up and calls, or hands over to what it calls."""
+"""Keys whose values torch calls by name, or passes to an operator as a function."""
 
 IDENTIFIERS = frozenset({"name", "as_name", "forward_arg_names"})
 """Keys whose values become names in the code that torch writes and runs."""
 
 FREE = frozenset({"as_string", "as_strings"})
-"""Keys whose values are handed to an operator as they are."""
+"""Keys whose values torch passes to an operator unchanged."""
 
 SIZES = frozenset({"expr_str"})
 """Keys whose values torch evaluates, by sympy."""
@@ -55,10 +55,10 @@ TREES = frozenset({"in_spec", "out_spec"})
 TREE_KINDS = (
     *(None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"),
 )
-"""How outputs may be grouped; None is one of them by itself."""
+"""Containers of outputs; None stands for a single output."""
 
 FOREIGN = frozenset({"as_custom_obj", "custom_obj", "custom_obj_values", "class_fqn", "token"})
-"""Keys of objects that only their own class could make."""
+"""Keys of objects of custom classes, which only their own code can build."""
 
 IDENTIFIER = re.compile(r"[^\W\d]\w*|", re.ASCII)
 PLAIN = re.compile(r"[\w.:+\-]*", re.ASCII)
@@ -66,20 +66,20 @@ SYMBOL = re.compile(r"[a-z]\d+|int_oo|oo", re.ASCII)
 
 LARGEST_NUMBER = 1 << 63
 LARGEST_POWER = 16
-"""Of a size: what torch evaluates must not keep it busy."""
+"""Largest exponent in a size, so that torch evaluates it quickly."""
 CALLS = frozenset(
     {"Symbol", "Integer", "Add", "Mul", "Pow", "Max", "Min", "FloorDiv", "CeilDiv", "Mod"}
     | {"PythonMod", "CleanDiv", "Rational", "Float", "Eq", "Ne", "Lt", "Le", "Gt", "Ge"}
 )
-"""What a size may be computed with, beside + - * / and powers."""
+"""Functions that a size may use, beside + - * / and powers."""
 
 LARGEST_JSON = 256 << 20
-TRAINED = {"batch_norm": 5, "dropout": 2, "feature_dropout": 2}
-"""Operators that compute otherwise in training, and the argument that says so."""
+TRAINING_ARGUMENTS = {"batch_norm": 5, "dropout": 2, "feature_dropout": 2}
+"""Operators with a training mode, and the index of the argument that switches it on."""
 
 
-class Exported(nn.Module):
-    """A torch.export program with the forward of a module; it has no mode that could be set."""
+class ExportedNetwork(nn.Module):
+    """A torch.export program as a module; it cannot be switched to training."""
 
     _network: Callable[[Tensor], object]
 
@@ -88,18 +88,18 @@ class Exported(nn.Module):
         object.__setattr__(self, "_network", program.module(check_guards=False))
 
     def forward(self, images: Tensor) -> object:
-        """What the network puts out for (B, 3, H, W)."""
+        """The outputs for (B, 3, H, W), as the program groups them."""
         return self._network(images)
 
 
-def plain_program(path: Path) -> bytes:
-    """The archive without talk, every text in it looked at, written anew.
+def sanitize_program(path: Path) -> bytes:
+    """A new archive of the same network without metadata, after every text in it was checked.
 
     Raises:
         UsageError: it holds more than a network, or is damaged.
     """
     try:
-        return _looked_at(path)
+        return _sanitized(path)
     except Refusal:
         raise
     except DAMAGED as error:
@@ -107,7 +107,7 @@ def plain_program(path: Path) -> bytes:
 
 
 def load_program(plain: bytes, path: Path, shape: tuple[int, ...]) -> nn.Module:
-    """The network in what `plain_program` wrote, for inference, on the CPU.
+    """The network in an archive of `sanitize_program`, for inference, on the CPU.
 
     Raises:
         UsageError: it is damaged, was exported in training, or for pictures of another size than
@@ -119,10 +119,10 @@ def load_program(plain: bytes, path: Path, shape: tuple[int, ...]) -> nn.Module:
             require_finite(dict(program.named_parameters()), str(path))
             _check_mode(program, path)
             _check_input(program, path, shape)
-            return Exported(program)
+            return ExportedNetwork(program)
     except Refusal:
         raise
-    # A damaged archive makes torch's readers raise nearly anything.
+    # On a damaged archive torch's readers raise nearly anything.
     except Exception as error:
         raise _not_loaded(path, error) from error
 
@@ -136,7 +136,7 @@ def _not_loaded(path: Path, error: BaseException) -> UsageError:
     )
 
 
-def _looked_at(path: Path) -> bytes:
+def _sanitized(path: Path) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(made, "w") as plain:
         require_size(archive, path)
@@ -152,7 +152,7 @@ def _looked_at(path: Path) -> bytes:
                 document = parse_json(data)
                 if name.endswith("_config.json"):
                     _check_payload(document, path)
-                document = _without_talk(document)
+                document = _without_metadata(document)
                 _check(document, "", path)
                 data = json.dumps(document).encode()
             elif name.endswith(".pt"):
@@ -168,23 +168,23 @@ def _check_payload(config: Any, path: Path) -> None:
 
 
 def _no_inputs() -> bytes:
-    """Sample inputs that hold nothing: (args, kwargs)."""
+    """Empty sample inputs (args, kwargs), as torch.save writes them."""
     made = io.BytesIO()
     torch.save(((), {}), made)
     return made.getvalue()
 
 
-def _without_talk(value: Any) -> Any:
+def _without_metadata(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: type(inner)() if key in TALK else _without_talk(inner)
+            key: type(inner)() if key in METADATA_KEYS else _without_metadata(inner)
             for key, inner in value.items()
         }
-    return [_without_talk(inner) for inner in value] if isinstance(value, list) else value
+    return [_without_metadata(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _check(value: Any, key: str, path: Path) -> None:
-    """Every text in plain values, keys included, by the key that it stands under."""
+    """Checks every text in JSON values, keys included, by the key that it stands under."""
     if isinstance(value, dict):
         if found := sorted(name for name in FOREIGN & set(value) if value[name]):
             raise _unwanted(path, f"an object of another class ({found[0]})")
@@ -213,7 +213,7 @@ def _fits(text: str, key: str) -> bool:
 
 
 def _is_plain_tree(spec: Any) -> bool:
-    """Whether arguments are grouped by tuples, lists and dictionaries alone."""
+    """Whether a pytree spec holds tuples, lists and dictionaries alone."""
     if spec["type"] not in TREE_KINDS:
         return False
     keys = parse_json(spec["context"]) if spec["context"] else None
@@ -223,7 +223,7 @@ def _is_plain_tree(spec: Any) -> bool:
 
 
 def _is_plain_size(text: str) -> bool:
-    """Whether a text is arithmetic of whole numbers and symbols, written as torch does."""
+    """Whether a text is integer arithmetic over symbols, in the form that torch writes."""
     try:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -260,7 +260,7 @@ def _is_small(node: ast.AST) -> bool:
 def _check_mode(program: torch.export.ExportedProgram, path: Path) -> None:
     for node in program.graph.nodes:
         name = str(node.target).removeprefix("aten.").partition(".")[0].removesuffix("_")
-        slot = TRAINED.get(name)
+        slot = TRAINING_ARGUMENTS.get(name)
         if slot is not None and len(node.args) > slot and node.args[slot] is True:
             raise UsageError(
                 f"{path} was exported in training mode",
@@ -284,12 +284,12 @@ def _check_input(program: torch.export.ExportedProgram, path: Path, shape: tuple
         raise UsageError(
             f"{path} does not take the mission's picture",
             expected=f"one float32 input {list(shape)}",
-            found=", ".join(_told(value) for value in fed) or "no input",
+            found=", ".join(_excerpt(value) for value in fed) or "no input",
             remedy="correct model.input in the mission, or export the network for that size",
         )
 
 
-def _told(value: object) -> str:
+def _excerpt(value: object) -> str:
     if not isinstance(value, Tensor):
         return type(value).__name__
     sizes = [size if isinstance(size, int) else "?" for size in value.shape]

@@ -1,4 +1,8 @@
-"""A mission's factory and what it makes: found by name, called, known by its values."""
+"""Finds a mission's factory by name and calls it.
+
+Takes "module:function" and the sizes of the heads; returns a torch module. Its weights have a
+digest, which identifies a network without a file.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,10 @@ from firmware_bridge.errors import Refusal, UsageError
 
 
 def load_factory(name: str, *, beside: Path | None) -> Callable[..., nn.Module]:
-    """The function that "module:function" names; it takes `Model.head_sizes`.
+    """The function that "module:function" names; it is called with `Model.head_sizes`.
 
-    The module is one that lies in the folder `beside` (that of the mission's file), or else one
-    that is installed. Importing it runs it.
+    The module lies in the folder `beside` (that of the mission's file) or is installed. Importing
+    it runs its code.
 
     Raises:
         UsageError: there is none, or its code fails.
@@ -26,7 +30,7 @@ def load_factory(name: str, *, beside: Path | None) -> Callable[..., nn.Module]:
         found = getattr(import_from(module, beside), function)
     except Refusal:
         raise
-    # Importing runs the user's code: whatever it raises is theirs to read.
+    # Importing runs the user's code: its errors are shown to the user as they are.
     except Exception as error:
         missing = isinstance(error, ImportError | AttributeError)
         raise UsageError(
@@ -42,22 +46,26 @@ def load_factory(name: str, *, beside: Path | None) -> Callable[..., nn.Module]:
 
 
 def make_network(factory: str, sizes: tuple[int, ...], *, beside: Path | None) -> nn.Module:
-    """What the factory makes for so many labels (and conditions).
+    """The network that the factory makes.
+
+    Args:
+        sizes: number of labels, and of conditions where there is a second head.
+        beside: the folder of the mission's file; None without one.
 
     Raises:
-        Refusal: the factory's own.
-        UsageError: there is no such factory, it failed, or it makes no network.
+        Refusal: as the factory raises it.
+        UsageError: there is no such factory, it failed, or it returned something else.
     """
     make = load_factory(factory, beside=beside)
     try:
         network = make(*sizes)
     except Refusal:
-        raise  # it knows better than we do what is missing
-    # A factory is the user's code: whatever it raises is theirs to read.
+        raise  # the factory says best what is missing
+    # A factory is the user's code: its errors are shown to the user as they are.
     except Exception as error:
         raise UsageError(
             f"the factory {factory} failed",
-            expected=f"a torch.nn.Module for {told(sizes)}",
+            expected=f"a torch.nn.Module for {head_sizes_text(sizes)}",
             found=f"{type(error).__name__}: {error}",
             remedy="correct the factory, or model.labels and model.condition in the mission",
         ) from error
@@ -71,13 +79,13 @@ def make_network(factory: str, sizes: tuple[int, ...], *, beside: Path | None) -
     return network
 
 
-def told(sizes: tuple[int, ...]) -> str:
-    """Sizes of the heads in words."""
+def head_sizes_text(sizes: tuple[int, ...]) -> str:
+    """The sizes of the heads for a sentence: "3 labels and 4 conditions"."""
     return f"{sizes[0]} labels" + (f" and {sizes[1]} conditions" if len(sizes) > 1 else "")
 
 
 def values_digest(network: nn.Module) -> str:
-    """sha256 of all parameters and statistics in their order, as hex."""
+    """sha256 of all parameters and buffers in state dict order, as hex."""
     sha = hashlib.sha256()
     for values in network.state_dict().values():
         sha.update(values.detach().contiguous().numpy().tobytes())

@@ -1,4 +1,7 @@
-"""Values of the inner tensors of a PyTorch network, by the names of the exported graph."""
+"""Values of the inner tensors of a PyTorch network, by their names in the exported graph.
+
+Takes a traced network, a picture (1, 3, H, W) and names; returns float32 arrays.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TorchForm:
-    """A traced PyTorch network: its nodes have the names that the exporter gave the file."""
+    """A traced PyTorch network, whose nodes have the names of the exported graph's tensors."""
 
     def __init__(self, traced: fx.GraphModule) -> None:
         self._traced = traced
@@ -34,8 +37,8 @@ class TorchForm:
         seen: dict[str, Floats] = {}
         wanted = set(names)
 
-        class Watching(fx.Interpreter):
-            """Keeps what was asked for."""
+        class Recorder(fx.Interpreter):
+            """Records the values of the named nodes."""
 
             def run_node(self, n: fx.Node) -> Any:
                 value = super().run_node(n)
@@ -44,7 +47,7 @@ class TorchForm:
                 return value
 
         with torch.inference_mode():
-            Watching(self._traced).run(torch.from_numpy(picture))
+            Recorder(self._traced).run(torch.from_numpy(picture))
         return [seen[name] for name in names]
 
     def sizes(self, names: Sequence[str]) -> list[int]:

@@ -1,8 +1,8 @@
-"""Modules that lie beside a mission's file: found before those that are installed, and with what
-they import from their own folder.
+"""Imports modules that lie beside a mission's file, before installed ones, together with the
+modules that they import from their own folder.
 
-Never replaces a module of Python or of this program: a file beside a mission that has such a name
-is refused by that name.
+Takes a dotted name and a folder; returns the module. A file with the name of a module of Python or
+of this program is refused, never imported in its place.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _folders: set[Path] = set()
 
 
 def import_from(name: str, folder: Path | None) -> ModuleType:
-    """The module of this dotted name, in `folder` where it lies there.
+    """The module of this dotted name: from `folder` if it lies there, else an installed one.
 
     Raises:
-        UsageError: it lies there, and has the name of one that is loaded already.
-        ImportError: there is none. Beside it whatever its code raises.
+        UsageError: it lies there and has the name of a module that is loaded already.
+        ImportError: there is none. The module's code may raise anything else.
     """
     top = name.split(".", maxsplit=1)[0]
     place = None if folder is None or top in PACKAGES else _place(top, folder)
@@ -42,8 +42,8 @@ def import_from(name: str, folder: Path | None) -> ModuleType:
             )
         _forget(_home(top))
     _folders.add(folder.resolve())
-    # In front while it is imported, so that it finds its neighbours before what is installed; then
-    # behind, for what its functions import later.
+    # First in sys.path during the import, so that it finds its neighbours before installed modules;
+    # last afterwards, for imports inside its functions.
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
@@ -55,14 +55,14 @@ def import_from(name: str, folder: Path | None) -> ModuleType:
 
 
 def neighbours(module: str) -> list[Path]:
-    """Every Python file beside the mission that this module was found at, in order; none for a
-    module that is installed."""
+    """Sorted Python files of the mission's folder that this module came from; empty for an
+    installed module."""
     home = _home(module.split(".", maxsplit=1)[0])
     return [] if home is None or home not in _folders else sorted(home.glob("*.py"))
 
 
 def _place(top: str, folder: Path) -> Path | None:
-    """The file of a module or of a package's beginning in `folder`."""
+    """The file of a module, or the __init__.py of a package, in `folder`."""
     found = PathFinder.find_spec(top, [str(folder)])
     return None if found is None or found.origin is None else Path(found.origin).resolve()
 
@@ -73,7 +73,7 @@ def _file(module: ModuleType) -> Path | None:
 
 
 def _home(top: str) -> Path | None:
-    """The folder that a loaded module, or the folder of a loaded package, lies in."""
+    """The folder that holds a loaded module's file or a loaded package's folder."""
     module = sys.modules.get(top)
     file = None if module is None else _file(module)
     if module is None or file is None:
@@ -82,7 +82,7 @@ def _home(top: str) -> Path | None:
 
 
 def _forget(home: Path | None) -> None:
-    """Takes out what was imported from another mission's folder, so that this one's is read."""
+    """Unloads modules from another mission's folder, so that this mission's are imported."""
     tops = {name for name in sys.modules if "." not in name and _home(name) == home}
     for name in [name for name in sys.modules if name.split(".")[0] in tops]:
         del sys.modules[name]

@@ -1,4 +1,8 @@
-"""Looks at a pickle's instructions without running one: which names it would import or call."""
+"""Checks a pickle's instructions without running them.
+
+Takes a pickle's bytes and a predicate of importable names; returns the first fault in words, or
+None.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +22,14 @@ they import a name that is not in the instruction itself."""
 
 LARGEST_BYTES = 64 << 20
 LARGEST_STACK = 1 << 22
-"""Instructions of one pickle: a network has few values, and its tensors lie in other files."""
+"""Most instructions of one pickle: a network has few values, and its tensors lie in other files."""
 
 
-def unwanted_in(data: bytes, wanted: Callable[[str, str], bool]) -> str | None:
-    """What in a pickle is not taken, in words; None where every instruction is.
+def disallowed_instruction(data: bytes, wanted: Callable[[str, str], bool]) -> str | None:
+    """The first instruction or import that is not allowed, in words; None where all are.
 
     Args:
-        wanted: says of a module and a name whether they may be imported.
+        wanted: (module, name) -> whether the pickle may import it.
     """
     if len(data) > LARGEST_BYTES:
         return f"a pickle of {len(data)} bytes"
@@ -39,7 +43,7 @@ def unwanted_in(data: bytes, wanted: Callable[[str, str], bool]) -> str | None:
                     return f"'{module}.{name}' in a pickle"
             if count > LARGEST_STACK:
                 return "a pickle without end"
-    # pickletools raises these, and what its readers of numbers and texts do.
+    # Raised by pickletools and its readers of numbers and texts.
     except (ValueError, IndexError, KeyError, OverflowError, EOFError) as error:
         return f"a damaged pickle: {error}"
     return None

@@ -1,6 +1,7 @@
-"""Reads the weights of a factory's network from what training scripts save, and loads them.
+"""Reads a state dict from a file that a training script saved, and loads it into a factory's
+network.
 
-Only tensors by name are taken from a file (torch's weights-only loading): nothing in it is run.
+Tensors by name are all that is read (torch's weights-only loading): no code in the file runs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.sources.pytorch.factory import told
+from converters.sources.pytorch.factory import head_sizes_text
 from firmware_bridge.errors import UsageError
 
 NESTED = ("state_dict", "model_state_dict", "model")
@@ -21,7 +22,7 @@ NESTED = ("state_dict", "model_state_dict", "model")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, on the CPU wherever it was saved.
+    """The state dict in a file, with its tensors on the CPU.
 
     Raises:
         UsageError: it holds anything else.
@@ -29,8 +30,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings(action="ignore"):
             loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    # Garbage makes torch's unpickler, zip reader or legacy reader raise nearly anything: KeyError,
-    # struct.error, AssertionError and more, all of which mean that the file holds no weights.
+    # On garbage, torch's unpickler and zip readers raise nearly anything (KeyError, struct.error,
+    # AssertionError): each means that the file holds no weights.
     except Exception as error:
         raise _no_weights(path, _first_sentence(error)) from error
     while isinstance(loaded, Mapping) and (inner := [k for k in NESTED if k in loaded]):
@@ -50,10 +51,10 @@ def load_weights(
     weights: Path,
     sizes: tuple[int, ...],
 ) -> None:
-    """Puts a state dict into the network that `factory` made.
+    """Loads a state dict into the network that `factory` made.
 
     Raises:
-        UsageError: it belongs to another network.
+        UsageError: its names or shapes are those of another network.
     """
     own = network.state_dict()
     if not any(key in own for key in state):  # saved from a DataParallel around the network
@@ -72,10 +73,10 @@ def load_weights(
     ]
     if mistakes:
         only_sizes = other_sizes and not missing and not foreign
-        hint = f"; were they trained for other than {told(sizes)}?"
+        hint = f"; were they trained for other than {head_sizes_text(sizes)}?"
         raise UsageError(
             f"{weights} holds the weights of another network",
-            expected=f"every tensor of {factory} for {told(sizes)}",
+            expected=f"every tensor of {factory} for {head_sizes_text(sizes)}",
             found="; ".join(mistakes) + (hint if only_sizes else ""),
             remedy="train again: brakepoint train MISSION; or correct model.factory, model.labels, "
             "model.condition or model.weights",
@@ -84,7 +85,7 @@ def load_weights(
 
 
 def require_finite(tensors: Mapping[str, Tensor], name: str) -> None:
-    """Refuses weights that hold NaN or infinity; `name` is of where they came from.
+    """Refuses weights that hold NaN or infinity; `name` says where they came from.
 
     Raises:
         UsageError: naming the tensors.

@@ -1,7 +1,7 @@
-"""Which of torch's operators a network's file may call: an allow-list by name and overload.
+"""The allow-list of torch operators that a network's file may call, by name and overload.
 
-What is not listed is refused, whatever namespace it is of. Never looks at what is installed: an
-operator that somebody registers under another name is not in the list either.
+Reads torch_operators.txt; answers whether an operator is in it. Operators of any other namespace or
+name are refused, registered ones too: the list does not depend on what is installed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PLAIN_CALLS = frozenset(
     }
 )
 """What a torch.export program may call beside operators: arithmetic of sizes, and the three
-operators that take a graph, which stands in the file and is looked at as all others."""
+operators that take a graph, which stands in the file and is checked like the rest."""
 
 
 @functools.cache
@@ -52,7 +52,8 @@ def allowed() -> Mapping[str, frozenset[str]]:
 
 
 def may_call(name: str, overload: str) -> bool:
-    """Whether this overload ("" or "default": the one without a name) of `aten::conv2d` may run."""
+    """Whether a file may call this overload ("" or "default": the unnamed one) of
+    `aten::conv2d`."""
     return (overload or "default") in allowed().get(name, frozenset())
 
 

@@ -1,9 +1,9 @@
 """Reads a TorchScript archive (torch.jit.save) as a network.
 
-An archive is a program in torch's own language. `plain_torchscript` looks at all of it before
-anything is loaded, and writes what was looked at anew; `load_torchscript` belongs into a process
-without rights (`converters.sources.pytorch.confined_network`), and looks at the compiled graph
-before it runs any of it.
+An archive is a program in torch's own language. `sanitize_torchscript` checks all of it before
+anything is loaded and returns a new archive; `load_torchscript` turns that into a module, checking
+the compiled graph before any of it runs, in a confined process only
+(`converters.sources.pytorch.confined_network`).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ import torch
 from torch import Tensor, nn
 
 from converters.sources.file_kind import DAMAGED, entries, require_size
-from converters.sources.pytorch.pickle_opcodes import unwanted_in
+from converters.sources.pytorch.pickle_opcodes import disallowed_instruction
 from converters.sources.pytorch.state_dict import require_finite
 from converters.sources.pytorch.torch_operators import INSTRUCTIONS, may_call
-from converters.sources.pytorch.torchscript_code import Quantized, Unwanted, checked_code
+from converters.sources.pytorch.torchscript_code import NotAllowed, QuantizedOperator, check_code
 from firmware_bridge.errors import Refusal, UsageError
 
 CONTENTS = re.compile(
     r"(data|constants)\.pkl|(data|constants)/\d+|version|byteorder|\.format_version"
     r"|\.storage_alignment|\.data/\w+|code/__torch__(/\w+)*\.py"
 )
-"""Files of an archive that are kept."""
+"""Files of an archive that are copied."""
 
-TALK = re.compile(
+LEFT_OUT = re.compile(
     r"code/.*\.debug_pkl|extra/.*|traced_inputs(\.pkl|/\d+)|(mobile_)?(bytecode|debug).*\.pkl"
 )
-"""Files that say where the code came from, or hold it a second time: left out."""
+"""Files that say where the code came from, or hold it a second time: not copied."""
 
 IMPORTED = {
     "torch._utils": frozenset({"_rebuild_tensor_v2", "_rebuild_parameter"}),
@@ -53,12 +53,12 @@ IMPORTED = {
     )
     | {"device"},
 }
-"""What pickles of an archive may name beside the archive's own classes."""
+"""Names that an archive's pickles may import, beside the archive's own classes."""
 
 LARGEST_CODE = 16 << 20
 
-TRAINED = {"aten::batch_norm": 5, "aten::dropout": 2, "aten::feature_dropout": 2}
-"""Operators that compute otherwise in training, and the slot that says so."""
+TRAINING_ARGUMENTS = {"aten::batch_norm": 5, "aten::dropout": 2, "aten::feature_dropout": 2}
+"""Operators with a training mode, and the index of the input that switches it on."""
 
 
 _CONVOLUTION = "%input, %weight, %bias, %stride, %pad, %dilation, %transposed, %out_pad, %groups"
@@ -70,14 +70,14 @@ TRACED_CONVOLUTION = tuple(
         f"aten::convolution({_CONVOLUTION})",
     )
 )
-"""A convolution with the switches of a GPU library, and the same without."""
+"""A convolution with the flags of cuDNN, as tracing writes it, and the same without them."""
 
 
-class Scripted(nn.Module):
-    """A frozen TorchScript network with the forward of a module.
+class ScriptedNetwork(nn.Module):
+    """A frozen TorchScript network as a module.
 
-    It is kept out of sight of torch.nn: a frozen network has no mode that could be set, and its
-    weights are constants.
+    The network is hidden from torch.nn: frozen, it has no mode to switch, and its weights are
+    constants.
     """
 
     _network: Callable[[Tensor], object]
@@ -87,73 +87,76 @@ class Scripted(nn.Module):
         object.__setattr__(self, "_network", network)
 
     def forward(self, images: Tensor) -> object:
-        """What the network puts out for (B, 3, H, W)."""
+        """The outputs for (B, 3, H, W), as the network groups them."""
         return self._network(images)
 
 
-def plain_torchscript(path: Path) -> bytes:
-    """The archive, all of it looked at; written anew, so that torch reads what was looked at and
-    not what another reading of the same zip file finds in it.
+def sanitize_torchscript(path: Path) -> bytes:
+    """A new archive of the same network, after all of it was checked. Torch reads the new one,
+    since another zip reader could find other files in the user's.
 
     Raises:
-        UsageError: it holds what is not taken, or is damaged.
+        UsageError: it holds code or objects outside the allow-lists, or is damaged.
     """
     try:
-        return _looked_at(path)
+        return _sanitized(path)
     except Refusal:
         raise
-    except Quantized as operator:
+    except QuantizedOperator as operator:
         raise UsageError(
             f"{path} is quantized already",
             expected="a float network",
             found=str(operator),
             remedy="give the float network it was made from",
         ) from operator
-    except Unwanted as unwanted:
-        raise _unwanted(path, str(unwanted)) from unwanted
-    # zipfile's words for what is damaged or packed in a way it does not know.
+    except NotAllowed as error:
+        raise _not_allowed(path, str(error)) from error
+    # Raised by zipfile where an archive is damaged or packed in a way that it does not know.
     except DAMAGED as error:
         raise _not_loaded(path, error) from error
 
 
-def _looked_at(path: Path) -> bytes:
+def _sanitized(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         require_size(archive, path)
         files = entries(archive)
         for name in files:
-            if not CONTENTS.fullmatch(name) and not TALK.fullmatch(name):
-                raise Unwanted(f"{name} in the archive")
+            if not CONTENTS.fullmatch(name) and not LEFT_OUT.fullmatch(name):
+                raise NotAllowed(f"{name} in the archive")
         code = {name: one for name, one in files.items() if name.endswith(".py")}
         if sum(one.file_size for one in code.values()) > LARGEST_CODE:
-            raise Unwanted(f"more than {LARGEST_CODE >> 20} MiB of code")
+            raise NotAllowed(f"more than {LARGEST_CODE >> 20} MiB of code")
         texts = {
             name.removeprefix("code/"): archive.read(one).decode("utf-8")
             for name, one in code.items()
         }
-        written, classes = checked_code(texts)
+        written, classes = check_code(texts)
         made = io.BytesIO()
         with zipfile.ZipFile(made, "w") as plain:
             for name, one in files.items():
-                if TALK.fullmatch(name):
+                if LEFT_OUT.fullmatch(name):
                     continue
                 data = archive.read(one)
                 if name.endswith(".py"):
                     data = written[name.removeprefix("code/")].encode()
-                elif name.endswith(".pkl") and (found := unwanted_in(data, _wanted(classes))):
-                    raise Unwanted(f"{found} in {name}")
+                elif name.endswith(".pkl") and (
+                    found := disallowed_instruction(data, _importable(classes))
+                ):
+                    raise NotAllowed(f"{found} in {name}")
                 plain.writestr(f"network/{name}", data)
     return made.getvalue()
 
 
-def _wanted(classes: frozenset[str]) -> Callable[[str, str], bool]:
+def _importable(classes: frozenset[str]) -> Callable[[str, str], bool]:
     return lambda module, name: name in IMPORTED.get(module, ()) or f"{module}.{name}" in classes
 
 
 def load_torchscript(plain: bytes, path: Path) -> nn.Module:
-    """The network in what `plain_torchscript` wrote, for inference, on the CPU.
+    """The network in an archive of `sanitize_torchscript`, for inference, on the CPU.
 
     Raises:
-        UsageError: its graph calls what is not taken, it is damaged, or was traced in training.
+        UsageError: its graph calls an operator that is not allowed, it is damaged, or it was traced
+            in training mode.
     """
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -164,18 +167,18 @@ def load_torchscript(plain: bytes, path: Path) -> nn.Module:
             frozen = torch.jit.freeze(loaded.eval()) if hasattr(loaded, "training") else loaded
     except Refusal:
         raise
-    # A damaged archive makes torch's readers raise nearly anything.
+    # On a damaged archive torch's readers raise nearly anything.
     except Exception as error:
         raise _not_loaded(path, error) from error
     _check_mode(frozen, path)
-    # What tracing writes for a convolution is not among the operators that torch exports.
+    # torch.export does not know the operator that tracing writes for a convolution.
     rewrite: Any = torch._C._jit_pass_custom_pattern_based_rewrite_graph  # its stub lacks arguments
     rewrite(*TRACED_CONVOLUTION, frozen.graph)
-    return Scripted(frozen)
+    return ScriptedNetwork(frozen)
 
 
 def _check_graph(graph: Any, path: Path) -> None:
-    """Every node of the compiled graph, before any of it runs: by its operator and overload."""
+    """Checks the operator and overload of every node of the compiled graph before it runs."""
     for node in _nodes(graph):
         kind, schema = node.kind(), node.schema()
         if kind in INSTRUCTIONS:
@@ -184,7 +187,7 @@ def _check_graph(graph: Any, path: Path) -> None:
                 continue
         name, _, overload = schema.partition("(")[0].partition(".")
         if not (schema and name == kind and may_call(name, overload)):
-            raise _unwanted(path, schema.partition("(")[0] or kind)
+            raise _not_allowed(path, schema.partition("(")[0] or kind)
 
 
 def _nodes(block: Any) -> Iterator[Any]:
@@ -196,7 +199,7 @@ def _nodes(block: Any) -> Iterator[Any]:
 
 def _check_mode(network: torch.jit.ScriptModule, path: Path) -> None:
     graph: Any = network.inlined_graph  # its stub lacks findAllNodes
-    for kind, slot in TRAINED.items():
+    for kind, slot in TRAINING_ARGUMENTS.items():
         for node in graph.findAllNodes(kind):
             if list(node.inputs())[slot].toIValue() is True:
                 raise UsageError(
@@ -207,7 +210,7 @@ def _check_mode(network: torch.jit.ScriptModule, path: Path) -> None:
                 )
 
 
-def _unwanted(path: Path, found: str) -> UsageError:
+def _not_allowed(path: Path, found: str) -> UsageError:
     return UsageError(
         f"{path} holds code that is not run here",
         expected="a network of torch's own operators that only compute (docs/sources.md)",
@@ -221,12 +224,12 @@ def _not_loaded(path: Path, error: BaseException) -> UsageError:
     return UsageError(
         f"{path} cannot be loaded as TorchScript",
         expected="an archive as torch.jit.save writes it, with torch's own operators",
-        found=_told(error),
+        found=_first_line(error),
         remedy="save the network again, or give its factory and weights",
     )
 
 
-def _told(error: BaseException) -> str:
-    """The sentence that says what is wrong, out of torch's many lines."""
+def _first_line(error: BaseException) -> str:
+    """The first line of torch's long message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

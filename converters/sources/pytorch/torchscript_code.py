@@ -1,8 +1,9 @@
-"""Looks at the code of a TorchScript archive before torch does: parsed, never run, written anew.
+"""Checks the code of a TorchScript archive before torch reads it: parses it, never runs it, and
+writes the parsed tree as new code.
 
-Every operator that stands anywhere in it, called or handed over, must be in the allow-list; every
-other name must be made in the archive itself. What is written is the parsed tree, so that torch
-reads what was looked at: no comment, no odd line break, no second meaning of a text.
+Takes the archive's code files; returns the new code and the names of its classes. Every operator,
+called or passed as a value, must be in the allow-list; every other name must be defined in the
+archive. Torch reads the new code, so no comment or line break can hide a second meaning.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ CONSTRUCTS: tuple[type[ast.AST], ...] = (
     *(ast.Tuple, ast.List, ast.Dict, ast.IfExp, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp),
     *(ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop),
 )
-"""What torch writes into such files."""
+"""Python syntax that torch writes into such files."""
 
 BUILT_IN = frozenset(
     {"annotate", "uninitialized", "unchecked_cast", "isinstance", "getattr", "len", "range"}
@@ -28,7 +29,7 @@ BUILT_IN = frozenset(
     | {"Tensor", "List", "Dict", "Tuple", "Optional", "Union", "Any", "Final", "NoneType", "number"}
     | {"Device", "Module", "NamedTuple", "Interface", "ModuleInterface", "Enum"}
 )
-"""Names that mean something without being made in the file; `fork` and the like are left out."""
+"""Names that the language itself defines; `fork` and the like are left out."""
 
 CLASS_TABLES = frozenset({"__annotations__", "__parameters__", "__buffers__", "op_version_set"})
 
@@ -36,31 +37,31 @@ ROOTS = frozenset({"torch", "ops", "CONSTANTS", "__torch__"})
 """Names that stand for torch's operators, other operators, constants and the archive's own code."""
 
 OF_TORCH = frozenset({"device", "inf", "nan", "dtype", "layout"})
-"""What `torch.NAME` may be beside an operator."""
+"""Values of NAME in `torch.NAME` that are not operators."""
 
-MADE_ON_LOADING = frozenset({"__setstate__", "__getstate__"})
+RUN_ON_LOADING = frozenset({"__setstate__", "__getstate__"})
 """Methods that torch runs while it loads."""
 
 BOUND_CLASSES = ("torch", "classes")
-"""After __torch__: classes of C++, which are no part of the archive."""
+"""After __torch__: C++ classes, which are not part of the archive."""
 
 
-class Unwanted(Exception):
-    """What was found in the code that is not taken."""
+class NotAllowed(Exception):
+    """The code holds something that is not allowed; the text says what."""
 
 
-class Quantized(Unwanted):
-    """An operator of a quantized network."""
+class QuantizedOperator(NotAllowed):
+    """The code calls an operator of a quantized network."""
 
 
-def checked_code(files: Mapping[str, str]) -> tuple[dict[str, str], frozenset[str]]:
-    """The code of an archive, written anew, and the names of the classes in it, by dots.
+def check_code(files: Mapping[str, str]) -> tuple[dict[str, str], frozenset[str]]:
+    """The code of an archive, unparsed from its checked tree, and the dotted names of its classes.
 
     Args:
         files: path under code/ (`__torch__/net.py`) -> text.
 
     Raises:
-        Unwanted: naming what is not taken, and where it stands.
+        NotAllowed: naming what is not allowed, and the file.
     """
     trees = {name: _parsed(text, name) for name, text in files.items()}
     classes, made = set(), set()
@@ -74,10 +75,10 @@ def checked_code(files: Mapping[str, str]) -> tuple[dict[str, str], frozenset[st
     for name, tree in trees.items():
         try:
             _CodeCheck(made).visit(tree)
-        except Unwanted as unwanted:
+        except NotAllowed as unwanted:
             raise type(unwanted)(f"{unwanted} in {name}") from None
         except RecursionError as error:
-            raise Unwanted(f"code nested without end in {name}") from error
+            raise NotAllowed(f"code nested without end in {name}") from error
     return {name: ast.unparse(tree) + "\n" for name, tree in trees.items()}, frozenset(classes)
 
 
@@ -85,18 +86,18 @@ def _parsed(text: str, name: str) -> ast.Module:
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise Unwanted(f"no code of torch's language in {name}: {error}") from error
+        raise NotAllowed(f"no code of torch's language in {name}: {error}") from error
 
 
 class _CodeCheck(ast.NodeVisitor):
-    """Visits every node of one file; raises at the first that is not taken."""
+    """Visits every node of one file; raises at the first that is not allowed."""
 
     def __init__(self, made: Iterable[str]) -> None:
         self._made = frozenset(made)
         self._local: set[str] = set()
 
     def visit_Module(self, node: ast.Module) -> None:
-        """Begins with the names that the file gives to values."""
+        """Collects the names that the file assigns, then visits it."""
         for inner in ast.walk(node):
             name = None
             if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
@@ -104,42 +105,43 @@ class _CodeCheck(ast.NodeVisitor):
             elif isinstance(inner, ast.arg):
                 name = inner.arg
             if name in ROOTS or name == "getattr":
-                raise Unwanted(f"the name '{name}' for something else")
+                raise NotAllowed(f"the name '{name}' for something else")
             if name is not None:
                 self._local.add(name)
         self.generic_visit(node)
 
     def generic_visit(self, node: ast.AST) -> None:
-        """Every construct that has no rule of its own."""
+        """Refuses syntax outside CONSTRUCTS."""
         if not isinstance(node, CONSTRUCTS):
-            raise Unwanted(f"the construct '{type(node).__name__}'")
+            raise NotAllowed(f"the construct '{type(node).__name__}'")
         super().generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:
-        """Only the archive's own modules."""
+        """Allows imports of the archive's own modules only."""
         for one in node.names:
             if one.asname is not None or one.name.split(".")[0] != "__torch__":
-                raise Unwanted(f"the import of '{one.name}'")
+                raise NotAllowed(f"the import of '{one.name}'")
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        """No method that runs while the archive is loaded."""
-        if node.name in MADE_ON_LOADING or node.decorator_list or node.name in ROOTS:
-            raise Unwanted(f"the function '{node.name}'")
+        """Refuses methods that run while the archive is loaded."""
+        if node.name in RUN_ON_LOADING or node.decorator_list or node.name in ROOTS:
+            raise NotAllowed(f"the function '{node.name}'")
         self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        """No decorators, no keywords."""
+        """Refuses decorators and keywords."""
         if node.decorator_list or node.keywords:
-            raise Unwanted(f"the class '{node.name}'")
+            raise NotAllowed(f"the class '{node.name}'")
         self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
-        """A value made here, or one of the few names that need not be; a root never by itself."""
+        """Allows assigned names and built-in ones; a root never by itself."""
         if node.id not in self._local | BUILT_IN | CLASS_TABLES:
-            raise Unwanted(f"the name '{node.id}'")
+            raise NotAllowed(f"the name '{node.id}'")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        """A dotted name from a root, or an attribute, which may be an operator as a method."""
+        """Checks a dotted name from a root, or an attribute, which may be an operator as a
+        method."""
         chain, inner = [node.attr], node.value
         while isinstance(inner, ast.Attribute):
             chain.append(inner.attr)
@@ -153,11 +155,11 @@ class _CodeCheck(ast.NodeVisitor):
         self.visit(inner)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """`getattr` takes an attribute by a text, so the text must be there to be looked at."""
+        """`getattr` reads an attribute by a text, so that must be a constant."""
         if isinstance(node.func, ast.Name) and node.func.id == "getattr":
             wanted = node.args[1] if len(node.args) == 2 and not node.keywords else None
             if not (isinstance(wanted, ast.Constant) and isinstance(wanted.value, str)):
-                raise Unwanted("getattr without a plain name")
+                raise NotAllowed("getattr without a plain name")
             _check_attribute(wanted.value)
         self.generic_visit(node)
 
@@ -165,32 +167,32 @@ class _CodeCheck(ast.NodeVisitor):
         if root == "CONSTANTS" and len(chain) == 1:
             return
         if root == "__torch__":
-            # The class, or a member of it behind its name: both are of the archive.
+            # A class of the archive, or a member of one.
             for length in range(1, len(chain) + 1):
                 if ".".join((root, *chain[:length])) in self._made:
                     for name in chain[length:]:
                         _check_attribute(name)
                     return
-            raise Unwanted(f"'{'.'.join((root, *chain))}', which is not in the archive")
+            raise NotAllowed(f"'{'.'.join((root, *chain))}', which is not in the archive")
         if root == "torch":
             if len(chain) == 1 and (chain[0] in OF_TORCH or f"aten::{chain[0]}" in allowed()):
                 return
-            raise Unwanted(f"torch.{'.'.join(chain)}")
+            raise NotAllowed(f"torch.{'.'.join(chain)}")
         name = "::".join(chain)
         if chain[0].startswith("quantized"):
-            raise Quantized(name)
+            raise QuantizedOperator(name)
         if len(chain) != 2 or name not in allowed():
-            raise Unwanted(name)
+            raise NotAllowed(name)
 
 
 def _check_attribute(name: str) -> None:
-    """An attribute is an operator where the value has none of that name: none that is not listed.
+    """Refuses an attribute with the name of an operator outside the allow-list.
 
-    torch's own registry says what is an operator; whatever it holds and the list does not is not
-    taken, also where the archive means an attribute of that name.
+    torch calls the operator where the value has no attribute of that name, so the name is refused
+    even where the archive means an attribute. torch's registry says which names are operators.
     """
-    if name in MADE_ON_LOADING or (name in _operator_names() and not _listed(name)):
-        raise Unwanted(f".{name}")
+    if name in RUN_ON_LOADING or (name in _operator_names() and not _listed(name)):
+        raise NotAllowed(f".{name}")
 
 
 def _listed(name: str) -> bool:

@@ -18,7 +18,7 @@ from edge.perception.values import BgrImage
 Boxes = NDArray[np.float32]
 
 
-def light(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
+def change_light(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
     """Another exposure, contrast and tint: up to half at full strength."""
     gain = 1.0 + strength * random.uniform(-0.5, 0.5)
     tint = 1.0 + strength * random.uniform(-0.08, 0.08, 3)
@@ -28,14 +28,14 @@ def light(image: BgrImage, random: np.random.Generator, *, strength: float) -> B
     return np.asarray(cv2.LUT(image, table[:, None, :]), np.uint8)
 
 
-def mirrored(image: BgrImage, boxes: Boxes) -> tuple[BgrImage, Boxes]:
+def mirror(image: BgrImage, boxes: Boxes) -> tuple[BgrImage, Boxes]:
     """Left and right exchanged, boxes (N, 4) in pixels with them."""
     flipped = boxes.copy()
     flipped[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]]
     return np.ascontiguousarray(image[:, ::-1]), flipped
 
 
-def moved(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
+def warp(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
     """Turned by up to 20 degrees, 30 % larger or smaller, shifted by 15 %, at full strength."""
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(
@@ -51,7 +51,7 @@ def moved(image: BgrImage, random: np.random.Generator, *, strength: float) -> B
     return np.asarray(out, np.uint8)
 
 
-def softened(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
+def blur(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
     """Sometimes blurred as by a little motion or focus."""
     if random.random() >= strength * 0.5:
         return image
@@ -62,7 +62,9 @@ CORRUPTED_MOST = 3
 """The worst severity in training; 4 and 5 are for judging."""
 
 
-def corrupted(image: BgrImage, random: np.random.Generator, *, names: Sequence[str]) -> BgrImage:
+def sometimes_corrupt(
+    image: BgrImage, random: np.random.Generator, *, names: Sequence[str]
+) -> BgrImage:
     """Half of the time one of the corruptions named, of severity 1 to CORRUPTED_MOST."""
     if not names or random.random() >= 0.5:
         return image

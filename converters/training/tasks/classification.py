@@ -35,7 +35,7 @@ JUDGED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledPicture:
     """A picture that can be read when it is needed, its label, its group and its part.
 
     Attributes:
@@ -100,12 +100,12 @@ class PictureTask:
         settings, spec = self._settings, self._model.preprocess_spec
         images: list[Tensor] = []
         for row in rows:
-            fitted = augmentation.moved(self._picture(row), random, strength=settings.augment)
+            fitted = augmentation.warp(self._picture(row), random, strength=settings.augment)
             if settings.mirror and random.random() < 0.5:
                 fitted = np.ascontiguousarray(fitted[:, ::-1])
-            fitted = augmentation.softened(fitted, random, strength=settings.augment)
-            fitted = augmentation.light(fitted, random, strength=settings.augment)
-            fitted = augmentation.corrupted(fitted, random, names=settings.corruptions)
+            fitted = augmentation.blur(fitted, random, strength=settings.augment)
+            fitted = augmentation.change_light(fitted, random, strength=settings.augment)
+            fitted = augmentation.sometimes_corrupt(fitted, random, names=settings.corruptions)
             images.append(torch.from_numpy(normalise(fitted, spec)))
         truth = torch.tensor([self._pictures[row].label for row in rows])
 
@@ -144,9 +144,9 @@ LABEL_SMOOTHING = 0.05
 """Keeps softmax scores honest on pictures near the border of two labels (arXiv:1906.02629)."""
 
 
-def _of_arrays(root: Path, labels: Sequence[str]) -> list[Labelled]:
+def _of_arrays(root: Path, labels: Sequence[str]) -> list[LabelledPicture]:
     found = [
-        Labelled(frame, frame.name, frame.label, frame.group, frame.part)
+        LabelledPicture(frame, frame.name, frame.label, frame.group, frame.part)
         for frame in array_frames(root)
     ]
     strange = sorted({one.label for one in found if not 0 <= one.label < len(labels)})
@@ -160,7 +160,7 @@ def _of_arrays(root: Path, labels: Sequence[str]) -> list[Labelled]:
     return found
 
 
-def _of_split(parted: DeclaredSplit, pictures: Sequence[Labelled]) -> list[Labelled]:
+def _of_split(parted: DeclaredSplit, pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
     """The pictures that may be fitted on and chosen by; no others are so much as looked at."""
     parts = {parted.part_for("fit"): "train", parted.part_for("choose"): "val"}
     return [
@@ -170,8 +170,8 @@ def _of_split(parted: DeclaredSplit, pictures: Sequence[Labelled]) -> list[Label
     ]
 
 
-def _of_folders(root: Path, labels: Sequence[str]) -> list[Labelled]:
-    found: list[Labelled] = []
+def _of_folders(root: Path, labels: Sequence[str]) -> list[LabelledPicture]:
+    found: list[LabelledPicture] = []
     for part in PARTS:
         if not (root / part).is_dir():
             raise Missing(
@@ -192,11 +192,11 @@ def _of_folders(root: Path, labels: Sequence[str]) -> list[Labelled]:
             track = rest.rpartition("/")[0]
             group = f"{label}/{track}" if track else f"{part}/{frame.name}"
             record = f"{part}/{frame.name}"
-            found.append(Labelled(frame, record, labels.index(label), group, part))
+            found.append(LabelledPicture(frame, record, labels.index(label), group, part))
     return found
 
 
-def _refuse_shared(root: Path, pictures: Sequence[Labelled]) -> None:
+def _refuse_shared(root: Path, pictures: Sequence[LabelledPicture]) -> None:
     """A track, or the same picture, in training and validation would be judged by heart."""
     for what, key in (("track", _group), ("picture", _digest)):
         fitted = {key(one): one for one in pictures if one.part == "train"}
@@ -210,9 +210,9 @@ def _refuse_shared(root: Path, pictures: Sequence[Labelled]) -> None:
                 )
 
 
-def _group(one: Labelled) -> str:
+def _group(one: LabelledPicture) -> str:
     return one.group
 
 
-def _digest(one: Labelled) -> str:
+def _digest(one: LabelledPicture) -> str:
     return one.frame.digest()

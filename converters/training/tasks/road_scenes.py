@@ -137,9 +137,9 @@ class SceneTask:
         for example in examples:
             fitted, box = example.fitted, example.boxes
             if settings.mirror and random.random() < 0.5:
-                fitted, box = augmentation.mirrored(fitted, box)
-            fitted = augmentation.light(fitted, random, strength=settings.augment)
-            fitted = augmentation.corrupted(fitted, random, names=settings.corruptions)
+                fitted, box = augmentation.mirror(fitted, box)
+            fitted = augmentation.change_light(fitted, random, strength=settings.augment)
+            fitted = augmentation.sometimes_corrupt(fitted, random, names=settings.corruptions)
             images.append(torch.from_numpy(normalise(fitted, spec)))
             boxes.append(torch.from_numpy(box))
         labels = [torch.from_numpy(example.labels) for example in examples]

@@ -30,12 +30,12 @@ from calibration.ranges.calibrate import calibrate
 from calibration.ranges.ranges import read_ranges
 from converters.conversion.float_stage import to_float
 from converters.conversion.frame_split import frames_to_split
-from converters.finetuning.distillation import BOXES, answer_loss
+from converters.finetuning.distillation import BOXES, output_loss
 from converters.finetuning.loop import Pace
 from converters.finetuning.parent_conversion import read_parent
-from converters.finetuning.torch_graph.network import Int8, network_of
-from converters.finetuning.training_frames import examples_of, pictures_of
-from converters.finetuning.unfold_batchnorm import CannotUnfold, unfolded
+from converters.finetuning.torch_graph.network import FakeQuantization, network_of
+from converters.finetuning.training_frames import pictures_of, training_frames
+from converters.finetuning.unfold_batchnorm import CannotUnfold, unfold
 from converters.graph.passes.canonical_names import PICTURE
 from converters.graph.passes.pipeline import passes, run_passes
 from converters.quantization.equalization.cross_layer import equalize
@@ -72,7 +72,7 @@ def int8_apart(
     placement = place(model)
     written = quantize_int8(model, placement, ranges)  # type: ignore[arg-type]
     mine = network_of(model, pictures[:2], threads=1)
-    rounding = Int8.of(placement, ranges)  # type: ignore[arg-type]
+    rounding = FakeQuantization.of(placement, ranges)  # type: ignore[arg-type]
     float_session = ModelSession(model.SerializeToString(), threads=1)
     session = ModelSession(written.SerializeToString(), threads=1)
     ours = theirs = signal_power = 0.0
@@ -233,7 +233,7 @@ class TestUnfolding:
             for values_ in moving.fitted:
                 values_.mul_(1.5).add_(0.01)
         tuned = moving.written_into(model)
-        made.load_state_dict(unfolded(made, model, tuned))
+        made.load_state_dict(unfold(made, model, tuned))
         picture = weights(1, 3, 16, 16, seed=5)
         with torch.inference_mode():
             found = made(torch.from_numpy(picture)).numpy()
@@ -251,7 +251,7 @@ class TestUnfolding:
         model = folded(made)
         moved = equalize(model)
         before = made[0].weight.clone()
-        made.load_state_dict(unfolded(made, model, moved))
+        made.load_state_dict(unfold(made, model, moved))
         assert not torch.equal(made[0].weight, before)
         picture = weights(1, 3, 16, 16, seed=5)
         with torch.inference_mode():
@@ -264,7 +264,7 @@ class TestUnfolding:
         with torch.no_grad():
             made.plain.weight.add_(1.0)
         with pytest.raises(CannotUnfold, match="no weight of the network"):
-            unfolded(made, model, model)
+            unfold(made, model, model)
 
 
 class TestDistillation:
@@ -285,7 +285,7 @@ class TestDistillation:
         np.testing.assert_allclose(scores[0].numpy(), wanted_scores, rtol=1e-4, atol=1e-6)
 
     def test_the_same_answers_cost_nothing_and_others_do(self, loud: Path) -> None:
-        loss = answer_loss(load_mission(loud))
+        loss = output_loss(load_mission(loud))
         raw = torch.from_numpy(weights(2, 16, 7)).abs()
         assert float(loss([raw], [raw])) == pytest.approx(0.0, abs=1e-5)
         assert float(loss([raw], [raw + 0.5])) > 0.01
@@ -485,7 +485,7 @@ def test_one_drive_beside_those_held_back_is_too_few(tmp_path: Path) -> None:
     (tmp_path / "road" / "drives.csv").write_text("\n".join(["file,drive", *rows]) + "\n")
     mission = load_mission(path, ["data.table=drives.csv", "data.group=drive"])
     with pytest.raises(UsageError, match="too few frames to fine-tune on"):
-        examples_of(mission, mission.finetune, frames_to_split(mission))
+        training_frames(mission, mission.finetune, frames_to_split(mission))
 
 
 def test_a_disk_without_room_is_one_message(loud: Path, ruined: Path, tmp_path: Path) -> None:
@@ -505,7 +505,7 @@ def test_a_disk_without_room_is_one_message(loud: Path, ruined: Path, tmp_path: 
 def test_frames_that_judge_are_never_looked_at(loud: Path) -> None:
     mission: Mission = load_mission(loud)
     split = frames_to_split(mission)
-    examples = examples_of(mission, mission.finetune, split)
+    examples = training_frames(mission, mission.finetune, split)
     fitted, watched, judged = (
         {frame.group for frame in part}
         for part in (examples.fitted, examples.watched, split.held_back)

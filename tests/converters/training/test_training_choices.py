@@ -14,15 +14,15 @@ from converters.training.architecture_search import (
     LATENCY_WEIGHT,
     Candidate,
     Trial,
-    better,
+    best_trials,
     candidates,
     latency_ms,
-    pareto,
+    pareto_front,
     rungs,
     search,
 )
 from converters.training.cross_validation import cross_validate, partitions
-from converters.training.fit import held_out, task_of, trainable
+from converters.training.fit import hold_out, require_trainable, task_of
 from converters.training.tasks.task import Task
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
@@ -42,7 +42,7 @@ def mission(tmp_path: Path) -> Mission:
 
 
 def task(mission: Mission) -> Task:
-    return task_of(mission, trainable(mission)[0])
+    return task_of(mission, require_trainable(mission)[0])
 
 
 def test_folds_judge_every_example_once_and_share_no_track(mission: Mission) -> None:
@@ -75,7 +75,7 @@ def test_scenes_are_folded_by_road_condition() -> None:
 def test_what_is_held_out_is_whole_tracks_of_the_training_part(mission: Mission) -> None:
     given = task(mission)
     rows = given.rows()
-    held = held_out(given, given.partition, 0.25, seed=0)
+    held = hold_out(given, given.partition, 0.25, seed=0)
     assert sorted((*held.training, *held.watched)) == sorted(given.partition.training)
     assert not {rows[r].group for r in held.training} & {rows[r].group for r in held.watched}
     assert {rows[row].stratum for row in held.watched} == set("0123")
@@ -134,15 +134,15 @@ def test_the_rule_weighs_accuracy_against_latency() -> None:
         trial("late", 1.0, 41.0),
     )
     assert slow.score == pytest.approx(0.90 - LATENCY_WEIGHT * 0.9)
-    assert better([slow, late, quick], 2) == [quick, slow]
-    assert better([slow, late], 1) == [slow], "what is over the budget never wins"
+    assert best_trials([slow, late, quick], 2) == [quick, slow]
+    assert best_trials([slow, late], 1) == [slow], "what is over the budget never wins"
     same = trial("same", 0.85, 4.0)
-    assert better([quick, same], 1) == [quick]
+    assert best_trials([quick, same], 1) == [quick]
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
     best, quick, beaten = trial("a", 0.9, 20.0), trial("b", 0.8, 5.0), trial("c", 0.8, 6.0)
-    assert pareto([best, beaten, quick]) == [best, quick]
+    assert pareto_front([best, beaten, quick]) == [best, quick]
 
 
 def test_rungs_halve_the_candidates_and_double_the_steps() -> None:
@@ -173,7 +173,7 @@ def test_the_search_takes_the_quick_one_when_accuracy_is_no_different(mission: M
     one_step = mission.model_copy(update={"train": mission.train.model_copy(update={"steps": 4})})
     report = search(one_step, 2, progress=silent, measure=measured)
     assert {trial.latency_ms for trial in report.trials} == {35.0, 1.0}
-    assert report.chosen == better(report.trials, 1)[0]
+    assert report.chosen == best_trials(report.trials, 1)[0]
     assert report.chosen.candidate.factory == "tiny_pictures:other_classifier"
 
 

@@ -14,7 +14,7 @@ from onnx import ModelProto, numpy_helper
 
 from converters.graph.index import Graph
 from converters.graph.passes.pipeline import passes, run_passes
-from converters.sources.pytorch.export import export, traced
+from converters.sources.pytorch.export import export, trace
 from converters.sources.pytorch.intermediate_values import TorchForm
 from converters.verification.layer_parity import OnnxForm, compare_layers, worst_first
 from converters.zoo import roadnet
@@ -42,7 +42,7 @@ def test_torch_and_onnx_agree_in_every_layer_that_both_have(
     road: tuple[torch.nn.Module, ModelProto, np.ndarray],
 ) -> None:
     net, floating, picture = road
-    torch_form = TorchForm(traced(net, SHAPE, ("detections",)))
+    torch_form = TorchForm(trace(net, SHAPE, ("detections",)))
     layers = compare_layers(torch_form, OnnxForm(floating, threads=1), [picture], progress=quiet)
     made = [name for node in floating.graph.node for name in node.output]
     assert len(layers) >= 0.9 * len(made), "the exporter's names are those of the traced network"

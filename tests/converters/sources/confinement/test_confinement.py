@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from converters.sources.confinement import system_calls
 from converters.sources.confinement.onnx_trial import try_once
-from converters.sources.pytorch.confined_network import Confined
-from converters.sources.pytorch.exported_program import plain_program
-from converters.sources.pytorch.torchscript import load_torchscript, plain_torchscript
+from converters.sources.pytorch.confined_network import ConfinedNetwork
+from converters.sources.pytorch.exported_program import sanitize_program
+from converters.sources.pytorch.torchscript import load_torchscript, sanitize_torchscript
 from firmware_bridge.errors import UsageError
 
 pytestmark = [
@@ -190,7 +190,7 @@ class TestTheProcess:
     ) -> None:
         path = tmp_path / "n.pt"
         torch.jit.save(torch.jit.script(Endless()), path)
-        network = Confined("torchscript", plain_torchscript(path), path, SHAPE)
+        network = ConfinedNetwork("torchscript", sanitize_torchscript(path), path, SHAPE)
         monkeypatch.setattr("converters.sources.confinement.process.LIMIT_S", {"run": 2.0})
         with pytest.raises(UsageError, match="cannot be run here") as caught:
             network(torch.ones(SHAPE))
@@ -204,7 +204,7 @@ class TestTheProcess:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         monkeypatch.setenv("SECRET_KEY", "of the user")
         path = program(tmp_path / "n.pt2")
-        network = Confined("exported", plain_program(path), path, SHAPE)
+        network = ConfinedNetwork("exported", sanitize_program(path), path, SHAPE)
         (child,) = (one.name for one in Path("/proc").iterdir() if is_child(one))
         assert list(tmp_path.glob("brakepoint-*"))
         assert "SECRET_KEY" not in Path(f"/proc/{child}/environ").read_text()
@@ -219,7 +219,7 @@ class TestTheProcess:
     ) -> None:
         monkeypatch.setattr("converters.sources.confinement.process.COMMAND", WITHOUT_RIGHTS_TAKEN)
         path = program(tmp_path / "n.pt2")
-        network = Confined("exported", plain_program(path), path, SHAPE)
+        network = ConfinedNetwork("exported", sanitize_program(path), path, SHAPE)
         assert network.open == ("write your files", "reach the network")
         (told,) = (one.getMessage() for one in caplog.records if one.name == "brakepoint")
         assert "could write your files and reach the network" in told

@@ -13,9 +13,9 @@ import torch
 from crafted import operators, program, script, with_file, with_graph, with_lines
 from torch import Tensor, nn
 
-from converters.sources.pytorch.exported_program import plain_program
+from converters.sources.pytorch.exported_program import sanitize_program
 from converters.sources.pytorch.torch_operators import PLAIN_CALLS, allowed, may_target
-from converters.sources.pytorch.torchscript import plain_torchscript
+from converters.sources.pytorch.torchscript import sanitize_torchscript
 from firmware_bridge.errors import UsageError
 
 pytestmark = [
@@ -97,14 +97,16 @@ class TestTorchScript:
     @pytest.mark.parametrize("space", OTHER_SPACES)
     def test_operators_of_every_other_namespace(self, space: str, archive: Path) -> None:
         name = operators()[space][0]
-        refusal = refused(plain_torchscript, with_lines(archive, f"a = ops.{space}.{name}(images)"))
+        refusal = refused(
+            sanitize_torchscript, with_lines(archive, f"a = ops.{space}.{name}(images)")
+        )
         assert f"{space}::{name}" in refusal.found
 
     @pytest.mark.parametrize(
         "name", ["torchvision.nms", "mine.relu", "higher_order.cond", "mkl.missing", "aten.save"]
     )
     def test_operators_that_nobody_registered_here(self, name: str, archive: Path) -> None:
-        refusal = refused(plain_torchscript, with_lines(archive, f"a = ops.{name}(images)"))
+        refusal = refused(sanitize_torchscript, with_lines(archive, f"a = ops.{name}(images)"))
         assert name.replace(".", "::") in refusal.found
 
     @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ class TestTorchScript:
     def test_whatever_way_an_operator_or_a_function_is_named(
         self, lines: str, archive: Path
     ) -> None:
-        refusal = refused(plain_torchscript, with_lines(archive, lines))
+        refusal = refused(sanitize_torchscript, with_lines(archive, lines))
         assert "not run here" in refusal.what or "no code" in refusal.found
 
     @pytest.mark.parametrize("name", ["__setstate__", "__getstate__"])
@@ -161,19 +163,19 @@ class TestTorchScript:
             f"  def {name}(self: __torch__.tiny_torch.Loud, state: int) -> NoneType:\n"
             "    return None\n"
         )
-        refusal = refused(plain_torchscript, with_lines(archive, "", before_class=method))
+        refusal = refused(sanitize_torchscript, with_lines(archive, "", before_class=method))
         assert name in refusal.found
 
     def test_texts_and_comments_may_say_anything(self, archive: Path) -> None:
         talk = 'a = "torch.from_file(1); ops.mine.relu"  # torch.save("victim")'
         with_lines(archive, talk)
-        assert b"# torch.save" not in plain_torchscript(archive)
+        assert b"# torch.save" not in sanitize_torchscript(archive)
 
     def test_code_nested_without_end(self, archive: Path) -> None:
         for deep in ("(" * 500 + ")" * 500, "-" * 20_000 + "1", "a" + ".b" * 50_000):
             path = archive.with_name("deep.pt")
             path.write_bytes(archive.read_bytes())
-            refused(plain_torchscript, with_lines(path, f"a = {deep}"))
+            refused(sanitize_torchscript, with_lines(path, f"a = {deep}"))
 
     @pytest.mark.parametrize("name", ["data.pkl", "constants.pkl"])
     def test_pickles_that_import(self, name: str, archive: Path, tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ class TestTorchScript:
         crafted.rewritten(
             archive, lambda one, data: crafted.pickled(victim) if one == name else data
         )
-        refusal = refused(plain_torchscript, archive)
+        refusal = refused(sanitize_torchscript, archive)
         assert "in a pickle" in refusal.found or "instruction" in refusal.found
         assert not victim.exists()
 
@@ -191,20 +193,22 @@ class TestTorchScript:
     )
     def test_pickles_of_other_classes_and_damaged_ones(self, data: bytes, archive: Path) -> None:
         crafted.rewritten(archive, lambda one, old: data if one == "data.pkl" else old)
-        assert "pickle" in refused(plain_torchscript, archive).found
+        assert "pickle" in refused(sanitize_torchscript, archive).found
 
     def test_a_file_that_is_there_twice(self, archive: Path) -> None:
         with pytest.warns(UserWarning, match="Duplicate"):
             with_file(archive, "data.pkl", b".")
-        assert "twice" in refused(plain_torchscript, archive).found
+        assert "twice" in refused(sanitize_torchscript, archive).found
 
     def test_files_of_another_kind(self, archive: Path) -> None:
-        found = refused(plain_torchscript, with_file(archive, "code/__torch__/a.so", b"code")).found
+        found = refused(
+            sanitize_torchscript, with_file(archive, "code/__torch__/a.so", b"code")
+        ).found
         assert "a.so" in found
 
     def test_the_same_bytes_come_out_as_go_in_but_talk(self, archive: Path) -> None:
-        assert plain_torchscript(archive) == plain_torchscript(archive)
-        assert b"debug_pkl" not in plain_torchscript(archive)
+        assert sanitize_torchscript(archive) == sanitize_torchscript(archive)
+        assert b"debug_pkl" not in sanitize_torchscript(archive)
 
 
 def targets(graph: dict[str, Any], target: str) -> None:
@@ -236,7 +240,7 @@ class TestPrograms:
     def test_operators_of_every_other_namespace(self, space: str, exported: Path) -> None:
         target = f"torch.ops.{space}.{operators()[space][0]}.default"
         with_graph(exported, lambda graph: targets(graph, target))
-        assert target in refused(plain_program, exported).found
+        assert target in refused(sanitize_program, exported).found
 
     @pytest.mark.parametrize(
         "target",
@@ -262,7 +266,7 @@ class TestPrograms:
     )
     def test_targets_that_are_no_listed_operator(self, target: str, exported: Path) -> None:
         with_graph(exported, lambda graph: targets(graph, target))
-        assert "target" in refused(plain_program, exported).found
+        assert "target" in refused(sanitize_program, exported).found
 
     @pytest.mark.parametrize(
         "value",
@@ -281,7 +285,7 @@ class TestPrograms:
     )  # fmt: skip
     def test_operators_and_graphs_as_arguments(self, value: dict[str, Any], exported: Path) -> None:
         with_graph(exported, lambda graph: argument(graph, value))
-        found = refused(plain_program, exported).found
+        found = refused(sanitize_program, exported).found
         assert "as_operator" in found or "target" in found or "object of another class" in found
 
     @pytest.mark.parametrize("name", ["a b", "a(b)", "a:b", "x=print(1)", "a.b", "1a", "a\n"])
@@ -290,7 +294,7 @@ class TestPrograms:
             graph["nodes"][0]["inputs"][0]["name"] = name
 
         with_graph(exported, change)
-        assert "name" in refused(plain_program, exported).found
+        assert "name" in refused(sanitize_program, exported).found
 
     @pytest.mark.parametrize(
         "size",
@@ -314,15 +318,15 @@ class TestPrograms:
             graph["sym_int_values"]["s"] = {"as_expr": {"expr_str": size, "hint": None}}
 
         with_graph(exported, change)
-        assert "expr_str" in refused(plain_program, exported).found
+        assert "expr_str" in refused(sanitize_program, exported).found
 
     def test_nesting_without_end(self, exported: Path) -> None:
         deep = b'{"a":' * 50_000 + b"1" + b"}" * 50_000
         crafted.rewritten(
             exported, lambda name, data: deep if name.endswith("model.json") else data
         )
-        assert "recursion" in refused(plain_program, exported).found
+        assert "recursion" in refused(sanitize_program, exported).found
 
     def test_a_graph_inside_is_taken_where_it_only_computes(self, tmp_path: Path) -> None:
         path = program(tmp_path / "n.pt2", Halves().eval())
-        assert b"wrap_with_set_grad_enabled" in plain_program(path)
+        assert b"wrap_with_set_grad_enabled" in sanitize_program(path)

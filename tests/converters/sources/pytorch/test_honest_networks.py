@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 # its usual name
 
-from converters.sources.pytorch.confined_network import Confined
-from converters.sources.pytorch.exported_program import load_program, plain_program
-from converters.sources.pytorch.torchscript import load_torchscript, plain_torchscript
+from converters.sources.pytorch.confined_network import ConfinedNetwork
+from converters.sources.pytorch.exported_program import load_program, sanitize_program
+from converters.sources.pytorch.torchscript import load_torchscript, sanitize_torchscript
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
@@ -180,9 +180,9 @@ def test_it_loads_and_computes_as_before(
     network = made().eval()
     path = how(network, tmp_path / "n.pt2")
     if how is export:
-        loaded = load_program(plain_program(path), path, SHAPE)
+        loaded = load_program(sanitize_program(path), path, SHAPE)
     else:
-        loaded = load_torchscript(plain_torchscript(path), path)
+        loaded = load_torchscript(sanitize_torchscript(path), path)
     images = torch.rand(SHAPE)
     with torch.inference_mode():
         wanted, found = first(network(images)), first(loaded(images))
@@ -197,10 +197,10 @@ def test_it_runs_is_exported_and_looked_into_in_its_process(
     network = Residual().eval()
     path = how(network, tmp_path / "n.pt2")
     kind, plain = (
-        ("exported", plain_program(path)) if how is export
-        else ("torchscript", plain_torchscript(path))
+        ("exported", sanitize_program(path)) if how is export
+        else ("torchscript", sanitize_torchscript(path))
     )  # fmt: skip
-    there = Confined(kind, plain, path, SHAPE)
+    there = ConfinedNetwork(kind, plain, path, SHAPE)
     images = torch.rand(SHAPE)
     with torch.inference_mode():
         wanted = network(images).numpy()

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from converters.graph.passes.pipeline import passes, run_passes
 from converters.sources.network import network_of
 from converters.sources.pytorch.export import export
-from converters.sources.pytorch.exported_program import load_program, plain_program
-from converters.sources.pytorch.torchscript import load_torchscript, plain_torchscript
+from converters.sources.pytorch.exported_program import load_program, sanitize_program
+from converters.sources.pytorch.torchscript import load_torchscript, sanitize_torchscript
 from converters.sources.source import TorchSource, name_of, open_source
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
@@ -171,9 +171,9 @@ class TestWhatHoldsNoNetwork:
             path.write_bytes(content)
             with contextlib.suppress(Refusal):  # never a traceback; a flipped weight may pass
                 if make is traced:
-                    load_torchscript(plain_torchscript(path), path)
+                    load_torchscript(sanitize_torchscript(path), path)
                 else:
-                    load_program(plain_program(path), path, SHAPE)
+                    load_program(sanitize_program(path), path, SHAPE)
 
 
 class Reads(nn.Module):
