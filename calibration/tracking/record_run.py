@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edge.contract.run_record import Run, folder_of, read_run, write_run
+from edge.contract.run_record import Run, read_run, runs_folder, write_run
 
 MIRROR_S = 180
 """MLflow creates its tables at first, which takes seconds; after this long it has hung."""
@@ -46,7 +46,7 @@ def record(
         store: the SQLite file of MLflow; None where the mission does not mirror.
         say: shows a line to people.
     """
-    folder = folder_of(mission_file)
+    folder = runs_folder(mission_file)
     try:
         path = write_run(folder, run, digest=digest)
     except OSError as error:

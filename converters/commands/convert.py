@@ -18,7 +18,7 @@ from converters.conversion.run_record import convert_run
 from converters.report.report import PAGE, REPORT, Report
 from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.mission.loading import load_mission
-from edge.contract.run_record import Recorded, folder_of, now, runs_in
+from edge.contract.run_record import RunRecord, now, runs_folder, runs_in
 from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 
@@ -62,7 +62,7 @@ def convert(
             ranges_file=ranges,
             locked=(lock or out / LOCK) if locked or lock is not None else None,
             fresh=fresh,
-            former=[one for one in runs_in(folder_of(mission)) if isinstance(one, Recorded)],
+            former=[one for one in runs_in(runs_folder(mission)) if isinstance(one, RunRecord)],
             note=say,
         )
     run = convert_run(loaded, report, out, started=started, seconds=time.monotonic() - began)

@@ -38,7 +38,7 @@ from converters.report.report import Report
 from converters.report.stage_times import Stopwatch
 from edge.contract.artifact import json_file, replacing, require_folder
 from edge.contract.mission.schema import Mission
-from edge.contract.run_record import Recorded
+from edge.contract.run_record import RunRecord
 from edge.progress import Advance
 from firmware_bridge.errors import Missing, NotTrusted
 
@@ -54,7 +54,7 @@ def convert(
     tuned: Tuned | None = None,
     locked: Path | None = None,
     fresh: bool = False,
-    former: Sequence[Recorded] = (),
+    former: Sequence[RunRecord] = (),
     note: Note = lambda line: None,
 ) -> Report:
     """Converts the mission's network into `out`, replacing what a former run wrote there.

@@ -17,7 +17,7 @@ from edge.contract.artifact import digest_file
 from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.mission.facts import mission_facts
 from edge.contract.mission.schema import Mission
-from edge.contract.run_record import Number, Recorded, Run, environment
+from edge.contract.run_record import Number, Run, RunRecord, environment
 
 
 def convert_run(
@@ -40,7 +40,7 @@ def convert_run(
     )
 
 
-def since_former(former: Sequence[Recorded], lock: Lock, report: Report) -> Since | None:
+def since_former(former: Sequence[RunRecord], lock: Lock, report: Report) -> Since | None:
     """Differences of `report`, made from the inputs in `lock`, to the last of `former`."""
     mine = [
         one for one in former if one.run.kind == "convert" and one.run.mission == report.mission

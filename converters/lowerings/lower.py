@@ -42,7 +42,7 @@ from converters.verification.equivalence.verdict import Equivalence, equivalence
 from edge.contract.artifact_names import FLOAT, IMPLICIT, INT8, STRONG
 from edge.contract.mission.schema import Mission
 from edge.engine.calibration_cache import INT8_LEVELS, read_cache, write_cache
-from edge.engine.model_choice import batched, cache_name
+from edge.engine.model_choice import batched_name, cache_name
 from edge.engine.releases import CACHE_RELEASES
 from edge.perception.values import Floats
 from edge.progress import Advance
@@ -127,7 +127,7 @@ def _batches(
             single = ModelProto.FromString(model) if isinstance(model, bytes) else model
             opened = open_batch(single)
             prove_batch(single, opened, proof.pictures, sizes=sizes, threads=proof.threads)
-            made[batched(name)] = opened.SerializeToString()
+            made[batched_name(name)] = opened.SerializeToString()
     return made
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge.contract.run_record import Recorded
+from edge.contract.run_record import RunRecord
 
 UNSTEADY = ("median ms", "peak memory")
 """Beginnings of figures that differ from run to run of the same inputs."""
@@ -47,7 +47,7 @@ class Since:
 
 
 def since_last(
-    former: Iterable[Recorded],
+    former: Iterable[RunRecord],
     *,
     parameters: Mapping[str, Any],
     inputs: Mapping[str, str | None],

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from converters.quantization.placement import QdqPlacement
 from edge.contract.artifact_names import CPU, FLOAT, IMPLICIT, INT8, STRONG
-from edge.engine.model_choice import batched
+from edge.engine.model_choice import batched_name
 
-FOR_TENSORRT = frozenset({INT8, STRONG, IMPLICIT, batched(INT8), batched(STRONG)})
+FOR_TENSORRT = frozenset({INT8, STRONG, IMPLICIT, batched_name(INT8), batched_name(STRONG)})
 """Files in which INT8 is where the placement put it."""
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from edge.commands.options import JsonOption
 from edge.contract.gate_count import GateCount
-from edge.contract.run_record import FOLDER, Recorded, folder_of, read_run, runs_in
+from edge.contract.run_record import FOLDER, RunRecord, read_run, runs_folder, runs_in
 from edge.terminal import echo, new_console, styled
 from firmware_bridge.errors import Missing, UsageError
 
@@ -137,7 +137,7 @@ class Row:
     change: float | None
 
 
-def differences(found: Sequence[Recorded]) -> list[Row]:
+def differences(found: Sequence[RunRecord]) -> list[Row]:
     """Every key of every run, section by section."""
     sections = [_sections(one) for one in found]
     rows = []
@@ -158,7 +158,7 @@ def differences(found: Sequence[Recorded]) -> list[Row]:
     return rows
 
 
-def _sections(one: Recorded) -> dict[str, Mapping[str, Any]]:
+def _sections(one: RunRecord) -> dict[str, Mapping[str, Any]]:
     run = one.run
     gates = {str(gate.get("name")): _verdict(gate) for gate in run.gates}
     return {
@@ -172,7 +172,7 @@ def _sections(one: Recorded) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _gates(one: Recorded) -> Text:
+def _gates(one: RunRecord) -> Text:
     """What became of the gates, in its colour; nothing where there were none."""
     if one.run.passed is None:
         return Text()
@@ -188,7 +188,7 @@ def _verdict(gate: Mapping[str, Any]) -> str:
     return f"{'passed' if passed else 'failed'}: {measured} {gate.get('limit_text', '')}".rstrip()
 
 
-def _summary(one: Recorded) -> dict[str, Any]:
+def _summary(one: RunRecord) -> dict[str, Any]:
     run = one.run
     return {
         "name": one.name,
@@ -203,7 +203,7 @@ def _summary(one: Recorded) -> dict[str, Any]:
 
 def _folder(where: Path) -> Path:
     """The folder of records that `where` means."""
-    beside = folder_of(where)
+    beside = runs_folder(where)
     if beside.is_dir():
         return beside
     if where.is_dir() and where.name == FOLDER:
@@ -216,11 +216,11 @@ def _folder(where: Path) -> Path:
     )
 
 
-def _all(where: Path) -> list[Recorded]:
+def _all(where: Path) -> list[RunRecord]:
     """Every record that is whole; the others are told on stderr."""
     found = []
     for one in runs_in(_folder(where)):
-        if isinstance(one, Recorded):
+        if isinstance(one, RunRecord):
             found.append(one)
         else:
             path, refusal = one
@@ -228,7 +228,7 @@ def _all(where: Path) -> list[Recorded]:
     return sorted(found, key=lambda one: (one.run.started, one.name))
 
 
-def _named(name: str, where: Path) -> Recorded:
+def _named(name: str, where: Path) -> RunRecord:
     """The one run whose name begins so, or the record in a file."""
     if name.endswith(".json"):
         return read_run(Path(name))

@@ -1,7 +1,7 @@
-"""Files that flow between stages: named schema, canonical JSON, digest, atomic replacement.
+"""Writes and reads files between stages: named schema, canonical JSON, digest, atomic replacement.
 
-Every file is written whole beside its target, synced and renamed over it, so a reader or a kill -9
-never meets half of one. Never decides where a file goes.
+Every file is written beside its target, synced and renamed over it, so that a reader never finds
+half of one, not even after kill -9.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 
 def require_folder(out: Path) -> None:
-    """Refuses an output folder that cannot be written (UsageError), before the long work."""
+    """Raises UsageError for an output folder that cannot be written, before the long work."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(
@@ -55,7 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(folder: Path, *, require: Callable[[Path], None]) -> Iterator[Path]:
     """A staging folder beside `folder`, renamed to it on success and removed on failure.
 
-    `require` raises where `folder` must not be replaced; it is asked before the work and after it.
+    `require` raises where `folder` must not be replaced; it is called before and after the work.
     """
     folder = folder.absolute()
     require(folder)
@@ -137,7 +137,7 @@ def json_file(schema: str, payload: Mapping[str, Any]) -> bytes:
 
 
 def read_json(path: Path, schema: str) -> dict[str, Any]:
-    """Read a JSON artifact and check that it is what its reader wants.
+    """Read a JSON artifact of the schema `schema`.
 
     Raises:
         Missing: no such file.

@@ -1,4 +1,4 @@
-"""Names of the files of a conversion: the one place where each is spelled."""
+"""Names of the files of a conversion, each defined here alone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ STRONG = "strong.onnx"
 IMPLICIT = "implicit.onnx"
 """int8.onnx without its Q/DQ: not float.onnx, whose biases are not corrected."""
 DLA_BODY = "dla.body.onnx"
-"""The part of implicit.onnx that a DLA computes, where the mission asks for one."""
+"""The part of implicit.onnx that a DLA computes, where the mission sets `target.dla`."""
 DLA_HEAD = "dla.head.onnx"
-"""The rest of it, for the GPU."""
+"""The rest of implicit.onnx, for the GPU."""

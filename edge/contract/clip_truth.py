@@ -1,7 +1,7 @@
-"""What is really in each frame of a clip: reads the file that `brakepoint scenes --truth` writes.
+"""Reads the ground truth of a clip, frame by frame, as `brakepoint scenes --truth` writes it.
 
-A person may write one for a clip of their own: only `frames` are read, each with `time_s` and
-`objects` of `label` and `box`. Opens no clip.
+A JSON file goes in; `TrueFrame` values come out. A person may write the file for another clip: only
+`frames` are read, each with `time_s` and `objects` of `label` and `box`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TrueObject:
 
 @dataclass(frozen=True)
 class TrueFrame:
-    """What is in the frame that is shown `time_s` seconds into the clip."""
+    """The objects in the frame that is shown `time_s` seconds into the clip."""
 
     time_s: float
     objects: tuple[TrueObject, ...]
@@ -41,7 +41,7 @@ def read_truth(path: Path) -> tuple[TrueFrame, ...]:
 
     Raises:
         Missing: there is no such file.
-        NotTrusted: it is no such file, or a value in it cannot be meant.
+        NotTrusted: it is no such file, or a value in it is impossible.
     """
     try:
         document = parse_json(path.read_text(encoding="utf-8"))

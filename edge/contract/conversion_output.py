@@ -1,6 +1,7 @@
-"""Reads what `convert` wrote and chooses the model to run; refuses what is not vouched for.
+"""Chooses the model to run in the folder of a conversion; checks its report, gates and digest.
 
-There is no fallback to another precision or file: it says what is missing and what to do.
+A folder, a mission and a precision go in; the path of an ONNX file comes out. Never falls back to
+another precision or file: a refusal says what is missing and what to do.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ def choose_model(folder: Path, mission: Mission, precision: Literal["float", "in
 
     Raises:
         Missing: `folder` holds no report or not the file.
-        NotTrusted: made for another mission, changed since it was judged, or without a verdict of
-            every gate that the mission gives a limit.
+        NotTrusted: converted for another mission, changed since its gates were measured, or without
+            a verdict of every gate for which the mission sets a limit.
         GateFailed: its gates failed.
     """
     name = MODEL_FILES[mission.target.backend, precision]
     report = _report(folder, mission)
-    with _whole(folder, name):
+    with _complete_report(folder, name):
         require_gates(
             report,
             folder,
@@ -51,12 +52,12 @@ def choose_model(folder: Path, mission: Mission, precision: Literal["float", "in
 
 
 def judged_file(folder: Path, mission: Mission, name: str) -> Path:
-    """An artifact in `folder`, for looking at: whatever its gates said, but the one they judged.
+    """An artifact in `folder` for inspection: unchanged since its gates, passed or failed.
 
     Raises Missing and NotTrusted as `choose_model` does.
     """
     report = _report(folder, mission)
-    with _whole(folder, name):
+    with _complete_report(folder, name):
         _unchanged(report, name, folder)
     return folder / name
 
@@ -75,8 +76,8 @@ def _report(folder: Path, mission: Mission) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _whole(folder: Path, name: str) -> Iterator[None]:
-    """Turns what a damaged report breaks into one message."""
+def _complete_report(folder: Path, name: str) -> Iterator[None]:
+    """Turn errors from a damaged report into one message."""
     try:
         yield
     except (KeyError, TypeError) as error:

@@ -1,5 +1,6 @@
-"""How many gates a conversion was judged by: one count for the terminal, the report, its page, the
-refusal and the records. A gate without a limit is none of them.
+"""Counts the gates of a conversion: with a limit, failed, and without a limit.
+
+One count for the terminal, the report, its page, the refusal and the records.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class GateCount:
 
     @classmethod
     def of(cls, verdicts: Iterable[bool | None]) -> GateCount:
-        """Of what each gate says: passed, failed, or None where the mission gives no limit."""
+        """The count of these verdicts: passed, failed, or None where the mission sets no limit."""
         told = list(verdicts)
         judged = [one for one in told if one is not None]
         return cls(len(judged), judged.count(False), len(told) - len(judged))

@@ -1,8 +1,8 @@
-"""Whether the gates of a conversion hold for one of its files: nothing passes by absence.
+"""Requires that the gates of a conversion hold for one of its files.
 
-A report must hold a verdict of every gate that stands for the file, and one that a mission gives a
-limit must have passed. An unsigned report proves no more than that it and its files belong
-together: whoever may write the folder may write it anew.
+The report and the mission go in; a refusal comes out where a gate failed or a verdict is missing:
+never passes by absence. An unsigned report proves only that it and its files belong together:
+anyone who may write the folder may also replace the report.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.conversion import Gates, Int8Shares
 from firmware_bridge.errors import GateFailed, NotTrusted
 
-"""Stands for all: the others are made from it."""
+"""Its gates apply to every artifact: the others are derived from it."""
 
 SHORT: Mapping[str, str] = {INT8: "int8", CPU: "cpu"}
-"""Artifact -> how its gates are called."""
+"""Artifact -> the word for it in names of gates."""
 
 ALWAYS: Mapping[str, Sequence[str]] = {
     FLOAT: ("parity_max_abs",),
     INT8: ("found_min int8", "size_max_mb", "macs_int8_min int8", "accuracy_min int8"),
     CPU: ("found_min cpu", "macs_int8_min cpu", "accuracy_min cpu"),
 }
-"""Artifact -> gates that every report has a row of, limited or not."""
+"""Artifact -> gates of which every report has a row, with a limit or without."""
 
 
-def declared(gates: Gates, artifact: str, *, condition: bool) -> list[str]:
-    """Names of the gates that a mission gives a limit for an artifact.
+def declared_gates(gates: Gates, artifact: str, *, condition: bool) -> list[str]:
+    """Names of the gates for which a mission sets a limit for an artifact.
 
     Args:
         condition: whether the network has a condition head.
@@ -65,15 +65,15 @@ def require_gates(
     mission: Mission | None,
     remedy: str,
 ) -> None:
-    """Nothing where every gate of these artifacts holds.
+    """Raises unless every gate of these artifacts holds.
 
     Args:
-        mission: whose limits must have been judged; None where only the report is there.
-        remedy: what to do where one failed.
+        mission: the report must have a verdict for each of its limits; None checks the report only.
+        remedy: what to do where a gate failed.
 
     Raises:
-        GateFailed: one failed.
-        NotTrusted: a verdict is missing, or is none.
+        GateFailed: a gate failed.
+        NotTrusted: a verdict is missing or invalid.
     """
     rows = _rows(report, folder)
     mine = [row for row in rows if row["artifact"] in artifacts]
@@ -91,7 +91,7 @@ def require_gates(
         missing += [
             f"{name} (the mission gives a limit, the report judged by none)"
             for one in artifacts
-            for name in declared(mission.gates, one, condition=condition)
+            for name in declared_gates(mission.gates, one, condition=condition)
             if name not in missing and verdicts.get((one, name)) is not True
         ]
     if missing:
@@ -104,10 +104,10 @@ def require_gates(
 
 
 def _rows(report: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
-    """The report's gates, each with a verdict that is one: a passed gate has a limit and a figure.
+    """The report's gates, with valid verdicts: a passed gate has a limit and a figure.
 
     Raises:
-        KeyError, TypeError: the report is not whole; whoever reads it words that.
+        KeyError, TypeError: the report is not whole; the caller turns that into a message.
         NotTrusted: a verdict contradicts its row.
     """
     rows: list[Mapping[str, Any]] = list(report["gates"])

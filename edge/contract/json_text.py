@@ -1,5 +1,6 @@
-"""Reads JSON that others wrote: nesting is bounded, so that nothing that walks it later runs out of
-stack. Never looks at what the values mean.
+"""Parses JSON from outside with bounded nesting, so that no later walk over it runs out of stack.
+
+Text or bytes go in; plain Python values come out.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ UTF8_MARK = b"\xef\xbb\xbf"
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The values in a JSON text (UTF-8, or UTF-16 and UTF-32 as JSON tells them apart).
+    """The values in a JSON text (UTF-8, UTF-16 or UTF-32).
 
-    Arrays and objects nested deeper than some 200 are refused by the parser itself.
+    The parser itself refuses arrays and objects nested deeper than some 200.
 
     Raises:
         ValueError: not JSON, nested too deeply, or not text.

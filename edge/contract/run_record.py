@@ -1,8 +1,8 @@
-"""The record of a run: what was asked for, what went in, what came of it; one JSON file each, in
-`runs/` beside the mission, whichever verb ran.
+"""Writes and reads records of runs: parameters, inputs, metrics, gates, environment.
 
-Nothing reads a record to decide anything: it is for people who compare. A damaged one is told and
-passed over; it never stops a run or a list. Never deletes one.
+One JSON file a run, in `runs/` beside the mission, for every verb. Records are for people who
+compare runs; no stage decides by one. A damaged record never stops a run or a list. Never deletes
+one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.contract.artifact import read_json, write_json
-from edge.contract.mission.facts import flat
+from edge.contract.mission.facts import flatten
 from firmware_bridge.errors import Missing, NotTrusted, Refusal
 
 SCHEMA = "brakepoint.record/1"
 FORMER = "brakepoint.training/2"
-"""What trainings wrote before there was one form for all."""
+"""The schema of trainings before all verbs shared one."""
 
 FOLDER = "runs"
 PACKAGES = ("brakepoint", "numpy", "onnx", "onnxruntime", "torch", "opencv-python-headless")
@@ -36,14 +36,14 @@ class Run:
     Attributes:
         kind: the verb, or what it did: "convert", "train", "folds", "search", "calibrate",
             "evaluate".
-        started: UTC, as `now` tells it.
-        passed: whether the gates held; None where there were none.
-        parameters: what was asked for, by dotted key.
+        started: UTC, in the form of `now`.
+        passed: whether the gates held; None without gates.
+        parameters: settings of the run, by dotted key.
         inputs, outputs: name -> sha256, as hex.
-        metrics: figures by name, the telling ones first; None where one is not known.
+        metrics: figures by name, the most important first; None where one is not known.
         gates: name, limit, measured, passed and a sentence of each.
-        environment: versions of what the figures depend on.
-        details: what this kind alone has.
+        environment: versions on which the figures depend.
+        details: values that only this kind of run has.
     """
 
     kind: str
@@ -61,25 +61,25 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A run and where its record is; its name is the file's."""
+class RunRecord:
+    """A run and the path of its record."""
 
     path: Path
     run: Run
 
     @property
     def name(self) -> str:
-        """Unique in its folder; begins with the time."""
+        """The file's name without suffix: unique in its folder, beginning with the time."""
         return self.path.stem
 
 
 def now() -> str:
-    """The time as UTC, to the second, as ISO 8601 has it without separators."""
+    """The UTC time to the second, in ISO 8601's basic format: 20261201T030000Z."""
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
 
 
 def environment(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Versions of Python, the machine and these packages, on which figures depend."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in packages:
         try:
@@ -89,13 +89,13 @@ def environment(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
-def folder_of(mission_file: Path) -> Path:
-    """Where the runs of a mission are recorded: `runs/` beside its file."""
+def runs_folder(mission_file: Path) -> Path:
+    """The folder of a mission's run records: `runs/` beside its file."""
     return (mission_file if mission_file.is_dir() else mission_file.parent) / FOLDER
 
 
 def write_run(folder: Path, run: Run, *, digest: str) -> Path:
-    """Writes a record under a name that none has yet; `digest` is of what the run was made of."""
+    """Write a record under a new name; `digest` identifies the run's inputs. Returns its path."""
     name = f"{run.started}-{run.kind}-{digest[:12]}"
     path, number = folder / f"{name}.json", 2
     while path.exists():
@@ -104,24 +104,24 @@ def write_run(folder: Path, run: Run, *, digest: str) -> Path:
     return path
 
 
-def read_run(path: Path) -> Recorded:
+def read_run(path: Path) -> RunRecord:
     """The run recorded in a file.
 
     Raises:
         Missing: no such file.
-        NotTrusted: it is no record, or not whole.
+        NotTrusted: it is not a record, or not whole.
     """
     try:
         document = read_json(path, SCHEMA)
     except NotTrusted:
         document = read_json(path, FORMER)
-        return Recorded(path, _checked(path, _of_former(document)))
+        return RunRecord(path, _checked(path, _former_record(document)))
     names = {one.name for one in fields(Run)}
-    return Recorded(path, _checked(path, {key: document.get(key) for key in names}))
+    return RunRecord(path, _checked(path, {key: document.get(key) for key in names}))
 
 
-def runs_in(folder: Path) -> Iterator[Recorded | tuple[Path, Refusal]]:
-    """Every record of a folder, the oldest first; a damaged one with what is wrong with it."""
+def runs_in(folder: Path) -> Iterator[RunRecord | tuple[Path, Refusal]]:
+    """Every record of a folder, oldest first; for a damaged one its path and the refusal."""
     for path in sorted(folder.glob("*.json")):
         if path.name.startswith("."):
             continue  # one that a killed process was about to rename
@@ -132,7 +132,7 @@ def runs_in(folder: Path) -> Iterator[Recorded | tuple[Path, Refusal]]:
 
 
 def training_run(kind: str, started: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a Run for what a training tells of itself."""
+    """The values of a Run from the facts of a training."""
     figures = dict(_section(_section(facts, "judgement"), "figures"))
     for name, one in _section(facts, "spread").items():
         figures[name] = one.get("mean") if isinstance(one, Mapping) else None
@@ -142,7 +142,7 @@ def training_run(kind: str, started: str, facts: Mapping[str, Any]) -> dict[str,
         "started": started,
         "seconds": facts.get("seconds", 0.0),
         "passed": None,
-        "parameters": dict(flat(_section(facts, "recipe"))),
+        "parameters": dict(flatten(_section(facts, "recipe"))),
         "inputs": {"recipe": facts.get("recipe_digest")},
         "outputs": {"weights": facts["weights_sha256"]} if "weights_sha256" in facts else {},
         "metrics": {**figures, **_counts(facts)},
@@ -164,13 +164,13 @@ def _counts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: facts[key] for key in COUNTED if key in facts}
 
 
-def _of_former(document: Mapping[str, Any]) -> dict[str, Any]:
+def _former_record(document: Mapping[str, Any]) -> dict[str, Any]:
     facts = {key: value for key, value in document.items() if key not in ("schema", "kind")}
     return training_run(document.get("kind", ""), document.get("started", ""), facts)
 
 
 def _checked(path: Path, values: Mapping[str, Any]) -> Run:
-    """The run of these values. Raises NotTrusted where one has another form than Run says."""
+    """The run of these values. Raises NotTrusted where a value has another type than in `Run`."""
     forms: dict[str, Any] = {
         "kind": str,
         "mission": str,

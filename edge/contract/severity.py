@@ -1,4 +1,4 @@
-"""How bad a finding is: the one order of severities, for every verb that lists findings."""
+"""The severities of findings in their one order, for every verb that lists findings."""
 
 from __future__ import annotations
 

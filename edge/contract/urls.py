@@ -1,7 +1,8 @@
-"""What of a URL may be written down: scheme, host, port, path, and few questions. The rest (users,
-passwords, tokens, signatures, keys) may open what the URL names, and locks and reports go round.
+"""Removes secrets from URLs before they are written to lock files, reports or messages.
 
-By what is allowed, not by names of secrets, of which there is no list. Pure.
+A URL or a text goes in; the same without users, passwords, tokens, signatures and keys comes out.
+Scheme, host, port, path and a few query keys stay: by an allowlist, since names of secrets cannot
+be listed. Pure.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ QUERY = {
 """Key of a query, lower case -> the values that it may have."""
 
 CONTAINER = re.compile(r"[a-z0-9-]{3,63}@[\w-]+\.(dfs|blob)\.core\.windows\.net(:\d+)?")
-"""Where Azure's URLs have the name of a container, others have a user."""
+"""Schemes of Azure: where other URLs have a user, these have the name of a container."""
 
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+:/{1,2})(?P<authority>[^/?#\\]*)(?P<rest>.*)", re.S
 )
-"""Also one that was taken for a path and lost a slash; "C:/" is none."""
+"""Also a URL that lost a slash because it was handled as a path; "C:/" is not a URL."""
 
 _AZURE = ("abfs://", "abfss://", "wasb://", "wasbs://", "az://")
 _IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}[^\s'\"<>]*")
@@ -31,9 +32,9 @@ _PARAMETER = re.compile(r";[^/]*")
 
 
 def without_secrets(given: str) -> str:
-    """The path or URL with what may be written down alone; a path stays as it is.
+    """The path or URL without secrets; a path stays as it is.
 
-    Of a chain ("zip::https://HOST/SET.zip") every part is looked at.
+    Handles every part of a chain ("zip::https://HOST/SET.zip").
     """
     shown: list[str] = []
     asked = False
@@ -48,7 +49,7 @@ def without_secrets(given: str) -> str:
 
 
 def text_without_secrets(text: str) -> str:
-    """A message with every URL in it as `without_secrets` has it."""
+    """A message in which every URL is without secrets (`without_secrets`)."""
     return _IN_TEXT.sub(lambda found: without_secrets(found[0]), text)
 
 
@@ -58,7 +59,7 @@ def _allowed(found: re.Match[str]) -> str:
         authority = authority.rpartition("@")[2]
     path, _, query = found["rest"].partition("#")[0].partition("?")
     kept = [pair for pair in query.split("&") if _may_stay(pair)]
-    # "path;key=value" asks a question too.
+    # "path;key=value" holds parameters, too.
     path = _PARAMETER.sub("", path)
     return scheme + authority + path + (f"?{'&'.join(kept)}" if kept else "")
 

@@ -23,7 +23,7 @@ FILES: dict[Lowering, str] = {"qdq": INT8, "strong": STRONG, "ranges": IMPLICIT}
 """Lowering -> artifact of a conversion."""
 
 
-def batched(name: str) -> str:
+def batched_name(name: str) -> str:
     """The form of an artifact for several pictures at once."""
     return name.replace(".onnx", ".batch.onnx")
 
@@ -95,7 +95,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
             for name, (least, usual, largest) in report.get("profiles", {}).items()
         }
         several = profiles and lowering != "ranges"  # DLA takes no open sizes
-        wanted = batched(FILES[lowering]) if several else FILES[lowering]
+        wanted = batched_name(FILES[lowering]) if several else FILES[lowering]
         cut = report.get("dla") if lowering == "ranges" else None
         model = _vouched(report, source, DLA_BODY if cut else wanted, lowering)
         int8 = sum(int(count) for count in report["quantized"]["operators"].values())

@@ -1,6 +1,6 @@
-"""A mission's values by dotted key, for keys of stages, locks and records of runs.
+"""Flattens a mission to values by dotted key, for stage keys, lock files and run records.
 
-Paths are left out: where a file lies changes nothing; what is in it has a digest of its own.
+Leaves paths out: a file's place changes nothing, and its content has a digest of its own.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from edge.contract.mission.schema import Mission
 
 
 def mission_facts(mission: Mission) -> dict[str, Any]:
-    """Every value of a mission by its dotted key, as JSON has it."""
-    return dict(flat(_plain(mission.model_dump(exclude={"tracking": True, "data": {"url"}}))))
+    """Every value of a mission by its dotted key, in types of JSON."""
+    return dict(flatten(_plain(mission.model_dump(exclude={"tracking": True, "data": {"url"}}))))
 
 
 def section_facts(mission: Mission, *sections: str) -> dict[str, Any]:
-    """Those of some sections, such as "calibration"."""
+    """The values of some sections, such as "calibration"."""
     facts = mission_facts(mission)
     return {key: value for key, value in facts.items() if key.split(".")[0] in sections}
 
 
-def flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
-    """Nested values by dotted key; lists are values."""
+def flatten(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+    """(dotted key, value) of nested mappings; lists count as values."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{before}{key}.")
+            yield from flatten(value, f"{before}{key}.")
         else:
             yield before + key, value
 

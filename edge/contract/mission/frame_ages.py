@@ -1,8 +1,7 @@
-"""How old the newest perceived frame may be: by the camera's period, and never beyond a bound in
-milliseconds.
+"""Computes how old the newest perceived frame may be, from periods of the camera and fixed bounds.
 
-A mission or a clip that names a slow rate makes nothing old by periods alone; the bounds hold
-whatever both say. Pure arithmetic.
+A mission and a source's rate go in; ages in nanoseconds come out. The bounds in milliseconds hold
+also where mission or clip state a slow rate. Pure arithmetic.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from edge.contract.mission.sections.policy import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ages:
-    """From which age on the newest perceived frame makes perception Unknown, slows the vehicle and
-    stops it, in nanoseconds; ascending."""
+class FrameAges:
+    """Ages of the newest perceived frame, in nanoseconds and ascending, from which perception is
+    Unknown, the vehicle slows down, and it stops."""
 
     unknown_after_ns: int
     slow_down_after_ns: int
     comfort_stop_after_ns: int
 
     @staticmethod
-    def of(mission: Mission, *, fps: float) -> Ages:
-        """Ages for a source of `fps` frames a second. A period is the longer one of the mission's
+    def of(mission: Mission, *, fps: float) -> FrameAges:
+        """Ages for a source of `fps` frames a second; a period is the longer one of the mission's
         camera and of the source, which may be a slower clip.
 
-        Unknown is never below what the mission's own budget makes of a healthy loop, one period and
-        the end-to-end budget (docs/runtime.md), and never above its bound.
+        `unknown_after_ns` is at least one period and the mission's end-to-end budget, the age that
+        a healthy loop reaches (docs/runtime.md), and at most its bound.
         """
         period_ms = 1e3 / min(fps, mission.camera.fps)
         fallbacks = mission.policy.fallbacks
@@ -40,7 +39,7 @@ class Ages:
         slow_ms = min(fallbacks.slow_down_after_periods * period_ms, SLOW_DOWN_AT_MOST_MS)
         healthy_ms = mission.budget.end_to_end_ms + period_ms
         unknown_ms = max(fallbacks.unknown_after_periods * period_ms, healthy_ms)
-        return Ages(
+        return FrameAges(
             unknown_after_ns=round(min(unknown_ms, slow_ms, UNKNOWN_AT_MOST_MS) * 1e6),
             slow_down_after_ns=round(slow_ms * 1e6),
             comfort_stop_after_ns=round(stop_ms * 1e6),

@@ -1,7 +1,7 @@
-"""Reads `mission.toml`: overrides applied, paths resolved, every mistake listed at once.
+"""Loads `mission.toml`: applies overrides, resolves paths, lists every mistake at once.
 
-Paths in the file resolve against the file's own folder; a path given by `--set` resolves against
-the current folder. Never guesses a value that the file does not hold.
+A path and overrides go in; a `Mission` comes out. Paths in the file resolve against its own folder,
+paths from `--set` against the current folder. Never guesses a value that the file does not hold.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ PATH_KEYS = (
 """Keys that may hold a path; `model.labels` only where it is a string."""
 
 LARGEST_FILE = 4 * 2**20
-"""Bytes of a mission or of a file of labels."""
+"""Largest mission or labels file, in bytes."""
 
 _LISTED = 50
-"""Mistakes that one message lists."""
+"""One message lists at most so many mistakes."""
 
 LISTED_PATHS = {"data.also": ("root", "lock"), "data.clips": ("video", "truth")}
-"""Keys that hold a list of tables, and their keys that hold a path."""
+"""Keys that hold a list of tables, with those keys of a table that hold a path."""
 
 
 class MissionInvalid(UsageError):
@@ -65,7 +65,7 @@ def load_mission(path: Path, overrides: Sequence[str] = ()) -> Mission:
 
     Raises:
         Missing: the file, or the labels file it names, cannot be read.
-        UsageError: not TOML, or an override that cannot be meant.
+        UsageError: not TOML, or an invalid override.
         MissionInvalid: mistakes, all of them at once.
     """
     if path.is_dir():
@@ -93,7 +93,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     try:
         return tomllib.loads(text)
-    # Beside its own errors tomllib lets pass those of Python's numbers, and of nesting too deep.
+    # Beside its own errors tomllib raises those of Python's numbers and of nesting too deep.
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} is not TOML",
@@ -104,9 +104,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def small_text(path: Path) -> str:
-    """The text of a small file, without the mark that some editors put before it.
+    """The text of a small UTF-8 file, without a byte order mark.
 
-    Raises OSError or ValueError where there is none.
+    Raises OSError where it cannot be read, ValueError where it is too large or not text.
     """
     if path.exists() and not path.is_file():
         raise ValueError("a folder" if path.is_dir() else "a device or a pipe, no file")

@@ -1,10 +1,11 @@
-"""What a person may not have meant in a mission that can be run as it is: sentences to read, never
-mistakes.
+"""Finds settings of a valid mission that are probably not meant; one sentence each.
+
+A `Mission` goes in, sentences for `mission check` come out. They never refuse a mission.
 """
 
 from __future__ import annotations
 
-from edge.contract.mission.frame_ages import Ages
+from edge.contract.mission.frame_ages import FrameAges
 from edge.contract.mission.schema import Mission
 from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.line_rate import BITS_PER_BYTE, wire_bytes
@@ -22,7 +23,7 @@ UPDATE_MS = 10.0
 
 
 def notes_of(mission: Mission) -> list[str]:
-    """One sentence each, in the order of the file."""
+    """The notes on a mission, in the order of its file."""
     return [
         *_dropped_before(mission),
         *_zones_unused(mission),
@@ -34,7 +35,7 @@ def notes_of(mission: Mission) -> list[str]:
 
 
 def _dropped_before(mission: Mission) -> list[str]:
-    """A rule that asks for less than the decoder lets through."""
+    """Rules whose confidence is below the decoder's score threshold."""
     threshold = mission.model.decode.score_threshold
     if mission.model.decode.kind in ("classify", "segment"):
         return []
@@ -52,7 +53,7 @@ def _zones_unused(mission: Mission) -> list[str]:
 
 
 def _braked_otherwise(mission: Mission) -> list[str]:
-    """Decelerations outside what the microcontroller does under their action."""
+    """Decelerations outside the microcontroller's range for their action."""
     asked = [
         (f"rule '{rule.name}'", Action[rule.action], rule.deceleration_mps2)
         for rule in mission.policy.rules
@@ -81,7 +82,7 @@ def _braked_otherwise(mission: Mission) -> list[str]:
 
 
 def _capped_lower(mission: Mission) -> list[str]:
-    """Speed ceilings above the one that the microcontroller was compiled with."""
+    """Speed ceilings above the microcontroller's compiled limit."""
     highest_mps = LIMITS.speed_ceiling_max_cmps / 100.0
     asked = [(f"rule '{rule.name}'", rule.speed_ceiling_mps) for rule in mission.policy.rules]
     asked.append(("policy.fallbacks", mission.policy.fallbacks.speed_ceiling_mps))
@@ -113,7 +114,7 @@ def _acknowledged_too_late(mission: Mission) -> list[str]:
 def _frames_get_old(mission: Mission) -> list[str]:
     """A loop within its budget whose frames grow too old from one result to the next."""
     fps = mission.camera.fps
-    ages = Ages.of(mission, fps=fps)
+    ages = FrameAges.of(mission, fps=fps)
     oldest_ms = 1000.0 / fps + mission.budget.end_to_end_ms
     unknown_ms, slow_ms = ages.unknown_after_ns / 1e6, ages.slow_down_after_ns / 1e6
     if oldest_ms <= unknown_ms:

@@ -1,5 +1,6 @@
-"""The mission as plain dictionaries, before its schema has seen it: what is missing or of the wrong
-type reads as nothing. Never raises.
+"""Reads values from a mission given as plain dictionaries, before validation by its schema.
+
+A missing value or one of the wrong type reads as None or empty. Never raises.
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ def rows(value: object) -> list[Any]:
 
 
 def twice(values: list[Any]) -> list[str]:
-    """What a row holds more than once, as text, sorted."""
+    """The values that occur more than once in a list, as text, sorted."""
     return sorted(text for text, count in Counter(map(str, values)).items() if count > 1)
 
 
 def classifies(raw: Raw) -> bool:
-    """Whether the main output is a classifier's."""
+    """Whether the mission's network is a classifier."""
     return section(raw, "model", "decode").get("kind") == "classify"
 
 
 def segments(raw: Raw) -> bool:
-    """Whether the main output is of each pixel."""
+    """Whether the mission's network is a segmentation network."""
     return section(raw, "model", "decode").get("kind") == "segment"

@@ -1,6 +1,6 @@
-"""The schema of `mission.toml`: the contract that every stage reads.
+"""The schema of `mission.toml`, which every stage reads.
 
-The whole of it and its purpose; the sections are in `sections/`, rules that span keys in
+`Mission` and its purpose; the sections are in `sections/`, rules that span keys in
 `checks/`, reading files, `--set` and messages in `loading.py`. Unknown keys are refused
 everywhere. Lengths in metres, speeds in m/s, times in milliseconds, pictures in pixels.
 """
@@ -30,7 +30,7 @@ class Purpose(Strict):
 
 
 class Tracking(Strict):
-    """Where runs are mirrored, beside their records (see docs/runs.md).
+    """Where runs are mirrored in addition to their records (see docs/runs.md).
 
     mlflow: a SQLite file that MLflow reads and this program writes; needs the extra `tracking`.
     """

@@ -1,4 +1,4 @@
-"""What the schema finds wrong with a mission, by the key that stands in the file and in words."""
+"""Turns pydantic's validation errors into mistakes: the key as in the file, and a sentence."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def mistakes_of(error: ValidationError, raw: dict[str, Any]) -> list[Mistake]:
     found: list[Mistake] = []
     for item in error.errors():
         if not item["loc"]:
-            continue  # the cross checks' own summary; they are listed one by one below
+            continue  # the summary of the cross checks, which are listed one by one below
         found.append((_key(item, raw), _sentence(item, raw)))
     return found + cross_mistakes(raw)
 
 
 def _key(item: Any, raw: dict[str, Any]) -> str:
-    """The dotted key of the file that a mistake is at. Where a key takes several kinds of value the
-    schema names the kind too, which is no key."""
+    """The dotted key in the file to which a mistake belongs. Where a key accepts several kinds of
+    value, pydantic's location also names the kind, which is not a key."""
     key, value, last = "", raw, len(item["loc"]) - 1
     for row, part in enumerate(item["loc"]):
         if isinstance(part, int):
@@ -48,14 +48,14 @@ def _sentence(item: Any, raw: dict[str, Any]) -> str:
     said = item["msg"].removeprefix("Value error, ")
     try:
         found = repr(item["input"])
-    except ValueError:  # Python writes no whole number of more than 4,300 digits
+    except ValueError:  # Python prints no integer of more than 4,300 digits
         found = "a number of thousands of digits"
     found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
     return f"{said[0].lower()}{said[1:]}, found {found}"
 
 
 _SHOWN = 120
-"""Characters of a value that a message shows."""
+"""A message shows at most so many characters of a value."""
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Whether the corners of a zone enclose an area, and one only.
+"""Checks that the corners of a zone enclose one area.
 
-Pure geometry on polygons in shares of frame width and height; what stands inside a zone is in
-`edge/runtime/policy/zones.py`.
+Pure geometry on polygons in shares of frame width and height. `edge/runtime/policy/zones.py`
+decides which objects stand inside a zone.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _ROUNDING = 1e-9
 
 
 def shape_mistake(corners: Sequence[Point]) -> str | None:
-    """Why nothing can be told to stand in this zone, or None where it can.
+    """What is wrong with the shape of a zone, or None.
 
-    The area inside by the even-odd rule, which decides at run time, must be what a walk around the
-    corners encloses: corners in a wrong order cross, and the half of the road that is lost then
-    looks like any other. A corner given twice in a row (also the first again at the end) is one.
+    The area by the even-odd rule, which decides at run time, must equal the area that the outline
+    encloses: corners in a wrong order cross and silently lose a part of the road. A corner given
+    twice in a row (also the first again at the end) counts once.
     """
     ring = [point for row, point in enumerate(corners) if point != corners[row - 1]]
     if len(ring) < 3:
@@ -43,7 +43,7 @@ def shape_mistake(corners: Sequence[Point]) -> str | None:
     if crossing is not None:
         first, second = (edges[row] for row in crossing)
         return (
-            f"crosses itself: the edge {_told(first)} and the edge {_told(second)}; "
+            f"crosses itself: the edge {_edge_text(first)} and the edge {_edge_text(second)}; "
             "give the corners in their order around the zone"
         )
     enclosed = abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in edges)) / 2.0
@@ -55,7 +55,7 @@ def shape_mistake(corners: Sequence[Point]) -> str | None:
 
 
 def _cross(one: Edge, other: Edge) -> bool:
-    """Whether two edges run through each other; touching is not crossing."""
+    """Whether two edges cross; touching is not crossing."""
     sides = (_side(one, other[0]), _side(one, other[1]))
     others = (_side(other, one[0]), _side(other, one[1]))
     return min(sides) < -_ROUNDING < _ROUNDING < max(sides) and (
@@ -85,5 +85,5 @@ def _even_odd_area(edges: Sequence[Edge]) -> float:
     return area
 
 
-def _told(edge: Edge) -> str:
+def _edge_text(edge: Edge) -> str:
     return " - ".join(f"({x:g}, {y:g})" for x, y in edge)

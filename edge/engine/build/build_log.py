@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.engine.api_probe import Probe
 
-Tell = Callable[[str, int, int], None]
+PhaseProgress = Callable[[str, int, int], None]
 """Called with the phase, how many of its steps are done, and how many there are."""
 
 SEVERE = ("INTERNAL_ERROR", "ERROR", "WARNING")
@@ -33,7 +33,7 @@ def message_log(probe: Probe, messages: list[str]) -> Any:
     return Log()
 
 
-def progress_monitor(probe: Probe, tell: Tell) -> Any:
+def progress_monitor(probe: Probe, tell: PhaseProgress) -> Any:
     """A monitor that tells how far each phase is."""
     base: Any = probe.attribute(probe.trt, "IProgressMonitor")
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge.engine.api_probe import Probe
-from edge.engine.build.build_log import Tell, message_log, progress_monitor
+from edge.engine.build.build_log import PhaseProgress, message_log, progress_monitor
 from edge.engine.build.builder_config import (
     add_profiles,
     ask_precision,
@@ -24,7 +24,7 @@ from edge.engine.build.builder_config import (
 )
 from edge.engine.build.memory import require_memory
 from edge.engine.build.network_check import (
-    least_bytes,
+    memory_need,
     read_precision,
     require_int8,
     set_ranges,
@@ -44,7 +44,7 @@ KEPT_MESSAGES = 50
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """A plan, the timing cache after it, and the facts for its sidecar."""
 
     plan: bytes
@@ -82,8 +82,8 @@ def build_plan(
     memory_bytes: int | None = None,
     timing: bytes | None,
     workspace_bytes: int,
-    tell: Tell,
-) -> Built:
+    tell: PhaseProgress,
+) -> BuildResult:
     """Builds one plan.
 
     Args:
@@ -118,7 +118,7 @@ def build_plan(
     else:
         precision = read_precision(probe, network)
     require_int8(precision, model=request.source, expected=LOWERINGS[lowering], count=int8)
-    require_memory(least_bytes(network, weights=len(model)), memory_bytes, model=request.source)
+    require_memory(memory_need(network, weights=len(model)), memory_bytes, model=request.source)
     dla = None
     if request.dla_core is not None:
         dla = put_on_dla(probe, builder, config, network, request.dla_core)
@@ -147,7 +147,7 @@ def build_plan(
         "messages": messages[-KEPT_MESSAGES:],
     }
     kept = bytes(config.get_timing_cache().serialize()) if timing is not None else None
-    return Built(bytes(plan), kept, facts)
+    return BuildResult(bytes(plan), kept, facts)
 
 
 def _no_plan(source: str, messages: Sequence[str], workspace_bytes: int) -> Refusal:

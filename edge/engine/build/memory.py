@@ -33,7 +33,7 @@ def workspace_bytes(free: int | None) -> int:
 
 
 @dataclass(frozen=True)
-class Least:
+class MemoryNeed:
     """What no build of a network does without, bytes: its weights, and the values that its largest
     layer reads and makes, one byte each."""
 
@@ -42,7 +42,7 @@ class Least:
     values: int
 
 
-def require_memory(needed: Least, available: int | None, *, model: str) -> None:
+def require_memory(needed: MemoryNeed, available: int | None, *, model: str) -> None:
     """Refuses a network that cannot fit into `available` bytes, shared by CPU and GPU as on Jetson.
 
     Raises:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.engine.api_probe import Probe
-from edge.engine.build.memory import Least
+from edge.engine.build.memory import MemoryNeed
 from edge.engine.calibration_cache import CalibrationCache
 from firmware_bridge.errors import UsageError
 
@@ -103,7 +103,7 @@ def require_int8(found: Precision, *, model: str, expected: str, count: int | No
         )
 
 
-def least_bytes(network: Any, *, weights: int) -> Least:
+def memory_need(network: Any, *, weights: int) -> MemoryNeed:
     """What no build of it does without; a layer's open sizes count as 1."""
 
     def values(tensor: Any) -> int:
@@ -120,7 +120,7 @@ def least_bytes(network: Any, *, weights: int) -> Least:
         held += sum(values(layer.get_output(slot)) for slot in range(layer.num_outputs))
         if held > largest:
             largest, name = held, layer.name
-    return Least(weights, name, largest)
+    return MemoryNeed(weights, name, largest)
 
 
 def set_ranges(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edge.contract.mission.frame_ages import Ages
+from edge.contract.mission.frame_ages import FrameAges
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.policy import Policy
 
@@ -38,7 +38,7 @@ class PolicySettings:
     @staticmethod
     def of(mission: Mission, *, fps: float) -> PolicySettings:
         """Settings for a source of `fps` frames a second."""
-        ages, link = Ages.of(mission, fps=fps), mission.link
+        ages, link = FrameAges.of(mission, fps=fps), mission.link
         return PolicySettings(
             labels=mission.model.labels,
             policy=mission.policy,

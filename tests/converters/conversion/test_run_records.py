@@ -14,7 +14,7 @@ from tiny_mission import write_mission
 
 from calibration.tracking.record_run import QUIET
 from edge.contract.artifact import digest_file
-from edge.contract.run_record import Recorded, runs_in
+from edge.contract.run_record import RunRecord, runs_in
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -28,8 +28,8 @@ def mission(tmp_path: Path) -> Path:
     return write_mission(tmp_path / "m")
 
 
-def recorded(mission: Path) -> list[Recorded]:
-    return [one for one in runs_in(mission.parent / "runs") if isinstance(one, Recorded)]
+def recorded(mission: Path) -> list[RunRecord]:
+    return [one for one in runs_in(mission.parent / "runs") if isinstance(one, RunRecord)]
 
 
 def test_convert_and_calibrate_leave_a_record(

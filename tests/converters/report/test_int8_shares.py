@@ -20,7 +20,7 @@ from converters.graph.multiplications import IN_INTEGERS, MULTIPLYING, multiplic
 from converters.lowerings.integer_products import integer_multiplications
 from converters.quantization.placement import place
 from converters.verification.gates.table import GATES
-from edge.contract.run_record import Recorded, runs_in
+from edge.contract.run_record import RunRecord, runs_in
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -172,7 +172,7 @@ class TestItStandsBesideTheFile:
         assert f"on CPU (cpu.onnx, {shown} INT8 as onnxruntime runs it)" in page
         assert f'>cpu.onnx</th><td class="num">{shown}</td>' in page
         assert "INT8 on CPU" not in page
-        (run,) = (one.run for one in runs_in(mission.parent / "runs") if isinstance(one, Recorded))
+        (run,) = (one.run for one in runs_in(mission.parent / "runs") if isinstance(one, RunRecord))
         assert run.metrics["MACs in INT8 cpu.onnx"] == share["cpu.onnx"]
         assert run.metrics["MACs in INT8 int8.onnx"] == 1.0
 

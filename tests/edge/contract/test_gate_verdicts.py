@@ -14,7 +14,7 @@ from checkout import ROOT
 
 from edge.contract.artifact_names import FLOAT
 from edge.contract.conversion_output import choose_model
-from edge.contract.gate_verdicts import ALWAYS, declared
+from edge.contract.gate_verdicts import ALWAYS, declared_gates
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
@@ -163,4 +163,4 @@ def test_another_file_under_a_judged_name(mission: Mission, tmp_path: Path) -> N
 )
 def test_what_a_mission_declares(gates: dict[str, Any], artifact: str, wanted: list[str]) -> None:
     made: Callable[..., Gates] = Gates
-    assert declared(made(**gates), artifact, condition=True) == wanted
+    assert declared_gates(made(**gates), artifact, condition=True) == wanted

@@ -1,7 +1,8 @@
-"""Rules of the mission that span several keys, each yielding every place it is broken.
+"""Rules of the mission that span several keys: the table `CHECKS` and its rules on the model.
 
-They read the mission as plain dictionaries and pass over what is missing or of the wrong type, so
-that they report beside the schema's own findings instead of after them. Never raises.
+A mission as plain dictionaries goes in; (dotted key, sentence) of every broken rule comes out. The
+rules skip missing values and values of the wrong type, so that they report together with the
+schema's findings instead of after them. Never raises.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.line_rate import minimum_baud
 
 STAGES = ("grab", "preprocess", "infer", "decode", "track", "decide", "send")
-"""Names of the stages everywhere: budgets, histograms, tables."""
+"""Names of the stages of the loop, in budgets, histograms and tables."""
 
 
 def _model_origin(raw: Raw) -> Iterator[Mistake]:
@@ -67,7 +68,7 @@ def _conditions_differ(raw: Raw) -> Iterator[Mistake]:
 
 
 def _decoder_complete(raw: Raw) -> Iterator[Mistake]:
-    """Detectors have cells and overlaps, segmentation networks cells, classifiers neither."""
+    """Detectors need strides and iou_threshold, segmentation networks strides, classifiers none."""
     decode = section(raw, "model", "decode")
     kind = decode.get("kind")
     for key, there in (
@@ -103,7 +104,7 @@ def _masks_can_be_told(raw: Raw) -> Iterator[Mistake]:
 
 
 def _thresholds_say_something(raw: Raw) -> Iterator[Mistake]:
-    """The highest of n shares is never below 1/n, so that a lower threshold never says unknown."""
+    """The highest of n softmax shares is at least 1/n: a lower threshold never gives Unknown."""
     model = section(raw, "model")
     heads = [("model.condition", section(model, "condition"), section(model, "condition"))]
     if classifies(raw) or segments(raw):
@@ -135,7 +136,7 @@ def _input_can_be_held(raw: Raw) -> Iterator[Mistake]:
 
 
 MOST_PIXELS = 2**25
-"""Of a network's input: 0.4 GB as float32. A camera of 8K has as many."""
+"""Largest network input in pixels: 0.4 GB as float32. An 8K camera has as many."""
 
 
 def _budget_fits(raw: Raw) -> Iterator[Mistake]:
@@ -195,7 +196,7 @@ def _line_carries_the_link(raw: Raw) -> Iterator[Mistake]:
 
 
 def _frames_are_vouched_for(raw: Raw) -> Iterator[Mistake]:
-    """A camera so slow, or a budget so large, that no stop would ever be released."""
+    """Refuses a camera so slow, or a budget so large, that no stop would ever be released."""
     fps = number(section(raw, "camera").get("fps"))
     end_to_end_ms = number(section(raw, "budget").get("end_to_end_ms"))
     if fps is None or not 0.0 < fps < math.inf:

@@ -1,4 +1,4 @@
-"""Rules of the mission's `[data]` that span several keys, each yielding every place it is broken.
+"""Rules of the mission's `[data]` that span several keys; each yields every broken place.
 
 They belong to the table in `cross_checks.py`, read plain dictionaries and never raise.
 """
@@ -35,7 +35,7 @@ def _data_complete(raw: Raw) -> Iterator[Mistake]:
 
 
 _LIKE_A_URL = re.compile(r"(^|/)[A-Za-z][A-Za-z0-9+.-]+:/")
-"""A URL, also where it was taken for a path and lost a slash."""
+"""A URL, also one that lost a slash because it was handled as a path."""
 
 
 def _urls_hold_no_secret(raw: Raw) -> Iterator[Mistake]:

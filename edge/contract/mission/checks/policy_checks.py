@@ -1,4 +1,4 @@
-"""Rules of the mission's `[policy]` that span several keys, each yielding every place it is broken.
+"""Rules of the mission's `[policy]` that span several keys; each yields every broken place.
 
 They belong to the table in `cross_checks.py`, read plain dictionaries and never raise.
 """
@@ -47,7 +47,7 @@ def _zones_enclose_an_area(raw: Raw) -> Iterator[Mistake]:
 
 
 def _zones(raw: Raw) -> Iterator[tuple[str, list[tuple[float, float]]]]:
-    """Zones whose corners are all points of the frame; the schema says what others lack."""
+    """Zones whose corners are all points of the frame; the schema reports the others."""
     for name, given in section(raw, "policy", "zones").items():
         corners = [tuple(number(value) for value in rows(corner)) for corner in rows(given)]
         points = [
@@ -60,7 +60,7 @@ def _zones(raw: Raw) -> Iterator[tuple[str, list[tuple[float, float]]]]:
 
 
 def _rules_can_match(raw: Raw) -> Iterator[Mistake]:
-    """As many objects as a frame may have, and as tall ones as stand in the zone."""
+    """`count` is at most a frame's detections, `height_min` possible within the zone."""
     lowest = {name: max(y for _, y in corners) for name, corners in _zones(raw)}
     most = number(section(raw, "model", "decode").get("max_detections", 100))
     for row, rule in _rules(raw):
@@ -105,7 +105,7 @@ def _first(names: list[Any]) -> str:
 
 
 def _rules_look_for_one_thing(raw: Raw) -> Iterator[Mistake]:
-    """Objects (or areas) or a scene; where and how many goes with objects."""
+    """A rule needs either a label or a scene; zone and count belong to a label."""
     for row, rule in _rules(raw):
         if not isinstance(rule.get("when"), Mapping):
             continue
@@ -120,7 +120,7 @@ def _rules_look_for_one_thing(raw: Raw) -> Iterator[Mistake]:
 
 
 def _rules_measure_what_is_there(raw: Raw) -> Iterator[Mistake]:
-    """A segmentation network tells areas and no objects, a detector objects and no areas."""
+    """A segmentation network gives areas and no objects, a detector objects and no areas."""
     for row, rule in _rules(raw):
         when, key = section(rule, "when"), f"policy.rules[{row}].when"
         if when.get("label") is None or classifies(raw):
@@ -143,7 +143,7 @@ OF_OBJECTS = {
     "time_to_contact_max_s": None,
     "share_min": None,
 }
-"""Keys of `when` that only objects and areas have, with the value that asks for nothing."""
+"""Keys of `when` that only objects and areas have, with the value that requires nothing."""
 
 
 def _rules_have_their_numbers(raw: Raw) -> Iterator[Mistake]:

@@ -1,6 +1,6 @@
 """`[calibration]`, `[precision]` and `[gates]`: how a network becomes INT8, and what that may cost.
 
-The schema only; the judging is in `converters/verification/gates/table.py` and `gates_accuracy.py`.
+The schema only; `converters/verification/gates/` measures and judges.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from edge.contract.mission.sections.field_types import (
 
 
 class Calibration(Strict):
-    """How ranges are taken: the most frames looked at, frames held back to judge INT8, the method.
+    """How ranges are calibrated: the most frames, frames held back to judge INT8, the method.
 
-    `method` "max" takes the largest magnitude seen; "percentile" the smallest that covers
-    `percentile` percent of the values; "entropy" loses the least information; "mse" has the least
-    mean square error; "auto" takes for each tensor the one of these that measures best.
+    `method` "max" uses the largest magnitude; "percentile" the smallest that covers `percentile`
+    percent of the values; "entropy" loses the least information; "mse" has the least mean square
+    error; "auto" uses for each tensor the one of these that measures best.
     """
 
     frames: Annotated[Count, Field(ge=8)] = 64
@@ -40,13 +40,13 @@ class Precision(Strict):
     """What the converter writes.
 
     opset: 18 unless the target is TensorRT 8.6 (17).
-    search: "mixed" leaves those layers in float that cost the answer most, as few multiplications
-        as it takes; "none" quantizes all that the rules allow.
+    search: "mixed" leaves the layers with the largest task loss in float, as few multiplications
+        as necessary; "none" quantizes all layers that the rules allow.
     task_loss_max: where given, the search aims at this mean task loss on the search frames too,
         0..2; where no gate limits agreement with float, at 0.04 (docs/conversion.md).
-    macs_int8_min: least share of the multiplications that can be INT8 which the search must leave
-        so.
-    search_frames: calibration frames that it looks at.
+    macs_int8_min: least share of the multiplications that can be INT8 which the search leaves in
+        INT8.
+    search_frames: calibration frames that the search uses.
     """
 
     opset: Annotated[Whole, Field(ge=17, le=21)] = 18

@@ -1,6 +1,6 @@
-"""`[data]`: the road frames that a mission calibrates on and is judged by.
+"""`[data]`: the road frames on which a mission calibrates and is judged.
 
-The schema only; reading them is in `calibration/dataset`.
+The schema only; `calibration/dataset` reads the frames.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What sections of the mission are made of: the frozen section itself and kinds of value.
+"""The base class of the mission's sections, and their types of value.
 
-Every number has a least and a largest value, every text and every list a length, and no number is
-taken from a text or from true and false: a mission that passes can be run
+Every number has a least and a largest value, every text and every list a length, and a number is
+never read from a text or from true and false: a mission that passes can be run
 (docs/decisions/0030). Rules that span keys are in `edge/contract/mission/checks/`.
 """
 
@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 LONGEST_PATH = 4096
-"""Characters of a path, as Linux has it."""
+"""Linux's longest path, in characters."""
 
 MOST_LABELS = 32_768
 """Labels of a network; ImageNet's whole tree has 21,841."""
@@ -23,8 +23,8 @@ _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def unwritable(text: str, *, besides: str = "") -> str | None:
-    """The first character that is not for people to read, as U+001B: control characters, halves of
-    pairs, marks that turn the direction of writing. None where there is none but `besides`."""
+    """The first unprintable character, such as U+001B: control characters, lone surrogates, marks
+    of writing direction. None where there is none, except those in `besides`."""
     for letter in text:
         kind = unicodedata.category(letter)
         if (kind in ("Cc", "Cs", "Zl", "Zp") or letter in _BIDI) and letter not in besides:
@@ -55,7 +55,7 @@ Name = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_one_line),
 ]
-"""A label, a rule, a zone, a column: what stands in tables and on pictures."""
+"""The name of a label, a rule, a zone or a column, as tables and pictures show it."""
 
 Text = Annotated[
     str,
@@ -71,10 +71,10 @@ File = Annotated[Path, AfterValidator(_short_path)]
 
 Flag = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
-"""A number without a fraction; its bounds are given where it is used."""
+"""A number without a fraction; each use adds its bounds."""
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-"""A finite number; its bounds are given where it is used."""
+"""A finite number; each use adds its bounds."""
 
 Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 Count = Annotated[Whole, Field(ge=1, le=1_000_000)]

@@ -1,6 +1,6 @@
 """`[train]` and `[finetune]`: how weights are fitted, in float and to INT8.
 
-The schema only; the fitting is in `converters/training` and `converters/finetuning`.
+The schema only; `converters/training` and `converters/finetuning` fit.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Train(Strict):
     """How `brakepoint train` fits the factory's network (see docs/training.md).
 
     scenes, validation_scenes: for generated scenes only; other data bring their own split.
-    augment: strength of what is done to training pictures, 0: nothing.
-    corruptions: half of them meet one of these, slight to medium (see docs/data.md).
-    mirror: half of them mirrored; never where left and right differ in meaning, as on signs.
-    class_weights: "balanced" gives rare labels more say.
+    augment: strength of augmentation of training pictures; 0 is none.
+    corruptions: half of the pictures get one of these, slight to medium (see docs/data.md).
+    mirror: mirrors half of the pictures; not where left and right differ in meaning, as on signs.
+    class_weights: "balanced" gives rare labels more weight.
     draw: "balanced" shows every label (of a scene, every road condition) equally often.
-    patience: stop after so many judgements without a better one, on training examples that are
-        held out for it; judged every `judge_every` steps.
+    patience: stop after so many evaluations without a better one, on training examples held out
+        for this; one every `judge_every` steps.
     search: factories that `--search` may choose from, beside the mission's own.
     """
 
@@ -74,9 +74,9 @@ class Finetune(Strict):
 
     steps, batch: steps of Adam, and frames in each; one cycle of the learning rate.
     learning_rate: about how far a step moves a weight, as a share of its tensor's root mean square;
-        shortened where the watched frames show no gain.
-    frames: the most frames that are looked at, those of the ranges first; none is held back.
-    judge_every: steps between looks at the watched frames; the best weights are kept.
+        shortened where the validation frames show no gain.
+    frames: the most frames used, those of the ranges first; none is held back.
+    judge_every: steps between evaluations on the validation frames; the best weights are kept.
     """
 
     steps: Steps = 200

@@ -1,7 +1,7 @@
-"""`[model]`: where the network comes from, what it is fed and how its outputs are read.
+"""`[model]`: where the network comes from, its input, and how its outputs are read.
 
-The schema and its plain form for the device; the decoding is in `edge/perception/decode.py` and
-`classify.py` and `segment.py`, the preprocess in `preprocess.py`.
+The schema, and its form as specs for the device: `edge/perception/preprocess.py` prepares the
+input; `decode.py`, `classification.py` and `segmentation.py` there read the outputs.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Deviation = Annotated[Number, Field(ge=1e-3, le=65_536.0)]
 class Input(Strict):
     """Size of the network input.
 
-    batch: the least, usual and largest number of pictures that an engine takes at once; without it
-        one. Everything is calibrated and judged on single pictures (docs/sources.md).
+    batch: the least, usual and largest number of pictures in one inference; one without this key.
+        Calibration and gates use single pictures (docs/sources.md).
     """
 
     width_px: Side
@@ -47,7 +47,7 @@ class Input(Strict):
 
 
 class Preprocess(Strict):
-    """How a camera picture becomes that input (see `edge.perception.preprocess`)."""
+    """How a camera picture becomes the network input (see `edge.perception.preprocess`)."""
 
     fit: Literal["letterbox", "stretch"]
     anchor: Literal["top_left", "center"] = "center"
@@ -88,7 +88,7 @@ class Condition(Strict):
 
 
 class Model(Strict):
-    """Where the network comes from and what its numbers mean.
+    """Where the network comes from and what its inputs and outputs mean.
 
     Either `file` (ONNX, TorchScript or a torch.export program) or `factory` ("module:function" of
     what is installed or lies beside the mission's file,
@@ -108,7 +108,7 @@ class Model(Strict):
     _folder: Path | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Keeps the folder that `load_mission` read the mission from."""
+        """Store the folder of the mission's file, which `load_mission` passes as context."""
         self._folder = None if context is None else context.get("folder")
 
     @property
@@ -150,7 +150,7 @@ class Model(Strict):
         if given.kind == "classify":
             return HeadSpec(self.labels, given.score_threshold)
         if given.kind == "segment":
-            (stride,) = given.strides  # the mission's own checks refuse none, and more
+            (stride,) = given.strides  # the mission's checks require exactly one
             return MaskSpec(self.labels, stride, given.score_threshold, given.output)
         assert given.iou_threshold is not None  # the mission's own checks refuse a detector without
         return DecodeSpec(

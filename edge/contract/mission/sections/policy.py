@@ -1,7 +1,7 @@
-"""Policy as data: zones, rules and fallbacks of the mission's `[policy]`.
+"""`[policy]`: zones, rules and fallbacks as data.
 
-The schema only; the deciding is in `edge/runtime/policy/policy.py`. Actions and their order are the
-link's (`firmware_bridge.protocol.messages.Action`).
+The schema only; `edge/runtime/policy/policy.py` decides. Actions and their order are the link's
+(`firmware_bridge.protocol.messages.Action`).
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ class Rule(Strict):
 UNKNOWN_AT_MOST_MS = 500.0
 SLOW_DOWN_AT_MOST_MS = 1000.0
 COMFORT_STOP_AT_MOST_MS = 2000.0
-"""The oldest a perceived frame may be, whatever the rates say. 5 and 10 periods of 5 frames a
-second; between two frames of a camera that is slower than 2 a second perception is Unknown
+"""Bounds of a perceived frame's age at any frame rate: 5 and 10 periods of 5 frames a second. With
+a camera slower than 2 frames a second perception is Unknown between two frames
 (docs/decisions/0027)."""
 
 
 class Fallbacks(Strict):
-    """What the loop does by itself when perception or link fail; the mission may tighten.
+    """What the loop does by itself when perception or link fail; a mission may only tighten it.
 
     Ages are of the newest frame that was perceived, in camera periods. Defaults: the failure
     table of docs/runtime.md.

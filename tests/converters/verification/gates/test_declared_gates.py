@@ -10,7 +10,7 @@ from checkout import ROOT
 from converters.verification.agreement.agreement import Agreement
 from converters.verification.gates.table import Measurements, judge_gates
 from converters.verification.labelled_accuracy import Accuracy
-from edge.contract.gate_verdicts import ALWAYS, declared
+from edge.contract.gate_verdicts import ALWAYS, declared_gates
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.sections.conversion import Gates
 
@@ -44,5 +44,5 @@ def test_every_declared_gate_gets_a_row_of_its_name(given: dict[str, Any], condi
     }
     for artifact, names in ALWAYS.items():
         assert {(artifact, name) for name in names} <= rows
-        wanted = {(artifact, name) for name in declared(gates, artifact, condition=condition)}
+        wanted = {(artifact, name) for name in declared_gates(gates, artifact, condition=condition)}
         assert wanted == {row for row in limited if row[0] == artifact}

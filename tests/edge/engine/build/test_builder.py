@@ -18,7 +18,7 @@ from stand_in import RELEASES, RTX, StandIn, plan_bytes
 
 from converters.lowerings.implicit import dynamic_ranges, to_cache
 from edge.engine.api_probe import Probe
-from edge.engine.build.builder import Built, build_plan, lowering_for
+from edge.engine.build.builder import BuildResult, build_plan, lowering_for
 from edge.engine.build_request import BuildRequest
 from edge.engine.calibration_cache import CalibrationCache
 from edge.engine.load import ask_inspector
@@ -49,7 +49,7 @@ def build(
     model: bytes | None = None,
     timing: bytes | None = None,
     **more: Any,
-) -> Built:
+) -> BuildResult:
     row = row_of(trt, request)
     graphs = {"qdq": net.int8, "strong": net.strong, "ranges": net.implicit}
     lowering = lowering_for(row, request)
