@@ -19,7 +19,7 @@ from edge.perception.values import BgrImage
 from edge.perception.video.opencv import quiet_opencv
 from edge.scenes.clips import clip as drawn
 from edge.scenes.clips import frame_count
-from edge.scenes.painting.atmosphere import plain
+from edge.scenes.painting.atmosphere import with_defaults
 from edge.scenes.stories import FPS, STORIES
 from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import NotTrusted, UsageError
@@ -68,7 +68,7 @@ def open_clip(clip: Clip) -> LabelledClip:
 
 
 def _generated(clip: Clip, story: str) -> LabelledClip:
-    conditions = plain(Conditions(clip.weather, clip.light, clip.road))
+    conditions = with_defaults(Conditions(clip.weather, clip.light, clip.road))
 
     def frames() -> Iterator[tuple[BgrImage, TrueFrame]]:
         for index, scene in enumerate(drawn(story, seed=clip.seed, conditions=conditions)):

@@ -13,7 +13,7 @@ from edge.perception.video.opencv import quiet_opencv
 from edge.progress import progress_bar
 from edge.scenes.clips import write_clip
 from edge.scenes.dataset import FORMATS, write_dataset
-from edge.scenes.painting.atmosphere import plain
+from edge.scenes.painting.atmosphere import with_defaults
 from edge.scenes.stories import FPS, STORIES
 from edge.terminal import echo
 from firmware_bridge.errors import UsageError
@@ -89,13 +89,13 @@ def scenes(
     name = _one_of(story, tuple(STORIES), "--story") or "pedestrian_steps_out"
     with progress_bar() as advance:
         frames = write_clip(
-            path, name, seed=seed, conditions=plain(given), truth=truth, progress=advance
+            path, name, seed=seed, conditions=with_defaults(given), truth=truth, progress=advance
         )
     facts = {
         "clip": str(path), "story": name, "seed": seed, "frames": frames, "fps": FPS,
-        "conditions": dict(plain(given).__dict__), "truth": str(truth) if truth else None,
+        "conditions": dict(with_defaults(given).__dict__), "truth": str(truth) if truth else None,
     }  # fmt: skip
-    told = plain(given)
+    told = with_defaults(given)
     where = f"{told.weather}, {told.light}, {told.road}"
     text = f"{path}  {frames} frames, {frames / FPS:g} s, {name}, {where}"
     echo(json.dumps(facts) if as_json else text)

@@ -1,6 +1,7 @@
-"""Who stands where on a random road: traffic in lanes, people beside and on the road, signs.
+"""Places random actors on a road: traffic in lanes, people beside and on the road, signs.
 
-Numbers only. Nothing stands inside of another thing or, in a tunnel, behind its walls.
+In: a random generator and the conditions. Out: `Actor`s. None stands inside another one or, in a
+tunnel, behind its walls.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from edge.scenes.world import (
     ROAD_TABLE,
     SIGN_FACES,
     TOWARDS,
-    Thing,
+    Actor,
     pedestrian,
     sign,
     vehicle,
@@ -28,26 +29,26 @@ _PEOPLE = {
     "rural": (0.25, 0.35, 0.25, 0.15),
     "highway": (0.55, 0.25, 0.20),
 }
-"""How likely no, one, two, three people are: more than on a real road, since they matter most."""
+"""Probabilities of no, one, two, three people: more than on a real road, since they matter most."""
 _FAST_FACES = ("limit 80", "limit 120", "no overtaking", "warning", "limit 120", "curve")
 
 
-def random_things(random: np.random.Generator, conditions: Conditions) -> list[Thing]:
+def random_actors(random: np.random.Generator, conditions: Conditions) -> list[Actor]:
     """A road with up to four vehicles, three people and two signs, sometimes none at all."""
     name = conditions.road or "city"
     tunnel = conditions.light == "tunnel"
-    things = [*_vehicles(random, name, tunnel=tunnel), *_people(random, name, tunnel=tunnel)]
-    things += _signs(random, name, tunnel=tunnel)
-    return [replace(thing, id=number) for number, thing in enumerate(things)]
+    actors = [*_vehicles(random, name, tunnel=tunnel), *_people(random, name, tunnel=tunnel)]
+    actors += _signs(random, name, tunnel=tunnel)
+    return [replace(actor, id=number) for number, actor in enumerate(actors)]
 
 
 def _look(random: np.random.Generator) -> int:
     return int(random.integers(0, 1 << 16))
 
 
-def _vehicles(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Thing]:
+def _vehicles(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Actor]:
     road = ROAD_TABLE[name]
-    made: list[Thing] = []
+    made: list[Actor] = []
     beside = () if tunnel else road.beside_m
     lanes = [*((x, AWAY) for x in road.ours_m), *((x, TOWARDS) for x in road.oncoming_m)]
     lanes += [(x, AWAY) for x in beside]
@@ -60,15 +61,15 @@ def _vehicles(random: np.random.Generator, name: str, *, tunnel: bool) -> list[T
         if name == "city" and not tunnel and random.random() < 0.08:
             facing = (LEFTWARDS, RIGHTWARDS)[int(random.integers(0, 2))]
         aside = float(random.normal(0.0, 0.2))
-        thing = vehicle(x + aside, z, look=_look(random), facing=facing, braking=braking)
-        if all(abs(o.z_m - z) > 12.0 or abs(o.x_m - thing.x_m) > 2.6 for o in made):
-            made.append(thing)
+        actor = vehicle(x + aside, z, look=_look(random), facing=facing, braking=braking)
+        if all(abs(o.z_m - z) > 12.0 or abs(o.x_m - actor.x_m) > 2.6 for o in made):
+            made.append(actor)
     return made
 
 
-def _people(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Thing]:
+def _people(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Actor]:
     road = ROAD_TABLE[name]
-    made: list[Thing] = []
+    made: list[Actor] = []
     odds = (0.5, 0.3, 0.2) if tunnel else _PEOPLE[name]
     for _ in range(int(random.choice(len(odds), p=odds))):
         z = 5.0 * float(np.exp(random.uniform(0.0, 1.65)))
@@ -85,9 +86,9 @@ def _people(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Thi
     return made
 
 
-def _signs(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Thing]:
+def _signs(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Actor]:
     road = ROAD_TABLE[name]
-    made: list[Thing] = []
+    made: list[Actor] = []
     faces = _FAST_FACES if name == "highway" else SIGN_FACES
     for _ in range(int(random.integers(0, 3))):
         z = 6.0 * float(np.exp(random.uniform(0.0, 1.15)))

@@ -1,4 +1,7 @@
-"""Frames of a story with their truth, and the files made of them: a clip, and its truth as JSON."""
+"""Renders a story as frames with their ground truth, and writes them as a clip and JSON.
+
+In: a story's name, a seed, conditions. Out: `LabelledScene`s; an .mp4 file and its ground truth.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from edge.contract.clip_truth import TRUTH_SCHEMA
 from edge.perception.conditions import Conditions
 from edge.perception.video.verify_written import verify_written
 from edge.progress import Advance
-from edge.scenes.painting.atmosphere import CLEAR_DAY, plain
+from edge.scenes.painting.atmosphere import CLEAR_DAY, with_defaults
 from edge.scenes.still import HEIGHT_PX, WIDTH_PX, LabelledScene, render
 from edge.scenes.stories import FPS, STORIES
 from edge.scenes.world import SCENE_LABELS, Camera
@@ -43,13 +46,13 @@ def clip_frame(
     Raises:
         KeyError: no such story in STORIES.
     """
-    told, time_s, cast = STORIES[story], index / FPS, seed * 7919
-    moment = told.at(time_s, cast)
+    row, time_s, cast = STORIES[story], index / FPS, seed * 7919
+    moment = row.at(time_s, cast)
     return render(
         Camera(width_px, height_px, height_px * 0.45),
-        moment.things,
+        moment.actors,
         conditions=conditions,
-        closing_mps=told.closing_mps(time_s, cast),
+        closing_mps=row.closing_mps(time_s, cast),
         look_seed=seed,
         travelled_m=moment.travelled_m,
         noise_seed=index,
@@ -85,7 +88,17 @@ def write_clip(
     truth: Path | None = None,
     progress: Advance = lambda _what, _done, _total: None,
 ) -> int:
-    """Write a story as an MPEG-4 file, atomically, and its truth where asked; returns its frames.
+    """Write a story as an MPEG-4 file, atomically.
+
+    Args:
+        path: the file, replaced where it exists.
+        story: a key of STORIES.
+        seed, conditions: as for `clip_frame`.
+        truth: where to write the ground truth (brakepoint's clip truth); None: not at all.
+        progress: called after each frame.
+
+    Returns:
+        The number of frames.
 
     Raises:
         DeviceFault: the encoder does not open or the file cannot be written.
@@ -112,7 +125,7 @@ def write_clip(
         writer.release()
         verify_written(temporary, path, total=total, last=last)
     if truth is not None:
-        whole = plain(conditions)
+        whole = with_defaults(conditions)
         write_json(
             truth,
             TRUTH_SCHEMA,

@@ -1,6 +1,7 @@
-"""Generated stills as a data set on disk: pictures, COCO annotations, and a table of conditions.
+"""Writes generated stills as a data set: pictures, COCO annotations, and a table of conditions.
 
-The folder appears whole or not at all. A folder with anything else in it is never touched.
+In: a folder, a count, a seed. Out: the folder, whole or not at all. Never touches a folder with
+anything else in it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SCHEMA = "brakepoint.scenes/1"
 ANNOTATIONS, TABLE, IMAGES = "annotations.json", "labels.csv", "images"
 COLUMNS = ("file", "weather", "light", "road", "road_condition", "group")
 ROOM = 100_000
-"""Stills of one seed: with a thousand seeds they fill the range of this purpose."""
+"""Most stills of one seed: a thousand seeds fill the range of this purpose."""
 FORMATS = ("png", "jpg")
 
 
@@ -41,7 +42,8 @@ def write_dataset(
     """Write `count` stills; returns how many objects of each label they hold.
 
     `images/` with the pictures, `annotations.json` in COCO's form (distance with each annotation,
-    conditions with each image), `labels.csv` with COLUMNS; a group is never to be split.
+    conditions with each image), `labels.csv` with COLUMNS; pictures of a group belong to one part
+    of any split.
 
     Raises:
         UsageError: the folder holds something that is not such a data set.
@@ -76,15 +78,15 @@ def write_dataset(
 
 
 def _picture(scene: LabelledScene, *, number: int, name: str, seed: int) -> dict[str, Any]:
-    told = scene.conditions
+    conditions = scene.conditions
     return {
         "id": number + 1,
         "file_name": name,
         "width": WIDTH_PX,
         "height": HEIGHT_PX,
-        "weather": told.weather,
-        "light": told.light,
-        "road": told.road,
+        "weather": conditions.weather,
+        "light": conditions.light,
+        "road": conditions.road,
         "road_condition": scene.road_condition,
         "group": f"scene-{seed}",
     }

@@ -1,4 +1,7 @@
-"""One labelled picture from a seed or from a list of things: bit-identical for the same input."""
+"""Renders one labelled picture, from a seed or from a list of actors.
+
+Out: a `LabelledScene`, identical to the bit for the same input.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from numpy.typing import NDArray
 
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage
-from edge.scenes.actor_placement import random_things
-from edge.scenes.painting.atmosphere import CLEAR_DAY, Air, air_of, drawn_conditions, plain
+from edge.scenes.actor_placement import random_actors
+from edge.scenes.painting.atmosphere import CLEAR_DAY, Air, air_of, draw_conditions, with_defaults
 from edge.scenes.painting.brush import Brush
 from edge.scenes.painting.camera_effects import expose, glare_of, paint_sun, precipitation
 from edge.scenes.painting.ground import light_ground, mirror_surroundings, paint_ground, paint_sky
@@ -20,10 +23,10 @@ from edge.scenes.painting.roadside import lamp_places_m, paint_surroundings
 from edge.scenes.painting.shadows import paint_reflection, paint_shadow
 from edge.scenes.painting.signs import paint_sign
 from edge.scenes.painting.vehicles.cars import paint_vehicle
-from edge.scenes.visibility import Witness
-from edge.scenes.world import SCENE_LABELS, Camera, Thing
+from edge.scenes.visibility import VisibilityBuffer
+from edge.scenes.world import SCENE_LABELS, Actor, Camera
 
-PAINTERS: dict[str, Callable[[Brush, Thing], None]] = {
+PAINTERS: dict[str, Callable[[Brush, Actor], None]] = {
     "pedestrian": paint_pedestrian,
     "vehicle": paint_vehicle,
     "traffic sign": paint_sign,
@@ -35,7 +38,7 @@ WIDTH_PX, HEIGHT_PX = 640, 384
 
 @dataclass(frozen=True)
 class LabelledScene:
-    """A picture with its truth.
+    """A picture with its ground truth.
 
     Attributes:
         image: (H, W, 3) uint8, BGR.
@@ -59,17 +62,18 @@ class LabelledScene:
 
 
 TRAINING, CALIBRATION, UNSEEN, DATA_SET = 0, 1, 2, 3
-"""Purposes of stills: the same number gives another scene for each, so that unseen is unseen."""
+"""Purposes of stills: the same number gives another scene for each, so that UNSEEN stills occur in
+no other purpose."""
 
 
 def seed_of(purpose: int, number: int) -> int:
-    """The seed of still `number` (below 10^8) for a purpose; ranges never meet."""
+    """The seed of still `number` (below 10^8) for a purpose; ranges of purposes are disjoint."""
     return purpose * 100_000_000 + number
 
 
-def drawn_in(seed: int) -> Conditions:
+def conditions_of(seed: int) -> Conditions:
     """The conditions that `still` draws for a seed where none are given."""
-    return drawn_conditions(_random(seed), None)
+    return draw_conditions(_random(seed), None)
 
 
 def _random(seed: int) -> np.random.Generator:
@@ -88,11 +92,11 @@ def still(
     What `conditions` leave open is drawn from the seed.
     """
     random = _random(seed)
-    conditions = drawn_conditions(random, conditions)
+    conditions = draw_conditions(random, conditions)
     camera = Camera(width_px, height_px, round(height_px * float(random.uniform(0.40, 0.50))))
     return render(
         camera,
-        random_things(random, conditions),
+        random_actors(random, conditions),
         conditions=conditions,
         look_seed=int(random.integers(0, 1 << 31)),
         travelled_m=float(random.uniform(0.0, 500.0)),
@@ -101,7 +105,7 @@ def still(
 
 def render(
     camera: Camera,
-    things: Sequence[Thing],
+    actors: Sequence[Actor],
     *,
     look_seed: int,
     travelled_m: float,
@@ -109,12 +113,19 @@ def render(
     noise_seed: int = 0,
     closing_mps: Mapping[int, float] | None = None,
 ) -> LabelledScene:
-    """The picture of `things`, far ones first; `look_seed` fixes colours, light and clutter.
+    """The picture of `actors` with its ground truth.
 
-    `closing_mps` gives the speed at which a thing, by its id, comes nearer; 0 where not given.
+    Args:
+        camera: picture size and horizon.
+        actors: in any order; far ones are painted first.
+        look_seed: fixes colours, light and clutter.
+        travelled_m: how far the camera has driven.
+        conditions: those of CLEAR_DAY where they are None.
+        noise_seed: of the grain, rain and flakes of one frame.
+        closing_mps: an actor's id -> the speed at which it comes nearer; 0 where it is missing.
     """
     look = np.random.default_rng(look_seed)
-    air = air_of(plain(conditions), look)
+    air = air_of(with_defaults(conditions), look)
     street, soft = int(look.integers(0, 1 << 31)), bool(look.random() < 0.3)
     size = (camera.width_px, camera.height_px)
     glare = glare_of(air, look=look, width=size[0], height=size[1])
@@ -126,42 +137,44 @@ def render(
     paint_surroundings(image, camera, air, street=street, travelled_m=travelled_m)
     if air.road_condition == "wet":
         mirror_surroundings(image, camera)
-    witness = Witness(camera)
-    for thing in sorted(things, key=lambda thing: -thing.z_m):
-        _paint(image, camera, air, thing, witness)
+    buffer = VisibilityBuffer(camera)
+    for actor in sorted(actors, key=lambda actor: -actor.z_m):
+        _paint(image, camera, air, actor, buffer)
     random = np.random.default_rng([look_seed, noise_seed])
     precipitation(image, air, random=random)
     image = expose(image, air, soft=soft, glare=glare, random=random)
-    return _labelled(image, air, witness.visible(glare.veil if glare else None), closing_mps or {})
+    return _labelled(image, air, buffer.visible(glare.veil if glare else None), closing_mps or {})
 
 
-def _paint(image: BgrImage, camera: Camera, air: Air, thing: Thing, witness: Witness) -> None:
-    brush = Brush(image, camera, air, x_m=thing.x_m, z_m=thing.z_m)
-    paint_shadow(brush, thing)
+def _paint(
+    image: BgrImage, camera: Camera, air: Air, actor: Actor, buffer: VisibilityBuffer
+) -> None:
+    brush = Brush(image, camera, air, x_m=actor.x_m, z_m=actor.z_m)
+    paint_shadow(brush, actor)
     before = image.copy()
-    PAINTERS[thing.kind](brush, thing)
-    witness.saw(thing, brush.reach, before=before, after=image, gain=air.exposure)
-    if air.road_condition == "wet" and thing.lift_m == 0.0:
+    PAINTERS[actor.kind](brush, actor)
+    buffer.add(actor, brush.reach, before=before, after=image, gain=air.exposure)
+    if air.road_condition == "wet" and actor.lift_m == 0.0:
         paint_reflection(brush)
 
 
 def _labelled(
     image: BgrImage,
     air: Air,
-    seen: Sequence[tuple[Thing, NDArray[np.float32]]],
+    seen: Sequence[tuple[Actor, NDArray[np.float32]]],
     closing_mps: Mapping[int, float],
 ) -> LabelledScene:
     times = [
-        thing.z_m / speed if (speed := closing_mps.get(thing.id, 0.0)) > 1e-6 else np.inf
-        for thing, _ in seen
+        actor.z_m / speed if (speed := closing_mps.get(actor.id, 0.0)) > 1e-6 else np.inf
+        for actor, _ in seen
     ]
     return LabelledScene(
         image=image,
         boxes=np.array([box for _, box in seen], np.float32).reshape(-1, 4),
-        labels=np.array([SCENE_LABELS.index(thing.kind) for thing, _ in seen], np.int64),
-        distance_m=np.array([thing.z_m for thing, _ in seen], np.float32),
+        labels=np.array([SCENE_LABELS.index(actor.kind) for actor, _ in seen], np.int64),
+        distance_m=np.array([actor.z_m for actor, _ in seen], np.float32),
         time_to_contact_s=np.array(times, np.float32),
-        ids=np.array([thing.id for thing, _ in seen], np.int64),
+        ids=np.array([actor.id for actor, _ in seen], np.int64),
         conditions=air.conditions,
         road_condition=air.road_condition,
     )

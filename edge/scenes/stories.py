@@ -1,7 +1,7 @@
-"""What moves how on the road: a table of stories. Positions over time only; nothing is drawn.
+"""The table of stories: where actors and the camera are over time. Draws nothing.
 
-The camera does not react to what the vehicle is told: a story is a recording. A seed chooses who is
-in it, never when or where.
+In: seconds into a story and a number for looks. Out: a `Moment`. The camera never reacts to
+commands: a story is a recording. A seed changes the looks, never times or places.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edge.scenes.world import (
     LEFTWARDS,
     RIGHTWARDS,
     TOWARDS,
-    Thing,
+    Actor,
     pedestrian,
     sign,
     vehicle,
@@ -27,25 +27,25 @@ WALK_MPS = 1.4
 
 @dataclass(frozen=True)
 class Moment:
-    """What stands where at one time, and how far the camera has driven."""
+    """The actors at one time, and how far the camera has driven."""
 
-    things: tuple[Thing, ...]
+    actors: tuple[Actor, ...]
     travelled_m: float
 
 
 @dataclass(frozen=True)
 class Story:
-    """One row of the table. `at` takes seconds and a number that chooses looks."""
+    """One row of the table. `at`: seconds into the story and a number for looks -> a Moment."""
 
     help: str
     seconds: float
     at: Callable[[float, int], Moment]
 
     def closing_mps(self, time_s: float, cast: int) -> dict[int, float]:
-        """How fast each thing, by its id, comes nearer: the central difference of its distance."""
+        """Actor's id -> speed at which it comes nearer: the central difference of its distance."""
         step_s = 1e-4
-        before = {thing.id: thing.z_m for thing in self.at(time_s - step_s, cast).things}
-        after = {thing.id: thing.z_m for thing in self.at(time_s + step_s, cast).things}
+        before = {actor.id: actor.z_m for actor in self.at(time_s - step_s, cast).actors}
+        after = {actor.id: actor.z_m for actor in self.at(time_s + step_s, cast).actors}
         return {id_: (before[id_] - after[id_]) / (2.0 * step_s) for id_ in before.keys() & after}
 
 
@@ -53,9 +53,9 @@ def _stride(walked_m: float) -> float:
     return math.sin(2.0 * math.pi * 0.9 * walked_m / WALK_MPS) if walked_m > 0.0 else 0.2
 
 
-def _ahead(*things: Thing) -> tuple[Thing, ...]:
+def _ahead(*actors: Actor) -> tuple[Actor, ...]:
     """Those that are in front of the camera and near enough to matter."""
-    return tuple(thing for thing in things if 3.0 < thing.z_m < 90.0)
+    return tuple(actor for actor in actors if 3.0 < actor.z_m < 90.0)
 
 
 def _clear_road(time_s: float, cast: int) -> Moment:

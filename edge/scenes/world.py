@@ -1,6 +1,6 @@
-"""What stands on a generated road and where it lands in the picture: a pinhole camera over a plane.
+"""The world of generated scenes: roads, actors, and a pinhole camera over a plane.
 
-Numbers only; painters stand beside it. Metres: x to the right of the lane's middle, z ahead.
+Numbers only; `painting` draws them. In metres: x to the right of the lane's middle, z ahead.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Road:
         edges_m: where edge lines run.
         dashes_m: where dashed lines run.
         dash_m, gap_m: their pattern.
-        beside_m: middles of what vehicles park or stand on beside the lanes.
-        walls_m: how far a tunnel's walls stand from the middle of our lane.
+        beside_m: middles of the strips beside the lanes on which vehicles park or stand.
+        walls_m: where a tunnel's walls stand, left and right.
     """
 
     left_m: float
@@ -107,12 +107,12 @@ TOWARDS, AWAY, LEFTWARDS, RIGHTWARDS = "towards", "away", "leftwards", "rightwar
 
 
 @dataclass(frozen=True)
-class Thing:
+class Actor:
     """An object on the road.
 
     Attributes:
         kind: one of SCENE_LABELS.
-        x_m, z_m: place of its foot: the middle of the side that is nearest.
+        x_m, z_m: place of its foot: the middle of its nearest side.
         width_m, height_m: size of the labelled part, seen from the camera.
         lift_m: height of the labelled part's lower edge (a sign's plate stands on a pole).
         look: number that chooses colours and details.
@@ -120,7 +120,7 @@ class Thing:
         facing: where it heads: TOWARDS us, AWAY, LEFTWARDS or RIGHTWARDS.
         braking: whether its brake lamps shine.
         stride: -1..1, how far the legs are apart.
-        id: the same in every frame of a clip; unique among the things of a frame.
+        id: the same in every frame of a clip; unique among the actors of a frame.
     """
 
     kind: str
@@ -151,10 +151,10 @@ class Thing:
 
 def pedestrian(
     x_m: float, z_m: float, *, look: int, stride: float = 0.0, facing: str = TOWARDS
-) -> Thing:
+) -> Actor:
     """A person of 1.55 to 1.9 m; every ninth look is a child."""
     height = 1.15 + 0.03 * (look % 8) if look % 9 == 8 else 1.55 + 0.05 * (look % 8)
-    return Thing("pedestrian", x_m, z_m, 0.62, height, 0.0, look, facing=facing, stride=stride)
+    return Actor("pedestrian", x_m, z_m, 0.62, height, 0.0, look, facing=facing, stride=stride)
 
 
 _CARS, _LARGE = ("hatchback", "saloon", "estate"), ("van", "lorry", "bus")
@@ -168,7 +168,7 @@ def vehicle(
     facing: str = AWAY,
     braking: bool = False,
     model: str | None = None,
-) -> Thing:
+) -> Actor:
     """A car, or for every fourth look a van, lorry or bus."""
     models = _LARGE if look % 4 == 3 else _CARS
     model = model or models[look // 4 % 3]
@@ -176,7 +176,7 @@ def vehicle(
     across = facing in (LEFTWARDS, RIGHTWARDS)
     width = body.length_m if across else body.width_m
     height = body.height_m * (1.0 + 0.01 * (look % 5))
-    return Thing(
+    return Actor(
         "vehicle", x_m, z_m, width, height, 0.0, look,
         model=model, facing=facing, braking=braking,
     )  # fmt: skip
@@ -188,7 +188,7 @@ SIGN_FACES = (
 )  # fmt: skip
 
 
-def sign(x_m: float, z_m: float, *, look: int, face: str | None = None) -> Thing:
-    """A plate of 0.75 m on a pole; on look depends the face where none is given."""
+def sign(x_m: float, z_m: float, *, look: int, face: str | None = None) -> Actor:
+    """A plate of 0.75 m on a pole; without a face, `look` chooses it."""
     face = face or SIGN_FACES[look % len(SIGN_FACES)]
-    return Thing("traffic sign", x_m, z_m, 0.75, 0.75, 1.75, look, model=face)
+    return Actor("traffic sign", x_m, z_m, 0.75, 0.75, 1.75, look, model=face)

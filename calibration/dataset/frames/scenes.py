@@ -13,7 +13,7 @@ import numpy as np
 from calibration.dataset.records.ground_truth import Truth
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage
-from edge.scenes.still import CALIBRATION, drawn_in, seed_of, still
+from edge.scenes.still import CALIBRATION, conditions_of, seed_of, still
 from edge.scenes.world import SCENE_LABELS
 
 ROOM = 100_000
@@ -42,7 +42,7 @@ class SceneFrame:
     @property
     def conditions(self) -> Conditions:
         """The conditions that it was painted in."""
-        return drawn_in(self.seed)
+        return conditions_of(self.seed)
 
     @property
     def words(self) -> str:

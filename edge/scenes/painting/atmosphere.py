@@ -1,7 +1,8 @@
-"""Light and weather between the camera and what it sees: two tables and the colour of a thing.
+"""Light and weather: two tables, and the colours of things at a distance.
 
-Fog follows Koschmieder (1924): I = J e^(-beta d) + A (1 - e^(-beta d)), where the meteorological
-visibility is 3.912 / beta (contrast of 2 %, WMO-No. 8). Decides colours only; never paints.
+In: conditions and a random generator. Out: the `Air` of a picture. Fog follows Koschmieder (1924):
+I = J e^(-beta d) + A (1 - e^(-beta d)), where the meteorological visibility is 3.912 / beta
+(contrast of 2 %, WMO-No. 8). Never paints.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ class Light:
     """One row: what shines.
 
     Attributes:
-        ambient: share of full daylight on every thing, BGR.
+        ambient: share of full daylight on everything, BGR.
         zenith, horizon: colours of a clear sky.
         airlight: colour of light scattered in fog.
-        beam: strength of our own headlights; 0 is off.
+        beam: strength of the camera vehicle's headlights; 0 is off.
         lamps: whether vehicles, windows and street lamps are lit.
-        exposure: the least and the most that the camera's exposure is off.
+        exposure: least and largest factor of the camera's exposure.
     """
 
     ambient: Bgr
@@ -61,8 +62,8 @@ class Weather:
     Attributes:
         visibility_m: the least and the most meteorological visibility.
         overcast: share of the sky that cloud covers.
-        dims: what is left of the light.
-        road_condition: how the road is to drive on, one of ROAD_CONDITIONS.
+        dims: factor on the light.
+        road_condition: one of ROAD_CONDITIONS.
     """
 
     visibility_m: tuple[float, float]
@@ -100,34 +101,25 @@ class Air:
         return WEATHER_TABLE[self.conditions.weather or "clear"].road_condition
 
     def clear_share(self, z_m: float) -> float:
-        """e^(-beta d): what is left of a thing's own colour."""
+        """e^(-beta d): the share of an object's own colour that reaches the camera."""
         return math.exp(-self.extinction * z_m)
 
     def beam_at(self, x_m: float, z_m: float) -> float:
-        """Our headlights on a thing: a cone that opens with distance and fades."""
+        """Light of the headlights on an object: a cone that opens with distance and fades."""
         if not self.beam:
             return 0.0
         spread = 1.9 + 0.2 * z_m
         return self.beam * math.exp(-z_m / 30.0 - (x_m / spread) ** 2)
 
-    def seen(self, colour: Colour, x_m: float, z_m: float, *, returns: float = 1.0) -> Colour:
-        """The colour of a lit thing from here; `returns` over 1 is a reflector."""
-        kept, beam = self.clear_share(z_m), returns * self.beam_at(x_m, z_m)
-        mixed = [
-            min(c * (lit + beam), 255.0) * kept + veil * (1.0 - kept)
-            for c, lit, veil in zip(colour, self.ambient, self.airlight, strict=True)
-        ]
-        return round(mixed[0]), round(mixed[1]), round(mixed[2])
-
-    def shining(self, colour: Colour, z_m: float) -> Colour:
-        """The colour of a lamp from here: no other light changes it, fog does."""
-        kept = self.clear_share(z_m)
-        mixed = [c * kept + v * (1.0 - kept) for c, v in zip(colour, self.airlight, strict=True)]
+    def lamp_colour(self, colour: Colour, z_m: float) -> Colour:
+        """The colour of a lamp as the camera sees it: fog changes it, other light does not."""
+        clear = self.clear_share(z_m)
+        mixed = [c * clear + v * (1.0 - clear) for c, v in zip(colour, self.airlight, strict=True)]
         return round(mixed[0]), round(mixed[1]), round(mixed[2])
 
 
-def drawn_conditions(random: np.random.Generator, given: Conditions | None) -> Conditions:
-    """`given` with what it leaves open drawn: every value occurs, the common ones more often."""
+def draw_conditions(random: np.random.Generator, given: Conditions | None) -> Conditions:
+    """`given` with random values in place of None; common conditions are drawn more often."""
     given = given or Conditions()
     weather = str(random.choice(WEATHERS, p=(0.28, 0.14, 0.20, 0.18, 0.20)))
     light = str(random.choice(LIGHTS, p=(0.46, 0.14, 0.20, 0.08, 0.12)))
@@ -136,7 +128,7 @@ def drawn_conditions(random: np.random.Generator, given: Conditions | None) -> C
 
 
 def air_of(conditions: Conditions, look: np.random.Generator) -> Air:
-    """The air of whole conditions; `look` draws how thick, how bright."""
+    """The air of conditions without None; `look` draws its visibility and exposure."""
     assert conditions.weather is not None
     assert conditions.light is not None
     weather, light = WEATHER_TABLE[conditions.weather], LIGHT_TABLE[conditions.light]
@@ -164,8 +156,8 @@ def air_of(conditions: Conditions, look: np.random.Generator) -> Air:
     )
 
 
-def plain(conditions: Conditions) -> Conditions:
-    """`conditions` with those of CLEAR_DAY where they say nothing."""
+def with_defaults(conditions: Conditions) -> Conditions:
+    """`conditions` with those of CLEAR_DAY in place of None."""
     return Conditions(
         conditions.weather or CLEAR_DAY.weather,
         conditions.light or CLEAR_DAY.light,

@@ -1,7 +1,6 @@
-"""Paints flat shapes in metres into a picture, in the colours that the air leaves of them.
+"""Paints flat shapes, given in metres, into a picture, in their colours through the air.
 
-Remembers how far its marks reach, so that a box is where something was painted. Never decides what
-a thing looks like.
+Records the extent of its marks, so that a label's box is where something was painted.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ Point = tuple[float, float] | tuple[float, float, float]
 _SHIFT = 4
 _SUBPIXEL = float(1 << _SHIFT)
 NEAR_M = 1.2
-"""Nothing nearer than this is painted: it would be behind the bonnet."""
+"""Nothing nearer than this is painted: the bonnet would hide it."""
 
 
 class Brush:
-    """Paints one thing at one place: `x_m` right of the lane's middle, `z_m` ahead."""
+    """Paints one object at one place: `x_m` right of the lane's middle, `z_m` ahead."""
 
     def __init__(self, image: BgrImage, camera: Camera, air: Air, *, x_m: float, z_m: float):
         self.image, self.camera, self.air = image, camera, air
         self.x_m, self.z_m = x_m, z_m
-        self._kept = air.clear_share(z_m)
+        self._clear = air.clear_share(z_m)
         self._beam = air.beam_at(x_m, z_m)
         self._focal = camera.focal_px
         self._centre = camera.width_px / 2.0
         self.start_reach()
 
     def start_reach(self) -> None:
-        """Forget what was painted: the reach begins here."""
+        """Resets the reach: it covers only what is painted from now on."""
         self._reach = [math.inf, math.inf, -math.inf, -math.inf]
 
     @property
@@ -64,8 +63,8 @@ class Brush:
         )
 
     def lit(self, colour: Colour, *, returns: float = 1.0) -> Colour:
-        """A painted colour as it is seen from here; `returns` over 1 is a reflector."""
-        air, kept, beam = self.air, self._kept, self._beam * returns
+        """A painted colour as the camera sees it; `returns` over 1 is a reflector."""
+        air, kept, beam = self.air, self._clear, self._beam * returns
         blue, green, red = (
             round(min(c * (lit + beam), 255.0) * kept + veil * (1.0 - kept))
             for c, lit, veil in zip(colour, air.ambient, air.airlight, strict=True)
@@ -73,8 +72,8 @@ class Brush:
         return blue, green, red
 
     def light_matrix(self, returns: float) -> NDArray[np.float64]:
-        """`lit` as a 3 x 4 matrix for whole pictures, saturating a little later."""
-        air, kept = self.air, self._kept
+        """`lit` as a 3 x 4 matrix for whole pictures; saturation comes only after the fog."""
+        air, kept = self.air, self._clear
         matrix = np.zeros((3, 4))
         for row, (lit, veil) in enumerate(zip(air.ambient, air.airlight, strict=True)):
             matrix[row, row] = (lit + self._beam * returns) * kept
@@ -87,7 +86,7 @@ class Brush:
 
     def lamp(self, points: Iterable[Point], colour: Colour) -> None:
         """A convex polygon that shines by itself."""
-        self.fill([self.place(point) for point in points], self.air.shining(colour, self.z_m))
+        self.fill([self.place(point) for point in points], self.air.lamp_colour(colour, self.z_m))
 
     def panel(self, left: float, top: float, right: float, low: float, colour: Colour) -> None:
         """An upright rectangle across the line of sight, in metres."""
@@ -98,10 +97,10 @@ class Brush:
         self.round(self.place((x_m, height_m)), radius_m, self.lit(colour))
 
     def round(self, centre: tuple[float, float], radius_m: float, colour: Colour) -> None:
-        """A round patch at a pixel, in a colour as it is seen."""
+        """A round patch at a pixel, in its final colour."""
         radius = max(radius_m * self.px_per_m, 0.5)
         x, y = centre
-        self.covers(x - radius, y - radius, x + radius, y + radius)
+        self.extend_reach(x - radius, y - radius, x + radius, y + radius)
         point = (round((x - 0.5) * _SUBPIXEL), round((y - 0.5) * _SUBPIXEL))
         size = max(round((radius - 0.25) * _SUBPIXEL), 4)
         cv2.circle(self.image, point, size, colour, -1, cv2.LINE_AA, _SHIFT)
@@ -125,9 +124,9 @@ class Brush:
                 self.round(self.place(joint), half, seen)
 
     def fill(self, corners: Sequence[tuple[float, float]], colour: Colour) -> None:
-        """A convex polygon of pixels in a colour as it is seen."""
+        """A convex polygon of pixels in its final colour."""
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
-        self.covers(min(xs), min(ys), max(xs), max(ys))
+        self.extend_reach(min(xs), min(ys), max(xs), max(ys))
         points = np.array(
             [(round((x - 0.5) * _SUBPIXEL), round((y - 0.5) * _SUBPIXEL)) for x, y in corners],
             np.int32,
@@ -146,13 +145,13 @@ class Brush:
         if x2 <= x1 or y2 <= y1:
             return
         part = spot[y1 - top : y2 - top, x1 - left : x2 - left]
-        share = [self._kept * value / 255.0 for value in colour]
+        share = [self._clear * value / 255.0 for value in colour]
         light = cv2.merge([cv2.convertScaleAbs(part, alpha=value) for value in share])
         patch = self.image[y1:y2, x1:x2]
         cv2.add(patch, light, dst=patch)
 
-    def covers(self, x1: float, y1: float, x2: float, y2: float) -> None:
-        """Count these pixels as painted."""
+    def extend_reach(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        """Extends the reach by this box, in pixels."""
         reach = self._reach
         reach[0], reach[1] = min(reach[0], x1), min(reach[1], y1)
         reach[2], reach[3] = max(reach[2], x2), max(reach[3], y2)

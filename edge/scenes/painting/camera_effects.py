@@ -1,5 +1,7 @@
-"""What falls between the camera and the road, and what the camera itself does: rain, flakes, a low
-sun and its veil, blur, exposure, grain. Knows nothing of things.
+"""Paints weather and camera effects over a picture: rain, flakes, a low sun and its veil, blur,
+exposure, grain.
+
+In: a picture (H, W, 3) uint8 BGR and its air. Out: the picture as the camera delivers it.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def precipitation(image: BgrImage, air: Air, *, random: np.random.Generator) -> 
 
 @lru_cache(maxsize=6)
 def _streaks(variant: int, width: int, height: int) -> NDArray[np.uint8]:
-    """Rain as it is seen in one exposure: thin slanted lines."""
+    """Rain in one exposure: thin slanted lines."""
     random = np.random.default_rng([variant, 0xA1])
     tile = np.zeros((height + _MARGIN_PX, width + _MARGIN_PX), np.uint8)
     count = tile.size // 1400
@@ -72,8 +74,8 @@ class Glare:
     """A low sun ahead.
 
     Attributes:
-        place_px: where it stands.
-        veil: (H, W) uint8, light that it adds to every pixel by scattering in lens and screen.
+        place_px: its place in the picture.
+        veil: (H, W) uint8, the light that it adds to every pixel by scatter in lens and windscreen.
     """
 
     place_px: tuple[float, float]
@@ -94,7 +96,7 @@ def glare_of(air: Air, *, look: np.random.Generator, width: int, height: int) ->
 
 
 def paint_sun(image: BgrImage, camera: Camera, air: Air, glare: Glare | None) -> None:
-    """The sun's disc in the sky; what stands in front of it is painted later."""
+    """The sun's disc in the sky; objects in front of it are painted later."""
     if glare is None:
         return
     brush = Brush(image, camera, air, x_m=0.0, z_m=100.0)
@@ -115,7 +117,8 @@ def expose(
     glare: Glare | None,
     random: np.random.Generator,
 ) -> BgrImage:
-    """The picture as the camera delivers it: veiled, slightly soft for some, exposed, grainy."""
+    """The picture as the camera delivers it: with veil, exposure and grain, and slightly blurred
+    where `soft`."""
     height, width = image.shape[:2]
     left, top = (int(value) for value in random.integers(0, _MARGIN_PX, 2))
     if glare is not None:

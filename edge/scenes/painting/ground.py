@@ -1,6 +1,6 @@
-"""Paints sky, ground and road with its marks, by weather and light; `travelled_m` moves them.
+"""Paints sky, ground and road with its marks, by weather and light.
 
-Everything that stands upright is painted elsewhere.
+Nothing upright. `travelled_m`, how far the camera has driven, moves marks and grain.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def ground_strip(
     span_m: tuple[float, float],
     colour: Colour,
 ) -> None:
-    """A flat rectangle on the ground, from `span_m` near to far."""
+    """A flat rectangle on the ground between `sides_m` (left, right) and `span_m` (near, far)."""
     left, right = sides_m
     near, far = max(span_m[0], NEAR_M), span_m[1]
     if far <= near:
@@ -230,7 +230,8 @@ def light_ground(
 
 
 def mirror_surroundings(image: BgrImage, camera: Camera) -> None:
-    """A wet road: what stands far away, upside down and smeared, brighter towards the horizon."""
+    """A wet road's reflection of what is far away: upside down, smeared, brighter towards the
+    horizon."""
     horizon = round(camera.horizon_px)
     rows = min(horizon, camera.height_px - horizon)
     if rows < 8:

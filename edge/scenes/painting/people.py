@@ -1,4 +1,4 @@
-"""Paints people: limbs, clothes, hair, and what they carry. Same look, same person."""
+"""Paints people: limbs, clothes, hair, and what they carry; the same look gives the same person."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from edge.scenes.painting.atmosphere import Colour
 from edge.scenes.painting.brush import Brush, mix, shade
-from edge.scenes.world import AWAY, Thing
+from edge.scenes.world import AWAY, Actor
 
 SKINS: tuple[Colour, ...] = (
     (180, 205, 238), (150, 180, 225), (110, 148, 200), (80, 115, 165), (52, 76, 112), (38, 52, 78),
@@ -18,9 +18,9 @@ TROUSERS: tuple[Colour, ...] = (
 )  # fmt: skip
 
 
-def paint_pedestrian(brush: Brush, thing: Thing) -> None:
-    """A walking or standing person, the height of the thing from sole to crown."""
-    draw = np.random.default_rng(thing.look)
+def paint_pedestrian(brush: Brush, actor: Actor) -> None:
+    """A walking or standing person, the height of the actor from sole to crown."""
+    draw = np.random.default_rng(actor.look)
     skin, hair = _one(draw, SKINS), _one(draw, HAIRS)
     shoe, trousers = _one(draw, SHOES), _one(draw, TROUSERS)
     blue, green, red = (int(value) for value in draw.integers(25, 235, 3))
@@ -30,10 +30,10 @@ def paint_pedestrian(brush: Brush, thing: Thing) -> None:
         int(draw.integers(0, 5)),
         draw.uniform(0.9, 1.15),
     )
-    tall = thing.height_m
-    swing = 0.19 * tall * thing.stride
+    tall = actor.height_m
+    swing = 0.19 * tall * actor.stride
     _legs(brush, tall=tall, swing=swing, colours=(trousers, shoe), broad=broad)
-    if carries == 0 and thing.facing != AWAY:
+    if carries == 0 and actor.facing != AWAY:
         _arm(brush, -1, tall=tall, swing=-0.7 * swing, sleeve=shade(shirt, 0.78), skin=skin)
     else:
         for side in (-1, 1):
@@ -41,13 +41,13 @@ def paint_pedestrian(brush: Brush, thing: Thing) -> None:
             lean = -0.7 * swing * side
             _arm(brush, side, tall=tall, swing=lean, sleeve=shade(shirt, share), skin=skin)
     _trunk(brush, tall=tall, shirt=shirt, wears=wears, broad=broad)
-    if carries == 1 and thing.facing == AWAY:
+    if carries == 1 and actor.facing == AWAY:
         pack = mix(shirt, (40, 40, 160), 0.7)
         brush.panel(-0.10 * tall, 0.79 * tall, 0.10 * tall, 0.56 * tall, pack)
     if carries == 2:
         hand = 0.155 * tall * broad
         brush.panel(hand, 0.40 * tall, hand + 0.12 * tall, 0.26 * tall, (50, 70, 110))
-    _head(brush, thing, skin=skin, hair=hair, capped=carries == 3)
+    _head(brush, actor, skin=skin, hair=hair, capped=carries == 3)
 
 
 def _one(draw: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
@@ -109,13 +109,13 @@ def _trunk(brush: Brush, *, tall: float, shirt: Colour, wears: int, broad: float
         brush.panel(-0.008 * tall, top, 0.008 * tall, hem, shade(shirt, 0.45))
 
 
-def _head(brush: Brush, thing: Thing, *, skin: Colour, hair: Colour, capped: bool) -> None:
-    tall = thing.height_m
+def _head(brush: Brush, actor: Actor, *, skin: Colour, hair: Colour, capped: bool) -> None:
+    tall = actor.height_m
     radius = 0.062 * tall
     brush.panel(-0.028 * tall, 0.87 * tall, 0.028 * tall, 0.82 * tall, shade(skin, 0.8))
     middle = tall - radius
     brush.disc(0.0, middle, radius, hair)
-    if thing.facing != AWAY:
+    if actor.facing != AWAY:
         brush.disc(0.0, middle - 0.016 * tall, radius * 0.82, skin)
     if capped:
         cap = mix(hair, (60, 60, 200), 0.6)

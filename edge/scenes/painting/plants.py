@@ -1,4 +1,4 @@
-"""Paints trees, with leaves or needles, under snow where there is some."""
+"""Paints trees with leaves or needles, with snow on them in snow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SNOWY: Colour = (232, 228, 224)
 
 
 def pick(colours: tuple[Colour, ...], share: float) -> Colour:
-    """The colour at a share in 0..1 of the row."""
+    """The colour at a share, 0..1, of the tuple's length."""
     return colours[int(share * len(colours))]
 
 

@@ -1,7 +1,7 @@
-"""Paints what stands beside a road: houses, lamps, hedges, rails, hills.
+"""Paints what stands beside a road: houses, lamps, hedges, rails, hills. Nothing here has a label.
 
-Nothing here carries a label. What stands where depends on the place along the road, so that it
-stays there while the camera passes.
+Every object depends on its place along the road alone, so that it stays there while the camera
+passes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _LAMP: Colour = (150, 215, 250)
 _LAMP_HALO: Colour = (70, 130, 165)
 BLOCK_M = 13.0
 REACH = 9
-"""Blocks of the road that are looked at, each BLOCK_M long."""
+"""Number of blocks that are painted, each BLOCK_M long."""
 
 
 def lamp_places_m(air: Air, travelled_m: float) -> tuple[tuple[float, float], ...]:
-    """Where street lamps that are lit stand, x and z."""
+    """Places of the lit street lamps, x and z."""
     gap, sides = {"city": (26.0, (-1, 1)), "highway": (52.0, (1,)), "rural": (0.0, ())}[
         air.conditions.road or "city"
     ]
@@ -48,7 +48,7 @@ def lamp_places_m(air: Air, travelled_m: float) -> tuple[tuple[float, float], ..
 def paint_surroundings(
     image: BgrImage, camera: Camera, air: Air, *, street: int, travelled_m: float
 ) -> None:
-    """Everything beside the road, far ones first; `street` chooses which street it is."""
+    """Everything beside the road, far objects first; `street` is the seed of the street."""
     if air.conditions.light == "tunnel":
         paint_tunnel(image, camera, air, travelled_m=travelled_m)
         return

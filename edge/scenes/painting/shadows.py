@@ -1,4 +1,4 @@
-"""What a thing does to the road under it: a shadow, and on a wet road its reflection."""
+"""Paints an actor's shadow on the road, and on a wet road its reflection."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 
 from edge.scenes.painting.brush import Brush
-from edge.scenes.world import Thing
+from edge.scenes.world import Actor
 
 
-def paint_shadow(brush: Brush, thing: Thing) -> None:
-    """A soft dark patch, so that the thing stands instead of floating. None under a plate."""
-    if thing.lift_m > 0.0:
+def paint_shadow(brush: Brush, actor: Actor) -> None:
+    """A soft dark patch, so that the actor stands instead of floating. None under a plate."""
+    if actor.lift_m > 0.0:
         return
-    deep = 0.35 if thing.kind == "pedestrian" else 1.3
-    wide = thing.width_m * (0.5 if thing.kind == "pedestrian" else 0.56)
+    deep = 0.35 if actor.kind == "pedestrian" else 1.3
+    wide = actor.width_m * (0.5 if actor.kind == "pedestrian" else 0.56)
     x1, y1 = brush.place((-wide, 0.0, deep))
     x2, _ = brush.place((wide, 0.0, deep))
     _, y2 = brush.place((0.0, 0.0, -0.25 * min(deep, 0.8)))
@@ -38,7 +38,7 @@ def paint_shadow(brush: Brush, thing: Thing) -> None:
 
 
 def paint_reflection(brush: Brush) -> None:
-    """The painted thing upside down below its foot, smeared along the line of sight."""
+    """The painted actor upside down below its foot, smeared along the line of sight."""
     x1, y1, x2, y2 = (round(float(value)) for value in brush.reach)
     left, right = max(x1, 0), min(x2, brush.camera.width_px)
     tall = min(y2 - max(y1, 0), brush.camera.height_px - y2, y2)

@@ -1,7 +1,6 @@
-"""The faces of traffic signs as small pictures with their outlines: shapes of the Vienna Convention
-on Road Signs (1968), drawn here stroke by stroke. One table, each face distinct.
+"""Draws the faces of traffic signs as small pictures with an outline, one table.
 
-Knows nothing of roads, light or distance.
+In: a face's name. Out: a `Plate`. Shapes as in the Vienna Convention on Road Signs (1968).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ BLACK: Colour = (24, 22, 22)
 YELLOW: Colour = (30, 190, 245)
 
 Plate = NDArray[np.uint8]
-"""(SIDE_PX, SIDE_PX, 4): BGR, and 255 where the plate is."""
+"""(SIDE_PX, SIDE_PX, 4): BGR, and opacity, 255 on the plate."""
 
 # Strokes of a letter in a box of 2 by 4, y down.
 GLYPHS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
@@ -189,7 +188,7 @@ FACES: dict[str, Callable[[Plate], None]] = {
 
 @lru_cache(maxsize=64)
 def face(name: str) -> Plate:
-    """The plate of a face; its colours reach past its outline, so that no edge turns dark."""
+    """The plate of a face; colour continues past its outline, so that scaling darkens no edge."""
     plate = np.zeros((SIDE_PX, SIDE_PX, 4), np.uint8)
     FACES[name](plate)
     inside = plate[..., 3]

@@ -1,4 +1,4 @@
-"""Paints a traffic sign: its pole, and its face scaled to where it stands."""
+"""Paints a traffic sign: its pole, and its face scaled to its distance."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import numpy as np
 
 from edge.scenes.painting.brush import Brush
 from edge.scenes.painting.sign_faces import SIDE_PX, face
-from edge.scenes.world import Thing
+from edge.scenes.world import Actor
 
 _RETURNS = 2.6
-"""Sign sheeting sends light back to where it came from: our headlights brighten it."""
+"""Sign sheeting reflects light back to its source: the headlights brighten it."""
 _POLE = (138, 140, 142)
 
 
-def paint_sign(brush: Brush, thing: Thing) -> None:
-    """The pole, then the plate; only the plate is a part of the reach."""
-    low, top = thing.lift_m, thing.lift_m + thing.height_m
+def paint_sign(brush: Brush, actor: Actor) -> None:
+    """The pole, then the plate; the reach holds only the plate, which is what the label marks."""
+    low, top = actor.lift_m, actor.lift_m + actor.height_m
     brush.panel(-0.035, top - 0.1, 0.035, 0.0, _POLE)
     brush.start_reach()
-    half = thing.width_m / 2.0
+    half = actor.width_m / 2.0
     x1, y1 = brush.place((-half, top))
     x2, y2 = brush.place((half, low))
-    brush.covers(x1, y1, x2, y2)
-    plate, scale = face(thing.model), (x2 - x1) / SIDE_PX
+    brush.extend_reach(x1, y1, x2, y2)
+    plate, scale = face(actor.model), (x2 - x1) / SIDE_PX
     left, above = max(int(x1) - 1, 0), max(int(y1) - 1, 0)
     right = min(int(x2) + 2, brush.camera.width_px)
     below = min(int(y2) + 2, brush.camera.height_px)

@@ -12,7 +12,7 @@ def paint_tunnel(image: BgrImage, camera: Camera, air: Air, *, travelled_m: floa
     """Walls with a bright band, a ceiling, and two rows of lamps that light what is under them."""
     left, right = ROAD_TABLE[air.conditions.road or "city"].walls_m
     top, step = 5.4, 4.5
-    image[: round(camera.horizon_px) + 1] = air.shining((30, 34, 36), 60.0)
+    image[: round(camera.horizon_px) + 1] = air.lamp_colour((30, 34, 36), 60.0)
     for row in range(22, -1, -1):
         z = step * row - travelled_m % (2.0 * step)
         near, ahead = max(z, 1.3), 0.0

@@ -92,8 +92,8 @@ def test_a_box_is_where_the_picture_changes(make: object) -> None:
     outside = changed.copy()
     outside[y1 - 3 : y2 + 3, x1 - 3 : x2 + 3] = False
     outside[y2 - 12 :] = False  # the shadow under it
-    outside[:, :x1] &= thing.lift_m == 0.0  # type: ignore[attr-defined] # a Thing
-    if thing.lift_m == 0.0:  # type: ignore[attr-defined] # a Thing; a sign has a pole below its box
+    outside[:, :x1] &= thing.lift_m == 0.0  # type: ignore[attr-defined] # an Actor
+    if thing.lift_m == 0.0:  # type: ignore[attr-defined] # an Actor; a sign has a pole below its box
         assert outside.mean() < 0.002
 
 
@@ -227,7 +227,7 @@ def test_every_sign_face_is_distinct(face: str) -> None:
         assert np.abs(mine - sign_faces.face(other)).mean() > 2.0, other
 
 
-def lone(thing: world.Thing, conditions: Conditions, seed: int = 3) -> tuple[LabelledScene, float]:
+def lone(thing: world.Actor, conditions: Conditions, seed: int = 3) -> tuple[LabelledScene, float]:
     """The scene with one thing, and the mean difference that the thing makes inside its box."""
     camera = world.Camera(640, 384, 170.0)
     empty = render(camera, [], look_seed=seed, travelled_m=0.0, conditions=conditions)

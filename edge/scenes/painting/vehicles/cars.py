@@ -1,6 +1,7 @@
-"""Paints vehicles as bodies with a near end and a side, in perspective. See also lorries.py.
+"""Paints vehicles in perspective: the near end and a side, or the flank of one that crosses.
 
-Which end is seen follows from where the vehicle heads; lamps shine when the air says so.
+`facing` decides which end the camera sees; the air decides whether lamps shine. lorries.py paints
+the ends of vans, lorries and buses.
 """
 
 from __future__ import annotations
@@ -29,34 +30,34 @@ from edge.scenes.painting.vehicles.parts import (
     visible_side,
     wheel,
 )
-from edge.scenes.world import AWAY, BODY_TABLE, LEFTWARDS, RIGHTWARDS, Thing
+from edge.scenes.world import AWAY, BODY_TABLE, LEFTWARDS, RIGHTWARDS, Actor
 
 
-def paint_vehicle(brush: Brush, thing: Thing) -> None:
+def paint_vehicle(brush: Brush, actor: Actor) -> None:
     """A vehicle that stands on the road with its wheels at height 0."""
-    draw = np.random.default_rng(thing.look)
+    draw = np.random.default_rng(actor.look)
     colour = PAINTS[int(draw.integers(0, len(PAINTS)))]
-    if thing.model in ("lorry", "bus", "van"):
-        colour = LOADS[int(draw.integers(0, len(LOADS)))] if thing.model != "van" else colour
-    if thing.facing in (LEFTWARDS, RIGHTWARDS):
-        _across(brush, thing, colour)
+    if actor.model in ("lorry", "bus", "van"):
+        colour = LOADS[int(draw.integers(0, len(LOADS)))] if actor.model != "van" else colour
+    if actor.facing in (LEFTWARDS, RIGHTWARDS):
+        _across(brush, actor, colour)
         return
-    if thing.model in ("lorry", "bus", "van"):
-        box_end(brush, thing, colour)
+    if actor.model in ("lorry", "bus", "van"):
+        box_end(brush, actor, colour)
     else:
-        _car_end(brush, thing, colour)
-    snow_on_top(brush, thing)
+        _car_end(brush, actor, colour)
+    snow_on_top(brush, actor)
 
 
-def _car_side(brush: Brush, thing: Thing, colour: Colour, side: float) -> None:
-    """The flank of a car: body, cabin, windows, wheels. `front` is where its bonnet lies."""
-    length, tall = BODY_TABLE[thing.model].length_m, thing.height_m
-    u, flank = side * thing.width_m / 2.0, shade(colour, 0.72)
+def _car_side(brush: Brush, actor: Actor, colour: Colour, side: float) -> None:
+    """The flank of a car: body, cabin, windows, wheels."""
+    length, tall = BODY_TABLE[actor.model].length_m, actor.height_m
+    u, flank = side * actor.width_m / 2.0, shade(colour, 0.72)
 
     def d(share: float) -> float:
-        return length * (share if thing.facing == AWAY else 1.0 - share)
+        return length * (share if actor.facing == AWAY else 1.0 - share)
 
-    rear_roof = {"hatchback": 0.06, "estate": 0.05}.get(thing.model, 0.20)
+    rear_roof = {"hatchback": 0.06, "estate": 0.05}.get(actor.model, 0.20)
     body: list[Point] = [
         (u, 0.16 * tall, d(0.0)), (u, 0.60 * tall, d(0.0)), (u, 0.62 * tall, d(0.7)),
         (u, 0.50 * tall, d(1.0)), (u, 0.16 * tall, d(1.0)),
@@ -83,17 +84,17 @@ def _car_side(brush: Brush, thing: Thing, colour: Colour, side: float) -> None:
         wheel(brush, u, d(at), 0.22 * tall)
 
 
-def _car_end(brush: Brush, thing: Thing, colour: Colour) -> None:
-    half, tall = thing.width_m / 2.0, thing.height_m
+def _car_end(brush: Brush, actor: Actor, colour: Colour) -> None:
+    half, tall = actor.width_m / 2.0, actor.height_m
     side = visible_side(brush, half)
     if side:
-        _car_side(brush, thing, colour, side)
+        _car_side(brush, actor, colour, side)
     for edge in (-1.0, 1.0):
         left, right = sorted((edge * 0.97 * half, edge * 0.70 * half))
         brush.panel(left, 0.26 * tall, right, 0.0, TYRE)
-    away = thing.facing == AWAY
-    depth = 0.0 if away else 0.22 * BODY_TABLE[thing.model].length_m
-    lean = depth + (0.35 if thing.model == "saloon" or not away else 0.12)
+    away = actor.facing == AWAY
+    depth = 0.0 if away else 0.22 * BODY_TABLE[actor.model].length_m
+    lean = depth + (0.35 if actor.model == "saloon" or not away else 0.12)
     base, roof = 0.60 * tall, tall
     cabin: list[Point] = [
         (-0.94 * half, base, depth), (-0.74 * half, 0.965 * roof, lean),
@@ -101,7 +102,7 @@ def _car_end(brush: Brush, thing: Thing, colour: Colour) -> None:
         (0.74 * half, 0.965 * roof, lean), (0.94 * half, base, depth),
     ]  # fmt: skip
     brush.shape(cabin, shade(colour, 0.95))
-    # The labelled height is that of the near end, so the roof is lifted to where it would be.
+    # The labelled height is that of the near end, so the roof is drawn at that height.
     glass: list[Point] = [
         (-0.80 * half, base + 0.04 * tall, depth), (-0.66 * half, 0.935 * roof, lean),
         (0.66 * half, 0.935 * roof, lean), (0.80 * half, base + 0.04 * tall, depth),
@@ -131,7 +132,7 @@ def _car_end(brush: Brush, thing: Thing, colour: Colour) -> None:
             (0.92 * half, 0.12 * tall),
             (-0.92 * half, 0.12 * tall),
         ),
-        shade(colour, 0.6) if thing.look % 3 else (48, 48, 48),
+        shade(colour, 0.6) if actor.look % 3 else (48, 48, 48),
     )
     if away:
         plate(brush, 0.0, 0.36 * tall)
@@ -139,24 +140,24 @@ def _car_end(brush: Brush, thing: Thing, colour: Colour) -> None:
         brush.panel(-0.5 * half, 0.45 * tall, 0.5 * half, 0.30 * tall, (32, 30, 30))
         brush.panel(-0.45 * half, 0.41 * tall, 0.45 * half, 0.39 * tall, (150, 150, 150))
         plate(brush, 0.0, 0.24 * tall)
-    lamps(brush, thing, height_m=(0.44 if away else 0.42) * tall, size_m=0.20)
-    if away and thing.braking:
+    lamps(brush, actor, height_m=(0.44 if away else 0.42) * tall, size_m=0.20)
+    if away and actor.braking:
         brush.lamp(rectangle(-0.22, 0.935 * tall, 0.22, 0.90 * tall), BRAKE)
 
 
-def _across(brush: Brush, thing: Thing, colour: Colour) -> None:
+def _across(brush: Brush, actor: Actor, colour: Colour) -> None:
     """A vehicle that crosses: its flank, bonnet to where it heads."""
-    half, tall = thing.width_m / 2.0, thing.height_m
-    ahead = 1.0 if thing.facing == RIGHTWARDS else -1.0
+    half, tall = actor.width_m / 2.0, actor.height_m
+    ahead = 1.0 if actor.facing == RIGHTWARDS else -1.0
 
     def points(*pairs: tuple[float, float]) -> list[Point]:
         return [(ahead * half * u, tall * h) for u, h in pairs]
 
-    if thing.model in ("van", "lorry", "bus"):
+    if actor.model in ("van", "lorry", "bus"):
         brush.shape(points((-1, 1), (0.92, 1), (1, 0.55), (1, 0.14), (-1, 0.14)), colour)
         brush.shape(points((-1, 0.24), (1, 0.24), (1, 0.14), (-1, 0.14)), (58, 56, 56))
         brush.shape(points((0.62, 0.88), (0.9, 0.88), (0.95, 0.55), (0.62, 0.55)), GLASS)
-        if thing.model == "bus":
+        if actor.model == "bus":
             for pane in range(5):
                 left = -0.94 + 0.3 * pane
                 brush.shape(
@@ -181,8 +182,8 @@ def _across(brush: Brush, thing: Thing, colour: Colour) -> None:
     else:
         brush.shape(front, CLEAR_LAMP)
         brush.shape(rear, RED_LAMP)
-    radius = 0.22 * tall if thing.model not in ("van", "lorry", "bus") else 0.42
+    radius = 0.22 * tall if actor.model not in ("van", "lorry", "bus") else 0.42
     for u in (-0.62, 0.64):
         for share, paint in ((1.0, TYRE), (0.6, (150, 150, 150)), (0.2, (60, 60, 60))):
             brush.disc(ahead * u * half, radius, share * radius, paint)
-    snow_on_top(brush, thing)
+    snow_on_top(brush, actor)

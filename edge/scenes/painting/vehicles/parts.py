@@ -1,7 +1,4 @@
-"""What all painted vehicles share: colours, wheels, number plates, lamps with their halos, snow.
-
-Knows no kind of vehicle.
-"""
+"""Paints the parts that vehicles share: wheels, number plates, lamps with their halos, snow."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import math
 
 from edge.scenes.painting.atmosphere import Colour
 from edge.scenes.painting.brush import Brush, Point
-from edge.scenes.world import AWAY, BODY_TABLE, LEFTWARDS, RIGHTWARDS, TOWARDS, Thing
+from edge.scenes.world import AWAY, BODY_TABLE, LEFTWARDS, RIGHTWARDS, TOWARDS, Actor
 
 PAINTS: tuple[Colour, ...] = (
     (228, 228, 228), (190, 190, 192), (120, 118, 116), (38, 36, 35), (140, 70, 30), (90, 40, 25),
@@ -25,7 +22,7 @@ SKY_ON_GLASS = (150, 135, 120)
 
 
 def visible_side(brush: Brush, half: float) -> float:
-    """-1: its left side is seen, 1: its right one, 0: neither, since it is straight ahead."""
+    """Which side the camera sees: -1 the left one, 1 the right one, 0 none, straight ahead."""
     if brush.x_m - half > 0.0:
         return -1.0
     return 1.0 if brush.x_m + half < 0.0 else 0.0
@@ -52,46 +49,46 @@ def plate(brush: Brush, u: float, height_m: float) -> None:
     brush.panel(u - 0.26, height_m + 0.055, u + 0.26, height_m - 0.055, (225, 228, 230))
 
 
-def lamps(brush: Brush, thing: Thing, *, height_m: float, size_m: float) -> None:
-    """The pair of lamps of the end that is seen, and their halos where they shine."""
-    half, away = thing.width_m / 2.0, thing.facing == AWAY
-    shining = brush.air.lamps or (away and thing.braking)
+def lamps(brush: Brush, actor: Actor, *, height_m: float, size_m: float) -> None:
+    """The pair of lamps of the visible end, and their halos where they shine."""
+    half, away = actor.width_m / 2.0, actor.facing == AWAY
+    lamp_colour = brush.air.lamps or (away and actor.braking)
     for edge in (-1.0, 1.0):
         left, right = sorted((edge * 0.97 * half, edge * (0.97 * half - 1.5 * size_m)))
         shape = rectangle(left, height_m + size_m / 2.0, right, height_m - size_m / 2.0)
-        if not shining:
+        if not lamp_colour:
             brush.shape(shape, RED_LAMP if away else CLEAR_LAMP)
             continue
         middle = (left + right) / 2.0
         if away:
-            brush.lamp(shape, BRAKE if thing.braking else RED_SHINING)
+            brush.lamp(shape, BRAKE if actor.braking else RED_SHINING)
             brush.glow(
-                middle, height_m, 0.75 if thing.braking else 0.4,
-                BRAKE_HALO if thing.braking else TAIL_HALO,
+                middle, height_m, 0.75 if actor.braking else 0.4,
+                BRAKE_HALO if actor.braking else TAIL_HALO,
             )  # fmt: skip
         else:
             brush.shape(shape, CLEAR_LAMP)
             brush.round(
                 brush.place((middle, height_m)),
                 size_m * 0.62,
-                brush.air.shining(CLEAR_SHINING, brush.z_m),
+                brush.air.lamp_colour(CLEAR_SHINING, brush.z_m),
             )
             dark = brush.air.conditions.light in ("night", "tunnel")
             brush.glow(middle, height_m, 1.5 if dark else 0.6, HEAD_HALO)
 
 
-def snow_on_top(brush: Brush, thing: Thing) -> None:
-    """Snow lies on roofs, inside of the vehicle's outline."""
+def snow_on_top(brush: Brush, actor: Actor) -> None:
+    """Snow on the roof, inside the vehicle's outline."""
     if brush.air.road_condition == "snow" and brush.air.conditions.light != "tunnel":
-        tall = thing.height_m
-        share = 1.0 if thing.model in ("van", "lorry", "bus") else 0.6
-        if thing.facing in (LEFTWARDS, RIGHTWARDS):
+        tall = actor.height_m
+        share = 1.0 if actor.model in ("van", "lorry", "bus") else 0.6
+        if actor.facing in (LEFTWARDS, RIGHTWARDS):
             share *= 0.3
-        half = share * thing.width_m / 2.0
+        half = share * actor.width_m / 2.0
         lean = (
             0.0
-            if thing.facing != TOWARDS or share == 1.0
-            else 0.22 * BODY_TABLE[thing.model].length_m
+            if actor.facing != TOWARDS or share == 1.0
+            else 0.22 * BODY_TABLE[actor.model].length_m
         )
         white: Colour = (238, 234, 230)
         brush.shape(

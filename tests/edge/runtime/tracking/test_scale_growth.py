@@ -23,7 +23,7 @@ from edge.scenes.clips import clip
 from edge.scenes.painting.atmosphere import CLEAR_DAY
 from edge.scenes.still import LabelledScene, render
 from edge.scenes.stories import FPS, WALK_MPS
-from edge.scenes.world import AWAY, LEFTWARDS, Camera, Thing, pedestrian, vehicle
+from edge.scenes.world import AWAY, LEFTWARDS, Actor, Camera, pedestrian, vehicle
 
 MS = 1_000_000
 FRAME = (640, 384)
@@ -112,7 +112,7 @@ def test_boxes_alone_would_not_tell_it() -> None:
     assert np.median(errors("approach_sign", pictures=False)) > 0.2
 
 
-Scene = Callable[[float], Thing]
+Scene = Callable[[float], Actor]
 STAYS: dict[str, tuple[Scene, float]] = {
     "a vehicle 14 m ahead, both at 14 m/s": (lambda _: vehicle(0.1, 14.0, look=6), 14.0),
     "a vehicle 20 m ahead, both at 14 m/s": (lambda _: vehicle(0.1, 20.0, look=9), 14.0),

@@ -17,7 +17,7 @@ from edge.runtime.tracking.time_to_contact import SizeHistory
 from edge.runtime.tracking.tracker import Tracker
 from edge.scenes.clips import clip
 from edge.scenes.stories import FPS, STORIES
-from edge.scenes.world import Camera, Thing, vehicle
+from edge.scenes.world import Actor, Camera, vehicle
 
 MS = 1_000_000
 FRAME = (640, 384)
@@ -156,7 +156,7 @@ def test_one_wild_box_does_not_hide_a_vehicle_that_closes_in() -> None:
             assert found == pytest.approx(z / 10.0, rel=0.05), index
 
 
-def cut_off(thing: Thing) -> tuple[float, float, float, float]:
+def cut_off(thing: Actor) -> tuple[float, float, float, float]:
     """Its box as a camera sees it: what is outside of the picture is cut off."""
     box = np.clip(thing.box_px(CAMERA), 0.0, np.array(FRAME * 2))
     x1, y1, x2, y2 = (float(v) for v in box)
