@@ -1,1 +1,1 @@
-"""Rules of the mission that span several keys: one table of checks on plain dictionaries."""
+"""Rules of the mission that span several keys, in one table of checks."""
