@@ -81,9 +81,9 @@ def _show(console: Console, found: Comparison) -> None:
         table.add_row(row.name, number(row.first), number(row.second), loss)
     console.print(table)
     for frame in found.worse[:SHOWN]:
-        told = f"{frame.lost} lost, {frame.made_up} made up"
+        words = f"{frame.lost} lost, {frame.made_up} made up"
         if found.unit == "pixels":
-            told = f"{frame.lost} more pixels wrong"
-        console.print(f"  {frame.name}: {told}")
+            words = f"{frame.lost} more pixels wrong"
+        console.print(f"  {frame.name}: {words}")
     if len(found.worse) > SHOWN:
         console.print(f"  and {len(found.worse) - SHOWN} more frames got worse")

@@ -78,10 +78,10 @@ def _generated(clip: Clip, story: str) -> LabelledClip:
             ]
             yield scene.image, TrueFrame(index / FPS, tuple(objects))
 
-    told = (conditions.weather, conditions.light, conditions.road, f"seed {clip.seed}")
+    parameters = (conditions.weather, conditions.light, conditions.road, f"seed {clip.seed}")
     count = frame_count(story)
     return LabelledClip(
-        name=f"{story} ({', '.join(str(one) for one in told)})",
+        name=f"{story} ({', '.join(str(one) for one in parameters)})",
         fps=FPS,
         seconds=count / FPS,
         words=tuple(SCENE_LABELS),
@@ -98,30 +98,30 @@ def _corners(
 
 
 def _recorded(video: Path, truth: Path) -> LabelledClip:
-    told = read_truth(truth)
-    if len(told) < 2:
+    truths = read_truth(truth)
+    if len(truths) < 2:
         raise NotTrusted(
             f"{truth} tells of one frame only",
             expected="a clip of two frames or more, since stops take time",
             found="1 frame",
             remedy="name the truth of the whole clip",
         )
-    span_s = told[-1].time_s - told[0].time_s
-    period_s = span_s / (len(told) - 1)
+    span_s = truths[-1].time_s - truths[0].time_s
+    period_s = span_s / (len(truths) - 1)
 
     def frames() -> Iterator[tuple[BgrImage, TrueFrame]]:
         count = 0
         for image in _images(video):
-            if count == len(told):
+            if count == len(truths):
                 count += 1
                 break
-            yield image, told[count]
+            yield image, truths[count]
             count += 1
-        if count != len(told):
+        if count != len(truths):
             raise NotTrusted(
                 f"{truth} does not belong to {video}",
-                expected=f"a video of {len(told)} frames, as many as the truth tells of",
-                found="more" if count > len(told) else f"{count} frames that can be decoded",
+                expected=f"a video of {len(truths)} frames, as many as the truth tells of",
+                found="more" if count > len(truths) else f"{count} frames that can be decoded",
                 remedy="name the truth of this very video, or make both again",
             )
 
@@ -129,8 +129,8 @@ def _recorded(video: Path, truth: Path) -> LabelledClip:
         name=video.name,
         fps=1.0 / period_s,
         seconds=span_s + period_s,
-        words=tuple(sorted({one.label for frame in told for one in frame.objects})),
-        count=len(told),
+        words=tuple(sorted({one.label for frame in truths for one in frame.objects})),
+        count=len(truths),
         frames=frames,
     )
 

@@ -119,10 +119,10 @@ def read_evaluation(path: Path) -> SavedEvaluation:
     """
     document = read_json(path, SCHEMA)
     try:
-        told = SavedEvaluation(document, _FRAMES.validate_python(document["frames"]))
+        evaluation = SavedEvaluation(document, _FRAMES.validate_python(document["frames"]))
         for key in (*SAME, "model", "data", "score", "overall", "by_class", "by_condition"):
             document[key]
-        rows = {row for frame in told.frames for row, *_ in frame.pixels}
+        rows = {row for frame in evaluation.frames for row, *_ in frame.pixels}
         if strange := rows.difference(document["judged"]):
             raise KeyError(f"judged label {min(strange)}")
     except (ValidationError, KeyError) as error:
@@ -133,7 +133,7 @@ def read_evaluation(path: Path) -> SavedEvaluation:
             found=first,
             remedy="evaluate again",
         ) from error
-    return told
+    return evaluation
 
 
 def compare(first: SavedEvaluation, second: SavedEvaluation) -> Comparison:
@@ -186,22 +186,24 @@ def mcnemar(lost: int, gained: int) -> float:
 
 def _score(first: SavedEvaluation, second: SavedEvaluation) -> Pair:
     name = str(first.document["score"])
-    values = [told.document["overall"][name]["value"] for told in (first, second)]
+    values = [evaluation.document["overall"][name]["value"] for evaluation in (first, second)]
     _, groups = np.unique([frame.group for frame in first.frames], return_inverse=True)
     weights = resamples(np.asarray(groups, np.int64))
-    drawn = [_drawn(told, weights) for told in (first, second)]
+    drawn = [_resampled_scores(evaluation, weights) for evaluation in (first, second)]
     interval = percentile_95(drawn[0] - drawn[1], int(groups.max(initial=-1)) + 1)
     return _pair(name, *values, interval=interval)
 
 
-def _drawn(told: SavedEvaluation, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _resampled_scores(
+    evaluation: SavedEvaluation, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """The score over each resample."""
-    if told.document["task"] == "classification":
-        right = np.array([frame.right for frame in told.frames], np.float64)
+    if evaluation.document["task"] == "classification":
+        right = np.array([frame.right for frame in evaluation.frames], np.float64)
         return np.asarray(weights @ right / weights.sum(axis=1), np.float64)
-    if told.document["task"] == SEGMENTATION:
-        return mean_ious(areas_in(told.frames, told.document["judged"]), weights)
-    matches = [_matches(told.frames, label) for label in told.document["judged"]]
+    if evaluation.document["task"] == SEGMENTATION:
+        return mean_ious(areas_in(evaluation.frames, evaluation.document["judged"]), weights)
+    matches = [_matches(evaluation.frames, label) for label in evaluation.document["judged"]]
     return mean_ap(matches, weights, AP50)
 
 
@@ -244,17 +246,17 @@ def _pair(name: str, first: float | None, second: float | None, *, interval: Int
     return Pair(name, first, second, loss, interval)
 
 
-def _there(told: SavedEvaluation) -> list[tuple[str, list[int]]]:
+def _labels_by_frame(evaluation: SavedEvaluation) -> list[tuple[str, list[int]]]:
     """Every frame and the labels of its true objects."""
-    return [(frame.name, [label for label, _ in frame.objects]) for frame in told.frames]
+    return [(frame.name, [label for label, _ in frame.objects]) for frame in evaluation.frames]
 
 
 def _require_same(first: SavedEvaluation, second: SavedEvaluation) -> None:
-    digests = [told.document["data"]["digest"] for told in (first, second)]
+    digests = [evaluation.document["data"]["digest"] for evaluation in (first, second)]
     found = [key for key in SAME if first.document[key] != second.document[key]]
     if digests[0] != digests[1]:
         found.append(f"data {digests[0][:12]} and {digests[1][:12]}")
-    elif _there(first) != _there(second):
+    elif _labels_by_frame(first) != _labels_by_frame(second):
         found.append("frames under one digest: a file was changed by hand")
     if found:
         raise UsageError(

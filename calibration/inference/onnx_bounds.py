@@ -108,7 +108,7 @@ def may_run_on(model: ModelProto, size: Size) -> bool:
         known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
         return True
-    told = {
+    shaped = {
         value.name
         for value in (*known.value_info, *known.output)
         if value.type.tensor_type.HasField("shape")
@@ -116,7 +116,7 @@ def may_run_on(model: ModelProto, size: Size) -> bool:
     }
     outer = {name for node in known.node for name in node.output}
     return any(
-        node.op_type in GROWING and (node.output[0] not in told or node.output[0] not in outer)
+        node.op_type in GROWING and (node.output[0] not in shaped or node.output[0] not in outer)
         for row in (known.node, *bodies)
         for node in _every_node(row)
     )

@@ -62,13 +62,13 @@ def split_weights(model: ModelProto) -> SplitModel:
         if value.data_type != TensorProto.FLOAT or len(value.raw_data) < BESIDE_BYTES:
             light.graph.initializer.append(value)
             continue
-        told = light.graph.initializer.add(
+        tensor = light.graph.initializer.add(
             name=value.name,
             dims=value.dims,
             data_type=value.data_type,
             data_location=TensorProto.EXTERNAL,
         )
-        told.external_data.add(key="location", value="beside")
+        tensor.external_data.add(key="location", value="beside")
         weights[value.name] = onnxruntime.OrtValue.ortvalue_from_numpy(numpy_helper.to_array(value))
     return SplitModel(light, weights)
 

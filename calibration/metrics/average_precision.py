@@ -82,10 +82,10 @@ def hits_of(
     for judged in evaluation.evalImgs:
         if judged is not None:
             right = np.where(judged["dtMatches"] > 0, RIGHT, WRONG)
-            said = np.where(judged["dtIgnore"], IGNORED, right)
+            one = np.where(judged["dtIgnore"], IGNORED, right)
             for column, number in enumerate(judged["dtIds"]):
                 frame, row = places[number - 1]
-                verdicts[frame][row] = said[:, column]
+                verdicts[frame][row] = one[:, column]
     return verdicts
 
 
@@ -100,12 +100,12 @@ def matches_of(
     mine = [seen.labels == label for seen in found]
     frames = np.repeat(np.arange(len(found)), [np.count_nonzero(rows) for rows in mine])
     scores = np.concatenate([seen.scores[rows] for seen, rows in zip(found, mine, strict=True)])
-    told = np.concatenate([said[rows] for said, rows in zip(verdicts, mine, strict=True)])
+    merged = np.concatenate([one[rows] for one, rows in zip(verdicts, mine, strict=True)])
     order = np.argsort(-scores, kind="stable")
     return Matches(
         frames=frames[order],
         scores=scores[order],
-        verdicts=told[order],
+        verdicts=merged[order],
         objects=np.array([np.count_nonzero(t.labels == label) for t in truths], np.int64),
     )
 
@@ -121,9 +121,9 @@ def average_precision(
     objects = weights @ matches.objects
     counted = weights[:, matches.frames]
     found = np.zeros((len(weights), 0))
-    for said in matches.verdicts[:, ious].T:
-        right = np.cumsum(counted * (said == RIGHT), axis=1)
-        wrong = np.cumsum(counted * (said == WRONG), axis=1)
+    for one in matches.verdicts[:, ious].T:
+        right = np.cumsum(counted * (one == RIGHT), axis=1)
+        wrong = np.cumsum(counted * (one == WRONG), axis=1)
         precision = right / (right + wrong + np.spacing(1.0))
         precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -28,9 +28,9 @@ def pixel_counts(truth: Mask, predicted: Mask, *, classes: int) -> Counts:
     if truth.shape != predicted.shape:
         raise ValueError(f"a mask {predicted.shape} for a truth of {truth.shape}")
     seen = truth != IGNORED
-    true, told = truth[seen].astype(np.int64), predicted[seen].astype(np.int64)
+    true, found = truth[seen].astype(np.int64), predicted[seen].astype(np.int64)
     if true.size and (true.min() < 0 or true.max() >= classes):
         raise ValueError(f"true labels {true.min()} to {true.max()}, of {classes} classes")
-    told = np.where((told >= 0) & (told < classes), told, classes)
-    flat = np.bincount(true * (classes + 1) + told, minlength=classes * (classes + 1))
+    found = np.where((found >= 0) & (found < classes), found, classes)
+    flat = np.bincount(true * (classes + 1) + found, minlength=classes * (classes + 1))
     return flat.reshape(classes, classes + 1).astype(np.int64)

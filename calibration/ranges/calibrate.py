@@ -31,6 +31,7 @@ from calibration.ranges.methods.table import METHODS
 from calibration.ranges.ranges import Ranges, range_up_to
 from edge.contract.artifact import digest_json
 from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.conversion import Calibration
 from edge.progress import Advance
 from firmware_bridge.errors import Missing, NotTrusted
 
@@ -85,16 +86,65 @@ def calibrate(
         UsageError: the frames are not fit, or the model cannot be observed.
         Missing: a frame cannot be read.
     """
-    asked, spec, threads = (
-        mission.calibration,
-        mission.model.preprocess_spec,
-        mission.target.threads,
-    )
+    asked, threads = mission.calibration, mission.target.threads
+    spec = mission.model.preprocess_spec
     fit = fit_in_quotas(frames, seed=mission.data.seed, threads=threads, progress=progress)
+    subject = subject_of(model, tensors, spec, device=device)
+    if observer is None:
+        observer = LocalObserver(
+            model, subject, preprocess_spec=spec, threads=threads, device=device
+        )
+    observation, sampling = _observe(
+        fit.frames, observer, subject, asked, progress=progress, state=state
+    )
+    if asked.method == AUTO:
+        choice = choose_method(
+            model,
+            observation.histograms,
+            fit.frames[: min(CHOICE_FRAMES, len(sampling.frames))],
+            percentile=asked.percentile,
+            preprocess_spec=spec,
+            threads=threads,
+            progress=progress,
+        )
+    else:
+        amax = ranges(
+            observation.histograms, asked.method, percentile=asked.percentile, threads=threads
+        )
+        choice = MethodChoice(amax, {})
+    return ObservedCalibration(
+        ranges=Ranges(
+            tensors={
+                tensor: range_up_to(choice.amax[tensor], histogram)
+                for tensor, histogram in observation.histograms.items()
+            },
+            model=subject.model,
+            data=frames_digest(observation.frames),
+            preprocess=subject.preprocess,
+            method=asked.method,
+            percentile=recorded_percentile(asked.method, asked.percentile),
+            frames=tuple(sorted(observation.frames)),
+            chosen=choice.method,
+        ),
+        sampling=sampling,
+        left_out=fit.left_out,
+        observation=observation,
+    )
+
+
+def _observe(
+    frames: Sequence[RoadFrame],
+    observer: Observer,
+    subject: Subject,
+    asked: Calibration,
+    *,
+    progress: Advance,
+    state: Path | None,
+) -> tuple[Observation, Sampling]:
+    """Observes until the ranges are stable, and saves the observation in `state` now and then."""
     method = asked.method if asked.method in ("max", "percentile") else "percentile"
     judged_by = f"{method} {asked.percentile}" if method == "percentile" else method
-    subject = subject_of(model, tensors, spec, device=device)
-    observation = _saved_observation(state, subject, fit.frames, judged_by)
+    observation = _saved_observation(state, subject, frames, judged_by)
     saved_at = time.monotonic()
 
     def amax_of(histogram: Histogram) -> float:
@@ -110,9 +160,8 @@ def calibrate(
             saved_at = time.monotonic()
 
     sampling = sample(
-        fit.frames,
-        observer
-        or LocalObserver(model, subject, preprocess_spec=spec, threads=threads, device=device),
+        frames,
+        observer,
         observation,
         range_=amax_of,
         progress=progress,
@@ -120,39 +169,7 @@ def calibrate(
         save=save,
     )
     save()
-    if asked.method == AUTO:
-        chosen = choose_method(
-            model,
-            observation.histograms,
-            fit.frames[: min(CHOICE_FRAMES, len(sampling.frames))],
-            percentile=asked.percentile,
-            preprocess_spec=spec,
-            threads=threads,
-            progress=progress,
-        )
-    else:
-        amax = ranges(
-            observation.histograms, asked.method, percentile=asked.percentile, threads=threads
-        )
-        chosen = MethodChoice(amax, {})
-    return ObservedCalibration(
-        ranges=Ranges(
-            tensors={
-                tensor: range_up_to(chosen.amax[tensor], histogram)
-                for tensor, histogram in observation.histograms.items()
-            },
-            model=subject.model,
-            data=frames_digest(observation.frames),
-            preprocess=subject.preprocess,
-            method=asked.method,
-            percentile=recorded_percentile(asked.method, asked.percentile),
-            frames=tuple(sorted(observation.frames)),
-            chosen=chosen.method,
-        ),
-        sampling=sampling,
-        left_out=fit.left_out,
-        observation=observation,
-    )
+    return observation, sampling
 
 
 def fit_in_quotas(

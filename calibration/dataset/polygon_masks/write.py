@@ -127,10 +127,8 @@ def write_mask_set(
             )
             progress("drawing masks", number, len(entries))
         _require_whole(source, broken, faults)
-        rows = [[names[entry.file][0], *_metadata(entry)] for entry in entries]
-        (staging / TABLE).write_text(_csv(COLUMNS, rows), encoding="utf-8")
-        named = [[number, label] for label, number in ids.items()]
-        (staging / NAMES).write_text(_csv(("id", "name"), named), encoding="utf-8")
+        pictures = {names[entry.file][0]: entry for entry in entries}
+        _write_tables(staging, pictures, ids)
         _write_licence(storage, reading, staging)
     return MaskSet(
         ids=ids,
@@ -158,11 +156,22 @@ def _put(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def _write_tables(staging: Path, pictures: Mapping[str, Entry], ids: Mapping[str, int]) -> None:
+    """The table of pictures and that of the names of ids."""
+    rows = [[name, *_metadata(entry)] for name, entry in pictures.items()]
+    (staging / TABLE).write_text(_csv(COLUMNS, rows), encoding="utf-8")
+    named = [[number, label] for label, number in ids.items()]
+    (staging / NAMES).write_text(_csv(("id", "name"), named), encoding="utf-8")
+
+
 def _metadata(entry: Entry) -> list[str]:
     """Part, group and conditions of a record; "" where they are unknown."""
-    told = entry.conditions
+    conditions = entry.conditions
     group = "" if entry.group == entry.name else entry.group
-    return [one or "" for one in (entry.split, group, told.weather, told.light, told.road)]
+    return [
+        one or ""
+        for one in (entry.split, group, conditions.weather, conditions.light, conditions.road)
+    ]
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

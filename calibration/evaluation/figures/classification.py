@@ -176,11 +176,11 @@ def _macro_of(
     present = np.array(sorted(set(truth.tolist())), np.int64)
     is_it = (truth[:, None] == present).astype(np.float64)
     called = (predicted[:, None] == present).astype(np.float64)
-    both, there, told = weights @ (is_it * called), weights @ is_it, weights @ called
+    both, there, counted = weights @ (is_it * called), weights @ is_it, weights @ called
     with np.errstate(invalid="ignore"):
-        precision = np.where(told > 0, both / told, 0.0)
+        precision = np.where(counted > 0, both / counted, 0.0)
         recall = both / there
-        f1 = 2.0 * both / (there + told)
+        f1 = 2.0 * both / (there + counted)
     occurs = there > 0
     return {
         name: np.where(occurs, values, 0.0).sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
