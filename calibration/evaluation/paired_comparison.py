@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
+from scipy.stats import binomtest
 
 from calibration.evaluation.evaluate import SCHEMA, TASKS
 from calibration.evaluation.figures.detection import AP50, mean_ap
@@ -175,13 +176,9 @@ def compare(first: SavedEvaluation, second: SavedEvaluation) -> Comparison:
 
 
 def mcnemar(lost: int, gained: int) -> float:
-    """Two-sided p-value of a split of lost + gained, each side equally likely, exactly."""
+    """Exact two-sided p-value of a split of lost + gained, each side equally likely; 1 for none."""
     count = lost + gained
-    term = total = 1
-    for number in range(min(lost, gained)):
-        term = term * (count - number) // (number + 1)
-        total += term
-    return min(1.0, 2 * total / (1 << count))
+    return float(binomtest(lost, count, 0.5).pvalue) if count else 1.0
 
 
 def _score(first: SavedEvaluation, second: SavedEvaluation) -> Pair:

@@ -1,22 +1,18 @@
-"""Takes initializers out of the inputs, where old exporters (IR 3 and before) listed them.
+"""Takes initializers out of the graph's inputs, where exporters listed them up to IR version 3.
 
-A weight that is an input may be overridden by a caller, so nothing may be folded into it. Never
-touches the values.
+An ONNX model goes in, a copy whose inputs are what a caller feeds comes out, values unchanged. A
+weight that is an input may be overridden by a caller, so nothing may be folded into it.
 """
 
 from __future__ import annotations
 
+import onnx_ir
 from onnx import ModelProto
-
-from converters.graph.index import copied
+from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
 
 def mend_inputs(model: ModelProto) -> ModelProto:
     """The same model whose inputs are what a caller feeds."""
-    other = copied(model)
-    constants = {tensor.name for tensor in other.graph.initializer}
-    fed = [value for value in model.graph.input if value.name not in constants]
-    del other.graph.input[:]
-    other.graph.input.extend(fed)
+    other = onnx_ir.to_proto(RemoveInitializersFromInputsPass()(onnx_ir.from_proto(model)).model)
     other.ir_version = max(other.ir_version, 8)  # IR 4 made initializers independent of inputs
     return other

@@ -93,7 +93,9 @@ def test_what_cannot_be_compared_is_one_message(
     assert call("compare", first) == 2
 
 
-@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (3, 0), (2, 7), (40, 61)])
+@pytest.mark.parametrize(
+    ("lost", "gained"), [(0, 0), (1, 0), (3, 0), (5, 5), (2, 7), (40, 61), (400, 700), (4700, 5300)]
+)
 def test_mcnemar_is_the_binomial(lost: int, gained: int) -> None:
     count = lost + gained
     tail = sum(comb(count, number) for number in range(min(lost, gained) + 1)) / 2**count
