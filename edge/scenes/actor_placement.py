@@ -48,7 +48,7 @@ def _look(random: np.random.Generator) -> int:
 
 def _vehicles(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Actor]:
     road = ROAD_TABLE[name]
-    made: list[Actor] = []
+    actors: list[Actor] = []
     beside = () if tunnel else road.beside_m
     lanes = [*((x, AWAY) for x in road.ours_m), *((x, TOWARDS) for x in road.oncoming_m)]
     lanes += [(x, AWAY) for x in beside]
@@ -62,14 +62,14 @@ def _vehicles(random: np.random.Generator, name: str, *, tunnel: bool) -> list[A
             facing = (LEFTWARDS, RIGHTWARDS)[int(random.integers(0, 2))]
         aside = float(random.normal(0.0, 0.2))
         actor = vehicle(x + aside, z, look=_look(random), facing=facing, braking=braking)
-        if all(abs(o.z_m - z) > 12.0 or abs(o.x_m - actor.x_m) > 2.6 for o in made):
-            made.append(actor)
-    return made
+        if all(abs(o.z_m - z) > 12.0 or abs(o.x_m - actor.x_m) > 2.6 for o in actors):
+            actors.append(actor)
+    return actors
 
 
 def _people(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Actor]:
     road = ROAD_TABLE[name]
-    made: list[Actor] = []
+    actors: list[Actor] = []
     odds = (0.5, 0.3, 0.2) if tunnel else _PEOPLE[name]
     for _ in range(int(random.choice(len(odds), p=odds))):
         z = 5.0 * float(np.exp(random.uniform(0.0, 1.65)))
@@ -82,13 +82,13 @@ def _people(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Act
         facing = (LEFTWARDS if random.random() < 0.5 else RIGHTWARDS) if crossing else (
             AWAY if random.random() < 0.5 else TOWARDS
         )  # fmt: skip
-        made.append(pedestrian(x, z, look=_look(random), stride=stride, facing=facing))
-    return made
+        actors.append(pedestrian(x, z, look=_look(random), stride=stride, facing=facing))
+    return actors
 
 
 def _signs(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Actor]:
     road = ROAD_TABLE[name]
-    made: list[Actor] = []
+    actors: list[Actor] = []
     faces = _FAST_FACES if name == "highway" else SIGN_FACES
     for _ in range(int(random.integers(0, 3))):
         z = 6.0 * float(np.exp(random.uniform(0.0, 1.15)))
@@ -99,5 +99,5 @@ def _signs(random: np.random.Generator, name: str, *, tunnel: bool) -> list[Acto
         if name == "highway" and x > 0 and z < 15.0:
             z += 9.0
         face = faces[int(random.integers(0, len(faces)))]
-        made.append(sign(x, z, look=_look(random), face=face))
-    return made
+        actors.append(sign(x, z, look=_look(random), face=face))
+    return actors

@@ -161,20 +161,20 @@ def _paint(
 def _labelled(
     image: BgrImage,
     air: Air,
-    seen: Sequence[tuple[Actor, NDArray[np.float32]]],
+    labelled: Sequence[tuple[Actor, NDArray[np.float32]]],
     closing_mps: Mapping[int, float],
 ) -> LabelledScene:
     times = [
         actor.z_m / speed if (speed := closing_mps.get(actor.id, 0.0)) > 1e-6 else np.inf
-        for actor, _ in seen
+        for actor, _ in labelled
     ]
     return LabelledScene(
         image=image,
-        boxes=np.array([box for _, box in seen], np.float32).reshape(-1, 4),
-        labels=np.array([SCENE_LABELS.index(actor.kind) for actor, _ in seen], np.int64),
-        distance_m=np.array([actor.z_m for actor, _ in seen], np.float32),
+        boxes=np.array([box for _, box in labelled], np.float32).reshape(-1, 4),
+        labels=np.array([SCENE_LABELS.index(actor.kind) for actor, _ in labelled], np.int64),
+        distance_m=np.array([actor.z_m for actor, _ in labelled], np.float32),
         time_to_contact_s=np.array(times, np.float32),
-        ids=np.array([actor.id for actor, _ in seen], np.int64),
+        ids=np.array([actor.id for actor, _ in labelled], np.int64),
         conditions=air.conditions,
         road_condition=air.road_condition,
     )

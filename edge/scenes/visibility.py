@@ -65,7 +65,7 @@ class VisibilityBuffer:
 
         `veil` is light that is added to the whole picture, (H, W): it lowers contrast.
         """
-        seen = []
+        labelled = []
         for number, (actor, reach, painted, contrast) in enumerate(self._painted, start=1):
             box = np.clip(reach, 0.0, self._limit)
             x1, y1, x2, y2 = (int(value) for value in np.round(box))
@@ -76,5 +76,5 @@ class VisibilityBuffer:
                 through = 1.0 - float(np.mean(veil[y1:y2, x1:x2])) / 320.0
             tall = float(box[3] - box[1]) >= self._least_px
             if tall and inside * left >= MIN_VISIBLE and contrast * through >= MIN_CONTRAST:
-                seen.append((actor, box))
-        return seen
+                labelled.append((actor, box))
+        return labelled

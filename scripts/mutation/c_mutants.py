@@ -114,8 +114,8 @@ class Bench:
             # Sanitizers are slow: only mutants that passed so far run with them.
             program = self._built(source, Path(place), sanitized=True)
             assert program is not None
-            seen = self._fails_quick_tests(program) or self._differs(program, self._many_lives())
-            return "killed" if seen else "survived"
+            killed = self._fails_quick_tests(program) or self._differs(program, self._many_lives())
+            return "killed" if killed else "survived"
 
     def _object(self, source: str, *, sanitized: bool) -> Path:
         return self._folder / f"{Path(source).stem}-{Path(source).parent}-{sanitized:d}.o"

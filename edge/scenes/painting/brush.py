@@ -64,20 +64,20 @@ class Brush:
 
     def lit(self, colour: Colour, *, returns: float = 1.0) -> Colour:
         """A painted colour as the camera sees it; `returns` over 1 is a reflector."""
-        air, kept, beam = self.air, self._clear, self._beam * returns
+        air, clear, beam = self.air, self._clear, self._beam * returns
         blue, green, red = (
-            round(min(c * (lit + beam), 255.0) * kept + veil * (1.0 - kept))
+            round(min(c * (lit + beam), 255.0) * clear + veil * (1.0 - clear))
             for c, lit, veil in zip(colour, air.ambient, air.airlight, strict=True)
         )
         return blue, green, red
 
     def light_matrix(self, returns: float) -> NDArray[np.float64]:
         """`lit` as a 3 x 4 matrix for whole pictures; saturation comes only after the fog."""
-        air, kept = self.air, self._clear
+        air, clear = self.air, self._clear
         matrix = np.zeros((3, 4))
         for row, (lit, veil) in enumerate(zip(air.ambient, air.airlight, strict=True)):
-            matrix[row, row] = (lit + self._beam * returns) * kept
-            matrix[row, 3] = veil * (1.0 - kept)
+            matrix[row, row] = (lit + self._beam * returns) * clear
+            matrix[row, 3] = veil * (1.0 - clear)
         return matrix
 
     def shape(self, points: Iterable[Point], colour: Colour) -> None:
@@ -107,7 +107,7 @@ class Brush:
 
     def limb(self, joints: Sequence[Point], width_m: float, colour: Colour) -> None:
         """A bent limb: a thick line with round joints."""
-        seen, half = self.lit(colour), width_m / 2.0
+        lit_colour, half = self.lit(colour), width_m / 2.0
         for start, end in itertools.pairwise(joints):
             along = math.hypot(end[0] - start[0], end[1] - start[1]) or 1.0
             dx = -(end[1] - start[1]) / along * half
@@ -118,10 +118,10 @@ class Brush:
                 (end[0] - dx, end[1] - dy),
                 (start[0] - dx, start[1] - dy),
             )
-            self.fill([self.place(corner) for corner in corners], seen)
+            self.fill([self.place(corner) for corner in corners], lit_colour)
         if half * self.px_per_m > 1.5:
             for joint in joints[:-1]:
-                self.round(self.place(joint), half, seen)
+                self.round(self.place(joint), half, lit_colour)
 
     def fill(self, corners: Sequence[tuple[float, float]], colour: Colour) -> None:
         """A convex polygon of pixels in its final colour."""

@@ -61,9 +61,9 @@ def _clouds(number: int, width_px: int, rows_px: int) -> NDArray[np.uint8]:
         total += np.asarray(grown, np.float32) / np.float32(scale**0.8)
     total = (total - total.mean()) / total.std()
     squeezed = (np.linspace(0.0, 1.0, rows_px) ** 1.0 * 127).astype(np.int32)
-    seen = cv2.resize(total[squeezed], (width_px, rows_px), interpolation=cv2.INTER_LINEAR)
+    stretched = cv2.resize(total[squeezed], (width_px, rows_px), interpolation=cv2.INTER_LINEAR)
     fade = np.clip(np.linspace(1.4, 0.1, rows_px), 0.0, 1.0)[:, None]
-    return np.asarray(np.clip(seen * 90.0 + 10.0, 0.0, 255.0) * fade, np.uint8)
+    return np.asarray(np.clip(stretched * 90.0 + 10.0, 0.0, 255.0) * fade, np.uint8)
 
 
 def paint_ground(
@@ -191,12 +191,12 @@ def _grain(image: BgrImage, camera: Camera, *, strength: float, travelled_m: flo
             [0.0, 1.0, lift],
         ]
     )
-    seen = cv2.warpPerspective(
+    grain = cv2.warpPerspective(
         _tile(), to_tile, (camera.width_px, rows),
         flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP,
     )  # fmt: skip
     ground = image[horizon:]
-    cv2.addWeighted(ground, 1.0, cv2.merge([seen] * 3), strength, -128.0 * strength, dst=ground)
+    cv2.addWeighted(ground, 1.0, cv2.merge([grain] * 3), strength, -128.0 * strength, dst=ground)
 
 
 def light_ground(
@@ -219,11 +219,11 @@ def light_ground(
     ground = image[horizon:]
     cv2.multiply(ground, light, dst=ground, scale=1.0 / 255.0)
     fine = camera.focal_px * CAMERA_HEIGHT_M / (np.arange(rows) + 0.5)
-    kept = np.round(255.0 * np.exp(-air.extinction * fine)).astype(np.uint8)
-    if kept.min() < 250:
-        through = np.repeat(np.repeat(kept[:, None, None], camera.width_px, 1), 3, 2)
+    clear = np.round(255.0 * np.exp(-air.extinction * fine)).astype(np.uint8)
+    if clear.min() < 250:
+        through = np.repeat(np.repeat(clear[:, None, None], camera.width_px, 1), 3, 2)
         cv2.multiply(ground, through, dst=ground, scale=1.0 / 255.0)
-        veil = np.array(air.airlight)[None, :] * (1.0 - kept[:, None] / 255.0)
+        veil = np.array(air.airlight)[None, :] * (1.0 - clear[:, None] / 255.0)
         cv2.add(
             ground, np.repeat(veil.astype(np.uint8)[:, None, :], camera.width_px, 1), dst=ground
         )
@@ -242,5 +242,5 @@ def mirror_surroundings(image: BgrImage, camera: Camera) -> None:
     share = np.repeat(np.repeat(fade[:, None, None], camera.width_px, 1), 3, 2)
     ground = image[horizon : horizon + rows]
     ours = cv2.multiply(smeared, share, scale=0.55 / 255.0)
-    kept = cv2.multiply(ground, cv2.bitwise_not(share), scale=1.0 / 255.0)
-    cv2.add(ours, kept, dst=ground)
+    rest = cv2.multiply(ground, cv2.bitwise_not(share), scale=1.0 / 255.0)
+    cv2.add(ours, rest, dst=ground)

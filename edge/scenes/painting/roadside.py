@@ -242,7 +242,7 @@ def _hills(image: BgrImage, camera: Camera, air: Air, *, street: int) -> None:
         wide = 0.62 * distance
         steps = np.linspace(-wide, wide, 15)
         tops = tall * (0.35 + 0.65 * random.random(15))
-        seen = brush.lit(mix(colour, SNOWY, white))
+        lit_colour = brush.lit(mix(colour, SNOWY, white))
         for part in range(14):
             a, b = float(steps[part]), float(steps[part + 1])
             brush.fill(
@@ -250,7 +250,7 @@ def _hills(image: BgrImage, camera: Camera, air: Air, *, street: int) -> None:
                     brush.place(p)
                     for p in ((a, -3.0), (a, tops[part]), (b, tops[part + 1]), (b, -3.0))
                 ],
-                seen,
+                lit_colour,
             )
 
 

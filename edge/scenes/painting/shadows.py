@@ -50,5 +50,5 @@ def paint_reflection(brush: Brush) -> None:
     share = np.repeat(np.repeat(fade[:, None, None], right - left, 1), 3, 2)
     below = brush.image[y2 : y2 + tall, left:right]
     ours = cv2.multiply(smeared, share, scale=1.0 / 255.0)
-    kept = cv2.multiply(below, cv2.bitwise_not(share), scale=1.0 / 255.0)
-    cv2.add(ours, kept, dst=below)
+    rest = cv2.multiply(below, cv2.bitwise_not(share), scale=1.0 / 255.0)
+    cv2.add(ours, rest, dst=below)

@@ -192,7 +192,7 @@ def face(name: str) -> Plate:
     plate = np.zeros((SIDE_PX, SIDE_PX, 4), np.uint8)
     FACES[name](plate)
     inside = plate[..., 3]
-    seen = plate[..., :3][inside == 255].mean(axis=0).astype(np.uint8)
-    plate[..., :3][inside == 0] = seen
+    mean_colour = plate[..., :3][inside == 255].mean(axis=0).astype(np.uint8)
+    plate[..., :3][inside == 0] = mean_colour
     plate.flags.writeable = False
     return plate

@@ -41,8 +41,8 @@ def paint_sign(brush: Brush, actor: Actor) -> None:
         (right - left, below - above),
     )
     inside = cv2.merge([placed[..., 3]] * 3)
-    seen = cv2.transform(placed[..., :3], brush.light_matrix(_RETURNS))
+    face_colours = cv2.transform(placed[..., :3], brush.light_matrix(_RETURNS))
     patch = brush.image[above:below, left:right]
-    ours = cv2.multiply(seen, inside, scale=1.0 / 255.0)
+    ours = cv2.multiply(face_colours, inside, scale=1.0 / 255.0)
     theirs = cv2.multiply(patch, cv2.bitwise_not(inside), scale=1.0 / 255.0)
     cv2.add(ours, theirs, dst=patch)
