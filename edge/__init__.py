@@ -1,1 +1,1 @@
-"""What runs on the device: sources, inference, policy, the one command."""
+"""The device half: camera sources, inference, policy, engines, and the command `brakepoint`."""

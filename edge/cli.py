@@ -1,7 +1,7 @@
-"""The one command: a table of verbs, each imported only when it is called.
+"""The command `brakepoint`: a table of verbs, each imported only when it is called.
 
-Prints a refusal as one message and turns it into the exit code of docs/cli.md; a traceback is a
-defect of ours. Knows verbs by name only, so that no import points upwards.
+Arguments go in; output and an exit code (docs/cli.md) come out. Prints a refusal as one message; a
+traceback is a defect of brakepoint. Names verbs as strings, so that no import points upwards.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from firmware_bridge.errors import DeviceFault, Missing, Refusal, UsageError
 
 @dataclass(frozen=True)
 class Verb:
-    """One row: where the function is, its line of help, and the extra that brings its imports."""
+    """One row: the function as "module:name", its line of help, the extra with its imports."""
 
     target: str
     help: str
@@ -121,7 +121,7 @@ ARGUMENTS: type[Exception] = next(
     for kind in reversed(typer.BadParameter.__mro__)
     if issubclass(kind, Exception) and hasattr(kind, "format_message")
 )
-"""What typer raises of arguments that cannot be meant; the class has no public name there."""
+"""typer's exception for invalid arguments; the class has no public name there."""
 
 EXIT_CODES = {
     0: "ok",
@@ -134,7 +134,7 @@ EXIT_CODES = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point of `brakepoint`; always ends in SystemExit, whatever becomes of its output."""
+    """Entry point of `brakepoint`; always ends in SystemExit, also where its output fails."""
     with outlets():
         _run(list(sys.argv[1:] if argv is None else argv))
 
@@ -181,7 +181,7 @@ def _call(arguments: list[str]) -> None:
     except ModuleNotFoundError as error:
         raise _missing_package(name, verb, error) from error
     except ARGUMENTS as error:
-        message = getattr(error, "format_message")()  # noqa: B009 # every one of them has it
+        message = getattr(error, "format_message")()  # noqa: B009 # all these exceptions have it
         echo(f"brakepoint: {message}\n  to mend:  brakepoint {name} --help", error=True)
         raise SystemExit(2) from None
     raise SystemExit(code if isinstance(code, int) else 0)
@@ -203,10 +203,10 @@ def _unknown_verb(arguments: list[str]) -> UsageError:
 
 
 def nearest_verbs(first: str, second: str) -> list[str]:
-    """Verbs that a person may have meant by two words, the likeliest first; at most three.
+    """At most three verbs that are similar to two words, the most similar first.
 
-    By the first word alone where that is nearly a verb or the beginning of one, by both where that
-    is nearly the first of two, and by a second word that stands alone ("lock" for "data lock").
+    Where `first` begins verbs of two words, compares `second` with their second words. Else `first`
+    may resemble a verb, begin one, or be the second word of one ("lock" for "data lock").
     """
     if family := _family(first):
         scores = {name: _alike(second, name.split()[1]) for name in family}
@@ -233,13 +233,13 @@ def _likely(first: str, second: str, words: list[str]) -> float:
 
 
 def _alike(one: str, other: str) -> float:
-    """0 to 1, as difflib has it: twice the letters that match over all letters."""
+    """Similarity 0 to 1 by difflib: twice the matching letters over all letters."""
     return difflib.SequenceMatcher(None, one.lower(), other).ratio()
 
 
 def _missing_package(name: str, verb: Verb, error: ModuleNotFoundError) -> Refusal:
     if verb.extra is None or (error.name or "").split(".")[0] in PACKAGES:
-        raise error  # our own import is broken: a defect, shown as one
+        raise error  # a module of this program is missing: a defect, so show the traceback
     return Missing(
         f"`brakepoint {name}` needs a package that is not installed",
         expected=f"the extra [{verb.extra}]",
@@ -259,7 +259,7 @@ def _system_fault(error: OSError) -> DeviceFault:
 
 
 def _verbs_of(first: str) -> None:
-    """What may follow the first word of a verb of two."""
+    """Print the verbs of two words that begin with `first`."""
     console = new_console()
     console.print(f"usage: brakepoint {first} VERB [OPTIONS]\n")
     console.print(_table({n: verb for n, verb in VERBS.items() if n.split()[0] == first}))

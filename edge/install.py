@@ -1,17 +1,16 @@
-"""How parts of this program are installed: the one place where that is worded.
+"""The command that installs extras of this program, for messages about missing packages.
 
-Says it for a checkout and for a wheel that was built from one; there is no package of this name on
-any index.
+For a checkout and for a wheel built from one; no index has a package of this name.
 """
 
 from __future__ import annotations
 
 WHEEL = "brakepoint-0.1.0-py3-none-any.whl"
-"""What `pip wheel . --no-deps` writes in a checkout; a test holds it against pyproject.toml."""
+"""The file that `pip wheel . --no-deps` writes; a test compares it with pyproject.toml."""
 
 
 PACKAGES = ("calibration", "converters", "edge", "firmware_bridge")
-"""This program's own: what is missing of them is a defect, not an extra."""
+"""This program's own packages: a missing module of theirs is a defect, not a missing extra."""
 
 
 def pip_install(extras: str) -> str:

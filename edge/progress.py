@@ -1,7 +1,7 @@
-"""What every verb that takes over two seconds says of its progress, on stderr: a bar that is gone
-when done, or, where stderr is no terminal, a line for each kind of work.
+"""Shows the progress of verbs that take over two seconds, on stderr.
 
-Shows work; never decides anything, never touches stdout, and never ends what it tells of.
+On a terminal a bar that vanishes at the end; elsewhere a line for each kind of work. Never writes
+to stdout, and never ends the work because it cannot be shown.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edge.terminal import echo, new_console, visible
 
 Advance = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is (0: unknown)."""
+"""Called with the kind of work, how much is done, and how much there is (0: unknown)."""
 
 AGAIN_S = 30.0
-"""A line at least so often, while one kind of work goes on and says so."""
+"""At most so many seconds between two lines while one kind of work advances."""
 
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Advance]:
-    """A bar, or a line, for each kind of work named, in the order met."""
+    """A callback that shows a bar, or lines, for each kind of work in order of appearance."""
     console = new_console(error=True)
     if not console.is_terminal:
         yield _lines()
@@ -48,7 +48,7 @@ def progress_bar() -> Iterator[Advance]:
 
 
 def _lines(clock: Callable[[], float] = time.monotonic) -> Advance:
-    """Lines for a log: seconds since the beginning, what is being done, how far it is."""
+    """Lines for a log: seconds since the beginning, kind of work, progress."""
     began = clock()
     told: dict[str, float] = {}
 
@@ -58,7 +58,7 @@ def _lines(clock: Callable[[], float] = time.monotonic) -> Advance:
             return
         counts = f", {done} of {total}" if total and what in told else f", {total}" if total else ""
         told[what] = now
-        # A log that cannot be written to is no reason to lose the work.
+        # The work goes on where its log cannot be written.
         with contextlib.suppress(OSError, ValueError):
             echo(f"{now - began:7.1f} s  {what}{counts}", error=True)
 

@@ -1,8 +1,8 @@
-"""Where the command line's words go out: text is text, and trouble of a stream costs nothing else.
+"""Prints for the command line: plain text to stdout and stderr, also where a stream fails.
 
-Every string that a user, a file or a device gave is printed as it is read, never as markup, and its
-control characters as escapes. A reader that has gone, a full disk or a closed descriptor ends the
-printing, not the work. Nothing else in this program prints.
+Never interprets a string from a user, a file or a device as markup, and prints its control
+characters as escapes. A closed pipe, a full disk or a closed descriptor ends the printing, not the
+work. No other module prints.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from rich.text import Text
 CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""What would move the cursor, colour, ring, or turn the direction of writing: C0 but tabulator and
-line feed, C1, the marks of direction (Unicode's UAX 9), separators of lines, lone surrogates."""
+"""Characters that control a terminal: C0 except tabulator and line feed, C1, direction marks
+(Unicode's UAX 9), line separators, lone surrogates."""
 
-LARGEST_LOST = 64 << 20
-"""Characters that are kept of what could not be written, for the other stream."""
+LARGEST_UNWRITTEN = 64 << 20
+"""Unwritten characters that are stored for the other stream, at most."""
 
 
 def visible(text: str) -> str:
@@ -39,16 +39,16 @@ def _escaped(code: int) -> str:
 
 
 class VisibleConsole(Console):
-    """rich's console for words of others: strings are no markup, control characters are shown."""
+    """rich's console without markup in strings, and with control characters as escapes."""
 
     def render_str(self, text: str, **how: Any) -> Text:
-        """Every string that is printed comes through here: cells and titles of tables too."""
+        """Escape every printed string, also cells and titles of tables."""
         return super().render_str(visible(text), **how)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Whatever was made into rich's own Text elsewhere comes through here."""
+        """Escape strings that are already rich's own Text."""
         for segment in super().render(renderable, options):
             if segment.control or not CONTROL.search(segment.text):
                 yield segment
@@ -75,51 +75,51 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 
 def echo(text: str, *, error: bool = False) -> None:
-    """Prints lines."""
+    """Print `text` and a line feed to stdout, or to stderr with `error`."""
     stream = sys.stderr if error else sys.stdout
     stream.write(visible(text) + "\n")
     stream.flush()
 
 
 class Outlet:
-    """A stream that takes everything: what it cannot write is kept, and nothing is raised.
+    """A stream whose write never raises: it stores the text that it cannot write.
 
     Attributes:
-        trouble: the error that ended its writing, None as long as it writes.
-        lost: what was not written.
+        error: the error that ended the writing; None as long as it writes.
+        unwritten: the text that was not written.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self.trouble: OSError | ValueError | None = None
-        self._lost: list[str] = []
+        self.error: OSError | ValueError | None = None
+        self._unwritten: list[str] = []
         self._kept = 0
 
     @property
-    def lost(self) -> str:
-        """What was not written, in order."""
-        return "".join(self._lost)
+    def unwritten(self) -> str:
+        """The text that was not written, in order."""
+        return "".join(self._unwritten)
 
     def write(self, text: str) -> int:
-        """Writes and flushes, as long as that goes."""
-        if self.trouble is None:
+        """Write and flush until the first error."""
+        if self.error is None:
             try:
                 self._stream.write(text)
                 self._stream.flush()
                 return len(text)
             except (OSError, ValueError) as error:  # ValueError: the stream is closed
-                self.trouble = error
-        if self._kept < LARGEST_LOST:
-            self._lost.append(text)
+                self.error = error
+        if self._kept < LARGEST_UNWRITTEN:
+            self._unwritten.append(text)
             self._kept += len(text)
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: `write` flushes."""
 
     def isatty(self) -> bool:
         """Of the stream."""
-        return self.trouble is None and self._stream.isatty()
+        return self.error is None and self._stream.isatty()
 
     def fileno(self) -> int:
         """Of the stream."""
@@ -134,8 +134,8 @@ class Outlet:
 def outlets() -> Iterator[None]:
     """Standard output and error that never raise, for the time of a command.
 
-    What standard output did not take, as on a full disk, is written to standard error at the end;
-    where its reader has gone (a closed pipe), it is not wanted.
+    Text that standard output did not accept, as on a full disk, goes to standard error at the end,
+    except after a closed pipe, whose reader has gone.
     """
     _open_all()
     former = sys.stdout, sys.stderr
@@ -144,17 +144,19 @@ def outlets() -> Iterator[None]:
     try:
         yield
     finally:
-        if out.trouble is not None and not isinstance(out.trouble, BrokenPipeError):
-            error.write(f"brakepoint: standard output cannot be written: {out.trouble}\n{out.lost}")
+        if out.error is not None and not isinstance(out.error, BrokenPipeError):
+            error.write(
+                f"brakepoint: standard output cannot be written: {out.error}\n{out.unwritten}"
+            )
         sys.stdout, sys.stderr = former
         for outlet, descriptor in ((out, 1), (error, 2)):
-            if isinstance(outlet.trouble, OSError):
+            if isinstance(outlet.error, OSError):
                 _drop(descriptor)
 
 
 def _open_all() -> None:
-    """Descriptors 0 to 2, where a shell closed them, lead nowhere: a file that is opened later must
-    not become the one that libraries write their messages to."""
+    """Open closed descriptors 0 to 2 on /dev/null: else a file opened later would get one of
+    them, and libraries would write their messages into it."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -163,7 +165,7 @@ def _open_all() -> None:
 
 
 def _tolerant(stream: TextIO | None) -> TextIO:
-    """The stream; what its encoding lacks is written as an escape. A closed one takes nothing."""
+    """The stream, which writes characters that its encoding lacks as escapes; a dummy if closed."""
     if stream is None:
         return io.StringIO()
     if isinstance(stream, io.TextIOWrapper):
@@ -172,7 +174,7 @@ def _tolerant(stream: TextIO | None) -> TextIO:
 
 
 def _drop(descriptor: int) -> None:
-    """Lets what the interpreter still writes at its end go nowhere."""
+    """Discard what the interpreter still writes at its end."""
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, descriptor)

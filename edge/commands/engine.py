@@ -1,4 +1,4 @@
-"""Verbs `engine build` and `engine inspect`: result on stdout, progress and refusals on stderr."""
+"""Verbs `engine build` and `engine inspect`: build a TensorRT engine, read one's precision."""
 
 from __future__ import annotations
 

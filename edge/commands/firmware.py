@@ -1,4 +1,4 @@
-"""Verb `firmware`: the microcontroller firmware as a process on a pty, to talk to as to a board."""
+"""Verb `firmware`: runs the microcontroller's firmware as a process on a pty instead of a board."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def firmware(
 
 
 def _forward_stdin(mcu: HostFirmware) -> None:
-    with contextlib.suppress(DeviceFault):  # the main thread says so
+    with contextlib.suppress(DeviceFault):  # the main thread reports it
         for line in sys.stdin:
             if line.strip():
                 mcu.control(line.strip())

@@ -1,4 +1,4 @@
-"""Verbs `init` and `mission check`: write a first mission file, judge one."""
+"""Verbs `init` and `mission check`: write a first mission file, check one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge.terminal import echo
 from firmware_bridge.errors import Missing, UsageError
 
 FIRST = "converters.sources.first_mission.write:first_mission"
-"""What reads a model's file and writes a mission that fits it: by name, as FIT below."""
+"""Reads a model's file and writes a mission that fits it; by name, as FIT below."""
 
 
 def init(
@@ -71,7 +71,7 @@ def init(
 
 
 def _workshop(target: str, verb: str) -> Callable[..., Any]:
-    """A function of the workshop, by its name "module:function".
+    """A function of `converters`, by its name "module:function".
 
     Raises:
         Missing: a package that it needs is not installed.
@@ -81,7 +81,7 @@ def _workshop(target: str, verb: str) -> Callable[..., Any]:
         found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in PACKAGES:
-            raise  # our own import is broken: a defect, shown as one
+            raise  # a module of this program is missing: a defect, so show the traceback
         raise Missing(
             f"`brakepoint {verb}` needs a package that is not installed",
             expected="the extra [convert]",
@@ -92,7 +92,7 @@ def _workshop(target: str, verb: str) -> Callable[..., Any]:
 
 
 FIT = "converters.conversion.mission_fit:fit_of"
-"""What opens a model and holds it against its mission: by name, since it needs the workshop."""
+"""Opens a model and compares it with its mission; by name, since no import points upwards."""
 
 
 def check(
@@ -107,14 +107,14 @@ def check(
 ) -> None:
     """Check a mission file: every mistake at once, with its key; and whether its model fits."""
     loaded = load_mission(mission, set_ or [])
-    told = ["not checked: --file-only"] if file_only else _model_told(loaded)
+    model_lines = ["not checked: --file-only"] if file_only else _model_lines(loaded)
     if as_json:
         echo(json.dumps(loaded.model_dump(mode="json"), indent=1))
         return
     rules = ", ".join(f"{rule.name} -> {rule.action}" for rule in loaded.policy.rules)
     echo(f"{loaded.name}: ok")
     echo(f"  model    {loaded.model.file or loaded.model.factory}")
-    for line in told:
+    for line in model_lines:
         echo(f"           {line}")
     echo(f"  labels   {len(loaded.model.labels)}")
     if loaded.model.condition is not None:
@@ -125,11 +125,11 @@ def check(
         echo(f"  note     {note}")
 
 
-def _model_told(mission: Mission) -> list[str]:
-    """What was seen of the mission's model, in lines; why it was not opened, where it was not.
+def _model_lines(mission: Mission) -> list[str]:
+    """Lines on the mission's model, or the reason why it was not opened.
 
     Raises:
-        UsageError: it does not fit the mission.
+        UsageError: the model does not fit the mission.
     """
     try:
         fit = _workshop(FIT, "mission check")(mission)

@@ -1,4 +1,4 @@
-"""Verb `run`: the daemon in the foreground, with a board or with the firmware as a process."""
+"""Verb `run`: runs the daemon in the foreground, with a board or with the firmware as a process."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def run(
 def _vehicle(
     mission: Mission, port: str, speed_mps: float | None
 ) -> Iterator[tuple[LinkDriver, Callable[[RunEvent], None]]]:
-    """The link to a board, or to the firmware started here with a driver who wants to cruise."""
+    """The link to a board, or to the firmware started here with a modelled driver; yields the link
+    and a callback for the run's events."""
     with contextlib.ExitStack() as stack:
         on_event: Callable[[RunEvent], None] = lambda _event: None  # noqa: E731 # replaced below
         if port == "emulated":
@@ -106,7 +107,7 @@ def _vehicle(
 
 
 def _moving_off(mcu: HostFirmware, cruise_mps: float) -> Callable[[RunEvent], None]:
-    """The modelled vehicle drives at `cruise_mps` once, when the boot stop is first released."""
+    """A callback that sets the modelled vehicle's cruise speed when the boot stop is released."""
     moving = False
 
     def on_event(event: RunEvent) -> None:
@@ -121,7 +122,7 @@ def _moving_off(mcu: HostFirmware, cruise_mps: float) -> Callable[[RunEvent], No
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """The final tables: latency by stage, frames and commands, what happened when."""
+    """Print the final tables: latency by stage, frames and commands, timeline."""
     console = new_console(width=120)
     frames, commands = report["frames"], report["commands"]
     console.print(
@@ -173,7 +174,7 @@ def _number(value: float | None) -> str:
 
 
 STEPS = ("first_seen", "confirmed", "commanded", "acknowledged", "effective", "released")
-"""What happens to a rule that fires, in order."""
+"""Events of a rule that fires, in order."""
 
 
 def _timeline_table(timeline: list[dict[str, Any]]) -> Table:

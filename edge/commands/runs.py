@@ -1,4 +1,4 @@
-"""Verbs `runs list`, `runs show` and `runs compare`: what ran, what came of it, what changed.
+"""Verbs `runs list`, `runs show` and `runs compare`: list, show and compare records of runs.
 
 Reads records; writes nothing.
 """
@@ -28,7 +28,7 @@ InOption = Annotated[
 HERE = Path()
 
 TELLING = 3
-"""Metrics of a run that a list shows."""
+"""Metrics of a run in `runs list`, at most."""
 
 WIDTH = 120
 
@@ -124,10 +124,10 @@ def compare(
 
 @dataclass(frozen=True)
 class Row:
-    """One key over several runs, in their order; None where a run does not have it.
+    """The values of one key in several runs, in their order; None where a run lacks it.
 
     Attributes:
-        change: the last number less the first; None where they are no numbers.
+        change: the last number less the first; None where they are not numbers.
     """
 
     section: str
@@ -173,7 +173,7 @@ def _sections(one: RunRecord) -> dict[str, Mapping[str, Any]]:
 
 
 def _gates(one: RunRecord) -> Text:
-    """What became of the gates, in its colour; nothing where there were none."""
+    """How many gates failed or held, coloured; empty without gates."""
     if one.run.passed is None:
         return Text()
     count = GateCount.of(gate.get("passed") for gate in one.run.gates)
@@ -202,7 +202,7 @@ def _summary(one: RunRecord) -> dict[str, Any]:
 
 
 def _folder(where: Path) -> Path:
-    """The folder of records that `where` means."""
+    """The folder of records for a mission, its folder, or the folder itself."""
     beside = runs_folder(where)
     if beside.is_dir():
         return beside
@@ -217,7 +217,7 @@ def _folder(where: Path) -> Path:
 
 
 def _all(where: Path) -> list[RunRecord]:
-    """Every record that is whole; the others are told on stderr."""
+    """Every valid record; damaged ones are reported on stderr."""
     found = []
     for one in runs_in(_folder(where)):
         if isinstance(one, RunRecord):
@@ -229,7 +229,7 @@ def _all(where: Path) -> list[RunRecord]:
 
 
 def _named(name: str, where: Path) -> RunRecord:
-    """The one run whose name begins so, or the record in a file."""
+    """The one run whose name begins with `name`, or the record in the file `name`."""
     if name.endswith(".json"):
         return read_run(Path(name))
     folder = _folder(where)
@@ -246,7 +246,7 @@ def _named(name: str, where: Path) -> RunRecord:
 
 
 def _console() -> Console:
-    """Wide enough for the names of runs, also where it is no terminal."""
+    """A console wide enough for the names of runs, also without a terminal."""
     return new_console(width=WIDTH)
 
 

@@ -1,7 +1,6 @@
-"""Asks a TensorRT module for what a build needs, and refuses by name what it does not export.
+"""Looks up the members of a TensorRT module that a build needs, and refuses missing ones by name.
 
-There is no way to ask "if it is there": a requested precision that is skipped where a flag is
-missing has shipped float engines as INT8.
+Never skips a missing member: skipping a precision flag would ship a float engine as INT8.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Probe:
         """An attribute that this release must have.
 
         Raises:
-            UsageError: it has not.
+            UsageError: it does not.
         """
         try:
             return getattr(owner, name)

@@ -1,6 +1,4 @@
-"""What a build is asked for, and what it says while and after it runs: plain values that cross from
-the command to the process that builds, as JSON.
-"""
+"""The request for a build: plain values, sent as JSON from the command to the building process."""
 
 from __future__ import annotations
 
@@ -19,11 +17,11 @@ class BuildRequest:
     """One build.
 
     Attributes:
-        source: an ONNX file in the lowering that the release wants, or the folder of a conversion.
+        source: an ONNX file in the lowering that the release needs, or the folder of a conversion.
         plan, timing_out: where the process writes; the command moves the files into place.
-        sm: target GPUs as 86 for SM 8.6; empty for the one that is there.
+        sm: target GPUs as 86 for SM 8.6; empty for the GPU of this machine.
         dla_core: a DLA core, or None for the GPU.
-        workspace_bytes: the largest workspace; None takes it from what is free.
+        workspace_bytes: the largest workspace; None derives it from the free memory.
         timing_cache: a timing cache to start from; None for none.
         profiles: by input, the smallest, usual and largest shape; for inputs of open size.
     """

@@ -1,4 +1,4 @@
-"""TensorRT's calibration cache: text to scales and back, byte for byte. Opens no file.
+"""Reads and writes TensorRT's calibration cache: text to scales and back, byte for byte.
 
 First line `TRT-<number>-EntropyCalibration2` (the header that DLA wants too); then a line a tensor,
 `name: xxxxxxxx`, the big-endian hex of the float32 scale amax / 127. Names hold colons, so a line
@@ -59,7 +59,7 @@ def cache_release(number: int) -> Release:
 
 
 def write_cache(cache: CalibrationCache) -> bytes:
-    """The file of a cache, tensors in their order."""
+    """The bytes of a cache's file, tensors in their order."""
     lines = [f"TRT-{cache_number(cache.release)}-{ALGORITHM}"]
     lines += [f"{name}: {struct.pack('>f', scale).hex()}" for name, scale in cache.scales.items()]
     return ("\n".join(lines) + "\n").encode()
@@ -69,8 +69,8 @@ def read_cache(data: bytes) -> CalibrationCache:
     """The cache in a file: `write_cache` of it gives the same bytes.
 
     Raises:
-        NotTrusted: another header, a line that is none, a scale that is not finite and above 0, or
-            a tensor named twice.
+        NotTrusted: another header, an invalid line, a scale that is not finite and above 0, or a
+            tensor named twice.
     """
     try:
         head, *lines = data.decode().split("\n")

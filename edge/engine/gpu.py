@@ -1,4 +1,4 @@
-"""Which GPU is there, asked of the CUDA driver alone. Allocates nothing and loads no engine."""
+"""Finds the first GPU's compute capability through the CUDA driver. Allocates nothing."""
 
 from __future__ import annotations
 

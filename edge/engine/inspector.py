@@ -1,7 +1,8 @@
-"""Rule R14: what a built engine really computes in, from the JSON of its engine inspector.
+"""Reads from an engine inspector's JSON which layers of a built engine compute in INT8 (rule R14).
 
-TensorRT gives that JSON for a loaded engine, so it is taken on a GPU; reading it needs none. The
-engine must be built with detailed profiling verbosity, as `builder.py` does. Never loads an engine.
+JSON text goes in; an `InspectorReport` comes out. TensorRT writes that JSON for an engine loaded on
+a GPU, if it was built with detailed profiling verbosity, as `build/builder.py` does; reading it
+needs no GPU. Never loads an engine.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ TYPES = {
     "FP16": re.compile(r"fp16|half", re.IGNORECASE),
     "FP32": re.compile(r"fp32|float", re.IGNORECASE),
 }
-"""Words that the inspector has for a type, in whatever sentence."""
+"""The inspector's words for a type, anywhere in a sentence."""
 
 ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
-"""How `Metadata` names the nodes that a layer was made of."""
+"""How `Metadata` names the ONNX nodes of a layer."""
 SEPARATORS = re.compile(r" \+ |[(),|]+|\s+")
-"""What stands between names in a fused layer's name."""
+"""Separators of node names in a fused layer's name."""
 
 QUANTIZE = re.compile(r"QuantizeLinear|_quantize|Quantize", re.IGNORECASE)
 WEIGHTED = re.compile(r"conv|deconv|gemm|matmul|matrixmultiply|fullyconnected", re.IGNORECASE)
@@ -41,8 +42,8 @@ class EngineLayer:
     Attributes:
         kind: a convolution or matrix product with INT8 weights and data, or another; a Quantize
             that stayed a layer of its own; one that only changes format or type.
-        nodes: names of the ONNX nodes that it was made of, and whatever else its name tells.
-        type: what it reads first, in words: "INT8", "FP16", "FP32".
+        nodes: names of its ONNX nodes, and other parts of its name.
+        type: type of its first input: "INT8", "FP16", "FP32".
     """
 
     name: str
@@ -62,7 +63,7 @@ class InspectorReport:
 
     @property
     def layers(self) -> int:
-        """How many there are."""
+        """The number of layers."""
         return len(self.each)
 
     @property
@@ -72,7 +73,7 @@ class InspectorReport:
 
     @property
     def in_float(self) -> tuple[str, ...]:
-        """Weighted layers that are not."""
+        """Weighted layers that are not in INT8."""
         return self._named("float")
 
     @property
@@ -87,7 +88,7 @@ class InspectorReport:
 
     @property
     def int8_share(self) -> float | None:
-        """INT8 among the weighted layers, 0..1; None where there is none."""
+        """Share of INT8 among the weighted layers, 0..1; None without weighted layers."""
         total = len(self.int8) + len(self.in_float)
         return len(self.int8) / total if total else None
 
@@ -117,7 +118,7 @@ def read_inspector_file(path: Path) -> InspectorReport:
 
 
 def read_inspector(text: str, *, name: str) -> InspectorReport:
-    """The report on an inspector's JSON; `name` is what to call it.
+    """The report on an inspector's JSON; messages call it `name`.
 
     Raises:
         NotTrusted: not an inspector's JSON, or one without detail.
@@ -147,7 +148,7 @@ def _layer(layer: dict[str, Any]) -> EngineLayer:
 def _words(layer: dict[str, Any]) -> str:
     inputs = layer.get("Inputs", [])
     text = _type(inputs[0]) if inputs else ""
-    if kind := layer.get("Weights"):  # the narrower of both is not what it computes in
+    if kind := layer.get("Weights"):  # the layer computes in the wider type of both
         weights = str(kind.get("Type", "")) if isinstance(kind, dict) else ""
         text = weights if INT8.search(text) and not INT8.search(weights) else text
     return next((word for word, pattern in TYPES.items() if pattern.search(text)), "float")

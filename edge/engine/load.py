@@ -1,5 +1,6 @@
-"""Loads an engine on the GPU that is there and asks TensorRT's engine inspector about it. Runs no
-inference; every plan is held against its sidecar and this machine before TensorRT sees it.
+"""Loads an engine on this machine's GPU and returns the JSON of TensorRT's engine inspector.
+
+Compares every plan with its sidecar and this machine before TensorRT loads it. Runs no inference.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def inspector_text(plan: Path) -> str:
 
     Raises:
         Missing: no plan, sidecar or TensorRT.
-        NotTrusted: the plan is not the one that its sidecar describes.
+        NotTrusted: the sidecar describes another plan.
         UsageError: it was built by another TensorRT, or for another GPU.
         DeviceFault: there is no GPU, or the engine cannot be loaded.
     """

@@ -1,7 +1,7 @@
-"""Which file of a conversion a build takes: by the release and the lowering that it wants.
+"""Chooses the files of a conversion for a build, by release and lowering.
 
-A folder is vouched for by its report; a file given by itself is the user's word. No fallback to
-another lowering: what is missing is named.
+A conversion's folder, checked against its report, or a single ONNX file, unchecked, goes in; a
+`ModelSource` comes out. Never falls back to another lowering: a refusal names the missing file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILES: dict[Lowering, str] = {"qdq": INT8, "strong": STRONG, "ranges": IMPLICIT}
 
 
 def batched_name(name: str) -> str:
-    """The form of an artifact for several pictures at once."""
+    """The name of an artifact's form with a dynamic batch."""
     return name.replace(".onnx", ".batch.onnx")
 
 
@@ -34,7 +34,7 @@ WITHOUT_DLA = "build for the GPU, without --dla: it takes another form"
 
 @dataclass(frozen=True)
 class ModelSource:
-    """The network to build, and what stands beside it where the lowering is `ranges`.
+    """The network to build, and the files and names that the lowering `ranges` needs beside it.
 
     Attributes:
         cache: the calibration cache.
@@ -60,7 +60,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
 
     Raises:
         Missing: the folder has no report or not the file; no such file.
-        NotTrusted: a file is not the one that was judged.
+        NotTrusted: a file has changed since its gates were measured.
         GateFailed: the INT8 gates of the conversion failed, or this form does not agree.
         UsageError: a file by itself, where ranges are needed beside it.
     """
@@ -94,7 +94,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
             str(name): (tuple(least), tuple(usual), tuple(largest))
             for name, (least, usual, largest) in report.get("profiles", {}).items()
         }
-        several = profiles and lowering != "ranges"  # DLA takes no open sizes
+        several = profiles and lowering != "ranges"  # DLA accepts no open sizes
         wanted = batched_name(FILES[lowering]) if several else FILES[lowering]
         cut = report.get("dla") if lowering == "ranges" else None
         model = _vouched(report, source, DLA_BODY if cut else wanted, lowering)
@@ -112,7 +112,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
             found=f"{type(error).__name__}: {error}",
             remedy=CONVERT,
         ) from error
-    # Of a network whose head was cut off, how many are left nobody counted.
+    # The report does not count the layers of a network without its head.
     return ModelSource(model, cache, kept, int8=None if cut else int8)
 
 

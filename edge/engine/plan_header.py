@@ -1,7 +1,7 @@
-"""The first bytes of an engine plan: which TensorRT wrote it, and for which GPUs where it says so.
+"""Reads from an engine plan's first bytes which TensorRT wrote it, and for which GPUs.
 
 TensorRT: bytes 0-3 are `ftrt`, bytes 24-27 major, minor, patch, build; no GPU in it. TensorRT-RTX
-1.7.1, read from plans that it wrote: `vtrt`, the same bytes 24-27, and at 32 a mask of compute
+1.7.1, by plans that it wrote: `vtrt`, the same bytes 24-27, and at 32 a mask of compute
 capabilities. Never loads an engine.
 """
 
@@ -16,14 +16,14 @@ from firmware_bridge.errors import Missing, NotTrusted, UsageError
 MAGIC: dict[bytes, Backend] = {b"ftrt": "tensorrt", b"vtrt": "rtx"}
 VERSION_AT, MASK_AT, HEADER_BYTES = 24, 32, 64
 RTX_SM_BITS = (75, 80, 86, 89, 120, 121)
-"""Bit by bit of the mask, from engines built for each and for all."""
+"""The bits of the mask, found by building engines for each and for all."""
 
 REBUILD = "build it again here: brakepoint engine build DIR --out FILE"
 
 
 @dataclass(frozen=True)
 class PlanHeader:
-    """What a plan says of itself. `sm` is empty where it names no GPU."""
+    """The header of a plan. `sm` is empty where it names no GPU."""
 
     backend: Backend
     release: Release
@@ -32,7 +32,7 @@ class PlanHeader:
 
 
 def parse_header(data: bytes, *, name: str) -> PlanHeader:
-    """The header of a plan's bytes; `name` is what to call it.
+    """The header of a plan's bytes; messages call the plan `name`.
 
     Raises:
         NotTrusted: not a plan, or cut short.
@@ -76,11 +76,11 @@ def preflight(
     built_for: tuple[int, ...],
     here: int | None,
 ) -> None:
-    """Refuses, before it is loaded, a plan that this runtime and this GPU cannot run.
+    """Refuse, before loading it, a plan that this runtime and this GPU cannot run.
 
     Args:
-        built_for: GPUs by the sidecar; those of the header count where it names them.
-        here: the compute capability of the GPU that is there; None where it is not known.
+        built_for: GPUs by the sidecar; the header's count where it names any.
+        here: the compute capability of this machine's GPU; None where it is not known.
 
     Raises:
         UsageError: another TensorRT, another release, or another GPU.

@@ -1,7 +1,8 @@
-"""Which TensorRT release wants what: the one table of version facts. Everything else asks it.
+"""The one table of the differences between TensorRT releases: flags, lowerings, DLA, parser limits.
 
-Sources: what the releases export (`tests/edge/samples/tensorrt_api`) and NVIDIA's release notes. A
-release outside the table is refused, never guessed at. Imports no TensorRT.
+A backend and a release go in; a `BuilderRow` comes out. Sources: the API that releases export
+(`tests/edge/samples/tensorrt_api`) and NVIDIA's release notes. Never guesses: a release outside the
+table is refused. Imports no TensorRT.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ class Release(NamedTuple):
 
 @dataclass(frozen=True)
 class BuilderRow:
-    """What a range of releases wants of a builder.
+    """The settings of a builder for a range of releases.
 
     Attributes:
-        since, before: first release of the row, and the first that is not in it.
+        since, before: first release of the row, and the first release after it.
         network_flags: members of NetworkDefinitionCreationFlag.
         precision_flags: members of BuilderFlag that ask for INT8 and FP16.
-        lowering: the form of the network that is built for the GPU.
-        dla_lowering: the form that DLA takes; None where the release has no DLA.
+        lowering: the lowering of the network for the GPU.
+        dla_lowering: the lowering for DLA; None where the release has no DLA.
         monitor: whether IProgressMonitor exists.
-        timing_cache: whether a timing cache does anything.
-        compute_capabilities: whether the target GPUs are named (else it is the GPU that is there).
-        trtexec: flags by which trtexec asks for the same; None where the release has no trtexec.
-        opset_max: the newest opset that its parser reads, where conversions write newer ones too.
+        timing_cache: whether a timing cache has an effect.
+        compute_capabilities: whether a build names its target GPUs (else it is this machine's GPU).
+        trtexec: trtexec's flags for the same; None where the release has no trtexec.
+        opset_max: the newest opset that its parser reads, where conversions also write newer ones.
         shipped_with: a JetPack that brings a release of the row.
     """
 
@@ -162,15 +163,15 @@ CACHE_RELEASES = (
     Release(10, 3, 0),  # JetPack 6.1 and 6.2
     Release(10, 7, 0),  # the last with DLA before 11.4.1
 )
-"""Releases that a conversion writes calibration caches for. Another release calibrates again at the
-sight of their header."""
+"""Releases for which a conversion writes calibration caches. Another release rejects their header
+and calibrates again."""
 
 
 def parse_release(text: str) -> Release:
     """The release in a version text such as "10.3.0" or "1.7.1.116".
 
     Raises:
-        UsageError: it is not one.
+        UsageError: it is not a release.
     """
     found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
     if found is None:
@@ -187,7 +188,7 @@ def builder_row(backend: Backend, release: Release) -> BuilderRow:
     """The row of a release.
 
     Raises:
-        UsageError: no row; nothing is known of that release.
+        UsageError: the table has no row for that release.
     """
     for row in BUILDERS:
         if row.backend == backend and row.since <= release < row.before:

@@ -1,5 +1,6 @@
-"""`FILE.json` beside an engine: what it was built from, by what and for which GPU. The reader
-refuses a sidecar that does not belong to its plan. Never loads an engine.
+"""Writes and reads an engine's sidecar `FILE.json`: its model, builder, release and target GPUs.
+
+The reader refuses a sidecar that does not belong to its plan. Never loads an engine.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ def sidecar_path(plan: Path) -> Path:
 
 
 def read_sidecar(plan: Path) -> Sidecar:
-    """The sidecar of a plan, proved to belong to it.
+    """The sidecar of a plan, after checking that it belongs to it.
 
     Raises:
         Missing: no plan or no sidecar.
-        NotTrusted: not a sidecar, or of another plan.
+        NotTrusted: not a sidecar, or one of another plan.
     """
     document = read_json(sidecar_path(plan), SCHEMA)
     try:

@@ -1,8 +1,7 @@
-"""The exact trtexec commands for the files of a conversion, release by release: for people who
-build with what they know. A page to read and a script to run.
+"""Writes the trtexec commands for the files of a conversion, release by release: a page, a script.
 
-Pure: text out of the table of releases and the names of files. Runs nothing; that a command was
-never run here is said beside it.
+Names of files and the table of releases go in; commands, a page and a shell script come out. For
+people who build with trtexec. Pure: never runs a command, and the page says that.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from edge.engine.releases import BUILDERS, CACHE_RELEASES, BuilderRow, Lowering,
 PAGE, SCRIPT = "trtexec.md", "trtexec.sh"
 
 WORKSPACE_MIB = 1024
-"""trtexec's own default is all memory of the device, which on a Jetson is the system's too."""
+"""trtexec's default is all memory of the device, which a Jetson shares with the system."""
 
 Device = Literal["gpu", "dla"]
 
@@ -28,11 +27,11 @@ class Command:
     """How trtexec builds a conversion's INT8 network on some releases.
 
     Attributes:
-        since, before: first release, and the first that is not meant; with a calibration cache
-            exactly the one that its header names.
+        since, before: first release, and the first release after the last; with a calibration
+            cache only the one in its header.
         model: the ONNX file.
-        arguments: all of them, in order.
-        lacks: what is in the way; empty where nothing is.
+        arguments: all arguments, in order.
+        lacks: why the command cannot work; empty where it can.
         shipped_with: a JetPack that brings such a release.
     """
 
@@ -46,7 +45,7 @@ class Command:
 
     @property
     def releases(self) -> str:
-        """In words."""
+        """The range of releases in words."""
         if self.before == _next(self.since):
             return str(self.since)
         return f"{self.since} to before {self.before}"
@@ -72,9 +71,9 @@ def commands(
     """Every row of the table with a trtexec, on the GPU and, where it takes INT8, on DLA.
 
     Args:
-        files: names of what the conversion wrote.
-        shapes: of inputs whose size the graph leaves open.
-        kept_float: layers that must not be INT8, for files without Q/DQ that do not say so.
+        files: names of the conversion's files.
+        shapes: shapes of inputs whose size the graph leaves open.
+        kept_float: layers that must not be INT8, for files without Q/DQ, which cannot encode that.
     """
     found: list[Command] = []
     held = tuple(
@@ -94,8 +93,8 @@ def commands(
 
 @dataclass(frozen=True)
 class _Build:
-    """What is built; `cached_for` is the release of its calibration cache, if it takes one, `held`
-    the arguments that hold layers to their precision."""
+    """One build; `cached_for` is the release of its calibration cache, if it uses one, `held` the
+    arguments that fix the precision of layers."""
 
     device: Device
     lowering: Lowering
@@ -152,7 +151,7 @@ def _command(
 
 
 def _shipped_with(row: BuilderRow, cached_for: Release | None) -> str:
-    """The JetPack of the row, where it brings the very release that a cache is for."""
+    """The JetPack of the row, where it brings exactly the cache's release."""
     told = row.shipped_with or ""
     if cached_for is None:
         return told
@@ -172,7 +171,7 @@ def _lacks(row: BuilderRow, missing: Sequence[str], opset: int) -> str:
 
 
 def page(found: Sequence[Command], *, mission: str, failed: Sequence[str]) -> bytes:
-    """The commands for people; `failed` are the gates that did."""
+    """The page of commands, as UTF-8; `failed` names the failed gates."""
     lines = [f"# {mission}: building the engine with trtexec", ""]
     if failed:
         lines += [f"**Do not build: {', '.join(failed)} failed (report.html).**", ""]
@@ -202,7 +201,7 @@ def page(found: Sequence[Command], *, mission: str, failed: Sequence[str]) -> by
 
 
 def script(found: Sequence[Command], *, mission: str, failed: Sequence[str]) -> bytes:
-    """The same as a script for any POSIX shell."""
+    """The same commands as a script for any POSIX shell."""
     lines = [
         "#!/bin/sh",
         f"# Builds the INT8 engine of {mission}: sh {SCRIPT} RELEASE [gpu|dla], such as 10.3.0 gpu",
@@ -244,7 +243,7 @@ def script(found: Sequence[Command], *, mission: str, failed: Sequence[str]) -> 
 
 
 def _broken(arguments: Sequence[str], indent: str) -> str:
-    """Arguments one a line, for a shell."""
+    """The arguments, one a line, for a shell."""
     return f" \\\n{indent}".join(map(shlex.quote, arguments))
 
 

@@ -1,7 +1,4 @@
-"""What TensorRT tells while it builds: severe messages of its log, and how far it is.
-
-Listens only: never cancels a build and decides nothing.
-"""
+"""Receives TensorRT's severe log messages and its progress in a build. Never cancels a build."""
 
 from __future__ import annotations
 
@@ -17,11 +14,11 @@ SEVERE = ("INTERNAL_ERROR", "ERROR", "WARNING")
 
 
 def message_log(probe: Probe, messages: list[str]) -> Any:
-    """A logger that appends what is severe to `messages`."""
+    """A TensorRT logger that appends severe messages to `messages`."""
     base: Any = probe.attribute(probe.trt, "ILogger")
 
     class Log(base):  # type: ignore[misc] # the base is known when TensorRT is imported
-        """Keeps what is severe."""
+        """Appends severe messages."""
 
         def __init__(self) -> None:
             base.__init__(self)
@@ -34,11 +31,11 @@ def message_log(probe: Probe, messages: list[str]) -> Any:
 
 
 def progress_monitor(probe: Probe, tell: PhaseProgress) -> Any:
-    """A monitor that tells how far each phase is."""
+    """A TensorRT progress monitor that calls `tell` for each step of a phase."""
     base: Any = probe.attribute(probe.trt, "IProgressMonitor")
 
     class Monitor(base):  # type: ignore[misc] # as above
-        """Tells how far each phase is; never cancels."""
+        """Reports the progress of each phase."""
 
         def __init__(self) -> None:
             base.__init__(self)

@@ -1,7 +1,8 @@
-"""The one builder: a network and a request in, a plan and what was done out; TensorRT 8.6 to 11 and
-TensorRT-RTX. What differs between releases stands in `releases.py`; calibrators are used by none.
+"""Builds an engine plan with TensorRT 8.6 to 11 or TensorRT-RTX.
 
-Works on the module it is given and on bytes: never opens a file, never imports TensorRT.
+A request and a network as bytes go in; a plan and facts for its sidecar come out. The differences
+between releases are in `edge/engine/releases.py`; no release uses a calibrator. Never opens a file
+and never imports TensorRT: the caller passes the module.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from edge.engine.releases import LOWERINGS, MODULES, BuilderRow, Lowering
 from firmware_bridge.errors import DeviceFault, GateFailed, Refusal, UsageError
 
 OBEY = "OBEY_PRECISION_CONSTRAINTS"
-"""Without it the precision of a layer is a wish."""
+"""Without this flag the precision of a layer is only a preference."""
 
 OUT_OF_MEMORY = re.compile(r"out of memory|outofmemory|insufficient (workspace|memory)", re.I)
-"""How TensorRT says so, in its own log."""
+"""TensorRT's words for too little memory, in its own log."""
 
 KEPT_MESSAGES = 50
 
@@ -53,7 +54,7 @@ class BuildResult:
 
 
 def lowering_for(row: BuilderRow, request: BuildRequest) -> Lowering:
-    """The form of the network that a release wants for this request.
+    """The lowering that a release needs for this request.
 
     Raises:
         UsageError: the release has no DLA.
@@ -88,12 +89,13 @@ def build_plan(
 
     Args:
         kept_float: weighted layers that must not be INT8, where ranges come from `cache`; a graph
-            with Q/DQ says so itself.
-        int8: how many weighted layers must be INT8; None where nobody said.
-        memory_bytes: what the device can give; None where that is not known, or it is another's.
+            with Q/DQ encodes that itself.
+        int8: how many weighted layers must be INT8; None where that is not known.
+        memory_bytes: free memory of the device; None where that is not known, or the engine is for
+            another device.
 
     Raises:
-        UsageError: the release cannot do what is asked, or the network is not what it wants.
+        UsageError: the release cannot do the request, or needs another lowering.
         GateFailed: TensorRT refused the network.
         DeviceFault: there is no GPU, or no DLA, where one is needed.
     """
@@ -171,7 +173,7 @@ def _no_plan(source: str, messages: Sequence[str], workspace_bytes: int) -> Refu
 def _builder(probe: Probe, logger: Any, messages: list[str]) -> Any:
     try:
         return probe.attribute(probe.trt, "Builder")(logger)
-    # The bindings raise these when the native factory gives nothing.
+    # The bindings raise these when the native factory returns null.
     except (TypeError, RuntimeError) as error:
         raise DeviceFault(
             f"{MODULES[probe.backend]} {probe.release} cannot start its builder",

@@ -1,7 +1,7 @@
-"""The settings of one build: precision, target GPUs, memory, profiles, DLA and timings, each set on
-TensorRT's builder config as a request and a release want it.
+"""Sets TensorRT's builder config: precision, target GPUs, memory, profiles, DLA and timings.
 
-Refuses what the release or the device does not have. Never builds.
+A request and a release's row go in; the config is changed. Refuses settings that the release or the
+device does not have. Never builds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from firmware_bridge.errors import DeviceFault, UsageError
 
 
 def ask_precision(probe: Probe, row: BuilderRow, builder: Any, config: Any) -> list[str]:
-    """Asks for INT8 and FP16 where the release has flags for it; gives the flags."""
+    """Set the flags for INT8 and FP16 where the release has them; returns their names."""
     if row.precision_flags and not probe.attribute(builder, "platform_has_fast_int8"):
         raise DeviceFault(
             "this GPU has no fast INT8",
@@ -31,7 +31,7 @@ def ask_precision(probe: Probe, row: BuilderRow, builder: Any, config: Any) -> l
 
 
 def name_targets(probe: Probe, request: BuildRequest, config: Any) -> None:
-    """Names the GPUs that the engine is for, where the request does."""
+    """Set the target GPUs that the request names."""
     if not request.sm:
         return
     known = _known_sm(probe)
@@ -71,8 +71,8 @@ def _no_such_gpu(probe: Probe, sm: int, known: list[int]) -> UsageError:
 def limit_pools(
     probe: Probe, row: BuilderRow, request: BuildRequest, config: Any, size: int
 ) -> dict[str, int]:
-    """Limits workspace and tactics to `size` bytes; gives the limits."""
-    # An engine for another machine's GPU: what is free here says nothing about it.
+    """Limit workspace and tactics to `size` bytes; returns the limits."""
+    # For another machine's GPU the memory that is free here does not matter.
     if row.compute_capabilities and request.workspace_bytes is None:
         return {}
     limits = dict.fromkeys(("WORKSPACE", "TACTIC_DRAM"), size)
@@ -82,7 +82,7 @@ def limit_pools(
 
 
 def add_profiles(builder: Any, config: Any, network: Any, request: BuildRequest) -> None:
-    """Gives every input of open size the shapes of the request."""
+    """Add a profile with the request's shapes for every input of open size."""
     given = dict(request.profiles or {})
     profile = None
     for slot in range(network.num_inputs):
@@ -118,7 +118,7 @@ def _fits(open_shape: Sequence[int], shape: Sequence[int]) -> bool:
 
 
 def put_on_dla(probe: Probe, builder: Any, config: Any, network: Any, core: int) -> dict[str, Any]:
-    """Puts the network on a DLA core and reports which layers cannot go there."""
+    """Put the network on a DLA core; returns which layers cannot run there."""
     cores = builder.num_DLA_cores
     if core >= cores:
         raise DeviceFault(
@@ -143,7 +143,7 @@ def put_on_dla(probe: Probe, builder: Any, config: Any, network: Any, core: int)
 def use_timing_cache(
     row: BuilderRow, probe: Probe, config: Any, timing: bytes, request: BuildRequest
 ) -> None:
-    """Starts from the timings of an earlier build."""
+    """Set the timings of an earlier build."""
     if not row.timing_cache:
         raise UsageError(
             f"{MODULES[probe.backend]} {probe.release} has no timing cache",

@@ -3,7 +3,7 @@
 Reads a request on stdin, writes one JSON event a line on stdout and the plan into the file that
 the request names. It may crash or be killed without harm.
 
-Whatever native code prints goes to stderr. Never moves a file into place.
+Output of native code goes to stderr. Never moves a file into place.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TELL_EVERY_S = 0.1
 
 
 def main() -> None:
-    """Builds what stdin asks for; the last event is `done` or `refused`."""
+    """Build the request on stdin; the last event is `done` or `refused`."""
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     try:
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
-    """Builds, writes the plan (and timing cache) where it is told to, and gives the facts."""
+    """Build, write plan and timing cache to the request's paths, and return the facts."""
     try:
         trt = importlib.import_module(MODULES[request.backend])
     except ImportError as error:
@@ -113,7 +113,7 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
 
 
 def _timing(request: BuildRequest) -> bytes | None:
-    """What to start from: an empty cache where the file is not there yet."""
+    """The timing cache to start from: empty where the file does not exist yet."""
     if request.timing_cache is None:
         return None
     path = Path(request.timing_cache)

@@ -1,7 +1,7 @@
-"""How much memory a build may take: half of what is free, so that the board keeps running.
+"""Limits the memory of a build to half of the free memory, so that the board keeps running.
 
-A Jetson shares its memory between CPU and GPU, and a build without limits takes all of an 8 GB one.
-Also how much a network needs at the very least. Reads the system; sets nothing.
+A Jetson shares its memory between CPU and GPU, and a build without a limit uses all of an 8 GB one.
+Also refuses a network whose minimum does not fit. Reads /proc/meminfo; sets nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SMALLEST_BYTES, LARGEST_BYTES = 64 << 20, 4 << 30
 
 
 def free_bytes(meminfo: Path = MEMINFO) -> int | None:
-    """Memory that the system can give without swapping, or None where it does not say."""
+    """Bytes that the system can give without swapping, or None where it does not state them."""
     try:
         lines = meminfo.read_text().splitlines()
     except OSError:
@@ -28,14 +28,14 @@ def free_bytes(meminfo: Path = MEMINFO) -> int | None:
 
 
 def workspace_bytes(free: int | None) -> int:
-    """Half of what is free, between 64 MiB and 4 GiB; the least where nothing is known."""
+    """Half of the free bytes, between 64 MiB and 4 GiB; 64 MiB where `free` is None."""
     return SMALLEST_BYTES if free is None else min(max(free // 2, SMALLEST_BYTES), LARGEST_BYTES)
 
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """What no build of a network does without, bytes: its weights, and the values that its largest
-    layer reads and makes, one byte each."""
+    """The least memory of any build of a network, in bytes: its weights, and the inputs and outputs
+    of its largest layer at one byte a value."""
 
     weights: int
     layer: str
@@ -43,10 +43,10 @@ class MemoryNeed:
 
 
 def require_memory(needed: MemoryNeed, available: int | None, *, model: str) -> None:
-    """Refuses a network that cannot fit into `available` bytes, shared by CPU and GPU as on Jetson.
+    """Refuse a network that cannot fit into `available` bytes, shared by CPU and GPU as on Jetson.
 
     Raises:
-        UsageError: it does not, naming its largest layer.
+        UsageError: it does not fit; names its largest layer.
     """
     total = needed.weights + needed.values
     if available is not None and total > available:

@@ -1,8 +1,8 @@
-"""What a parsed network will compute in INT8, read from the network itself before it is built.
+"""Reads from a parsed network, before its build, which layers will compute in INT8.
 
-A build that was asked for INT8 and got a float graph ends here. What the built engine really does,
-only its inspector says (`inspector.py`). Changes nothing but dynamic ranges and the precision of
-layers that must not be INT8.
+Refuses a float graph in an INT8 build. Sets dynamic ranges, and the precision of layers that must
+not be INT8, where the lowering has no Q/DQ. Only the inspector (`edge/engine/inspector.py`) shows
+the precision of the built engine.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from firmware_bridge.errors import UsageError
 
 WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
 CARRIERS = ("CAST", "SHUFFLE", "IDENTITY")
-"""Layers that hand a value on; a Dequantize counts through them."""
+"""Layers that only pass a value on; the search for a Dequantize goes through them."""
 NEVER_INT8 = ("SOFTMAX", "TOPK", "UNARY", "REDUCE", "NMS", "NORMALIZATION")
-"""Layers whose results lose what matters in 256 steps (rule R9): they may lack a range."""
+"""Layers whose results need more than 256 steps (rule R9): they may lack a range."""
 SAME_RANGE = (*CARRIERS, "SLICE", "GATHER", "RESIZE", "POOLING")
-"""Layers that a parser may add, whose output has the range of their input."""
+"""Layers that a parser may add; their output has the range of their input."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def read_precision(probe: Probe, network: Any) -> Precision:
 
 
 def require_int8(found: Precision, *, model: str, expected: str, count: int | None = None) -> None:
-    """Refuses a network in which nothing is INT8, or not as many layers as were judged.
+    """Refuse a network without INT8 layers, or with another number of them than the report's.
 
     Args:
-        count: of weighted operators that are INT8 by the report; None where nobody said.
+        count: weighted operators that are INT8 by the report; None where that is not known.
 
     Raises:
         UsageError: no weighted layer reads INT8, or another number of them.
@@ -104,14 +104,14 @@ def require_int8(found: Precision, *, model: str, expected: str, count: int | No
 
 
 def memory_need(network: Any, *, weights: int) -> MemoryNeed:
-    """What no build of it does without; a layer's open sizes count as 1."""
+    """The least memory of any build of `network`; open sizes count as 1."""
 
     def values(tensor: Any) -> int:
         if tensor is None:
             return 0
         try:
             return math.prod(max(int(size), 1) for size in tensor.shape)
-        except ValueError:  # of unknown rank
+        except ValueError:  # unknown rank
             return 0
 
     largest, name = 0, "none"
@@ -126,15 +126,15 @@ def memory_need(network: Any, *, weights: int) -> MemoryNeed:
 def set_ranges(
     probe: Probe, network: Any, cache: CalibrationCache, *, kept_float: Collection[str]
 ) -> Precision:
-    """Gives every tensor of a network its range from a cache (implicit INT8), and FP16 to the
-    weighted layers named in `kept_float`: without Q/DQ nothing else keeps them from INT8.
+    """Set every tensor's range from a cache (implicit INT8), and FP16 for the weighted layers named
+    in `kept_float`: without Q/DQ nothing else keeps them from INT8.
 
-    A tensor that the parser added takes the range of what it hands on; constants need none, nor
-    what is made by a layer whose results do not fit 256 steps.
+    A tensor that the parser added has the range of its input; constants need none, nor do results
+    of a layer that need more than 256 steps.
 
     Raises:
-        UsageError: a tensor has no range; a layer to be kept is not there; the release has no
-            dynamic ranges.
+        UsageError: a tensor has no range; a layer of `kept_float` does not exist; the release has
+            no dynamic ranges.
     """
     _keep_float(probe, network, kept_float)
     same = [probe.member("LayerType", name) for name in SAME_RANGE]

@@ -1,5 +1,7 @@
-"""Builds an engine in a process of its own and puts plan and sidecar into place, whole or not at
-all. A builder that crashes or runs out of memory is one message here.
+"""Builds an engine in a process of its own, and moves plan and sidecar into place together.
+
+A request goes in; a `Sidecar` comes out. A builder that crashes or runs out of memory becomes one
+message.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ COMMAND = ("-m", "edge.engine.build.child_process")
 
 
 def build_engine(request: BuildRequest, out: Path, *, progress: Advance) -> Sidecar:
-    """Builds into `out` and writes its sidecar beside it, replacing what was there.
+    """Build into `out` and write its sidecar beside it, replacing both files.
 
     `plan` and `timing_out` of the request are set here.
 
@@ -41,7 +43,7 @@ def build_engine(request: BuildRequest, out: Path, *, progress: Advance) -> Side
             remedy="choose another file: --out FILE",
         )
     with contextlib.ExitStack() as moves:
-        # The stack unwinds backwards: the plan moves first, then what vouches for it.
+        # The stack unwinds backwards: the plan moves first, then its sidecar.
         sidecar_file = moves.enter_context(replacing(sidecar_path(out)))
         plan = moves.enter_context(replacing(out))
         asked = replace(request, plan=str(plan))
@@ -66,7 +68,7 @@ def _run(request: BuildRequest, progress: Advance) -> dict[str, Any]:
         try:
             ended = _follow(process, request, progress)
         finally:
-            process.kill()  # nothing where it has ended by itself
+            process.kill()  # does nothing where the process has ended
             process.wait()
         if ended is None:
             raise _died(process.returncode, talk, request)
