@@ -39,7 +39,7 @@ LONGEST = 12
 """Most operators of one activation; GELU by Tanh, the longest known, takes eight."""
 
 
-def gated(graph: Graph, name: str) -> NodeProto | None:
+def gate_product(graph: Graph, name: str) -> NodeProto | None:
     """The Mul of x * gate(x) over tensor `name` (SiLU, HardSwish), or None."""
     reads = [read.node for read in graph.readers(name)]
     gates = [node for node in reads if node.op_type in GATES]
@@ -50,7 +50,7 @@ def gated(graph: Graph, name: str) -> NodeProto | None:
     return product if product is other and product.op_type == "Mul" else None
 
 
-def written_out(graph: Graph, name: str) -> list[str]:
+def expanded_activation(graph: Graph, name: str) -> list[str]:
     """Tensors of an activation that an exporter wrote out over tensor `name`, the result last;
     empty where there is none.
 
@@ -94,18 +94,18 @@ def _scaled(graph: Graph, name: str) -> list[str]:
     return [node.output[0]] if _of_one_number(graph, node, {name}) else []
 
 
-def fused(graph: Graph, node: NodeProto) -> list[str]:
+def fused_tensors(graph: Graph, node: NodeProto) -> list[str]:
     """Tensors from a weighted operator's output to its activation's, which comes last.
 
     One tensor where no activation follows. All but the last are inside the fused kernel and must
     get no Q/DQ pair.
     """
     made = node.output[0]
-    product = gated(graph, made)
+    product = gate_product(graph, made)
     if product is not None:
         gate = next(r.node for r in graph.readers(made) if r.node.op_type in GATES)
         return [made, gate.output[0], product.output[0]]
-    if inner := written_out(graph, made):
+    if inner := expanded_activation(graph, made):
         return [made, *inner]
     activation = graph.sole_reader(made)
     if activation is not None and activation.op_type in ACTIVATIONS:

@@ -49,7 +49,7 @@ class Graph:
             for slot, name in enumerate(node.input):
                 if name:
                     readers[name].append(Read(node, slot))
-            for name in inside_reads(node):
+            for name in inner_reads(node):
                 readers[name].append(Read(node, INSIDE))
         self._readers = dict(readers)
         values = (*graph.input, *graph.value_info, *graph.output)
@@ -115,31 +115,31 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[NodeProto]:
             yield from all_nodes(inner)
 
 
-def inside_reads(node: NodeProto) -> set[str]:
+def inner_reads(node: NodeProto) -> set[str]:
     """Tensors that the graphs inside a node read."""
     inner = (within for graph in subgraphs(node) for within in all_nodes(graph))
     return {name for within in inner for name in within.input if name}
 
 
-def made_inside(node: NodeProto) -> set[str]:
+def inner_tensors(node: NodeProto) -> set[str]:
     """Outputs, inputs and initializers of the graphs inside a node."""
     made: set[str] = set()
     for graph in subgraphs(node):
         made.update(value.name for value in (*graph.initializer, *graph.input))
         for inner in graph.node:
             made.update(inner.output)
-            made |= made_inside(inner)
+            made |= inner_tensors(inner)
     return made
 
 
-def copied(model: ModelProto) -> ModelProto:
+def copy_model(model: ModelProto) -> ModelProto:
     """A copy that may be changed."""
     other = ModelProto()
     other.CopyFrom(model)
     return other
 
 
-def rebuilt(
+def with_nodes(
     model: ModelProto,
     *,
     nodes: Iterable[NodeProto],
@@ -150,7 +150,7 @@ def rebuilt(
     It has no value information; `passes/infer_shapes.py` writes that again.
     """
     kept = list(nodes)  # before the copy: they may be nodes of `model`
-    other = copied(model)
+    other = copy_model(model)
     del other.graph.node[:]
     other.graph.node.extend(kept)
     del other.graph.value_info[:]
@@ -168,7 +168,7 @@ def rebuilt(
     return other
 
 
-def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
+def rename_tensors(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
     """A copy of a node whose inputs and outputs have other names, in the graphs inside it too."""
     other = NodeProto()
     other.CopyFrom(node)

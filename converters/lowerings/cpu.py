@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
 from calibration.ranges.ranges import Range
-from converters.graph.index import Graph, renamed
+from converters.graph.index import Graph, rename_tensors
 from converters.lowerings.cpu_placement import CpuPlaces, cpu_places
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import (
@@ -74,7 +74,7 @@ def quantize_cpu(
                 constants |= {f"{stored[slot]}/{part}": value for part, value in values.items()}
                 first.append(dequantize(stored[slot], axis=axis if slot == WEIGHT else 0))
                 slots[slot] = f"{stored[slot]}/dq"
-        nodes.append(renamed(with_inputs(node, slots), behind))
+        nodes.append(rename_tensors(with_inputs(node, slots), behind))
         nodes += [made for name in nodes[-1].output if name in grids for made in pair(name)]
     return finish_model(model, [*first, *nodes], constants)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from converters.graph.index import Graph, attributes, inside_reads
+from converters.graph.index import Graph, attributes, inner_reads
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose"})
 
@@ -66,7 +66,7 @@ def cut_head(model: ModelProto) -> Cut | None:
     behind = [node for node in graph.nodes if id(node) not in body]
     if not behind:
         return None
-    read = {name for node in behind for name in (*node.input, *inside_reads(node))}
+    read = {name for node in behind for name in (*node.input, *inner_reads(node))}
     made = [name for node in graph.nodes if id(node) in body for name in node.output if name]
     tensors = [name for name in made if name in read or name in graph.outputs]
     inputs = [name for name in graph.inputs if name in read]
@@ -89,7 +89,7 @@ def _ancestors(graph: Graph, nodes: Iterable[NodeProto]) -> set[int]:
         if id(node) in found:
             continue
         found.add(id(node))
-        names = (*node.input, *inside_reads(node))
+        names = (*node.input, *inner_reads(node))
         waiting += [graph.producer[name] for name in names if name in graph.producer]
     return found
 
@@ -103,7 +103,7 @@ def _part(
     """A model of some of the nodes, with the opset, tensor names and shapes of the whole."""
     whole = model.graph
     graph = Graph(model)
-    read = {name for node in nodes for name in (*node.input, *inside_reads(node))}
+    read = {name for node in nodes for name in (*node.input, *inner_reads(node))}
     made = {name for node in nodes for name in node.output}
     part = helper.make_graph(
         list(nodes),

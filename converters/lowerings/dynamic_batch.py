@@ -14,7 +14,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto
 
 from calibration.inference.sessions import CannotRun, ModelSession
-from converters.graph.index import Array, Graph, attributes, copied, rebuilt
+from converters.graph.index import Array, Graph, attributes, copy_model, with_nodes
 from converters.graph.passes.canonical_names import PICTURE
 from converters.sources.network import running
 from converters.verification.parity import Comparison
@@ -49,7 +49,7 @@ def open_batch(model: ModelProto) -> ModelProto:
     nodes = []
     for node in graph.nodes:
         nodes.append(_opened(graph, node, constants))
-    other = copied(rebuilt(model, nodes=nodes, initializers=constants))
+    other = copy_model(with_nodes(model, nodes=nodes, initializers=constants))
     for value in (*other.graph.input, *other.graph.output):
         size = value.type.tensor_type.shape.dim[0]
         size.Clear()

@@ -15,8 +15,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
 from calibration.ranges.ranges import Range
-from converters.graph.fused_activations import fused
-from converters.graph.index import Array, Graph, rebuilt, renamed
+from converters.graph.fused_activations import fused_tensors
+from converters.graph.index import Array, Graph, rename_tensors, with_nodes
 from converters.graph.passes.infer_shapes import infer_shapes
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import shared_ranges
@@ -168,9 +168,9 @@ def fake_quantize(
 
     add(iter(graph.inputs))
     for node in graph.nodes:
-        nodes.append(renamed(node, {name: rounded.get(name, name) for name in node.input}))
+        nodes.append(rename_tensors(node, {name: rounded.get(name, name) for name in node.input}))
         add(iter(node.output))
-    return infer_shapes(rebuilt(model, nodes=nodes, initializers=constants))
+    return infer_shapes(with_nodes(model, nodes=nodes, initializers=constants))
 
 
 def equal_range_groups(graph: Graph) -> Iterator[list[str]]:
@@ -189,7 +189,7 @@ def equal_range_groups(graph: Graph) -> Iterator[list[str]]:
 def _before_activation(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         if node.op_type in WEIGHTED:
-            made = fused(graph, node)
+            made = fused_tensors(graph, node)
             if len(made) == 2:  # its own and its activation's; a gate makes three
                 yield made[0]
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from converters.graph.index import Array, Graph, rebuilt, subgraphs
+from converters.graph.index import Array, Graph, subgraphs, with_nodes
 from converters.graph.passes.eliminate_dead_code import drop_dead_code
 from converters.graph.passes.infer_shapes import infer_shapes
 
@@ -50,7 +50,7 @@ def to_strong(model: ModelProto, *, magnitudes: Mapping[str, float] | None = Non
         writer.write(node, half=half)
     for name in graph.outputs:
         writer.float_of(name)
-    strong = rebuilt(model, nodes=writer.nodes, initializers=writer.constants)
+    strong = with_nodes(model, nodes=writer.nodes, initializers=writer.constants)
     finished = infer_shapes(drop_dead_code(strong))
     onnx.checker.check_model(finished, full_check=True)
     return finished

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from converters.graph.index import Array, Graph, rebuilt
+from converters.graph.index import Array, Graph, with_nodes
 from converters.quantization.bias_correction import CORRECTED
 from converters.quantization.input_moments import Doubles, Moments, input_moments, readable
 from converters.quantization.placement import QdqPlacement
@@ -82,7 +82,7 @@ def with_weights(
     used = {name: value for name, value in weights.items() if name in placement.weights}
     if not used:
         return model
-    changed = rebuilt(model, nodes=model.graph.node, initializers=used)
+    changed = with_nodes(model, nodes=model.graph.node, initializers=used)
     changed.graph.value_info.extend(model.graph.value_info)
     return changed
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from calibration.inference.sessions import ModelSession
-from converters.graph.index import Array, Graph, rebuilt
-from converters.graph.index import renamed as renamed_node
+from converters.graph.index import Array, Graph, rename_tensors, with_nodes
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.rules import BIAS
@@ -80,7 +79,7 @@ def with_added_bias(
         other.CopyFrom(node)
         other.input[:] = [*node.input[:BIAS], name]
         kept.append(other)
-    changed = rebuilt(model, nodes=kept, initializers=biases)
+    changed = with_nodes(model, nodes=kept, initializers=biases)
     changed.graph.value_info.extend(model.graph.value_info)
     return changed
 
@@ -148,7 +147,7 @@ def _side_by_side(model: ModelProto, quantized: ModelProto, names: Sequence[str]
         nodes.append(node)
         nodes += [pair for made in node.output for pair in after[made]]
     constants = {tensor.name: tensor for tensor in quantized.graph.initializer}
-    beside = rebuilt(model, nodes=[*nodes, *last], initializers=constants)
+    beside = with_nodes(model, nodes=[*nodes, *last], initializers=constants)
     del beside.graph.output[:]
     beside.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
@@ -165,8 +164,8 @@ def _apart(quantized: ModelProto, ours: Graph) -> ModelProto:
     }
     if not names:
         return quantized
-    nodes = [renamed_node(node, names) for node in quantized.graph.node]
-    other = rebuilt(quantized, nodes=nodes)
+    nodes = [rename_tensors(node, names) for node in quantized.graph.node]
+    other = with_nodes(quantized, nodes=nodes)
     for tensor in other.graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
     return other

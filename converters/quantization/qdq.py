@@ -15,7 +15,7 @@ import onnx
 from onnx import ModelProto, NodeProto, helper
 
 from calibration.ranges.ranges import Range
-from converters.graph.index import Array, Graph, rebuilt
+from converters.graph.index import Array, Graph, with_nodes
 from converters.graph.passes.infer_shapes import infer_shapes
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.rules import (
@@ -120,7 +120,7 @@ def _write(
 
 def finish_model(model: ModelProto, nodes: list[NodeProto], constants: Initializers) -> ModelProto:
     """A copy with these nodes and further constants; drops unused ones, infers shapes, checks."""
-    wide = rebuilt(model, nodes=nodes, initializers=constants)
+    wide = with_nodes(model, nodes=nodes, initializers=constants)
     used = {name for node in wide.graph.node for name in node.input}
     kept = [
         onnx.TensorProto.FromString(tensor.SerializeToString())

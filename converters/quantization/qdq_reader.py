@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto
 
-from converters.graph.index import Array, Graph, attributes, rebuilt, renamed
+from converters.graph.index import Array, Graph, attributes, rename_tensors, with_nodes
 from converters.graph.passes.eliminate_dead_code import drop_dead_code
 from converters.graph.passes.infer_shapes import infer_shapes
 from converters.quantization.rules import BIAS, WEIGHT, WEIGHTED
@@ -102,12 +102,12 @@ def take_apart(model: ModelProto) -> QdqParts:
     names = {name: taken.get(source, source) for name, source in names.items()} | taken
     gone = {n.output[0] for n in dequantizers if n.output[0] in names or n.output[0] in constants}
     kept = [
-        renamed(node, names)
+        rename_tensors(node, names)
         for node in graph.nodes
         if node.op_type != "QuantizeLinear"
         and not (set(node.output) & gone and node in dequantizers)
     ]
-    bare = rebuilt(model, nodes=kept, initializers=constants)
+    bare = with_nodes(model, nodes=kept, initializers=constants)
     bare = infer_shapes(drop_dead_code(bare))
     float_graph = Graph(bare)
     pairs = tuple(

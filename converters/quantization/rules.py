@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from converters.graph.fused_activations import fused
+from converters.graph.fused_activations import fused_tensors
 from converters.graph.index import Array, Graph, Read, attributes
 from edge.engine.calibration_cache import INT8_LEVELS
 
@@ -105,7 +105,10 @@ def r5_reads(graph: Graph) -> Iterator[Read]:
 def r5_inside_fusion(graph: Graph) -> set[str]:
     """Tensors between a weighted operator and the end of its activation."""
     return {
-        name for node in graph.nodes if node.op_type in WEIGHTED for name in fused(graph, node)[:-1]
+        name
+        for node in graph.nodes
+        if node.op_type in WEIGHTED
+        for name in fused_tensors(graph, node)[:-1]
     }
 
 

@@ -21,7 +21,7 @@ from calibration.inference.onnx_bounds import (
     external_tensor,
     may_run_on,
 )
-from converters.graph.index import STANDARD, all_nodes, copied, opset_of
+from converters.graph.index import STANDARD, all_nodes, copy_model, opset_of
 from converters.graph.passes.convert_opset import MAX_OPSET
 from converters.sources.confinement.onnx_trial import NO_MEMORY, try_once
 from converters.sources.file_kind import LARGEST_BYTES
@@ -125,7 +125,7 @@ def _decoded(data: bytes, path: Path) -> ModelProto:
 def _with_shapes(model: ModelProto) -> ModelProto:
     """A copy for onnx.checker, which requires a shape at every input and output. Old exporters left
     it out; the passes infer it later."""
-    other = copied(model)
+    other = copy_model(model)
     for value in (*other.graph.input, *other.graph.output):
         if not value.type.tensor_type.HasField("shape"):
             value.type.tensor_type.shape.SetInParent()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
-from converters.graph.index import Graph, attributes, copied
+from converters.graph.index import Graph, attributes, copy_model
 from converters.graph.passes.eliminate_dead_code import drop_dead_code
 from firmware_bridge.errors import UsageError
 
@@ -62,7 +62,7 @@ def _before_argmax(graph: Graph) -> str | None:
 
 def _with_outputs(model: ModelProto, outputs: list[ValueInfoProto]) -> ModelProto:
     kept = [ValueInfoProto.FromString(value.SerializeToString()) for value in outputs]
-    other = copied(model)
+    other = copy_model(model)
     del other.graph.output[:]
     other.graph.output.extend(kept)
     return drop_dead_code(other)

@@ -22,7 +22,7 @@ from calibration.inference.sessions import ModelSession
 from calibration.ranges.ranges import Range
 from converters.finetuning.torch_graph.operator_call import Call, UnsupportedForm
 from converters.finetuning.torch_graph.operators import OPERATORS
-from converters.graph.index import Array, Graph, attributes, rebuilt
+from converters.graph.index import Array, Graph, attributes, with_nodes
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.placement import QdqPlacement
 from converters.quantization.qdq import shared_ranges
@@ -150,7 +150,7 @@ class GraphNetwork(nn.Module):
         values = {
             name: self.fitted[row].detach().contiguous().numpy() for name, row in self._row.items()
         }
-        other = rebuilt(model, nodes=model.graph.node, initializers=values)
+        other = with_nodes(model, nodes=model.graph.node, initializers=values)
         other.graph.value_info.extend(model.graph.value_info)
         return other
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from onnx import ModelProto
 
-from converters.graph.index import copied
+from converters.graph.index import copy_model
 
 
 def bind_shapes(model: ModelProto, shape: tuple[int, int, int, int]) -> ModelProto:
     """The model with open dimensions of its one input set; stale shapes inside are dropped."""
-    other = copied(model)
+    other = copy_model(model)
     sizes = other.graph.input[0].type.tensor_type.shape
     if len(sizes.dim) != len(shape):
         del sizes.dim[:]

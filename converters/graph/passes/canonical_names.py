@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from onnx import ModelProto
 
-from converters.graph.index import Graph, made_inside, rebuilt, renamed
+from converters.graph.index import Graph, inner_tensors, rename_tensors, with_nodes
 
 PICTURE = "images"
 
@@ -20,11 +20,11 @@ def name_everything(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
     graph = Graph(model)
     wanted = {graph.inputs[0]: PICTURE, **dict(zip(graph.outputs, outputs, strict=True))}
     taken = {*graph.inputs, *graph.producer, *graph.initializers}
-    taken |= {name for node in graph.nodes for name in made_inside(node)}
+    taken |= {name for node in graph.nodes for name in inner_tensors(node)}
     # A tensor inside that has such a name already gets out of the way.
     names = {name: _free(name, taken) for name in wanted.values() if name in taken - set(wanted)}
     names |= wanted
-    other = rebuilt(model, nodes=[renamed(node, names) for node in graph.nodes])
+    other = with_nodes(model, nodes=[rename_tensors(node, names) for node in graph.nodes])
     for value in (*other.graph.input, *other.graph.output):
         value.name = names.get(value.name, value.name)
     for tensor in other.graph.initializer:

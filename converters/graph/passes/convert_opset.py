@@ -11,7 +11,7 @@ from collections.abc import Callable
 import onnx
 from onnx import ModelProto, NodeProto, helper, version_converter
 
-from converters.graph.index import Graph, all_nodes, attributes, opset_of, rebuilt, subgraphs
+from converters.graph.index import Graph, all_nodes, attributes, opset_of, subgraphs, with_nodes
 from converters.graph.passes.fold_constants import fold_constants
 from converters.graph.passes.infer_shapes import infer_shapes
 from firmware_bridge.errors import UsageError
@@ -68,7 +68,7 @@ def _lower_to_17(model: ModelProto) -> ModelProto:
     for node in graph.nodes:
         lower = LOWER_TO_17.get(node.op_type)
         nodes.append(node if lower is None else lower(graph, node))
-    other = rebuilt(model, nodes=nodes)
+    other = with_nodes(model, nodes=nodes)
     del other.opset_import[:]
     other.opset_import.append(helper.make_opsetid("", 17))
     other.opset_import.extend(item for item in model.opset_import if item.domain)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import ModelProto
 
-from converters.graph.index import Graph, inside_reads, rebuilt
+from converters.graph.index import Graph, inner_reads, with_nodes
 
 
 def drop_dead_code(model: ModelProto) -> ModelProto:
@@ -16,8 +16,8 @@ def drop_dead_code(model: ModelProto) -> ModelProto:
         if any(name in needed for name in node.output if name):
             kept.append(node)
             needed.update(name for name in node.input if name)
-            needed.update(inside_reads(node))
-    other = rebuilt(model, nodes=reversed(kept))
+            needed.update(inner_reads(node))
+    other = with_nodes(model, nodes=reversed(kept))
     alive = Graph(other)
     tensors = [t for t in model.graph.initializer if alive.readers(t.name) or t.name in needed]
     del other.graph.initializer[:]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto
 
-from converters.graph.index import Graph, rebuilt, renamed
+from converters.graph.index import Graph, rename_tensors, with_nodes
 
 
 def removable(graph: Graph, node: NodeProto) -> bool:
@@ -37,6 +37,7 @@ def remove_identities(model: ModelProto) -> ModelProto:
             return model
         source, made = node.input[0], node.output[0]
         names = {source: made} if made in graph.outputs else {made: source}
-        model = rebuilt(
-            model, nodes=[renamed(other, names) for other in graph.nodes if other is not node]
+        model = with_nodes(
+            model,
+            nodes=[rename_tensors(other, names) for other in graph.nodes if other is not node],
         )

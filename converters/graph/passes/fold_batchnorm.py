@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from converters.graph.index import Array, Graph, attributes, rebuilt
+from converters.graph.index import Array, Graph, attributes, with_nodes
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 
@@ -59,7 +59,7 @@ def _fold_one(model: ModelProto, graph: Graph, node: NodeProto) -> ModelProto:
         names[1]: ((bias - mean) * gain + shift).astype(np.float32),
     }
     nodes = [fused if other is conv else other for other in graph.nodes if other is not node]
-    return rebuilt(model, nodes=nodes, initializers=initializers)
+    return with_nodes(model, nodes=nodes, initializers=initializers)
 
 
 def _along_output(

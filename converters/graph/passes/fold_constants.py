@@ -12,7 +12,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calibration.inference.sessions import ModelSession
-from converters.graph.index import Array, Graph, inside_reads, opset_of, rebuilt, subgraphs
+from converters.graph.index import Array, Graph, inner_reads, opset_of, subgraphs, with_nodes
 from converters.graph.passes.infer_shapes import infer_shapes
 
 RANDOM = frozenset(
@@ -58,9 +58,9 @@ def _fold(model: ModelProto, folding: list[NodeProto]) -> ModelProto:
     folded = {id(node) for node in folding}
     kept = [node for node in graph.nodes if id(node) not in folded]
     needed = {name for node in kept for name in node.input} | set(graph.outputs)
-    needed |= {name for node in kept for name in inside_reads(node)}
+    needed |= {name for node in kept for name in inner_reads(node)}
     wanted = [name for node in folding for name in node.output if name and name in needed]
-    return rebuilt(model, nodes=kept, initializers=_evaluate(model, folding, wanted))
+    return with_nodes(model, nodes=kept, initializers=_evaluate(model, folding, wanted))
 
 
 def _evaluate(model: ModelProto, nodes: list[NodeProto], wanted: list[str]) -> dict[str, Array]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from onnx import ModelProto, shape_inference
 
-from converters.graph.index import copied
+from converters.graph.index import copy_model
 
 
 def infer_shapes(model: ModelProto) -> ModelProto:
     """The same model with onnx's inferred shapes, in the order of the graph."""
-    bare = copied(model)
+    bare = copy_model(model)
     del bare.graph.value_info[:]
     other = shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
     known = {value.name: value for value in other.graph.value_info}

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from onnx import ModelProto
 
-from converters.graph.index import copied
+from converters.graph.index import copy_model
 
 GRAPH_NAME = "network"
 
 
 def strip_metadata(model: ModelProto) -> ModelProto:
     """The same model without documentation, metadata and producer."""
-    other = copied(model)
+    other = copy_model(model)
     for field in ("doc_string", "producer_name", "producer_version", "domain", "model_version"):
         other.ClearField(field)
     del other.metadata_props[:]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from converters.graph.index import Array, Graph, rebuilt
+from converters.graph.index import Array, Graph, with_nodes
 from converters.graph.passes.infer_shapes import infer_shapes
 from converters.quantization.equalization.scale_links import Link, links
 from converters.quantization.equalization.weight_channels import (
@@ -138,7 +138,7 @@ class _Weights:
             for slot, name in names.get(node.name, {}).items():
                 other.input[slot] = name
             nodes.append(other)
-        return infer_shapes(rebuilt(model, nodes=nodes, initializers=constants))
+        return infer_shapes(with_nodes(model, nodes=nodes, initializers=constants))
 
     def _value(self, node: NodeProto, slot: int) -> Doubles:
         key = (node.name, slot)

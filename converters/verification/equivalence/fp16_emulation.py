@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from converters.graph.index import rebuilt, renamed
+from converters.graph.index import rename_tensors, with_nodes
 from converters.graph.passes.infer_shapes import infer_shapes
 from converters.verification.equivalence.graph_diff import HALF
 
@@ -35,11 +35,11 @@ def emulate_fp16(strong: ModelProto) -> ModelProto:
             nodes += _rounded(node.input[0], made[0])
         else:
             names = {name: name + WIDE for name in made}
-            other = renamed(node, {})
+            other = rename_tensors(node, {})
             other.output[:] = [names.get(name, name) for name in node.output]
             nodes.append(other)
             nodes += [cast for name in made for cast in _rounded(name + WIDE, name)]
-    return infer_shapes(rebuilt(strong, nodes=nodes, initializers=constants))
+    return infer_shapes(with_nodes(strong, nodes=nodes, initializers=constants))
 
 
 def _rounded(source: str, made: str) -> list[NodeProto]:

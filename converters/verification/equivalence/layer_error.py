@@ -14,7 +14,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from calibration.inference.sessions import ModelSession
-from converters.graph.index import Graph, rebuilt, renamed
+from converters.graph.index import Graph, rename_tensors, with_nodes
 from converters.graph.passes.canonical_names import PICTURE
 from edge.engine.calibration_cache import INT8_LEVELS
 from edge.perception.values import Floats
@@ -77,7 +77,7 @@ def _shapes(model: ModelProto, codes: Mapping[str, str]) -> dict[str, Sequence[i
 
 def _telling(model: ModelProto, codes: Mapping[str, Sequence[int] | None]) -> ModelProto:
     """The same graph with its codes as further outputs."""
-    wider = rebuilt(model, nodes=list(model.graph.node))
+    wider = with_nodes(model, nodes=list(model.graph.node))
     wider.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.INT8, shape)
         for name, shape in codes.items()
@@ -89,10 +89,10 @@ def _forced(model: ModelProto, codes: Mapping[str, Sequence[int] | None]) -> Mod
     """The graph cut between Q and DQ: it puts out its codes and reads given ones."""
     names = {name: name + GIVEN for name in codes}
     nodes = [
-        renamed(node, names) if node.op_type == "DequantizeLinear" else node
+        rename_tensors(node, names) if node.op_type == "DequantizeLinear" else node
         for node in model.graph.node
     ]
-    cut = _telling(rebuilt(model, nodes=nodes), codes)
+    cut = _telling(with_nodes(model, nodes=nodes), codes)
     cut.graph.input.extend(
         helper.make_tensor_value_info(name + GIVEN, TensorProto.INT8, shape)
         for name, shape in codes.items()

@@ -8,7 +8,7 @@ import pytest
 from onnx import ModelProto, NodeProto, helper
 from tiny_graphs import node, ready, weights
 
-from converters.graph.fused_activations import fused
+from converters.graph.fused_activations import fused_tensors
 from converters.graph.index import Graph
 from converters.graph.passes.canonical_names import PICTURE
 from converters.quantization.placement import place
@@ -105,7 +105,7 @@ def between(nodes: list[NodeProto]) -> ModelProto:
 def test_it_is_one_activation(what: str) -> None:
     model = between(WRITTEN[what])
     graph = Graph(model)
-    found = fused(graph, graph.producer["c"])
+    found = fused_tensors(graph, graph.producer["c"])
     assert found[0] == "c"
     assert found[-1] == "r"
     assert len(found) == 1 + len(WRITTEN[what])
@@ -115,18 +115,18 @@ def test_it_is_one_activation(what: str) -> None:
 @pytest.mark.parametrize("what", OTHERS)
 def test_what_is_none_is_left_as_it_is(what: str) -> None:
     graph = Graph(between(OTHERS[what]))
-    assert fused(graph, graph.producer["c"]) == ["c"]
+    assert fused_tensors(graph, graph.producer["c"]) == ["c"]
 
 
 def test_a_result_that_is_put_out_ends_it() -> None:
     model = between(WRITTEN["Mish"])
     model.graph.output.append(helper.make_tensor_value_info("a2", 1, None))
     graph = Graph(model)
-    assert fused(graph, graph.producer["c"]) == ["c"]
+    assert fused_tensors(graph, graph.producer["c"]) == ["c"]
 
 
 def test_a_result_that_several_read_is_where_it_ends() -> None:
     model = between(WRITTEN["GELU"])
     model.graph.node.append(node("Conv", ["a4", "w1"], ["z"], name="beside"))
     graph = Graph(model)
-    assert fused(graph, graph.producer["c"])[-1] == "a4"
+    assert fused_tensors(graph, graph.producer["c"])[-1] == "a4"

@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 from tiny_mission import detector, write_mission
 
-from converters.graph.index import rebuilt
+from converters.graph.index import with_nodes
 
 LOUD = 300.0
 
@@ -23,7 +23,7 @@ def write_loud_mission(folder: Path) -> Path:
     values = {one.name: numpy_helper.to_array(one).copy() for one in model.graph.initializer}
     values["averages"][3] = LOUD * np.abs(values["averages"][2])
     values["cells"][4:, 3] = 0.01 / LOUD / 255.0 / 16.0
-    changed = rebuilt(model, nodes=model.graph.node, initializers=values)
+    changed = with_nodes(model, nodes=model.graph.node, initializers=values)
     (folder / "tiny.onnx").write_bytes(
         onnx.shape_inference.infer_shapes(changed).SerializeToString()
     )

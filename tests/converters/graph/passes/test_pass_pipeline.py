@@ -13,7 +13,7 @@ from onnx import ModelProto
 from tiny_graphs import SHAPE, constant, node, ops, picture, ready, run, tiny, weights
 
 from calibration.inference.sessions import ModelSession
-from converters.graph.index import copied, opset_of
+from converters.graph.index import copy_model, opset_of
 from converters.graph.passes.canonical_names import PICTURE
 from converters.graph.passes.pipeline import TOLERANCE, Pass, passes, run_passes
 from converters.graph.passes.properties import PROPERTIES
@@ -55,7 +55,7 @@ def broken() -> dict[str, ModelProto]:
     )
     relu = ready([node("Relu", ["x"], ["y"])], {})
     talking, nameless = (
-        copied(relu),
+        copy_model(relu),
         ready([node("Relu", ["x"], ["a"]), node("Neg", ["a"], ["y"])], {}),
     )
     talking.graph.node[0].doc_string = "here I stand"
@@ -127,7 +127,7 @@ def test_the_same_model_gives_the_same_bytes() -> None:
 
 def scaled(by: float) -> Pass:
     def change(model: ModelProto) -> ModelProto:
-        other = copied(model)
+        other = copy_model(model)
         (tensor,) = other.graph.initializer
         wanted = onnx.numpy_helper.to_array(tensor) * np.float32(by)
         tensor.CopyFrom(onnx.numpy_helper.from_array(wanted.astype(np.float32), tensor.name))

@@ -22,7 +22,7 @@ from tiny_graphs import (
     weights,
 )
 
-from converters.graph.fused_activations import fused
+from converters.graph.fused_activations import fused_tensors
 from converters.graph.passes.bind_input_shape import bind_shapes
 from converters.graph.passes.canonical_names import PICTURE, name_everything
 from converters.graph.passes.drop_initializer_inputs import mend_inputs
@@ -211,7 +211,7 @@ class TestFoldBatchnorm:
         from converters.graph.index import Graph
 
         graph = Graph(folded)
-        assert fused(graph, graph.nodes[0]) == ["n", "y"]
+        assert fused_tensors(graph, graph.nodes[0]) == ["n", "y"]
 
     def test_two_convolutions_that_share_a_weight_keep_their_own_gains(self) -> None:
         constants = {"w": weights(3, 3, 1, 1)}

@@ -16,7 +16,7 @@ from patience import PATIENCE_S
 from tiny_graphs import node, picture, ready, run, weights
 
 from calibration.ranges.ranges import Range
-from converters.graph.index import copied
+from converters.graph.index import copy_model
 from converters.lowerings.cpu import quantize_cpu
 from converters.lowerings.cpu_placement import cpu_tensors
 from converters.quantization.lint.checks import LINTS, Finding, inspect_model, lint
@@ -70,7 +70,7 @@ def broken(model: ModelProto, rule: str) -> list[Finding]:
 
 
 def with_constant(model: ModelProto, name: str, value: object) -> ModelProto:
-    other = copied(model)
+    other = copy_model(model)
     for tensor in other.graph.initializer:
         if tensor.name == name:
             tensor.CopyFrom(numpy_helper.from_array(np.asarray(value), name))
@@ -123,7 +123,7 @@ def test_r2_one_scale_for_all_channels_and_the_wrong_axis() -> None:
     assert (one.severity, one.node) == ("warning", "Conv_2")
     assert one.macs_share is not None
     assert 0.1 < one.macs_share < 0.9
-    turned = copied(model)
+    turned = copy_model(model)
     for pair in turned.graph.node:
         for item in pair.attribute:
             if item.name == "axis" and pair.name.startswith("w1/"):
@@ -142,7 +142,7 @@ def test_r3_and_r4_stored_weights_and_quantized_biases() -> None:
 
 def paired(model: ModelProto, tensor: str, scale: float = 0.05) -> ModelProto:
     """The same with a further pair on a tensor, read by everyone who read it."""
-    other = copied(model)
+    other = copy_model(model)
     for one in other.graph.node:
         one.input[:] = [f"{tensor}/more" if name == tensor else name for name in one.input]
     kept = list(other.graph.node)
@@ -179,7 +179,7 @@ def test_r7_and_r8_scales_that_differ_without_need() -> None:
 
 def test_r9_a_pair_where_none_may_be() -> None:
     model = ours()
-    behind = copied(model)
+    behind = copy_model(model)
     behind.graph.node[-1].output[0] = "soft"
     behind.graph.node.append(node("Relu", ["soft"], ["y"], name="last"))
     assert [one.node for one in broken(paired(behind, "soft"), "R9")] == ["soft/D"]
@@ -199,7 +199,7 @@ def test_r11_half_scales_below_opset_19() -> None:
 
 
 def at_opset(opset: int) -> ModelProto:
-    model = copied(ours())
+    model = copy_model(ours())
     model.opset_import[0].version = opset
     return model
 
