@@ -1,6 +1,7 @@
-"""Gives the picture input the mission's size where the model left it open.
+"""Gives the picture input the mission's size where the model leaves it open.
 
-Never changes a size that the model fixes: that is the reader's refusal.
+Takes a model and a shape (1, 3, H, W); returns a copy. A size that the model fixes stays: if it
+differs from the mission, the reader of the file has refused it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from converters.graph.index import copy_model
 
 
 def bind_shapes(model: ModelProto, shape: tuple[int, int, int, int]) -> ModelProto:
-    """The model with open dimensions of its one input set; stale shapes inside are dropped."""
+    """The model with the open sizes of its one input set, and without shapes of inner tensors."""
     other = copy_model(model)
     sizes = other.graph.input[0].type.tensor_type.shape
     if len(sizes.dim) != len(shape):

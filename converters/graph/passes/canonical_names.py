@@ -1,6 +1,7 @@
-"""Gives the picture and the outputs their names everywhere, and every node one of its own.
+"""Gives the picture and the outputs their fixed names, and every node a name of its own.
 
-Tensors inside keep their names: people look for them. Never reorders anything.
+Takes a model and the names of its outputs; returns a copy. Inner tensors keep their names, by which
+people look for them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ PICTURE = "images"
 
 
 def name_everything(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
-    """The same model with one input `images`, its outputs named as told (see
+    """The same model with one input `images`, outputs named `outputs` (see
     `edge.perception.decode.output_shapes`), and unique node names."""
     graph = Graph(model)
     wanted = {graph.inputs[0]: PICTURE, **dict(zip(graph.outputs, outputs, strict=True))}
     taken = {*graph.inputs, *graph.producer, *graph.initializers}
     taken |= {name for node in graph.nodes for name in inner_tensors(node)}
-    # A tensor inside that has such a name already gets out of the way.
+    # An inner tensor that already has such a name gets another.
     names = {name: _free(name, taken) for name in wanted.values() if name in taken - set(wanted)}
     names |= wanted
     other = with_nodes(model, nodes=[rename_tensors(node, names) for node in graph.nodes])

@@ -1,7 +1,8 @@
-"""Brings a model to the opset that the target wants, and checks what came out.
+"""Converts a model to the opset that the target needs, and checks the result.
 
-Upwards by onnx's own converter. Downwards from 18 to 17 by lowering the few operators that differ,
-since onnx's converter has no adapters for them. Never leaves a model at another opset in silence.
+Takes a model and an opset; returns a copy or refuses. Upwards by onnx's own converter; downwards
+from 18 to 17 by rewriting the few operators that differ, since onnx's converter has no adapters for
+them.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from converters.graph.passes.infer_shapes import infer_shapes
 from firmware_bridge.errors import UsageError
 
 MIN_OPSET, MAX_OPSET = 17, 21
-"""What the mission may ask for (see INT8 rule R12)."""
+"""Opsets that a mission may ask for (see INT8 rule R12)."""
 
 ONLY_FROM_18 = frozenset(
     {"BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "CenterCropPad", "Col2Im"}
     | {"GroupNormalization", "Mish", "OptionalGetElement", "OptionalHasElement"}
 )
-"""Operators that opset 17 does not know (onnx changelog of opset 18)."""
+"""Operators that opset 17 does not have (onnx changelog of opset 18)."""
 
 
 def to_opset(model: ModelProto, opset: int) -> ModelProto:
@@ -52,7 +53,7 @@ def to_opset(model: ModelProto, opset: int) -> ModelProto:
 
 
 def _lower_to_17(model: ModelProto) -> ModelProto:
-    # What an operator is to be written as depends on constants and shapes.
+    # How to write an operator depends on constants and shapes.
     model = fold_constants(infer_shapes(model))
     graph = Graph(model)
     foreign = sorted({n.op_type for n in all_nodes(model.graph)} & ONLY_FROM_18)
@@ -142,7 +143,7 @@ LOWER_TO_17: dict[str, Callable[[Graph, NodeProto], NodeProto]] = {
     "Resize": _resize,
     "Split": _split,
 }
-"""Operators whose form changed in 18 (onnx changelog), and how to write them for 17."""
+"""Operators whose form changed in 18 (onnx changelog) -> the function that writes them for 17."""
 
 
 def _no_way(there: int, opset: int, found: str) -> UsageError:

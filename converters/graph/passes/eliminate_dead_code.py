@@ -1,4 +1,4 @@
-"""Drops nodes and initializers that nobody reads. Never drops an output."""
+"""Removes nodes and initializers that nothing reads; outputs stay."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Takes out nodes that hand their input on unchanged: Identity, and Dropout at inference.
+"""Removes nodes that pass their input on unchanged: Identity, and Dropout at inference.
 
-Never renames a graph input or output.
+Takes a model; returns a copy. Graph inputs and outputs keep their names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from converters.graph.index import Graph, rename_tensors, with_nodes
 
 
 def removable(graph: Graph, node: NodeProto) -> bool:
-    """Whether a node does nothing and can go without an input or output losing its name."""
+    """Whether a node does nothing and its removal takes no name from a graph input or output."""
     if node.op_type == "Dropout":
         training = len(node.input) > 2 and node.input[2]
         mask = len(node.output) > 1 and (
@@ -23,7 +23,7 @@ def removable(graph: Graph, node: NodeProto) -> bool:
         return False
     source, made = node.input[0], node.output[0]
     inside = any(read.slot < 0 for read in (*graph.readers(made), *graph.readers(source)))
-    # An output must keep its name; its maker can take that name unless it has one to keep itself.
+    # An output must keep its name: the producer takes it, unless its own name must stay too.
     fixed = source not in graph.producer or source in graph.outputs
     return not inside and not (made in graph.outputs and fixed)
 

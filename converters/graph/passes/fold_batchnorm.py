@@ -1,9 +1,10 @@
-"""Folds BatchNormalization into the convolution before it, so that nothing stands between the
+"""Folds BatchNormalization into the convolution before it, so that nothing lies between the
 convolution and its activation (INT8 rule R5).
 
-With s = scale / sqrt(var + epsilon): weight' = weight * s, bias' = (bias - mean) * s + B, per
-output channel (Ioffe & Szegedy, arXiv:1502.03167, at inference). Computed in float64, stored as
-float32. Never folds where somebody else reads the convolution.
+Takes a model; returns a copy. With s = scale / sqrt(var + epsilon): weight' = weight * s, bias' =
+(bias - mean) * s + B, per output channel (Ioffe & Szegedy, arXiv:1502.03167, at inference),
+computed in float64 and stored as float32. It does not fold where other nodes read the convolution
+too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def foldable(graph: Graph, node: NodeProto) -> bool:
 
 
 def fold_batchnorm(model: ModelProto) -> ModelProto:
-    """The same model with every foldable BatchNormalization gone."""
+    """The same model without foldable BatchNormalization."""
     while True:
         graph = Graph(model)
         node = next((node for node in graph.nodes if foldable(graph, node)), None)
@@ -79,5 +80,5 @@ def _along_output(
 
 def _float64(graph: Graph, name: str) -> NDArray[np.float64]:
     value = graph.constant(name)
-    assert value is not None  # `foldable` asked for it
+    assert value is not None  # `foldable` checks it
     return value.astype(np.float64)

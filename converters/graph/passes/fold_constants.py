@@ -1,7 +1,7 @@
-"""Computes what does not depend on the picture once, here, and stores it as initializers.
+"""Computes once what does not depend on the picture, and stores it as initializers.
 
-Runs the very operators of the model in onnxruntime, and again where a shape became known by that.
-Leaves random operators, sequences and nodes with inner graphs alone.
+Takes a model; returns a copy. It runs the model's own operators in onnxruntime, and again where
+that made a shape known. Random operators, sequences and nodes with inner graphs stay.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ NO_TENSOR = frozenset(
     {"SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SplitToSequence"}
     | {"Optional"}
 )
-"""Operators that put out what no initializer can hold."""
+"""Operators whose output no initializer can hold."""
 
 LARGEST_BYTES = 16 << 20
-"""A constant that would be larger stays computed: the file must not grow without bound."""
+"""Largest constant to store; a larger one stays computed, so that the file cannot grow without
+bound.
+"""
 
 
 def foldable(graph: Graph) -> Iterator[NodeProto]:
-    """Nodes that depend on constants only, or ask for a shape that is known, in graph order."""
+    """Nodes that read only constants, or the shape of a tensor whose shape is known, in graph
+    order.
+    """
     constants = set(graph.initializers)
     for node in graph.nodes:
         if node.op_type in RANDOM | NO_TENSOR or any(True for _ in subgraphs(node)):
@@ -47,7 +51,7 @@ def foldable(graph: Graph) -> Iterator[NodeProto]:
 
 
 def fold_constants(model: ModelProto) -> ModelProto:
-    """The same model, shapes written down, with every foldable node replaced by its value."""
+    """The same model with every foldable node replaced by its value, and with inferred shapes."""
     while folding := list(foldable(Graph(model))):
         model = infer_shapes(_fold(model, folding))
     return model

@@ -1,4 +1,4 @@
-"""Writes down the static shape of every tensor. Never guesses one."""
+"""Writes the static shape of every tensor into the model, by onnx's shape inference."""
 
 from __future__ import annotations
 

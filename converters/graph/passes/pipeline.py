@@ -1,5 +1,8 @@
-"""Runs the passes in order, each with what it requires and ensures, each proved not to change the
-numbers. One table; a pass that breaks its word stops the conversion.
+"""Runs the graph passes in order: one table, with what each requires and ensures.
+
+Takes a model and probe pictures; returns the changed model and a `PassResult` a pass. It checks the
+properties before and after each pass, and that outputs on the probes stay the same; a pass that
+breaks either stops the conversion.
 """
 
 from __future__ import annotations
@@ -28,8 +31,9 @@ from edge.perception.values import Floats
 from firmware_bridge.errors import GateFailed, UsageError
 
 TOLERANCE = 1e-4
-"""A pass may move an output by so much of that output's largest magnitude, or of 1 where that is
-less: float32 rounding that folding reorders, with room for a hundred layers."""
+"""How far a pass may move an output, as a share of that output's largest magnitude, or of 1 where
+that is less: float32 rounding in another order, with room for a hundred layers.
+"""
 
 Shape = tuple[int, int, int, int]
 
@@ -46,7 +50,9 @@ class Pass:
 
 @dataclass(frozen=True)
 class PassResult:
-    """What a pass did: nodes before and after, and the largest difference it made."""
+    """Effect of a pass: numbers of nodes before and after, and the largest difference of any
+    output.
+    """
 
     name: str
     nodes_before: int
@@ -55,8 +61,8 @@ class PassResult:
 
 
 def passes(opset: int, shape: Shape, outputs: Sequence[str]) -> tuple[Pass, ...]:
-    """Every pass, in order, for one target opset, picture shape (1, 3, H, W) and the names that the
-    outputs shall have."""
+    """Every pass in order, for a target opset, a picture shape (1, 3, H, W) and names of the
+    outputs."""
     mended, constant = "initializers are no inputs", "constants are initializers"
     static = "shapes are static"
     return (
@@ -77,16 +83,16 @@ def passes(opset: int, shape: Shape, outputs: Sequence[str]) -> tuple[Pass, ...]
 def run_passes(
     model: ModelProto, table: Sequence[Pass], probes: Sequence[Floats]
 ) -> tuple[ModelProto, list[PassResult]]:
-    """The model after every pass, and what each did, judged on `probes` (pictures (1, 3, H, W)).
+    """The model after every pass, and the result of each on `probes`, pictures (1, 3, H, W).
 
     Raises:
         UsageError: the model has an operator or shape that a pass cannot handle.
-        GateFailed: a pass broke its word; a defect of ours, never written over.
+        GateFailed: a pass broke a property or changed an output, a defect of this program.
     """
     results: list[PassResult] = []
     outputs = _run(model, probes)
     for step in table:
-        _demand(model, step.requires, f"pass '{step.name}' requires")
+        _require(model, step.requires, f"pass '{step.name}' requires")
         try:
             changed = step.apply(model)
         except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
@@ -96,7 +102,7 @@ def run_passes(
                 found=f"{step.name}: {str(error).strip().splitlines()[0]}",
                 remedy="export the network again for one picture of a fixed size",
             ) from error
-        _demand(changed, step.ensures, f"pass '{step.name}' ensures")
+        _require(changed, step.ensures, f"pass '{step.name}' ensures")
         after = outputs
         worst = 0.0
         if changed is not model:
@@ -108,7 +114,7 @@ def run_passes(
     return model, results
 
 
-def _demand(model: ModelProto, properties: Sequence[str], what: str) -> None:
+def _require(model: ModelProto, properties: Sequence[str], what: str) -> None:
     for name in properties:
         for violation in PROPERTIES[name](model):
             unmet = UsageError if name == "shapes are static" else GateFailed

@@ -1,6 +1,6 @@
-"""What a pass may require or ensure of a graph: one table, each a function that finds violations.
+"""The properties that a pass may require or ensure of a graph: one table.
 
-Looks only; the passes change.
+Each takes a model and yields its violations, in words.
 """
 
 from __future__ import annotations

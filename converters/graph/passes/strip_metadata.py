@@ -1,6 +1,7 @@
-"""Takes out what exporters write about themselves and the machine: stack traces, paths, versions.
+"""Removes what exporters write about themselves and the machine: stack traces, paths, versions.
 
-The same network then gives the same bytes wherever it was exported. Never touches the graph.
+Takes a model; returns a copy whose bytes are the same wherever the network was exported. The graph
+stays as it is.
 """
 
 from __future__ import annotations
