@@ -91,8 +91,7 @@ def affine(low: float, high: float) -> Grid:
 
 def _done_by_ranges(graph: Graph, places: CpuPlaces, grids: Mapping[str, Grid]) -> dict[str, str]:
     """Tensors before a Relu or Clip that the saturation of its output's grid replaces -> that
-    output.
-    """
+    output."""
     behind: dict[str, str] = {}
     for before, after in places.saturated.items():
         low, high = _limits(graph, graph.producer[after])

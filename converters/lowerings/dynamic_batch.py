@@ -28,16 +28,14 @@ BATCH = "batch"
 SNR_DB_MIN = 40.0
 """Least signal to noise of a picture's outputs in a batch against those alone. Kernels add in
 another order for another batch, which may move a number by one INT8 step; a network that mixes
-pictures is far below.
-"""
+pictures is far below."""
 
 REMEDY = "leave model.input.batch out, or export a network that treats each picture by itself"
 
 
 def profiles_of(given: Input) -> dict[str, tuple[tuple[int, ...], ...]]:
     """By input, the shapes that engines are built for: least, usual, largest; empty without a
-    batch.
-    """
+    batch."""
     shapes = tuple((size, 3, given.height_px, given.width_px) for size in given.batch or ())
     return {PICTURE: shapes} if shapes else {}
 

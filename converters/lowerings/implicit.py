@@ -43,8 +43,7 @@ ELEMENT_WISE = frozenset({"Add", "Sub", "Mul", "Max", "Min", "Sum"})
 
 def int8_region(model: ModelProto) -> tuple[str, ...]:
     """Every tensor that needs a range, in graph order: float32, and not the output of an operator
-    that needs high precision (rule R9).
-    """
+    that needs high precision (rule R9)."""
     graph = Graph(model)
     made = [
         name

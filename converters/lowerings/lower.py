@@ -116,8 +116,7 @@ def _batches(
     done: Quantization, files: Mapping[str, bytes], proof: _Proof, mission: Mission
 ) -> dict[str, bytes]:
     """Each form with Q/DQ from which engines are built, for batches where the mission asks for
-    them.
-    """
+    them."""
     sizes = mission.model.input.batch
     if sizes is None:
         return {}

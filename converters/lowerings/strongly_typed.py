@@ -58,8 +58,7 @@ def to_strong(model: ModelProto, *, magnitudes: Mapping[str, float] | None = Non
 
 def is_half(graph: Graph, node: NodeProto) -> bool:
     """Whether an operator computes in FP16: it works on float32 now, it is not in STAYS_FLOAT, and
-    FP16 holds its constants.
-    """
+    FP16 holds its constants."""
     floats = [name for name in node.input if name and graph.is_float(name)]
     if node.op_type in STAYS_FLOAT or not floats or any(True for _ in subgraphs(node)):
         return False

@@ -60,8 +60,7 @@ def with_added_bias(
     model: ModelProto, added: Mapping[str, NDArray[np.float64] | float]
 ) -> ModelProto:
     """The graph with `added` added to the biases of these operators (all `correctable`):
-    (channels,), or one value for all channels.
-    """
+    (channels,), or one value for all channels."""
     graph = Graph(model)
     biases: dict[str, Array] = {}
     kept: list[NodeProto] = []

@@ -28,8 +28,7 @@ POSITIONS = 256
 
 LARGEST = 2048
 """Most inputs of one output value. An operator with more is left out: its matrix would be large,
-and rounding errors of so many weights average out.
-"""
+and rounding errors of so many weights average out."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,7 @@ def input_moments(
 
 def _columns(graph: Graph, node: NodeProto, values: Floats) -> Floats:
     """(groups, K, positions): the inputs of each sampled output position, in the order of the
-    weight.
-    """
+    weight."""
     if node.op_type == "Gemm":
         return np.asarray(values.reshape(1, len(values), -1).transpose(0, 2, 1), np.float32)
     shape = graph.shape(node.input[WEIGHT])

@@ -209,8 +209,7 @@ FEW_CHANNELS = 16
 
 def r10_prefers_float(graph: Graph, node: NodeProto) -> str | None:
     """Why a weighted operator is probably better in float, or None. A first guess: INT8 kernels
-    work on blocks of 16 channels, and few channels average out little of the rounding.
-    """
+    work on blocks of 16 channels, and few channels average out little of the rounding."""
     weight, made = graph.shape(node.input[WEIGHT]), graph.shape(node.output[0])
     read = graph.shape(node.input[DATA])
     if weight is None or made is None or read is None:

@@ -49,8 +49,7 @@ class TaskLoss:
 
 NAMED = 0.001
 """A label that float gives to a smaller share of a picture's pixels does not count: a few at an
-edge come and go.
-"""
+edge come and go."""
 
 Measure = Callable[[Outputs, Outputs], TaskLoss]
 """Raw outputs of float and of a candidate for one picture -> the task loss."""
@@ -80,8 +79,7 @@ def task_loss_measure(model: Model) -> Measure:
 def _detector(spec: DecodeSpec, width_px: int, height_px: int) -> OfOne:
     """For every cell where float's best score is above FOREGROUND: the change of that label's score
     plus the score times (1 - IoU of the two boxes); for every other cell, what its best score has
-    risen above FOREGROUND. A detection that stays the same costs 0, one that is lost up to LOST.
-    """
+    risen above FOREGROUND. A detection that stays the same costs 0, one that is lost up to LOST."""
 
     def of_one(reference: Floats, candidate: Floats) -> TaskLoss:
         boxes, scores = boxes_and_scores(reference, spec, width_px, height_px)

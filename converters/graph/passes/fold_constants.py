@@ -28,14 +28,12 @@ NO_TENSOR = frozenset(
 
 LARGEST_BYTES = 16 << 20
 """Largest constant to store; a larger one stays computed, so that the file cannot grow without
-bound.
-"""
+bound."""
 
 
 def foldable(graph: Graph) -> Iterator[NodeProto]:
     """Nodes that read only constants, or the shape of a tensor whose shape is known, in graph
-    order.
-    """
+    order."""
     constants = set(graph.initializers)
     for node in graph.nodes:
         if node.op_type in RANDOM | NO_TENSOR or any(True for _ in subgraphs(node)):

@@ -32,8 +32,7 @@ from firmware_bridge.errors import GateFailed, UsageError
 
 TOLERANCE = 1e-4
 """How far a pass may move an output, as a share of that output's largest magnitude, or of 1 where
-that is less: float32 rounding in another order, with room for a hundred layers.
-"""
+that is less: float32 rounding in another order, with room for a hundred layers."""
 
 Shape = tuple[int, int, int, int]
 
@@ -51,8 +50,7 @@ class Pass:
 @dataclass(frozen=True)
 class PassResult:
     """Effect of a pass: numbers of nodes before and after, and the largest difference of any
-    output.
-    """
+    output."""
 
     name: str
     nodes_before: int

@@ -76,8 +76,7 @@ class _FrameRow:
 
 class AgreementBreakdown:
     """Adds up frames for one output. The first of `networks` is float, with which each of the
-    others is compared.
-    """
+    others is compared."""
 
     def __init__(self, labels: Sequence[str], networks: Sequence[str], *, iou_min: float) -> None:
         self._labels = labels

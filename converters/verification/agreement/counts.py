@@ -40,8 +40,7 @@ def in_order(kind: str, words: Iterable[str | None]) -> list[str | None]:
 @dataclass
 class Count:
     """Predictions of float (`of`), those that a network gives too (`found`), and those that it
-    gives and float does not (`added`).
-    """
+    gives and float does not (`added`)."""
 
     found: int = 0
     of: int = 0

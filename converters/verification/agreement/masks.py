@@ -163,8 +163,7 @@ class MaskAgreement:
 
     def _share(self, both: Ints, of: Ints, added: Ints, rows: Ints) -> dict[str, Any]:
         """Pixels that both give the label, all of float's, and those that only the network gives
-        it.
-        """
+        it."""
         groups = np.unique(np.array(self._groups)[rows], return_inverse=True)[1]
         found, total, more = int(both.sum()), int(of.sum()), int(added.sum())
         low, high = share_95(both, of, np.asarray(groups, np.int64)) or (None, None)

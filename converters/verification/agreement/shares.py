@@ -40,8 +40,7 @@ def agreement_shares(
     progress: Advance,
 ) -> dict[str, float | None]:
     """By gate, the share of `floating`'s predictions that `other` gives too; None where `floating`
-    gives none, or has no such head. One frame is in memory at a time.
-    """
+    gives none, or has no such head. One frame is in memory at a time."""
     spec = model.network_spec
     networks = {FLOAT: floating, OTHER: other}
     heads = heads_of(model, list(networks))

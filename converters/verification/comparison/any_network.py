@@ -151,8 +151,7 @@ def _trial_shape(model: ModelProto, size: tuple[int, int] | None) -> list[int]:
 
 def require_same(a: AnyNetwork, b: AnyNetwork) -> None:
     """Refuses (UsageError) two networks whose inputs or outputs differ in number, type or size.
-    Outputs are matched by name, or in order where names differ.
-    """
+    Outputs are matched by name, or in order where names differ."""
     same_kind = (a.picture.type in FLOATS) == (b.picture.type in FLOATS)
     if not same_kind or not _fits(a.picture, b.picture):
         raise _different("inputs", a, b, [a.picture], [b.picture])

@@ -23,8 +23,7 @@ UNKNOWN = "unknown"
 
 def accuracy_gates(limits: Gates, seen: Accuracy) -> Iterator[GateResult]:
     """Verdicts of each quantized network: `accuracy_min` always, the others where they have a
-    limit.
-    """
+    limit."""
     for artifact in SHORT:
         scores = None if seen.networks is None else seen.networks[artifact]
         overall = None if scores is None else scores.overall
