@@ -19,7 +19,7 @@ def show(console: Console, evaluation: Evaluation) -> None:
     tables, data = evaluation.tables, evaluation.data
     groups = len({frame.group for frame in tables.frames})
     console.print(
-        f"{evaluation.network.name} ({evaluation.network.precision}) on {data.given}, "
+        f"{evaluation.network.name} ({evaluation.network.precision}) on {data.data_name}, "
         f"{data.split}: {len(tables.frames)} frames in {groups} groups",
     )
     for word, count in data.left_out.items():

@@ -108,10 +108,10 @@ def whole_pictures(
 
 def _no_picture(storage: Storage, name: str, fault: str) -> Missing:
     return Missing(
-        f"{name} in {storage.given} cannot be read",
+        f"{name} in {storage.location} cannot be read",
         expected="a whole picture",
         found=fault,
-        remedy="restore or remove it; all findings: brakepoint data check " + storage.given,
+        remedy="restore or remove it; all findings: brakepoint data check " + storage.location,
     )
 
 

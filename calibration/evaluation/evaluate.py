@@ -70,7 +70,7 @@ class Evaluation:
                 "kernels": self.network.kernels,
             },
             "data": {
-                "given": self.data.given,
+                "given": self.data.data_name,
                 "version": self.data.version,
                 "digest": self.data_digest,
                 "split": self.data.split,

@@ -44,15 +44,15 @@ class StopFigures:
 
     Attributes:
         needed: stops of the policy on the ground truth.
-        made: how many of those the network makes too: a stop that begins at most EARLY_S before
+        matched: how many of those the network makes too: a stop that begins at most EARLY_S before
             the true one and not after its end.
-        delays_s: of each stop made, how long after the true one it begins; below 0: before.
+        delays_s: of each matched stop, how long after the true one it begins; below 0: before.
         false: stops that match no true one.
         seconds: duration of all clips.
     """
 
     needed: int
-    made: int
+    matched: int
     delays_s: tuple[float, ...]
     false: int
     seconds: float
@@ -72,12 +72,12 @@ class StopFigures:
     @staticmethod
     def of(clips: Sequence[tuple[Sequence[Episode], Sequence[Episode], float]]) -> StopFigures:
         """The figures of clips, each given as true stops, the network's stops and its seconds."""
-        needed = made = false = 0
+        needed = matched = false = 0
         delays: list[float] = []
         for true, own, _ in clips:
             needed += len(true)
             first = [_first_match(wanted, own) for wanted in true]
-            made += sum(one is not None for one in first)
+            matched += sum(one is not None for one in first)
             delays += [
                 one.begin_s - wanted.begin_s
                 for one, wanted in zip(first, true, strict=True)
@@ -85,7 +85,7 @@ class StopFigures:
             ]
             false += sum(all(not _matches(one, wanted) for wanted in true) for one in own)
         seconds = sum(length_s for _, _, length_s in clips)
-        return StopFigures(needed, made, tuple(delays), false, seconds)
+        return StopFigures(needed, matched, tuple(delays), false, seconds)
 
 
 def _matches(one: Episode, wanted: Episode) -> bool:
@@ -188,7 +188,7 @@ def figures_json(figures: Mapping[str, StopFigures]) -> dict[str, dict[str, obje
     return {
         name: {
             "needed": one.needed,
-            "made": one.made,
+            "made": one.matched,
             "delay_median_s": float(np.median(one.delays_s)) if one.delays_s else None,
             "delay_worst_s": max(one.delays_s, default=None),
             "false": one.false,

@@ -133,7 +133,7 @@ def page_of(evaluations: Sequence[Evaluation], found: Sequence[Sequence[Predicti
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = files("calibration.evaluation").joinpath("worst.html").read_text("utf-8")
     page = environment.from_string(template).render(
-        given=data.given,
+        given=data.data_name,
         sheets=sheets,
         frames=len(first),
         wrong=sum(mistakes > 0 for mistakes in _mistakes(networks)),
@@ -201,16 +201,20 @@ def _predicted_column(
     judged: Sequence[int],
     score_min: float,
 ) -> Column:
-    if prediction.truth is None or prediction.found is None:
+    if prediction.truth is None or prediction.detections is None:
         predicted = (
             ""
             if prediction.likeliest is None or prediction.likeliest < 0
             else labels[prediction.likeliest]
         )
         return Column(title, prediction.fault or f"{predicted} {prediction.share:.2f}", ())
-    keep = np.isin(prediction.found.labels, judged) & (prediction.found.scores >= score_min)
+    keep = np.isin(prediction.detections.labels, judged) & (
+        prediction.detections.scores >= score_min
+    )
     sure = Detections(
-        prediction.found.boxes[keep], prediction.found.scores[keep], prediction.found.labels[keep]
+        prediction.detections.boxes[keep],
+        prediction.detections.scores[keep],
+        prediction.detections.labels[keep],
     )
     truth = prediction.truth
     there = Detections(truth.boxes, np.ones(len(truth.boxes), np.float32), truth.labels)

@@ -56,15 +56,15 @@ def match_detections(
     return partner
 
 
-def in_regions(seen: Detections, truth: Truth, *, overlap_min: float) -> NDArray[np.bool_]:
-    """(len(seen),) whether a region of its label covers `overlap_min`, 0..1, of a detection's area.
+def in_regions(detections: Detections, truth: Truth, *, overlap_min: float) -> NDArray[np.bool_]:
+    """(len(detections),) whether a region of its label covers `overlap_min`, 0..1, of its area.
 
     Source: COCO's overlap with crowd regions (intersection over the detection's area).
     """
-    left = np.maximum(seen.boxes[:, None, :2], truth.regions[None, :, :2])
-    right = np.minimum(seen.boxes[:, None, 2:], truth.regions[None, :, 2:])
+    left = np.maximum(detections.boxes[:, None, :2], truth.regions[None, :, :2])
+    right = np.minimum(detections.boxes[:, None, 2:], truth.regions[None, :, 2:])
     covered = np.clip(right - left, 0.0, None).prod(axis=2)
-    area = np.clip(seen.boxes[:, 2:] - seen.boxes[:, :2], 0.0, None).prod(axis=1)
-    same = seen.labels[:, None] == truth.region_labels[None, :]
+    area = np.clip(detections.boxes[:, 2:] - detections.boxes[:, :2], 0.0, None).prod(axis=1)
+    same = detections.labels[:, None] == truth.region_labels[None, :]
     inside = same & (covered >= overlap_min * area[:, None]) & (covered > 0.0)
     return np.asarray(inside.any(axis=1), np.bool_)

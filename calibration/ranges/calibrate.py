@@ -124,7 +124,7 @@ def calibrate(
             method=asked.method,
             percentile=recorded_percentile(asked.method, asked.percentile),
             frames=tuple(sorted(observation.frames)),
-            chosen=choice.method,
+            method_of=choice.method,
         ),
         sampling=sampling,
         left_out=fit.left_out,

@@ -51,7 +51,7 @@ class Ranges:
     Attributes:
         model, data, preprocess: sha256 as hex: of the float graph, of the frames' names and
             contents, of the preprocess.
-        method: one of METHODS, or "auto": then `chosen` has the method of each tensor.
+        method: one of METHODS, or "auto": then `method_of` has the method of each tensor.
         percentile: of the method; None where it uses none.
         frames: names of the frames, sorted.
     """
@@ -63,7 +63,7 @@ class Ranges:
     method: str
     percentile: float | None
     frames: tuple[str, ...]
-    chosen: Mapping[str, str] = field(default_factory=dict)
+    method_of: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The canonical form: tensors by name, no times, no paths."""
@@ -77,7 +77,7 @@ class Ranges:
             "method": {
                 "name": self.method,
                 "percentile": self.percentile,
-                "chosen": dict(sorted(self.chosen.items())),
+                "chosen": dict(sorted(self.method_of.items())),
             },
             "tensors": {name: asdict(self.tensors[name]) for name in sorted(self.tensors)},
         }
@@ -137,7 +137,7 @@ def ranges_of(document: Mapping[str, Any], *, source: str) -> Ranges:
             method=how["name"],
             percentile=how["percentile"],
             frames=tuple(origin["frames"]),
-            chosen=how["chosen"],
+            method_of=how["chosen"],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise NotTrusted(

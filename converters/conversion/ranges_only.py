@@ -62,8 +62,8 @@ class CalibrationRecord:
                 "name": ranges.method,
                 "percentile": ranges.percentile,
                 "tensors": {
-                    name: list(ranges.chosen.values()).count(name)
-                    for name in sorted(set(ranges.chosen.values()))
+                    name: list(ranges.method_of.values()).count(name)
+                    for name in sorted(set(ranges.method_of.values()))
                 },
             },
             "runner": self.calibrated.observation.subject.runner,

@@ -131,7 +131,7 @@ def accuracy(
     first = next(iter(tables.values()))
     return Accuracy(
         "known",
-        why=f"{total} frames of {chosen.given}",
+        why=f"{total} frames of {chosen.data_name}",
         score=first.score,
         networks={name: _scores(one) for name, one in tables.items()},
     )

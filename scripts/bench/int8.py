@@ -236,7 +236,9 @@ def figures(
             "of": len(other),
             "accuracy": right / len(labelled) if labelled else None,
         }
-    wanted, found = ([one.found or Detections.empty() for one in row] for row in (floating, other))
+    wanted, found = (
+        [one.detections or Detections.empty() for one in row] for row in (floating, other)
+    )
     truths = [one.truth for one in other if one.truth is not None]
     precision = average_precision_50(truths, found, classes=len(labels))
     of_labels = [precision[labels.index(name)] for name in case_labels]

@@ -92,7 +92,7 @@ def page_of(data: Inspection, found: Sequence[Finding]) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = files("calibration.dataset.checks").joinpath("page.html").read_text("utf-8")
     return environment.from_string(template).render(
-        source=data.storage.given,
+        source=data.storage.location,
         format=data.format,
         licence=data.licence,
         version=data.lock.version if data.lock is not None else None,

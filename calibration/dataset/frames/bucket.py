@@ -49,7 +49,7 @@ class BucketFrame:
         data = self.storage.read(self.name)
         if hashlib.sha256(data).hexdigest() != self._sha256:
             raise NotTrusted(
-                f"{self.name} in {self.storage.given} was changed while it was worked with",
+                f"{self.name} in {self.storage.location} was changed while it was worked with",
                 expected=f"sha256 {self._sha256}, as at the first look",
                 found=f"sha256 {hashlib.sha256(data).hexdigest()}",
                 remedy="run it again when nobody writes there",
@@ -58,7 +58,7 @@ class BucketFrame:
             return decode_image(data)
         except UnreadablePicture as error:
             raise Missing(
-                f"cannot read the road frame {self.name} in {self.storage.given}",
+                f"cannot read the road frame {self.name} in {self.storage.location}",
                 expected=f"a whole picture ({', '.join(SUFFIXES)})",
                 found=str(error),
                 remedy="restore or delete it",
@@ -88,7 +88,7 @@ def bucket_frames(url: str, *, table: str | None, group: str | None) -> list[Buc
     if not names:
         raise no_frames(url, f"{len(storage.files)} files, none of them a picture")
     # Frames are sent to workers, and none needs the list of files.
-    bare = Storage(storage.given, storage.root, storage.filesystem, {})
+    bare = Storage(storage.location, storage.root, storage.filesystem, {})
     if table is None or group is None:
         return [BucketFrame(name, name, bare, Conditions(), "") for name in names]
     rows = rows_by_picture(

@@ -177,7 +177,7 @@ class Collector:
             self.add_problem(name, "has labels twice, in different places")
         if not entries and not self._problems:
             raise UsageError(
-                f"{self.storage.given} holds no picture",
+                f"{self.storage.location} holds no picture",
                 expected="a data set with at least one picture",
                 found=f"{len(self.storage.files)} files, none of them a picture",
                 remedy="correct the path",
@@ -214,7 +214,7 @@ def json_of(storage: Storage, name: str) -> Any:
         return parse_json(storage.text(name))
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"{name} in {storage.given} is not JSON",
+            f"{name} in {storage.location} is not JSON",
             expected="a whole JSON file",
             found=str(error),
             remedy="copy it again: it may have been cut short",
@@ -224,7 +224,7 @@ def json_of(storage: Storage, name: str) -> Any:
 def wrong_schema(storage: Storage, name: str, *, expected: str, found: str) -> UsageError:
     """The refusal of a label file with another structure than its format's."""
     return UsageError(
-        f"{name} in {storage.given} is not what its format says",
+        f"{name} in {storage.location} is not what its format says",
         expected=expected,
         found=found,
         remedy="correct the file, or name another format: --format FORMAT",

@@ -59,7 +59,7 @@ def rows_of(storage: Storage, name: str) -> Iterator[tuple[int, dict[str, str]]]
         yield from rows(storage.text(name))
     except NoTable as error:
         raise UsageError(
-            f"{name} in {storage.given} is not a table",
+            f"{name} in {storage.location} is not a table",
             expected="a CSV with a header",
             found=str(error),
             remedy="correct it, or take it out of the folder",
@@ -177,7 +177,7 @@ def _require_pictures(
     headless = next((one for one in columns if names.has_bare(one)), "")
     if not known or headless:
         raise UsageError(
-            f"{name} in {collector.storage.given} "
+            f"{name} in {collector.storage.location} "
             + (f"has no header: it begins with {headless}" if headless else "names no picture"),
             expected=f"a table with a header and a column of picture files (one of "
             f"{', '.join(FILE_COLUMNS)}, or the first column)",

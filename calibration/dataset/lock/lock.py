@@ -128,7 +128,7 @@ def lock_of(
     containers = {one.entry.file for one in scanned if one.entry.row is not None}
     files = digests(storage, sorted({*reading.label_files, *containers}), progress=progress)
     return Lock(
-        source=without_secrets(storage.given),
+        source=without_secrets(storage.location),
         format=format_name,
         fps=fps,
         licence=licence or reading.licence,

@@ -149,7 +149,8 @@ def read_mask(
             f"{mask.file} is not the mask that was locked",
             expected=f"sha256 {locked_sha256}",
             found=f"sha256 {sha}",
-            remedy=f"restore it, or lock the data set again: brakepoint data lock {storage.given}",
+            remedy="restore it, or lock the data set again: "
+            f"brakepoint data lock {storage.location}",
         )
     try:
         ids = ids_of(data)
@@ -172,9 +173,9 @@ def read_mask(
 
 def _refused(storage: Storage, mask: Mask, found: str) -> UsageError:
     return UsageError(
-        f"{mask.file} in {storage.given} cannot be used as a mask",
+        f"{mask.file} in {storage.location} cannot be used as a mask",
         expected="an 8-bit PNG of label ids, as large as its picture; ids as class_names.csv names "
         f"them, or else rows of the model's labels; {IGNORED} where nobody knows",
         found=found,
-        remedy=f"correct it; all findings: brakepoint data check {storage.given}",
+        remedy=f"correct it; all findings: brakepoint data check {storage.location}",
     )

@@ -27,7 +27,7 @@ def read_outlined(storage: Storage, format_name: str | None) -> tuple[LabelReadi
     name = format_of(storage, format_name)
     if name not in OUTLINED:
         raise UsageError(
-            f"{storage.given} has no outlines to draw",
+            f"{storage.location} has no outlines to draw",
             expected="polygons, or other outlines of objects, in a format that tells them: "
             + ", ".join(OUTLINED),
             found=f"a data set of the format '{name}'",
@@ -36,7 +36,7 @@ def read_outlined(storage: Storage, format_name: str | None) -> tuple[LabelReadi
     outlines = Outlines()
     reading = OUTLINED[name](storage, outlines)
     if problems := [*reading.problems, *outlines.problems]:
-        raise cannot_draw(storage.given, [f"{one.where}: {one.what}" for one in problems])
+        raise cannot_draw(storage.location, [f"{one.where}: {one.what}" for one in problems])
     return reading, outlines
 
 
@@ -86,7 +86,7 @@ def cannot_draw(source: str, faults: Sequence[str]) -> UsageError:
 def require_masks(storage: Storage) -> None:
     """Refuses a data set with outlines where masks are needed, and says how to draw them."""
     if not masks.recognises(storage):
-        _require_no_outlines(storage.given, recognised_formats(storage))
+        _require_no_outlines(storage.location, recognised_formats(storage))
 
 
 def require_locked_masks(lock: Lock) -> None:

@@ -224,7 +224,7 @@ def _require_new(folder: Path) -> None:
 
 def _require_outside(out: Path, storage: Storage) -> None:
     """Refuses a folder inside the data set: the new pictures would become part of it."""
-    if is_local(storage.given) and out.resolve().is_relative_to(Path(storage.root).resolve()):
+    if is_local(storage.location) and out.resolve().is_relative_to(Path(storage.root).resolve()):
         raise UsageError(
             f"{out} lies in the data set that is read",
             expected="a folder outside of it",

@@ -105,25 +105,25 @@ def format_of(storage: Storage, named: str | None) -> str:
     found = recognised_formats(storage)
     if len(found) > 1:
         raise UsageError(
-            f"{storage.given} could be {' or '.join(found)}",
+            f"{storage.location} could be {' or '.join(found)}",
             expected="labels of one format",
             found="; ".join(READERS[name].what for name in found),
-            remedy=f"say which: brakepoint data lock {storage.given} --format {found[0]}",
+            remedy=f"say which: brakepoint data lock {storage.location} --format {found[0]}",
         )
     if not found and not READERS[ANY].recognises(storage):
         raise UsageError(
-            f"{storage.given} is no data set that any reader knows",
+            f"{storage.location} is no data set that any reader knows",
             expected="; ".join(reader.what for reader in READERS.values()),
             found=f"{len(storage.files)} files: {', '.join(list(storage.files)[:5]) or 'none'}",
             remedy="correct the path, or say which format it is: brakepoint data lock ... --format",
         )
     if set(found) <= UNLABELLED and (unread := unread_labels(storage)):
         raise UsageError(
-            f"{storage.given} holds {len(unread)} label files that no reader knows",
+            f"{storage.location} holds {len(unread)} label files that no reader knows",
             expected="; ".join(reader.what for reader in READERS.values()),
             found=", ".join(unread[:5]) + (f" and {len(unread) - 5} more" * (len(unread) > 5)),
             remedy="bring them into one of these formats, or take them out of the folder; "
-            f"or lock the pictures without labels: brakepoint data lock {storage.given} "
+            f"or lock the pictures without labels: brakepoint data lock {storage.location} "
             f"--format {ANY}",
         )
     return found[0] if found else ANY

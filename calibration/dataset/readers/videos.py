@@ -133,7 +133,7 @@ def _sampled(storage: Storage, name: str, fps: float) -> list[int]:
 
 def _unreadable(storage: Storage, name: str, found: str) -> Missing:
     return Missing(
-        f"{name} in {storage.given} is not a video that can be read",
+        f"{name} in {storage.location} is not a video that can be read",
         expected="a whole video file",
         found=found,
         remedy="copy the file again: one that was cut short may have lost its index",

@@ -23,14 +23,14 @@ class Storage:
     """A data set that was opened and listed.
 
     Attributes:
-        given: the path or URL, for messages.
+        location: the path or URL, for messages.
         root: the folder within `filesystem`.
         filesystem: of fsspec.
         files: name relative to the root -> size in bytes, in natural order.
         is_one_file: one file was given, not its folder.
     """
 
-    given: str
+    location: str
     root: str
     filesystem: Any
     files: dict[str, int] = field(repr=False)
@@ -84,7 +84,7 @@ class Storage:
             return text_of(self.read(name))
         except UnicodeDecodeError as error:
             raise UsageError(
-                f"{name} in {self.given} is not text",
+                f"{name} in {self.location} is not text",
                 expected="a label file in UTF-8",
                 found=str(error),
                 remedy="save it as UTF-8",
@@ -112,11 +112,11 @@ class Storage:
 
     def _unreadable(self, name: str, error: Exception) -> Missing:
         return Missing(
-            f"cannot read {name} in {self.given}",
+            f"cannot read {name} in {self.location}",
             expected="a readable file",
             found=readable_error(error),
             remedy="restore the file, or correct its permissions"
-            if is_local(self.given)
+            if is_local(self.location)
             else "restore it, correct credentials or permissions, or try again when the connection "
             "holds",
         )

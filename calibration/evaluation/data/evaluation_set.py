@@ -42,7 +42,7 @@ class EvaluationSet:
     Attributes:
         source: the frames.
         mapping: the data set's words in the model's labels.
-        given: name of the folder, file or lock without its path; a URL; or "generated scenes".
+        data_name: name of the folder, file or lock without its path; a URL; or "generated scenes".
         version: data version of the lock; None without one.
         split: the part.
         left_out: word that the model has no label for -> how many objects, pictures or masks have
@@ -54,7 +54,7 @@ class EvaluationSet:
 
     source: Source
     mapping: LabelMapping
-    given: str
+    data_name: str
     version: str | None
     split: str
     left_out: dict[str, int]
@@ -124,7 +124,7 @@ def choose_frames(
         # A wrong label of a pixel counts whatever it is, so masks keep every label.
         source=StorageSource(storage, tuple(labelled), every if masks else mapping, digests, masks),
         mapping=mapping,
-        given=without_secrets(given) if "://" in given else Path(given).name,
+        data_name=without_secrets(given) if "://" in given else Path(given).name,
         version=version,
         split=part,
         # Only a lock knows which ids occur in a mask.
@@ -274,7 +274,7 @@ def _scenes(mission: Mission, count: int, split: str | None, only: Sequence[str]
     return EvaluationSet(
         source=scenes(count, width_px=camera.width_px, height_px=camera.height_px, mapping=mapping),
         mapping=mapping,
-        given="generated scenes",
+        data_name="generated scenes",
         version=None,
         split=ALL,
         left_out=dict.fromkeys(mapping.left_out, 0),

@@ -158,7 +158,7 @@ class StorageSource:
             boxes = in_pixels(boxes, width_px=width_px, height_px=height_px)
         labelled = (entry.width_px, entry.height_px)
         if faults := label_faults(boxes, labelled, width_px=width_px, height_px=height_px):
-            raise cannot_judge(self.storage.given, [f"{entry.name}: {'; '.join(faults)}"])
+            raise cannot_judge(self.storage.location, [f"{entry.name}: {'; '.join(faults)}"])
         objects = [(row, box) for box in boxes if (row := self.mapping.object(box)) is not None]
         regions = [(row, box) for box in boxes for row in self.mapping.regions(box)]
         return Truth(*_arrays(objects), *_arrays(regions))
@@ -171,7 +171,7 @@ class StorageSource:
                 expected=f"sha256 {wanted}",
                 found=f"sha256 {sha256}",
                 remedy="restore it, or lock the data set again: brakepoint data lock "
-                + self.storage.given,
+                + self.storage.location,
             )
 
 

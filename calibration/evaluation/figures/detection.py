@@ -73,8 +73,10 @@ def match_predictions(
     confusion = np.zeros((count + 1, count + 1), np.int64)
     column = {label: number for number, label in enumerate(judged)}
     rows: list[FrameRow] = []
-    for frame, (prediction, truth, seen) in enumerate(zip(predictions, truths, found, strict=True)):
-        sure = _select(seen, seen.scores >= score_min)
+    for frame, (prediction, truth, detections) in enumerate(
+        zip(predictions, truths, found, strict=True)
+    ):
+        sure = _select(detections, detections.scores >= score_min)
         partner = match_detections(sure, _as_detections(truth), iou_threshold=IOU_MIN)
         is_false = (partner < 0) & ~in_regions(sure, truth, overlap_min=IOU_MIN)
         is_found = np.isin(np.arange(len(truth.labels)), partner)
@@ -98,7 +100,7 @@ def match_predictions(
                 detections=tuple(
                     (int(label), float(f"{score:.9g}"), int(said[0] == RIGHT))
                     for label, score, said in zip(
-                        seen.labels, seen.scores, hits[frame], strict=True
+                        detections.labels, detections.scores, hits[frame], strict=True
                     )
                     if said[0] != IGNORED
                 ),
@@ -117,29 +119,31 @@ def match_predictions(
 
 
 def detection_tables(
-    predictions: Sequence[Prediction], seen: MatchedDetections, groups: Groups
+    predictions: Sequence[Prediction], matched: MatchedDetections, groups: Groups
 ) -> Tables:
     """Every figure of matched detections."""
     every = np.arange(len(predictions))
-    overall = _row("all", seen, groups, every, range(len(seen.names)), ap=True)
+    overall = _row("all", matched, groups, every, range(len(matched.names)), ap=True)
     return Tables(
         score="AP50",
         overall=overall,
         by_class=tuple(
-            _row(name, seen, groups, every, [number], ap=True)
-            for number, name in enumerate(seen.names)
+            _row(name, matched, groups, every, [number], ap=True)
+            for number, name in enumerate(matched.names)
         ),
         by_condition=tuple(
-            _row(name, seen, groups, rows, range(len(seen.names)))
+            _row(name, matched, groups, rows, range(len(matched.names)))
             for name, rows in by_condition(predictions).items()
         ),
         confusion=Confusion(
-            (*seen.names, NOTHING), tuple(tuple(map(int, row)) for row in seen.confusion)
+            (*matched.names, NOTHING), tuple(tuple(map(int, row)) for row in matched.confusion)
         ),
         condition_head=None,
         faults=sum(bool(prediction.fault) for prediction in predictions),
-        crowded=sum(one.found is not None and one.found.left_out > 0 for one in predictions),
-        frames=seen.frames,
+        crowded=sum(
+            one.detections is not None and one.detections.left_out > 0 for one in predictions
+        ),
+        frames=matched.frames,
     )
 
 
@@ -156,7 +160,7 @@ def mean_ap(
 
 def _row(
     name: str,
-    seen: MatchedDetections,
+    matched: MatchedDetections,
     groups: Groups,
     frames: NDArray[np.int64],
     columns: Sequence[int],
@@ -164,13 +168,13 @@ def _row(
     ap: bool = False,
 ) -> Row:
     """Figures over some frames and labels; with `ap` also AP over all overlaps, which is slower."""
-    matches = [seen.matches[column] for column in columns]
+    matches = [matched.matches[column] for column in columns]
     here = np.zeros((1, len(groups.of)))
     here[0, frames] = 1.0
     drawn = groups.resamples(frames)
     right, missed, false = (
         table[:, list(columns)].sum(axis=1)[frames]
-        for table in (seen.right, seen.missed, seen.false)
+        for table in (matched.right, matched.missed, matched.false)
     )
     mine = groups.of[frames]
     count = len(np.unique(mine))
@@ -191,7 +195,7 @@ def _row(
     with np.errstate(invalid="ignore"):
         f1 = 2.0 * (weights @ right) / (weights @ (objects + said))
     figures["F1"] = Figure(_share(2 * right, objects + said), percentile_95(f1, count))
-    there = len(frames) if len(columns) == len(seen.names) else np.count_nonzero(objects)
+    there = len(frames) if len(columns) == len(matched.names) else np.count_nonzero(objects)
     return Row(name, int(there), int(objects.sum()), figures)
 
 
@@ -226,12 +230,12 @@ def _truth(prediction: Prediction) -> Truth:
 
 
 def _of_labels(prediction: Prediction, judged: Sequence[int]) -> Detections:
-    assert prediction.found is not None
-    return _select(prediction.found, np.isin(prediction.found.labels, judged))
+    assert prediction.detections is not None
+    return _select(prediction.detections, np.isin(prediction.detections.labels, judged))
 
 
-def _select(seen: Detections, keep: NDArray[np.bool_]) -> Detections:
-    return Detections(seen.boxes[keep], seen.scores[keep], seen.labels[keep])
+def _select(detections: Detections, keep: NDArray[np.bool_]) -> Detections:
+    return Detections(detections.boxes[keep], detections.scores[keep], detections.labels[keep])
 
 
 def _as_detections(truth: Truth) -> Detections:

@@ -44,7 +44,7 @@ class Prediction:
     Attributes:
         name, group, conditions, sha256: see `Picture`.
         truth: the true objects; None where pictures are classified whole.
-        found: detections from SCORE_MIN on; none where the output cannot be right.
+        detections: from SCORE_MIN on; none where the output cannot be right.
         label: row of the true label of the picture.
         likeliest, share: row of the likeliest label and its softmax share; -1 where the output
             cannot be right.
@@ -62,7 +62,7 @@ class Prediction:
     conditions: tuple[str, ...]
     sha256: str
     truth: Truth | None
-    found: Detections | None
+    detections: Detections | None
     label: int | None
     likeliest: int | None
     share: float
@@ -140,8 +140,8 @@ def _detected(
 ) -> Prediction:
     if isinstance(perception, Unknown):
         empty = Detections.empty()
-        return _prediction(picture, outputs, inference, found=empty, fault=perception.reason)
-    return _prediction(picture, outputs, inference, found=perception.detections)
+        return _prediction(picture, outputs, inference, detections=empty, fault=perception.reason)
+    return _prediction(picture, outputs, inference, detections=perception.detections)
 
 
 def _segmented(
@@ -166,7 +166,7 @@ def _prediction(
     outputs: RawOutputs,
     inference: InferenceSpec,
     *,
-    found: Detections | None = None,
+    detections: Detections | None = None,
     likeliest: int | None = None,
     share: float = 0.0,
     fault: str = "",
@@ -183,7 +183,7 @@ def _prediction(
         conditions=picture.conditions,
         sha256=picture.sha256,
         truth=picture.truth,
-        found=found,
+        detections=detections,
         label=picture.label,
         likeliest=likeliest,
         share=share,

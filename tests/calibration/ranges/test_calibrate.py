@@ -205,7 +205,7 @@ def test_stale_ranges_are_refused_and_say_what_differs(tmp_path: Path) -> None:
 
 def test_auto_says_what_it_took(tmp_path: Path) -> None:
     found = calibrated(tmp_path, painted(16), 'calibration.method="auto"')
-    chosen = found.ranges.chosen
+    chosen = found.ranges.method_of
     assert set(chosen) == set(TENSORS)
     for tensor, name in chosen.items():
         amax = METHODS[name](found.observation.histograms[tensor], 99.99)

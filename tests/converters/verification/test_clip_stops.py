@@ -113,9 +113,9 @@ def test_which_stop_answers_to_which() -> None:
     true = [Episode(10.0, 12.0), Episode(20.0, 21.0)]
     own = [Episode(2.0, 3.0), Episode(9.2, 9.5), Episode(11.0, 11.5), Episode(21.1, 22.0)]
     figures = StopFigures.of([(true, own, 30.0)])
-    assert (figures.needed, figures.made, figures.false) == (2, 1, 2)
+    assert (figures.needed, figures.matched, figures.false) == (2, 1, 2)
     assert figures.delays_s == pytest.approx((-0.8,))
-    assert StopFigures.of([([], [], 30.0)]).made == 0
+    assert StopFigures.of([([], [], 30.0)]).matched == 0
 
 
 def test_stops_end_and_begin_again_and_the_stop_at_the_start_is_none(tmp_path: Path) -> None:
