@@ -50,14 +50,16 @@ def progress_bar() -> Iterator[Advance]:
 def _lines(clock: Callable[[], float] = time.monotonic) -> Advance:
     """Lines for a log: seconds since the beginning, kind of work, progress."""
     began = clock()
-    told: dict[str, float] = {}
+    shown_s: dict[str, float] = {}
 
     def advance(what: str, done: int, total: int) -> None:
         now = clock()
-        if what in told and now - max(told.values()) < AGAIN_S:
+        if what in shown_s and now - max(shown_s.values()) < AGAIN_S:
             return
-        counts = f", {done} of {total}" if total and what in told else f", {total}" if total else ""
-        told[what] = now
+        counts = (
+            f", {done} of {total}" if total and what in shown_s else f", {total}" if total else ""
+        )
+        shown_s[what] = now
         # The work goes on where its log cannot be written.
         with contextlib.suppress(OSError, ValueError):
             echo(f"{now - began:7.1f} s  {what}{counts}", error=True)

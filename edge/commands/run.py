@@ -133,14 +133,14 @@ def print_report(report: dict[str, Any]) -> None:
         f"{report['ended']} after {report['seconds']:.1f} s"
     )
     for head, counts in report["scenes"].items():
-        told = ", ".join(f"{label} in {count} frames" for label, count in counts.items())
-        console.print(f"{head}: {told}")
+        text = ", ".join(f"{label} in {count} frames" for label, count in counts.items())
+        console.print(f"{head}: {text}")
     if report["areas"]:
-        told = ", ".join(
+        text = ", ".join(
             f"{label} {100 * one['mean']:.1f} % (most {100 * one['most']:.1f} %)"
             for label, one in report["areas"].items()
         )
-        console.print(f"share of the frame: {told}")
+        console.print(f"share of the frame: {text}")
     console.print(_latency_table(report["latency_ms"]))
     if report["timeline"]:
         console.print(_timeline_table(report["timeline"]))

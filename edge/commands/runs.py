@@ -103,8 +103,11 @@ def compare(
     found = [_named(name, in_) for name in runs]
     rows = [row for row in differences(found) if everything or not row.same]
     if as_json:
-        told = {"runs": [one.name for one in found], "differences": [asdict(row) for row in rows]}
-        echo(json.dumps(told, indent=1))
+        document = {
+            "runs": [one.name for one in found],
+            "differences": [asdict(row) for row in rows],
+        }
+        echo(json.dumps(document, indent=1))
         return
     console = _console()
     if not rows:

@@ -95,8 +95,8 @@ def scenes(
         "clip": str(path), "story": name, "seed": seed, "frames": frames, "fps": FPS,
         "conditions": dict(with_defaults(given).__dict__), "truth": str(truth) if truth else None,
     }  # fmt: skip
-    told = with_defaults(given)
-    where = f"{told.weather}, {told.light}, {told.road}"
+    conditions = with_defaults(given)
+    where = f"{conditions.weather}, {conditions.light}, {conditions.road}"
     text = f"{path}  {frames} frames, {frames / FPS:g} s, {name}, {where}"
     echo(json.dumps(facts) if as_json else text)
 

@@ -20,9 +20,9 @@ class GateCount:
     @classmethod
     def of(cls, verdicts: Iterable[bool | None]) -> GateCount:
         """The count of these verdicts: passed, failed, or None where the mission sets no limit."""
-        told = list(verdicts)
-        judged = [one for one in told if one is not None]
-        return cls(len(judged), judged.count(False), len(told) - len(judged))
+        verdict_list = list(verdicts)
+        judged = [one for one in verdict_list if one is not None]
+        return cls(len(judged), judged.count(False), len(verdict_list) - len(judged))
 
     @property
     def words(self) -> str:

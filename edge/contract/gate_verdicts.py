@@ -112,8 +112,8 @@ def _rows(report: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
     """
     rows: list[Mapping[str, Any]] = list(report["gates"])
     for row in rows:
-        passed, told = row["passed"], (row["artifact"], row["limit_text"], row["sentence"])
-        if not all(isinstance(text, str) for text in (row["name"], *told)):
+        passed, texts = row["passed"], (row["artifact"], row["limit_text"], row["sentence"])
+        if not all(isinstance(text, str) for text in (row["name"], *texts)):
             raise TypeError("a gate's name and sentence are texts")
         if passed is None or passed is False:
             continue

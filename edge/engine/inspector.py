@@ -141,8 +141,8 @@ def _layer(layer: dict[str, Any]) -> EngineLayer:
         kind = "reformat"
     elif _is_weighted(layer):
         kind = "int8" if _is_int8(layer) else "float"
-    told = ONNX_NODE.findall(str(layer.get("Metadata", "")))
-    return EngineLayer(called, kind, frozenset((*told, *SEPARATORS.split(called))), _words(layer))
+    named = ONNX_NODE.findall(str(layer.get("Metadata", "")))
+    return EngineLayer(called, kind, frozenset((*named, *SEPARATORS.split(called))), _words(layer))
 
 
 def _words(layer: dict[str, Any]) -> str:

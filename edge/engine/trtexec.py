@@ -130,8 +130,8 @@ def _command(
     if device == "dla":
         arguments += ["--useDLACore=0", "--allowGPUFallback"]
     if shapes:
-        told = ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in shapes.items())
-        arguments += [f"--{which}Shapes={told}" for which in ("min", "opt", "max")]
+        sizes = ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in shapes.items())
+        arguments += [f"--{which}Shapes={sizes}" for which in ("min", "opt", "max")]
     arguments += [
         f"--memPoolSize=workspace:{WORKSPACE_MIB}",
         "--skipInference",
@@ -152,11 +152,11 @@ def _command(
 
 def _shipped_with(row: BuilderRow, cached_for: Release | None) -> str:
     """The JetPack of the row, where it brings exactly the cache's release."""
-    told = row.shipped_with or ""
+    jetpack = row.shipped_with or ""
     if cached_for is None:
-        return told
+        return jetpack
     names = (str(cached_for), f"{cached_for.major}.{cached_for.minor}")
-    return told if told.endswith(names) else ""
+    return jetpack if jetpack.endswith(names) else ""
 
 
 def _lacks(row: BuilderRow, missing: Sequence[str], opset: int) -> str:

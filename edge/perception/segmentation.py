@@ -85,19 +85,19 @@ def _likeliest(logits: Floats) -> tuple[NDArray[np.uint8], Floats]:
     return labels, np.float32(1.0) / total
 
 
-def cells_in_frame(seen: LabelMap) -> NDArray[np.bool_]:
+def cells_in_frame(areas: LabelMap) -> NDArray[np.bool_]:
     """(h, w) bool: cells whose centre lies in the frame, not in the padding around it."""
-    wide, high = seen.frame_size
-    across = (seen.x_px >= 0.0) & (seen.x_px < wide)
-    down = (seen.y_px >= 0.0) & (seen.y_px < high)
+    wide, high = areas.frame_size
+    across = (areas.x_px >= 0.0) & (areas.x_px < wide)
+    down = (areas.y_px >= 0.0) & (areas.y_px < high)
     return down[:, None] & across[None, :]
 
 
-def frame_labels(seen: LabelMap) -> NDArray[np.uint8]:
+def frame_labels(areas: LabelMap) -> NDArray[np.uint8]:
     """(H, W) uint8: the label of every pixel of the frame, from the nearest cell."""
-    wide, high = seen.frame_size
-    across, down = _nearest(seen.x_px, wide), _nearest(seen.y_px, high)
-    return np.asarray(seen.labels[down[:, None], across[None, :]], np.uint8)
+    wide, high = areas.frame_size
+    across, down = _nearest(areas.x_px, wide), _nearest(areas.y_px, high)
+    return np.asarray(areas.labels[down[:, None], across[None, :]], np.uint8)
 
 
 def _nearest(middles: Floats, count: int) -> NDArray[np.int64]:
@@ -106,7 +106,7 @@ def _nearest(middles: Floats, count: int) -> NDArray[np.int64]:
     return np.searchsorted(between, np.arange(count) + 0.5).astype(np.int64)
 
 
-def frame_shares(seen: LabelMap, count: int) -> NDArray[np.float64]:
+def frame_shares(areas: LabelMap, count: int) -> NDArray[np.float64]:
     """(count,) share of the frame that each label covers; the shares add up to 1."""
-    cells = seen.labels[cells_in_frame(seen)]
+    cells = areas.labels[cells_in_frame(areas)]
     return np.bincount(cells, minlength=count) / max(cells.size, 1)

@@ -25,6 +25,7 @@ from edge.engine.build.builder_config import (
 )
 from edge.engine.build.memory import require_memory
 from edge.engine.build.network_check import (
+    Precision,
     memory_need,
     read_precision,
     require_int8,
@@ -112,13 +113,7 @@ def build_plan(
     pools = limit_pools(probe, row, request, config, workspace_bytes)
     config.profiling_verbosity = probe.member("ProfilingVerbosity", "DETAILED")
     add_profiles(builder, config, network, request)
-    if cache is not None:
-        precision = set_ranges(probe, network, cache, kept_float=kept_float)
-        if kept_float:
-            config.set_flag(probe.member("BuilderFlag", OBEY))
-            flags.append(OBEY)
-    else:
-        precision = read_precision(probe, network)
+    precision = _set_precision(probe, network, config, flags, cache=cache, kept_float=kept_float)
     require_int8(precision, model=request.source, expected=LOWERINGS[lowering], count=int8)
     require_memory(memory_need(network, weights=len(model)), memory_bytes, model=request.source)
     dla = None
@@ -150,6 +145,25 @@ def build_plan(
     }
     kept = bytes(config.get_timing_cache().serialize()) if timing is not None else None
     return BuildResult(bytes(plan), kept, facts)
+
+
+def _set_precision(
+    probe: Probe,
+    network: Any,
+    config: Any,
+    flags: list[str],
+    *,
+    cache: CalibrationCache | None,
+    kept_float: Sequence[str],
+) -> Precision:
+    """Set ranges and precisions from `cache`, or read them from Q/DQ; appends to `flags`."""
+    if cache is None:
+        return read_precision(probe, network)
+    precision = set_ranges(probe, network, cache, kept_float=kept_float)
+    if kept_float:
+        config.set_flag(probe.member("BuilderFlag", OBEY))
+        flags.append(OBEY)
+    return precision
 
 
 def _no_plan(source: str, messages: Sequence[str], workspace_bytes: int) -> Refusal:

@@ -202,8 +202,8 @@ def rate_of(path: Path, *, fallback_fps: float) -> float:
         video.close()
     if placed < RATE_FRAMES_LEAST:
         return video.fps
-    seen = (placed - 1) * 1e9 / last_ns
-    return seen if seen < (1 - RATE_SAME) * video.fps else video.fps
+    measured_fps = (placed - 1) * 1e9 / last_ns
+    return measured_fps if measured_fps < (1 - RATE_SAME) * video.fps else video.fps
 
 
 def _times(count: int) -> str:
