@@ -1,6 +1,7 @@
 """Networks whose weights come from the package index: EfficientNet-Lite0 with ImageNet weights.
 
-Never reaches for the network: what the installed packages hold is what there is.
+Factories that missions name: number of labels in, a torch module out. Weights come from the
+installed packages only, never from the internet.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from firmware_bridge.errors import Missing
 
 IMAGENET_LABELS = 1000
 FINE_TUNING = {"batch_norm_momentum": 0.9, "drop_connect_rate": 0.0}
-"""A few hundred steps on pictures unlike ImageNet's: statistics must follow within them, and whole
-blocks cannot be left out at random. Neither changes what the network computes when it is used."""
+"""For a few hundred steps on pictures unlike ImageNet's: statistics must adapt within them, and
+blocks are not dropped at random. Neither setting changes inference."""
 HEAD = ("_fc.weight", "_fc.bias")
 
 
@@ -25,7 +26,7 @@ def efficientnet_lite0(labels: int) -> nn.Module:
 
     Input (B, 3, H, W) float32 RGB, (pixel - 127) / 128, H and W multiples of 32 (224 on ImageNet);
     output (B, labels) logits. For 1000 labels the ImageNet head is kept, otherwise the head is
-    drawn from torch's chance.
+    initialised at random by torch.
 
     Raises:
         Missing: the packages are not installed.

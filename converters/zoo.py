@@ -1,7 +1,8 @@
-"""Networks of our own: RoadNet, a compact anchor-free detector for pedestrians, vehicles, signs,
+"""RoadNet, this project's own compact anchor-free detector for pedestrians, vehicles and signs,
 with a second head for the condition of the road.
 
-Defines shapes and arithmetic only; fitting is in `train.py`, decoding in `edge.perception.decode`.
+Factories that missions name: number of labels and conditions in, a torch module out.
+`converters.training` fits it, `edge.perception.decode` decodes its outputs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ ROADNET_STRIDES = (8, 16, 32)
 
 
 class ConvBnRelu(nn.Sequential):
-    """The one block: 3 x 3 convolution, batch normalisation, ReLU; folds and quantizes as one."""
+    """The only block: 3 x 3 convolution, batch normalisation, ReLU; folded and quantized as one."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3) -> None:
         super().__init__(
@@ -30,7 +31,7 @@ class RoadNet(nn.Module):
     Input (B, 3, H, W) float32, H and W multiples of 32, normalised as the mission says. Output
     (B, cells, 4 + classes): distances left, top, right, bottom of the cell's centre in strides
     (never negative), then class logits; cells level by level, row by row. With conditions, a pair:
-    that and (B, conditions) logits of what the whole picture is like.
+    that and (B, conditions) logits of the whole picture.
 
     Args:
         classes: labels of objects.
@@ -59,7 +60,7 @@ class RoadNet(nn.Module):
         self.logits = nn.Conv2d(neck, classes, 1)
         self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
         nn.init.constant_(self.distances.bias, 1.5)  # type: ignore[arg-type] # bias is not None here
-        # Focal loss wants rare positives at the start: sigmoid(-4) = 0.02 (arXiv:1708.02002, 4.1).
+        # Focal loss needs rare positives at the start: sigmoid(-4) = 0.02 (arXiv:1708.02002, 4.1).
         nn.init.constant_(self.logits.bias, -4.0)  # type: ignore[arg-type] # as above
         self.condition = ConditionHead((levels[0], levels[2]), conditions) if conditions else None
 
@@ -81,7 +82,7 @@ class RoadNet(nn.Module):
 
 
 class ConditionHead(nn.Module):
-    """Logits of the whole picture, from the means of a fine level (rain, snow) and the coarse one.
+    """Logits of the whole picture, from the means of a fine level (rain, snow) and the coarsest.
 
     The means are of non-negative features, so their INT8 ranges are tight.
     """

@@ -1,9 +1,10 @@
-"""A small search over architectures and learning rates that weighs accuracy against latency.
+"""Searches architectures and learning rates by accuracy and latency.
 
-Successive halving (Jamieson and Talwalkar, arXiv:1502.07943): every candidate is fitted for a
+Takes a mission and a number of candidates; returns a `SearchReport` with the settings to train
+with. Successive halving (Jamieson and Talwalkar, arXiv:1502.07943): every candidate is fitted for a
 fraction of the steps, the better half for twice as many, and so on. Candidates are judged on a part
-of the training examples that is held out for it, so validation stays unseen. Latency is measured
-here, by onnxruntime. Never writes weights: it names the settings to train with.
+of the training examples, so validation examples stay unseen. Latency is measured on this machine,
+by onnxruntime. Writes no weights.
 """
 
 from __future__ import annotations
@@ -38,48 +39,48 @@ from edge.progress import Advance
 from firmware_bridge.errors import GateFailed, UsageError
 
 JUDGED_SHARE = 0.2
-"""Of the training examples, held out to judge candidates."""
+"""Share of the training examples that candidates are judged on."""
 LATENCY_WEIGHT = 0.1
-"""What using up the whole budget of inference costs, in units of accuracy."""
+"""Penalty for using the whole inference budget, in units of accuracy."""
 LEARNING_RATES = (1.0, 0.5, 2.0)
 """Learning rates tried, as multiples of the mission's."""
 HALVINGS = 2
 BURSTS, RUNS = 5, 12
-"""Runs come in bursts with a pause between: the quickest burst is the one that other work on the
-machine disturbed least."""
+"""Bursts of runs with pauses between: other work on the machine disturbs the quickest burst
+least."""
 PAUSE_S = 0.1
 
 Measure = Callable[[Mission], float]
-"""Milliseconds that a mission's network takes for one picture."""
+"""A mission -> milliseconds of its network for one picture."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Settings to try."""
+    """A factory and a learning rate to try."""
 
     factory: str
     learning_rate: float
 
     @property
     def name(self) -> str:
-        """Short, and fit for a file name."""
+        """A short name, valid in a file name."""
         return f"{self.factory.rpartition(':')[2]}-{self.learning_rate:g}"
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """As --set takes them."""
+        """The settings as `--set` options."""
         return (f"model.factory={self.factory}", f"train.learning_rate={self.learning_rate:g}")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate, how far it was fitted, how good it was and how long it takes.
+    """A candidate after some steps: its accuracy and latency.
 
     Attributes:
         accuracy: score of its judgement, 0..1.
-        latency_ms: of one picture, as `latency_ms` measures it.
-        budget_ms: what the mission allows.
-        parameters: of the network.
+        latency_ms: of one picture, by the function `latency_ms`.
+        budget_ms: the inference budget of the mission.
+        parameters: number of the network's parameters.
     """
 
     candidate: Candidate
@@ -98,7 +99,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchReport:
-    """All trials in the order they ran, and the one to train with."""
+    """All trials in the order of their runs, and the candidate to train with."""
 
     trials: tuple[Trial, ...]
     chosen: Trial
@@ -107,12 +108,12 @@ class SearchReport:
 
     @property
     def last(self) -> list[Trial]:
-        """The furthest trial of each candidate, best first: more steps, then a better score."""
+        """The longest trial of each candidate, best first: by steps, then by score."""
         furthest = {trial.candidate: trial for trial in self.trials}
         return sorted(furthest.values(), key=lambda trial: (-trial.steps, -trial.score))
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values."""
+        """The report as JSON values."""
         front = pareto_front(self.last)
         return {
             "rule": f"accuracy - {LATENCY_WEIGHT} x latency / budget.infer_ms",
@@ -135,10 +136,10 @@ class SearchReport:
 
 
 def candidates(mission: Mission, count: int) -> list[Candidate]:
-    """The first `count` of all: the mission's own, then its other architectures, then other rates.
+    """The first `count`: the mission's own, then its other architectures, then other rates.
 
     Raises:
-        UsageError: fewer than two are asked for, or can be made.
+        UsageError: fewer than two were asked for, or exist.
     """
     settings, _ = require_trainable(mission)
     assert mission.model.factory is not None  # `require_trainable` has refused others
@@ -165,12 +166,12 @@ def rungs(count: int, steps: int) -> list[tuple[int, int]]:
 
 
 def best_trials(trials: Sequence[Trial], count: int) -> list[Trial]:
-    """The `count` best by score; the quicker of equal ones, then the earlier."""
+    """The `count` best by score; of equal ones the quicker, then the earlier."""
     return sorted(trials, key=lambda trial: (-trial.score, trial.latency_ms))[:count]
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """Those of which no other is as quick and more accurate, or as accurate and quicker."""
+    """Trials of which no other is as quick and more accurate, or as accurate and quicker."""
     return [
         one
         for one in trials
@@ -184,8 +185,8 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def latency_ms(mission: Mission) -> float:
-    """Milliseconds of one picture through the network, by onnxruntime on this machine: the median
-    of a burst, and of the bursts the quickest."""
+    """Milliseconds of the network for one picture, by onnxruntime on this machine: the least of the
+    bursts' medians."""
     size = mission.model.input
     shape = (1, 3, size.height_px, size.width_px)
     names = list(output_shapes(mission.model.network_spec, size.width_px, size.height_px))
@@ -215,7 +216,7 @@ def search(
     fresh: bool = False,
     measure: Measure = latency_ms,
 ) -> SearchReport:
-    """Try `count` candidates; goes on where it was cut off, unless `fresh`.
+    """Tries `count` candidates; resumes an interrupted search, unless `fresh`.
 
     Raises:
         UsageError, Missing, GateFailed: as `converters.training.train.train` does.
@@ -247,7 +248,7 @@ def search(
                 )
                 accuracy = fitted.judgement.score
             except GateFailed:
-                accuracy = 0.0  # a rate that leaves the finite numbers has lost, not the search
+                accuracy = 0.0  # a rate with a loss of NaN loses; the search goes on
             latency, parameters = networks[candidate.factory]
             trials.append(
                 Trial(candidate, steps, accuracy, latency, mission.budget.infer_ms, parameters)

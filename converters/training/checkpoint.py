@@ -1,6 +1,8 @@
-"""The state of a training between two steps, as one file that is always whole.
+"""Saves and loads the state of a training between two steps, as one file that is replaced
+atomically.
 
-Never runs code from the file, and never continues another recipe's training.
+Holds the recipe, the progress, and the state of network, optimiser and random numbers. Loading runs
+no code from the file and refuses the checkpoint of another recipe.
 """
 
 from __future__ import annotations
@@ -27,15 +29,16 @@ State = dict[str, Tensor]
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """How far a training has come.
 
     Attributes:
         step: steps done.
         seconds: time spent on them, over all resumptions.
-        resumed_at: the steps at which it was taken up again.
+        resumed_at: the steps at which it was resumed.
         curve: (steps done, mean loss since the last point, watched score or None).
-        best_score, best_step, best: the best watched state; `stale` judgements came since.
-        start_score: of the state before the first step, where it was watched.
+        best_score, best_step, best: the state with the best watched score.
+        stale: judgements since then.
+        start_score: watched score before the first step, where it was measured.
     """
 
     step: int = 0
@@ -53,10 +56,9 @@ class Progress:
 def save(
     path: Path, recipe: Recipe, progress: Progress, *, network: State, optimiser: dict[str, Any]
 ) -> None:
-    """Replace the checkpoint at `path`, by the state as it is now.
+    """Replaces the checkpoint at `path` by the present state.
 
-    The whole file is made in memory first: torch's own writer turns a full disk into an error that
-    does not say so.
+    The file is built in memory first, since torch's own writer hides that a disk is full.
     """
     document = {
         "schema": SCHEMA,
@@ -70,7 +72,7 @@ def save(
 
 
 def to_bytes(document: object) -> bytes:
-    """What torch.save writes, as bytes."""
+    """A document as torch.save writes it."""
     stream = io.BytesIO()
     torch.save(document, stream)
     return stream.getvalue()
@@ -79,11 +81,15 @@ def to_bytes(document: object) -> bytes:
 def load(
     path: Path, recipe: Recipe, *, again: str = "brakepoint train MISSION --fresh"
 ) -> tuple[Progress, State, dict[str, Any]] | None:
-    """The progress, network and optimiser at `path`, or None where nothing was
-    done; sets torch's chance. `again` is the command that starts anew.
+    """The progress, network state and optimiser state at `path`; None where no step was done.
+
+    Restores the state of torch's random numbers.
+
+    Args:
+        again: the command that starts anew, for messages.
 
     Raises:
-        UsageError: no whole checkpoint, or one of another recipe.
+        UsageError: the checkpoint is damaged, or of another recipe.
     """
     if not path.exists():
         return None
@@ -94,7 +100,7 @@ def load(
         written = parse_json(document["recipe"])
         progress = Progress(**document["progress"])
         network, optimiser, chance = (document[key] for key in ("network", "optimiser", "random"))
-    # torch.load raises whatever its unpickler, zip reader or legacy reader meets.
+    # Errors of torch.load's unpickler, zip reader and legacy reader.
     except (
         pickle.UnpicklingError,
         RuntimeError,
@@ -111,7 +117,7 @@ def load(
             remedy=f"start anew: {again}",
         ) from error
     if not progress.step:
-        return None  # nothing was fitted yet, so nothing can be lost
+        return None  # no step was done yet, so nothing is lost
     if different := recipe.differences(written):
         raise UsageError(
             f"{path} is the checkpoint of another training",

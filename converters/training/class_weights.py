@@ -1,6 +1,6 @@
-"""Answers to imbalance: weights of classes for a loss, and how often a record is drawn.
+"""Weights of classes for a loss, and a balanced draw of records, against class imbalance.
 
-Pure arithmetic of labels.
+Takes labels; returns a weight for each class, or rows. Pure functions.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def class_weights(labels: Sequence[str]) -> dict[str, float]:
 def balanced_draw(
     labels: Sequence[str], count: int, *, seed: int | Sequence[int]
 ) -> NDArray[np.int64]:
-    """(count,) rows: the classes in turn, each in its own shuffled order, round and round.
+    """(count,) rows: one of each class in turn, each class in its own repeated shuffled order.
 
-    Unlike a random draw it is exact: no class comes more than once oftener than another.
+    Unlike a random draw it is exact: counts of two classes differ by at most one.
     """
     if not labels:
         return np.zeros(0, np.int64)

@@ -1,7 +1,7 @@
-"""k-fold cross-validation of a recipe: how good it is, and how much that hangs on the split.
+"""k-fold cross-validation of a recipe: its scores, and their spread over the splits.
 
-Folds are made of all examples, training and validation, by whole groups. Never writes weights: a
-recipe is judged, not a network.
+Takes a mission and k; returns a `FoldsReport`. Folds are made of all examples, training and
+validation, by whole groups. Writes no weights: it judges a recipe, not a network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edge.progress import Advance
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over folds: mean, sample standard deviation, and each fold's."""
+    """A figure over folds: mean, sample standard deviation, and the value of each fold."""
 
     mean: float
     deviation: float
@@ -32,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class FoldsReport:
-    """The judgement of each fold, and the spread of every figure that all folds have."""
+    """The judgement of each fold, and the spread of the figures that all folds have."""
 
     judgements: tuple[Judgement, ...]
     sizes: tuple[tuple[int, int], ...]
@@ -53,7 +53,7 @@ class FoldsReport:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values."""
+        """The report as JSON values."""
         return {
             "folds": [
                 {"training": fitted, "judged": judged, "judgement": one.to_json()}
@@ -68,7 +68,7 @@ class FoldsReport:
 
 
 def partitions(task: Task, k: int, *, seed: int) -> list[Partition]:
-    """`k` partitions of all examples: each is judged on once, no group is on both sides.
+    """`k` partitions of all examples: each example is judged once, no group is on both sides.
 
     Raises:
         UsageError: fewer than `k` groups, or `k` below 2.
@@ -82,7 +82,7 @@ def partitions(task: Task, k: int, *, seed: int) -> list[Partition]:
 def cross_validate(
     mission: Mission, k: int, *, progress: Advance, fresh: bool = False
 ) -> FoldsReport:
-    """Fit and judge `k` times; goes on where it was cut off, fold by fold, unless `fresh`.
+    """Fits and judges `k` times; resumes an interrupted run at its fold, unless `fresh`.
 
     Raises:
         UsageError, Missing, GateFailed: as `converters.training.train.train` does.

@@ -1,6 +1,8 @@
-"""One fit of a mission's network on rows of its task: what `train`, folds and search share.
+"""Fits a mission's network on rows of its task and judges it: shared by training, cross-validation
+and architecture search.
 
-Never writes weights or records; a checkpoint is all it leaves.
+Takes a mission, a task and a partition; returns a `FitResult`. Writes a checkpoint, but neither
+weights nor records.
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
 WATCHED_SHARE = 0.1
-"""Of the training examples, held out to be watched by early stop."""
+"""Share of the training examples that early stop watches."""
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted network in evaluation mode, how it came about, and how good it is."""
+    """A fitted network in evaluation mode, its recipe, progress and partition, and its
+    judgement."""
 
     network: nn.Module
     recipe: Recipe
@@ -41,7 +44,7 @@ class FitResult:
 
 
 def require_trainable(mission: Mission) -> tuple[Train, Path]:
-    """The `[train]` section and the file to write. Refuses a mission that cannot be trained."""
+    """The `[train]` section and the weights file. Refuses a mission that cannot be trained."""
     settings, model = mission.train, mission.model
     if settings is None or model.factory is None or model.weights is None:
         raise UsageError(
@@ -55,7 +58,7 @@ def require_trainable(mission: Mission) -> tuple[Train, Path]:
 
 
 def task_of(mission: Mission, settings: Train) -> Task:
-    """The task that the mission's data and decoder make."""
+    """The task for the mission's kind of data and decoder. Refuses kinds that do not fit."""
     kind, decoder = mission.data.kind, mission.model.decode.kind
     if kind == "scenes":
         return SceneTask(mission, settings)
@@ -70,11 +73,11 @@ def task_of(mission: Mission, settings: Train) -> Task:
 
 
 def network_for(mission: Mission) -> nn.Module:
-    """What the mission's factory makes, known to put out what the mission reads.
+    """The network of the mission's factory, after a run that checks its outputs.
 
     Raises:
-        UsageError: the factory fails, or its network does not take the mission's picture or puts
-            out something else.
+        UsageError: the factory fails, or its network fails on the mission's picture or has other
+            outputs than the mission reads.
     """
     model = mission.model
     assert model.factory is not None  # `require_trainable` has refused others
@@ -83,7 +86,7 @@ def network_for(mission: Mission) -> nn.Module:
     try:
         with torch.inference_mode():
             outputs = outputs_of(network.eval(), picture)
-    # A network is the user's code as its factory is, and a picture may be of a size it never met.
+    # The network is the user's code, and may not support the picture's size.
     except Exception as error:
         raise UsageError(
             f"the network of {model.factory} cannot run on the mission's picture",
@@ -96,7 +99,7 @@ def network_for(mission: Mission) -> nn.Module:
 
 
 def checkpoint_file(weights: Path, part: str = "") -> Path:
-    """Where the checkpoint of a fit lies: beside the weights that it is for."""
+    """The path of a fit's checkpoint, beside the weights that it is for."""
     return weights.with_name(f"{weights.stem}{part}.checkpoint.pt")
 
 
@@ -109,11 +112,12 @@ def fit_and_judge(
     progress: Advance,
     what: str = "train",
 ) -> FitResult:
-    """Fit a new network as `[train]` says, or go on with the one at `file`, and judge it.
+    """Fits a new network as `[train]` says, or resumes from the checkpoint at `file`, and judges
+    it.
 
     Raises:
-        UsageError: the checkpoint is not whole, or of another training.
-        GateFailed: the loss left the finite numbers.
+        UsageError: the checkpoint is damaged, or of another training.
+        GateFailed: the loss became NaN or infinite.
     """
     settings = mission.train
     assert settings is not None  # `require_trainable` has refused a mission without
@@ -137,7 +141,7 @@ def fit_and_judge(
 
 
 def hold_out(task: Task, partition: Partition, share: float, *, seed: int) -> Partition:
-    """A share of the training rows, whole groups, taken out to be watched."""
+    """The partition with a share of its training rows, whole groups, moved to the watched ones."""
     rows = task.rows()
     split = parts(
         [rows[row] for row in partition.training],

@@ -1,7 +1,8 @@
-"""The loop: steps of AdamW over a task's batches, checkpoints, early stop, resumption.
+"""The training loop: steps of AdamW over a task's batches, checkpoints, early stop, resumption.
 
-The same recipe gives the same weights bit for bit, whether it ran in one piece or was killed
-and taken up again. Never judges by examples it fits on, and never writes the final weights.
+Takes a network, a task, a partition and settings; fits the network in place. The same recipe gives
+the same weights bit for bit, also after a kill and a resumption. The final weights are not written
+here.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from edge.progress import Advance
 from firmware_bridge.errors import GateFailed
 
 AHEAD = 4
-"""Batches that are made while earlier ones are fitted."""
+"""Batches that worker threads prepare ahead of the step."""
 
 CURVE_POINTS = 40
 
 
 @contextlib.contextmanager
 def repeatable(*, seed: int, threads: int) -> Iterator[None]:
-    """Inside, torch gives the same numbers for the same seed; the caller's state comes back."""
+    """A context in which torch is deterministic for `seed`; the caller's state is restored."""
     former = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     memory: Any = torch.utils.deterministic  # a module that torch types without its properties
     fills = memory.fill_uninitialized_memory
@@ -65,14 +66,14 @@ def fit(
     progress: Advance,
     what: str = "train",
 ) -> Progress:
-    """Fit `network` in place, going on from the checkpoint at `file` where there is one.
+    """Fits `network` in place, from the checkpoint at `file` where there is one.
 
-    At the end it is in evaluation mode and holds the last weights, or with `patience` the best
-    watched ones, and the checkpoint is at the last step.
+    At the end it is in evaluation mode and holds the last weights, or with `patience` those with
+    the best score on the watched rows; the checkpoint is of the last step.
 
     Raises:
         UsageError: the checkpoint is not whole, or of another recipe.
-        GateFailed: the loss left the finite numbers.
+        GateFailed: the loss became NaN or infinite.
     """
     trainable = [values for values in network.parameters() if values.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=settings.learning_rate)
@@ -94,7 +95,7 @@ def fit(
 
     task.weigh(partition.training)
     if loaded is None:
-        save()  # a disk without room is refused now, not after minutes
+        save()  # so that a full disk is refused now, not after minutes
     last = _last_step(done, settings)
     point_every = max(1, settings.steps // CURVE_POINTS)
     with contextlib.closing(_batches(task, partition.training, settings, done.step)) as batches:
@@ -122,7 +123,7 @@ def fit(
 
 
 def _last_step(done: Progress, settings: Train) -> int:
-    """Where training ends: here, once patience is over."""
+    """The last step: the present one once patience is over, else that of the settings."""
     over = settings.patience is not None and done.stale >= settings.patience
     return done.step if over else settings.steps
 
@@ -151,7 +152,7 @@ def _step(
 def _watch(
     network: nn.Module, task: Task, partition: Partition, done: Progress, progress: Advance
 ) -> float:
-    """Judge on the watched rows and keep the best state."""
+    """Scores the network on the watched rows and keeps the best state."""
     network.eval()
     score = task.judge(network, partition.watched, progress).score
     if done.best_score is None or score > done.best_score:
@@ -163,7 +164,7 @@ def _watch(
 
 
 def _batches(task: Task, rows: Sequence[int], settings: Train, first: int) -> Generator[Batch]:
-    """The batches from step `first` on, in order, made by threads a few steps ahead."""
+    """The batches from step `first` on, in order, prepared by threads a few steps ahead."""
     strata = None
     if settings.draw == "balanced":
         every = task.rows()

@@ -1,7 +1,8 @@
-"""Everything that decides what weights come out, as one JSON value with a digest.
+"""The recipe of a training: everything that its weights depend on, as one JSON value with a digest.
 
-Two trainings of one recipe give the same weights on one machine; a checkpoint continues only the
-recipe it was written by. Never holds weights.
+Takes a mission, a task, a partition and an unfitted network. Two trainings of one recipe give the
+same weights on one machine; a checkpoint continues only a training of its own recipe. Holds no
+weights.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from edge.contract.artifact import digest_json
 from edge.contract.mission.schema import Mission
 
 IRRELEVANT_KEYS = {"checkpoint_every", "search"}
-"""Keys of `[train]` that do not change the weights."""
+"""Keys of `[train]` that the weights do not depend on."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as plain values."""
+    """A recipe as JSON values."""
 
     values: Mapping[str, Any]
 
@@ -43,7 +44,7 @@ class Recipe:
 
 
 def recipe_of(mission: Mission, task: Task, partition: Partition, network: nn.Module) -> Recipe:
-    """The recipe of fitting `network`, as its factory made it, on these rows of the task."""
+    """The recipe of fitting a new `network` on these rows of the task."""
     model, settings = mission.model, mission.train
     assert settings is not None  # the caller has refused a mission without [train]
     contract = model.model_dump(mode="json", exclude={"file", "weights"})

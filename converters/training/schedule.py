@@ -1,6 +1,6 @@
-"""Which examples, which chance and which learning rate belong to a step: pure functions of it.
+"""The examples, random numbers and learning rate of a training step, as pure functions of the step.
 
-Nothing here has a state, so a resumed training meets the very same steps as an uninterrupted one.
+Nothing here has a state, so a resumed training takes the same steps as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from converters.training.class_weights import balanced_draw
 
 ORDER, AUGMENTATION = 1, 2
-"""Streams of one seed: the order of an epoch and the augmentation of a batch never meet."""
+"""Numbers of the random streams of one seed: order of an epoch, augmentation of a batch."""
 
 WARM_UP_SHARE = 0.2
 
@@ -26,10 +26,10 @@ def rows_of(
     seed: int,
     strata: Sequence[str] | None = None,
 ) -> list[int]:
-    """The rows of a step: `batch` further ones of epochs that are each shuffled on their own.
+    """The rows of a step: the next `batch` of epochs that are each shuffled on their own.
 
-    With `strata`, one for each of `rows`, an epoch is as many rows of which every stratum has an
-    equal share: rows of a rare one come again.
+    With `strata`, one for each of `rows`, every stratum has an equal share of an epoch of the same
+    length, so rows of a rare stratum are repeated.
     """
     picked: list[int] = []
     at = step * batch
@@ -46,12 +46,13 @@ def rows_of(
 
 
 def random_of(step: int, *, seed: int) -> np.random.Generator:
-    """The random numbers of a step's augmentation."""
+    """The generator of a step's augmentation."""
     return np.random.default_rng([seed, AUGMENTATION, step])
 
 
 def learning_rate_of(step: int, *, steps: int, peak: float) -> float:
-    """One cycle: up by a cosine over the first fifth, then down to nothing (arXiv:1708.07120)."""
+    """One-cycle schedule: a cosine up over the first fifth, then down to zero
+    (arXiv:1708.07120)."""
     rise = max(1.0, WARM_UP_SHARE * steps)
     if step < rise:
         start = peak / 25.0

@@ -1,8 +1,9 @@
-"""Behind `brakepoint train`: the mission's network fitted on its data, judged on examples it never
-saw, written with a record of how it came about.
+"""Trains a mission's network for `brakepoint train`: fits it, judges it on unseen examples, and
+writes weights with a run record.
 
-Deterministic for a recipe on one machine. The weights are replaced only when training is complete,
-so a kill in the middle leaves the former ones, and a checkpoint from which the next call goes on.
+Takes a mission; returns a `TrainReport`. Deterministic for a recipe on one machine. The weights are
+replaced only when training is complete; after a kill the former ones stay, and the next call
+resumes from the checkpoint.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from edge.progress import Advance
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What was fitted and how good it is on examples it never saw.
+    """A finished training and its judgement on unseen examples.
 
     Attributes:
-        weights, weights_sha256: the file.
+        weights, weights_sha256: the file and its digest.
         judgement: figures on the validation examples.
         curve: (steps done, mean loss since the last point, watched score or None).
-        steps, best_step: steps done, and the step whose weights were kept (with early stop).
-        resumed_at: steps at which it was taken up again.
-        record: of this run.
+        steps, best_step: steps done; with early stop, the step that the weights are of.
+        resumed_at: steps at which it was resumed.
+        record: path of the run record.
         seconds: of training, over all resumptions.
     """
 
@@ -51,7 +52,7 @@ class TrainReport:
     record: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values."""
+        """The report as JSON values."""
         return {
             "weights": str(self.weights),
             "weights_sha256": self.weights_sha256,
@@ -69,15 +70,15 @@ class TrainReport:
 
 
 def train(mission: Mission, *, progress: Advance, fresh: bool = False) -> TrainReport:
-    """Fit the factory's network as `[train]` says and write `model.weights` with a JSON beside it.
+    """Fits the factory's network as `[train]` says; writes `model.weights` and a JSON beside it.
 
-    Goes on from the checkpoint of a training that was cut off, unless `fresh`.
+    Resumes an interrupted training from its checkpoint, unless `fresh`.
 
     Raises:
         UsageError: the mission has no `[train]`, its data do not fit it, or the checkpoint is of
             another training.
         Missing: the data are not there.
-        GateFailed: the loss left the finite numbers.
+        GateFailed: the loss became NaN or infinite.
     """
     settings, weights = require_trainable(mission)
     started = now()

@@ -1,7 +1,7 @@
-"""What is done to training pictures so that the network does not learn them by heart.
+"""Augmentation of training pictures against overfitting.
 
-Every function takes its chance from a generator, works on pictures of network size, and never
-changes what it was given.
+Every function takes a picture of network size and a generator of random numbers, and returns a new
+picture of that size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Boxes = NDArray[np.float32]
 
 
 def change_light(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
-    """Another exposure, contrast and tint: up to half at full strength."""
+    """Changes exposure, contrast and tint by up to half, at full strength."""
     gain = 1.0 + strength * random.uniform(-0.5, 0.5)
     tint = 1.0 + strength * random.uniform(-0.08, 0.08, 3)
     lift = 255.0 * strength * random.uniform(-0.1, 0.1)
@@ -29,14 +29,14 @@ def change_light(image: BgrImage, random: np.random.Generator, *, strength: floa
 
 
 def mirror(image: BgrImage, boxes: Boxes) -> tuple[BgrImage, Boxes]:
-    """Left and right exchanged, boxes (N, 4) in pixels with them."""
+    """Exchanges left and right, with boxes (N, 4) xyxy in pixels."""
     flipped = boxes.copy()
     flipped[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]]
     return np.ascontiguousarray(image[:, ::-1]), flipped
 
 
 def warp(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
-    """Turned by up to 20 degrees, 30 % larger or smaller, shifted by 15 %, at full strength."""
+    """Rotates by up to 20 degrees, scales by up to 30 %, shifts by up to 15 %, at full strength."""
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(
         (width / 2.0, height / 2.0),
@@ -52,20 +52,20 @@ def warp(image: BgrImage, random: np.random.Generator, *, strength: float) -> Bg
 
 
 def blur(image: BgrImage, random: np.random.Generator, *, strength: float) -> BgrImage:
-    """Sometimes blurred as by a little motion or focus."""
+    """Sometimes blurs a little, as motion or focus do."""
     if random.random() >= strength * 0.5:
         return image
     return np.asarray(cv2.GaussianBlur(image, (3, 3), random.uniform(0.4, 1.2)), np.uint8)
 
 
 CORRUPTED_MOST = 3
-"""The worst severity in training; 4 and 5 are for judging."""
+"""Highest severity in training; 4 and 5 are for evaluation."""
 
 
 def sometimes_corrupt(
     image: BgrImage, random: np.random.Generator, *, names: Sequence[str]
 ) -> BgrImage:
-    """Half of the time one of the corruptions named, of severity 1 to CORRUPTED_MOST."""
+    """Half of the time applies one of the named corruptions, severity 1 to CORRUPTED_MOST."""
     if not names or random.random() >= 0.5:
         return image
     name = names[int(random.integers(len(names)))]

@@ -36,10 +36,10 @@ JUDGED_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class LabelledPicture:
-    """A picture that can be read when it is needed, its label, its group and its part.
+    """A picture that is read when it is needed, its label, its group and its part of the split.
 
     Attributes:
-        record: its name in a lock.
+        record: its name in dataset.lock.json.
     """
 
     frame: RoadFrame
@@ -50,7 +50,7 @@ class LabelledPicture:
 
 
 class PictureTask:
-    """See `Task`."""
+    """The `Task` of classifying whole pictures."""
 
     def __init__(self, mission: Mission, settings: Train) -> None:
         verify_lock(mission.data)
@@ -82,11 +82,11 @@ class PictureTask:
         return data_digest([one.frame for one in self._pictures])
 
     def rows(self) -> list[Row]:
-        """Tracks are groups, labels are spread evenly."""
+        """Every picture: its track is the group, its label the stratum."""
         return [Row(one.frame.name, one.group, str(one.label)) for one in self._pictures]
 
     def weigh(self, rows: Sequence[int]) -> None:
-        """Weights of labels from how often they occur."""
+        """Sets the weights of labels from their number of examples."""
         weights = balanced(
             [self._pictures[row].label for row in rows],
             self._model.labels,
@@ -96,7 +96,7 @@ class PictureTask:
         self._weights = weights if self._settings.class_weights == "balanced" else None
 
     def batch(self, rows: Sequence[int], random: np.random.Generator) -> Batch:
-        """These pictures, moved, softened, in another light."""
+        """These pictures, augmented by warp, blur, light and corruptions."""
         settings, spec = self._settings, self._model.preprocess_spec
         images: list[Tensor] = []
         for row in rows:
@@ -117,7 +117,7 @@ class PictureTask:
         return Batch(torch.cat(images), of_outputs)
 
     def judge(self, network: nn.Module, rows: Sequence[int], progress: Advance) -> Judgement:
-        """The likeliest label of each picture; the score is the accuracy."""
+        """Compares the likeliest label of each picture with its own; the score is the accuracy."""
         answers: list[int] = []
         with torch.inference_mode():
             while len(answers) < len(rows):
@@ -135,13 +135,13 @@ class PictureTask:
     def _picture(self, row: int) -> BgrImage:
         if row not in self._fitted:
             image = self._pictures[row].frame.read()
-            # Two threads may read the same picture at once: they read the same pixels.
+            # Two threads may read a picture at once; both read the same pixels.
             self._fitted[row] = fit_image(image, self._model.preprocess_spec)[0]
         return self._fitted[row]
 
 
 LABEL_SMOOTHING = 0.05
-"""Keeps softmax scores honest on pictures near the border of two labels (arXiv:1906.02629)."""
+"""Improves calibration of softmax scores near the border of two labels (arXiv:1906.02629)."""
 
 
 def _of_arrays(root: Path, labels: Sequence[str]) -> list[LabelledPicture]:
@@ -161,7 +161,7 @@ def _of_arrays(root: Path, labels: Sequence[str]) -> list[LabelledPicture]:
 
 
 def _of_split(parted: DeclaredSplit, pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
-    """The pictures that may be fitted on and chosen by; no others are so much as looked at."""
+    """The pictures of the training and validation parts; others are not read."""
     parts = {parted.part_for("fit"): "train", parted.part_for("choose"): "val"}
     return [
         replace(one, part=parts[part])
@@ -197,7 +197,7 @@ def _of_folders(root: Path, labels: Sequence[str]) -> list[LabelledPicture]:
 
 
 def _refuse_shared(root: Path, pictures: Sequence[LabelledPicture]) -> None:
-    """A track, or the same picture, in training and validation would be judged by heart."""
+    """Refuses a track or a picture in both training and validation: it would inflate the score."""
     for what, key in (("track", _group), ("picture", _digest)):
         fitted = {key(one): one for one in pictures if one.part == "train"}
         for one in pictures:

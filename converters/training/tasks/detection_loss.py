@@ -1,6 +1,7 @@
-"""What a detector of distances and logits should have said, and how wrong it was.
+"""Target assignment and loss of an anchor-free detector.
 
-Pure tensors; the network's shape is that of the "roadnet" decoder.
+Takes raw outputs as the "roadnet" decoder reads them and true boxes; returns a scalar loss. Pure
+functions of tensors.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from edge.perception.decode import cells
 LEVEL_LIMIT = 6.0
 """A level of stride s takes boxes whose longer side is at most this many s (the last: any)."""
 CENTRE_RADIUS = 1.5
-"""Cells within so many strides of a box's centre answer for it (FCOS, arXiv:1904.01355, 3.2)."""
+"""Cells within so many strides of a box's centre are its positives (FCOS, arXiv:1904.01355,
+3.2)."""
 
 BOX_SHARE = 2.0
-"""Weight of the boxes' loss beside the classes': at 2 boxes fit better than at 1, and more objects
-are found (AP50 of RoadNet 0.83 instead of 0.79)."""
+"""Weight of the box loss beside the class loss: at 2 instead of 1, AP50 of RoadNet is 0.83 instead
+of 0.79."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class Grid:
 
 
 def assign(grid: Grid, boxes: Tensor) -> Tensor:
-    """The row of `boxes` (M, 4) that each cell answers for, or -1: (N,) int64.
+    """The row of `boxes` (M, 4) that is each cell's target, or -1: (N,) int64.
 
-    A cell answers for the smallest box of its level whose middle is near and which it lies in.
+    A target is the smallest box of the cell's level that contains the cell and whose centre is
+    near.
     """
     if not len(boxes):
         return torch.full((len(grid.strides),), -1)
@@ -72,7 +75,7 @@ def loss(
     scalar.
 
     raw (B, N, 4 + C); `boxes` and `labels` hold (M, 4) xyxy pixels and (M,) for each picture;
-    `class_weights` (C,) gives rare labels more say.
+    `class_weights` (C,) weighs rare labels more.
     Sources: arXiv:1708.02002, equation 5; arXiv:1902.09630, algorithm 1.
     """
     rows = torch.stack([assign(grid, of_one) for of_one in boxes])

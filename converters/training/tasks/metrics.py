@@ -1,5 +1,8 @@
-"""Figures of a judgement: AP50, precision, recall, F1 of detections; accuracy and the like of
-classes. Pure functions; scikit-learn and pycocotools do the counting.
+"""Metrics of a judgement: AP50, precision, recall and F1 of detections; accuracy, precision, recall
+and F1 of classes.
+
+Takes ground truth and predictions; returns figures. Pure functions over scikit-learn and
+pycocotools.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ IOU_MIN = 0.5
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """The mean of what is known, or None."""
+    """The mean of the values that are not None; None without any."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
 
@@ -30,7 +33,7 @@ def detection_figures(
 ) -> Figures:
     """AP50 (mean over labels), and precision, recall, F1 of detections with score >= `score_min`.
 
-    A detection is right when it overlaps a true box of its label, not yet taken, by 0.5.
+    A detection is right if it overlaps an unmatched true box of its label by an IoU of 0.5.
     """
     sure = [_above(seen, score_min) for seen in found]
     real = [

@@ -1,8 +1,8 @@
 """Detection and road condition on generated road scenes: the task behind missions with
 `data.kind = "scenes"`.
 
-Scenes are drawn when they are first needed, in whatever thread needs them, and kept at network
-size. Unseen scenes come from seeds that training never draws.
+Scenes are drawn when they are first needed, by the thread that needs them, and cached at network
+size. Validation scenes come from seeds that training never draws.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from edge.scenes.world import SCENE_LABELS
 from firmware_bridge.errors import UsageError
 
 JUDGED_FROM_SCORE = 0.05
-"""AP needs the unsure detections too."""
+"""Lowest score of detections that count for AP, which needs the unsure ones too."""
 COUNTED_SCENES = 200
-"""Enough to know how often each label and condition occurs."""
+"""Scenes from which the frequency of labels and conditions is counted."""
 CONDITION_SHARE = 0.5
 """Weight of the condition head's loss beside the detector's."""
 
@@ -63,17 +63,17 @@ class Example:
 
     @property
     def truth(self) -> Truth:
-        """What is really in it, in network pixels."""
+        """Its ground truth, in network pixels."""
         return Truth(self.boxes, self.labels)
 
     @property
-    def taken_in(self) -> str:
-        """Weather and light, as a judgement names them."""
+    def condition_name(self) -> str:
+        """Weather and light: the key of `Judgement.by_condition`."""
         return f"{self.conditions.weather} {self.conditions.light}"
 
 
 class SceneTask:
-    """See `Task`. Rows below `train.scenes` are training scenes, the others unseen ones."""
+    """The `Task` of generated scenes. Rows below `train.scenes` are for training, others unseen."""
 
     def __init__(self, mission: Mission, settings: Train) -> None:
         model = mission.model
@@ -106,17 +106,17 @@ class SceneTask:
         )
 
     def rows(self) -> list[Row]:
-        """Every scene is its own group; road conditions are spread evenly."""
+        """Every scene is its own group; its road condition is the stratum."""
         return [Row(str(row), str(row), str(self._example(row).road)) for row in range(self._count)]
 
     def digest(self) -> str:
-        """sha256 over counts and a few scenes, so that another generator is another data set."""
+        """sha256 of counts and a few scenes, so that another generator gives another digest."""
         probes = [self._scene(row) for row in (0, 1, self._scenes)]
         shown = [[int(scene.image.sum()), scene.boxes.tolist()] for scene in probes]
         return digest_json([self._count, self._scenes, shown])
 
     def weigh(self, rows: Sequence[int]) -> None:
-        """Weights of labels and road conditions from the first training scenes."""
+        """Sets the weights of labels and road conditions from the first training scenes."""
         seen = [self._example(row) for row in rows[:COUNTED_SCENES]]
         remedy = "draw more scenes: --set train.scenes=1000"
         labels = [int(label) for example in seen for label in example.labels]
@@ -129,7 +129,7 @@ class SceneTask:
             self._class_weights, self._road_weights = of_labels, of_roads
 
     def batch(self, rows: Sequence[int], random: np.random.Generator) -> Batch:
-        """These scenes, some mirrored, all in another light."""
+        """These scenes, augmented by mirroring, light and corruptions."""
         settings, spec = self._settings, self._model.preprocess_spec
         examples = [self._example(row) for row in rows]
         images: list[Tensor] = []
@@ -190,12 +190,12 @@ class SceneTask:
         confusion: tuple[tuple[int, ...], ...] = ()
         if self._model.condition is not None:
             roads = np.array([example.road for example in examples], np.int64)
-            told = class_judgement(roads, said, labels=ROAD_CONDITIONS)
-            by_label |= {f"road {name}": values for name, values in told.by_label.items()}
-            score, confusion = (score + told.score) / 2.0, told.confusion
+            road = class_judgement(roads, said, labels=ROAD_CONDITIONS)
+            by_label |= {f"road {name}": values for name, values in road.by_label.items()}
+            score, confusion = (score + road.score) / 2.0, road.confusion
         members: dict[str, list[int]] = defaultdict(list)
         for number, example in enumerate(examples):
-            members[example.taken_in].append(number)
+            members[example.condition_name].append(number)
         return Judgement(
             score=score,
             figures=self._figures(examples, found, said),
@@ -229,7 +229,7 @@ class SceneTask:
         if row not in self._examples:
             scene = self._scene(row)
             fitted, placement = fit_image(scene.image, self._model.preprocess_spec)
-            # Two threads may draw the same scene at once: they draw the same pixels.
+            # Two threads may draw a scene at once; both draw the same pixels.
             self._examples[row] = Example(
                 fitted,
                 placement.to_network(scene.boxes),

@@ -1,6 +1,7 @@
-"""What a training task is: examples in rows, a batch and its loss, and a judgement in figures.
+"""The types of a training task: rows of examples, a batch with its loss, and a judgement in
+figures.
 
-The loop knows tasks by these types and nothing else.
+The training loop, cross-validation and the search know tasks by these types alone.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
 Figures = Mapping[str, float | int | None]
-"""Named figures; None where there was nothing to measure."""
+"""Metric -> value; None where there was nothing to measure."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures (B, 3, H, W) float32, and the loss (a scalar) of the network's outputs for them."""
+    """Pictures (B, 3, H, W) float32, and a function from the network's outputs to the scalar
+    loss."""
 
     images: Tensor
     loss: Callable[[Sequence[Tensor]], Tensor]
@@ -31,13 +33,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How good a network is on examples that it was not fitted on.
+    """Metrics of a network on examples that it was not fitted on.
 
     Attributes:
-        score: the one figure that early stop and search compare, 0..1.
+        score: the figure that early stop and search compare, 0..1.
         figures: over all examples.
         by_label, by_condition: the same for each label, and for each weather and light.
-        confusion: for classifiers, row = true label, column = answer.
+        confusion: for classifiers, row = true label, column = predicted label.
     """
 
     score: float
@@ -47,7 +49,7 @@ class Judgement:
     confusion: tuple[tuple[int, ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The judgement as plain values."""
+        """The judgement as JSON values."""
         return {
             "score": self.score,
             "figures": dict(self.figures),
@@ -59,7 +61,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Partition:
-    """Rows fitted on, rows that early stop watches, rows that judge; no group is in two of them."""
+    """Rows for fitting, for early stop and for judging; no group is in two of them."""
 
     training: tuple[int, ...]
     validation: tuple[int, ...]
@@ -71,9 +73,9 @@ class Row:
     """One example as a split sees it.
 
     Attributes:
-        name: its own.
+        name: of the example.
         group: examples of one group (a scene, a track) are never split.
-        stratum: what should be spread evenly: its label or condition.
+        stratum: its label or condition, of which every part should have a like share.
     """
 
     name: str
@@ -82,21 +84,21 @@ class Row:
 
 
 class Task(Protocol):
-    """Examples that are known by row; the same row is the same example on every run."""
+    """Examples by row; a row is the same example on every run."""
 
     partition: Partition
-    """The split that the data bring."""
+    """The split that the data define."""
 
     def rows(self) -> Sequence[Row]:
         """Every example, for splitting."""
         ...
 
     def digest(self) -> str:
-        """sha256 of what the examples are, as hex."""
+        """sha256 of the examples, as hex."""
         ...
 
     def weigh(self, rows: Sequence[int]) -> None:
-        """Set the weights of labels from these training rows. Refuses a label without examples."""
+        """Sets the weights of labels from these training rows. Refuses a label without examples."""
         ...
 
     def batch(self, rows: Sequence[int], random: np.random.Generator) -> Batch:
@@ -104,21 +106,21 @@ class Task(Protocol):
         ...
 
     def judge(self, network: nn.Module, rows: Sequence[int], progress: Advance) -> Judgement:
-        """Judge a network in evaluation mode on these examples, not augmented."""
+        """Judges a network in evaluation mode on these examples, not augmented."""
         ...
 
 
 def balanced(
     occurrences: Sequence[int], labels: Sequence[str], *, what: str, remedy: str
 ) -> Tensor:
-    """A weight for each label, inverse to how often it occurs, between 1/4 and 4.
+    """A weight for each label, inverse to its frequency, between 1/4 and 4.
 
-    The bounds keep one odd label from owning the gradient.
+    The bounds keep a rare label from dominating the gradient.
 
     Args:
         occurrences: the number of a label, once for each time that it occurs.
         labels: their names.
-        what, remedy: for the refusal.
+        what, remedy: texts of the refusal.
 
     Raises:
         UsageError: a label never occurs.
@@ -138,6 +140,6 @@ def balanced(
 
 
 def outputs_of(network: nn.Module, images: Tensor) -> Sequence[Tensor]:
-    """What a network puts out, main output first."""
+    """A network's outputs, main output first."""
     made = network(images)
     return (made,) if isinstance(made, Tensor) else made
