@@ -1,7 +1,8 @@
-"""Distillation loss: how far an INT8 network's outputs are from float's, differentiable.
+"""Distillation loss: differentiable distance of an INT8 network's outputs from those of float, the
+teacher.
 
-Takes raw outputs of both as torch tensors and needs no labels: float is the teacher. The same
-quantities as `converters.search.task_loss`: cells and pixels are weighted by float's score.
+Takes raw outputs of both as torch tensors, no labels; returns a scalar. The quantities are those of
+`converters.quantization.search.task_loss`: cells and pixels are weighted by float's score.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from edge.perception.decode import DECODERS, DecodeSpec, cells
 from edge.perception.segmentation import MaskSpec
 
 SMALLEST = 1e-6
-"""Scores are kept so far from 0 and 1 in logarithms and roots."""
+"""Scores are clipped this far from 0 and 1 in logarithms and roots."""
 
 Boxes = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """Raw output (B, N, V), grid (N, 2), stride (N, 1) -> boxes (B, N, 4) xyxy, scores (B, N, C)."""
 
 Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
-"""Float's outputs and INT8's, for the same pictures -> a scalar."""
+"""Raw outputs of float and of INT8 for the same pictures -> a scalar."""
 
 
 def _yolox(raw: Tensor, grid: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
     centre = (raw[..., :2] + grid) * stride
-    # A size of e^8 cells is beyond any picture; an infinite one has no gradient.
+    # e^8 cells exceed any picture; an infinite size would have no gradient.
     half = raw[..., 2:4].clamp(max=8.0).exp() * stride / 2.0
     return torch.cat([centre - half, centre + half], dim=-1), raw[..., 4:5] * raw[..., 5:]
 
@@ -49,11 +50,11 @@ def _fastestdet(raw: Tensor, grid: Tensor, stride: Tensor) -> tuple[Tensor, Tens
 
 
 BOXES: dict[str, Boxes] = {"yolox": _yolox, "roadnet": _roadnet, "fastestdet": _fastestdet}
-"""Kind of decoder -> boxes and scores as its `arithmetic` has them."""
+"""Kind of decoder -> boxes and scores, by the same formulas as the decoder's `arithmetic`."""
 
 
 def output_loss(mission: Mission) -> Loss:
-    """The loss over everything that the mission's network answers."""
+    """The sum of the losses of the network's heads."""
     model = mission.model
     spec = model.network_spec
     heads: list[Callable[[Tensor, Tensor], Tensor]] = []
@@ -93,7 +94,7 @@ def _detector(
 
 
 def _divergence(wanted: Tensor, found: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of scores as yes or no, value by value."""
+    """Kullback-Leibler divergence of scores as Bernoulli probabilities, value by value."""
     p, q = (score.clamp(SMALLEST, 1.0 - SMALLEST) for score in (wanted, found))
     return p * (p / q).log() + (1.0 - p) * ((1.0 - p) / (1.0 - q)).log()
 
@@ -111,9 +112,10 @@ def _segmenter(wanted: Tensor, found: Tensor) -> Tensor:
 
 
 def feature_loss(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
-    """Mean over tensors of the noise's power as a share of the signal's. A network that INT8 has
-    ruined answers nothing, and no gradient leads back from there; its inner tensors still tell
-    where it went wrong."""
+    """Mean over inner tensors of the noise-to-signal power ratio; a scalar.
+
+    Outputs of a network that INT8 ruined are constant and give no gradient; its inner tensors do.
+    """
     return torch.stack(
         [
             (mine - theirs).square().mean() / theirs.square().mean().clamp(min=1e-12)

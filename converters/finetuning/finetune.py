@@ -1,8 +1,9 @@
-"""Behind `brakepoint finetune`: the weights of a converted network fitted to the ranges and places
-that its INT8 was given, and converted anew with them, under the same gates.
+"""Quantization-aware fine-tuning for `brakepoint finetune`: fits a converted network's weights to
+its ranges and placement, and converts the network again under the same gates.
 
-For networks that no choice of layers saves. Float is the teacher, so no labels are needed; frames
-that judge are never looked at. Never touches the conversion that it starts from.
+Takes a mission and the folder of a conversion; returns a `FinetuneReport` and writes a conversion
+to another folder. For networks that mixed precision cannot save. Float is the teacher, so no labels
+are needed; held-back frames are not read. The first conversion stays as it is.
 """
 
 from __future__ import annotations
@@ -43,21 +44,21 @@ from firmware_bridge.errors import UsageError
 
 CHECKPOINT = "finetune.checkpoint.pt"
 PROBES = 2
-"""Frames on which the torch network is compared with onnxruntime."""
+"""Number of frames on which the torch network is compared with onnxruntime."""
 
 
 @dataclass(frozen=True)
 class FinetuneReport:
-    """What came of it.
+    """The result of a fine-tuning.
 
     Attributes:
-        before: report.json of the conversion that it started from.
+        before: report.json of the first conversion.
         after: the report of the new one.
         facts: the fine-tuning itself: lineage, task loss before and after, curve.
         state: the weights as a state dict of the source: sha256 and largest difference from
             tuned.onnx, or why there is none.
-        seconds: of fitting, over all resumptions.
-        resumed_at: steps at which it was taken up again.
+        seconds: spent on fitting, over all resumptions.
+        resumed_at: steps at which it was resumed.
     """
 
     before: dict[str, Any]
@@ -68,16 +69,16 @@ class FinetuneReport:
     resumed_at: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values: what both conversions found, and the fine-tuning."""
+        """The fine-tuning and the results of both conversions as JSON values."""
         after = self.after.to_json()
-        told = ("agreement", "gates", "passed")
+        results = ("agreement", "gates", "passed")
         return {
             "finetuning": self.facts,
             "state_dict": self.state,
             "seconds": round(self.seconds, 1),
             "resumed_at": list(self.resumed_at),
-            "before": {name: self.before[name] for name in told},
-            "after": {name: after[name] for name in told},
+            "before": {name: self.before[name] for name in results},
+            "after": {name: after[name] for name in results},
             "artifacts": after["artifacts"],
         }
 
@@ -85,15 +86,15 @@ class FinetuneReport:
 def finetune(
     mission: Mission, parent_folder: Path, out: Path, *, progress: Advance, fresh: bool = False
 ) -> FinetuneReport:
-    """Fine-tunes what is in `parent_folder` and converts the result into `out`.
+    """Fine-tunes the conversion in `parent_folder` and converts the result into `out`.
 
-    Goes on from the checkpoint of a fine-tuning that was cut off, unless `fresh`.
+    Resumes an interrupted fine-tuning from its checkpoint, unless `fresh`.
 
     Raises:
         NotTrusted: the folder holds another mission's or network's conversion, or stale ranges.
         Missing: the conversion, the network, frames or a package are not there.
         UsageError: the network cannot be fine-tuned, or the checkpoint is of another recipe.
-        GateFailed: the loss left the finite numbers.
+        GateFailed: the loss became NaN or infinite.
     """
     started = now()
     require_folder(out)
@@ -107,11 +108,11 @@ def finetune(
     source = open_source(mission)
     parent = read_parent(parent_folder, mission, source)
     require_quantizable(parent.placement, mission)
-    # What is searched decides whether float.onnx was equalized: it is to come out the same.
+    # `precision.search` decides whether float.onnx is equalized; it must come out the same.
     mission = with_search(mission, parent.search)
     split = frames_to_split(mission)
     ranges_file = parent_folder / RANGES
-    reuse(  # stale ranges are refused now, not after minutes
+    reuse(  # so that stale ranges are refused now, not after minutes
         ranges_file,
         parent.model,
         cpu_tensors(parent.model, parent.placement),
@@ -127,7 +128,7 @@ def finetune(
     recipe = recipe_of(mission, parent, examples)
     network, done = _fitted(mission, parent, examples, recipe, file=file, progress=progress)
     facts = _facts(parent, examples, recipe, done)
-    tuned = Tuned(network.written_into(parent.model), parent.kept_float, parent.range_scale, facts)
+    tuned = Tuned(network.write_into(parent.model), parent.kept_float, parent.range_scale, facts)
     report = convert(mission, out, progress=progress, ranges_file=ranges_file, tuned=tuned)
     pictures = pictures_of(examples.watched[:PROBES], mission)
     state = write_state(source, mission, split, tuned, pictures, path=out / STATE)
@@ -146,7 +147,7 @@ def finetune(
 
 
 def recipe_of(mission: Mission, parent: Parent, examples: TrainingFrames) -> Recipe:
-    """All that decides what weights come out."""
+    """Everything that the tuned weights depend on."""
     model = mission.model
     return Recipe(
         {
@@ -177,7 +178,7 @@ def _fitted(
     evaluator = Evaluator(parent.model, watched, task_loss_measure(mission.model), threads=threads)
 
     def task_loss(network: GraphNetwork) -> float:
-        tuned = network.written_into(parent.model)
+        tuned = network.write_into(parent.model)
         return evaluator.task_loss(quantize_int8(tuned, parent.placement, ranges))
 
     def pictures(rows: Any) -> list[Floats]:

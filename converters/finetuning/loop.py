@@ -1,11 +1,12 @@
-"""The loop: steps of Adam over a network that rounds as INT8 does, float beside it as the teacher.
+"""The fine-tuning loop: steps of Adam over a network with simulated INT8 rounding, float as
+teacher.
 
-How far a step goes is told in shares of each tensor's own size: folding BatchNorm into convolutions
-leaves weights a thousand times larger in one layer than in the next, and one step length for all of
-them either does nothing or destroys. Where the watched frames show no gain, the best weights come
-back and steps become shorter: how long a step a network bears differs by a hundred times. The same
-recipe gives the same weights bit for bit, also where it was killed and taken up again. Never looks
-at frames that judge.
+Takes a `GraphNetwork`, the distillation and settings; fits the network in place. The length of a
+step is relative to each tensor's size: folded BatchNorm leaves weights a thousand times larger in
+one layer than in the next, so that one absolute length has no effect or destroys. Without a gain on
+the watched frames, the best weights are restored and steps become shorter: networks differ by a
+factor of a hundred in the length that they bear. The same recipe gives the same weights bit for
+bit, also after a kill and a resumption. The held-back frames are not read.
 """
 
 from __future__ import annotations
@@ -37,27 +38,27 @@ FRESH = "brakepoint finetune MISSION --from DIR --out DIR --fresh"
 CURVE_POINTS = 40
 GRADIENT_MAX = 10.0
 MOMENTS = (0.9, 0.99)
-"""Adam's: gradients through rounding are noisy, and what they were 100 steps ago says little."""
+"""Adam's betas: gradients through rounding are noisy, and those of 100 steps ago say little."""
 WARM_UP_STEPS = 10
 SHORTER = 0.3
-"""What the step length becomes a share of where the last steps gained nothing."""
+"""Factor on the step length after steps without a gain."""
 SHARES = (0.2, 0.8)
-"""Of answers and of inner tensors in the loss at the first step: the gradient of a ruined network's
-answers is mostly noise, and fades by itself as they come right."""
+"""Shares of outputs and of inner tensors in the loss at the first step: the output gradient of a
+ruined network is mostly noise."""
 SMALLEST_TERM = 1e-3
-"""The least unit: a term that is less at first is as good as nothing, not to be magnified."""
+"""Least unit of a term: a smaller first value is negligible and must not be magnified."""
 SMALLEST_SIZE = 1e-4
-"""A tensor that is all zeros still may move by steps of such a size."""
+"""Least tensor size for the step length, so that a tensor of zeros can change."""
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """What INT8 is compared with, and how.
+    """The teacher, the rounding and the loss.
 
     Attributes:
-        teacher: the same graph, float; its weights stay as they are.
-        int8: where and how the fitted network rounds.
-        loss: of the outputs; inner tensors are compared beside them.
+        teacher: the same graph in float; its weights are not fitted.
+        int8: the simulated rounding of the fitted network.
+        loss: of the outputs; inner tensors are compared by `feature_loss`.
     """
 
     teacher: GraphNetwork
@@ -65,25 +66,25 @@ class Distillation:
     loss: Loss
 
     def of(self, network: GraphNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
-        """How far a network's INT8 is off: in its answers, and in its inner tensors; scalars."""
+        """The loss of a network's INT8 outputs and of its inner tensors, two scalars."""
         images = images.to(memory_format=torch.channels_last)
         keep = [name for name in self.int8.scales if name != PICTURE]
         with torch.no_grad():
             wanted = list(self.teacher(images, None, keep).values())
         found = list(network(images, self.int8, keep).values())
-        answers = len(wanted) - len(keep)
-        return self.loss(wanted[:answers], found[:answers]), feature_loss(
-            wanted[answers:], found[answers:]
+        outputs = len(wanted) - len(keep)
+        return self.loss(wanted[:outputs], found[:outputs]), feature_loss(
+            wanted[outputs:], found[outputs:]
         )
 
 
 @dataclass
 class Pace:
-    """How long the steps are, and in what units the loss is told.
+    """The length of a step, and the units of the loss.
 
     Attributes:
         units: the two terms of the loss at the first step.
-        shorter: what became of the step length by returns to the best weights.
+        shorter: factor on the step length after returns to the best weights.
         since: the step of the last return.
     """
 
@@ -92,8 +93,8 @@ class Pace:
     since: int = 0
 
     def rate(self, step: int, settings: Finetune) -> float:
-        """How far a step goes, as a share of each tensor's size: up over the first steps since the
-        start or the last return, down to nothing at the end."""
+        """The length of a step, relative to each tensor's size: a linear rise since the start or
+        the last return, and a linear fall to zero at the end."""
         rise = min(1.0, (step - self.since + 1) / WARM_UP_STEPS)
         return settings.learning_rate * self.shorter * rise * (1.0 - step / settings.steps)
 
@@ -110,19 +111,20 @@ def fit(
     file: Path,
     progress: Advance,
 ) -> Progress:
-    """Fits `network` in place, going on from the checkpoint at `file` where there is one.
+    """Fits `network` in place, from the checkpoint at `file` where there is one.
 
     At the end it holds the weights with the least task loss in INT8 on the watched frames; the
     initial weights, if no step was better.
 
     Args:
-        pictures: rows of the frames that are fitted on -> network inputs (1, 3, H, W).
-        count: how many such frames there are.
-        task_loss: of a network's INT8, on the watched frames; see `task_loss.py`.
+        pictures: rows of the training frames -> network inputs (1, 3, H, W).
+        count: number of training frames.
+        task_loss: of a network's INT8 on the watched frames, as
+            `converters.quantization.search.task_loss` defines it.
 
     Raises:
-        UsageError: the checkpoint is not whole, or of another recipe.
-        GateFailed: the loss left the finite numbers.
+        UsageError: the checkpoint is damaged, or of another recipe.
+        GateFailed: the loss became NaN or infinite.
     """
     sizes = [_size(values) for values in network.fitted]
     optimiser = torch.optim.Adam([{"params": [v]} for v in network.fitted], betas=MOMENTS)
@@ -142,7 +144,7 @@ def fit(
 
     if loaded is None:
         done.start_score = _watch(network, task_loss, done)
-        save()  # a disk without room is refused now, not after minutes
+        save()  # so that a full disk is refused now, not after minutes
     point_every = max(1, settings.steps // CURVE_POINTS)
     while done.step < settings.steps:
         for group, size in zip(optimiser.param_groups, sizes, strict=True):
@@ -150,7 +152,7 @@ def fit(
         rows = rows_of(done.step, range(count), batch=settings.batch, seed=settings.seed)
         images = torch.from_numpy(np.concatenate(list(pictures(rows))))
         terms = distillation.of(network, images)
-        # Each in units of what it was at first: neither drowns the other, whatever the network.
+        # Each relative to its first value, so that neither term dominates, whatever the network.
         pace.units = pace.units or [max(float(term.detach()), SMALLEST_TERM) for term in terms]
         parts = zip(SHARES, terms, pace.units, strict=True)
         loss = torch.stack([share * term / unit for share, term, unit in parts]).sum()
@@ -161,7 +163,7 @@ def fit(
         if done.step % settings.judge_every == 0 or last:
             watched = _watch(network, task_loss, done)
             if done.best_step != done.step:
-                assert done.best is not None  # what it came with was watched first
+                assert done.best is not None  # the initial state was watched first
                 network.load_state_dict(done.best)
                 optimiser.state.clear()
                 pace.shorter *= SHORTER
@@ -172,7 +174,7 @@ def fit(
         if done.step % settings.checkpoint_every == 0 or last:
             save()
         progress("finetune", done.step, settings.steps)
-    assert done.best is not None  # what it came with was watched first
+    assert done.best is not None  # the initial state was watched first
     network.load_state_dict(done.best)
     return done
 
@@ -203,7 +205,7 @@ def _stepped(
 def _watch(
     network: GraphNetwork, task_loss: Callable[[GraphNetwork], float], done: Progress
 ) -> float:
-    """The task loss now; keeps the state with the least."""
+    """The present task loss; keeps the state with the least."""
     seen = task_loss(network)
     if done.best_score is None or seen < done.best_score:
         done.best_score, done.best_step = seen, done.step

@@ -1,7 +1,7 @@
-"""The conversion that a fine-tuning starts from: float.onnx, ranges and places, as one folder holds
-them.
+"""Reads the conversion that a fine-tuning starts from: float.onnx, ranges and placement.
 
-Trusts only what report.json vouches for. Never writes there.
+Takes its folder, the mission and the source; returns a `Parent`. Files are read only with the
+digests in report.json. The folder is not written.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ AGAIN = "convert again: brakepoint convert MISSION --out DIR"
 
 @dataclass(frozen=True)
 class Parent:
-    """A conversion.
+    """The conversion that is fine-tuned.
 
     Attributes:
-        folder: where it lies.
+        folder: of the conversion.
         model: float.onnx.
         model_sha256, ranges_sha256: of the files, as hex.
-        ranges: of every pair, as far as int8.onnx has them reach.
-        range_scale: how many times as far as ranges.json says.
-        kept_float: operators that measurement left in float, with the reason.
-        placement: where INT8 went.
-        report: report.json as plain values.
+        ranges: of every Q/DQ pair, scaled as in int8.onnx.
+        range_scale: factor from ranges.json to `ranges`.
+        kept_float: operators that the search kept in float -> the reason.
+        placement: of Q/DQ pairs.
+        report: report.json as JSON values.
     """
 
     folder: Path
@@ -65,17 +65,17 @@ class Parent:
 
     @property
     def placement_sha256(self) -> str:
-        """Of what is read rounded, as hex."""
+        """sha256 of the placement's quantized reads, as hex."""
         reads = sorted([read.node, read.slot, read.tensor] for read in self.placement.reads)
         return digest_json([reads, sorted(self.placement.weights.items())])
 
 
 def read_parent(folder: Path, mission: Mission, source: Source) -> Parent:
-    """The conversion in `folder`, if it is of this mission and this source.
+    """The conversion in `folder`, which must be of this mission and this source.
 
     Raises:
         Missing: no such folder, or not all of its files.
-        NotTrusted: of another mission or network, or files that are not those of its report.
+        NotTrusted: of another mission or network, or with files that differ from its report.
     """
     report = read_json(folder / REPORT, REPORT_SCHEMA)
     try:

@@ -1,6 +1,7 @@
-"""Gives a PyTorch source its tuned weights back, as a state dict computing what tuned.onnx does.
+"""Writes the fine-tuned weights as a state dict of the PyTorch source.
 
-Writes nothing where that cannot be done, and says why.
+Takes the source, the mission and tuned.onnx; returns what the report says of it. Writes the file
+only if the network with these weights computes what tuned.onnx does, else says why not.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from edge.perception.values import Floats
 
 
 def with_search(mission: Mission, search: str) -> Mission:
-    """The mission with another `precision.search`; with "none" float.onnx is not equalized."""
+    """The mission with another `precision.search`; with "none", float.onnx is not equalized."""
     precision = mission.precision.model_copy(update={"search": search})
     return mission.model_copy(update={"precision": precision})
 
@@ -44,7 +45,7 @@ def write_state(
     path: Path,
 ) -> dict[str, Any]:
     """Writes the tuned weights as a state dict of the PyTorch source, if that computes the same."""
-    path.unlink(missing_ok=True)  # of a former run, of other weights
+    path.unlink(missing_ok=True)  # of an earlier run, with other weights
     if isinstance(source, OnnxSource) or source.kind != "torch":
         return {"file": None, "why": "the source is no factory with weights: see tuned.onnx"}
     network = copy.deepcopy(source.network)

@@ -1,7 +1,7 @@
-"""The pictures that a fine-tuning looks at: none of a group that judges.
+"""Selects the frames of a fine-tuning: frames to fit on, and frames to watch for early stop.
 
-Frames of the mission's data that are not held back; a part of them, whole groups, is only watched,
-to know when to stop. Holds no pictures.
+Takes the mission and the split of the conversion; returns `TrainingFrames`, without their pictures.
+No frame is of a group with held-back frames; the two parts are of different groups.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from firmware_bridge.errors import UsageError
 
 WATCHED_SHARE = 0.2
 LEAST_FRAMES = 2
-"""Frames on either side."""
+"""Least number of frames of either part."""
 
 
 @dataclass(frozen=True)
@@ -34,30 +34,31 @@ class TrainingFrames:
 
     @property
     def digest(self) -> str:
-        """sha256 of the frames, their contents and their parts, as hex."""
+        """sha256 of the frames, their contents and their parts, as hex, and the number to fit
+        on."""
         return data_digest([*self.fitted, *self.watched]) + f"/{len(self.fitted)}"
 
 
 def training_frames(mission: Mission, settings: Finetune, split: Split) -> TrainingFrames:
-    """At most `settings.frames` frames beside those held back, by quotas of their conditions.
+    """At most `settings.frames` frames that are not held back, by quotas of their conditions.
 
     Raises:
-        UsageError: too few, or all of one group.
+        UsageError: too few frames, or all of one group.
     """
     held_back = {frame.group for frame in split.held_back}
     offered = {frame.name: frame for frame in (*split.calibration, *frames_of(mission))}
     rest = [frame for frame in offered.values() if frame.group not in held_back]
-    taken = in_quotas(rest, seed=mission.data.seed)[: settings.frames]
-    groups = {frame.group for frame in taken}
+    drawn = in_quotas(rest, seed=mission.data.seed)[: settings.frames]
+    groups = {frame.group for frame in drawn}
     shares = {"fit": 1.0 - WATCHED_SHARE, "watch": WATCHED_SHARE}
-    sides = parts(taken, shares, seed=settings.seed) if len(groups) > 1 else {}
-    fitted, watched = (tuple(taken[row] for row in sides.get(name, ())) for name in shares)
+    sides = parts(drawn, shares, seed=settings.seed) if len(groups) > 1 else {}
+    fitted, watched = (tuple(drawn[row] for row in sides.get(name, ())) for name in shares)
     if min(len(fitted), len(watched)) < LEAST_FRAMES:
         raise UsageError(
             "there are too few frames to fine-tune on",
             expected=f"{LEAST_FRAMES} to fit on, {LEAST_FRAMES} of other groups to watch, none "
             "held back",
-            found=f"{len(taken)} frames in {len(groups)} groups",
+            found=f"{len(drawn)} frames in {len(groups)} groups",
             remedy="add frames (or drives): finetune takes every frame of the mission's data that "
             "is not held back",
         )

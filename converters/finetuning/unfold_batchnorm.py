@@ -1,9 +1,10 @@
-"""Tuned weights back in the PyTorch network that they came from: BatchNorm unfolded.
+"""Unfolds BatchNorm: brings fine-tuned weights back into the PyTorch network that they came from.
 
-Folding made weight' = weight * s and bias' = (bias - mean) * s + shift, s = scale / sqrt(variance +
-epsilon). Which convolution and which BatchNorm a folded weight is of, its own numbers tell. The
-tuned weight is divided by the same s and the tuned bias becomes the shift: statistics and scales
-stay as they were. Never guesses: what cannot be told apart is said, and the caller compares.
+Takes the network, its folded float graph and the tuned graph; returns a state dict. Folding made
+weight' = weight * s and bias' = (bias - mean) * s + shift, s = scale / sqrt(variance + epsilon).
+The values of a folded weight identify its convolution and BatchNorm. The tuned weight is divided by
+the same s and the tuned bias becomes the shift; statistics and scales stay. An ambiguous weight is
+refused, and the caller compares outputs.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ Doubles = NDArray[np.float64]
 State = dict[str, Tensor]
 
 ALIKE = 1e-4
-"""How far folded numbers may be from those computed here, as a share of the largest of them."""
+"""Largest difference of folded values from those computed here, relative to the largest value."""
 
 WITH_WEIGHTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class CannotUnfold(Exception):
-    """A folded weight whose place in the network cannot be told; the text says which."""
+    """A folded weight cannot be matched to a module of the network; the text says which."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A weighted module, what BatchNorm does to each of its output channels, and the name of the
-    tensor that a folded bias becomes."""
+    """A weighted module with the gain and offset of its BatchNorm for each output channel, and the
+    name of the tensor that takes the folded bias."""
 
     weight: str
     gain: Doubles
@@ -49,12 +50,12 @@ def unfold(network: nn.Module, floating: ModelProto, tuned: ModelProto) -> State
     """The state dict of `network` with the weights of `tuned`.
 
     Args:
-        network: the network of the source, with the weights that `floating` was made of.
-        floating: its float graph, nothing but folded.
+        network: the network of the source, with the weights that `floating` was exported from.
+        floating: its float graph with folded BatchNorm, not equalized.
         tuned: the same nodes with other weights.
 
     Raises:
-        CannotUnfold: a weight or bias has no place in the network.
+        CannotUnfold: a weight or bias matches no module of the network.
     """
     own = {name: values.double().numpy() for name, values in network.state_dict().items()}
     state = {name: values.clone() for name, values in network.state_dict().items()}
@@ -67,7 +68,7 @@ def unfold(network: nn.Module, floating: ModelProto, tuned: ModelProto) -> State
         given, moved = _folded(before, node), _folded(after, others[node.name])
         place = _place_of(places, own, given, node)
         gain = _along(place.gain, given.weight)
-        # What BatchNorm silences stays silent, whatever its weight.
+        # A channel with a BatchNorm gain of zero stays zero, whatever its weight.
         made = np.where(gain == 0.0, own[place.weight], moved.weight / np.where(gain, gain, 1.0))
         state[place.weight] = torch.from_numpy(made.astype(np.float32))
         if moved.bias is not None and place.bias is not None:
@@ -118,7 +119,7 @@ def _alike(computed: Doubles, found: Doubles) -> bool:
 
 
 def _places(network: nn.Module) -> Iterator[_Place]:
-    """Every weighted module alone, and with every BatchNorm of as many channels."""
+    """Every weighted module, alone and with each BatchNorm of the same number of channels."""
     modules = dict(network.named_modules())
     for name, module in modules.items():
         if not isinstance(module, WITH_WEIGHTS):

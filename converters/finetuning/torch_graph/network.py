@@ -1,10 +1,10 @@
-"""A float graph as a torch network whose weights can be fitted, computing as INT8 does where it is
-told to.
+"""A float ONNX graph as a torch module with trainable weights and optional simulated INT8 rounding.
 
-The numbers of `int8.onnx`: the same pairs read by the same nodes, the same scales; the gradient
-goes through rounding as if it were not there, and not through clipping (straight-through estimator,
-arXiv:1308.3432, section 4). What it computes is compared with onnxruntime when it is made. Never
-chooses a place or a range.
+Takes a float graph, pictures (B, 3, H, W) and a `FakeQuantization`; returns the graph's outputs.
+With rounding, values are those of `int8.onnx`: the same Q/DQ pairs at the same inputs, the same
+scales. The gradient passes rounding unchanged and stops at clipping (straight-through estimator,
+arXiv:1308.3432, section 4). A new network is compared with onnxruntime. Placement and ranges are
+given, not chosen here.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
 NUMBERS_MAX = 64
-"""Initializers up to this size may be sizes, axes or bounds of an operator."""
+"""Largest number of values of an initializer that holds sizes, axes or bounds."""
 
 ALIKE = 1e-3
-"""How far the torch network may be from onnxruntime, as a share of an output's largest magnitude:
-float32 in another order, with room for a hundred layers."""
+"""Largest difference from onnxruntime, relative to an output's largest magnitude: float32 sums in
+another order, over up to a hundred layers."""
 
 
 @dataclass(frozen=True)
 class FakeQuantization:
-    """Where and how a network rounds.
+    """Placement and scales of simulated INT8 rounding.
 
     Attributes:
-        scales: of every paired activation.
-        reads: (node, slot) that read a paired activation.
-        weights: weight -> axis of its scales, read rounded by the nodes in `rounded`.
+        scales: scale of every quantized activation.
+        reads: (node, slot) of inputs that read a quantized activation.
+        weights: weight -> axis of its scales; the nodes in `rounded` read it rounded.
         rounded: names of the operators with rounded weights.
     """
 
@@ -57,7 +57,7 @@ class FakeQuantization:
 
     @staticmethod
     def of(placement: QdqPlacement, ranges: Mapping[str, Range]) -> FakeQuantization:
-        """As `quantize_int8` writes it."""
+        """The rounding that `quantize_int8` writes into a graph."""
         return FakeQuantization(
             {
                 name: torch.from_numpy(r1_scale(one.amax))
@@ -73,18 +73,17 @@ class GraphNetwork(nn.Module):
     """A float graph with static shapes and folded constants, for pictures (B, 3, H, W).
 
     Weights and biases of weighted operators are parameters; every other initializer stays as it is.
-    Operators that hold copies of one weight, as folding leaves them of a shared one, keep sharing
-    it.
+    Operators with copies of one weight, which folding makes of a shared one, share it again.
 
     Raises:
-        UsageError: an operator that is not in OPERATORS, or is used in another way.
+        UsageError: an operator is not in OPERATORS, or has an unsupported form.
     """
 
     def __init__(self, model: ModelProto) -> None:
         super().__init__()
         graph = Graph(model)
         self.one_by_one = False
-        """Whether the graph takes one picture only: a shape in it may leave no room for more."""
+        """Whether the graph takes one picture only, because of a fixed shape in it."""
         self._nodes = graph.nodes
         self._outputs = graph.outputs
         _require_known(self._nodes)
@@ -113,7 +112,7 @@ class GraphNetwork(nn.Module):
     ) -> dict[str, Tensor]:
         """The graph's outputs, in order, and the tensors of `keep`, by name.
 
-        As float computes them, or with `int8` as INT8 does.
+        Values are those of float, or with `int8` those of INT8.
         """
         if not self.one_by_one or len(images) == 1:
             return self._run(images, int8, keep)
@@ -145,8 +144,8 @@ class GraphNetwork(nn.Module):
             **{name: tensor for name, tensor in kept.items() if name not in self._outputs},
         }
 
-    def written_into(self, model: ModelProto) -> ModelProto:
-        """The graph that this was made of, with the weights as they are now."""
+    def write_into(self, model: ModelProto) -> ModelProto:
+        """A copy of `model`, this network's graph, with the present weights."""
         values = {
             name: self.fitted[row].detach().contiguous().numpy() for name, row in self._row.items()
         }
@@ -156,7 +155,7 @@ class GraphNetwork(nn.Module):
 
 
 def _shared(graph: Graph, values: Mapping[str, Array]) -> list[list[str]]:
-    """Initializers that are fitted, in graph order; those that are copies of one stand together."""
+    """Trainable initializers in graph order; copies of one weight are grouped."""
     together: dict[tuple[object, ...], list[str]] = {}
     for node in graph.nodes:
         if node.op_type not in WEIGHTED:
@@ -168,7 +167,7 @@ def _shared(graph: Graph, values: Mapping[str, Array]) -> list[list[str]]:
                 continue
             key: tuple[object, ...] = (values[name].shape, values[name].tobytes())
             if slot == BIAS:
-                key = (of_weight, *key)  # two biases of zeros may be equal by chance
+                key = (of_weight, *key)  # two biases of zeros are equal without being shared
             else:
                 of_weight = key
             names = together.setdefault(key, [])
@@ -178,7 +177,7 @@ def _shared(graph: Graph, values: Mapping[str, Array]) -> list[list[str]]:
 
 
 class _Tensors:
-    """The tensors of one run that are still needed; those that are read rounded, each once."""
+    """The tensors of one run that are still needed; each rounded tensor is computed once."""
 
     def __init__(self, known: dict[str, Tensor], int8: FakeQuantization | None) -> None:
         self._known = known
@@ -186,7 +185,7 @@ class _Tensors:
         self._rounded: dict[str, Tensor] = {}
 
     def read(self, node: NodeProto, slot: int) -> Tensor | None:
-        """What a node reads in a slot."""
+        """The tensor that a node reads in a slot, rounded where `int8` says so."""
         name, int8 = node.input[slot], self._int8
         if not name:
             return None
@@ -205,14 +204,14 @@ class _Tensors:
         return self._rounded[name]
 
     def drop(self, names: Sequence[str]) -> None:
-        """Forgets what nobody reads any more."""
+        """Drops tensors that no later node reads."""
         for name in names:
             self._known.pop(name, None)
             self._rounded.pop(name, None)
 
 
 def round_weight(weight: Tensor, axis: int) -> Tensor:
-    """A weight as INT8 holds it: a scale a channel, from the largest magnitude (R2)."""
+    """A weight rounded as INT8: a scale per channel, from its largest magnitude (rule R2)."""
     others = tuple(row for row in range(weight.dim()) if row != axis)
     amax = weight.detach().abs().amax(dim=others)
     scale = torch.where(amax > 0.0, (amax / INT8_LEVELS).clamp(min=SMALLEST_SCALE), 1.0)
@@ -229,10 +228,10 @@ def _round(x: Tensor, scale: Tensor) -> Tensor:
 
 
 def network_of(model: ModelProto, pictures: Sequence[Floats], *, threads: int) -> GraphNetwork:
-    """The network of a graph, known to compute as onnxruntime does, one picture or many at a time.
+    """The network of a graph, after a comparison with onnxruntime on `pictures`.
 
     Raises:
-        UsageError: an operator is not known here, or means something else.
+        UsageError: an operator is not supported, or results differ by more than ALIKE.
     """
     network = GraphNetwork(model)
     session = ModelSession(model.SerializeToString(), threads=threads)
@@ -240,14 +239,14 @@ def network_of(model: ModelProto, pictures: Sequence[Floats], *, threads: int) -
     together = torch.from_numpy(np.concatenate(list(pictures)))
     if _difference(network, together, wanted) > ALIKE:
         network.one_by_one = True
-        if (apart := _difference(network, together, wanted)) > ALIKE:
-            raise _refused(f"a graph that in torch differs from onnxruntime by {apart:.3g}")
+        if (difference := _difference(network, together, wanted)) > ALIKE:
+            raise _refused(f"a graph that in torch differs from onnxruntime by {difference:.3g}")
     return network
 
 
 def _difference(network: GraphNetwork, images: Tensor, wanted: Sequence[Sequence[Floats]]) -> float:
-    """The largest difference from what was wanted of each picture, as a share of the output's
-    largest magnitude or of 1; infinite where the pictures cannot be run."""
+    """The largest difference from the outputs `wanted` for each picture, relative to the output's
+    largest magnitude or 1; infinite where the pictures cannot be run."""
     with torch.inference_mode():
         try:
             found = [made.numpy() for made in network(images).values()]

@@ -1,6 +1,7 @@
-"""What an operator's function is called with: one node of the graph, and the tensors it reads.
+"""Arguments of an operator's torch function: one node's attributes and constants, and its input
+tensors.
 
-Holds what the node says; computes nothing.
+`Call` holds what the node says and computes nothing; the functions here read inputs by count.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ class Call:
 
     Attributes:
         attributes: its attributes by name, as Python values.
-        constants: by slot, the numbers of inputs that say where and how (axes, sizes, bounds),
-            which are initializers; the target of a Reshape is the whole shape, without 0 and -1.
-        outputs: how many tensors it makes.
+        constants: slot -> values of an input that is an initializer (axes, sizes, bounds); the
+            target of a Reshape is the whole shape, without 0 and -1.
+        outputs: number of output tensors.
     """
 
     attributes: Mapping[str, Any]
@@ -28,11 +29,11 @@ class Call:
     outputs: int = 1
 
     def get(self, name: str, default: Any) -> Any:
-        """An attribute."""
+        """An attribute by name, or the default."""
         return self.attributes.get(name, default)
 
     def numbers(self, slot: int, name: str = "") -> list[Any] | None:
-        """The numbers of a constant input, or those of the attribute that older opsets had."""
+        """Values of a constant input, or of the attribute that earlier opsets have instead."""
         found = self.constants.get(slot)
         return found if found is not None else self.attributes.get(name)
 
@@ -42,12 +43,12 @@ Operator = Callable[[Call, Inputs], Tensor | Sequence[Tensor]]
 
 
 class UnsupportedForm(Exception):
-    """An operator is used in a way that its function here does not have; the text says which."""
+    """An operator has a form that its function here does not support; the text says which."""
 
 
 def one(inputs: Inputs) -> Tensor:
     """The first input."""
-    assert inputs[0] is not None  # onnx.checker demands a first input
+    assert inputs[0] is not None  # onnx.checker requires a first input
     return inputs[0]
 
 

@@ -1,8 +1,8 @@
-"""The operators of a float graph as torch functions, one table.
+"""The table of ONNX operators as torch functions.
 
-Only what a converted network may hold: constants folded, BatchNorm folded, shapes static. What an
-attribute means here is not taken on trust: the network that is built of them is compared with
-onnxruntime before anything is fitted. An operator that is not in the table is refused by name.
+Each function takes a `Call` and its input tensors and returns its outputs. The table holds
+operators of converted networks, with constants and BatchNorm folded and static shapes; others are
+refused by name. A network of these functions is compared with onnxruntime before it is fitted.
 """
 
 from __future__ import annotations
@@ -153,4 +153,4 @@ OPERATORS: dict[str, Operator] = {
     "Transpose": lambda call, inputs: one(inputs).permute(call.attributes["perm"]),
     "Unsqueeze": unsqueeze,
 }
-"""Operator -> its function."""
+"""ONNX operator -> its torch function."""

@@ -1,6 +1,7 @@
-"""Operators that move, take or repeat values and compute none, as torch functions.
+"""ONNX operators that move, select or repeat values, as torch functions.
 
-A form that torch has not, or that depends on what the network computes, is `UnsupportedForm`.
+Each takes a `Call` and its input tensors and returns its outputs. A form that torch lacks, or with
+computed shapes, raises `UnsupportedForm`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def reshape(call: Call, inputs: Inputs) -> Tensor:
     x, shape = one(inputs), call.numbers(1)
     if shape is None:
         raise UnsupportedForm("a computed shape")
-    # The graph is written for one picture; a batch of them goes along the first axis.
+    # The graph is for one picture; a batch of them lies along the first axis.
     if math.prod(shape) != x.numel() and shape[0] == 1:
         shape = [-1, *shape[1:]]
     return x.reshape(shape)
@@ -46,7 +47,7 @@ def take_slice(call: Call, inputs: Inputs) -> Tensor:
     steps = call.numbers(4) or [1] * len(starts)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         size = x.shape[axis]
-        # Backwards, an end before the first value takes that value too.
+        # Backwards, an end before the first value includes that value.
         rows = range(size)[start : None if step < 0 and end < -size else end : step]
         if step == 1:
             x = x.narrow(axis, rows.start if rows else 0, len(rows))
@@ -60,7 +61,7 @@ def split(call: Call, inputs: Inputs) -> Sequence[Tensor]:
     x, axis = one(inputs), call.get("axis", 0)
     sizes = call.numbers(1, "split")
     if sizes is None:
-        # The last part is the smaller one where the axis does not part evenly.
+        # The last part is smaller where the axis does not divide evenly.
         size = -(-x.shape[axis] // call.outputs)
         sizes = [size] * (call.outputs - 1) + [x.shape[axis] - size * (call.outputs - 1)]
     return list(torch.split(x, sizes, dim=axis))

@@ -1,6 +1,7 @@
-"""Operators that slide a window over a picture or resample it, as torch functions.
+"""ONNX convolution, pooling, resizing and padding as torch functions.
 
-Convolutions, pooling, resizing and padding. A form that torch has not is `UnsupportedForm`.
+Each takes a `Call` and its input tensors and returns its output. A form that torch lacks raises
+`UnsupportedForm`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def _pads(call: Call, axes: int) -> list[int]:
 
 
 def _padded(x: Tensor, pads: Sequence[int], value: float = 0.0) -> tuple[Tensor, list[int]]:
-    """`x` padded where both sides differ, and what is left for the operator itself to pad."""
+    """`x` padded where pads of both sides differ, and the pads left for the operator itself."""
     half = len(pads) // 2
     first, last = list(pads[:half]), list(pads[half:])
     if first == last:
@@ -90,7 +91,7 @@ def max_pool(call: Call, inputs: Inputs) -> Tensor:
 
 
 def average_pool(call: Call, inputs: Inputs) -> Tensor:
-    """AveragePool of pictures; pads that differ only where they count."""
+    """AveragePool of pictures; pads may differ only where they count in the average."""
     kernel, pads = call.attributes["kernel_shape"], _pads(call, 2)
     counts = bool(call.get("count_include_pad", 0))
     if len(kernel) != 2 or (pads[:2] != pads[2:] and not counts):
@@ -123,7 +124,7 @@ def resize(call: Call, inputs: Inputs) -> Tensor:
         call.get("coordinate_transformation_mode", b"half_pixel"),
     )
     if mode == b"nearest":
-        # Of whole factors every rule of rounding gives the same: each value so many times.
+        # By whole factors every rounding rule gives the same result: each value repeated.
         if any(new % old for new, old in zip(wanted, x.shape[2:], strict=True)) and (
             where != b"asymmetric" or call.get("nearest_mode", b"") != b"floor"
         ):

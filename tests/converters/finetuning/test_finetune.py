@@ -182,7 +182,7 @@ class TestNetwork:
         with torch.no_grad():
             for row, values_ in enumerate(made.fitted):
                 values_.add_(float(row + 1))
-        written = made.written_into(model)
+        written = made.write_into(model)
         moved = {name: values(written, name) for name in ("b0", "w1", "b1", "w2", "b2")}
         np.testing.assert_array_equal(moved["w1"], moved["w2"])
         np.testing.assert_array_equal(moved["b1"], moved["b2"])
@@ -232,7 +232,7 @@ class TestUnfolding:
         with torch.no_grad():
             for values_ in moving.fitted:
                 values_.mul_(1.5).add_(0.01)
-        tuned = moving.written_into(model)
+        tuned = moving.write_into(model)
         made.load_state_dict(unfold(made, model, tuned))
         picture = weights(1, 3, 16, 16, seed=5)
         with torch.inference_mode():
