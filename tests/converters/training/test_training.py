@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from checkout import ROOT, samples
+from checkout import HARNESS, ROOT, samples
 from tiny_pictures import LABELS, picture_mission, pictures, settings, write_pictures
 
 from calibration.dataset.frames.open_frames import frames_of
@@ -59,7 +59,7 @@ def child(folder: Path, *overrides: str) -> subprocess.Popen[str]:
     sets = [word for one in (*settings(folder), *overrides) for word in ("--set", one)]
     return subprocess.Popen(
         [sys.executable, "-m", "edge.cli", "train", str(ROOT / "examples" / "signs"), *sets],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{samples('converters')}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{HARNESS}:{samples('converters')}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -352,7 +352,7 @@ def test_a_full_disk_is_one_message_and_leaves_what_was_there(folder: Path) -> N
     sets = [word for one in settings(folder) for word in ("--set", one)]
     done = subprocess.run(
         [sys.executable, "-m", "edge.cli", "train", str(ROOT / "examples" / "signs"), *sets],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{samples('converters')}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{HARNESS}:{samples('converters')}"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
         capture_output=True,
         text=True,

@@ -1,5 +1,6 @@
-"""Cross-validation and the search: groups stay together, nothing is judged by heart, the stated
-rule picks, and both go on where they were cut off."""
+"""Cross-validation and the search: groups stay together, no example is both fitted and judged, the
+stated rule picks, and both resume after an interruption.
+"""
 
 from __future__ import annotations
 

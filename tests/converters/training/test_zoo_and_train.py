@@ -1,4 +1,4 @@
-"""RoadNet and its training: the output contract, learning, determinism, whole files."""
+"""RoadNet and its training: the output contract, learning, determinism, atomic files."""
 
 from __future__ import annotations
 
