@@ -1,4 +1,6 @@
-"""Rules of the house that a tool must hold: what the device half may need, and the two commands."""
+"""Architecture rules that need a test: what the device half may import, sizes of folders and
+modules, and the two commands.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the messages and the pages say of installing is true: in a checkout, and from its wheel."""
+"""What messages and docs say of installing is true: in a checkout, and from its wheel."""
 
 from __future__ import annotations
 

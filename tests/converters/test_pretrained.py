@@ -1,5 +1,6 @@
 """EfficientNet-Lite0 from the package index: it fits any number of labels, converts within 1e-4 on
-road frames, stays itself in INT8, and learns real signs."""
+road frames, stays accurate in INT8, and learns real signs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vehicle of the runtime tests: the firmware as a process, and a link to it that stands."""
+"""The vehicle of the runtime tests: the firmware as a process, and an established link to it."""
 
 from __future__ import annotations
 

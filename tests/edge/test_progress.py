@@ -1,4 +1,4 @@
-"""A long verb in a log says what it is doing, a line a stage; on a terminal it draws a bar."""
+"""Progress of a long verb: a line per stage in a log, a bar on a terminal."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What the command line prints: text of others is text, and trouble of a stream, tried with real
-pipes, full devices and closed descriptors, costs neither the exit code nor what can be told."""
+"""Output of the command line: untrusted text is escaped, and stream faults (real pipes, full
+devices, closed descriptors) change neither the exit code nor the remaining output.
+"""
 
 from __future__ import annotations
 

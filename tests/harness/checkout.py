@@ -1,4 +1,4 @@
-"""Where the files of this checkout are."""
+"""Paths of the files of this checkout."""
 
 from __future__ import annotations
 

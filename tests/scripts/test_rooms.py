@@ -1,4 +1,4 @@
-"""The map of the house: picture and list are what the import contracts and docstrings give."""
+"""The map of rooms in CONTRIBUTING is generated from the import contracts and docstrings."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Data sets at URLs: an archive on a real web server works like a folder; what does not is one
-message. Buckets are in tests/calibration/dataset/frames/test_bucket.py.
+"""Data sets at URLs: an archive on a real web server works like a folder; a failure is one message.
+
+Buckets are in tests/calibration/dataset/frames/test_bucket.py.
 """
 
 from __future__ import annotations

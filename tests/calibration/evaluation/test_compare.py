@@ -1,4 +1,4 @@
-"""`brakepoint compare`: what is lost frame by frame, and what cannot be compared."""
+"""`brakepoint compare`: losses frame by frame, and refusals of incomparable files."""
 
 from __future__ import annotations
 

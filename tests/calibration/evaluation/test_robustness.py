@@ -1,4 +1,4 @@
-"""How sure a fall under a corruption is: paired, and by whole groups."""
+"""Confidence intervals of a loss under corruption: paired, and by whole groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices: what is asked of onnxruntime, what is refused, and that nothing moves to the CPU."""
+"""Devices: the providers requested of onnxruntime, refusals, and no silent fallback to the CPU."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Files that are small and claim much: ONNX functions that multiply or call themselves, loops
-without end, tensors and arrays of terabytes, nesting without end. Each is refused by name before
-anything is allocated or run, by every verb that reads such a file."""
+"""Small files with huge claims: ONNX functions that multiply or call themselves, endless loops,
+tensors and arrays of terabytes, endless nesting. Each is refused by name before anything is
+allocated or run, by every verb that reads such a file.
+"""
 
 from __future__ import annotations
 

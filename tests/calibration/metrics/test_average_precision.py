@@ -1,4 +1,4 @@
-"""Weighted AP is what pycocotools says, for all frames, some of them, and some of them twice."""
+"""Weighted AP equals that of pycocotools, for all frames, a subset, and repeated frames."""
 
 from __future__ import annotations
 

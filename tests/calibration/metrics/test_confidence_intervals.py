@@ -1,4 +1,4 @@
-"""Intervals hold the truth about as often as they say, also where frames come in drives."""
+"""Confidence intervals have their stated coverage, also where frames come in drives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics against cases worked out by hand."""
+"""Metrics against cases computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An observation whose bytes were damaged is not trusted, and never read as another one."""
+"""A damaged observation file is refused, and never read as another observation."""
 
 from __future__ import annotations
 

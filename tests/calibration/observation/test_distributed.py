@@ -1,4 +1,4 @@
-"""The same observation on a real Dask cluster of processes: same bytes, whoever dies."""
+"""The same observation on a real Dask cluster of processes: same bytes, also when a worker dies."""
 
 from __future__ import annotations
 

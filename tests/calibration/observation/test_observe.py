@@ -1,5 +1,5 @@
-"""One look over road frames: the histograms are those of numpy, in slices or not, and memory does
-not grow by pictures.
+"""Observation of road frames: histograms equal those of numpy, in slices or not, and memory does
+not grow with the number of pictures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Shards of a calibration: joined they are one process's, and nothing that is not one is joined."""
+"""Shards of a calibration: together they give the result of one process; foreign shards are
+refused.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage as a whole: which frames it takes, when it stops, what it refuses, how it goes on."""
+"""The calibration stage as a whole: its frames, stop, refusals and resumption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error that a range makes in what reads a tensor, against the slow way to find it."""
+"""A range's error in the operators that read the tensor, against a slow reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ranges.json`: the same bytes for the same contents, read back whole, refused when stale."""
+"""`ranges.json`: equal contents give equal bytes, reading restores all, stale files are refused."""
 
 from __future__ import annotations
 

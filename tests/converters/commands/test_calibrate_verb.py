@@ -1,4 +1,4 @@
-"""`brakepoint calibrate` on a real detector and real road frames, killed and gone on."""
+"""`brakepoint calibrate` on a real detector and real road frames, killed and resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes seconds to import is imported where it is needed."""
+"""Modules that take seconds to import are imported only where they are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A failed gate comes with the very command to try next, and every place counts the same gates."""
+"""A failed gate prints the command to try next, and every output counts the same gates."""
 
 from __future__ import annotations
 

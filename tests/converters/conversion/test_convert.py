@@ -1,5 +1,5 @@
-"""`brakepoint convert` end to end on a tiny mission, and what `run` takes of it: the same bytes
-twice, a full disk and a kill at every moment, and no model that nobody vouches for.
+"""`brakepoint convert` end to end on a tiny mission, and what `run` accepts of it: the same bytes
+twice, a full disk and a kill at every moment, and no model without a passing report.
 """
 
 from __future__ import annotations

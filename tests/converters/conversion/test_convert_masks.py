@@ -1,5 +1,5 @@
-"""`convert` of segmentation networks: which output is meant, what is taken off its end, what gates
-say, and one message for what does not fit.
+"""`convert` of segmentation networks: choice of the output, removal of an argmax, gates, and one
+message for each misfit.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""A network of hard parts: a spatial transformer, mish and attention, by the command line. It
-learns first: who knows nothing loses nothing. The network with two masks is in test_two_masks.py.
+"""A network of hard parts (a spatial transformer, mish, attention) by the command line.
+
+It is trained first, since INT8 costs an untrained network nothing. The network with two masks is in
+test_two_masks.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a conversion's results follow from: the code that makes a network is part of it."""
+"""Inputs that a conversion's results depend on: the code of a factory is one of them."""
 
 from __future__ import annotations
 

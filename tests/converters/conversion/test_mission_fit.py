@@ -1,4 +1,4 @@
-"""`mission check` opens the model and says whether it is what the mission says of it."""
+"""`mission check` opens the model and compares it with the mission."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Real road frames through networks that were never meant for them: nothing breaks, and what a
-network cannot tell is said to be unknown instead of being given the nearest name.
+"""Real road frames through networks trained on other pictures: nothing breaks, and uncertain frames
+are unknown instead of the likeliest label.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What verbs leave in `runs/`, and its mirror in a real MLflow on SQLite."""
+"""Run records of verbs in `runs/`, and their mirror in a real MLflow on SQLite."""
 
 from __future__ import annotations
 

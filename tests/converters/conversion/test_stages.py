@@ -1,5 +1,5 @@
-"""Stages of `brakepoint convert` over its store: what is unchanged is not made again, what is
-damaged is not taken, and a run killed after any stage ends in the files of an unbroken one.
+"""The stage cache of `brakepoint convert`: unchanged stages are not run again, damaged entries are
+not used, and a run killed after any stage ends with the files of an uninterrupted one.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""A network with two masks, each head through `convert`, its gates, `evaluate` and `compare`. It
-learns first: who knows nothing loses nothing.
+"""A network with two masks, each head through `convert`, its gates, `evaluate` and `compare`.
+
+It is trained first, since INT8 costs an untrained network nothing.
 """
 
 from __future__ import annotations

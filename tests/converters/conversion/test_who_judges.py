@@ -1,4 +1,4 @@
-"""The frames that judge stay the same, however many are calibrated on."""
+"""The held-back frames stay the same, however many are calibrated on."""
 
 from __future__ import annotations
 

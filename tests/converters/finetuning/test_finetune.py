@@ -1,5 +1,5 @@
-"""`brakepoint finetune`: torch computes what int8.onnx computes, what INT8 lost comes back, and a
-fine-tuning that was killed ends with the same bytes. Frames that judge are never looked at.
+"""`brakepoint finetune`: torch computes what int8.onnx computes, accuracy lost to INT8 is
+recovered, and a killed fine-tuning ends with the same bytes. Held-back frames are not read.
 """
 
 from __future__ import annotations

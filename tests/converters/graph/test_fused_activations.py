@@ -1,5 +1,6 @@
-"""Activations that an exporter wrote out in several operators are one, whatever the writing: rule
-R5 puts no pair inside them."""
+"""An activation exported as several operators is recognised as one, so that rule R5 puts no Q/DQ
+pair inside it.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""cpu.onnx as onnxruntime takes it: what it computes in integers, what it must not round, and that
-its fused kernels say what the file says.
+"""cpu.onnx in onnxruntime: operators that run in integers, values that must not be rounded, and
+fused kernels that compute what the file says.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The cut for a DLA: body and head have every operator once, and one after the other they compute
-what the whole does."""
+"""The partition for a DLA: body and head hold every operator once, and in sequence they compute
+what the whole does.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Networks for several pictures at once: each is answered as it is alone, and what mixes them is
-refused. The shapes of the mission reach the report, from which engines are built."""
+"""Networks for several pictures at once: each picture gets the output that it gets alone, and
+networks that mix pictures are refused. The mission's shapes reach the report, from which engines
+are built.
+"""
 
 from __future__ import annotations
 

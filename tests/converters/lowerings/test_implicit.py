@@ -1,4 +1,4 @@
-"""Which tensors the calibration cache of DLA needs a range of."""
+"""Which tensors need a range in the calibration cache of a DLA."""
 
 from __future__ import annotations
 

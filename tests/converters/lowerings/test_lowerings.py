@@ -1,4 +1,4 @@
-"""The three lowerings of one calibration: what each carries, and that they agree on a CPU."""
+"""The three lowerings of one calibration: their contents, and that they agree on a CPU."""
 
 from __future__ import annotations
 

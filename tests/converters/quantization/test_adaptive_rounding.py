@@ -1,5 +1,5 @@
-"""Weights that are rounded together: never worse than nearest by what they minimise, on their own
-grid, and better for a network that bias correction alone does not save.
+"""Adaptive rounding: never worse than nearest by the error that it minimises, on the same grid, and
+better for a network that bias correction alone does not repair.
 """
 
 from __future__ import annotations

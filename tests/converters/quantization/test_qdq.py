@@ -1,5 +1,5 @@
-"""int8.onnx and cpu.onnx as files: what TensorRT demands of the one, what onnxruntime fuses of the
-other, and that both compute what quantization means.
+"""int8.onnx and cpu.onnx as files: what TensorRT requires of the one, what onnxruntime fuses of the
+other, and that both compute the quantized values.
 """
 
 from __future__ import annotations

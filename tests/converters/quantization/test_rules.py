@@ -1,4 +1,4 @@
-"""Rules R1 to R10, each on a graph that shows it and on one that must not be touched by it."""
+"""Rules R1 to R10, each on a graph that it applies to and on one that it must leave alone."""
 
 from __future__ import annotations
 

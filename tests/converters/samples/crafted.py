@@ -1,5 +1,6 @@
-"""Files of PyTorch as somebody would craft them: a small network's archive with other code, other
-calls or other pickles in it. Made here, when a test wants one."""
+"""Crafted PyTorch files for tests: a small archive with other code, other calls or other pickles,
+written when a test needs one.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A mission whose network INT8 ruins: the tiny detector, of which one channel that hardly matters
-is so loud that one scale for all of them leaves nothing of those that do.
+"""A mission whose network INT8 ruins: in the tiny detector, one unimportant channel has such large
+activations that a per-tensor scale leaves no resolution for the others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The three networks of `lowered_networks.py` as fixtures, each made once a run."""
+"""The three networks of `lowered_networks.py` as fixtures, each made once per run."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Networks for the lowerings and the engines: ours untrained, a classifier and a detector with the
-weights that people use; each float, quantized and strongly typed, made once a run.
+"""Networks for the tests of lowerings and engines: this project's own untrained, a classifier and a
+detector with public weights; each float, quantized and strongly typed, made once per run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A road in three colours with its masks, a network that tells them, and a mission for both."""
+"""A road in three colours with its masks, a network that segments it, and a mission for both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX graphs of a few nodes, written by hand, and what they put out."""
+"""ONNX graphs of a few nodes, written by hand, and their outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Equalization is tried first, and kept only where INT8 answers closer to float."""
+"""Equalization is tried first, and kept only where it brings INT8 closer to float."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layers stay in float: the one that ruins the answer is found by itself and is enough."""
+"""Which layers stay in float: the one that ruins the result is found and is enough."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A detector whose scores INT8 lowers gets them back; its boxes stay where they are, and what is
-ruined is left alone.
+"""A detector whose scores INT8 lowers gets a score bias; its boxes stay where they are, and a
+ruined network is left alone.
 """
 
 from __future__ import annotations

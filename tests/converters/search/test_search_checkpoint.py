@@ -1,5 +1,5 @@
-"""A search that was cut off goes on: what was measured is not measured again, and nothing that is
-damaged, or of another candidate, is taken for it.
+"""An interrupted search resumes: measured layers are not measured again, and a checkpoint that is
+damaged or of another candidate is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The search on a real detector that INT8 ruins: it is found again, by itself."""
+"""The search on a real detector with one layer that INT8 ruins: it finds that layer."""
 
 from __future__ import annotations
 

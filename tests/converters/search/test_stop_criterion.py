@@ -1,5 +1,5 @@
-"""The search for float layers may end where the gates hold on its own frames, with room for chance,
-whatever the task loss is.
+"""The search for float layers may end where the gates hold on its own frames, with a margin for
+chance, whatever the task loss is.
 """
 
 from __future__ import annotations

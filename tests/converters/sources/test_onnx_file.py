@@ -1,4 +1,4 @@
-"""A user's ONNX file: everything that may be wrong with it is one refusal that names it."""
+"""A user's ONNX file: each fault gives one refusal that names it."""
 
 from __future__ import annotations
 

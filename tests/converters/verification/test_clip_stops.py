@@ -1,4 +1,4 @@
-"""Would the vehicle have stopped: stops on a network's detections against stops on the truth."""
+"""Stops on a network's detections against stops on the ground truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Where along a network its forms come apart: the first that differs is the one with the fault."""
+"""Where two forms of a network diverge: the first tensor that differs is that of the faulty
+operator.
+"""
 
 from __future__ import annotations
 

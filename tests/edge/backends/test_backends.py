@@ -1,4 +1,4 @@
-"""The Session contract, kept by every backend, and what a bad model or a missing package gives."""
+"""The Session contract, kept by every backend, and refusals of a bad model or a missing package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `run` makes of the mission's [link]."""
+"""How `run` opens the port of the mission's [link]."""
 
 from __future__ import annotations
 

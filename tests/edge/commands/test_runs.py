@@ -1,4 +1,4 @@
-"""`brakepoint runs`: every run is there, what changed is told, a damaged record harms no other."""
+"""`brakepoint runs`: every run is listed, changes are shown, a damaged record affects no other."""
 
 from __future__ import annotations
 

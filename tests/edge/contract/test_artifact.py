@@ -1,4 +1,4 @@
-"""Artifacts: whole or not at all, and what they claim to be."""
+"""Artifacts: written atomically, and read only with the schema that they state."""
 
 from __future__ import annotations
 

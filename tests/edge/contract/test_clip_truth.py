@@ -1,4 +1,4 @@
-"""The truth of a clip is read as `scenes` writes it, and refused where it cannot be meant."""
+"""The ground truth of a clip is read as `scenes` writes it; impossible values are refused."""
 
 from __future__ import annotations
 

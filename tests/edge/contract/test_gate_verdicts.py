@@ -1,5 +1,6 @@
-"""A conversion is run only where its report says that every gate of the very file holds: nothing
-passes by absence."""
+"""A conversion is run only where its report says that every gate holds for this very file: a
+missing verdict does not pass.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that opens a URL is written down with it: neither in messages nor in files."""
+"""Secrets in a URL appear neither in messages nor in files."""
 
 from __future__ import annotations
 

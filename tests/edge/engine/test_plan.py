@@ -1,5 +1,5 @@
-"""Headers, preflight, sidecars and inspector reports: what is read of an engine before it is
-loaded, and of one that was.
+"""Headers, preflight, sidecars and inspector reports: what is read of an engine before and after it
+is loaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""trtexec's commands: every release of the table, the right file and flags, a script that runs."""
+"""trtexec commands: every release of the table, the right file and flags, a script that runs."""
 
 from __future__ import annotations
 

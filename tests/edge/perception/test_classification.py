@@ -1,4 +1,4 @@
-"""Classification heads: a label, or none of them; and never "clear" from a broken output."""
+"""Classification heads: a label or unknown; a broken output is never "clear"."""
 
 from __future__ import annotations
 

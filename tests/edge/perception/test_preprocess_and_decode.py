@@ -1,4 +1,4 @@
-"""Preprocess and decoders: pixels and boxes land where they belong."""
+"""Preprocess and decoders: positions of pixels and boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the whole frame is like, from network to vehicle; and what broken outputs lead to."""
+"""Conditions of the whole frame, from network to vehicle; and the effect of broken outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ends a run from outside: it stops the vehicle, reports, and says so with its exit code."""
+"""Signals that end a run: it stops the vehicle, writes a report, and exits with the right code."""
 
 from __future__ import annotations
 

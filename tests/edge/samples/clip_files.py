@@ -1,5 +1,5 @@
-"""Clips whose times, counts and sizes are chosen frame by frame, written without an encoder that
-would put them straight: a small Matroska muxer for JPEG frames, and changes to files of OpenCV's.
+"""Clips with chosen times, counts and sizes of frames, which an encoder would correct: a small
+Matroska muxer for JPEG frames, and edits of OpenCV's files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What docs/runtime.md asks of a decision, written from its numbered requirements alone.
+"""A reference model of decisions, written from the numbered requirements of docs/runtime.md alone.
 
-A slow second reading: it keeps the whole story and looks through it anew at every turn, where the
-policy keeps a bounded state. Knows nothing of edge/runtime/policy/policy.py but its inputs.
+It keeps the whole history and evaluates it anew at every turn, where the policy keeps a bounded
+state. It shares only inputs with edge/runtime/policy/policy.py.
 """
 
 from __future__ import annotations

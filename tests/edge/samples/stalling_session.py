@@ -1,4 +1,4 @@
-"""A backend that works for a while and then does not come back, like a wedged accelerator."""
+"""A backend that works for a while and then hangs, like a wedged accelerator."""
 
 from __future__ import annotations
 

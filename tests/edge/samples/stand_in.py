@@ -1,8 +1,8 @@
-"""A stand-in for TensorRT's Python module, made from what a release exports (`tensorrt_api/`).
+"""A stand-in for TensorRT's Python module, made from the exports of a release (`tensorrt_api/`).
 
-Strict: what the release does not export raises AttributeError, on the module and on every object,
-reading and writing. Objects record what they are told in `calls`. It parses real ONNX into layers
-and "builds" a plan with the release's header; it proves calls, never kernels.
+Reading or writing a name that the release does not export raises AttributeError, on the module and
+on every object. Objects record calls and assignments in `calls`. It parses real ONNX into layers
+and "builds" a plan with the release's header; it tests calls, not kernels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads sources by a clock that passes only by pausing."""
+"""Reads sources on a clock that advances only by their pauses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Networks that tell a dry road from a wet one by the picture's mean colour, and clips of both."""
+"""Networks that distinguish a dry road from a wet one by the picture's mean colour, and clips of
+both.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated roads: the same for a seed, and true."""
+"""Generated roads: the same for a seed, with correct ground truth."""
 
 from __future__ import annotations
 

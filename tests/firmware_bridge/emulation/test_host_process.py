@@ -1,4 +1,4 @@
-"""The firmware as a process: built once, ended with its owner, and honest about its own death."""
+"""The firmware as a process: built once, ended with its owner, and its own death reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small wrongs in the core must be noticed by its cases or by the model of docs/link.md.
+"""Small mutations of the core must be noticed by its cases or by the model of docs/link.md.
 
 `scripts/mutation/c_mutants.py` tries every mutant and takes long; here are some of each file.
 """

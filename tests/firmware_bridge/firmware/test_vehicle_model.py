@@ -1,4 +1,4 @@
-"""The vehicle model obeys: ceilings, braking, jerk, and no motion that nobody asked for."""
+"""The vehicle model obeys ceilings, braking and jerk limits, and never moves without a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Driver, pty, firmware process and vehicle together, as the decision loop has them."""
+"""Driver, pty, firmware process and vehicle together, as the decision loop uses them."""
 
 from __future__ import annotations
 

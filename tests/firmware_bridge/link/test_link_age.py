@@ -1,4 +1,4 @@
-"""The age of what arrives: both ends on one simulated clock, with a line that holds bytes back."""
+"""The age of messages: both ends on one simulated clock, with a line that delays bytes."""
 
 from __future__ import annotations
 

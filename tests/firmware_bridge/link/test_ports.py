@@ -1,4 +1,4 @@
-"""What stands in the way of a port is said plainly; what happens to it later is told by type."""
+"""Why a port cannot be opened is said in one message; its later faults have types."""
 
 from __future__ import annotations
 

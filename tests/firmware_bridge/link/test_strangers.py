@@ -1,4 +1,6 @@
-"""Ports without a microcontroller, or with one that is deaf: the refusal says what is there."""
+"""Ports without a microcontroller, or with one that does not answer: the refusal says what is
+there.
+"""
 
 from __future__ import annotations
 

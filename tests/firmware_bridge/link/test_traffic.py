@@ -1,4 +1,4 @@
-"""What a port without a microcontroller says is told for what it is, with what to do about it."""
+"""Bytes from a port without a microcontroller are recognised, with a remedy."""
 
 from __future__ import annotations
 

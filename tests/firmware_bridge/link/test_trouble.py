@@ -1,4 +1,4 @@
-"""Lines and readers that fail in ways of their own: what the loop is told, and that it goes on."""
+"""Failing lines and readers: what the loop is told, and that it goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract: what fits travels unchanged, what does not is refused, C and Python agree."""
+"""The contract: valid values round-trip unchanged, others are refused, C and Python agree."""
 
 from __future__ import annotations
 

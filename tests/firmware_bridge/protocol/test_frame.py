@@ -1,4 +1,4 @@
-"""Frames: whole ones arrive however the stream is cut, damaged ones never do."""
+"""Frames: valid ones arrive however the stream is cut, damaged ones never do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled core in a process that is told the time, and a host that talks to it."""
+"""The compiled core in a process with simulated time, and a host that talks to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in a folder: what cannot be used is refused by name, nothing is skipped in silence."""
+"""Pictures in a folder: unusable ones are refused by name, none is skipped silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What road frames tell beside their picture: conditions, and what is in them."""
+"""Conditions and ground truth that come with road frames."""
 
 from __future__ import annotations
 

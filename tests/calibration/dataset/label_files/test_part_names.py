@@ -1,4 +1,4 @@
-"""A part is declared or a whole path element: a word in a name is none."""
+"""A part is declared or is a whole path element; a word inside a file name is not a part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as people's tools write them: `data lock` and `data.table` read the same."""
+"""CSV tables in the forms that common tools write: `data lock` and `data.table` read the same."""
 
 from __future__ import annotations
 

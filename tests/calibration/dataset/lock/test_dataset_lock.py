@@ -1,4 +1,6 @@
-"""The lock: the same data give the same version, any change another, and nothing half-written."""
+"""The dataset lock: equal data give the same version, any change gives another, and nothing is left
+half-written.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mission whose data is locked: conversion and training refuse data that are not it."""
+"""A mission with locked data: conversion and training refuse other data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks: which picture they belong to, what their ids are called, and PNG that hold no ids."""
+"""Masks: pairing with pictures, names of ids, and PNG files without ids."""
 
 from __future__ import annotations
 

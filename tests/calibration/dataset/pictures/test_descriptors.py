@@ -1,4 +1,4 @@
-"""What pixels suggest where nobody wrote down the conditions."""
+"""Conditions suggested by pixels where none are recorded."""
 
 from __future__ import annotations
 

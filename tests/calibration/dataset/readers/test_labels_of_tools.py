@@ -1,4 +1,4 @@
-"""Labels as people's tools write them are read or refused by file, never passed over in silence."""
+"""Labels as common tools write them are read, or refused by file; none is ignored silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every format is recognised and read; what cannot be meant ends in one clear message."""
+"""Every format is recognised and read; an ambiguous or faulty folder gives one clear message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of known data sets arrive as the house's words; others are handed back."""
+"""Conditions of known data sets become this project's words; others are returned unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regions that are not to be judged: the figures of pycocotools, from the words of every format."""
+"""Regions to ignore, from the notation of every format: figures equal those of pycocotools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is calibrated on and who is held back: by whole groups, seeded, and never both."""
+"""The split into calibration and held-back frames: by whole groups, seeded, disjoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes figures flattering or noisy is told beside them."""
+"""Doubts about figures (too flattering, too noisy) are reported beside them."""
 
 from __future__ import annotations
 

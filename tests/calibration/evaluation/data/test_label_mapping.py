@@ -1,4 +1,4 @@
-"""Words of data sets in a model's labels."""
+"""Mapping of a data set's labels to a model's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each method against a slow one that looks at every value, and as a range somebody would take."""
+"""Each range method against a slow reference over every value, and on typical histograms."""
 
 from __future__ import annotations
 

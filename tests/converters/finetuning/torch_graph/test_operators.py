@@ -1,5 +1,5 @@
-"""Every operator that `finetune` knows computes in torch what onnxruntime computes of the graph,
-for one picture and for two at once.
+"""Every operator that `finetune` supports computes the same in torch as in onnxruntime, for one
+picture and for two at once.
 """
 
 from __future__ import annotations

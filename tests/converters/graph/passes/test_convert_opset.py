@@ -1,6 +1,4 @@
-"""From the opset that a file has to the one that the target wants: unchanged numbers, or a refusal
-that says which operator.
-"""
+"""From the opset of a file to that of the target: equal numbers, or a refusal naming the operator."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The chain of passes: every promise is checked and can fail, changed numbers stop it, and real
-detectors come through unchanged.
+"""The pipeline of passes: every ensured property is checked and can fail, changed numbers stop it,
+and real detectors come through unchanged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cross-layer equalization: the float network stays what it is, and INT8 gains."""
+"""Cross-layer equalization: float outputs stay the same, and INT8 becomes more accurate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The linter on small graphs that each break one rule, and on what other tools write."""
+"""The linter on small graphs that each break one rule, and on files of other tools."""
 
 from __future__ import annotations
 

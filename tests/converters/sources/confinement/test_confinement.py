@@ -1,5 +1,6 @@
-"""A process that loads a network's file writes nothing but its own folder, reads nothing of the
-user's and reaches no network: shown by trying each in a process that was confined."""
+"""The confined process writes nothing but its own folder, reads none of the user's files and
+reaches no network: shown by trying each inside it.
+"""
 
 from __future__ import annotations
 

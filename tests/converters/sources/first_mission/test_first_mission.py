@@ -1,4 +1,4 @@
-"""`init --model`: a first mission that fits the model, and says what it could not know."""
+"""`init --model`: a first mission that fits the model, and names what the file does not say."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A crafted TorchScript archive or torch.export program is refused before anything of it is loaded:
-no operator outside the list, in whatever way it is named, and no pickle that would import."""
+"""A crafted TorchScript archive or torch.export program is refused before any of it is loaded: no
+operator outside the allow-list, however it is named, and no pickle that imports.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A factory in a Python file beside the mission, as a person with one folder has it."""
+"""A factory in a Python file beside the mission."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Networks as people save them pass the look at a file: convolutional and transformer backbones,
+"""Networks as people save them pass the checks of files: convolutional and transformer backbones,
 detection and segmentation heads, recurrent layers, scripted, traced and exported. One of each kind
-goes all the way through the process without rights."""
+goes through the confined process.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Networks in files of PyTorch: TorchScript and torch.export programs are read, whatever the file's
-name, and nothing in them is run that is no operator of a network."""
+"""Networks in PyTorch's files: TorchScript and torch.export programs are read, whatever the file's
+name, and no code in them runs but operators of a network.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network keeps of float's answers, by class, condition and frame, on cases done by hand."""
+"""A network's agreement with float by class, condition and frame, on cases computed by hand."""
 
 from __future__ import annotations
 

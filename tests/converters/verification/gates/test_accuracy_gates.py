@@ -1,4 +1,4 @@
-"""Gates against labels, through the command: what is not known fails."""
+"""Gates against labels, through the command line: an unmeasured figure fails."""
 
 from __future__ import annotations
 

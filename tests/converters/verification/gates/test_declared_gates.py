@@ -1,4 +1,4 @@
-"""The device looks for verdicts under the very names by which `convert` writes them."""
+"""The device reads verdicts under the names by which `convert` writes them."""
 
 from __future__ import annotations
 

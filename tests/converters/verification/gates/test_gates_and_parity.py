@@ -1,5 +1,5 @@
-"""How far two networks are apart, and what a gate makes of it: what could not be measured fails,
-what is not asked for is said to be not gated.
+"""The difference of two networks and the verdicts of gates: an unmeasured figure fails, a gate
+without a limit is reported as not gated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The mission file: what a person who writes one meets."""
+"""The mission file: loading, overrides and refusals as its author meets them."""
 
 from __future__ import annotations
 

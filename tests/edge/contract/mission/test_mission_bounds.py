@@ -1,4 +1,4 @@
-"""Every number, text and list of the mission has bounds, and what cannot be meant is refused."""
+"""Every number, text and list of the mission has bounds, and impossible values are refused."""
 
 from __future__ import annotations
 

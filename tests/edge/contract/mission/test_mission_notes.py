@@ -1,4 +1,4 @@
-"""What `mission check` says of numbers that can be run and may not do what they seem to say."""
+"""Notes of `mission check` on numbers that are valid but may not do what their author expects."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The builder against what five releases really export: which flags, pools and calls each saw, and
-that nothing asked for is skipped. Kernels are proved by none of this.
+"""The builder against the exports of five TensorRT releases: the flags, pools and calls of each,
+and that no option is skipped. Kernels are not tested here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One reader of pictures: damage that decoders hide, orientation, bit depths, absurd sizes."""
+"""The one reader of pictures: damage that decoders hide, orientation, bit depths, extreme sizes."""
 
 from __future__ import annotations
 

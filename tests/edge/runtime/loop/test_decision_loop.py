@@ -1,4 +1,4 @@
-"""The decision loop on a clock that stands still, with a link in memory: what is sent, and when."""
+"""The decision loop on a simulated clock, with a link in memory: what is sent, and when."""
 
 from __future__ import annotations
 

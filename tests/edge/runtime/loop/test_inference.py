@@ -1,6 +1,6 @@
-"""The inference thread on frames that no camera should deliver, and when its network is hung.
+"""The inference thread on invalid frames, and with a hung network.
 
-The network is real; only its clock is the test's where durations matter.
+The network is real; the clock is simulated where durations matter.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Rules on areas of a segmentation network: what covers a zone, and what is not sure is no "no"."""
+"""Rules on areas of a segmentation network: coverage of a zone, and that uncertainty does not count
+as absence.
+"""
 
 from __future__ import annotations
 

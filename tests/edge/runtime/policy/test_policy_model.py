@@ -1,7 +1,7 @@
-"""The policy against a second reading of docs/runtime.md, over stories that nobody thought of.
+"""The policy against a second implementation of docs/runtime.md, on random stories.
 
-The whole command is compared: action, ceiling, braking, release. And whatever is worse (one more
-match, fault, doubt, gap or missing acknowledge) never makes any part of it milder.
+The whole command is compared: action, ceiling, braking, release. A worse input (one more match,
+fault, doubt, gap or missing acknowledge) never makes any part of it milder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one frame tells a rule, at the very limits that the rule names: yes, no, or nothing."""
+"""One frame's verdict on a rule, at the exact limits: match, no match, or inconclusive."""
 
 from __future__ import annotations
 

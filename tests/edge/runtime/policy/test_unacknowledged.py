@@ -1,5 +1,6 @@
-"""What lost, late, repeated and reordered acknowledges make of a command: never a milder one than
-docs/runtime.md says, through any number of sessions."""
+"""Commands after lost, late, repeated and reordered acknowledges: never milder than docs/runtime.md
+says, through any number of sessions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The annotated video keeps the time of its clip, and is there whole or not at all."""
+"""The annotated video keeps the timing of its clip, and is written atomically."""
 
 from __future__ import annotations
 

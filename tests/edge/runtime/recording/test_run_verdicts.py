@@ -1,4 +1,4 @@
-"""What a whole run says of itself: when, in which words, and when it keeps quiet."""
+"""A run's verdicts on itself: when, in which words, and when there is none."""
 
 from __future__ import annotations
 

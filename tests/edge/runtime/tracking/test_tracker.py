@@ -1,5 +1,6 @@
-"""Tracks keep their ids through motion, growth, gaps and wavering labels, and no frame, box or time
-costs more than a bounded amount of work or ends anything."""
+"""Tracks keep their ids through motion, growth, gaps and changing labels; no frame, box or time
+costs more than bounded work or raises.
+"""
 
 from __future__ import annotations
 
