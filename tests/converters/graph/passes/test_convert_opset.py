@@ -1,4 +1,4 @@
-"""From the opset of a file to that of the target: equal numbers, or a refusal naming the operator."""
+"""From the opset of a file to that of the target: equal numbers, or a refusal with the operator."""
 
 from __future__ import annotations
 
