@@ -118,15 +118,15 @@ def _not_comparable(pair: str, found: str) -> UsageError:
 def _form(name: str, mission: Mission, converted: Path) -> Form:
     threads = mission.target.threads
     if name == "source":
-        source = open_source(mission)
+        source = open_source(mission.model)
         _require_same_source(source, converted)
         from converters.sources.pytorch.confined_network import ConfinedNetwork
 
         if isinstance(source, OnnxSource):
-            fed = bind_shapes(mend_inputs(source.model), picture_shape(mission))
-            named = name_everything(fed, output_names(mission))
+            fed = bind_shapes(mend_inputs(source.model), picture_shape(mission.model))
+            named = name_everything(fed, output_names(mission.model))
             return OnnxForm(infer_shapes(named), threads=threads)
-        shape, names = picture_shape(mission), output_names(mission)
+        shape, names = picture_shape(mission.model), output_names(mission.model)
         if isinstance(source.network, ConfinedNetwork):
             return source.network.form(shape, names)
         return TorchForm(trace(source.network, shape, names))

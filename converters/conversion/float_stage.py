@@ -60,12 +60,12 @@ def to_float(
         UsageError: the source does not take such pictures, puts out what the mission does not
             read, or has nothing that can be quantized.
     """
-    shape, names = picture_shape(mission), output_names(mission)
+    shape, names = picture_shape(mission.model), output_names(mission.model)
     pictures = probes(mission, frames)
     try:
-        original = network_of(source, mission)
+        original = network_of(source, mission.model, threads=mission.target.threads)
         # Refuses other outputs before the long work.
-        check_logits([original(picture) for picture in pictures], mission)
+        check_logits([original(picture) for picture in pictures], mission.model)
         exported = (
             source.model if isinstance(source, OnnxSource) else export(source.network, shape, names)
         )

@@ -55,7 +55,7 @@ class Inputs:
     @classmethod
     def of(cls, mission: Mission) -> Inputs:
         """Reads everything once."""
-        source, frames = open_source(mission), frames_to_split(mission)
+        source, frames = open_source(mission.model), frames_to_split(mission)
         return cls(
             source,
             frames,

@@ -66,21 +66,21 @@ def fit_of(mission: Mission) -> Fit | None:
     if model.factory is not None and model.weights is not None and not model.weights.exists():
         from converters.training.fit import network_for  # needs torch, as every factory does
 
-        network_for(mission)
+        network_for(mission.model)
         note = f"no weights at {model.weights} yet"
         note += ": brakepoint train MISSION writes them" if mission.train is not None else ""
-        return Fit("a factory", picture_shape(mission), wanted, (note,))
-    source = open_source(mission)
+        return Fit("a factory", picture_shape(mission.model), wanted, (note,))
+    source = open_source(mission.model)
     seen = _answers(source, mission)
-    check_logits(seen, mission)
-    return Fit(_kind(source), picture_shape(mission), wanted, _notes(seen, mission))
+    check_logits(seen, mission.model)
+    return Fit(_kind(source), picture_shape(mission.model), wanted, _notes(seen, mission))
 
 
 def _answers(source: Source, mission: Mission) -> list[Outputs]:
     """The outputs for pictures of noise, of the shapes that the mission reads."""
     camera, random = mission.camera, np.random.default_rng(0)
     try:
-        run = network_of(source, mission)
+        run = network_of(source, mission.model, threads=mission.target.threads)
         answers = []
         for _ in range(PICTURES):
             image = random.integers(0, 256, (camera.height_px, camera.width_px, 3), np.uint8)
@@ -88,7 +88,7 @@ def _answers(source: Source, mission: Mission) -> list[Outputs]:
     except CannotRun as error:
         raise UsageError(
             "the model cannot run on the mission's picture",
-            expected=f"a network for pictures {list(picture_shape(mission))}",
+            expected=f"a network for pictures {list(picture_shape(mission.model))}",
             found=str(error),
             remedy="correct model.input in the mission, or export the network again",
         ) from error

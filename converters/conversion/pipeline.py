@@ -222,7 +222,7 @@ def _report(
 def _open_shapes(model: ModelProto, mission: Mission) -> dict[str, Sequence[int]]:
     """The mission's picture for every input of the graph that leaves its size open."""
     return {
-        value.name: picture_shape(mission)
+        value.name: picture_shape(mission.model)
         for value in model.graph.input
         if not all(size.dim_value for size in value.type.tensor_type.shape.dim)
     }

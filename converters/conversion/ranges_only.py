@@ -88,7 +88,7 @@ class _Prepared:
         """Reads and exports."""
         with watch.stage("read"):
             progress("read", 0, 0)
-            source, frames = open_source(mission), frames_to_split(mission)
+            source, frames = open_source(mission.model), frames_to_split(mission)
         with watch.stage("float"):
             progress(FLOAT, 0, 0)
             floating, _ = to_float(source, mission, frames, progress=progress)

@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor
 
 from converters.training.tasks.detection_loss import giou
-from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.model import Model
 from edge.perception.classification import HeadSpec
 from edge.perception.decode import DECODERS, DecodeSpec, cells
 from edge.perception.segmentation import MaskSpec
@@ -53,9 +53,8 @@ BOXES: dict[str, Boxes] = {"yolox": _yolox, "roadnet": _roadnet, "fastestdet": _
 """Kind of decoder -> boxes and scores, by the same formulas as the decoder's `arithmetic`."""
 
 
-def output_loss(mission: Mission) -> Loss:
+def output_loss(model: Model) -> Loss:
     """The sum of the losses of the network's heads."""
-    model = mission.model
     spec = model.network_spec
     heads: list[Callable[[Tensor, Tensor], Tensor]] = []
     if isinstance(spec.main, DecodeSpec):

@@ -105,7 +105,7 @@ def finetune(
             found=str(out),
             remedy="choose another folder: --out DIR",
         )
-    source = open_source(mission)
+    source = open_source(mission.model)
     parent = read_parent(parent_folder, mission, source)
     require_quantizable(parent.placement, mission)
     # `precision.search` decides whether float.onnx is equalized; it must come out the same.
@@ -130,7 +130,7 @@ def finetune(
     facts = _facts(parent, examples, recipe, done)
     tuned = Tuned(network.write_into(parent.model), parent.kept_float, parent.range_scale, facts)
     report = convert(mission, out, progress=progress, ranges_file=ranges_file, tuned=tuned)
-    pictures = pictures_of(examples.watched[:PROBES], mission)
+    pictures = pictures_of(examples.watched[:PROBES], mission.model.preprocess_spec)
     state = write_state(source, mission, split, tuned, pictures, path=out / STATE)
     made = FinetuneReport(
         dict(parent.report), report, facts, state, done.seconds, tuple(done.resumed_at)
@@ -174,7 +174,7 @@ def _fitted(
     progress: Advance,
 ) -> tuple[GraphNetwork, Progress]:
     threads, ranges = mission.target.threads, parent.ranges.tensors
-    watched = pictures_of(examples.watched, mission)
+    watched = pictures_of(examples.watched, mission.model.preprocess_spec)
     evaluator = Evaluator(parent.model, watched, task_loss_measure(mission.model), threads=threads)
 
     def task_loss(network: GraphNetwork) -> float:
@@ -182,7 +182,7 @@ def _fitted(
         return evaluator.task_loss(quantize_int8(tuned, parent.placement, ranges))
 
     def pictures(rows: Any) -> list[Floats]:
-        return pictures_of([examples.fitted[row] for row in rows], mission)
+        return pictures_of([examples.fitted[row] for row in rows], mission.model.preprocess_spec)
 
     with repeatable(seed=mission.finetune.seed, threads=threads):
         network, teacher = (
@@ -193,7 +193,7 @@ def _fitted(
             Distillation(
                 teacher.requires_grad_(False),
                 FakeQuantization.of(parent.placement, ranges),
-                output_loss(mission),
+                output_loss(mission.model),
             ),
             mission.finetune,
             pictures=pictures,

@@ -16,7 +16,7 @@ from calibration.dataset.splits.group_folds import parts
 from calibration.observation.sampling import in_quotas
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.fitting import Finetune
-from edge.perception.preprocess import preprocess
+from edge.perception.preprocess import PreprocessSpec, preprocess
 from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
 
@@ -65,7 +65,6 @@ def training_frames(mission: Mission, settings: Finetune, split: Split) -> Train
     return TrainingFrames(fitted, spread(watched, mission.precision.search_frames))
 
 
-def pictures_of(frames: Sequence[RoadFrame], mission: Mission) -> list[Floats]:
-    """Network inputs (1, 3, H, W) of frames."""
-    spec = mission.model.preprocess_spec
+def pictures_of(frames: Sequence[RoadFrame], spec: PreprocessSpec) -> list[Floats]:
+    """Network inputs (1, 3, H, W) float32 of frames."""
     return [preprocess(frame.read(), spec)[0] for frame in frames]

@@ -87,7 +87,7 @@ def lower(
         UsageError: the network puts NaN or infinity into a tensor.
         Missing: a frame cannot be read.
     """
-    proof = _Proof(done, pictures, output_names(mission), mission.target.threads)
+    proof = _Proof(done, pictures, output_names(mission.model), mission.target.threads)
     apart = take_apart(done.int8)
     ranges = _ranges_of_region(apart, frames.calibration, mission, progress)
     progress(STRONG, 0, 0)

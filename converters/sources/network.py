@@ -13,7 +13,7 @@ import numpy as np
 from calibration.inference.sessions import CannotRun, ModelSession
 from converters.graph.passes.canonical_names import PICTURE
 from converters.sources.source import OnnxSource, Source, check_output
-from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.model import Model
 from edge.perception.values import Floats
 from firmware_bridge.errors import Refusal, UsageError
 
@@ -23,19 +23,19 @@ Network = Callable[[Floats], Outputs]
 """A picture (1, 3, H, W) float32 to its raw outputs."""
 
 
-def network_of(source: Source, mission: Mission) -> Network:
+def network_of(source: Source, model: Model, *, threads: int) -> Network:
     """The source as a function, before any conversion.
 
     The function raises UsageError at the first picture whose outputs have other shapes than the
     mission reads or are not finite, and CannotRun where the network fails.
     """
     if isinstance(source, OnnxSource):
-        session = ModelSession(source.model.SerializeToString(), threads=mission.target.threads)
+        session = ModelSession(source.model.SerializeToString(), threads=threads)
         (name,) = session.inputs
 
         def run_onnx(x: Floats) -> Outputs:
             found = session.run({name: x})
-            check_output([value.shape for value in found], mission)
+            check_output([value.shape for value in found], model)
             return _finite(found)
 
         return run_onnx
@@ -55,7 +55,7 @@ def network_of(source: Source, mission: Mission) -> Network:
             raise CannotRun(f"{type(error).__name__}: {error}".splitlines()[0]) from error
         values = found if isinstance(found, tuple | list) else [found]
         tensors = [value for value in values if isinstance(value, torch.Tensor)]
-        check_output([tuple(value.shape) for value in tensors], mission)
+        check_output([tuple(value.shape) for value in tensors], model)
         return _finite([value.numpy() for value in tensors])
 
     return run_torch

@@ -21,7 +21,7 @@ from converters.sources.file_kind import FileKind, kind_of
 from converters.sources.onnx_file import Shape, read_onnx
 from converters.sources.outputs import pick_onnx, pick_torch
 from edge.contract.artifact import digest_file
-from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.model import Model
 from edge.perception.decode import CLASSES, CONDITION, MASK, output_shapes
 from edge.perception.values import Floats
 from firmware_bridge.errors import Missing, UsageError
@@ -69,30 +69,29 @@ def name_of(source: Source) -> str:
     return source.factory
 
 
-def picture_shape(mission: Mission) -> Shape:
-    """(1, 3, H, W) of the mission's network input."""
-    return (1, 3, mission.model.input.height_px, mission.model.input.width_px)
+def picture_shape(model: Model) -> Shape:
+    """(1, 3, H, W) of the network input."""
+    return (1, 3, model.input.height_px, model.input.width_px)
 
 
-def output_names(mission: Mission) -> list[str]:
+def output_names(model: Model) -> list[str]:
     """Names of the outputs that the mission reads, in order: main, condition."""
-    size = mission.model.input
-    return list(output_shapes(mission.model.network_spec, size.width_px, size.height_px))
+    size = model.input
+    return list(output_shapes(model.network_spec, size.width_px, size.height_px))
 
 
-def open_source(mission: Mission) -> Source:
-    """The mission's network, loaded and checked as far as it can be without running it.
+def open_source(model: Model) -> Source:
+    """The network of `[model]`, loaded and checked as far as it can be without running it.
 
     Raises:
         Missing: the model or weights file is not there.
         UsageError: it is not such a file, or does not fit the mission.
     """
-    model = mission.model
     if model.file is not None:
-        source = _file_source(model.file, picture_shape(mission))
+        source = _file_source(model.file, picture_shape(model))
     else:
         assert model.factory is not None  # the mission's own checks require a file or a factory
-        source = _torch_source(model.factory, model.weights, mission)
+        source = _torch_source(model.factory, model.weights, model)
     if model.decode.kind != "segment":
         return source
     if isinstance(source, OnnxSource):
@@ -120,13 +119,12 @@ def open_file(path: Path, shape: Shape) -> Source:
     return source
 
 
-def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
+def check_output(shapes: list[tuple[int, ...]], model: Model) -> None:
     """Refuses a network whose outputs have other `shapes` than the mission reads.
 
     Raises:
         UsageError: naming the output, or their number.
     """
-    model = mission.model
     wanted = output_shapes(model.network_spec, model.input.width_px, model.input.height_px)
     if shapes == list(wanted.values()):
         return
@@ -135,32 +133,32 @@ def check_output(shapes: list[tuple[int, ...]], mission: Mission) -> None:
             "the network has another number of outputs than the mission reads",
             expected="; ".join(f"{name} {shape}" for name, shape in wanted.items()),
             found=", ".join(str(shape) for shape in shapes) or "no output",
-            remedy=_other_count(len(shapes), mission),
+            remedy=_other_count(len(shapes), model),
         )
     for (name, shape), found in zip(wanted.items(), shapes, strict=True):
         if found != shape:
-            raise _other_output(name, shape, found, mission)
+            raise _other_output(name, shape, found, model)
 
 
-def _other_count(count: int, mission: Mission) -> str:
+def _other_count(count: int, model: Model) -> str:
     """What to do about a network with `count` outputs where the mission reads another number."""
     export = "export the network with these outputs alone, in this order"
-    if mission.model.condition is not None:
+    if model.condition is not None:
         return f"take out [model.condition] if there is no second head, or {export}"
-    if mission.model.decode.kind == "segment":
+    if model.decode.kind == "segment":
         return f"name the one that is meant in model.decode.output (0 to {count - 1}), or {export}"
     second = "describe the second head in [model.condition] if it is one, or " if count == 2 else ""
     return second + export
 
 
-def check_logits(seen: Sequence[Sequence[Floats]], mission: Mission) -> None:
+def check_logits(seen: Sequence[Sequence[Floats]], model: Model) -> None:
     """Refuses a classification head that ends with a softmax: a second softmax would be so flat
     that every picture would count as out of distribution.
 
     Args:
         seen: for each picture, the raw outputs in the mission's order.
     """
-    for row, name in enumerate(output_names(mission)):
+    for row, name in enumerate(output_names(model)):
         values = [outputs[row] for outputs in seen]
         if name in (CLASSES, MASK, CONDITION) and all(
             (raw >= 0.0).all() and (np.abs(raw.sum(axis=1) - 1.0) < SHARES_SUM_WITHIN).all()
@@ -179,9 +177,8 @@ SHARES_SUM_WITHIN = 1e-3
 
 
 def _other_output(
-    name: str, wanted: tuple[int, ...], found: tuple[int, ...], mission: Mission
+    name: str, wanted: tuple[int, ...], found: tuple[int, ...], model: Model
 ) -> UsageError:
-    model = mission.model
     key = "model.labels"
     labels: tuple[str, ...] = model.labels
     if name == CONDITION and model.condition is not None:
@@ -234,11 +231,11 @@ def _file_source(path: Path, shape: Shape) -> Source:
     return TorchSource(network, None, path, digest, "exported")
 
 
-def _torch_source(factory: str, weights: Path | None, mission: Mission) -> TorchSource:
+def _torch_source(factory: str, weights: Path | None, model: Model) -> TorchSource:
     from converters.sources.pytorch.factory import load_factory, make_network, values_digest
     from converters.sources.pytorch.state_dict import load_weights, read_weights, require_finite
 
-    sizes, beside = mission.model.head_sizes, mission.model.folder
+    sizes, beside = model.head_sizes, model.folder
     if weights is None:
         network = make_network(factory, sizes, beside=beside)
         require_finite(dict(network.named_parameters()), factory)

@@ -191,7 +191,7 @@ def latency_ms(mission: Mission) -> float:
     shape = (1, 3, size.height_px, size.width_px)
     names = list(output_shapes(mission.model.network_spec, size.width_px, size.height_px))
     with torch.random.fork_rng(devices=[]):
-        model = export(network_for(mission), shape, names)
+        model = export(network_for(mission.model), shape, names)
     session = ModelSession(
         model.SerializeToString(), threads=mission.target.threads, kernels="fused"
     )
@@ -269,7 +269,7 @@ def search(
 
 def _parameters(mission: Mission) -> int:
     with torch.random.fork_rng(devices=[]):
-        return sum(values.numel() for values in network_for(mission).parameters())
+        return sum(values.numel() for values in network_for(mission.model).parameters())
 
 
 def with_candidate(mission: Mission, candidate: Candidate, *, steps: int) -> Mission:

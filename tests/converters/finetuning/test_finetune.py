@@ -121,11 +121,11 @@ class TestNetwork:
             )
         torch.manual_seed(0)  # of a RoadNet that nobody has trained
         split = frames_to_split(mission)
-        model, _ = to_float(open_source(mission), mission, split, progress=lambda *_: None)
+        model, _ = to_float(open_source(mission.model), mission, split, progress=lambda *_: None)
         ranges = calibrate(
             model, place(model).pairs, split.calibration, mission, progress=lambda *_: None
         ).ranges
-        pictures = pictures_of(split.held_back, mission)
+        pictures = pictures_of(split.held_back, mission.model.preprocess_spec)
         ours, theirs = int8_apart(model, dict(ranges.tensors), pictures)
         assert ours < 0.1 * theirs
 
@@ -285,7 +285,7 @@ class TestDistillation:
         np.testing.assert_allclose(scores[0].numpy(), wanted_scores, rtol=1e-4, atol=1e-6)
 
     def test_the_same_answers_cost_nothing_and_others_do(self, loud: Path) -> None:
-        loss = output_loss(load_mission(loud))
+        loss = output_loss(load_mission(loud).model)
         raw = torch.from_numpy(weights(2, 16, 7)).abs()
         assert float(loss([raw], [raw])) == pytest.approx(0.0, abs=1e-5)
         assert float(loss([raw], [raw + 0.5])) > 0.01
@@ -366,7 +366,7 @@ def test_it_starts_from_ranges_as_wide_as_the_conversion_has_them(
     report["quantized"]["range_scale"] = 1.5
     (folder / "report.json").write_text(json.dumps(report))
     mission = load_mission(loud)
-    parent = read_parent(folder, mission, open_source(mission))
+    parent = read_parent(folder, mission, open_source(mission.model))
     taken = read_ranges(folder / "ranges.json", model=None).tensors
     assert parent.range_scale == 1.5
     assert parent.ranges.tensors == scaled_ranges(taken, 1.5)

@@ -45,7 +45,9 @@ class Network:
         self.mission = mission
         self.frames: list[RoadFrame] = frames_of(mission)
         split = frames_to_split(mission)
-        self.model, _ = to_float(open_source(mission), mission, split, progress=lambda *_: None)
+        self.model, _ = to_float(
+            open_source(mission.model), mission, split, progress=lambda *_: None
+        )
         spec = mission.model.preprocess_spec
         self.pictures = [preprocess(frame.read(), spec)[0] for frame in self.frames]
         self.placement = place(self.model)

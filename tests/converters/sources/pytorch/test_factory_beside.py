@@ -90,11 +90,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_factory_beside_the_mission_is_found_from_any_folder(folder: Path) -> None:
-    source = open_source(load_mission(folder / "mission.toml"))
+    source = open_source(load_mission(folder / "mission.toml").model)
     assert isinstance(source, TorchSource)
     assert source.network(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
     os.chdir(folder)
-    assert open_source(load_mission(Path("mission.toml"))).sha256 != ""
+    assert open_source(load_mission(Path("mission.toml")).model).sha256 != ""
 
 
 def test_two_missions_may_each_have_a_module_of_one_name(folder: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_two_missions_may_each_have_a_module_of_one_name(folder: Path, tmp_path:
     (other / "my_layers.py").write_text(LAYERS.replace("WIDTH = 4", "WIDTH = 6"))
     widths = []
     for mission in (folder, other, folder):
-        source = open_source(load_mission(mission / "mission.toml"))
+        source = open_source(load_mission(mission / "mission.toml").model)
         assert isinstance(source, TorchSource)
         widths.append(source.network.state_dict()["0.weight"].shape[0])
     assert widths == [4, 6, 4]

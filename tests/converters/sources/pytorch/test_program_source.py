@@ -83,7 +83,7 @@ def saved(path: Path, what: Any) -> Path:
 
 def refused(tiny_mission: Path, path: Path, words: str) -> Refusal:
     with pytest.raises(UsageError, match=words) as caught:
-        open_source(for_file(tiny_mission, path))
+        open_source(for_file(tiny_mission, path).model)
     assert path.name in caught.value.what
     return caught.value
 
@@ -104,13 +104,17 @@ def test_the_network_is_what_was_saved(
 ) -> None:
     path = saved(tmp_path / "network.bin", make())  # content decides, not the name
     mission = for_file(tiny_mission, path)
-    source = open_source(mission)
+    source = open_source(mission.model)
     assert isinstance(source, TorchSource)
     assert (source.kind, source.factory, name_of(source)) == (kind, None, str(path))
     x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         wanted = network()(x).numpy()
-    np.testing.assert_allclose(network_of(source, mission)(x.numpy())[0], wanted, atol=1e-5)
+    np.testing.assert_allclose(
+        network_of(source, mission.model, threads=mission.target.threads)(x.numpy())[0],
+        wanted,
+        atol=1e-5,
+    )
     model = export(source.network, SHAPE, [DETECTIONS])
     exported, _ = run_passes(model, passes(18, SHAPE, [DETECTIONS]), [x.numpy()])
     np.testing.assert_allclose(run(exported, x.numpy()), wanted, atol=1e-4)
@@ -243,7 +247,7 @@ class TestNothingElseIsRun:
         code = b"\"guards_code\": [\"open('was-run', 'w')\"]"
         changed(path, "model.json", b'"guards_code": []', code)
         changed(path, "sample_inputs/model.pt", None, pickle.dumps(Payload()))
-        source = open_source(for_file(tiny_mission, path))
+        source = open_source(for_file(tiny_mission, path).model)
         assert isinstance(source, TorchSource)
         source.network(torch.zeros(SHAPE))
         assert not (tmp_path / "was-run").exists()

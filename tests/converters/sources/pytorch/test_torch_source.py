@@ -56,7 +56,7 @@ def saved(mission: Mission, what: Any, **more: Any) -> Mission:
 
 def refused(mission: Mission, words: str, kind: type[Refusal] = UsageError) -> Refusal:
     with pytest.raises(kind, match=words) as caught:
-        open_source(mission)
+        open_source(mission.model)
     return caught.value
 
 
@@ -74,7 +74,7 @@ def refused(mission: Mission, words: str, kind: type[Refusal] = UsageError) -> R
 @pytest.mark.parametrize("zipped", [True, False])
 def test_every_usual_form_loads_the_same_weights(mission: Mission, wrap: Any, zipped: bool) -> None:
     plain = state()
-    source = open_source(saved(mission, wrap(plain), _use_new_zipfile_serialization=zipped))
+    source = open_source(saved(mission, wrap(plain), _use_new_zipfile_serialization=zipped).model)
     assert isinstance(source, TorchSource)
     assert not source.network.training
     loaded = source.network.state_dict()
@@ -95,7 +95,7 @@ def test_weights_that_a_gpu_held_are_loaded_without_one(mission: Mission) -> Non
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
-    source = open_source(mission)
+    source = open_source(mission.model)
     assert isinstance(source, TorchSource)
     assert all(torch.equal(source.network.state_dict()[key], value) for key, value in plain.items())
 
@@ -111,7 +111,7 @@ def test_weights_that_are_no_numbers_are_named(mission: Mission) -> None:
 def test_a_network_with_a_part_called_module(mission: Mission, parallel: bool) -> None:
     own = state(tiny_torch.wrapping(3))
     given = {f"module.{key}": value for key, value in own.items()} if parallel else own
-    source = open_source(saved(named(mission, "wrapping"), given))
+    source = open_source(saved(named(mission, "wrapping"), given).model)
     assert isinstance(source, TorchSource)
     assert torch.equal(source.network.state_dict()["module.cells.bias"], own["module.cells.bias"])
 
@@ -200,7 +200,7 @@ def test_a_factory_that_is_not_there(factory: str, mission: Mission) -> None:
     raw = mission.model_dump()
     raw["model"]["factory"] = factory
     with pytest.raises(Refusal) as caught:
-        open_source(saved(Mission.model_validate(raw), state()))
+        open_source(saved(Mission.model_validate(raw), state()).model)
     assert factory in str(caught.value)
 
 
