@@ -1,1 +1,1 @@
-"""The device half: camera sources, inference, policy, engines, and the command `brakepoint`."""
+"""The device half: sources of frames, inference, policy, engines, the one command."""
