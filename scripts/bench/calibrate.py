@@ -99,7 +99,8 @@ def frames(data: Path, work: Path) -> Pictures:
     road = [str(f.path) for f in drives if f.group not in HELD_BACK_DRIVES]
     held_back = [str(f.path) for f in drives if f.group in HELD_BACK_DRIVES]
     fog = [str(path) for path in sorted((data / "fog_traffic" / "images").iterdir())]
-    clip, shots = cv2.VideoCapture(str(data / "video" / "day_highway.mp4")), []
+    clip = cv2.VideoCapture(str(data / "video" / "day_highway.mp4"))
+    shots: list[str] = []
     while (read := clip.read())[0]:
         shots.append(str(work / f"clip-{len(shots):04}.jpg"))
         cv2.imwrite(shots[-1], read[1])

@@ -22,6 +22,7 @@ import numpy as np
 from child_process import Job, print_cost, read_job
 
 from edge.perception.preprocess import PreprocessSpec, preprocess
+from edge.perception.values import BgrImage
 
 PERCENTILE = 99.99
 """The mission's default."""
@@ -40,12 +41,18 @@ def main() -> None:
     print_cost(seconds=seconds, cpu_seconds=cpu)
 
 
+def picture_at(path: str) -> BgrImage:
+    """A picture file, (H, W, 3) uint8 BGR; the same reader for this project and its peers."""
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None, path
+    return image.astype(np.uint8, copy=False)
+
+
 def inputs(job: Job) -> Iterator[np.ndarray]:
     """The network's inputs, a frame at a time."""
     spec = PreprocessSpec(**job["preprocess"])
     for path in job["pictures"]:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-        yield preprocess(image, spec)[0]
+        yield preprocess(picture_at(path), spec)[0]
 
 
 def bare(job: Job) -> Callable[[], None]:
@@ -64,8 +71,7 @@ def bare(job: Job) -> Callable[[], None]:
         spec = PreprocessSpec(**job["preprocess"])
 
         def infer(path: str) -> None:
-            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-            session.run(None, {picture: preprocess(image, spec)[0]})
+            session.run(None, {picture: preprocess(picture_at(path), spec)[0]})
 
         with ThreadPoolExecutor(job["threads"]) as pool:
             for _ in pool.map(infer, job["pictures"]):

@@ -184,7 +184,7 @@ def quantize_once(kind: str, job: dict[str, Any], record: Path) -> Cost:
     """Quantizes in a process of its own; returns what it cost. Reuses `record` where that is of the
     same job and, for this project, of the same code."""
     job = {**job, "kind": kind}
-    digests = {
+    digests: dict[str, str] = {
         key: sha256(Path(job[key]).read_bytes()).hexdigest()
         for key in ("model", "mission", "inputs")
         if key in job
@@ -227,7 +227,7 @@ def figures(
 ) -> dict[str, Any]:
     """Accuracy (AP50, mean of `case_labels`) of one network's predictions, and how many of float's
     it has."""
-    if floating[0].found is None:
+    if floating[0].detections is None:
         same = sum(a.likeliest == b.likeliest != -1 for a, b in zip(floating, other, strict=True))
         labelled = [one for one in other if one.label is not None]
         right = sum(one.likeliest == one.label for one in labelled)

@@ -181,9 +181,9 @@ def _replacements(node: ast.AST) -> Iterator[ast.AST]:
                     changed.ops[i] = other()
                     yield changed
         case ast.BinOp(op=op) | ast.AugAssign(op=op) if type(op) in _OPERATORS:
-            changed = copy.deepcopy(node)
-            changed.op = _OPERATORS[type(op)]()
-            yield changed
+            calculation = copy.deepcopy(node)
+            calculation.op = _OPERATORS[type(op)]()
+            yield calculation
         case ast.BoolOp(op=op, values=values):
             yield ast.BoolOp(op=ast.Or() if isinstance(op, ast.And) else ast.And(), values=values)
             for i in range(len(values)):
@@ -195,9 +195,9 @@ def _replacements(node: ast.AST) -> Iterator[ast.AST]:
             yield from (body, orelse)
         case ast.If():
             for value in (True, False):
-                changed = copy.deepcopy(node)
-                changed.test = ast.Constant(value=value)
-                yield changed
+                branch = copy.deepcopy(node)
+                branch.test = ast.Constant(value=value)
+                yield branch
         case _:
             yield from _replaced_leaf(node)
 
