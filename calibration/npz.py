@@ -6,11 +6,21 @@ numpy allocates the size that a header claims before it reads values.
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
+import zlib
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+DAMAGED_ARCHIVE = (
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, EOFError, OSError, MemoryError),
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError),
+)
+"""Raised by Python's zip reader, numpy's header parser and JSON where an archive is damaged, locked
+by a password, nested too deeply, or packed in a way that they do not know (its errors for the last
+three are RuntimeErrors)."""
 
 LARGEST_BYTES = 1 << 30
 """Of one array: far more than a calibration or a column of labels needs."""

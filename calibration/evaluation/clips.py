@@ -15,8 +15,8 @@ import numpy as np
 from edge.contract.clip_truth import TrueFrame, TrueObject, read_truth
 from edge.contract.mission.sections.data import Clip
 from edge.perception.conditions import Conditions
+from edge.perception.opencv import quiet_opencv
 from edge.perception.values import BgrImage
-from edge.perception.video.opencv import quiet_opencv
 from edge.scenes.clips import clip as drawn
 from edge.scenes.clips import frame_count
 from edge.scenes.painting.atmosphere import with_defaults

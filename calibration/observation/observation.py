@@ -7,9 +7,7 @@ the same bytes, so work can be divided among threads, processes and machines, an
 from __future__ import annotations
 
 import io
-import tokenize
 import zipfile
-import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.npz import read_array
+from calibration.npz import DAMAGED_ARCHIVE, read_array
 from calibration.observation.histogram import BUCKETS, Histogram
 from edge.contract.artifact import canonical_json, write_atomic
 from edge.contract.json_text import parse_json
@@ -25,21 +23,6 @@ from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 SCHEMA = "brakepoint.observation/3"
 NAME = "observation.npz"
-
-
-# The errors of numpy, its zip reader and its header parser on damaged bytes.
-_DAMAGED = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    NotImplementedError,  # zipfile's error for an unknown compression
-    TypeError,
-    ValueError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -181,7 +164,7 @@ def unpack(data: bytes, *, source: str) -> Observation:
         frames = {str(name): str(digest) for name, digest in header["frames"].items()}
         seen = dict(zip(sorted(frames), np.asarray(extremes, np.float32), strict=True))
         steps = [Step(tuple(step["names"]), tuple(step["amax"])) for step in header["steps"]]
-    except _DAMAGED as error:
+    except DAMAGED_ARCHIVE as error:
         raise _not_whole(source, f"{type(error).__name__}: {error}") from error
     return Observation(subject, histograms, frames, seen, steps, header["judged_by"])
 

@@ -8,10 +8,10 @@ nothing.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from enum import Enum
 from pathlib import Path
 
+from calibration.npz import DAMAGED_ARCHIVE
 from firmware_bridge.errors import UsageError
 
 
@@ -25,13 +25,6 @@ class FileKind(Enum):
 
 LARGEST_BYTES = 2**31 - 1
 """The limit of a protobuf message, which every network becomes."""
-
-DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, IndexError),
-    *(NotImplementedError, RuntimeError, TypeError, AttributeError, MemoryError),
-)
-"""Raised by Python's zip and JSON readers, or by reading the values, where a file is damaged or
-packed in a way that they do not know. RecursionError is a RuntimeError."""
 
 ZIP = b"PK\x03\x04"
 PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -53,11 +46,7 @@ def kind_of(path: Path) -> FileKind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2] or name for name in archive.namelist()}
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,  # raised by zipfile for an unknown compression or version
-        ValueError,
-    ) as error:
+    except DAMAGED_ARCHIVE as error:
         raise UsageError(
             f"{path} is not a whole archive",
             expected="an ONNX file, a TorchScript archive or a torch.export program",

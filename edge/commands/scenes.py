@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.perception.conditions import LIGHTS, ROADS, WEATHERS, Conditions
-from edge.perception.video.opencv import quiet_opencv
+from edge.perception.opencv import quiet_opencv
 from edge.progress import progress_bar
 from edge.scenes.clips import write_clip
 from edge.scenes.dataset import FORMATS, write_dataset

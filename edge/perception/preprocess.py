@@ -7,15 +7,14 @@ placement come out. The same code in training, calibration, evaluation and on th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.install import pip_install
 from edge.perception.boxes import Boxes
+from edge.perception.opencv import import_opencv
 from edge.perception.values import BgrImage
-from firmware_bridge.errors import Missing
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def input_placement(
 
 def fit_image(image: BgrImage, spec: PreprocessSpec) -> tuple[BgrImage, InputPlacement]:
     """Resize and pad a frame (H, W, 3) uint8 to (height_px, width_px, 3) uint8, still BGR."""
-    cv2 = _opencv()
+    cv2 = import_opencv("pictures")
     height, width = image.shape[:2]
     placement = input_placement(spec, width, height)
     inner_w = min(spec.width_px, max(1, round(width * placement.scale_x)))
@@ -112,16 +111,3 @@ def preprocess(image: BgrImage, spec: PreprocessSpec) -> tuple[NDArray[np.float3
     """A frame (H, W, 3) uint8 BGR to the input tensor (1, 3, height, width) float32."""
     fitted, placement = fit_image(image, spec)
     return normalise(fitted, spec), placement
-
-
-def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise Missing(
-            "pictures need OpenCV",
-            expected="the package cv2",
-            found=str(error),
-            remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
-        ) from error
-    return cv2

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import posixpath
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
@@ -21,12 +20,11 @@ from calibration.dataset.label_files.collector import Collector, wrong_schema
 from calibration.dataset.label_files.csv_tables import BESIDE, class_names
 from calibration.dataset.records.record import Entry, LabelReading
 from calibration.dataset.storage.storage import Storage
-from calibration.npz import LARGEST_BYTES, header, read_array
+from calibration.npz import DAMAGED_ARCHIVE, LARGEST_BYTES, header, read_array
 from edge.perception.values import BgrImage
 
 IMAGES = "images"
 LABELS, GROUPS = ("labels", "label", "classes"), ("tracks", "track", "drives", "groups")
-_BAD = (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, zlib.error)
 
 
 def recognises(storage: Storage) -> bool:
@@ -108,7 +106,7 @@ def rows(stream: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
                 if len(data) != size:
                     raise ValueError("ends in the middle of a row")
                 yield np.frombuffer(data, dtype).reshape(shape[1:])
-    except _BAD as error:
+    except DAMAGED_ARCHIVE as error:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
@@ -126,7 +124,7 @@ def describe_archive(storage: Storage, name: str) -> Archive:
             for wanted in (LABELS, GROUPS):
                 key = next((word for word in wanted if word in members), None)
                 found.append(None if key is None else _one_a_row(archive, key, shape[0]))
-    except _BAD as error:
+    except DAMAGED_ARCHIVE as error:
         raise wrong_schema(
             storage,
             name,

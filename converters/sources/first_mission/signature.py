@@ -20,6 +20,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships none
 
 from calibration.inference.sessions import CannotRun, ModelSession
+from calibration.npz import DAMAGED_ARCHIVE
 from converters.sources.file_kind import FileKind, kind_of
 from converters.sources.source import OnnxSource, Source, open_file
 from edge.perception.values import Floats
@@ -150,9 +151,7 @@ def _exported_size(path: Path) -> Size | None:
             if "user_input" in spec
         ]
         sizes = [one.get("as_int") for one in module["graph"]["tensor_values"][fed[0]]["sizes"]]
-    except (StopIteration, KeyError, IndexError, TypeError, ValueError, AttributeError):
-        return None
-    except (zipfile.BadZipFile, NotImplementedError, RecursionError):
+    except (StopIteration, *DAMAGED_ARCHIVE):
         return None
     if len(sizes) != 4 or not all(isinstance(one, int) for one in sizes[2:]):
         return None

@@ -22,7 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.sources.file_kind import DAMAGED, entries, require_size
+from calibration.npz import DAMAGED_ARCHIVE
+from converters.sources.file_kind import entries, require_size
 from converters.sources.pytorch.state_dict import require_finite
 from converters.sources.pytorch.torch_operators import may_target
 from edge.contract.json_text import parse_json
@@ -102,7 +103,7 @@ def sanitize_program(path: Path) -> bytes:
         return _sanitized(path)
     except Refusal:
         raise
-    except DAMAGED as error:
+    except DAMAGED_ARCHIVE as error:
         raise _not_loaded(path, error) from error
 
 

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.sources.file_kind import DAMAGED, entries, require_size
+from calibration.npz import DAMAGED_ARCHIVE
+from converters.sources.file_kind import entries, require_size
 from converters.sources.pytorch.pickle_opcodes import disallowed_instruction
 from converters.sources.pytorch.state_dict import require_finite
 from converters.sources.pytorch.torch_operators import INSTRUCTIONS, may_call
@@ -112,7 +113,7 @@ def sanitize_torchscript(path: Path) -> bytes:
     except NotAllowed as error:
         raise _not_allowed(path, str(error)) from error
     # Raised by zipfile where an archive is damaged or packed in a way that it does not know.
-    except DAMAGED as error:
+    except DAMAGED_ARCHIVE as error:
         raise _not_loaded(path, error) from error
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.install import pip_install
+from edge.perception.opencv import import_opencv
 from edge.perception.pictures.header import PictureHeader, UnreadablePicture, header_of
 from edge.perception.values import BgrImage
 from firmware_bridge.errors import Missing
@@ -59,7 +60,7 @@ def read_picture(data: bytes) -> Picture:
         UnreadablePicture: empty, truncated, damaged, no picture, or of more than MAX_PIXELS.
         Missing: a package that reads pictures is not installed.
     """
-    cv2 = _opencv()
+    cv2 = import_opencv("pictures")
     header = checked_header(data)
     how = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     if header.bits != 8:
@@ -149,16 +150,3 @@ def _apply_orientation(cv2: Any, image: NDArray[np.uint8], orientation: int) -> 
         8: lambda: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
     }
     return np.asarray(turns[orientation]() if orientation in turns else image, np.uint8)
-
-
-def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise Missing(
-            "pictures need OpenCV",
-            expected="the package cv2",
-            found=str(error),
-            remedy=f"{pip_install('camera')} (on a Jetson: the OpenCV that JetPack brings)",
-        ) from error
-    return cv2

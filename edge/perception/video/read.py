@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from edge.perception.opencv import quiet_opencv
 from edge.perception.pictures.decode import MAX_PIXELS, too_large
 from edge.perception.values import BgrImage
 from edge.perception.video.container import ContainerFacts, container_facts
-from edge.perception.video.opencv import quiet_opencv
 
 FPS_MIN, FPS_MAX = 0.5, 240.0
 """Outside of these a container's frame rate is a guess from its time base, not a camera's rate."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.perception.opencv import quiet_opencv
 from edge.perception.values import BgrImage
 from edge.perception.video.container import container_facts
-from edge.perception.video.opencv import quiet_opencv
 from firmware_bridge.errors import DeviceFault
 
 _BRIGHTNESS_OFF_MOST = 12.0

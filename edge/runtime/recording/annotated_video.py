@@ -18,8 +18,8 @@ import numpy as np
 
 from edge.contract.artifact import replacing
 from edge.install import pip_install
+from edge.perception.opencv import quiet_opencv
 from edge.perception.values import BgrImage
-from edge.perception.video.opencv import quiet_opencv
 from edge.perception.video.verify_written import verify_written
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.recording.outbox import Outbox

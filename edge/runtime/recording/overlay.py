@@ -15,9 +15,9 @@ import numpy as np
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.policy import Policy, Rule
 from edge.perception.label_colors import label_colors
+from edge.perception.opencv import quiet_opencv
 from edge.perception.segmentation import frame_labels
 from edge.perception.values import BgrImage, Classification, Known, LabelMap, Unknown
-from edge.perception.video.opencv import quiet_opencv
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.policy.rule_matching import matching_tracks
 from edge.runtime.tracking.track import Track

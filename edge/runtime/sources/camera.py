@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from edge.contract.mission.sections.device import Camera
+from edge.perception.opencv import quiet_opencv
 from edge.perception.values import Frame
-from edge.perception.video.opencv import quiet_opencv
 from edge.perception.video.read import LEAST_APART_NS
 from edge.runtime.clock import Clock
 from edge.runtime.sources.source import CameraGone, Pause, Reading, Skipped, SourceInfo

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edge.perception.opencv import quiet_opencv
 from edge.perception.pictures.decode import checked_header, decode_image
 from edge.perception.pictures.files import SUFFIXES, files_below
 from edge.perception.pictures.header import UnreadablePicture
 from edge.perception.values import Frame
-from edge.perception.video.opencv import quiet_opencv
 from edge.runtime.clock import Clock
 from edge.runtime.sources.source import BadFrame, Pace, Pause, Reading, SourceEnd, SourceInfo
 from firmware_bridge.errors import Missing

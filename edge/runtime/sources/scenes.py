@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 
 from edge.contract.mission.sections.device import Camera
 from edge.perception.conditions import LIGHTS, ROADS, WEATHERS, Conditions
+from edge.perception.opencv import quiet_opencv
 from edge.perception.values import Frame
-from edge.perception.video.opencv import quiet_opencv
 from edge.runtime.clock import Clock
 from edge.runtime.sources.source import Pace, Pause, Reading, SourceEnd, SourceInfo
 from firmware_bridge.errors import UsageError
