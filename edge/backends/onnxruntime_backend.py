@@ -6,7 +6,9 @@ failures are raised as refusals.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -64,17 +66,35 @@ class OnnxruntimeSession:
                 found=", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "no input",
                 remedy="export the network with one float32 image input of a fixed size",
             )
+        outputs = self._session.get_outputs()
         self._name = inputs[0].name
         self.input_shape = _sizes(inputs[0].shape, batch=1)
-        self.output_shapes = tuple(
-            _sizes(output.shape, batch=1) for output in self._session.get_outputs()
-        )
+        self.output_shapes = tuple(_sizes(output.shape, batch=1) for output in outputs)
+        self.input: Floats = np.zeros(self.input_shape, np.float32)
+        self.device_ms: Mapping[str, float] = {}
+        self._binding = self._session.io_binding()
+        self._outputs = self._bind(outputs)
+
+    def _bind(self, outputs: Sequence[Any]) -> tuple[Floats, ...] | None:
+        """Binds every output to memory that each inference writes again; None where onnxruntime has
+        to allocate them each time, since a size is open or a type is not float32."""
+        if not all(_has_fixed_size(output) for output in outputs):
+            return None
+        memory = tuple(np.zeros(output.shape, np.float32) for output in outputs)
+        for output, array in zip(outputs, memory, strict=True):
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(array)  # the same memory, not a copy
+            self._binding.bind_ortvalue_output(output.name, value)
+        return memory
 
     def infer(self, x: Floats) -> tuple[Floats, ...]:
         """Every output in the file's order, float32, for an input (1, 3, H, W) float32."""
         if self._session is None:
             raise InferenceFailed("the session is closed")
         try:
+            if self._outputs is not None:
+                self._binding.bind_cpu_input(self._name, np.ascontiguousarray(x))  # read in place
+                self._session.run_with_iobinding(self._binding)
+                return self._outputs
             found = self._session.run(None, {self._name: x})
         except _FAILURES as error:
             raise InferenceFailed(_first_line(error)) from error
@@ -82,13 +102,20 @@ class OnnxruntimeSession:
 
     def close(self) -> None:
         """Frees the network."""
-        self._session = None
+        self._session = self._binding = None
 
 
 def _sizes(shape: list[int | str | None], *, batch: int) -> tuple[int, ...]:
     """Fixed sizes as they are, symbolic ones as 0, except the first, which is the batch."""
     sizes = [size if isinstance(size, int) else 0 for size in shape]
     return (sizes[0] or batch, *sizes[1:])
+
+
+def _has_fixed_size(output: Any) -> bool:
+    """Whether an output is always of the same size, in float32; onnxruntime gives no sizes at all
+    where their number is open."""
+    sizes = output.shape
+    return output.type == "tensor(float)" and bool(sizes) and all(isinstance(n, int) for n in sizes)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from edge.perception.values import Floats
@@ -24,8 +25,23 @@ class Session(Protocol):
         """Shape of every output in the network's order; 0 is a size known only after a run."""
         ...
 
+    @property
+    def input(self) -> Floats:
+        """The session's own input buffer, (1, 3, H, W) float32, C-contiguous, page-locked or mapped
+        on a GPU. A caller may write it in place and pass it to `infer`: then nothing is copied.
+        Empty where the network leaves its size open; `infer` takes any array then."""
+        ...
+
+    @property
+    def device_ms(self) -> Mapping[str, float]:
+        """Time on the device of the last inference by stage, in ms, from the device's own events:
+        "to_device", "preprocess", "execute", "to_host". Empty where there is no device."""
+        ...
+
     def infer(self, x: Floats) -> tuple[Floats, ...]:
         """Every output in the same order, float32, for an input (1, 3, H, W) float32.
+
+        The outputs are the session's own memory: valid until the next `infer` or `close`.
 
         Raises:
             InferenceFailed: the backend refused or failed.

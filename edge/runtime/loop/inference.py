@@ -132,10 +132,18 @@ class Inference:
         _require_shapes("input", {"images": wanted_in}, [session.input_shape])
         _require_shapes("output", wanted_out, session.output_shapes)
         blank = np.zeros(wanted_in, np.float32)
-        for _ in range(_WARM_UP_RUNS):
-            began_ns = self._clock()
-            shapes = [output.shape for output in session.infer(blank)]
-            self._durations.add((self._clock() - began_ns) / 1e6)
+        try:
+            for _ in range(_WARM_UP_RUNS):
+                began_ns = self._clock()
+                shapes = [output.shape for output in session.infer(blank)]
+                self._durations.add((self._clock() - began_ns) / 1e6)
+        except InferenceFailed as error:
+            raise UsageError(
+                "the model fails on a blank picture",
+                expected="an output for every picture",
+                found=str(error),
+                remedy="convert it again: brakepoint convert MISSION --out DIR",
+            ) from error
         _require_shapes("output", wanted_out, shapes)
 
     def _process(self, session: Session, captured: CapturedFrame) -> Result:

@@ -47,7 +47,34 @@ class TestEverySession:
 
     def test_the_same_input_gives_the_same_output(self, session: Session) -> None:
         x = np.random.default_rng(0).uniform(0, 255, (1, 3, SIDE, SIDE)).astype(np.float32)
-        assert np.array_equal(session.infer(x)[0], session.infer(x)[0])
+        first = session.infer(x)[0].copy()
+        session.infer(np.zeros_like(x))
+        assert np.array_equal(first, session.infer(x)[0])
+
+    def test_an_input_written_in_place_gives_what_any_other_array_gives(
+        self, session: Session
+    ) -> None:
+        assert session.input.shape == session.input_shape
+        assert session.input.dtype == np.float32
+        assert session.input.flags.c_contiguous
+        for seed in range(3):
+            x = np.random.default_rng(seed).uniform(0, 255, session.input_shape)
+            elsewhere = session.infer(x.astype(np.float32))[0].copy()
+            session.input[:] = x
+            assert np.array_equal(elsewhere, session.infer(session.input)[0])
+
+    def test_tells_the_devices_time_in_known_stages(self, session: Session) -> None:
+        session.infer(session.input)
+        assert set(session.device_ms) <= {"to_device", "preprocess", "execute", "to_host"}
+        assert all(took_ms >= 0.0 for took_ms in session.device_ms.values())
+
+    def test_an_input_that_does_not_lie_in_one_piece_is_read_by_its_indices(
+        self, session: Session
+    ) -> None:
+        x = np.random.default_rng(0).uniform(0, 255, (1, SIDE, SIDE, 3)).astype(np.float32)
+        turned = x.transpose(0, 3, 1, 2)
+        apart = session.infer(turned)[0].copy()
+        assert np.array_equal(apart, session.infer(turned.copy())[0])
 
     def test_a_wrong_input_fails_and_the_next_one_works(self, session: Session) -> None:
         with pytest.raises(InferenceFailed):
@@ -81,6 +108,25 @@ class TestEverySession:
     def test_a_missing_model_names_the_path(self, backend: str, tmp_path: Path) -> None:
         with pytest.raises(Missing, match="no model at"):
             open_session(backend, tmp_path / "none.onnx", threads=1)
+
+
+def test_a_network_of_open_sizes_takes_pictures_of_several(tmp_path: Path) -> None:
+    import onnx
+
+    path = write_network(tmp_path / "tiny.onnx")
+    model = onnx.load(path)
+    for value in (model.graph.input[0], model.graph.output[0]):
+        for axis in value.type.tensor_type.shape.dim[1:]:
+            axis.dim_param = f"{value.name}_{axis.dim_value}"
+    del model.graph.node[1:]  # the reshape has one size only
+    model.graph.node[0].output[0] = model.graph.output[0].name
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, path)
+    session = open_session("onnxruntime", path, threads=1)
+    assert session.input.size == 0
+    for side in (SIDE, 2 * SIDE, SIDE):
+        (output,) = session.infer(np.zeros((1, 3, side, side), np.float32))
+        assert output.shape == (1, 4 + len(LABELS), side // CELL, side // CELL)
 
 
 def test_an_unknown_operator_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 from tiny_road import picture, tiny_mission, write_network
 
 from edge.backends.table import open_session
@@ -18,6 +20,7 @@ from edge.perception.values import Floats, Frame, Known, Unknown
 from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.inference import Inference, Result
 from edge.runtime.loop.mailbox import Mailbox
+from firmware_bridge.errors import UsageError
 
 MS = 1_000_000
 
@@ -31,6 +34,8 @@ class TakingTime:
         self.now_ns = 0
         self.input_shape = self.session.input_shape
         self.output_shapes = self.session.output_shapes
+        self.input = self.session.input
+        self.device_ms = self.session.device_ms
 
     def clock(self) -> int:
         return self.now_ns
@@ -133,3 +138,29 @@ def test_what_a_network_takes_is_its_99th_percentile(mission: Mission, tmp_path:
         thread.look(frame * 40 * MS)
     assert 600.0 <= thread.inference.hung_after_ms <= 600.0 * 1.06
     thread.end()
+
+
+def test_a_model_that_fails_on_a_blank_picture_is_refused_at_the_start(
+    mission: Mission, tmp_path: Path
+) -> None:
+    """It leaves out cells without an object, which its declared output shape denies."""
+    path = write_network(tmp_path / "tiny.onnx")
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "whole"
+    row, zero, flat = (np.array(value) for value in (4, np.float32(0.0), [-1]))
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name)
+        for name, value in (("row", row), ("zero", zero), ("flat_shape", flat))
+    )
+    model.graph.node.extend(
+        [
+            helper.make_node("Gather", ["whole", "row"], ["logits"], axis=2),
+            helper.make_node("Greater", ["logits", "zero"], ["found"]),
+            helper.make_node("Reshape", ["found", "flat_shape"], ["rows"]),
+            helper.make_node("Compress", ["whole", "rows"], ["output"], axis=1),
+        ]
+    )
+    onnx.save(model, path)
+    with pytest.raises(UsageError, match="blank picture") as refused:
+        Bench(mission, TakingTime(path, always(1.0)))
+    assert "convert" in refused.value.remedy
