@@ -82,13 +82,21 @@ def input_placement(
     return InputPlacement(scale, scale, float(left), float(top))
 
 
+def fitted_size(spec: PreprocessSpec, frame_width_px: int, frame_height_px: int) -> tuple[int, int]:
+    """Width and height in whole pixels of a frame of this size in the network input."""
+    placement = input_placement(spec, frame_width_px, frame_height_px)
+    return (
+        min(spec.width_px, max(1, round(frame_width_px * placement.scale_x))),
+        min(spec.height_px, max(1, round(frame_height_px * placement.scale_y))),
+    )
+
+
 def fit_image(image: BgrImage, spec: PreprocessSpec) -> tuple[BgrImage, InputPlacement]:
     """Resize and pad a frame (H, W, 3) uint8 to (height_px, width_px, 3) uint8, still BGR."""
     cv2 = import_opencv("pictures")
     height, width = image.shape[:2]
     placement = input_placement(spec, width, height)
-    inner_w = min(spec.width_px, max(1, round(width * placement.scale_x)))
-    inner_h = min(spec.height_px, max(1, round(height * placement.scale_y)))
+    inner_w, inner_h = fitted_size(spec, width, height)
     resized = cv2.resize(image, (inner_w, inner_h), interpolation=cv2.INTER_LINEAR)
     if (inner_w, inner_h) == (spec.width_px, spec.height_px):
         return np.asarray(resized, np.uint8), placement

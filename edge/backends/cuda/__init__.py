@@ -1,0 +1,1 @@
+"""CUDA: the driver's calls by name, and the preprocess kernel."""

@@ -1,0 +1,259 @@
+"""The preprocess kernel, compiled for the host, against OpenCV and the formula of the input."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from typing import get_args
+
+import cv2
+import numpy as np
+import pytest
+from cuda_host_shim import HostKernels, build
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.backends.cuda.preprocess_kernel import (
+    PictureLayout,
+    PreprocessParams,
+    kernel_launch,
+    packed_layout,
+    picture_layout,
+)
+from edge.perception.pixel_formats import FORMATS, Picture, PixelFormat, to_bgr
+from edge.perception.preprocess import PreprocessSpec, fitted_size, input_placement, preprocess
+from edge.perception.values import BgrImage, Floats
+from firmware_bridge.errors import UsageError
+
+PIXEL_FORMATS: tuple[PixelFormat, ...] = get_args(PixelFormat)
+WAYS = list(itertools.product(("letterbox", "stretch"), ("center", "top_left"), ("bgr", "rgb")))
+
+# Picture and input sizes: down, up, halved, whole factors, the same, odd, one pixel, thin.
+SIZES = [
+    ((960, 540), (416, 416)),
+    ((320, 180), (416, 416)),
+    ((640, 480), (320, 240)),
+    ((640, 480), (160, 120)),
+    ((96, 64), (96, 64)),
+    ((322, 194), (97, 61)),
+    ((100, 10), (50, 17)),
+    ((2, 2), (7, 5)),
+    ((2, 2), (1, 1)),
+    ((600, 2), (16, 16)),
+]
+ODD_SIZES = [((1, 1), (8, 8)), ((3, 1), (7, 5)), ((1, 301), (32, 32)), ((641, 481), (320, 240))]
+
+
+def spec(**changes: object) -> PreprocessSpec:
+    values: dict[str, object] = {
+        "width_px": 320,
+        "height_px": 192,
+        "fit": "letterbox",
+        "anchor": "center",
+        "pad_value": 114,
+        "color": "rgb",
+        "mean": (123.675, 116.28, 103.53),
+        "std": (58.395, 57.12, 57.375),
+    }
+    return PreprocessSpec(**(values | changes))  # type: ignore[arg-type] # test shorthand
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
+    return HostKernels(build(tmp_path_factory.mktemp("cuda_host_shim")))
+
+
+def noise(pixel_format: PixelFormat, width: int, height: int, *, seed: int = 0) -> Picture:
+    """A picture in which every byte is any of 256."""
+    rule = FORMATS[pixel_format]
+    shape = (height * rule.rows // 2, width, *rule.shape)
+    return Picture(np.random.default_rng(seed).integers(0, 256, shape, np.uint8), pixel_format)
+
+
+def as_format(image: BgrImage, pixel_format: PixelFormat) -> Picture:
+    """A BGR picture as a camera of this format would deliver it."""
+    if pixel_format == "bgr":
+        return Picture(image)
+    image = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
+    planar = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
+    height, width = image.shape[:2]
+    u, v = planar[height:].reshape(2, height // 2, width // 2)
+    if pixel_format == "nv12":
+        pairs = np.stack((u, v), axis=-1).reshape(height // 2, width)
+        return Picture(np.vstack((planar[:height], pairs)), "nv12")
+    chroma = np.stack((u, v), axis=-1).reshape(height // 2, width).repeat(2, axis=0)
+    return Picture(np.stack((planar[:height], chroma), axis=-1), "yuyv")
+
+
+def run_kernel(kernels: HostKernels, picture: Picture, made: PreprocessSpec) -> Floats:
+    launch = kernel_launch(made, picture_layout(picture))
+    found = np.full((1, 3, made.height_px, made.width_px), np.nan, np.float32)
+    assert found.nbytes == launch.input_bytes
+    addresses = (picture.data.ctypes.data, found.ctypes.data)
+    kernels.launch(launch.entry, launch.grid, launch.block, addresses, launch.params)
+    return found
+
+
+def by_opencv(picture: Picture, made: PreprocessSpec) -> Floats:
+    """The definition by OpenCV and numpy, without the code of `preprocess`."""
+    image = to_bgr(picture)
+    size = fitted_size(made, picture.width_px, picture.height_px)
+    placement = input_placement(made, picture.width_px, picture.height_px)
+    left, top = int(placement.offset_x_px), int(placement.offset_y_px)
+    canvas = np.full((made.height_px, made.width_px, 3), made.pad_value, np.uint8)
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    canvas[top : top + size[1], left : left + size[0]] = resized
+    planes = canvas.transpose(2, 0, 1)[:: -1 if made.color == "rgb" else 1].astype(np.float32)
+    mean, std = np.float32(made.mean)[:, None, None], np.float32(made.std)[:, None, None]
+    return ((planes - mean) / std)[np.newaxis]
+
+
+def steps_apart(found: Floats, right: Floats, made: PreprocessSpec) -> float:
+    """The largest difference in steps of an 8-bit pixel. NaN where the kernel left a hole."""
+    return float((np.abs(found - right) * np.float32(made.std)[:, None, None]).max())
+
+
+@pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
+@pytest.mark.parametrize(("frame", "network"), SIZES)
+def test_every_way_of_fitting_noise_equals_opencv_to_the_bit(
+    kernels: HostKernels,
+    pixel_format: PixelFormat,
+    frame: tuple[int, int],
+    network: tuple[int, int],
+) -> None:
+    picture = noise(pixel_format, *frame)
+    for fit, anchor, color in WAYS:
+        made = spec(width_px=network[0], height_px=network[1], fit=fit, anchor=anchor, color=color)
+        found = run_kernel(kernels, picture, made)
+        np.testing.assert_array_equal(found, by_opencv(picture, made), f"{fit} {anchor} {color}")
+        assert steps_apart(found, preprocess(to_bgr(picture), made)[0], made) <= 1.0
+
+
+@pytest.mark.parametrize(("frame", "network"), ODD_SIZES)
+def test_odd_and_tiny_pictures_equal_opencv_to_the_bit(
+    kernels: HostKernels, frame: tuple[int, int], network: tuple[int, int]
+) -> None:
+    picture = noise("bgr", *frame)
+    for fit, anchor, color in WAYS:
+        made = spec(width_px=network[0], height_px=network[1], fit=fit, anchor=anchor, color=color)
+        np.testing.assert_array_equal(
+            run_kernel(kernels, picture, made), by_opencv(picture, made), f"{fit} {anchor} {color}"
+        )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    pixel_format=st.sampled_from(PIXEL_FORMATS),
+    frame=st.tuples(st.integers(1, 120), st.integers(1, 120)),
+    network=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    way=st.sampled_from(WAYS),
+    pad_value=st.integers(0, 255),
+    seed=st.integers(0, 99),
+)
+def test_any_sizes_equal_opencv_to_the_bit(
+    *,
+    kernels: HostKernels,
+    pixel_format: PixelFormat,
+    frame: tuple[int, int],
+    network: tuple[int, int],
+    way: tuple[str, str, str],
+    pad_value: int,
+    seed: int,
+) -> None:
+    rule = FORMATS[pixel_format]
+    picture = noise(pixel_format, frame[0] * rule.across, frame[1] * rule.down, seed=seed)
+    fit, anchor, color = way
+    made = spec(
+        width_px=network[0],
+        height_px=network[1],
+        fit=fit,
+        anchor=anchor,
+        color=color,
+        pad_value=pad_value,
+    )
+    found = run_kernel(kernels, picture, made)
+    np.testing.assert_array_equal(found, by_opencv(picture, made))
+
+
+@pytest.mark.parametrize("pixel_format", ["nv12", "yuyv"])
+def test_every_chroma_pair_converts_as_opencv_does(
+    kernels: HostKernels, pixel_format: PixelFormat
+) -> None:
+    u, v = (part.astype(np.uint8) for part in np.indices((256, 256)))
+    same = spec(width_px=512, height_px=512, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    for lowest in (0, 13, 17, 120, 233, 252):  # luma below, at and above the limited range
+        luma = np.tile(np.arange(lowest, lowest + 4, dtype=np.uint8).reshape(2, 2), (256, 256))
+        pairs = np.stack((u, v), axis=-1).reshape(256, 512)
+        data = np.vstack((luma, pairs))
+        if pixel_format == "yuyv":
+            data = np.stack((luma, pairs.repeat(2, axis=0)), axis=-1)
+        picture = Picture(data, pixel_format)
+        found = run_kernel(kernels, picture, same)
+        np.testing.assert_array_equal(found, by_opencv(picture, same), f"luma from {lowest}")
+
+
+@pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
+def test_rows_may_lie_apart(kernels: HostKernels, pixel_format: PixelFormat) -> None:
+    rule = FORMATS[pixel_format]
+    packed = noise(pixel_format, 64, 48).data
+    wide = np.full((packed.shape[0], 100, *rule.shape), 7, np.uint8)
+    wide[:, :64] = packed
+    made = spec()
+    strided = Picture(wide[:, :64], pixel_format)
+    assert strided.row_stride_bytes == 100 * rule.pixel_bytes
+    found = run_kernel(kernels, strided, made)
+    np.testing.assert_array_equal(found, by_opencv(Picture(packed, pixel_format), made))
+
+
+def test_the_planes_of_nv12_may_lie_apart(kernels: HostKernels) -> None:
+    picture = noise("nv12", 64, 48)
+    memory = np.full(20_000, 7, np.uint8)
+    luma = memory[: 48 * 80].reshape(48, 80)
+    chroma = memory[9_000 : 9_000 + 24 * 96].reshape(24, 96)
+    luma[:, :64], chroma[:, :64] = picture.data[:48], picture.data[48:]
+    launch = kernel_launch(spec(), PictureLayout("nv12", 64, 48, 80, 96, 9_000))
+    assert launch.picture_bytes == 9_000 + 23 * 96 + 64
+    found = np.zeros((1, 3, 192, 320), np.float32)
+    addresses = (memory.ctypes.data, found.ctypes.data)
+    kernels.launch(launch.entry, launch.grid, launch.block, addresses, launch.params)
+    np.testing.assert_array_equal(found, by_opencv(picture, spec()))
+
+
+def test_the_params_lie_in_c_as_in_python(kernels: HostKernels) -> None:
+    fields = [(name, getattr(PreprocessParams, name)) for name, _ in PreprocessParams._fields_]
+    ours = [(name, field.offset, field.size) for name, field in fields]
+    assert kernels.params_layout() == (ours, ctypes.sizeof(PreprocessParams))
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "size"),
+    [("nv12", (3, 2)), ("nv12", (2, 3)), ("yuyv", (3, 2)), ("bgr", (0, 4)), ("yuyv", (2, 0))],
+)
+def test_a_size_that_a_format_does_not_have_is_refused(
+    pixel_format: PixelFormat, size: tuple[int, int]
+) -> None:
+    with pytest.raises(UsageError, match=f"no {pixel_format} picture is"):
+        packed_layout(pixel_format, *size)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "data"),
+    [
+        ("bgr", np.zeros((4, 4), np.uint8)),
+        ("bgr", np.zeros((4, 4, 4), np.uint8)),
+        ("bgr", np.zeros((4, 4, 3), np.float32)),
+        ("bgr", np.zeros((4, 8, 3), np.uint8)[:, ::2]),
+        ("bgr", np.zeros((4, 4, 3), np.uint8)[:, :, ::-1]),
+        ("bgr", np.zeros((4, 4, 3), np.uint8)[::-1]),
+        ("nv12", np.zeros((4, 4), np.uint8)),
+        ("nv12", np.zeros((6, 4, 1), np.uint8)),
+        ("nv12", np.zeros((3, 3), np.uint8)),
+        ("yuyv", np.zeros((4, 8), np.uint8)),
+        ("yuyv", np.zeros((4, 3, 2), np.uint8)),
+    ],
+)
+def test_an_array_that_is_no_picture_of_its_format_is_refused(
+    pixel_format: PixelFormat, data: np.ndarray
+) -> None:
+    with pytest.raises(UsageError, match=f"{pixel_format} picture"):
+        Picture(data, pixel_format)
