@@ -39,6 +39,7 @@ REACHED_BY_NAME: dict[str, str] = {
     "converters.sources.first_mission.write": "edge/commands/mission.py, for init --model",
     "converters.sources.pytorch.confined_child": "a child process without rights",
     "converters.zoo": "missions: model.factory",
+    "edge.backends.cuda.nvrtc": "the tests, until a session compiles the kernel",
     "edge.backends.cuda.preprocess_kernel": "the tests, until a session launches it",
     "edge.cli": "the command `brakepoint`",
     "edge.engine.build.child_process": "a child process",
