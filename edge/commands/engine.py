@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from edge.commands.build_progress import build_progress
 from edge.commands.options import JsonOption
 from edge.engine.build.run_build import build_engine
 from edge.engine.build_request import BuildRequest, Shape
+from edge.engine.gpu import dotted
 from edge.engine.inspector import InspectorReport, read_inspector_file
-from edge.engine.plan_header import read_header
+from edge.engine.plan.header import read_header
+from edge.engine.plan.sidecar import Sidecar, read_sidecar
 from edge.engine.releases import MODULES, Backend
-from edge.engine.sidecar import read_sidecar
-from edge.progress import progress_bar
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import UsageError
 
@@ -55,9 +56,9 @@ def build(
         timing_cache=None if timing_cache is None else str(timing_cache),
         profiles=dict(_profile(text) for text in profile or []),
     )
-    with progress_bar() as advance:
-        sidecar = build_engine(request, out, progress=advance)
-    _show(out, sidecar.document, None, as_json=as_json)
+    with build_progress(as_json=as_json) as show:
+        sidecar = build_engine(request, out, progress=show)
+    _show(out, sidecar, None, as_json=as_json)
 
 
 def inspect(
@@ -71,17 +72,22 @@ def inspect(
 ) -> None:
     """Read an engine's header and sidecar, and what an inspector's JSON says of its precision."""
     header = read_header(plan)
-    document = {
-        **read_sidecar(plan).document,
-        "header": {"release": str(header.release), "build": header.build, "sm": list(header.sm)},
-    }
+    sidecar = Sidecar(
+        {
+            **read_sidecar(plan).document,
+            "header": {
+                "release": str(header.release),
+                "build": header.build,
+                "sm": list(header.sm),
+            },
+        }
+    )
     report = None if inspector is None else read_inspector_file(inspector)
-    _show(plan, document, report, as_json=as_json)
+    _show(plan, sidecar, report, as_json=as_json)
 
 
-def _show(
-    plan: Path, document: dict[str, Any], report: InspectorReport | None, *, as_json: bool
-) -> None:
+def _show(plan: Path, sidecar: Sidecar, report: InspectorReport | None, *, as_json: bool) -> None:
+    document = sidecar.document
     if as_json:
         more = None if report is None else report.to_json()
         echo(json.dumps({**document, "inspector": more}, indent=1))
@@ -91,10 +97,12 @@ def _show(
         "engine": f"{plan}  {document['plan']['bytes'] / 1e6:.1f} MB",
         "built by": f"{MODULES[document['backend']]} {document['release']}, "
         f"{document['build_seconds']:g} s",
-        "for": ", ".join(f"SM {sm}" for sm in document["sm"]) or "a GPU that is not known",
+        "for": _gpus(sidecar),
         "from": f"{document['model']['file']}  lowering: {document['lowering']}",
         "INT8 in the network": f"{precision['int8']} of {precision['weighted']} convolutions and "
         "the like",
+        "takes": _tensors(sidecar, "input"),
+        "gives": _tensors(sidecar, "output"),
     }
     if dla is not None:
         rows["DLA fallback to GPU"] = f"{len(dla['fallback'])} of {dla['layers']} layers"
@@ -105,10 +113,21 @@ def _show(
         rows["left in float"] = ", ".join(report.in_float) or "none"
         rows["reformat layers"] = str(len(report.reformats))
         rows["unfused Quantize"] = ", ".join(report.unfused_quantize) or "none"
+    rows |= {f"known fault {row}": text for row, text in enumerate(document["known_faults"], 1)}
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in rows.items():
         table.add_row(name, value)
     new_console().print(table)
+
+
+def _gpus(sidecar: Sidecar) -> str:
+    if sidecar.gpu is not None:
+        return sidecar.gpu.words
+    return ", ".join(f"SM {dotted(sm)}" for sm in sidecar.sm) or "a GPU that is not known"
+
+
+def _tensors(sidecar: Sidecar, role: str) -> str:
+    return "; ".join(tensor.words for tensor in sidecar.tensors if tensor.role == role)
 
 
 def _backend(name: str) -> Backend:

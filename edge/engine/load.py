@@ -11,9 +11,9 @@ from typing import Any
 
 from edge.engine.api_probe import Probe
 from edge.engine.gpu import present_sm
-from edge.engine.plan_header import preflight, read_header
+from edge.engine.plan.header import preflight, read_header
+from edge.engine.plan.sidecar import read_sidecar
 from edge.engine.releases import MODULES, parse_release
-from edge.engine.sidecar import read_sidecar
 from firmware_bridge.errors import DeviceFault, Missing
 
 

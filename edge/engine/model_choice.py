@@ -41,6 +41,8 @@ class ModelSource:
         kept_float: names of weighted operators that must not be INT8.
         profiles: by input, the least, usual and largest shape; None where no size is open.
         int8: how many weighted operators are INT8 by the report; None for a file by itself.
+        sha256: digest of `model` by the report; None for a file by itself.
+        report: digest of the report and of the mission's contract in it; None for a file by itself.
     """
 
     model: Path
@@ -48,6 +50,8 @@ class ModelSource:
     kept_float: tuple[str, ...] = ()
     profiles: Mapping[str, tuple[Shape, Shape, Shape]] | None = None
     int8: int | None = None
+    sha256: str | None = None
+    report: Mapping[str, str | None] | None = None
 
 
 def cache_name(release: Release) -> str:
@@ -82,6 +86,10 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
             )
         return ModelSource(source)
     report = read_json(source / "report.json", REPORT_SCHEMA)
+    origin = {
+        "sha256": digest_file(source / "report.json"),
+        "contract": report.get("contract"),
+    }
     try:
         require_gates(
             report,
@@ -99,8 +107,9 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
         cut = report.get("dla") if lowering == "ranges" else None
         model = _vouched(report, source, DLA_BODY if cut else wanted, lowering)
         int8 = sum(int(count) for count in report["quantized"]["operators"].values())
+        vouched = {"sha256": report["artifacts"][model.name]["sha256"], "report": origin}
         if lowering != "ranges":
-            return ModelSource(model, profiles=profiles or None, int8=int8)
+            return ModelSource(model, profiles=profiles or None, int8=int8, **vouched)
         cache = _vouched(report, source, cache_name(release), lowering)
         elsewhere = cut["head"] if cut else ()
         left = [str(one["node"]) for one in report["quantized"]["left_float"]]
@@ -113,7 +122,7 @@ def choose_source(source: Path, lowering: Lowering, release: Release) -> ModelSo
             remedy=CONVERT,
         ) from error
     # The report does not count the layers of a network without its head.
-    return ModelSource(model, cache, kept, int8=None if cut else int8)
+    return ModelSource(model, cache, kept, int8=None if cut else int8, **vouched)
 
 
 def _vouched(report: dict[str, Any], folder: Path, name: str, lowering: Lowering) -> Path:

@@ -121,7 +121,7 @@ BUILDERS: tuple[BuilderRow, ...] = (
         lowering="strong",
         dla_lowering=None,
         trtexec=("--stronglyTyped",),
-        shipped_with="JetPack 7: 10.13",
+        shipped_with="JetPack 7.0 and 7.1: 10.13, 7.2: 10.16.2",
     ),
     # From 11 on every network is strongly typed, and trtexec has no flag for it.
     BuilderRow(
@@ -143,6 +143,7 @@ BUILDERS: tuple[BuilderRow, ...] = (
         lowering="strong",
         dla_lowering="strong",
         trtexec=(),
+        shipped_with="JetPack 7.2.2: 11.4.1",
     ),
     BuilderRow(
         "rtx",

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from edge.engine.api_probe import Probe
 
-PhaseProgress = Callable[[str, int, int], None]
-"""Called with the phase, how many of its steps are done, and how many there are."""
+PhaseProgress = Callable[[str, int, int, float | None], None]
+"""Called with the phase, how many of its steps are done, how many there are, and how many seconds
+the rest of the phase takes at the rate so far (None where that cannot be said yet)."""
 
 SEVERE = ("INTERNAL_ERROR", "ERROR", "WARNING")
+
+LEAST_STEPS = 8
+"""Steps of a phase with fewer are no measure of time: one of six may take nine tenths of it."""
+LEAST_DONE, LEAST_S = 2, 1.0
+"""No estimate from fewer steps or less time."""
 
 
 def message_log(probe: Probe, messages: list[str]) -> Any:
@@ -30,7 +37,9 @@ def message_log(probe: Probe, messages: list[str]) -> Any:
     return Log()
 
 
-def progress_monitor(probe: Probe, tell: PhaseProgress) -> Any:
+def progress_monitor(
+    probe: Probe, tell: PhaseProgress, *, clock: Callable[[], float] = time.monotonic
+) -> Any:
     """A TensorRT progress monitor that calls `tell` for each step of a phase."""
     base: Any = probe.attribute(probe.trt, "IProgressMonitor")
 
@@ -39,18 +48,26 @@ def progress_monitor(probe: Probe, tell: PhaseProgress) -> Any:
 
         def __init__(self) -> None:
             base.__init__(self)
-            self._steps: dict[str, int] = {}
+            self._begun: dict[str, tuple[int, float]] = {}
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self._steps[phase_name] = num_steps
-            tell(phase_name, 0, num_steps)
+            self._begun[phase_name] = (num_steps, clock())
+            tell(phase_name, 0, num_steps, None)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            tell(phase_name, step + 1, self._steps.get(phase_name, 0))
+            steps, since = self._begun.get(phase_name, (0, clock()))
+            tell(phase_name, step + 1, steps, remaining_s(step + 1, steps, clock() - since))
             return True
 
         def phase_finish(self, phase_name: str) -> None:
-            steps = self._steps.get(phase_name, 0)
-            tell(phase_name, steps, steps)
+            steps, _ = self._begun.pop(phase_name, (0, 0.0))
+            tell(phase_name, steps, steps, 0.0)
 
     return Monitor()
+
+
+def remaining_s(done: int, total: int, spent_s: float) -> float | None:
+    """Seconds for the rest of a phase at the rate so far; None where that says nothing yet."""
+    if total < LEAST_STEPS or done < LEAST_DONE or spent_s < LEAST_S:
+        return None
+    return spent_s * max(total - done, 0) / done

@@ -31,8 +31,10 @@ from edge.engine.build.network_check import (
     require_int8,
     set_ranges,
 )
+from edge.engine.build.network_tensors import fix_formats, layer_kinds
 from edge.engine.build_request import BuildRequest
 from edge.engine.calibration_cache import CalibrationCache
+from edge.engine.gpu_support import check_support
 from edge.engine.releases import LOWERINGS, MODULES, BuilderRow, Lowering
 from firmware_bridge.errors import DeviceFault, GateFailed, Refusal, UsageError
 
@@ -81,6 +83,7 @@ def build_plan(
     cache: CalibrationCache | None,
     kept_float: Sequence[str] = (),
     int8: int | None = None,
+    sm: Sequence[int] = (),
     memory_bytes: int | None = None,
     timing: bytes | None,
     workspace_bytes: int,
@@ -92,11 +95,13 @@ def build_plan(
         kept_float: weighted layers that must not be INT8, where ranges come from `cache`; a graph
             with Q/DQ encodes that itself.
         int8: how many weighted layers must be INT8; None where that is not known.
+        sm: the GPUs that will run the engine; empty where they are not known.
         memory_bytes: free memory of the device; None where that is not known, or the engine is for
             another device.
 
     Raises:
-        UsageError: the release cannot do the request, or needs another lowering.
+        UsageError: the release cannot do the request, needs another lowering, or is known to
+            compute the network wrongly on one of the GPUs.
         GateFailed: TensorRT refused the network.
         DeviceFault: there is no GPU, or no DLA, where one is needed.
     """
@@ -107,6 +112,10 @@ def build_plan(
     builder = _builder(probe, logger, messages)
     network = builder.create_network(probe.bits("NetworkDefinitionCreationFlag", row.network_flags))
     _parse(probe, network, logger, request.source, model)
+    kinds = layer_kinds(network)
+    for one in sm:
+        check_support(row.backend, probe.release, one, layers=kinds)
+    tensors = fix_formats(probe, network)
     config = builder.create_builder_config()
     flags = ask_precision(probe, row, builder, config)
     name_targets(probe, request, config)
@@ -130,13 +139,11 @@ def build_plan(
     if plan is None:
         raise _no_plan(request.source, messages, workspace_bytes)
     facts = {
-        "backend": request.backend,
-        "release": str(probe.trt.__version__),
         "lowering": lowering,
         "network_flags": list(row.network_flags),
         "builder_flags": flags,
         "pools_bytes": pools,
-        "sm": list(request.sm),
+        "tensors": tensors,
         "precision": asdict(precision),
         "dla": dla,
         "profiles": {name: [list(one) for one in given] for name, given in asked.items()},

@@ -8,6 +8,7 @@ Output of native code goes to stderr. Never moves a file into place.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -17,17 +18,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from edge.contract.artifact import digest_file
 from edge.engine.api_probe import Probe
+from edge.engine.build.build_log import PhaseProgress
 from edge.engine.build.builder import build_plan, lowering_for
 from edge.engine.build.memory import free_bytes, workspace_bytes
 from edge.engine.build_request import BuildRequest
 from edge.engine.calibration_cache import CalibrationCache, check_release, read_cache
-from edge.engine.gpu import present_sm
-from edge.engine.model_choice import choose_source
+from edge.engine.gpu import present_gpu
+from edge.engine.gpu_support import check_support
+from edge.engine.model_choice import CONVERT, ModelSource, choose_source
+from edge.engine.plan.sidecar import gpu_facts
 from edge.engine.releases import MODULES, builder_row, parse_release
 from edge.install import pip_install
-from firmware_bridge.errors import DeviceFault, Missing, Refusal
+from firmware_bridge.errors import DeviceFault, Missing, NotTrusted, Refusal
 
 TELL_EVERY_S = 0.1
 
@@ -71,45 +74,77 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
         ) from error
     release = parse_release(trt.__version__)
     row = builder_row(request.backend, release)
+    gpu = None if row.compute_capabilities else present_gpu()
+    sm = request.sm or (() if gpu is None else (gpu.sm,))
+    faults = [fault for one in sm for fault in check_support(request.backend, release, one)]
     source = choose_source(Path(request.source), lowering_for(row, request), release)
     cache: CalibrationCache | None = None
+    cache_facts = None
     if source.cache is not None:
-        cache = read_cache(source.cache.read_bytes())
+        data = source.cache.read_bytes()
+        cache = read_cache(data)
         check_release(cache, release)
-    last = 0.0
-
-    def tell(phase: str, done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= TELL_EVERY_S:
-            last = now
-            _say(events, "progress", phase=phase, done=done, total=total)
-
+        cache_facts = {"file": source.cache.name, "sha256": hashlib.sha256(data).hexdigest()}
+    model, timing = source.model.read_bytes(), _timing(request)
+    facts = {
+        "backend": request.backend,
+        "release": str(trt.__version__),
+        "sm": list(sm),
+        "gpu": gpu_facts(gpu),
+        "model": {"file": source.model.name, "sha256": _digest(model, source)},
+        "calibration_cache": cache_facts,
+        "report": source.report,
+        "dla_core": request.dla_core,
+        "timing_cache": "none" if timing is None else ("warm" if timing else "cold"),
+        "known_faults": faults,
+    }
+    _say(events, "begins", facts=facts)
     built = build_plan(
         Probe(trt, request.backend, release),
         row,
         replace(request, profiles=request.profiles or source.profiles),
-        model=source.model.read_bytes(),
+        model=model,
         cache=cache,
         kept_float=source.kept_float,
         int8=source.int8,
+        sm=sm,
         memory_bytes=None if row.compute_capabilities else free_bytes(),
-        timing=_timing(request),
+        timing=timing,
         workspace_bytes=request.workspace_bytes or workspace_bytes(free_bytes()),
-        tell=tell,
+        tell=_teller(events),
     )
     Path(request.plan).write_bytes(built.plan)
     if built.timing_cache is not None and request.timing_out is not None:
         Path(request.timing_out).write_bytes(built.timing_cache)
-    here = present_sm()
-    return {
-        **built.facts,
-        "sm": built.facts["sm"] or ([here] if here else []),
-        "model": {"file": source.model.name, "sha256": digest_file(source.model)},
-        "calibration_cache": None
-        if source.cache is None
-        else {"file": source.cache.name, "sha256": digest_file(source.cache)},
-    }
+    return {**facts, **built.facts}
+
+
+def _teller(events: TextIO) -> PhaseProgress:
+    """Tells of the phases of a build, seldom enough that nobody waits for it."""
+    last = 0.0
+
+    def tell(phase: str, done: int, total: int, rest_s: float | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= TELL_EVERY_S:
+            last = now
+            _say(events, "progress", phase=phase, done=done, total=total, rest_s=rest_s)
+
+    return tell
+
+
+def _digest(model: bytes, source: ModelSource) -> str:
+    """The digest of the bytes that are built. Raises NotTrusted where they are not those that were
+    judged: the file may have changed since `choose_source` looked."""
+    found = hashlib.sha256(model).hexdigest()
+    if source.sha256 not in (None, found):
+        raise NotTrusted(
+            f"{source.model} is not the file that was judged",
+            expected=f"sha256 {source.sha256}",
+            found=f"sha256 {found}",
+            remedy=CONVERT,
+        )
+    return found
 
 
 def _timing(request: BuildRequest) -> bytes | None:

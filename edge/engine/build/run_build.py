@@ -8,28 +8,40 @@ from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from edge.contract.artifact import replacing
+from edge.engine.build.estimate import BuildProgress, Estimate, last_build_s
 from edge.engine.build_request import BuildRequest
-from edge.engine.sidecar import Sidecar, sidecar_path
-from edge.progress import Advance
+from edge.engine.plan.sidecar import Sidecar, sidecar_path
 from firmware_bridge import errors
 from firmware_bridge.errors import DeviceFault, Refusal, UsageError
 
 COMMAND = ("-m", "edge.engine.build.child_process")
 
+TICK_S = 0.5
+"""Progress is told at least so often, whatever TensorRT tells."""
 
-def build_engine(request: BuildRequest, out: Path, *, progress: Advance) -> Sidecar:
+Follow = Callable[[BuildProgress], None]
+
+
+def build_engine(
+    request: BuildRequest, out: Path, *, progress: Follow, tick_s: float = TICK_S
+) -> Sidecar:
     """Build into `out` and write its sidecar beside it, replacing both files.
 
-    `plan` and `timing_out` of the request are set here.
+    Args:
+        request: `plan` and `timing_out` are set here.
+        progress: called in the caller's thread, at least every `tick_s` seconds.
 
     Raises:
         Refusal: what the builder refused; see `edge.engine.build.builder`.
@@ -50,13 +62,22 @@ def build_engine(request: BuildRequest, out: Path, *, progress: Advance) -> Side
         if request.timing_cache is not None:
             timing = moves.enter_context(replacing(Path(request.timing_cache)))
             asked = replace(asked, timing_out=str(timing))
-        facts = _run(asked, progress)
+        facts = _run(asked, Following(progress, out.parent, tick_s))
         sidecar = Sidecar.of(plan.read_bytes(), facts)
         sidecar_file.write_bytes(sidecar.to_bytes())
     return sidecar
 
 
-def _run(request: BuildRequest, progress: Advance) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Following:
+    """Who is told of the progress of a build, where sidecars of earlier builds are, how often."""
+
+    progress: Follow
+    folder: Path
+    tick_s: float
+
+
+def _run(request: BuildRequest, following: Following) -> dict[str, Any]:
     with tempfile.TemporaryFile() as talk:
         process = subprocess.Popen(
             [sys.executable, *COMMAND],
@@ -66,7 +87,7 @@ def _run(request: BuildRequest, progress: Advance) -> dict[str, Any]:
             text=True,
         )
         try:
-            ended = _follow(process, request, progress)
+            ended = _follow(process, request, following)
         finally:
             process.kill()  # does nothing where the process has ended
             process.wait()
@@ -85,7 +106,7 @@ def _run(request: BuildRequest, progress: Advance) -> dict[str, Any]:
 
 
 def _follow(
-    process: subprocess.Popen[str], request: BuildRequest, progress: Advance
+    process: subprocess.Popen[str], request: BuildRequest, following: Following
 ) -> dict[str, Any] | None:
     """The last event, or None where the process ended without one."""
     assert process.stdin is not None
@@ -93,16 +114,40 @@ def _follow(
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(request.to_json() + "\n")
         process.stdin.close()
-    progress("build", 0, 0)
-    ended = None
-    for line in process.stdout:
-        event: dict[str, Any] = json.loads(line)
-        if event["event"] == "progress":
-            progress(event["phase"], event["done"], event["total"])
-        else:
+    estimate, ended = Estimate(), None
+    following.progress(estimate.now())
+    for line in _lines(process.stdout, following.tick_s):
+        event: dict[str, Any] = {"event": "tick"} if line is None else json.loads(line)
+        if event["event"] == "begins":
+            estimate.expect(last_build_s(following.folder, event["facts"]))
+        elif event["event"] == "progress":
+            estimate.on_phase(event["phase"], event["done"], event["total"], event["rest_s"])
+        elif event["event"] != "tick":
             ended = event
+        following.progress(estimate.now())
     process.wait()
     return ended
+
+
+def _lines(stream: IO[str], tick_s: float) -> Iterator[str | None]:
+    """The lines of a stream until its end, and None for each `tick_s` in which there is none."""
+    told: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in stream:
+            told.put(line)
+        told.put(None)
+
+    threading.Thread(target=read, name="build events", daemon=True).start()
+    while True:
+        try:
+            line = told.get(timeout=tick_s)
+        except queue.Empty:
+            yield None
+            continue
+        if line is None:
+            return
+        yield line
 
 
 def _died(code: int, talk: IO[bytes], request: BuildRequest) -> DeviceFault:

@@ -16,7 +16,7 @@ from stand_in import StandIn, plan_bytes
 from edge.engine.build.memory import free_bytes, workspace_bytes
 from edge.engine.gpu import present_sm
 from edge.engine.inspector import read_inspector
-from edge.engine.plan_header import PlanHeader, parse_header, preflight
+from edge.engine.plan.header import PlanHeader, parse_header, preflight
 from edge.engine.releases import Backend, Release
 from firmware_bridge.errors import NotTrusted, UsageError
 

@@ -84,6 +84,7 @@ class ITensor(Strict):
         for key, value in (("name", name), ("shape", shape), ("dtype", dtype)):
             object.__setattr__(self, key, value)
         object.__setattr__(self, "dynamic_range", None)
+        object.__setattr__(self, "allowed_formats", -1)
 
 
 class ILayer(Strict):
@@ -111,6 +112,7 @@ class INetworkDefinition(Strict):
     def __init__(self) -> None:
         self._layers: list[ILayer] = []
         self._inputs: list[ITensor] = []
+        self._outputs: list[ITensor] = []
 
     @property
     def num_layers(self) -> int:
@@ -120,11 +122,18 @@ class INetworkDefinition(Strict):
     def num_inputs(self) -> int:
         return len(self._inputs)
 
+    @property
+    def num_outputs(self) -> int:
+        return len(self._outputs)
+
     def get_layer(self, row: int) -> ILayer:
         return self._layers[row]
 
     def get_input(self, row: int) -> ITensor:
         return self._inputs[row]
+
+    def get_output(self, row: int) -> ITensor:
+        return self._outputs[row]
 
 
 class ParserError(Strict):
@@ -190,6 +199,7 @@ class OnnxParser(Strict):
                 made.append(tensors[name])
             kind = kinds[LAYERS.get(node.op_type, "ELEMENTWISE")]
             self._network._layers.append(trt.ILayer(node.name, kind, reads, made))
+        self._network._outputs += [tensors[value.name] for value in model.graph.output]
         return True
 
 

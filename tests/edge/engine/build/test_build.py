@@ -26,9 +26,9 @@ from converters.lowerings.dynamic_batch import open_batch
 from converters.lowerings.implicit import dynamic_ranges, to_cache
 from edge.engine.calibration_cache import write_cache
 from edge.engine.gpu import present_sm
-from edge.engine.plan_header import read_header
+from edge.engine.plan.header import read_header
+from edge.engine.plan.sidecar import read_sidecar
 from edge.engine.releases import parse_release
-from edge.engine.sidecar import read_sidecar
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None,

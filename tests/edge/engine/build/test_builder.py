@@ -23,7 +23,7 @@ from edge.engine.build_request import BuildRequest
 from edge.engine.calibration_cache import CalibrationCache
 from edge.engine.load import ask_inspector
 from edge.engine.model_choice import FILES
-from edge.engine.plan_header import parse_header
+from edge.engine.plan.header import parse_header
 from edge.engine.releases import (
     BUILDERS,
     LOWERINGS,

@@ -1,0 +1,1 @@
+"""Plans: header, sidecar, approval before one is loaded, and the choice of one."""
