@@ -2,7 +2,8 @@
 
 Reading or writing a name that the release does not export raises AttributeError, on the module and
 on every object. Objects record calls and assignments in `calls`. It parses real ONNX into layers
-and "builds" a plan with the release's header; it tests calls, not kernels.
+and "builds" a plan with the release's header that holds the ONNX; it tests calls, not kernels. Its
+runtime half is `simulated_device.tensorrt_runtime`, which runs plans on a simulated device.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ import enum
 import json
 import os
 import signal
+import sys
 import types
-from pathlib import Path
 from typing import Any
 
 import onnx
+from simulated_device.exports import API, RELEASES, RTX, SEVERITIES, Strict
+from simulated_device.machine import Machine
+from simulated_device.plan import BUILD, Plan, Profile, header, tensors_of, write_plan
+from simulated_device.tensorrt_runtime import (
+    Dims,
+    EngineInspector,
+    ICudaEngine,
+    IExecutionContext,
+    Runtime,
+)
 
-API = Path(__file__).parent / "tensorrt_api"
-RELEASES = ("tensorrt-8.6.1", "tensorrt-10.3.0", "tensorrt-10.13.2", "tensorrt-11.4.0")
-RTX = "tensorrt_rtx-1.7.1"
+__all__ = ["RELEASES", "RTX", "StandIn", "plan_bytes"]
 
 LAYERS = {
     "Conv": "CONVOLUTION",
@@ -47,31 +56,25 @@ NOT_ON_DLA = ("SHUFFLE", "RESIZE")
 OUT_OF_MEMORY = "[virtualMemoryBuffer.cpp] Error Code 2: OutOfMemory (layer conv_7)"
 
 
-class Strict:
-    """Has the attributes that its release exports, and no other."""
-
-    _exports: frozenset[str] = frozenset()
-    _trt: StandIn
-
-    def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("_") and name not in type(self)._exports:
-            raise AttributeError(f"{type(self).__name__} of this release has no {name}")
-        return super().__getattribute__(name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not name.startswith("_") and name not in type(self)._exports:
-            raise AttributeError(f"{type(self).__name__} of this release has no {name}")
-        if not name.startswith("_"):
-            self._trt.calls.append((type(self).__name__, name, value))
-        super().__setattr__(name, value)
-
-    def _told(self, what: str, *values: object) -> None:
-        self._trt.calls.append((type(self).__name__, what, *values))
-
-
 class ILogger(Strict):
+    Severity = enum.IntEnum("Severity", SEVERITIES, start=0)  # type: ignore[misc]
+    INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = Severity
+
     def __init__(self) -> None:
-        pass
+        self._initialized = True
+
+    def log(self, severity: Any, message: str) -> None:
+        raise NotImplementedError("ILogger.log is abstract")
+
+
+class Logger(ILogger):
+    def __init__(self, min_severity: Any = ILogger.WARNING) -> None:
+        super().__init__()
+        object.__setattr__(self, "min_severity", min_severity)
+
+    def log(self, severity: Any, message: str) -> None:
+        if severity <= self.min_severity:
+            sys.stderr.write(f"[TRT] [{severity.name[0]}] {message}\n")
 
 
 class IProgressMonitor(Strict):
@@ -113,6 +116,7 @@ class INetworkDefinition(Strict):
         self._layers: list[ILayer] = []
         self._inputs: list[ITensor] = []
         self._outputs: list[ITensor] = []
+        self._model = b""
 
     @property
     def num_layers(self) -> int:
@@ -159,6 +163,7 @@ class OnnxParser(Strict):
         except Exception:  # noqa: BLE001 # whatever protobuf raises on garbage
             self._failed = True
             return False
+        self._network._model = bytes(data)
         trt, kinds = self._trt, self._trt.LayerType
         known = (*model.graph.input, *model.graph.value_info, *model.graph.output)
         floats = {
@@ -204,8 +209,13 @@ class OnnxParser(Strict):
 
 
 class IOptimizationProfile(Strict):
-    def set_shape(self, *values: object) -> None:
+    def __init__(self) -> None:
+        self._shapes: Profile = {}
+
+    def set_shape(self, *values: Any) -> None:
         self._told("set_shape", *values)
+        name, low, best, high = values
+        self._shapes[name] = (tuple(low), tuple(best), tuple(high))
 
 
 class ITimingCache(Strict):
@@ -225,6 +235,10 @@ class IBuilderConfig(Strict):
     num_compute_capabilities = 0
     progress_monitor = None
 
+    def __init__(self) -> None:
+        self._profiles: list[Profile] = []
+        self._targets: list[int] = []
+
     def set_flag(self, flag: Any) -> None:
         self._told("set_flag", flag.name)
 
@@ -233,11 +247,13 @@ class IBuilderConfig(Strict):
 
     def set_compute_capability(self, capability: Any, row: int) -> bool:
         self._told("set_compute_capability", capability.name)
+        self._targets.append(int(capability.name.removeprefix("SM")))
         return row < self.num_compute_capabilities
 
     def add_optimization_profile(self, profile: IOptimizationProfile) -> int:
         self._told("add_optimization_profile")
-        return 0
+        self._profiles.append(dict(profile._shapes))
+        return len(self._profiles) - 1
 
     def create_timing_cache(self, data: bytes) -> ITimingCache | None:
         fits = not data or data == self._trt.ITimingCache().serialize()
@@ -259,7 +275,8 @@ class Builder(Strict):
 
     def __init__(self, logger: ILogger) -> None:
         self._logger = logger
-        if self._trt.fails == "no GPU":
+        machine = self._trt.machine
+        if self._trt.fails == "no GPU" or (machine is not None and not machine.devices):
             raise TypeError("pybind11::init(): factory function returned nullptr")
 
     @property
@@ -294,34 +311,14 @@ class Builder(Strict):
             config.progress_monitor.phase_start("Building", None, 2)
             assert config.progress_monitor.step_complete("Building", 0)
             config.progress_monitor.phase_finish("Building")
-        plan: IHostMemory = self._trt.IHostMemory(plan_bytes(self._trt))
+        made = Plan(
+            sm=tuple(config._targets) or self._trt.sm,
+            tensors=tensors_of(network._model),
+            profiles=tuple(config._profiles),
+            model=network._model,
+        )
+        plan: IHostMemory = self._trt.IHostMemory(write_plan(self._trt, made))
         return plan
-
-
-class Logger(Strict):
-    def __init__(self) -> None:
-        pass
-
-
-class EngineInspector(Strict):
-    def get_engine_information(self, form: Any) -> str:
-        assert form.name == "JSON"
-        return self._trt.inspector_text
-
-
-class ICudaEngine(Strict):
-    def create_engine_inspector(self) -> EngineInspector:
-        made: EngineInspector = self._trt.EngineInspector()
-        return made
-
-
-class Runtime(Strict):
-    def __init__(self, logger: Logger) -> None:
-        pass
-
-    def deserialize_cuda_engine(self, plan: bytes) -> ICudaEngine | None:
-        made: ICudaEngine = self._trt.ICudaEngine()
-        return made if plan == plan_bytes(self._trt) else None
 
 
 BEHAVIOUR: tuple[type[Strict], ...] = (
@@ -329,6 +326,7 @@ BEHAVIOUR: tuple[type[Strict], ...] = (
     EngineInspector,
     IBuilderConfig,
     ICudaEngine,
+    IExecutionContext,
     IHostMemory,
     ILayer,
     ILogger,
@@ -351,18 +349,28 @@ class StandIn(types.ModuleType):
         version: another version text over the same exports, for releases that nobody recorded.
         fails: "no GPU", "refuses", "out of memory", "SIGSEGV" or "SIGKILL": when it comes to
             building.
+        machine: the simulated device on which its runtime runs; None for tests of calls alone.
         inspector_text: what its engine inspector tells.
     """
 
     inspector_text = "{}"
+    Dims = Dims
 
     def __init__(
-        self, name: str, *, version: str | None = None, dla_cores: int = 0, fails: str = ""
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        dla_cores: int = 0,
+        fails: str = "",
+        machine: Machine | None = None,
     ) -> None:
         module, recorded = name.split("-")
         super().__init__(module)
         self.release = version or recorded
-        self.__version__ = f"{self.release}.116" if name == RTX else self.release
+        self.__version__ = f"{self.release}.{BUILD}" if name == RTX else self.release
+        self.machine = machine
+        self.sm = (machine.devices[0].facts.sm,) if machine and machine.devices else (87,)
         self.calls: list[tuple[object, ...]] = []
         self.dla_cores, self.fails = dla_cores, fails
         api: dict[str, Any] = json.loads((API / f"{name}.json").read_text())
@@ -373,9 +381,8 @@ class StandIn(types.ModuleType):
             exported = api.get(behaviour.__name__)
             if exported is not None:
                 attributes = {"_exports": frozenset(exported["class"]), "_trt": self}
-                setattr(
-                    self, behaviour.__name__, type(behaviour.__name__, (behaviour,), attributes)
-                )
+                bases = (behaviour, self.ILogger) if behaviour is Logger else (behaviour,)
+                setattr(self, behaviour.__name__, type(behaviour.__name__, bases, attributes))
 
     def told(self, what: str) -> list[tuple[object, ...]]:
         """The values of every call or assignment of this name, in order."""
@@ -384,7 +391,4 @@ class StandIn(types.ModuleType):
 
 def plan_bytes(trt: StandIn) -> bytes:
     """A plan's header and nothing behind it."""
-    numbers = [int(part) for part in trt.release.split(".")]
-    magic, mask = (b"vtrt", 0b1100) if trt.__name__ == "tensorrt_rtx" else (b"ftrt", 0)
-    head = magic + bytes(20) + bytes([*numbers, 116]) + bytes(4) + mask.to_bytes(4, "little")
-    return head + bytes(64 - len(head))
+    return header(trt)
