@@ -12,7 +12,7 @@ from typing import Any
 
 import onnx
 
-from edge.engine.plan_header import HEADER_BYTES, MASK_AT, RTX_SM_BITS, VERSION_AT
+from edge.engine.plan.header import HEADER_BYTES, MASK_AT, RTX_SM_BITS, VERSION_AT
 
 BUILD = 116
 """The fourth number of a version, in header and messages."""

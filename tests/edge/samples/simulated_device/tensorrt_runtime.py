@@ -17,7 +17,7 @@ import onnx
 import onnxruntime
 
 from edge.backends import integer_products
-from edge.engine.plan_header import MAGIC, VERSION_AT
+from edge.engine.plan.header import MAGIC, VERSION_AT
 from simulated_device.cuda_errors import CODES, CudaError
 from simulated_device.exports import Strict
 from simulated_device.machine import Context, Machine
