@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.perception.boxes import Boxes
 from edge.perception.opencv import import_opencv
-from edge.perception.values import BgrImage
+from edge.perception.values import BgrImage, Floats
 
 
 @dataclass(frozen=True)
@@ -93,29 +92,115 @@ def fitted_size(spec: PreprocessSpec, frame_width_px: int, frame_height_px: int)
 
 def fit_image(image: BgrImage, spec: PreprocessSpec) -> tuple[BgrImage, InputPlacement]:
     """Resize and pad a frame (H, W, 3) uint8 to (height_px, width_px, 3) uint8, still BGR."""
-    cv2 = import_opencv("pictures")
+    placed = _place(image, spec)
+    resized = placed.resize(image)
+    if placed.fills(spec):
+        return resized, placed.placement
+    canvas = np.full((spec.height_px, spec.width_px, 3), spec.pad_value, np.uint8)
+    canvas[placed.rows, placed.columns] = resized
+    return canvas, placed.placement
+
+
+def normalise(fitted: BgrImage, spec: PreprocessSpec) -> Floats:
+    """A fitted picture (H, W, 3) uint8 BGR to the input tensor (1, 3, H, W) float32."""
+    tensor = np.empty((1, 3, *fitted.shape[:2]), np.float32)
+    channels = np.empty(tensor.shape[1:], np.uint8)
+    _write_planes(np.ascontiguousarray(fitted), tensor[0], spec, channels=channels)
+    return tensor
+
+
+def preprocess(image: BgrImage, spec: PreprocessSpec) -> tuple[Floats, InputPlacement]:
+    """A frame (H, W, 3) uint8 BGR to the input tensor (1, 3, height, width) float32."""
+    tensor = np.empty((1, 3, spec.height_px, spec.width_px), np.float32)
+    return tensor, Preprocessor(spec).write(image, tensor)
+
+
+class Preprocessor:
+    """`preprocess` for the frames of a run: into memory that is there, and with working memory that
+    stays from frame to frame."""
+
+    def __init__(self, spec: PreprocessSpec) -> None:
+        self._spec = spec
+        self._resized = np.empty((0, 0, 3), np.uint8)
+        self._channels = np.empty((3, 0, 0), np.uint8)
+
+    def write(self, image: BgrImage, tensor: Floats) -> InputPlacement:
+        """Writes every value of the input tensor (1, 3, height, width) float32 of a frame (H, W, 3)
+        uint8 BGR."""
+        spec, placed = self._spec, _place(image, self._spec)
+        if self._resized.shape[:2] != placed.size:
+            self._resized = np.empty((*placed.size, 3), np.uint8)
+            self._channels = np.empty((3, *placed.size), np.uint8)
+        if not placed.fills(spec):
+            _write_padding(tensor[0], placed, spec)
+        resized = placed.resize(image, self._resized)
+        inner = tensor[0, :, placed.rows, placed.columns]
+        _write_planes(resized, inner, spec, channels=self._channels)
+        return placed.placement
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """The rows and columns of the network input that a resized frame fills."""
+
+    placement: InputPlacement
+    rows: slice
+    columns: slice
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    def fills(self, spec: PreprocessSpec) -> bool:
+        """Whether nothing is left to pad."""
+        return self.size == (spec.height_px, spec.width_px)
+
+    def resize(self, image: BgrImage, into: BgrImage | None = None) -> BgrImage:
+        """The frame in that size; in the memory of `into` where that is given."""
+        height, width = self.size
+        cv2 = import_opencv("pictures")
+        resized = cv2.resize(image, (width, height), dst=into, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(resized, np.uint8)
+
+
+def _place(image: BgrImage, spec: PreprocessSpec) -> _Placed:
     height, width = image.shape[:2]
     placement = input_placement(spec, width, height)
     inner_w, inner_h = fitted_size(spec, width, height)
-    resized = cv2.resize(image, (inner_w, inner_h), interpolation=cv2.INTER_LINEAR)
-    if (inner_w, inner_h) == (spec.width_px, spec.height_px):
-        return np.asarray(resized, np.uint8), placement
-    canvas = np.full((spec.height_px, spec.width_px, 3), spec.pad_value, np.uint8)
     top, left = int(placement.offset_y_px), int(placement.offset_x_px)
-    canvas[top : top + inner_h, left : left + inner_w] = resized
-    return canvas, placement
+    return _Placed(placement, slice(top, top + inner_h), slice(left, left + inner_w))
 
 
-def normalise(fitted: BgrImage, spec: PreprocessSpec) -> NDArray[np.float32]:
-    """A fitted picture (H, W, 3) uint8 BGR to the input tensor (1, 3, H, W) float32."""
-    ordered = fitted[:, :, ::-1] if spec.color == "rgb" else fitted
-    planes: NDArray[np.float32] = np.ascontiguousarray(ordered.transpose(2, 0, 1), dtype=np.float32)
-    planes -= np.asarray(spec.mean, np.float32)[:, None, None]
-    planes /= np.asarray(spec.std, np.float32)[:, None, None]
-    return planes[np.newaxis, ...]
+def _write_planes(
+    picture: BgrImage, planes: Floats, spec: PreprocessSpec, *, channels: BgrImage
+) -> None:
+    """Writes (pixel - mean) / std of a picture (H, W, 3) to `planes` (3, H, W), by way of
+    `channels` (3, H, W) uint8.
+
+    The channels are separated as bytes, which takes a tenth of the time that it takes as floats,
+    and each plane is finished while the processor's cache holds it.
+    """
+    import_opencv("pictures").split(picture, list(channels))
+    ordered = channels[::-1] if spec.color == "rgb" else channels
+    for plane, channel, mean, std in zip(planes, ordered, *_mean_and_std(spec), strict=True):
+        np.copyto(plane, channel)
+        if mean != 0.0:
+            np.subtract(plane, mean, out=plane)
+        if std != 1.0:
+            np.divide(plane, std, out=plane)
 
 
-def preprocess(image: BgrImage, spec: PreprocessSpec) -> tuple[NDArray[np.float32], InputPlacement]:
-    """A frame (H, W, 3) uint8 BGR to the input tensor (1, 3, height, width) float32."""
-    fitted, placement = fit_image(image, spec)
-    return normalise(fitted, spec), placement
+def _write_padding(planes: Floats, placed: _Placed, spec: PreprocessSpec) -> None:
+    """Writes what the padding's grey level becomes in each channel around the frame."""
+    mean, std = _mean_and_std(spec)
+    value = ((np.float32(spec.pad_value) - mean) / std)[:, None, None]
+    rows, columns = placed.rows, placed.columns
+    planes[:, : rows.start] = value
+    planes[:, rows.stop :] = value
+    planes[:, rows, : columns.start] = value
+    planes[:, rows, columns.stop :] = value
+
+
+def _mean_and_std(spec: PreprocessSpec) -> tuple[Floats, Floats]:
+    return np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)

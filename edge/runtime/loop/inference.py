@@ -18,7 +18,7 @@ import numpy as np
 from edge.backends.session import InferenceFailed, Session
 from edge.contract.mission.sections.model import Model
 from edge.perception.decode import output_shapes, perceive
-from edge.perception.preprocess import InputPlacement, PreprocessSpec, preprocess
+from edge.perception.preprocess import InputPlacement, Preprocessor
 from edge.perception.values import Floats, Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
 from edge.runtime.loop.capture import CapturedFrame
@@ -67,11 +67,14 @@ class Inference:
     ) -> None:
         self._open_session = open_session
         self._preprocess = model.preprocess_spec
+        self._preprocessor = Preprocessor(model.preprocess_spec)
         self._network = model.network_spec
         self._frames = frames
         self._results = results
         self._clock = clock
         self._tracker = Tracker()
+        # The session's own buffer, once it is known that it has one of this size.
+        self._tensor = np.zeros((1, 3, model.input.height_px, model.input.width_px), np.float32)
         self._durations = Histogram()
         self._busy_since_ns: int | None = None
         self._newest_ns = -1
@@ -125,17 +128,18 @@ class Inference:
             session.close()
 
     def _check_and_warm(self, session: Session) -> None:
-        wanted_in = (1, 3, self._preprocess.height_px, self._preprocess.width_px)
+        wanted_in = self._tensor.shape
         wanted_out = output_shapes(
             self._network, self._preprocess.width_px, self._preprocess.height_px
         )
         _require_shapes("input", {"images": wanted_in}, [session.input_shape])
         _require_shapes("output", wanted_out, session.output_shapes)
-        blank = np.zeros(wanted_in, np.float32)
+        if session.input.shape == wanted_in:
+            self._tensor = session.input
         try:
             for _ in range(_WARM_UP_RUNS):
                 began_ns = self._clock()
-                shapes = [output.shape for output in session.infer(blank)]
+                shapes = [output.shape for output in session.infer(self._tensor)]
                 self._durations.add((self._clock() - began_ns) / 1e6)
         except InferenceFailed as error:
             raise UsageError(
@@ -151,18 +155,18 @@ class Inference:
         if frame.captured_ns < self._newest_ns:
             return Result(frame, Unknown(_GOES_BACK), (), stages.ms)
         self._newest_ns = frame.captured_ns
-        tensor, placement = preprocess(frame.image, self._preprocess)
+        placement = self._preprocessor.write(frame.image, self._tensor)
         stages.lap("preprocess")
         self._busy_since_ns = self._clock()
         try:
-            outputs = session.infer(tensor)
+            outputs = session.infer(self._tensor)
         except InferenceFailed as error:
             return Result(frame, Unknown(f"inference failed: {error}"), (), stages.ms)
         finally:
             self._durations.add(self.busy_ms(self._clock()))
             self._busy_since_ns = None
         stages.lap("infer")
-        perception = self._perceive(outputs, placement, frame, self._preprocess)
+        perception = self._perceive(outputs, placement, frame)
         stages.lap("decode")
         tracks: tuple[Track, ...] = ()
         if isinstance(perception, Known):
@@ -184,9 +188,9 @@ class Inference:
         outputs: Sequence[Floats],
         placement: InputPlacement,
         frame: Frame,
-        spec: PreprocessSpec,
     ) -> Perception:
         height, width = frame.image.shape[:2]
+        spec = self._preprocess
         return perceive(
             outputs,
             self._network,
