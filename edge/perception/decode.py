@@ -8,6 +8,7 @@ it makes the frame Unknown.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from edge.perception.boxes import Boxes, non_maximum_suppression
+from edge.perception.candidates import Candidates, by_logit, by_objectness, every_cell
 from edge.perception.classification import HeadSpec, classify
 from edge.perception.preprocess import InputPlacement
 from edge.perception.segmentation import MaskSpec, cells_in_frame, label_map, mask_shape
@@ -116,19 +118,23 @@ class Decoder:
 
     Attributes:
         arithmetic: from values of all cells (N, V), their grid and stride to boxes and scores.
+        candidates: which cells need it, for a score threshold; the arithmetic of a cell must
+            not depend on other cells then.
         box_values: how many values a cell has beside its classes.
         layout: "rows" (1, cells, values) of all levels; "map" (1, values, height, width) of one.
     """
 
     arithmetic: Callable[[Floats, Floats, Floats], tuple[Boxes, Floats]]
+    candidates: Candidates
     box_values: int
     layout: Literal["rows", "map"] = "rows"
 
 
 DECODERS: dict[str, Decoder] = {
-    "yolox": Decoder(_yolox, 5),
-    "roadnet": Decoder(_roadnet, 4),
-    "fastestdet": Decoder(_fastestdet, 5, "map"),
+    "yolox": Decoder(_yolox, by_objectness, 5),
+    "roadnet": Decoder(_roadnet, by_logit, 4),
+    # One level of a few hundred cells; its boxes are shares of the whole grid.
+    "fastestdet": Decoder(_fastestdet, every_cell, 5, "map"),
 }
 
 
@@ -150,10 +156,15 @@ def boxes_and_scores(
 
     Does not check them: an impossible output gives NaN, Inf or inverted boxes.
     """
-    decoder = DECODERS[spec.kind]
-    values = raw[0] if decoder.layout == "rows" else raw[0].reshape(raw.shape[1], -1).T
     grid, stride = cells(spec.strides, width_px, height_px)
-    return decoder.arithmetic(values, grid, stride)
+    return DECODERS[spec.kind].arithmetic(_values(raw, spec), grid, stride)
+
+
+def _values(raw: Floats, spec: DecodeSpec) -> Floats:
+    """Raw output in its layout as values of every cell (N, V)."""
+    values: Floats = raw[0]
+    is_map = DECODERS[spec.kind].layout == "map"
+    return values.reshape(len(values), -1).T if is_map else values
 
 
 def output_shapes(spec: NetworkSpec, width_px: int, height_px: int) -> dict[str, tuple[int, ...]]:
@@ -179,10 +190,15 @@ def decode(raw: Floats, spec: DecodeSpec, width_px: int, height_px: int) -> Dete
     wanted = output_shape(spec, width_px, height_px)
     if raw.shape != wanted:
         raise ValueError(f"output has shape {raw.shape}, the {spec.kind} decoder needs {wanted}")
-    if not np.isfinite(raw).all():
+    with np.errstate(invalid="ignore"):
+        largest = max(float(raw.max()), -float(raw.min()))  # NaN where any value is
+    if not math.isfinite(largest):
         raise ValueError("output holds NaN or Inf")
+    decoder, values = DECODERS[spec.kind], _values(raw, spec)
+    grid, stride = cells(spec.strides, width_px, height_px)
+    rows = decoder.candidates(values, spec.score_threshold, largest)
     with np.errstate(over="ignore"):
-        boxes, scores = boxes_and_scores(raw, spec, width_px, height_px)
+        boxes, scores = decoder.arithmetic(values[rows], grid[rows], stride[rows])
     labels = scores.argmax(axis=1)
     best = scores[np.arange(len(scores)), labels]
     if np.isnan(best).any():  # the root of a negative share; no threshold would select it
