@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
-from cuda_host_shim import HostKernels, build
+from cuda_host_shim import SAMPLES, HostKernels, build, sanitizer_runtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from edge.backends.cuda.preprocess_kernel import (
     PictureLayout,
@@ -23,6 +28,7 @@ from edge.backends.cuda.preprocess_kernel import (
 from edge.perception.pixel_formats import FORMATS, Picture, PixelFormat, to_bgr
 from edge.perception.preprocess import PreprocessSpec, fitted_size, input_placement, preprocess
 from edge.perception.values import BgrImage, Floats
+from edge.scenes.still import still
 from firmware_bridge.errors import UsageError
 
 PIXEL_FORMATS: tuple[PixelFormat, ...] = get_args(PixelFormat)
@@ -68,21 +74,6 @@ def noise(pixel_format: PixelFormat, width: int, height: int, *, seed: int = 0) 
     rule = FORMATS[pixel_format]
     shape = (height * rule.rows // 2, width, *rule.shape)
     return Picture(np.random.default_rng(seed).integers(0, 256, shape, np.uint8), pixel_format)
-
-
-def as_format(image: BgrImage, pixel_format: PixelFormat) -> Picture:
-    """A BGR picture as a camera of this format would deliver it."""
-    if pixel_format == "bgr":
-        return Picture(image)
-    image = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
-    planar = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
-    height, width = image.shape[:2]
-    u, v = planar[height:].reshape(2, height // 2, width // 2)
-    if pixel_format == "nv12":
-        pairs = np.stack((u, v), axis=-1).reshape(height // 2, width)
-        return Picture(np.vstack((planar[:height], pairs)), "nv12")
-    chroma = np.stack((u, v), axis=-1).reshape(height // 2, width).repeat(2, axis=0)
-    return Picture(np.stack((planar[:height], chroma), axis=-1), "yuyv")
 
 
 def run_kernel(kernels: HostKernels, picture: Picture, made: PreprocessSpec) -> Floats:
@@ -175,19 +166,67 @@ def test_any_sizes_equal_opencv_to_the_bit(
     np.testing.assert_array_equal(found, by_opencv(picture, made))
 
 
+def yuv_picture(luma: np.ndarray, u: np.ndarray, v: np.ndarray, pixel_format: str) -> Picture:
+    """A picture of this luma (H, W), with U and V (H / 2, W / 2)."""
+    pairs = np.stack((u, v), axis=-1).reshape(u.shape[0], 2 * u.shape[1])
+    if pixel_format == "nv12":
+        return Picture(np.vstack((luma, pairs)), "nv12")
+    return Picture(np.stack((luma, pairs.repeat(2, axis=0)), axis=-1), "yuyv")
+
+
+def as_format(image: BgrImage, pixel_format: PixelFormat) -> Picture:
+    """A BGR picture of even sides as a camera of this format would deliver it."""
+    if pixel_format == "bgr":
+        return Picture(image)
+    height, width = image.shape[:2]
+    planar = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
+    u, v = planar[height:].reshape(2, height // 2, width // 2)
+    return yuv_picture(planar[:height], u, v, pixel_format)
+
+
+def assert_equal_in_every_way(kernels: HostKernels, image: BgrImage) -> None:
+    """In every format and way of fitting into 416 x 320, the kernel equals OpenCV to the bit."""
+    even = np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
+    for pixel_format in PIXEL_FORMATS:
+        picture = as_format(even, pixel_format)
+        for fit, anchor, color in WAYS:
+            made = spec(width_px=416, height_px=320, fit=fit, anchor=anchor, color=color)
+            found = run_kernel(kernels, picture, made)
+            np.testing.assert_array_equal(found, by_opencv(picture, made), pixel_format)
+
+
+def test_a_generated_scene_equals_opencv_to_the_bit(kernels: HostKernels) -> None:
+    assert_equal_in_every_way(kernels, still(44, width_px=1280, height_px=720).image)
+
+
+def test_real_pictures_equal_opencv_to_the_bit(kernels: HostKernels, shared_data: Path) -> None:
+    files = sorted((shared_data / "road_scenes" / "images").iterdir())
+    for file in files[:: len(files) // 3]:
+        assert_equal_in_every_way(kernels, cv2.imread(str(file)))
+
+
+@pytest.mark.long
+def test_every_real_picture_equals_opencv_to_the_bit(
+    kernels: HostKernels, shared_data: Path
+) -> None:
+    for file in (shared_data / "road_scenes" / "images").iterdir():
+        assert_equal_in_every_way(kernels, cv2.imread(str(file)))
+
+
+LUMA = (0, 13, 17, 120, 233, 252)
+"""Below, at and above the limited range."""
+
+
 @pytest.mark.parametrize("pixel_format", ["nv12", "yuyv"])
+@pytest.mark.parametrize("luma", [LUMA, pytest.param(range(0, 256, 4), marks=pytest.mark.long)])
 def test_every_chroma_pair_converts_as_opencv_does(
-    kernels: HostKernels, pixel_format: PixelFormat
+    kernels: HostKernels, pixel_format: PixelFormat, luma: Iterable[int]
 ) -> None:
     u, v = (part.astype(np.uint8) for part in np.indices((256, 256)))
     same = spec(width_px=512, height_px=512, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    for lowest in (0, 13, 17, 120, 233, 252):  # luma below, at and above the limited range
-        luma = np.tile(np.arange(lowest, lowest + 4, dtype=np.uint8).reshape(2, 2), (256, 256))
-        pairs = np.stack((u, v), axis=-1).reshape(256, 512)
-        data = np.vstack((luma, pairs))
-        if pixel_format == "yuyv":
-            data = np.stack((luma, pairs.repeat(2, axis=0)), axis=-1)
-        picture = Picture(data, pixel_format)
+    for lowest in luma:  # the long test has every colour: 256 x 256 pairs, 256 values of luma
+        four = np.arange(lowest, lowest + 4, dtype=np.uint8).reshape(2, 2)
+        picture = yuv_picture(np.tile(four, (256, 256)), u, v, pixel_format)
         found = run_kernel(kernels, picture, same)
         np.testing.assert_array_equal(found, by_opencv(picture, same), f"luma from {lowest}")
 
@@ -257,3 +296,37 @@ def test_an_array_that_is_no_picture_of_its_format_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=f"{pixel_format} picture"):
         Picture(data, pixel_format)
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("sanitized"), sanitized=True)
+
+
+def launch_sanitized(library: Path, *, launches: int, missing_bytes: int) -> tuple[int, str]:
+    """Exit code and report of a process with the address sanitizer."""
+    module = "cuda_host_shim.sanitized_launches"
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(library), str(launches), str(missing_bytes)],
+        env={
+            "LD_PRELOAD": str(sanitizer_runtime()),
+            "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter's own
+            "PYTHONPATH": str(SAMPLES),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    return done.returncode, done.stderr
+
+
+def test_no_launch_touches_memory_beyond_its_buffers(sanitized: Path) -> None:
+    assert launch_sanitized(sanitized, launches=300, missing_bytes=0) == (0, "")
+
+
+def test_the_sanitizer_sees_a_picture_that_is_a_byte_too_short(sanitized: Path) -> None:
+    code, report = launch_sanitized(sanitized, launches=300, missing_bytes=1)
+    assert code != 0
+    assert "heap-buffer-overflow" in report
+    assert "preprocess.cu" in report

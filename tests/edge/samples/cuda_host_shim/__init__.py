@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).parent
+SAMPLES = HERE.parent
 KERNELS = HERE.parents[3] / "edge" / "backends" / "cuda"
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
