@@ -5,10 +5,11 @@
  * does on the CPU. The picture is packed BGR, NV12 or YUYV; colour is converted before
  * interpolation, so that the result is that of cv2.cvtColor followed by preprocess.
  *
- * The arithmetic is OpenCV's to the bit: resize.cpp (INTER_LINEAR on 8 bits: weights of 11 bits,
- * and the mean of 2 x 2 where both sides are halved) and color_yuv.simd.hpp (BT.601, limited
- * range, 20 bits). Floating-point operations are written as intrinsics that round to nearest, so
- * that no compiler contracts a product and a sum into one rounding.
+ * The arithmetic is OpenCV's to the bit: modules/imgproc/src/resize.cpp (INTER_LINEAR on 8 bits,
+ * weights of 11 bits; where both sides are halved OpenCV takes the mean of 2 x 2, which is the
+ * same) and color_yuv.simd.hpp (BT.601, limited range, 20 bits). Floating-point operations are
+ * written as intrinsics that round to nearest, so that no compiler contracts a product and a sum
+ * into one rounding.
  *
  * Compiled on the device by NVRTC. The tests compile the same text as C11 through a header that
  * defines what CUDA adds (tests/edge/samples/cuda_host_shim): it may use no other C++.
@@ -39,7 +40,6 @@ typedef struct {
     int top;
     int fitted_width;
     int fitted_height;
-    int halved;    /* not 0: both sides are halved exactly, so the mean of 2 x 2 is taken */
     int rgb;       /* not 0: the planes are red, green, blue; 0: blue, green, red */
     int pad_value; /* 0..255 */
     float mean[3]; /* for each plane, in that order */
@@ -158,22 +158,6 @@ INLINE Pixel interpolated_at(Format format, const Byte *picture, const Preproces
     return found;
 }
 
-INLINE Pixel mean_of_four_at(Format format, const Byte *picture, const PreprocessParams *p, int x,
-                             int y)
-{
-    Pixel upper_left = pixel_at(format, picture, p, 2 * x, 2 * y);
-    Pixel upper_right = pixel_at(format, picture, p, 2 * x + 1, 2 * y);
-    Pixel lower_left = pixel_at(format, picture, p, 2 * x, 2 * y + 1);
-    Pixel lower_right = pixel_at(format, picture, p, 2 * x + 1, 2 * y + 1);
-    Pixel found;
-
-    for (int c = 0; c < 3; c++) {
-        found.bgr[c] = (upper_left.bgr[c] + upper_right.bgr[c] + lower_left.bgr[c] +
-                        lower_right.bgr[c] + 2) >> 2;
-    }
-    return found;
-}
-
 INLINE void preprocess(Format format, const Byte *picture, float *input, const PreprocessParams *p)
 {
     int x = (int)(blockIdx.x * blockDim.x + threadIdx.x);
@@ -187,8 +171,7 @@ INLINE void preprocess(Format format, const Byte *picture, float *input, const P
     Pixel pixel;
     if (fitted_x >= 0 && fitted_x < p->fitted_width && fitted_y >= 0 &&
         fitted_y < p->fitted_height) {
-        pixel = p->halved ? mean_of_four_at(format, picture, p, fitted_x, fitted_y)
-                          : interpolated_at(format, picture, p, fitted_x, fitted_y);
+        pixel = interpolated_at(format, picture, p, fitted_x, fitted_y);
     } else {
         pixel.bgr[0] = pixel.bgr[1] = pixel.bgr[2] = p->pad_value;
     }

@@ -132,38 +132,40 @@ def test_odd_and_tiny_pictures_equal_opencv_to_the_bit(
         )
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    pixel_format=st.sampled_from(PIXEL_FORMATS),
-    frame=st.tuples(st.integers(1, 120), st.integers(1, 120)),
-    network=st.tuples(st.integers(1, 90), st.integers(1, 90)),
-    way=st.sampled_from(WAYS),
-    pad_value=st.integers(0, 255),
-    seed=st.integers(0, 99),
-)
-def test_any_sizes_equal_opencv_to_the_bit(
-    *,
-    kernels: HostKernels,
-    pixel_format: PixelFormat,
-    frame: tuple[int, int],
-    network: tuple[int, int],
-    way: tuple[str, str, str],
-    pad_value: int,
-    seed: int,
-) -> None:
+@st.composite
+def cases(draw: st.DrawFn, *, side: int) -> tuple[Picture, PreprocessSpec]:
+    """A picture of noise in any format and size, and a way of fitting it into an input."""
+    sides = st.integers(1, side)
+    pixel_format = draw(st.sampled_from(PIXEL_FORMATS))
     rule = FORMATS[pixel_format]
-    picture = noise(pixel_format, frame[0] * rule.across, frame[1] * rule.down, seed=seed)
-    fit, anchor, color = way
+    width, height = draw(sides) * rule.across, draw(sides) * rule.down
+    fit, anchor, color = draw(st.sampled_from(WAYS))
     made = spec(
-        width_px=network[0],
-        height_px=network[1],
+        width_px=draw(sides),
+        height_px=draw(sides),
         fit=fit,
         anchor=anchor,
         color=color,
-        pad_value=pad_value,
+        pad_value=draw(st.integers(0, 255)),
     )
-    found = run_kernel(kernels, picture, made)
-    np.testing.assert_array_equal(found, by_opencv(picture, made))
+    return noise(pixel_format, width, height, seed=draw(st.integers(0, 99))), made
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=cases(side=120))
+def test_any_sizes_equal_opencv_to_the_bit(
+    kernels: HostKernels, case: tuple[Picture, PreprocessSpec]
+) -> None:
+    np.testing.assert_array_equal(run_kernel(kernels, *case), by_opencv(*case))
+
+
+@pytest.mark.long
+@settings(max_examples=5_000, deadline=None)
+@given(case=cases(side=900))
+def test_many_and_large_sizes_equal_opencv_to_the_bit(
+    kernels: HostKernels, case: tuple[Picture, PreprocessSpec]
+) -> None:
+    np.testing.assert_array_equal(run_kernel(kernels, *case), by_opencv(*case))
 
 
 def yuv_picture(luma: np.ndarray, u: np.ndarray, v: np.ndarray, pixel_format: str) -> Picture:

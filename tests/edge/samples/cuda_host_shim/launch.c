@@ -83,11 +83,23 @@ extern const struct shim_field shim_fields[];
 extern const size_t shim_field_count, shim_params_size;
 
 const struct shim_field shim_fields[] = {
-    FIELD(row_stride),   FIELD(chroma_stride),  FIELD(chroma_offset), FIELD(step_x),
-    FIELD(step_y),       FIELD(picture_width),  FIELD(picture_height), FIELD(input_width),
-    FIELD(input_height), FIELD(left),           FIELD(top),           FIELD(fitted_width),
-    FIELD(fitted_height), FIELD(halved),        FIELD(rgb),           FIELD(pad_value),
-    FIELD(mean),         FIELD(std),
+    FIELD(row_stride),
+    FIELD(chroma_stride),
+    FIELD(chroma_offset),
+    FIELD(step_x),
+    FIELD(step_y),
+    FIELD(picture_width),
+    FIELD(picture_height),
+    FIELD(input_width),
+    FIELD(input_height),
+    FIELD(left),
+    FIELD(top),
+    FIELD(fitted_width),
+    FIELD(fitted_height),
+    FIELD(rgb),
+    FIELD(pad_value),
+    FIELD(mean),
+    FIELD(std),
 };
 const size_t shim_field_count = sizeof shim_fields / sizeof *shim_fields;
 const size_t shim_params_size = sizeof(PreprocessParams);
