@@ -17,6 +17,7 @@ import types
 from typing import Any
 
 import onnx
+from simulated_device.cuda_errors import NotSimulated
 from simulated_device.exports import API, RELEASES, RTX, SEVERITIES, Strict
 from simulated_device.machine import Machine
 from simulated_device.plan import BUILD, Plan, Profile, header, tensors_of, write_plan
@@ -374,6 +375,7 @@ class StandIn(types.ModuleType):
         self.calls: list[tuple[object, ...]] = []
         self.dla_cores, self.fails = dla_cores, fails
         api: dict[str, Any] = json.loads((API / f"{name}.json").read_text())
+        self._names = frozenset(api)
         for key, value in api.items():
             if "enum" in value:
                 setattr(self, key, enum.IntEnum(key, value["enum"]))
@@ -383,6 +385,11 @@ class StandIn(types.ModuleType):
                 attributes = {"_exports": frozenset(exported["class"]), "_trt": self}
                 bases = (behaviour, self.ILogger) if behaviour is Logger else (behaviour,)
                 setattr(self, behaviour.__name__, type(behaviour.__name__, bases, attributes))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.__dict__.get("_names", ()):
+            raise NotSimulated(f"{self.__name__}.{name}")
+        raise AttributeError(f"{self.__name__} {self.__dict__.get('release')} has no {name}")
 
     def told(self, what: str) -> list[tuple[object, ...]]:
         """The values of every call or assignment of this name, in order."""

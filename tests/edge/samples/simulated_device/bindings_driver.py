@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from simulated_device.cuda_errors import CODES, CudaError, NotSimulated
+from simulated_device.hardware.memory import host_view
+from simulated_device.hardware.ptx import Kernel, KernelModule
+from simulated_device.hardware.streams import Graph, GraphExec, Stream
 from simulated_device.machine import DEVICE_MAP, RECORD_EXTERNAL, Context, Machine
-from simulated_device.memory import host_view
-from simulated_device.ptx import Kernel, KernelModule
-from simulated_device.streams import Graph, GraphExec, Stream
 
 OUTPUTS = {
     "cuMemGetInfo": 2,

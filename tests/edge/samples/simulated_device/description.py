@@ -54,6 +54,7 @@ class Gpu:
     sm: int = 87
     integrated: bool = True
     memory_bytes: int = 4 << 30
+    multiprocessors: int = 16
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Simulation:
         releases: TensorRT modules by the names of their export files, such as "tensorrt-10.3.0".
         driver_version: of CUDA, 12060 for 12.6; decides which PTX the driver knows.
         polls: how often a query answers "not ready" before the work is done.
+        worker_ms: None: work runs on the thread that awaits it. Else a thread of the device runs
+            it, this long after it was queued.
         hang: what a call does that would never return: "raise" ends the test with WouldHang,
             "block" sleeps for ever as the real one does.
         capturable: whether the engine allows an execution within a graph capture.
@@ -77,6 +80,7 @@ class Simulation:
     driver_version: int = 12060
     faults: tuple[Fault, ...] = ()
     polls: int = 1
+    worker_ms: float | None = None
     hang: Literal["raise", "block"] = "raise"
     capturable: bool = True
     import_errors: dict[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@
 
 typedef struct {
     const char *name;
-    int sm, integrated;
+    int sm, integrated, multiprocessors;
     size_t memory_bytes;
 } gpu;
 
@@ -73,7 +73,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     if (code)
         return code;
     switch (attribute) {
-    case 16: *value = 16; return 0;
+    case 16: *value = gpus[device].multiprocessors; return 0;
     case 18: *value = gpus[device].integrated; return 0;
     case 19: case 41: *value = 1; return 0;
     case 75: *value = gpus[device].sm / 10; return 0;

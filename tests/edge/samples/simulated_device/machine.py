@@ -8,7 +8,9 @@ asynchronous copy) is a finding. One Machine is one process's view of the device
 from __future__ import annotations
 
 import itertools
+import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,9 +19,10 @@ from typing import Any, NoReturn, TypeVar
 
 from simulated_device.cuda_errors import NUMBERS, CudaError, WouldHang
 from simulated_device.description import Gpu, Simulation
-from simulated_device.memory import AddressSpace, Block, Bytes, host_view, poison
-from simulated_device.ptx import Kernel, KernelModule, load_ptx, run_kernel
-from simulated_device.streams import (
+from simulated_device.hardware.kernels import HostLaunch
+from simulated_device.hardware.memory import AddressSpace, Block, Bytes, host_view, poison
+from simulated_device.hardware.ptx import Kernel, KernelModule, load_ptx
+from simulated_device.hardware.streams import (
     Capture,
     Event,
     Graph,
@@ -34,12 +37,15 @@ from simulated_device.streams import (
 Held = TypeVar("Held")
 
 CAPABILITY_MAJOR, CAPABILITY_MINOR, INTEGRATED, CAN_MAP_HOST, UNIFIED = 75, 76, 18, 19, 41
+MULTIPROCESSORS = 16
+MAX_THREADS = 1024
 """CUdevice_attribute."""
 NON_BLOCKING, DISABLE_TIMING, DEVICE_MAP, RECORD_EXTERNAL = 1, 2, 2, 1
 """CUstream_flags, CUevent_flags, CU_MEMHOSTALLOC_DEVICEMAP, CU_EVENT_RECORD_EXTERNAL."""
 GLOBAL, THREAD_LOCAL, RELAXED = 0, 1, 2
 """CUstreamCaptureMode."""
 LEGACY_HANDLES = (0, 1)
+SOON_S = 0.0005
 CONTEXT_BYTES = 64 << 20
 """A context's own need of GPU memory, roughly."""
 
@@ -82,6 +88,10 @@ class Machine:
         self.findings: list[str] = []
         self.events: defaultdict[str, int] = defaultdict(int)
         self.closed = False
+        self.at_end: list[Callable[[], None]] = []
+        self._queued: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        if simulation.worker_ms is not None:
+            threading.Thread(target=self._work, daemon=True).start()
         self._findings_file = findings_file
         self._started = False
         self._handles: dict[int, Any] = {}
@@ -125,11 +135,14 @@ class Machine:
 
     def close(self) -> list[str]:
         """End of the process: findings, with what was left behind."""
+        for at_end in self.at_end:
+            at_end()
         for context in [held for held in self._handles.values() if isinstance(held, Context)]:
             if not context.destroyed and not context.device.sticky and not self._hung(context):
                 self._count_leaks(context)
                 self.finding("a context was not released at the end of the process")
         self.closed = True
+        self._queued.put(None)
         self.space.close()
         return self.take_findings()
 
@@ -186,6 +199,17 @@ class Machine:
             context.held.discard(handle)
         return found
 
+    def _work(self) -> None:
+        """The device's own thread: runs what is queued, in order, some time later."""
+        while (work := self._queued.get()) is not None:
+            time.sleep((self.simulation.worker_ms or 0.0) / 1000)
+            while not (work.done or self.closed or work.stream.context.device.sticky):
+                try:
+                    self.advance(work, wait=False)
+                except CudaError:
+                    break
+                time.sleep(SOON_S)
+
     def poison_context(self, context: Context, error: CudaError) -> NoReturn:
         """An operation failed on the device."""
         context.device.sticky = next(name for name, code in NUMBERS.items() if code == error.code)
@@ -239,13 +263,13 @@ class Machine:
     def attribute(self, ordinal: int, attribute: int) -> int:
         facts = self.device(ordinal).facts
         known = {
-            1: 1024,
+            1: MAX_THREADS,
             CAPABILITY_MAJOR: facts.sm // 10,
             CAPABILITY_MINOR: facts.sm % 10,
             INTEGRATED: int(facts.integrated),
             CAN_MAP_HOST: 1,
             UNIFIED: 1,
-            16: 16,  # MULTIPROCESSOR_COUNT
+            MULTIPROCESSORS: facts.multiprocessors,
         }
         if attribute not in known:
             raise CudaError("INVALID_VALUE")
@@ -526,7 +550,9 @@ class Machine:
         if capture is None:
             if stream.context.legacy is stream:
                 self.settle(stream.context, blocking_only=True)
-            return stream.submit(does, polls=self.simulation.polls, waits=waits)
+            work = stream.submit(does, polls=self.simulation.polls, waits=waits)
+            self._queued.put(work)
+            return work
         if capture.invalid:
             raise CudaError("STREAM_CAPTURE_INVALIDATED")
         capture.operations.append(does)
@@ -704,12 +730,11 @@ class Machine:
         stream: Stream,
         arguments: list[bytes],
     ) -> None:
-        self.enter()
+        context = self.enter()
         kernel = self.object(handle, Kernel)
-        if 0 in (*grid, *block) or block[0] * block[1] * block[2] > 1024:
+        if kernel.context is not context:
+            raise CudaError("INVALID_HANDLE")
+        if 0 in (*grid, *block) or block[0] * block[1] * block[2] > MAX_THREADS:
             raise CudaError("INVALID_VALUE")
-
-        def run(work: Work) -> None:
-            run_kernel(kernel, self.space, grid, block, arguments)
-
-        self.enqueue(stream, Operation(kernel.name, run))
+        does = HostLaunch(self, kernel, grid, block, arguments)
+        self.enqueue(stream, Operation(kernel.name, does.run, does.begin))

@@ -24,11 +24,11 @@ import numpy as np
 from simulated_device import machine as simulated
 from simulated_device.cuda_errors import CODES, NUMBERS, CudaError, NotSimulated
 from simulated_device.exports import API
+from simulated_device.hardware.memory import Block, Bytes
+from simulated_device.hardware.ptx import KernelModule
+from simulated_device.hardware.streams import Event as DriverEvent
+from simulated_device.hardware.streams import Stream as DriverStream
 from simulated_device.machine import Machine
-from simulated_device.memory import Block, Bytes
-from simulated_device.ptx import KernelModule
-from simulated_device.streams import Event as DriverEvent
-from simulated_device.streams import Stream as DriverStream
 
 EXPORTS: dict[str, Any] = json.loads((API / "pycuda-2026.1.json").read_text())
 
@@ -147,13 +147,26 @@ class _Driver:
     def __init__(self, machine: Machine, module: types.ModuleType) -> None:
         self.machine, self.module = machine, module
         self.stacks = threading.local()
+        self.all_stacks: list[tuple[threading.Thread, list[Any]]] = []
+        machine.at_end.append(self.check_stacks)
 
     def stack(self) -> list[Any]:
         """pycuda's own stack of contexts, one a thread."""
         if not hasattr(self.stacks, "contexts"):
             self.stacks.contexts = []
+            self.all_stacks.append((threading.current_thread(), self.stacks.contexts))
         held: list[Any] = self.stacks.contexts
         return held
+
+    def check_stacks(self) -> None:
+        """pycuda aborts the process where a thread, or the process, ends with a context on its
+        stack."""
+        for thread, held in self.all_stacks:
+            ended = thread is threading.main_thread() or not thread.is_alive()
+            if ended and any(context._valid for context in held):
+                self.machine.finding(
+                    "pycuda aborts the process: the context stack was not empty upon module cleanup"
+                )
 
     def exports(self) -> dict[str, Any]:
         return {

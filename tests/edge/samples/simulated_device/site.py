@@ -192,7 +192,9 @@ def build_libcuda(folder: Path, *, gpus: tuple[Gpu, ...], driver_version: int) -
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / "libcuda.so.1"
     rows = ", ".join(
-        f'{{"{gpu.name}", {gpu.sm}, {int(gpu.integrated)}, {gpu.memory_bytes}ull}}' for gpu in gpus
+        f'{{"{gpu.name}", {gpu.sm}, {int(gpu.integrated)}, {gpu.multiprocessors}, '
+        f"{gpu.memory_bytes}ull}}"
+        for gpu in gpus
     )
     subprocess.run(
         [

@@ -20,10 +20,10 @@ from edge.backends import integer_products
 from edge.engine.plan.header import MAGIC, VERSION_AT
 from simulated_device.cuda_errors import CODES, CudaError
 from simulated_device.exports import Strict
+from simulated_device.hardware.memory import ALIGNMENT, Bytes, poison
+from simulated_device.hardware.streams import Operation, Work
 from simulated_device.machine import Context, Machine
-from simulated_device.memory import ALIGNMENT, Bytes, poison
 from simulated_device.plan import Plan, PlanTensor, header, read_plan
-from simulated_device.streams import Operation, Work
 
 NUMPY = {
     "FLOAT": np.float32,
@@ -547,8 +547,10 @@ class IExecutionContext(Strict):
             kind, before = work.token
             if kind in EXECUTION_ERRORS:
                 raise CudaError(EXECUTION_ERRORS[kind])
+            device = engine._context.device
             views = {
-                name: space.device_range(addresses[name], sizes[name])[1] for name in addresses
+                name: space.device_range(addresses[name], sizes[name], device=device)[1]
+                for name in addresses
             }
             for view, kept in zip(mapped(inputs), before, strict=True):
                 if not (view == kept).all():

@@ -1,18 +1,15 @@
-"""PTX modules of the simulated driver: what a real driver checks, and the launch on the host.
+"""PTX modules of the simulated driver: what a real driver checks when it loads one.
 
-Reads `.version`, `.target` and the entry points with their parameters. A launch runs the kernel
-that was compiled for the host (`HOST_KERNELS`): the PTX itself is never run.
+Reads `.version`, `.target` and the entry points with their parameters; the PTX itself is never run.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from simulated_device.cuda_errors import CudaError, NotSimulated
-from simulated_device.memory import AddressSpace
+from simulated_device.cuda_errors import CudaError
 
 PTX_OF_DRIVER: dict[int, float] = {
     11080: 7.8,
@@ -31,12 +28,6 @@ PTX_OF_DRIVER: dict[int, float] = {
     13020: 9.2,
 }
 """CUDA version of a driver -> the newest PTX that it compiles (PTX ISA, release notes)."""
-
-HostKernel = Callable[[str, tuple[int, int, int], tuple[int, int, int], list[int], bytes], None]
-
-HOST_KERNELS: dict[str, HostKernel] = {}
-"""Entry point -> the same source compiled for the host: called with (entry, grid, block, host
-addresses of the pointer parameters, bytes of the struct parameter)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,35 +105,3 @@ def _parameter(words: str) -> Parameter:
         raise CudaError("INVALID_PTX")
     size = int(bits[1]) // 8
     return Parameter(size, size, is_pointer=bits[0][1] in "ub" and size == 8)
-
-
-def run_kernel(
-    kernel: Kernel,
-    space: AddressSpace,
-    grid: tuple[int, int, int],
-    block: tuple[int, int, int],
-    arguments: list[bytes],
-) -> None:
-    """Run the host's kernel on the memory that the arguments name.
-
-    Raises:
-        CudaError: an address is not of the device, freed or misaligned; or it wrote beside.
-    """
-    host = HOST_KERNELS.get(kernel.name)
-    if host is None:
-        raise NotSimulated(f"no kernel {kernel.name} compiled for the host")
-    pointers, struct, blocks = [], b"", []
-    for parameter, given in zip(kernel.parameters, arguments, strict=True):
-        if not parameter.is_pointer:
-            struct += given
-            continue
-        address = int.from_bytes(given, "little")
-        if not address:
-            pointers.append(0)
-            continue
-        found, view = space.device_range(address, 1)
-        pointers.append(view.ctypes.data)
-        blocks.append(found)
-    host(kernel.name, grid, block, pointers, struct)
-    if not all(found.guards_hold() for found in blocks):
-        raise CudaError("ILLEGAL_ADDRESS")

@@ -131,10 +131,16 @@ class AddressSpace:
             self._device.append((alias, block))
         return block
 
-    def device_range(self, address: int, size: int) -> tuple[Block, Bytes]:
-        """The bytes at a device address. Raises CudaError ILLEGAL_ADDRESS."""
+    def device_range(self, address: int, size: int, *, device: Any = None) -> tuple[Block, Bytes]:
+        """The bytes at a device address, for work on a GPU or for a copy (None).
+
+        Raises:
+            CudaError: ILLEGAL_ADDRESS: not all of it is memory in use, or it is another GPU's.
+        """
         block = self.at(address)
         if block is None or block.freed:
+            raise CudaError("ILLEGAL_ADDRESS")
+        if device is not None and not block.is_host and block.context.device is not device:
             raise CudaError("ILLEGAL_ADDRESS")
         first = address - block.device_address
         if first + size > block.size:

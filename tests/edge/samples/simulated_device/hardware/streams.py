@@ -106,7 +106,10 @@ class Stream:
         Raises:
             CudaError: an operation failed on the device; its context is to be poisoned.
         """
-        with self.lock:
+        # Who waits holds the lock, perhaps for ever; who only asks must not wait for that.
+        if not self.lock.acquire(blocking=wait):
+            return False
+        try:
             while not until.done:
                 head = self.queue[0]
                 first = head.waits
@@ -125,7 +128,9 @@ class Stream:
                     time.sleep(left_s)
                 self.queue.popleft()
                 head.operation.run(head)
-                head.done, head.done_at_s = True, time.perf_counter()
+                head.done_at_s, head.done = time.perf_counter(), True
+        finally:
+            self.lock.release()
         return True
 
     def poll(self, until: Work | None, *, hang: Callable[[Work], None]) -> bool:
