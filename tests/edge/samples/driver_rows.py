@@ -5,7 +5,6 @@ holds for both.
 from __future__ import annotations
 
 import ctypes
-import gc
 import importlib
 import threading
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from simulated_device.cuda_errors import CODES, NUMBERS
+
+from edge.backends.cuda.preprocess_kernel import KernelLaunch
 
 Bytes = NDArray[np.uint8]
 
@@ -40,14 +41,15 @@ class PycudaRow:
             words = str(error).split(" failed: ", 1)[1]
             raise Failed(next(name for name, text in CODES.values() if text == words)) from error
 
-    def start(self) -> None:
+    def start(self, ordinal: int = 0) -> None:
         self.call(self.cuda.init)
-        self.context = self.call(self.cuda.Device(0).retain_primary_context)
+        device = self.call(self.cuda.Device, ordinal)
+        self.context = self.call(device.retain_primary_context)
         self.call(self.context.push)
 
     def end(self) -> None:
-        gc.collect()
-        self.call(self.cuda.Context.pop)
+        """Detach while it is current: after a pop, pycuda's detach pushes a primary context
+        again and leaves it on CUDA's stack, destroyed."""
         self.call(self.context.detach)
 
     def synchronize(self) -> None:
@@ -125,11 +127,10 @@ class PycudaRow:
     def function(self, module: Any, name: str) -> Any:
         return self.call(module.get_function, name)
 
-    def launch(self, function: Any, stream: Any, pointers: list[Any], params: bytes) -> None:
-        function.prepare(["P"] * len(pointers) + [f"{len(params)}s"])
-        numbers = [int(pointer) for pointer in pointers]
-        grid, block = (2, 1), (4, 1, 1)
-        self.call(function.prepared_async_call, grid, block, stream, *numbers, params)
+    def launch(self, function: Any, stream: Any, pointers: list[Any], launch: KernelLaunch) -> None:
+        function.prepare(["P"] * len(pointers) + [f"{len(launch.params)}s"])
+        given = [*(int(pointer) for pointer in pointers), launch.params]
+        self.call(function.prepared_async_call, launch.grid, launch.block, stream, *given)
 
 
 class BindingsRow:
@@ -148,9 +149,9 @@ class BindingsRow:
             raise Failed(CODES[int(code)][0])
         return found[0] if len(found) == 1 else tuple(found)
 
-    def start(self) -> None:
+    def start(self, ordinal: int = 0) -> None:
         self.call(self.cuda.cuInit, 0)
-        self.device = self.call(self.cuda.cuDeviceGet, 0)
+        self.device = self.call(self.cuda.cuDeviceGet, ordinal)
         self.context = self.call(self.cuda.cuDevicePrimaryCtxRetain, self.device)
         self.call(self.cuda.cuCtxPushCurrent, self.context)
 
@@ -238,12 +239,12 @@ class BindingsRow:
     def function(self, module: Any, name: str) -> Any:
         return self.call(self.cuda.cuModuleGetFunction, module, name.encode())
 
-    def launch(self, function: Any, stream: Any, pointers: list[Any], params: bytes) -> None:
-        struct = (ctypes.c_uint8 * len(params)).from_buffer_copy(params)
+    def launch(self, function: Any, stream: Any, pointers: list[Any], launch: KernelLaunch) -> None:
+        struct = (ctypes.c_uint8 * len(launch.params)).from_buffer_copy(launch.params)
         numbers = [ctypes.c_uint64(int(pointer)) for pointer in pointers]
         where = [ctypes.addressof(one) for one in (*numbers, struct)]
         table = (ctypes.c_uint64 * len(where))(*where)
-        geometry = (2, 1, 1, 4, 1, 1)
+        geometry = (*launch.grid, *launch.block)
         self.call(
             self.cuda.cuLaunchKernel, function, *geometry, 0, stream, ctypes.addressof(table), 0
         )

@@ -8,6 +8,7 @@ package raises NotSimulated when it is called.
 from __future__ import annotations
 
 import ctypes
+import functools
 import inspect
 import types
 from collections.abc import Callable
@@ -44,10 +45,14 @@ def make_module(machine: Machine, real: types.ModuleType) -> types.ModuleType:
     return module
 
 
+signature_of = functools.cache(inspect.signature)
+"""Read once: a suite makes hundreds of modules."""
+
+
 def _strict(
     name: str, original: Any, does: Callable[..., Any], real: types.ModuleType
 ) -> Callable[..., Any]:
-    signature = inspect.signature(original)
+    signature = signature_of(original)
     outputs = OUTPUTS.get(name, 0 if does.__name__.startswith("do_") else 1)
 
     def call(*args: Any, **named: Any) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ import onnxruntime
 
 from edge.backends import integer_products
 from edge.engine.plan.header import MAGIC, VERSION_AT
-from simulated_device.cuda_errors import CODES, CudaError
+from simulated_device.cuda_errors import CODES, NUMBERS, CudaError
 from simulated_device.exports import Strict
 from simulated_device.hardware.memory import ALIGNMENT, Bytes, poison
 from simulated_device.hardware.streams import Operation, Work
@@ -114,6 +114,11 @@ class Runtime(Strict):
         """TensorRT's words for a plan that it does not take, or ""."""
         if context is None:
             return "no device"
+        if context.device.sticky:
+            return (
+                "IRuntime::deserializeCudaEngine: Error Code 1: Cuda Runtime ("
+                f"{CODES[NUMBERS[context.device.sticky]][1]})"
+            )
         mine = header(self._trt)
         if data[:4] != mine[:4]:
             return "other magic" if data[:4] in MAGIC else "no plan"
@@ -308,7 +313,7 @@ class ICudaEngine(Strict):
             if self._machine.fault("out of memory at context"):
                 raise CudaError("OUT_OF_MEMORY")
             if context is None or context.device.sticky:
-                raise CudaError("ILLEGAL_ADDRESS")
+                raise CudaError(context.device.sticky if context else "NO_DEVICE")
             give_back = self._machine.charge(context, self._scratch_bytes())
         except CudaError as error:
             words = (
