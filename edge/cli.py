@@ -106,6 +106,11 @@ VERBS: dict[str, Verb] = {
     "run": Verb(
         "edge.commands.run:run", "camera frames to safety actions, under budgets", "cpu,camera"
     ),
+    "bench": Verb(
+        "edge.commands.bench:bench",
+        "measure every stage on this machine, cold and hot",
+        "cpu,camera",
+    ),
     "scenes": Verb(
         "edge.commands.scenes:scenes",
         "write generated road scenes: a clip, or stills as a data set",

@@ -18,7 +18,7 @@ from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.device import LinkSettings
 from edge.runtime.clock import Clock, monotonic_ns
 from edge.runtime.loop.capture import CapturedFrame
-from edge.runtime.loop.decision_loop import Link
+from edge.runtime.loop.decision_loop import Link, Turn
 from edge.runtime.loop.inference import Inference, Result
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.recording.annotated_video import AnnotatedVideo
@@ -39,20 +39,22 @@ from firmware_bridge.protocol.line_rate import minimum_baud
 def run(
     mission: Mission,
     *,
-    source: str,
+    source: str | Source,
     model_path: Path,
     precision: str,
     link: Link,
     on_event: Callable[[RunEvent], None],
     until: threading.Event | None = None,
     record: Path | None = None,
+    on_turn: Callable[[Turn], None] | None = None,
     clock: Clock = monotonic_ns,
 ) -> RunReport:
     """Run until the source ends, `until` is set, or SIGINT or SIGTERM arrives.
 
     Args:
         mission: what to run.
-        source: a video file, a folder of pictures, /dev/videoN, camera:N or scenes:STORY.
+        source: a video file, a folder of pictures, /dev/videoN, camera:N or scenes:STORY; or one
+            that is open, which the run closes.
         model_path: the ONNX file to run.
         precision: of the model, for the report only.
         link: started and established; the caller closes it. It gets the mission's times, which
@@ -60,6 +62,7 @@ def run(
         on_event: called on a thread of its own, in order; may print.
         until: set it to end the run cleanly.
         record: where to write the annotated .mp4; None: no recording.
+        on_turn: called after every turn, in the loop's thread: it must return at once.
         clock: monotonic nanoseconds.
 
     Returns:
@@ -68,7 +71,7 @@ def run(
     Raises:
         Refusal: before the first frame: source, model, package or recording.
     """
-    opened = open_source(source, mission.camera, clock)
+    opened = open_source(source, mission.camera, clock) if isinstance(source, str) else source
     frames: Mailbox[CapturedFrame] = Mailbox()
     results: Mailbox[Result] = Mailbox()
     target = mission.target
@@ -104,6 +107,7 @@ def run(
         link=link,
         video=video,
         on_event=on_event,
+        on_turn=on_turn,
         clock=clock,
     )
     return parts.go(frames, results, model=model, until=until or threading.Event())

@@ -55,6 +55,7 @@ class Run:
         link: Link,
         video: AnnotatedVideo | None,
         on_event: Callable[[RunEvent], None],
+        on_turn: Callable[[Turn], None] | None = None,
         clock: Clock,
     ) -> None:
         self._mission = mission
@@ -62,6 +63,7 @@ class Run:
         self._inference = inference
         self._link = link
         self._video = video
+        self._listener = on_turn
         self._clock = clock
         self._start_ns = clock()
         self._events: Outbox[RunEvent] = Outbox(on_event, capacity=_EVENTS_QUEUED, name="events")
@@ -173,6 +175,8 @@ class Run:
         self._run_log.on_turn(turn)
         if self._video is not None and turn.result is not None:
             self._video.on_frame(turn)
+        if self._listener is not None:
+            self._listener(turn)
 
     def _note(self, kind: str, text: str | None) -> None:
         if text is not None:

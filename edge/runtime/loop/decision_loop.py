@@ -7,7 +7,7 @@ rate. Only this loop sends heartbeats. Never waits for anything but the next res
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,6 +76,7 @@ class Turn:
 
     `result` is None in a turn without a new frame. `end_to_end_ms`: from that frame's capture until
     the command's bytes were written; None without a new frame or where nothing was written.
+    `stage_ms`: durations of that frame's stages, decide and send among them; empty without one.
     """
 
     now_ns: int
@@ -88,6 +89,7 @@ class Turn:
     mode: Mode
     sent: SentCommand | None
     end_to_end_ms: float | None
+    stage_ms: Mapping[str, float]
     link_events: tuple[LinkEvent, ...]
 
 
@@ -168,9 +170,6 @@ class DecisionLoop:
     def turn(self, result: Result | None, *, ending: bool = False) -> Turn:
         """Runs one turn: facts, decision, command and heartbeat, new events of the link."""
         began_ns = self._clock()
-        if result is not None:
-            for stage, value_ms in result.stage_ms.items():
-                self._budgets.add(stage, value_ms)
         camera, link = self._camera(), self._link.facts(began_ns)
         facts = self._facts(result, camera, link, began_ns, ending=ending)
         self._state, decision = decide(self._settings, facts, self._state, began_ns)
@@ -186,8 +185,12 @@ class DecisionLoop:
         decided_ns = self._clock()
         sent = self._link.send(decision.command, heartbeat)
         end_to_end_ms = None
+        stage_ms: dict[str, float] = {}
         if result is not None:
-            end_to_end_ms = self._measure(result, sent, began_ns, decided_ns)
+            stage_ms = {**result.stage_ms, "decide": (decided_ns - began_ns) / 1e6}
+            if sent is not None:
+                stage_ms["send"] = (sent.written_ns - decided_ns) / 1e6
+            end_to_end_ms = self._measure(result, sent, stage_ms)
         turn = Turn(
             now_ns=began_ns,
             result=result,
@@ -199,6 +202,7 @@ class DecisionLoop:
             mode=self._mode,
             sent=sent,
             end_to_end_ms=end_to_end_ms,
+            stage_ms=stage_ms,
             link_events=self._new_events(),
         )
         self._on_turn(turn)
@@ -228,14 +232,14 @@ class DecisionLoop:
         )
 
     def _measure(
-        self, result: Result, sent: SentCommand | None, began_ns: int, decided_ns: int
+        self, result: Result, sent: SentCommand | None, stage_ms: Mapping[str, float]
     ) -> float | None:
-        """Measures the stages decide and send and the whole; returns the end-to-end time in ms."""
-        self._budgets.add("decide", (decided_ns - began_ns) / 1e6)
+        """Measures the stages and the whole; returns the end-to-end time in ms."""
+        for stage, value_ms in stage_ms.items():
+            self._budgets.add(stage, value_ms)
         if sent is None:
             return None
         captured_ns = result.frame.captured_ns
-        self._budgets.add("send", (sent.written_ns - decided_ns) / 1e6)
         end_to_end_ms = (sent.written_ns - captured_ns) / 1e6
         self._budgets.add(END_TO_END, end_to_end_ms)
         self._captured_of[sent.counter] = captured_ns

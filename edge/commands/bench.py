@@ -1,0 +1,175 @@
+"""Verb `bench`: measures a mission on this machine and proposes its budget."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from edge.commands.options import JsonOption, MissionArgument, SetOption
+from edge.contract.artifact import json_file, replacing_folder
+from edge.contract.conversion_output import choose_model
+from edge.contract.mission.loading import load_mission
+from edge.progress import progress_bar
+from edge.qualification.bench.budget import MARGIN, as_toml
+from edge.qualification.bench.chart import draw
+from edge.qualification.bench.measure import BenchResult, Effort, measure
+from edge.qualification.bench.spread import Spread
+from edge.qualification.bench.windows import END_TO_END, HANDED_OVER, ROWS, Window
+from edge.qualification.device_files import DeviceFiles
+from edge.qualification.vehicle_link import vehicle_link
+from edge.terminal import echo, new_console
+from firmware_bridge.errors import UsageError
+
+SCHEMA = "brakepoint.bench/1"
+JSON, PLOT = "bench.json", "bench.svg"
+WIDTH = 120
+
+
+def bench(
+    mission: MissionArgument,
+    *,
+    converted: Annotated[
+        Path, typer.Option("--from", metavar="DIR", help="folder that `convert` wrote")
+    ],
+    source: Annotated[
+        str | None,
+        typer.Option("--source", help="as of `run`, repeated; default: a generated story"),
+    ] = None,
+    precision: Annotated[
+        Literal["float", "int8"], typer.Option("--precision", help="refused if its gates failed")
+    ] = "float",
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0.01, max=1440.0, help="how long the loop runs")
+    ] = 10.0,
+    port: Annotated[
+        str | None, typer.Option("--port", help="serial device or emulated; default: mission's")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help=f"write {JSON} and {PLOT}")
+    ] = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure every stage, cold and after so many minutes, against inference alone."""
+    loaded = load_mission(mission, set_ or [])
+    model = choose_model(converted, loaded, precision)
+    if out is not None:
+        _require_results(out)
+    with vehicle_link(loaded, port or loaded.link.port) as link, progress_bar() as advance:
+        result = measure(
+            loaded,
+            model_path=model,
+            precision=precision,
+            source=source,
+            link=link,
+            effort=Effort(alone_s=min(3.0, 6.0 * minutes), loop_s=60.0 * minutes),
+            files=DeviceFiles(),
+            progress=advance,
+        )
+    if out is not None:
+        with replacing_folder(out, require=_require_results) as staging:
+            (staging / JSON).write_bytes(json_file(SCHEMA, result.to_json()))
+            (staging / PLOT).write_text(draw(result))
+    if as_json:
+        echo(json.dumps({"schema": SCHEMA, **result.to_json()}, indent=1))
+    else:
+        _print(result)
+        if out is not None:
+            echo(f"written: {out / JSON}, {out / PLOT}")
+    raise typer.Exit(result.exit_code)
+
+
+def _require_results(out: Path) -> None:
+    if out.exists() and not (out / JSON).is_file():
+        raise UsageError(
+            f"{out} is there and holds no measurement",
+            expected="a new folder, or one that `bench` wrote",
+            found="other files" if out.is_dir() else "a file",
+            remedy="choose another folder: --out DIR",
+        )
+
+
+def _print(result: BenchResult) -> None:
+    console = new_console(width=WIDTH)
+    model = result.report.model
+    console.print(
+        f"{result.report.mission}: {model.path} ({model.precision}) on {model.backend}, "
+        f"{result.report.seconds:.0f} s of {result.report.source.given} "
+        f"at {result.report.source.fps:g} frames a second"
+    )
+    console.print(_latencies(result))
+    console.print(_states(result))
+    for fault in result.report.faults:
+        console.print(f"fault: {fault.text}  (to mend: {fault.remedy})")
+    console.print(
+        f"\nfor the mission: the 99th percentile and {100 * (MARGIN - 1):.0f} % more",
+        soft_wrap=True,
+    )
+    echo(as_toml(result.proposal))
+
+
+def _latencies(result: BenchResult) -> Table:
+    table = Table("ms", title="first stretch and last stretch of the loop", title_justify="left")
+    for stretch in ("first", "last"):
+        for column in ("p50", "p95", "p99", "max"):
+            table.add_column(f"{stretch} {column}", justify="right")
+    table.add_column("last p50 / bare", justify="right")
+    table.add_row(
+        "bare inference", *_cells(result.cold.bare.infer), *_cells(result.hot.bare.infer), "1.00"
+    )
+    floor = result.hot.bare.infer.p50
+    for row in ROWS:
+        last = result.last.rows[row]
+        told = row in ("infer", HANDED_OVER, END_TO_END) and last is not None
+        ratio = f"{last.p50 / floor:.2f}" if told and last is not None else ""
+        table.add_row(row, *_cells(result.first.rows[row]), *_cells(last), ratio)
+    return table
+
+
+def _cells(spread: Spread | None) -> list[str]:
+    if spread is None:
+        return [""] * 4
+    return [f"{value:.2f}" for value in (spread.p50, spread.p95, spread.p99, spread.max)]
+
+
+def _states(result: BenchResult) -> Table:
+    table = Table("", "first", "last", title="throughput and device", title_justify="left")
+    first, last, cold, hot = result.first, result.last, result.cold, result.hot
+    table.add_row("model loaded in", f"{cold.bare.open_ms:.0f} ms", f"{hot.bare.open_ms:.0f} ms")
+    table.add_row("first inference", f"{cold.bare.first_ms:.1f} ms", f"{hot.bare.first_ms:.1f} ms")
+    table.add_row("frames a second, at most", _figure(cold.fps_most), _figure(hot.fps_most))
+    table.add_row("frames a second, in the loop", f"{first.fps:.1f}", f"{last.fps:.1f}")
+    for name in cold.bare.device:
+        now, then = cold.bare.device[name], hot.bare.device[name]
+        table.add_row(f"on the device: {name}, p50", f"{now.p50:.3f} ms", f"{then.p50:.3f} ms")
+    for label, cells in _sensed(first, last):
+        if any(cells):
+            table.add_row(label, *cells)
+    before, least = result.available
+    if before is not None and least is not None:
+        table.add_row("memory taken from the system", "", f"{max(before - least, 0) / 1e6:.0f} MB")
+    return table
+
+
+def _sensed(*stretches: Window) -> list[tuple[str, list[str]]]:
+    return [
+        ("this process in memory", [_figure(_mega(w.resident), " MB") for w in stretches]),
+        ("hottest zone", [_figure(w.celsius, " °C") for w in stretches]),
+        ("whole board", [_figure(w.watts, " W") for w in stretches]),
+        ("energy for a frame", [_figure(w.millijoules, " mJ") for w in stretches]),
+        ("CPU clock", [_figure(w.cpu_mhz, " MHz") for w in stretches]),
+        ("GPU clock", [_figure(w.gpu_mhz, " MHz") for w in stretches]),
+        ("over-current events", [_figure(w.over_current) for w in stretches]),
+    ]
+
+
+def _mega(value: int | None) -> float | None:
+    return None if value is None else value / 1e6
+
+
+def _figure(value: float | None, unit: str = "") -> str:
+    return "" if value is None else f"{value:.1f}{unit}"
