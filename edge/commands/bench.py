@@ -113,24 +113,33 @@ def _print(result: BenchResult) -> None:
 
 
 def _latencies(result: BenchResult) -> Table:
-    table = Table("ms", title="first stretch and last stretch of the loop", title_justify="left")
-    for stretch in ("first", "last"):
-        for column in ("p50", "p95", "p99", "max"):
-            table.add_column(f"{stretch} {column}", justify="right")
-    table.add_column("last p50 / bare", justify="right")
-    table.add_row(
-        "bare inference", *_cells(result.cold.bare.infer), *_cells(result.hot.bare.infer), "1.00"
-    )
-    floor = result.hot.bare.infer.p50
+    table = Table(title="ms in the first and the last stretch of the loop", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for column in ("first p50", "p99", "last p50", "p95", "p99", "max", "budget", "p50 / bare"):
+        table.add_column(column, justify="right", no_wrap=True)
+    floor = result.hot.bare.infer
+    table.add_row("bare inference", *_ends(result.cold.bare.infer), *_all(floor), "", "1.00")
     for row in ROWS:
-        last = result.last.rows[row]
-        told = row in ("infer", HANDED_OVER, END_TO_END) and last is not None
-        ratio = f"{last.p50 / floor:.2f}" if told and last is not None else ""
-        table.add_row(row, *_cells(result.first.rows[row]), *_cells(last), ratio)
+        last, budget_ms = result.last.rows[row], result.budget_ms(row)
+        table.add_row(
+            row,
+            *_ends(result.first.rows[row]),
+            *_all(last),
+            "" if budget_ms is None else f"{budget_ms:g}",
+            f"{last.p50 / floor.p50:.2f}" if last is not None and row in COMPARED else "",
+        )
     return table
 
 
-def _cells(spread: Spread | None) -> list[str]:
+COMPARED = ("infer", HANDED_OVER, END_TO_END)
+"""Rows that contain an inference."""
+
+
+def _ends(spread: Spread | None) -> list[str]:
+    return ["", ""] if spread is None else [f"{spread.p50:.2f}", f"{spread.p99:.2f}"]
+
+
+def _all(spread: Spread | None) -> list[str]:
     if spread is None:
         return [""] * 4
     return [f"{value:.2f}" for value in (spread.p50, spread.p95, spread.p99, spread.max)]

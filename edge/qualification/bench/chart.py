@@ -22,7 +22,7 @@ WIDE, HIGH, LEFT, TOP, GAP = 720.0, 130.0, 64.0, 58.0, 62.0
 BUCKETS = 120
 """Points along the time axis."""
 
-COLOURS = ("#1f5fa8", "#c0582b", "#7d8794")
+COLOURS = ("#1f5fa8", "#c0582b")
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#222}.title{font-weight:600}.small{fill:#5a6470}"
     ".grid{stroke:#e2e6ea}.line{fill:none;stroke-width:1.6;stroke-linejoin:round}"
@@ -95,20 +95,20 @@ def _panels(result: BenchResult) -> list[Panel]:
 
 
 def _percentiles(points: Points) -> dict[str, Points]:
-    """p50, p99 and the highest of each of BUCKETS stretches of time."""
+    """The median and the highest of each of BUCKETS stretches of time."""
     if not points:
         return {}
     step = max((points[-1][0] - points[0][0]) / BUCKETS, 1e-9)
     stretches: dict[int, list[float]] = {}
     for at_s, value in points:
         stretches.setdefault(int((at_s - points[0][0]) / step), []).append(value)
-    curves: dict[str, list[tuple[float, float]]] = {"p50": [], "p99": [], "highest": []}
+    curves: dict[str, list[tuple[float, float]]] = {"p50": [], "highest": []}
     for stretch, values in stretches.items():
         spread = Spread.of(values)
         assert spread is not None
         at_s = points[0][0] + (stretch + 0.5) * step
-        for name, value in (("p50", spread.p50), ("p99", spread.p99), ("highest", spread.max)):
-            curves[name].append((at_s, value))
+        curves["p50"].append((at_s, spread.p50))
+        curves["highest"].append((at_s, spread.max))
     return dict(curves)
 
 
@@ -131,10 +131,12 @@ def _drawn(panel: Panel, top: float, seconds: float) -> list[str]:
             f'<text class="small" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">'
             f"{number * step:g}</text>"
         )
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+    every_s = _tick(seconds)
+    for number in range(int(seconds / every_s) + 1):
+        x = LEFT + WIDE * number * every_s / seconds
         parts.append(
-            f'<text class="small" x="{LEFT + WIDE * share:g}" y="{top + HIGH + 17:g}" '
-            f'text-anchor="middle">{seconds * share:.3g} s</text>'
+            f'<text class="small" x="{x:.1f}" y="{top + HIGH + 17:g}" text-anchor="middle">'
+            f"{number * every_s:g} s</text>"
         )
     names = [name for name, curve in panel.curves.items() if curve and name]
     for row, name in enumerate(reversed(names)):

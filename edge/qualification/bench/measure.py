@@ -16,7 +16,9 @@ from typing import Any
 
 from edge.backends.session import Session
 from edge.backends.table import open_session
+from edge.contract.mission.checks.cross_checks import STAGES
 from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.device import Budget
 from edge.perception.preprocess import preprocess
 from edge.perception.values import Frame
 from edge.progress import Advance
@@ -25,7 +27,7 @@ from edge.qualification.bench.budget import propose
 from edge.qualification.bench.frames import open_frames
 from edge.qualification.bench.throughput import measure_throughput
 from edge.qualification.bench.watch import Sample, Watch
-from edge.qualification.bench.windows import FrameTiming, Window, window
+from edge.qualification.bench.windows import END_TO_END, FrameTiming, Window, window
 from edge.qualification.device_files import DeviceFiles
 from edge.runtime.clock import Clock, monotonic_ns
 from edge.runtime.daemon import run
@@ -58,7 +60,7 @@ class BenchResult:
         cold, hot: before and after the loop.
         first, last: the first and the last stretch of the loop.
         available: bytes that the system could give before the model was loaded, and at the least.
-        proposal: keys of [budget] and milliseconds.
+        budget, proposal: the mission's, and keys of [budget] with milliseconds.
     """
 
     report: RunReport
@@ -69,7 +71,14 @@ class BenchResult:
     timings: Sequence[FrameTiming]
     samples: Sequence[Sample]
     available: tuple[int | None, int | None]
+    budget: Budget
     proposal: dict[str, float]
+
+    def budget_ms(self, row: str) -> float | None:
+        """The mission's budget for a row of ROWS; None where it has none."""
+        if row == END_TO_END:
+            return self.budget.end_to_end_ms
+        return self.budget.stage_ms(row) if row in STAGES else None
 
     @property
     def exit_code(self) -> int:
@@ -188,6 +197,7 @@ def measure(
         timings,
         in_loop,
         (before, min(least, default=None)),
+        mission.budget,
         propose((first, last), mission.budget),
     )
 
