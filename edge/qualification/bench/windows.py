@@ -94,6 +94,8 @@ def window(
     """The frames and samples from `from_s` to `to_s`."""
     mine = [timing for timing in timings if from_s <= timing.at_s < to_s]
     within = [sample for sample in samples if from_s <= sample.at_s <= to_s]
+    if samples and not within:  # shorter than the time between two samples
+        within = [min(samples, key=lambda one: abs(one.at_s - (from_s + to_s) / 2.0))]
     readings = [sample.reading for sample in within]
     rows: dict[str, Spread | None] = {
         stage: Spread.of([one.stage_ms[stage] for one in mine if stage in one.stage_ms])
