@@ -11,8 +11,8 @@ import pytest
 from driver_rows import BindingsRow, Failed, in_thread
 from simulated_device.cuda_errors import CODES, NotSimulated
 from simulated_device.description import Fault, Gpu, Simulation
-from simulated_device.hardware.memory import POISON
-from simulated_device.hardware.ptx import load_ptx
+from simulated_device.driver.memory import POISON
+from simulated_device.driver.ptx import load_ptx
 from simulated_device.machine import Machine
 from simulated_device.site import installed
 
@@ -439,6 +439,38 @@ class TestGraphs:
             assert np.isnan(back.view(np.float32)).all()
             cuda.stream_synchronize(stream)
             assert (back == value).all()
+
+    @pytest.mark.parametrize("freed", ["device", "host"])
+    def test_a_graph_over_freed_memory_ends_all(self, freed: str, cuda: Any) -> None:
+        there, memory, stream = cuda.host(4), cuda.alloc(4), cuda.stream()
+        self.begin(cuda, stream)
+        cuda.to_device(memory, there, stream)
+        graph = self.end(cuda, stream)
+        if freed == "device":
+            cuda.free(memory)
+        else:
+            cuda.host_free(there)
+        cuda.call(cuda.cuda.cuGraphLaunch, graph, stream)
+        refused("ILLEGAL_ADDRESS", cuda.stream_synchronize, stream)
+
+    def test_the_legacy_stream_and_blocking_streams_wait_for_each_other(self, cuda: Any) -> None:
+        there, back = [cuda.host(4) for _ in range(3)], cuda.host(4)
+        memory, stream = cuda.alloc(4), cuda.stream()
+        apart = cuda.call(cuda.cuda.cuStreamCreate, cuda.NON_BLOCKING)
+        for value, array in enumerate(there):
+            array[:] = value
+        cuda.to_device(memory, there[0], stream)
+        cuda.to_device(memory, there[1], 0)
+        cuda.to_host(back, memory, stream)
+        cuda.stream_synchronize(stream)
+        assert (back == 1).all()
+        cuda.to_device(memory, there[2], 0)
+        cuda.to_host(back, memory, apart)
+        cuda.stream_synchronize(apart)
+        assert (back == 1).all(), "it waits for nobody"
+        self.begin(cuda, stream)
+        refused("STREAM_CAPTURE_IMPLICIT", cuda.to_device, memory, there[0], 0)
+        refused("STREAM_CAPTURE_INVALIDATED", self.end, cuda, stream)
 
     @pytest.mark.parametrize("mode", MODES)
     def test_allocations_end_a_capture_by_its_mode(self, mode: str, cuda: Any) -> None:

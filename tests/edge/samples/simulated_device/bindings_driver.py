@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 
 from simulated_device.cuda_errors import CODES, CudaError, NotSimulated
-from simulated_device.hardware.memory import host_view
-from simulated_device.hardware.ptx import Kernel, KernelModule
-from simulated_device.hardware.streams import Graph, GraphExec, Stream
-from simulated_device.machine import DEVICE_MAP, RECORD_EXTERNAL, Context, Machine
+from simulated_device.driver.allocation_calls import DEVICE_MAP
+from simulated_device.driver.memory import host_view
+from simulated_device.driver.ptx import Kernel, KernelModule
+from simulated_device.driver.state import Context
+from simulated_device.driver.stream_calls import RECORD_EXTERNAL
+from simulated_device.driver.streams import Graph, GraphExec, Stream
+from simulated_device.machine import Machine
 
 OUTPUTS = {
     "cuMemGetInfo": 2,
@@ -274,13 +277,11 @@ def _memory(
     )
     does(
         "cuMemsetD8",
-        lambda to, value, count: machine.fill(number(to), np.array([value], np.uint8), count, None),
+        lambda to, value, count: machine.fill(number(to), value, count, None),
     )
     does(
         "cuMemsetD8Async",
-        lambda to, value, count, stream: machine.fill(
-            number(to), np.array([value], np.uint8), count, stream_of(stream)
-        ),
+        lambda to, value, count, stream: machine.fill(number(to), value, count, stream_of(stream)),
     )
 
 

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from simulated_device import machine as simulated
 from simulated_device.cuda_errors import CODES, NUMBERS, CudaError, NotSimulated
+from simulated_device.driver.allocation_calls import DEVICE_MAP
+from simulated_device.driver.memory import Block, Bytes
+from simulated_device.driver.ptx import Kernel, KernelModule
+from simulated_device.driver.state import Context as DriverContext
+from simulated_device.driver.streams import Stream as DriverStream
 from simulated_device.exports import API
-from simulated_device.hardware.memory import Block, Bytes
-from simulated_device.hardware.ptx import KernelModule
-from simulated_device.hardware.streams import Event as DriverEvent
-from simulated_device.hardware.streams import Stream as DriverStream
 from simulated_device.machine import Machine
 
 EXPORTS: dict[str, Any] = json.loads((API / "pycuda-2026.1.json").read_text())
@@ -229,7 +229,7 @@ class _Driver:
                 return isinstance(other, Device) and other._ordinal == self._ordinal
 
         class Context:
-            def __init__(self, held: simulated.Context, ordinal: int) -> None:
+            def __init__(self, held: DriverContext, ordinal: int) -> None:
                 self._held, self._ordinal = held, ordinal
                 self._valid, self._thread = True, threading.get_ident()
 
@@ -433,7 +433,7 @@ class _Driver:
             sizes = (shape,) if isinstance(shape, int) else tuple(shape)
             size = math.prod(sizes) * np.dtype(dtype).itemsize
             with calling("cuMemHostAlloc"):
-                block = machine.host_alloc(size, mapped=bool(mem_flags & simulated.DEVICE_MAP))
+                block = machine.host_alloc(size, mapped=bool(mem_flags & DEVICE_MAP))
             return np.asarray(PagelockedHostAllocation(block, sizes, dtype, order))
 
         def pagelocked_zeros(
@@ -499,11 +499,11 @@ class _Driver:
         def memset_d8_async(dest: Any, data: int, count: int, stream: Any = None) -> None:
             with calling("cuMemsetD8Async"):
                 on = machine.stream(self.handle_of(stream))
-                machine.fill(address(dest), np.array([data], np.uint8), count, on)
+                machine.fill(address(dest), data, count, on)
 
         def memset_d8(dest: Any, data: int, count: int) -> None:
             with calling("cuMemsetD8"):
-                machine.fill(address(dest), np.array([data], np.uint8), count, None)
+                machine.fill(address(dest), data, count, None)
 
         return {
             "memcpy_htod": memcpy_htod,
@@ -588,7 +588,6 @@ class _Driver:
                     destroy = machine.event_destroy
                     driver.clean_up("cuEventDestroy", self._ward, destroy, self._handle)
 
-        assert DriverEvent
         return {"Stream": Stream, "Event": Event}
 
     def _modules(self) -> dict[str, Any]:
@@ -644,7 +643,7 @@ class _Driver:
                 self, grid: Any, block: Any, arg_buf: bytes, shared: int, stream: Any
             ) -> None:
                 with calling("cuLaunchKernel"):
-                    kernel = machine.object(self._handle, simulated.Kernel)
+                    kernel = machine.object(self._handle, Kernel)
                     machine.launch(
                         self._handle,
                         _three(grid),

@@ -19,10 +19,11 @@ import onnxruntime
 from edge.backends import integer_products
 from edge.engine.plan.header import MAGIC, VERSION_AT
 from simulated_device.cuda_errors import CODES, NUMBERS, CudaError
+from simulated_device.driver.memory import ALIGNMENT, Bytes, poison
+from simulated_device.driver.state import Context
+from simulated_device.driver.streams import Operation, Work
 from simulated_device.exports import Strict
-from simulated_device.hardware.memory import ALIGNMENT, Bytes, poison
-from simulated_device.hardware.streams import Operation, Work
-from simulated_device.machine import Context, Machine
+from simulated_device.machine import Machine
 from simulated_device.plan import Plan, PlanTensor, header, read_plan
 
 NUMPY = {

@@ -16,9 +16,9 @@ from cuda_host_shim import HostKernels, build
 
 from edge.backends.cuda.preprocess_kernel import PictureLayout, PreprocessParams
 from simulated_device.cuda_errors import CudaError, NotSimulated
-from simulated_device.hardware.memory import poison
-from simulated_device.hardware.ptx import Kernel
-from simulated_device.hardware.streams import Work
+from simulated_device.driver.memory import poison
+from simulated_device.driver.ptx import Kernel
+from simulated_device.driver.streams import Work
 
 FLOAT_BYTES = 4
 

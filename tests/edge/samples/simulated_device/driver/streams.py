@@ -23,7 +23,7 @@ class Work:
     operation: Operation
     stream: Stream
     polls: int
-    waits: Work | None = None
+    waits: tuple[Work, ...] = ()
     ms: float = 0.0
     never: bool = False
     token: Any = None
@@ -88,8 +88,8 @@ class Stream:
         self.capture: Capture | None = None
         self.lock = threading.RLock()
 
-    def submit(self, operation: Operation, *, polls: int, waits: Work | None = None) -> Work:
-        """Queue an operation."""
+    def submit(self, operation: Operation, *, polls: int, waits: tuple[Work, ...] = ()) -> Work:
+        """Queue an operation, which also waits for work of other streams."""
         work = Work(operation, self, polls, waits)
         if operation.begin:
             operation.begin(work)
@@ -112,10 +112,8 @@ class Stream:
         try:
             while not until.done:
                 head = self.queue[0]
-                first = head.waits
-                if first is not None and not first.done:
-                    first.stream.advance(first, wait=wait, hang=hang)
-                    if not first.done:
+                for first in head.waits:
+                    if not (first.done or first.stream.advance(first, wait=wait, hang=hang)):
                         return False
                 if head.never:
                     if not wait:
