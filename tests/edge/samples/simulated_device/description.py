@@ -25,14 +25,12 @@ FAULTS: dict[str, str] = {
 }
 """Kind of a scripted fault -> what happens. `at` counts from 1, `times` are in a row."""
 
-Fault_kind = str
-
 
 @dataclass(frozen=True)
 class Fault:
     """One scripted fault: the `at`th event of its kind, and `times` in a row (0: from there on)."""
 
-    kind: Fault_kind
+    kind: str
     at: int = 1
     times: int = 1
     ms: float = 0.0

@@ -25,7 +25,7 @@ POISON = np.array([0xCD, 0xCD, 0xCD, 0xFF], np.uint8)
 ALIGNMENT = 512
 """Of cuMemAlloc; the CUDA documentation promises 256."""
 GUARD = 256
-RESERVED_BYTES = 1 << 40
+RESERVED_BYTES = 1 << 38
 PROT_NONE = 0
 FAILED = ctypes.c_void_p(-1).value
 
