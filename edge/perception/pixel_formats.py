@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.perception.opencv import import_opencv
-from edge.perception.values import BgrImage
 from firmware_bridge.errors import UsageError
 
 PixelFormat = Literal["bgr", "nv12", "yuyv"]
@@ -119,7 +118,7 @@ def check_size(pixel_format: PixelFormat, width_px: int, height_px: int) -> None
         )
 
 
-def to_bgr(picture: Picture) -> BgrImage:
+def to_bgr(picture: Picture) -> NDArray[np.uint8]:
     """The picture as (H, W, 3) uint8 BGR; the same array where it is BGR already."""
     name = FORMATS[picture.pixel_format].conversion
     if name is None:

@@ -8,9 +8,12 @@ could not be perceived is `Unknown`, and Unknown never means clear.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge.perception.pixel_formats import Picture, to_bgr
 
 Floats = NDArray[np.float32]
 """float32 arrays of any shape: network inputs and outputs, boxes, scores."""
@@ -24,18 +27,28 @@ class Frame:
     """One camera picture.
 
     Attributes:
-        image: (H, W, 3) uint8, BGR.
+        picture: in the format in which the source delivers it.
         captured_ns: capture time on the monotonic clock, nanoseconds.
         stamp_source: origin of that time ("driver", "read" or "video").
         index: number of this frame in its source, from 0; a gap is a dropped frame.
         clip_ns: time into the clip, by the file's own clock; None for a camera.
     """
 
-    image: BgrImage
+    picture: Picture
     captured_ns: int
     stamp_source: str
     index: int
     clip_ns: int | None = None
+
+    @cached_property
+    def image(self) -> BgrImage:
+        """(H, W, 3) uint8, BGR: converted once, by whoever asks first."""
+        return to_bgr(self.picture)
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height; converts nothing."""
+        return self.picture.width_px, self.picture.height_px
 
 
 @dataclass(frozen=True)

@@ -262,13 +262,12 @@ class DecisionLoop:
 
 
 def _frame_facts(result: Result) -> FrameFacts:
-    height, width = result.frame.image.shape[:2]
     known = result.perception if isinstance(result.perception, Known) else None
     return FrameFacts(
         captured_ns=result.frame.captured_ns,
         known=known is not None,
         tracks=result.tracks,
-        frame_size=(width, height),
+        frame_size=result.frame.size_px,
         scene=() if known is None else known.scene,
         areas=None if known is None else known.areas,
         left_out=0 if known is None else known.detections.left_out,

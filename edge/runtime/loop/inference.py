@@ -170,12 +170,11 @@ class Inference:
         stages.lap("decode")
         tracks: tuple[Track, ...] = ()
         if isinstance(perception, Known):
-            height, width = frame.image.shape[:2]
             try:
                 tracks = self._tracker.update(
                     perception.detections,
                     frame.captured_ns,
-                    frame_size=(width, height),
+                    frame_size=frame.size_px,
                     image=frame.image,
                 )
             except ValueError as error:
@@ -189,14 +188,13 @@ class Inference:
         placement: InputPlacement,
         frame: Frame,
     ) -> Perception:
-        height, width = frame.image.shape[:2]
         spec = self._preprocess
         return perceive(
             outputs,
             self._network,
             placement=placement,
             input_size=(spec.width_px, spec.height_px),
-            frame_size=(width, height),
+            frame_size=frame.size_px,
         )
 
 

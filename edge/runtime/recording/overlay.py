@@ -104,7 +104,7 @@ class Painter:
     def _rule_of_track(self, turn: Turn, active: set[str]) -> dict[int, Rule]:
         """The gravest active rule that each track of this frame matches, by the track's id."""
         assert turn.result is not None
-        height, width = turn.result.frame.image.shape[:2]
+        width, height = turn.result.frame.size_px
         policy, found = self._policy, {}
         for rule in sorted(policy.rules, key=lambda rule: Action[rule.action]):
             if rule.name not in active:

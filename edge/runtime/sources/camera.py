@@ -16,6 +16,7 @@ import numpy as np
 
 from edge.contract.mission.sections.device import Camera
 from edge.perception.opencv import quiet_opencv
+from edge.perception.pixel_formats import Picture
 from edge.perception.values import Frame
 from edge.perception.video.read import LEAST_APART_NS
 from edge.runtime.clock import Clock
@@ -104,7 +105,8 @@ class CameraSource:
             return Skipped(f"frame {index} does not come after the one before", index)
         self._last_ns = captured_ns
         stamp_source = "driver" if from_driver else "read"
-        return Frame(np.asarray(image, np.uint8), captured_ns, stamp_source, index)
+        picture = Picture(np.asarray(image, np.uint8))
+        return Frame(picture, captured_ns, stamp_source, index)
 
     def close(self) -> None:
         """Frees the device."""

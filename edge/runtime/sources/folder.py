@@ -14,6 +14,7 @@ from edge.perception.opencv import quiet_opencv
 from edge.perception.pictures.decode import checked_header, decode_image
 from edge.perception.pictures.files import SUFFIXES, files_below
 from edge.perception.pictures.header import UnreadablePicture
+from edge.perception.pixel_formats import Picture
 from edge.perception.values import Frame
 from edge.runtime.clock import Clock
 from edge.runtime.sources.source import BadFrame, Pace, Pause, Reading, SourceEnd, SourceInfo
@@ -59,7 +60,7 @@ class FolderSource:
             return BadFrame(f"{path.name}: {error.strerror or error}", index)
         except UnreadablePicture as error:
             return BadFrame(f"{path.name}: {error}", index)
-        return Frame(image, self._pace.wait(time_ns, pause), "video", index, time_ns)
+        return Frame(Picture(image), self._pace.wait(time_ns, pause), "video", index, time_ns)
 
     def close(self) -> None:
         """Does nothing: no file stays open."""

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from edge.contract.mission.sections.device import Camera
 from edge.perception.conditions import LIGHTS, ROADS, WEATHERS, Conditions
 from edge.perception.opencv import quiet_opencv
+from edge.perception.pixel_formats import Picture
 from edge.perception.values import Frame
 from edge.runtime.clock import Clock
 from edge.runtime.sources.source import Pace, Pause, Reading, SourceEnd, SourceInfo
@@ -56,7 +57,8 @@ class ScenesSource:
             width_px=self._camera.width_px,
             height_px=self._camera.height_px,
         )
-        return Frame(scene.image, self._pace.wait(time_ns, pause), "video", index, time_ns)
+        picture = Picture(scene.image)
+        return Frame(picture, self._pace.wait(time_ns, pause), "video", index, time_ns)
 
     def close(self) -> None:
         """Does nothing: no file is open."""

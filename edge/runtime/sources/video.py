@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edge.perception.pixel_formats import Picture
 from edge.perception.values import Frame
 from edge.perception.video.read import UnreadableVideo, VideoFile, rate_of
 from edge.runtime.clock import Clock
@@ -59,7 +60,7 @@ class VideoSource:
                 break
             self._last_ns = at.time_ns
             due_ns = self._pace.wait(at.time_ns, pause)
-            return Frame(image, due_ns, "video", at.index, at.time_ns)
+            return Frame(Picture(image), due_ns, "video", at.index, at.time_ns)
         missing = self._video.ended_early()
         return self._end(None if missing is None else f"ended early: {missing}")
 

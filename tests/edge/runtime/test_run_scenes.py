@@ -17,6 +17,7 @@ from tiny_scene import CONDITIONS, DRY, NEITHER, WET, add_condition, write_class
 
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import output_shapes, perceive
+from edge.perception.pixel_formats import Picture
 from edge.perception.preprocess import InputPlacement
 from edge.perception.values import Classification, Detections, Frame, Known, Unknown
 from edge.runtime.daemon import run
@@ -147,7 +148,7 @@ def test_the_annotated_frame_shows_the_scene_and_the_time(root: Path) -> None:
 
     def drawn(*scene: Classification, seconds: float = 30.0) -> np.ndarray:
         track = Track(1, (200.0, 200.0, 300.0, 300.0), 0.9, 0, 3, 4, 0, 0, 0, seconds, "boxes")
-        frame = Frame(np.full((384, 640, 3), 120, np.uint8), 0, "video", 0)
+        frame = Frame(Picture(np.full((384, 640, 3), 120, np.uint8)), 0, "video", 0)
         result = Result(frame, Known(Detections.empty(), scene), (track,), {})
         return painter.draw(replace(turn, result=result))
 

@@ -22,14 +22,12 @@ from edge.backends.cuda.preprocess_kernel import (
     PictureLayout,
     PreprocessParams,
     kernel_launch,
-    packed_layout,
     picture_layout,
 )
 from edge.perception.pixel_formats import FORMATS, Picture, PixelFormat, to_bgr
 from edge.perception.preprocess import PreprocessSpec, fitted_size, input_placement, preprocess
 from edge.perception.values import BgrImage, Floats
 from edge.scenes.still import still
-from firmware_bridge.errors import UsageError
 
 PIXEL_FORMATS: tuple[PixelFormat, ...] = get_args(PixelFormat)
 WAYS = list(itertools.product(("letterbox", "stretch"), ("center", "top_left"), ("bgr", "rgb")))
@@ -264,40 +262,6 @@ def test_the_params_lie_in_c_as_in_python(kernels: HostKernels) -> None:
     fields = [(name, getattr(PreprocessParams, name)) for name, _ in PreprocessParams._fields_]
     ours = [(name, field.offset, field.size) for name, field in fields]
     assert kernels.params_layout() == (ours, ctypes.sizeof(PreprocessParams))
-
-
-@pytest.mark.parametrize(
-    ("pixel_format", "size"),
-    [("nv12", (3, 2)), ("nv12", (2, 3)), ("yuyv", (3, 2)), ("bgr", (0, 4)), ("yuyv", (2, 0))],
-)
-def test_a_size_that_a_format_does_not_have_is_refused(
-    pixel_format: PixelFormat, size: tuple[int, int]
-) -> None:
-    with pytest.raises(UsageError, match=f"no {pixel_format} picture is"):
-        packed_layout(pixel_format, *size)
-
-
-@pytest.mark.parametrize(
-    ("pixel_format", "data"),
-    [
-        ("bgr", np.zeros((4, 4), np.uint8)),
-        ("bgr", np.zeros((4, 4, 4), np.uint8)),
-        ("bgr", np.zeros((4, 4, 3), np.float32)),
-        ("bgr", np.zeros((4, 8, 3), np.uint8)[:, ::2]),
-        ("bgr", np.zeros((4, 4, 3), np.uint8)[:, :, ::-1]),
-        ("bgr", np.zeros((4, 4, 3), np.uint8)[::-1]),
-        ("nv12", np.zeros((4, 4), np.uint8)),
-        ("nv12", np.zeros((6, 4, 1), np.uint8)),
-        ("nv12", np.zeros((3, 3), np.uint8)),
-        ("yuyv", np.zeros((4, 8), np.uint8)),
-        ("yuyv", np.zeros((4, 3, 2), np.uint8)),
-    ],
-)
-def test_an_array_that_is_no_picture_of_its_format_is_refused(
-    pixel_format: PixelFormat, data: np.ndarray
-) -> None:
-    with pytest.raises(UsageError, match=f"{pixel_format} picture"):
-        Picture(data, pixel_format)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from calibration.dataset.readers.videos import frames as video_frames
 from calibration.dataset.readers.videos import read_at, sample_frames
 from calibration.dataset.storage.open_storage import open_storage
 from edge.contract.mission.sections.device import Camera
+from edge.perception.pixel_formats import Picture
 from edge.perception.values import Detections, Frame
 from edge.perception.video import read
 from edge.runtime.loop.capture import CameraState, Capture, CapturedFrame
@@ -279,7 +280,7 @@ class Reader:
         self._clock.pause(0.04)
         late_ns = self._late_ms.pop(0) * 1_000_000
         captured_ns = self._clock.now_ns - late_ns
-        return Frame(np.zeros((4, 4, 3), np.uint8), captured_ns, "video", 0, captured_ns)
+        return Frame(Picture(np.zeros((4, 4, 3), np.uint8)), captured_ns, "video", 0, captured_ns)
 
     def close(self) -> None: ...
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny_road import tiny_mission
 
+from edge.perception.pixel_formats import Picture
 from edge.perception.values import Detections, Frame, Known, Unknown
 from edge.runtime.loop.capture import CameraState, CaptureFacts
 from edge.runtime.loop.decision_loop import DecisionLoop, Turn
@@ -136,7 +137,7 @@ class Rig:
         captured_ns = self.clock.now_ns - age_ms * MS
         self.camera = replace(self.camera, captured=self.index, newest_ns=captured_ns)
         return Result(
-            Frame(np.zeros((100, 100, 3), np.uint8), captured_ns, "read", self.index),
+            Frame(Picture(np.zeros((100, 100, 3), np.uint8)), captured_ns, "read", self.index),
             Known(Detections.empty()) if known else Unknown("NaN"),
             (),
             {"grab": 1.0, "infer": 5.0},

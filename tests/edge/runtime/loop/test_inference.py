@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -16,6 +17,7 @@ from tiny_road import picture, tiny_mission, write_network
 
 from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
+from edge.perception.pixel_formats import Picture
 from edge.perception.values import Floats, Frame, Known, Unknown
 from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.inference import Inference, Result
@@ -61,9 +63,11 @@ class Bench:
         self.index = 0
 
     def look(self, captured_ns: int, *, red: bool = True) -> Result:
+        return self.look_at(Picture(np.asarray(picture(red=red), np.uint8)), captured_ns)
+
+    def look_at(self, seen: Picture, captured_ns: int) -> Result:
         self.index += 1
-        image = np.asarray(picture(red=red), np.uint8)
-        self.frames.put(CapturedFrame(Frame(image, captured_ns, "read", self.index), 1.0))
+        self.frames.put(CapturedFrame(Frame(seen, captured_ns, "read", self.index), 1.0))
         result = self.results.take(20.0)
         assert result is not None, "the inference thread ended"
         return result
@@ -96,6 +100,25 @@ def test_frames_a_microsecond_apart_end_nothing(mission: Mission, tmp_path: Path
         result = thread.look(now_ns)
         assert isinstance(result.perception, Known)
         assert [(track.id, track.hits) for track in result.tracks] == [(1, frame + 1)]
+    thread.end()
+
+
+def test_a_frame_in_the_cameras_own_format_is_perceived_as_its_bgr(
+    mission: Mission, tmp_path: Path
+) -> None:
+    thread = bench(mission, tmp_path, always(1.0))
+    as_bgr = thread.look(0)
+    planar = cv2.cvtColor(as_bgr.frame.image, cv2.COLOR_BGR2YUV_I420)
+    height, width = as_bgr.frame.image.shape[:2]
+    u, v = planar[height:].reshape(2, height // 2, width // 2)
+    pairs = np.stack((u, v), axis=-1).reshape(height // 2, width)
+    as_nv12 = thread.look_at(Picture(np.vstack((planar[:height], pairs)), "nv12"), 40 * MS)
+    assert isinstance(as_bgr.perception, Known)
+    assert isinstance(as_nv12.perception, Known)
+    found, right = as_nv12.perception.detections, as_bgr.perception.detections
+    assert len(found) == len(right) > 0
+    np.testing.assert_allclose(found.boxes, right.boxes, atol=1.0)
+    assert [track.hits for track in as_nv12.tracks] == [2] * len(found)
     thread.end()
 
 
