@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from edge.contract.mission.sections.device import Camera
 from edge.perception.opencv import quiet_opencv
-from edge.perception.values import BgrImage, Frame
+from edge.perception.pixel_formats import Picture
+from edge.perception.values import Frame
 from edge.runtime.clock import Clock
 from edge.runtime.sources.open_source import open_source
 from edge.runtime.sources.source import Pace, Pause, Reading, Source, SourceEnd, SourceInfo
@@ -56,15 +57,16 @@ class DrawnSource:
         from edge.scenes.clips import clip_frame, frame_count
 
         step = max(1, frame_count(STORY) // DRAWN)
-        self._images: list[BgrImage] = [
+        scenes = (
             clip_frame(
                 STORY,
                 step * index,
                 width_px=camera.width_px,
                 height_px=camera.height_px,
-            ).image
+            )
             for index in range(DRAWN)
-        ]
+        )
+        self._pictures = [Picture(scene.image) for scene in scenes]
         self.info = SourceInfo(given=f"drawn:{STORY}", kind="scenes", fps=camera.fps, frames=None)
         self._period_ns = round(1e9 / camera.fps)
         self._pace = Pace(self._period_ns, clock)
@@ -79,8 +81,8 @@ class DrawnSource:
         time_ns = index * self._period_ns
         # Forwards and backwards: the vehicle never jumps.
         place = index % (2 * DRAWN - 2)
-        image = self._images[min(place, 2 * DRAWN - 2 - place)]
-        return Frame(image, self._pace.wait(time_ns, pause), "video", index, time_ns)
+        picture = self._pictures[min(place, 2 * DRAWN - 2 - place)]
+        return Frame(picture, self._pace.wait(time_ns, pause), "video", index, time_ns)
 
     def close(self) -> None:
         """Does nothing: no file is open."""
