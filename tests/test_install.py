@@ -78,5 +78,6 @@ def test_the_wheel_of_a_checkout_installs_and_answers(root: Path, tmp_path: Path
     quietly([*call, "init", "mission.toml"], cwd=tmp_path, env=surroundings)
     done = quietly([*call, "mission", "check", "mission.toml"], cwd=tmp_path, env=surroundings)
     assert "ok" in done.stdout
-    where = [sys.executable, "-c", "import edge; print(edge.__file__)"]
+    kernel = "from edge.backends.cuda.preprocess_kernel import SOURCE; SOURCE.read_text()"
+    where = [sys.executable, "-c", f"import edge; print(edge.__file__); {kernel}"]
     assert str(target) in quietly(where, cwd=tmp_path, env=surroundings).stdout

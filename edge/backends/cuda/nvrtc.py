@@ -59,17 +59,21 @@ class Compiler:
             option = f"--gpu-architecture=compute_{sm}".encode()
             code = self._calls.nvrtcCompileProgram(program, 1, (ctypes.c_char_p * 1)(option))
             if code:
-                raise self._refused(name, sm, code, self._text(program, "ProgramLog"))
-            return self._text(program, "PTX")
+                raise self._refused(name, sm, code, self._text(program, "ProgramLog")[1])
+            code, ptx = self._text(program, "PTX")
+            if code:
+                raise self._refused(name, sm, code, "")
+            return ptx
         finally:
             self._calls.nvrtcDestroyProgram(ctypes.byref(program))
 
-    def _text(self, program: ctypes.c_void_p, what: str) -> str:
+    def _text(self, program: ctypes.c_void_p, what: str) -> tuple[int, str]:
+        """NVRTC's result code and the text of a program: "PTX" or "ProgramLog"."""
         size = ctypes.c_size_t()
-        code = self._calls[f"nvrtcGet{what}Size"](program, ctypes.byref(size))
+        code: int = self._calls[f"nvrtcGet{what}Size"](program, ctypes.byref(size))
         text = ctypes.create_string_buffer(size.value)
         code = code or self._calls[f"nvrtcGet{what}"](program, text)
-        return text.value.decode(errors="replace") if code == 0 else ""
+        return code, text.value.decode(errors="replace")
 
     def _refused(self, name: str, sm: int, code: int, log: str) -> DeviceFault:
         error: bytes = self._calls.nvrtcGetErrorString(code)
@@ -100,7 +104,7 @@ def in_words(sm: int) -> str:
 def find_compilers() -> Iterator[Compiler | NotLoaded]:
     """Every place of a libnvrtc: the system's first, then the toolkit's, then the wheels'.
 
-    Each is loaded when it is asked for: one takes 100 MB of address space.
+    Each is loaded when it is asked for: one takes 100 to 140 MB of address space.
     """
     return map(_load, _candidates())
 
