@@ -43,6 +43,7 @@ REACHED_BY_NAME: dict[str, str] = {
     "edge.backends.cuda.preprocess_kernel": "the tests, until a session launches it",
     "edge.cli": "the command `brakepoint`",
     "edge.engine.build.child_process": "a child process",
+    "edge.runtime.sources.gstreamer.child_process": "a child process",
     "firmware_bridge.protocol.generate": "python -m, after a change of the contract",
     "firmware_bridge.protocol.stopping_distance": "the test that computes a table of docs/link.md",
 }

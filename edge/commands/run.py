@@ -33,7 +33,9 @@ def run(
     source: Annotated[
         str,
         typer.Option(
-            "--source", help="a clip, a folder of pictures, /dev/videoN, camera:N or scenes:STORY"
+            "--source",
+            help="a clip, a folder of pictures, /dev/videoN, camera:N, csi:N, nvjpeg:N, "
+            "rtsp://HOST/PATH, 'gst:PIPELINE' or scenes:STORY (docs/cameras.md)",
         ),
     ],
     converted: Annotated[
@@ -132,6 +134,8 @@ def print_report(report: dict[str, Any]) -> None:
         f"{commands['late']} late; "
         f"{report['ended']} after {report['seconds']:.1f} s"
     )
+    times = [_capture_times(name, row) for name, row in report["capture_times"].items()]
+    console.print(f"capture times: {'; '.join(times) or 'none'}")
     for head, counts in report["scenes"].items():
         text = ", ".join(f"{label} in {count} frames" for label, count in counts.items())
         console.print(f"{head}: {text}")
@@ -154,6 +158,16 @@ def print_report(report: dict[str, Any]) -> None:
         console.print(f"annotated clip: {report['recording']['path']}")
 
 
+def _capture_times(origin: str, row: dict[str, Any]) -> str:
+    most = row["uncertainty_ms"]
+    older = (
+        "the light may be older by an unknown time"
+        if most is None
+        else (f"the light is at most {most:g} ms older")
+    )
+    return f"{row['frames']} by the {ORIGINS[origin]} ({older})"
+
+
 def _crowd(frames: dict[str, int]) -> str:
     return f", {frames['crowded']} with detections left out" if frames["crowded"] else ""
 
@@ -172,6 +186,14 @@ def _latency_table(latency: dict[str, Any]) -> Table:
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
+
+ORIGINS = {
+    "driver": "camera's driver",
+    "pipeline": "pipeline",
+    "read": "time of their arrival",
+    "video": "recording",
+}
+"""Origin of a capture time (`Frame.stamp_source`) -> in words."""
 
 STEPS = ("first_seen", "confirmed", "commanded", "acknowledged", "effective", "released")
 """Events of a rule that fires, in order."""

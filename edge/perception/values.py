@@ -29,9 +29,12 @@ class Frame:
     Attributes:
         picture: in the format in which the source delivers it.
         captured_ns: capture time on the monotonic clock, nanoseconds.
-        stamp_source: origin of that time ("driver", "read" or "video").
+        stamp_source: origin of that time: "driver", "pipeline" (GStreamer), "read" (when it was
+            received) or "video" (a recording or drawing).
         index: number of this frame in its source, from 0; a gap is a dropped frame.
         clip_ns: time into the clip, by the file's own clock; None for a camera.
+        uncertainty_ns: by how much its light may be older than that time at most; None where
+            nobody knows.
     """
 
     picture: Picture
@@ -39,6 +42,7 @@ class Frame:
     stamp_source: str
     index: int
     clip_ns: int | None = None
+    uncertainty_ns: int | None = None
 
     @cached_property
     def image(self) -> BgrImage:

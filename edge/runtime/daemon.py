@@ -53,8 +53,8 @@ def run(
 
     Args:
         mission: what to run.
-        source: a video file, a folder of pictures, /dev/videoN, camera:N or scenes:STORY; or one
-            that is open, which the run closes.
+        source: a camera, a clip, a folder of pictures or scenes:STORY, as docs/cameras.md has it;
+            or one that is open, which the run closes.
         model_path: the ONNX file to run.
         precision: of the model, for the report only.
         link: started and established; the caller closes it. It gets the mission's times, which

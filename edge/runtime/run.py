@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from edge.contract.mission.schema import Mission
 from edge.runtime.clock import Clock
-from edge.runtime.loop.capture import CameraState, Capture, CapturedFrame
+from edge.runtime.loop.capture import CameraState, Capture, CapturedFrame, StampCount
 from edge.runtime.loop.decision_loop import DecisionLoop, Link, Turn
 from edge.runtime.loop.garbage_collection import QuietCollector
 from edge.runtime.loop.inference import Inference, Result
@@ -125,6 +125,7 @@ class Run:
             ended=ended,
             seconds=seconds,
             captured=capture.facts.captured,
+            stamps=capture.stamps,
             before=before,
             housekeeping=Housekeeping(collector.collections, round(collector.longest_ms, 3)),
         )
@@ -138,6 +139,7 @@ class Run:
         ended: str,
         seconds: float,
         captured: int,
+        stamps: dict[str, StampCount],
         before: LinkCounts,
         housekeeping: Housekeeping,
     ) -> RunReport:
@@ -156,6 +158,7 @@ class Run:
                 unknown=log.unknown,
                 crowded=log.crowded,
             ),
+            stamps=stamps,
             latency=self._budgets.summaries(),
             worst_late_share=self._budgets.window.worst_share,
             commands=_since(before, self._link.facts(self._clock()).counts),

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from edge.perception.values import Frame
 from edge.runtime.clock import Clock
 from edge.runtime.loop.mailbox import Mailbox
-from edge.runtime.sources.source import BadFrame, CameraGone, Skipped, Source, SourceEnd
+from edge.runtime.sources.source import (
+    BadFrame,
+    CameraGone,
+    Damaged,
+    Skipped,
+    Source,
+    SourceEnd,
+)
 
 _BACK_OFF_FIRST_S = 0.1
 _BACK_OFF_MOST_S = 2.0
@@ -52,6 +59,26 @@ class CaptureFacts:
 
 
 @dataclass(frozen=True)
+class StampCount:
+    """Frames whose capture time has one origin.
+
+    Attributes:
+        frames: their number.
+        uncertainty_ns: the most by which the light of one may be older than its time; None where
+            that is not known of every one.
+    """
+
+    frames: int
+    uncertainty_ns: int | None
+
+    def and_one(self, uncertainty_ns: int | None) -> StampCount:
+        """With one frame more."""
+        known = self.uncertainty_ns is not None and uncertainty_ns is not None
+        most = max(self.uncertainty_ns or 0, uncertainty_ns or 0) if known else None
+        return StampCount(self.frames + 1, most)
+
+
+@dataclass(frozen=True)
 class CapturedFrame:
     """A frame in the mailbox, with the time from its capture until it was put there."""
 
@@ -76,7 +103,9 @@ class Capture:
         self._on_fault = on_fault
         self._stop = threading.Event()
         self._facts = CaptureFacts(CameraState.OPEN)
-        self._too_late = self._skipped = False  # each is reported once
+        self._too_late = self._skipped = self._damaged = False  # each is reported once
+        self._stamps: dict[str, StampCount] = {}
+        self._gone_because: set[str] = set()  # each once until it is back
         self._late_in_a_row = 0
         self.crashed = False
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -85,6 +114,11 @@ class Capture:
     def facts(self) -> CaptureFacts:
         """The newest facts; one frozen value, so that any thread may read it."""
         return self._facts
+
+    @property
+    def stamps(self) -> dict[str, StampCount]:
+        """Origin of capture times (`Frame.stamp_source`) -> the frames that have it."""
+        return dict(self._stamps)
 
     def start(self) -> None:
         """Starts the thread."""
@@ -111,6 +145,7 @@ class Capture:
             reading = self._source.read(self._stop.wait)
             if isinstance(reading, Frame):
                 back_off_s = _BACK_OFF_FIRST_S
+                self._gone_because.clear()
                 self._deliver(reading)
             elif isinstance(reading, SourceEnd):
                 self._note_end(reading)
@@ -118,15 +153,21 @@ class Capture:
             elif isinstance(reading, BadFrame):
                 self._count(reading.index + 1)
                 self._fail("unreadable frame", reading.reason)
+            elif isinstance(reading, Damaged):
+                self._count(reading.index + 1)
+                if not self._damaged:
+                    self._fail("damaged frame", reading.reason)
+                self._damaged = True
             elif isinstance(reading, Skipped):
                 self._count(reading.index + 1)
                 if not self._skipped:
                     self._fail("frame times", reading.reason)
                 self._skipped = True
-            elif isinstance(reading, CameraGone):
-                if self._facts.camera is not CameraState.GONE:
+            elif isinstance(reading, CameraGone) and not self._stop.is_set():
+                if reading.reason not in self._gone_because:
+                    self._gone_because.add(reading.reason)
                     self._fail("camera gone", reading.reason)
-                    self._facts = self._now(CameraState.GONE)
+                self._facts = self._now(CameraState.GONE)
                 self._stop.wait(back_off_s)
                 back_off_s = min(2.0 * back_off_s, _BACK_OFF_MOST_S)
 
@@ -134,6 +175,8 @@ class Capture:
         self._facts = CaptureFacts(
             CameraState.LIVE, frame.index + 1, frame.captured_ns, self._facts.fault
         )
+        stamps = self._stamps.get(frame.stamp_source, StampCount(0, 0))
+        self._stamps[frame.stamp_source] = stamps.and_one(frame.uncertainty_ns)
         grab_ms = (self._clock() - frame.captured_ns) / 1e6
         self._mailbox.put(CapturedFrame(frame, grab_ms))
         late = frame.clip_ns is not None and grab_ms > TOO_LATE_MS

@@ -33,6 +33,9 @@ FAULTS: dict[str, FaultKind] = {
         "record with times in one file, or write them anew: ffmpeg -i OLD -c copy NEW.mp4", 0
     ),
     "unreadable frame": FaultKind("copy the picture again or take it out", 3),
+    "damaged frame": FaultKind(
+        "check the camera's cable; over USB use a shorter one and no hub, or fewer pixels", 0
+    ),
     "camera gone": FaultKind("check its cable and power; it is being reopened", 0),
     "camera gone at the end": FaultKind("check its cable and power, then run again", 5),
     "link lost": FaultKind("check cable and power of the microcontroller; reconnecting", 0),

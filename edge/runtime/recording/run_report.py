@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edge.runtime.loop.capture import StampCount
 from edge.runtime.loop.latency_budget import BUCKET_RATIO, Summary
 from edge.runtime.recording.events import Fault
 from edge.runtime.recording.run_log import Effective, TrackSpan
@@ -76,6 +77,7 @@ class RunReport:
     ended: str
     seconds: float
     frames: FrameCounts
+    stamps: Mapping[str, StampCount]
     latency: Mapping[str, Summary]
     worst_late_share: float
     commands: LinkCounts
@@ -105,6 +107,7 @@ class RunReport:
             "seconds": round(self.seconds, 3),
             "exit_code": self.exit_code,
             "frames": vars(self.frames),
+            "capture_times": {name: _stamps_row(row) for name, row in self.stamps.items()},
             "latency_bucket": round(BUCKET_RATIO, 4),
             "latency_ms": {name: _latency_row(row) for name, row in self.latency.items()},
             "worst_late_share": round(self.worst_late_share, 4),
@@ -132,6 +135,14 @@ class RunReport:
     def to_json(self) -> dict[str, Any]:
         """The whole document, with its schema."""
         return {"schema": SCHEMA, **self.payload()}
+
+
+def _stamps_row(stamps: StampCount) -> dict[str, Any]:
+    known = stamps.uncertainty_ns
+    return {
+        "frames": stamps.frames,
+        "uncertainty_ms": None if known is None else round(known / 1e6, 3),
+    }
 
 
 def _effective_row(effective: Effective) -> dict[str, Any]:

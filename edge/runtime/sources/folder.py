@@ -60,7 +60,7 @@ class FolderSource:
             return BadFrame(f"{path.name}: {error.strerror or error}", index)
         except UnreadablePicture as error:
             return BadFrame(f"{path.name}: {error}", index)
-        return Frame(Picture(image), self._pace.wait(time_ns, pause), "video", index, time_ns)
+        return Frame(Picture(image), self._pace.wait(time_ns, pause), "video", index, time_ns, 0)
 
     def close(self) -> None:
         """Does nothing: no file stays open."""

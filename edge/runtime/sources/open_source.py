@@ -1,4 +1,4 @@
-"""Opens a source by what the user wrote: a video file, a folder, a camera or generated scenes."""
+"""Opens a source by what the user wrote: a camera, a video file, a folder or generated scenes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.contract.mission.sections.device import Camera
+from edge.contract.urls import without_secrets
 from edge.runtime.clock import Clock
+from edge.runtime.sources.camera import CameraSource
 from edge.runtime.sources.source import Source
-from firmware_bridge.errors import Missing
+from firmware_bridge.errors import Missing, UsageError
 
 
 @dataclass(frozen=True)
@@ -23,18 +25,66 @@ class SourceKind:
     open: Callable[[str, Camera, Clock], Source]
 
 
-def _camera_number(given: str) -> int | None:
+_PIPELINE = "gst:"
+
+
+def _device(given: str) -> str | None:
+    """The video device that a name stands for; a link, as in /dev/v4l/by-id, is kept, since it
+    leads to whatever number the camera has when it comes back."""
+    if number := re.fullmatch(r"camera:(\d+)", given):
+        return f"/dev/video{number[1]}"
     path = Path(given).expanduser()
-    # /dev/v4l/by-id/NAME is a link to the device that has the number today.
     named = str(path.resolve()) if path.is_symlink() else given
-    device = re.fullmatch(r"(?:camera:|/dev/video)(\d+)", named)
-    return None if device is None else int(device.group(1))
+    return str(path) if re.fullmatch(r"/dev/video\d+", named) else None
 
 
 def _camera(given: str, camera: Camera, clock: Clock) -> Source:
-    from edge.runtime.sources.camera import CameraSource
+    from edge.runtime.sources.v4l2.v4l2_camera import V4l2Camera
 
-    return CameraSource(given, _camera_number(given) or 0, camera=camera, clock=clock)
+    address = V4l2Camera(_device(given) or given, camera=camera, clock=clock)
+    return CameraSource(address, camera=camera, clock=clock)
+
+
+def _csi(given: str, camera: Camera, clock: Clock) -> Source:
+    from edge.runtime.sources.gstreamer.pipeline_camera import known_camera
+
+    number = _numbered("csi", given)
+    address = known_camera("csi", given, camera=camera, clock=clock, number=number)
+    return CameraSource(address, camera=camera, clock=clock)
+
+
+def _nvjpeg(given: str, camera: Camera, clock: Clock) -> Source:
+    from edge.runtime.sources.gstreamer.pipeline_camera import known_camera
+
+    device = f"/dev/video{_numbered('nvjpeg', given)}"
+    address = known_camera("nvjpeg", given, camera=camera, clock=clock, device=device)
+    return CameraSource(address, camera=camera, clock=clock)
+
+
+def _rtsp(given: str, camera: Camera, clock: Clock) -> Source:
+    from edge.runtime.sources.gstreamer.pipeline_camera import network_camera
+
+    address = network_camera(given, camera=camera, clock=clock)
+    return CameraSource(address, camera=camera, clock=clock)
+
+
+def _pipeline(given: str, camera: Camera, clock: Clock) -> Source:
+    from edge.runtime.sources.gstreamer.pipeline_camera import own_pipeline
+
+    address = own_pipeline(given, given.removeprefix(_PIPELINE), clock=clock)
+    return CameraSource(address, camera=camera, clock=clock)
+
+
+def _numbered(kind: str, given: str) -> int:
+    number = given.removeprefix(f"{kind}:")
+    if not re.fullmatch(r"[0-9]{1,3}", number):
+        raise UsageError(
+            f"{given} names no camera",
+            expected=f"{kind}:N with the camera's number, from 0 on",
+            found=f"'{number}'",
+            remedy=f"write --source {kind}:0",
+        )
+    return int(number)
 
 
 def _scenes(given: str, camera: Camera, clock: Clock) -> Source:
@@ -56,7 +106,11 @@ def _video(given: str, camera: Camera, clock: Clock) -> Source:
 
 
 SOURCES: dict[str, SourceKind] = {
-    "camera": SourceKind(lambda given: _camera_number(given) is not None, _camera),
+    "camera": SourceKind(lambda given: _device(given) is not None, _camera),
+    "csi": SourceKind(lambda given: given.startswith("csi:"), _csi),
+    "nvjpeg": SourceKind(lambda given: given.startswith("nvjpeg:"), _nvjpeg),
+    "rtsp": SourceKind(lambda given: given.lower().startswith(("rtsp://", "rtsps://")), _rtsp),
+    "gstreamer": SourceKind(lambda given: given.startswith(_PIPELINE), _pipeline),
     "scenes": SourceKind(lambda given: given.startswith("scenes:"), _scenes),
     "folder": SourceKind(lambda given: Path(given).expanduser().is_dir(), _folder),
     "video": SourceKind(lambda given: Path(given).expanduser().exists(), _video),
@@ -69,7 +123,8 @@ def open_source(given: str, camera: Camera, clock: Clock) -> Source:
 
     Raises:
         Missing: no such file or folder, or one that cannot be read.
-        UsageError: no such generated scenes; a folder with links that leave it.
+        UsageError: no such generated scenes; a folder with links that leave it; an address or
+            pipeline with a mistake.
         DeviceFault: no such camera, or one that delivers nothing, or another size or rate than
             the mission has.
     """
@@ -77,8 +132,9 @@ def open_source(given: str, camera: Camera, clock: Clock) -> Source:
         if kind.recognises(given):
             return kind.open(given, camera, clock)
     raise Missing(
-        f"no source at {given}",
-        expected="a video file, a folder of pictures, /dev/videoN, camera:N or scenes:STORY",
+        f"no source at {without_secrets(given)}",
+        expected="a video file, a folder of pictures, /dev/videoN, camera:N, csi:N, nvjpeg:N, "
+        "rtsp://..., gst:PIPELINE or scenes:STORY",
         found="no such file or folder",
         remedy="correct --source",
     )

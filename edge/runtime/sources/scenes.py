@@ -58,7 +58,7 @@ class ScenesSource:
             height_px=self._camera.height_px,
         )
         picture = Picture(scene.image)
-        return Frame(picture, self._pace.wait(time_ns, pause), "video", index, time_ns)
+        return Frame(picture, self._pace.wait(time_ns, pause), "video", index, time_ns, 0)
 
     def close(self) -> None:
         """Does nothing: no file is open."""

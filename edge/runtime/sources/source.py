@@ -1,5 +1,5 @@
-"""The contract of every source of frames: a video file, a folder of pictures, a camera or generated
-scenes.
+"""The contract of every source of frames: cameras of all kinds, a video file, a folder of pictures
+and generated scenes.
 
 Each read returns a `Reading`: a frame, or what happened instead; the loop decides what that means.
 `Pace` gives the frames of a file the times at which a camera would deliver them.
@@ -15,7 +15,7 @@ from edge.perception.values import Frame
 from edge.runtime.clock import Clock
 
 Pause = Callable[[float], object]
-"""Waits so many seconds, or less where the run is to end."""
+"""Waits so many seconds, or less where the run is to end: its value is true then."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,14 @@ class BadFrame:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """A camera's frame came damaged; `index` is its place in the source."""
+
+    reason: str
+    index: int
+
+
+@dataclass(frozen=True)
 class Skipped:
     """One frame came and must not be shown; `index` is its place in the source."""
 
@@ -56,7 +64,7 @@ class Skipped:
     index: int
 
 
-Reading = Frame | SourceEnd | CameraGone | BadFrame | Skipped
+Reading = Frame | SourceEnd | CameraGone | BadFrame | Damaged | Skipped
 
 
 @dataclass(frozen=True)
@@ -64,8 +72,8 @@ class SourceInfo:
     """What is known of a source when it is open.
 
     Attributes:
-        given: as the user wrote it.
-        kind: "video", "folder", "camera" or "scenes".
+        given: as the user wrote it, without secrets.
+        kind: a key of SOURCES in `open_source`.
         fps: frames a second that it delivers; of a video, the lower one of the rate that it
             declares and the rate of its first frames.
         frames: how many it holds, of a video by its header; None for a camera.

@@ -16,6 +16,8 @@ from edge.runtime.clock import Clock
 from edge.runtime.sources.source import Pace, Pause, Reading, SourceEnd, SourceInfo
 from firmware_bridge.errors import Missing
 
+_CONTAINER_NS = 1_000_000  # what the coarsest container rounds times to (Matroska)
+
 LONGEST_GAP_NS = 60_000_000_000
 """A longer time without a frame ends the clip: nobody waits for a recording of hours ago."""
 
@@ -60,7 +62,7 @@ class VideoSource:
                 break
             self._last_ns = at.time_ns
             due_ns = self._pace.wait(at.time_ns, pause)
-            return Frame(Picture(image), due_ns, "video", at.index, at.time_ns)
+            return Frame(Picture(image), due_ns, "video", at.index, at.time_ns, _CONTAINER_NS)
         missing = self._video.ended_early()
         return self._end(None if missing is None else f"ended early: {missing}")
 

@@ -8,23 +8,30 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from cameras.gstreamer_here import needs_gstreamer
+from cameras.jetson_recipes import on_this_machine
+from cameras.rtsp_server import NetworkCamera
+from cameras.simulated_driver import SimulatedDriver
 from stepped_sources import CAMERA, SteppingClock, read_all
 from tiny_road import picture, write_clip
 
 from edge.perception.values import Frame
-from edge.runtime.clock import monotonic_ns
-from edge.runtime.loop.capture import CameraState, Capture, CapturedFrame
-from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.clock import Clock, monotonic_ns
 from edge.runtime.sources.camera import CameraSource
+from edge.runtime.sources.gstreamer.pipeline_camera import PipelineCamera
+from edge.runtime.sources.gstreamer.pipelines import PIPELINES, fill
 from edge.runtime.sources.open_source import SOURCES, open_source
-from edge.runtime.sources.source import BadFrame, CameraGone, Skipped, Source, SourceEnd
-from firmware_bridge.errors import DeviceFault, Missing, UsageError
+from edge.runtime.sources.source import BadFrame, Source, SourceEnd
+from edge.runtime.sources.v4l2.v4l2_camera import V4l2Camera
+from firmware_bridge.errors import Missing, UsageError
 
 
 def opened(given: Path | str) -> Source:
@@ -35,107 +42,125 @@ def no_pause(_: float) -> None:
     """For tests that look at frames, not at time."""
 
 
-class Device:
-    """A camera as OpenCV drives it; there is none on the machines that run the suite."""
+@dataclass(frozen=True)
+class Made:
+    """An open source, and the time that it lives in."""
 
-    def __init__(
-        self,
-        *,
-        size: tuple[int, int] = (128, 128),
-        native_fps: float = 50.0,
-        mjpg_fps: float = 50.0,
-    ) -> None:
-        self.size, self.there, self.stamp_ms, self.mode = size, True, 0.0, "native"
-        self.settings: dict[int, float] = {}
-        self.modes: dict[str, tuple[float, float, float]] = {}
-        self._fps = {"native": native_fps, "MJPG": mjpg_fps}
-
-    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
-        return True
-
-    def set(self, number: int, value: float) -> bool:
-        self.settings[number] = value
-        if number == cv2.CAP_PROP_FOURCC:
-            self.mode = int(value).to_bytes(4, "little").decode()
-        if number == cv2.CAP_PROP_FPS:
-            wide, high = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
-            self.modes[self.mode] = (self.settings[wide], self.settings[high], value)
-        return True
-
-    def get(self, number: int) -> float:
-        if number == cv2.CAP_PROP_FPS:
-            return self._fps[self.mode]
-        return self.stamp_ms if number == cv2.CAP_PROP_POS_MSEC else 0.0
-
-    def grab(self) -> bool:
-        return self.there
-
-    def retrieve(self) -> tuple[bool, Any]:
-        return True, np.full((self.size[1], self.size[0], 3), 90, np.uint8)
-
-    def release(self) -> None: ...
+    source: Source
+    clock: Clock
+    pause: Callable[[float], None]
 
 
-def _camera(_: Path, clock: SteppingClock) -> Source:
-    device = Device()
-    device.stamp_ms = 1.6e12  # a wall clock: frames are stamped when they are read
-    return CameraSource("camera:0", 0, camera=CAMERA, clock=clock, open_capture=lambda _: device)
+def stepped(source: Source, clock: SteppingClock) -> Made:
+    return Made(source, clock, clock.pause)
 
 
-def _scenes(_: Path, clock: SteppingClock) -> Source:
-    return open_source("scenes:clear_road", CAMERA, clock)
+def live(given: str) -> Made:
+    return Made(open_source(given, CAMERA, monotonic_ns), monotonic_ns, time.sleep)
 
 
-def _folder(tmp_path: Path, clock: SteppingClock) -> Source:
+@contextmanager
+def _camera(_: Path) -> Iterator[Made]:
+    clock = SteppingClock()
+    address = V4l2Camera("/dev/video0", camera=CAMERA, clock=clock, kernel=SimulatedDriver(clock))
+    yield stepped(CameraSource(address, camera=CAMERA, clock=clock), clock)
+
+
+@contextmanager
+def _jetson(kind: str, **places: str | int) -> Iterator[Made]:
+    """A recipe with this machine's elements in the places of a Jetson's."""
+    recipes = fill(on_this_machine(PIPELINES[kind]), CAMERA, **places)
+    address = PipelineCamera(kind, f"{kind}:0", recipes, clock=monotonic_ns)
+    yield Made(CameraSource(address, camera=CAMERA, clock=monotonic_ns), monotonic_ns, time.sleep)
+
+
+@contextmanager
+def _rtsp(_: Path) -> Iterator[Made]:
+    with NetworkCamera(fps=50) as camera:
+        yield live(camera.url)
+
+
+@contextmanager
+def _pipeline(_: Path) -> Iterator[Made]:
+    yield live("gst:videotestsrc is-live=true ! video/x-raw,width=128,height=128,framerate=50/1")
+
+
+@contextmanager
+def _scenes(_: Path) -> Iterator[Made]:
+    clock = SteppingClock()
+    yield stepped(open_source("scenes:clear_road", CAMERA, clock), clock)
+
+
+@contextmanager
+def _folder(tmp_path: Path) -> Iterator[Made]:
+    clock = SteppingClock()
     for index in range(4):
         cv2.imwrite(str(tmp_path / f"{index}.png"), picture())
-    return open_source(str(tmp_path), CAMERA, clock)
+    yield stepped(open_source(str(tmp_path), CAMERA, clock), clock)
 
 
-def _video(tmp_path: Path, clock: SteppingClock) -> Source:
-    return open_source(str(write_clip(tmp_path / "clip.mp4", frames=5, fps=50.0)), CAMERA, clock)
+@contextmanager
+def _video(tmp_path: Path) -> Iterator[Made]:
+    clock = SteppingClock()
+    clip = write_clip(tmp_path / "clip.mp4", frames=5, fps=50.0)
+    yield stepped(open_source(str(clip), CAMERA, clock), clock)
 
 
-MAKERS = {"camera": _camera, "scenes": _scenes, "folder": _folder, "video": _video}
+MAKERS: dict[str, Callable[[Path], AbstractContextManager[Made]]] = {
+    "camera": _camera,
+    "csi": lambda _: _jetson("csi", number=0),
+    "nvjpeg": lambda _: _jetson("nvjpeg", device="/dev/video0"),
+    "rtsp": _rtsp,
+    "gstreamer": _pipeline,
+    "scenes": _scenes,
+    "folder": _folder,
+    "video": _video,
+}
+BY_GSTREAMER = ("csi", "nvjpeg", "rtsp", "gstreamer")
 
 
 def test_there_is_a_maker_for_every_kind_of_source() -> None:
     assert MAKERS.keys() == SOURCES.keys()
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.fixture(
+    params=[
+        pytest.param(kind, marks=[needs_gstreamer] if kind in BY_GSTREAMER else [])
+        for kind in MAKERS
+    ]
+)
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
+    with MAKERS[request.param](tmp_path) as made:
+        yield made
+        made.source.close()
+        made.source.close()  # twice does no harm
+
+
 class TestEverySource:
     """The Source contract; a new row of the table is tested by being there."""
 
-    def test_says_what_it_is(self, kind: str, tmp_path: Path) -> None:
-        info = MAKERS[kind](tmp_path, SteppingClock()).info
+    def test_says_what_it_is_and_frames_come_in_order_and_never_from_the_future(
+        self, made: Made, request: pytest.FixtureRequest
+    ) -> None:
+        kind, info = request.node.callspec.params["made"], made.source.info
         assert info.kind == kind
         assert info.given
         assert info.fps == (25.0 if kind == "scenes" else 50.0)
-
-    def test_frames_come_one_period_apart_and_never_from_the_future(
-        self, kind: str, tmp_path: Path
-    ) -> None:
-        clock = SteppingClock()
-        source = MAKERS[kind](tmp_path, clock)
         frames: list[Frame] = []
         for _ in range(3):
-            reading = source.read(clock.pause)
+            reading = made.source.read(made.pause)
             assert isinstance(reading, Frame)
-            assert reading.captured_ns <= clock.now_ns
+            assert reading.captured_ns <= made.clock()
             assert (reading.image.dtype, reading.image.shape[2]) == (np.uint8, 3)
+            assert reading.image.flags.c_contiguous
+            assert reading.stamp_source in ("driver", "pipeline", "read", "video")
             frames.append(reading)
-            if kind == "camera":  # a device sets the pace itself
-                clock.pause(0.02)
-        period_ns = round(1e9 / source.info.fps)
+        period_ns = round(1e9 / info.fps)
         for one, other in itertools.pairwise(frames):
             assert other.index == one.index + 1
-            assert other.captured_ns - one.captured_ns == period_ns
-
-    def test_may_be_closed_twice(self, kind: str, tmp_path: Path) -> None:
-        source = MAKERS[kind](tmp_path, SteppingClock())
-        source.close()
-        source.close()
+            apart_ns = other.captured_ns - one.captured_ns
+            # A live pipeline drops frames where the machine is busy.
+            assert apart_ns >= 1_000_000 if kind in BY_GSTREAMER else apart_ns == period_ns
 
 
 class TestVideo:
@@ -322,174 +347,3 @@ class TestFolder:
                 opened(folder)
         finally:
             folder.chmod(0o700)
-
-
-class TestCamera:
-    @pytest.mark.parametrize("given", ["camera:97", "/dev/video97"])
-    def test_one_that_is_not_there(self, given: str, capfd: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(DeviceFault, match=f"no camera at {given}") as refused:
-            opened(given)
-        assert "ls /dev/video" in refused.value.remedy
-        assert capfd.readouterr().err == ""
-
-    def test_a_lasting_name_of_a_camera_is_the_camera(self, tmp_path: Path) -> None:
-        """As in /dev/v4l/by-id."""
-        (tmp_path / "usb-front-camera").symlink_to("/dev/video97")
-        with pytest.raises(DeviceFault, match="no camera at") as refused:
-            opened(tmp_path / "usb-front-camera")
-        assert "/dev/video97" in refused.value.expected
-
-    def test_unplugged_and_back(self, tmp_path: Path) -> None:
-        """A clip stands in for the device: when it ends, grabbing fails as on an unplugged one."""
-        # Every opening takes the first frame as proof of the size.
-        clip = write_clip(tmp_path / "clip.mp4", frames=4)
-        attempts: list[int] = []
-
-        def plug(_: int) -> Any:
-            attempts.append(len(attempts))
-            # The first, and after two attempts at an empty socket the next.
-            return cv2.VideoCapture(str(clip) if len(attempts) in (1, 4) else "")
-
-        camera = CAMERA.model_copy(update={"fps": 25.0})
-        source = CameraSource("camera:0", 0, camera=camera, clock=monotonic_ns, open_capture=plug)
-        mailbox: Mailbox[CapturedFrame] = Mailbox()
-        faults: list[str] = []
-        capture = Capture(
-            source, mailbox, clock=monotonic_ns, on_fault=lambda kind, _: faults.append(kind)
-        )
-        states: list[CameraState] = []
-        capture.start()
-        deadline = time.monotonic() + 20.0
-        while time.monotonic() < deadline and capture.facts.captured < 6:
-            if not states or states[-1] is not capture.facts.camera:
-                states.append(capture.facts.camera)
-            time.sleep(0.001)
-        capture.stop(timeout_s=10.0)
-        assert CameraState.GONE in states
-        assert capture.facts.captured == 6
-        # The clip gives frames faster than a camera could; that they come at once is said as well.
-        assert next(kind for kind in faults if kind != "frame times") == "camera gone"
-        assert capture.facts.camera is CameraState.ENDED
-        assert not capture.crashed
-
-    def test_a_drivers_stamp_is_taken_only_where_it_is_on_our_clock(self) -> None:
-        device, clock = Device(), SteppingClock()
-        source = CameraSource(
-            "camera:0", 0, camera=CAMERA, clock=clock, open_capture=lambda _: device
-        )
-        device.stamp_ms = clock.now_ns / 1e6 - 15.0
-        driver = source.read(no_pause)
-        device.stamp_ms = 1.6e12  # a wall clock
-        ours = source.read(no_pause)
-        assert isinstance(driver, Frame)
-        assert isinstance(ours, Frame)
-        assert (driver.stamp_source, driver.captured_ns) == ("driver", clock.now_ns - 15_000_000)
-        assert (ours.stamp_source, ours.captured_ns) == ("read", clock.now_ns)
-
-    @pytest.mark.requirement("R-RUN-72")
-    def test_a_driver_that_repeats_a_frame_or_goes_back_shows_nothing_new(self) -> None:
-        device, clock = Device(), SteppingClock()
-        source = CameraSource(
-            "camera:0", 0, camera=CAMERA, clock=clock, open_capture=lambda _: device
-        )
-        readings = []
-        for age_ms in (40.0, 40.0, 60.0, 39.5, 5.0):
-            device.stamp_ms = clock.now_ns / 1e6 - age_ms
-            readings.append(source.read(no_pause))
-        assert [type(one) for one in readings] == [Frame, Skipped, Skipped, Skipped, Frame]
-        assert [one.index for one in readings if isinstance(one, Skipped)] == [1, 2, 3]
-
-    @pytest.mark.requirement("R-RUN-72")
-    def test_a_camera_that_only_repeats_grows_old_and_it_is_said_once(self) -> None:
-        device, clock = Device(), SteppingClock()
-        source = CameraSource(
-            "camera:0", 0, camera=CAMERA, clock=clock, open_capture=lambda _: device
-        )
-        device.stamp_ms = clock.now_ns / 1e6
-        faults: list[str] = []
-        capture = Capture(
-            source, Mailbox(), clock=clock, on_fault=lambda kind, _: faults.append(kind)
-        )
-        capture.start()
-        deadline = time.monotonic() + 20.0
-        while time.monotonic() < deadline and capture.facts.captured < 20:
-            time.sleep(0.001)
-        capture.stop(timeout_s=10.0)
-        assert capture.facts.captured >= 20
-        assert capture.facts.newest_ns == round(device.stamp_ms * 1e6)
-        assert faults == ["frame times"]
-
-    @pytest.mark.requirement("R-RUN-70")
-    def test_size_and_rate_are_asked_for_at_every_opening(self) -> None:
-        devices: list[Device] = []
-
-        def plug(_: int) -> Device:
-            devices.append(Device())
-            return devices[-1]
-
-        source = CameraSource(
-            "camera:0", 0, camera=CAMERA, clock=SteppingClock(), open_capture=plug
-        )
-        devices[0].there = False
-        assert isinstance(source.read(no_pause), CameraGone)
-        assert isinstance(source.read(no_pause), Frame)
-        for device in devices:
-            assert device.modes["native"] == (128, 128, 50.0)
-            assert device.settings[cv2.CAP_PROP_BUFFERSIZE] == 1
-
-    def test_a_camera_that_is_fast_enough_only_when_it_compresses_is_asked_to(self) -> None:
-        device = Device(native_fps=10.0)
-        CameraSource(
-            "camera:0", 0, camera=CAMERA, clock=SteppingClock(), open_capture=lambda _: device
-        )
-        assert (device.mode, device.modes["MJPG"]) == ("MJPG", (128, 128, 50.0))
-
-    @pytest.mark.requirement("R-RUN-70")
-    @pytest.mark.parametrize(
-        ("device", "found"),
-        [
-            ({"size": (96, 64)}, "96 x 64 pixels at 50 frames a second"),
-            ({"native_fps": 10.0, "mjpg_fps": 30.0}, "128 x 128 pixels at 10 frames a second"),
-        ],
-    )
-    def test_a_camera_that_answers_otherwise_is_refused(
-        self, device: dict[str, Any], found: str
-    ) -> None:
-        with pytest.raises(DeviceFault, match="not the one that the mission describes") as refused:
-            CameraSource(
-                "camera:0",
-                0,
-                camera=CAMERA,
-                clock=SteppingClock(),
-                open_capture=lambda _: Device(**device),
-            )
-        assert refused.value.expected == "128 x 128 pixels at 50 frames a second"
-        assert refused.value.found == found
-        assert "v4l2-ctl" in refused.value.remedy
-
-    @pytest.mark.requirement("R-RUN-70")
-    def test_one_that_comes_back_with_another_size_stays_gone(self) -> None:
-        devices, clock = [Device(), Device(size=(96, 64)), Device()], SteppingClock()
-        source = CameraSource(
-            "camera:0",
-            0,
-            camera=CAMERA,
-            clock=clock,
-            open_capture=lambda _: devices.pop(0),
-        )
-        assert isinstance(source.read(no_pause), Frame)
-        source.close()
-        gone = source.read(no_pause)
-        assert isinstance(gone, CameraGone)
-        assert "96 x 64" in gone.reason
-        clock.pause(0.1)
-        assert isinstance(source.read(no_pause), Frame)
-
-    def test_a_frame_of_another_size_in_the_middle_of_a_run_is_a_lost_camera(self) -> None:
-        device = Device()
-        source = CameraSource(
-            "camera:0", 0, camera=CAMERA, clock=SteppingClock(), open_capture=lambda _: device
-        )
-        device.size = (96, 64)
-        gone = source.read(no_pause)
-        assert gone == CameraGone("camera 0 delivers 96 x 64 pixels, not 128 x 128")

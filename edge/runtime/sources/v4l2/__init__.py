@@ -1,0 +1,1 @@
+"""Cameras through Video4Linux itself, with their drivers' times and numbers."""
