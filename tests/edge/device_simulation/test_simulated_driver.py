@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from driver_rows import BindingsRow, Failed, in_thread
-from simulated_device.cuda_errors import CODES, NotSimulated
+from simulated_device.cuda_errors import CODES, CudaError, NotSimulated
 from simulated_device.description import Fault, Gpu, Simulation
 from simulated_device.driver.memory import POISON
 from simulated_device.driver.ptx import load_ptx
+from simulated_device.driver.streams import Operation
 from simulated_device.machine import Machine
 from simulated_device.site import installed
 
-from edge.backends.cuda.preprocess_kernel import kernel_launch, packed_layout
+from edge.backends.cuda.preprocess_kernel import PreprocessParams, kernel_launch, packed_layout
 from edge.perception.preprocess import PreprocessSpec, preprocess
 
 SPEC = PreprocessSpec(
@@ -193,6 +195,46 @@ class TestTheDriver:
         cuda.to_host(back, address)
         assert (back == 7).all()
         refused("INVALID_VALUE", cuda.device_pointer, plain)
+
+    def test_freeing_page_locked_memory(self, cuda: Any, machine: Machine) -> None:
+        free, _ = machine.memory_info()
+        there, memory, stream = cuda.host(4), cuda.alloc(4), cuda.stream()
+        there[:] = 7
+        cuda.to_device(memory, there, stream)
+        cuda.host_free(there)
+        back = np.zeros(4, np.uint8)
+        cuda.to_host(back, memory)
+        assert (back == 7).all(), "it waits for the copy"
+        cuda.free(memory)
+        assert machine.memory_info()[0] == free
+        with pytest.raises(Failed):
+            cuda.host_free(there)
+        refused("INVALID_VALUE", cuda.host, 0)
+
+    def test_a_context_ends_with_what_is_in_it(
+        self, machine: Machine, row: Callable[[], Any]
+    ) -> None:
+        cuda = row()
+        cuda.start()
+        there, back, memory = cuda.host(4), cuda.host(4), cuda.alloc(150 << 20)
+        kept = back.view()
+        stream, address = cuda.stream(), int(memory)
+        there[:] = 7
+        cuda.to_device(memory, there, stream)
+        context, ended = machine.current(), []
+        operation = Operation("last", ended.append)
+        machine.enqueue(machine.stream(cuda.stream_number(stream)), operation)
+        cuda.end()
+        assert len(ended) == 1, "work under way runs to its end"
+        assert np.isnan(kept.view(np.float32)).all()
+        assert len(machine.take_findings()) == 1
+        with pytest.raises(CudaError, match="CONTEXT_IS_DESTROYED"):
+            machine.push(context)
+        again = row()
+        again.start()
+        refused("INVALID_VALUE", again.to_device, address, np.zeros(4, np.uint8))
+        again.free(again.alloc(150 << 20))
+        again.end()
 
     def test_what_is_left_in_a_context_is_found(
         self, machine: Machine, row: Callable[[], Any]
@@ -390,6 +432,93 @@ def test_cuda_bindings_keeps_names_signatures_and_traps() -> None:
         assert "without a NUL" in machine.take_findings()[0]
         row.call(cuda.cuModuleUnload, module)
         row.end()
+
+
+class TestBindings:
+    """What cuda-bindings has and pycuda has not."""
+
+    @pytest.fixture
+    def cuda(self, machine: Machine) -> Iterator[Any]:
+        made = BindingsRow()
+        made.start()
+        yield made
+        made.end()
+        left = [found for found in machine.findings if not found.startswith("left at the end")]
+        machine.findings[:] = left
+
+    def launch(self, cuda: Any, function: Any, stream: Any, params: Any, extra: int = 0) -> None:
+        geometry = (*LAUNCH.grid, *LAUNCH.block)
+        cuda.call(cuda.cuda.cuLaunchKernel, function, *geometry, 0, stream, params, extra)
+
+    def test_values_and_types_of_a_launch(self, cuda: Any) -> None:
+        picture, made = cuda.alloc(LAUNCH.picture_bytes), cuda.alloc(LAUNCH.input_bytes)
+        stream, function = cuda.stream(), cuda.function(cuda.load(ptx()), LAUNCH.entry)
+        struct, long = PreprocessParams.from_buffer_copy(LAUNCH.params), ctypes.c_uint64
+        for values, kinds in (
+            ((picture, made, struct), (None, None, None)),
+            ((int(picture), long(int(made)), struct), (ctypes.c_void_p, long, None)),
+        ):
+            self.launch(cuda, function, stream, (values, kinds))
+            cuda.stream_synchronize(stream)
+        for params, kind in (
+            (((picture,), (None, None)), TypeError),
+            ((picture, made), TypeError),
+            (((object(), made, struct), (None, None, None)), TypeError),
+            (((picture, made, struct), (None, bytes, None)), TypeError),
+            (((picture, made), (None, None)), Failed),
+            (None, Failed),
+        ):
+            with pytest.raises(kind):
+                self.launch(cuda, function, stream, params)
+        with pytest.raises(NotSimulated):
+            self.launch(cuda, function, stream, None, extra=1)
+        with pytest.raises(TypeError):
+            cuda.cuda.cuModuleGetFunction(cuda.load(ptx()), "preprocess_bgr")
+        # The package's trap: for c_void_p it passes the address of the handle object.
+        kinds = (ctypes.c_void_p, ctypes.c_void_p, None)
+        self.launch(cuda, function, stream, ((picture, made, struct), kinds))
+        refused("ILLEGAL_ADDRESS", cuda.stream_synchronize, stream)
+
+    def test_registered_memory(self, cuda: Any, machine: Machine) -> None:
+        array, memory, stream = np.arange(4, dtype=np.uint8), cuda.alloc(4), cuda.stream()
+        free, _ = machine.memory_info()
+        cuda.call(cuda.cuda.cuMemHostRegister, array, 4, 0)
+        cuda.to_device(memory, array, stream)
+        register = cuda.cuda.cuMemHostRegister, array, 4, 0
+        refused("HOST_MEMORY_ALREADY_REGISTERED", cuda.call, *register)
+        cuda.call(cuda.cuda.cuMemHostUnregister, array)
+        assert array.tolist() == [0, 1, 2, 3], "it is the host's"
+        assert machine.memory_info()[0] == free
+        unregister = cuda.cuda.cuMemHostUnregister, array
+        refused("HOST_MEMORY_NOT_REGISTERED", cuda.call, *unregister)
+        refused("INVALID_VALUE", cuda.host_free, cuda.host(8)[4:])
+
+    def test_contexts(self, cuda: Any, machine: Machine) -> None:
+        own = cuda.call(cuda.cuda.cuCtxCreate, None, 0, 0)
+        foreign = cuda.stream()
+        cuda.call(cuda.cuda.cuCtxSetCurrent, cuda.context)
+        refused("INVALID_HANDLE", cuda.stream_synchronize, foreign)
+        refused("INVALID_CONTEXT", cuda.call, cuda.cuda.cuCtxDestroy, cuda.context)
+        cuda.call(cuda.cuda.cuCtxDestroy, own)
+        refused("INVALID_HANDLE", cuda.call, cuda.cuda.cuCtxDestroy, own)
+        refused("INVALID_CONTEXT", cuda.call, cuda.cuda.cuDevicePrimaryCtxRelease, 1)
+        assert int(cuda.call(cuda.cuda.cuCtxGetCurrent)) == int(cuda.context)
+        assert int(cuda.call(cuda.cuda.cuCtxGetDevice)) == 0
+        attributes = cuda.cuda.CUdevice_attribute
+        unknown = cuda.cuda.cuDeviceGetAttribute, attributes.CU_DEVICE_ATTRIBUTE_MAX_PITCH, 0
+        refused("INVALID_VALUE", cuda.call, *unknown)
+        for _ in range(2):
+            cuda.call(cuda.cuda.cuCtxPopCurrent)
+        refused("INVALID_CONTEXT", cuda.call, cuda.cuda.cuCtxPopCurrent)
+        cuda.call(cuda.cuda.cuCtxPushCurrent, cuda.context)
+        assert machine.take_findings() == ["left at the end of the context: stream"]
+
+
+def test_nothing_is_asked_before_init() -> None:
+    with installed(Simulation()):
+        cuda = importlib.import_module("cuda.bindings.driver")
+        for call in (cuda.cuDeviceGetCount, lambda: cuda.cuDeviceGet(0)):
+            assert call()[0] == cuda.CUresult.CUDA_ERROR_NOT_INITIALIZED
 
 
 def test_the_parameters_of_an_entry_are_read_from_ptx() -> None:
