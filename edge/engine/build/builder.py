@@ -95,7 +95,8 @@ def build_plan(
         kept_float: weighted layers that must not be INT8, where ranges come from `cache`; a graph
             with Q/DQ encodes that itself.
         int8: how many weighted layers must be INT8; None where that is not known.
-        sm: the GPUs that will run the engine; empty where they are not known.
+        sm: the GPU of this machine, for which it builds; empty where it is not known, or where the
+            request names others.
         memory_bytes: free memory of the device; None where that is not known, or the engine is for
             another device.
 

@@ -75,8 +75,9 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
     release = parse_release(trt.__version__)
     row = builder_row(request.backend, release)
     gpu = None if row.compute_capabilities else present_gpu()
-    sm = request.sm or (() if gpu is None else (gpu.sm,))
-    faults = [fault for one in sm for fault in check_support(request.backend, release, one)]
+    here = () if gpu is None else (gpu.sm,)
+    # A release that builds for other machines' GPUs lists them itself.
+    faults = [fault for one in here for fault in check_support(request.backend, release, one)]
     source = choose_source(Path(request.source), lowering_for(row, request), release)
     cache: CalibrationCache | None = None
     cache_facts = None
@@ -89,7 +90,7 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
     facts = {
         "backend": request.backend,
         "release": str(trt.__version__),
-        "sm": list(sm),
+        "sm": list(request.sm or here),
         "gpu": gpu_facts(gpu),
         "model": {"file": source.model.name, "sha256": _digest(model, source)},
         "calibration_cache": cache_facts,
@@ -107,7 +108,7 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
         cache=cache,
         kept_float=source.kept_float,
         int8=source.int8,
-        sm=sm,
+        sm=here,
         memory_bytes=None if row.compute_capabilities else free_bytes(),
         timing=timing,
         workspace_bytes=request.workspace_bytes or workspace_bytes(free_bytes()),

@@ -157,7 +157,8 @@ def test_real_engines_without_a_gpu_for_two_gpus(
     }
     shown = engine("inspect", plan)
     assert shown.returncode == 0, shown.stderr
-    assert "SM 89" in shown.stdout
+    assert "SM 8.9" in shown.stdout
+    assert "images [1, 3, " in shown.stdout, "the tensors of a real network"
 
 
 @needs_rtx

@@ -107,7 +107,7 @@ def test_every_release_sees_the_flags_and_pools_it_wants(name: str, road_lowered
 
 def test_rtx_names_its_gpus_before_it_sets_them(road_lowered: Lowered) -> None:
     trt = StandIn(RTX)
-    built = build(trt, road_lowered, RTX_REQUEST)
+    build(trt, road_lowered, RTX_REQUEST)
     told = [call[1:] for call in trt.calls]
     at = told.index(("num_compute_capabilities", 2))
     assert told[at + 1 : at + 3] == [
@@ -115,7 +115,6 @@ def test_rtx_names_its_gpus_before_it_sets_them(road_lowered: Lowered) -> None:
         ("set_compute_capability", "SM89"),
     ]
     assert not trt.told("set_memory_pool_limit"), "what is free here says nothing about that GPU"
-    assert built.facts["sm"] == [86, 89]
 
 
 @pytest.mark.parametrize("release", ["8.6.1", "10.3.0"])
