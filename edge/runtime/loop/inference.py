@@ -1,8 +1,9 @@
 """The inference thread: preprocesses, runs the network, decodes and tracks, frame by frame.
 
 In: the newest frame from one mailbox. Out: a `Result` in another. The thread alone owns the
-session, from loading to closing. A network that fails, or whose outputs are no numbers, makes the
-frame Unknown.
+session, from loading to closing. While the network runs, a second thread follows the patches of
+known tracks into the new frame; it has ended before the tracker takes the detections. A network
+that fails, or whose outputs are no numbers, makes the frame Unknown.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,7 @@ class Inference:
         self._results = results
         self._clock = clock
         self._tracker = Tracker()
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="following")
         # The session's own buffer, once it is known that it has one of this size.
         self._tensor = np.zeros((1, 3, model.input.height_px, model.input.width_px), np.float32)
         self._durations = Histogram()
@@ -125,6 +127,7 @@ class Inference:
             self.crashed = False
         finally:
             self._results.close()
+            self._beside.shutdown()
             session.close()
 
     def _check_and_warm(self, session: Session) -> None:
@@ -155,12 +158,14 @@ class Inference:
         if frame.captured_ns < self._newest_ns:
             return Result(frame, Unknown(_GOES_BACK), (), stages.ms)
         self._newest_ns = frame.captured_ns
+        following = self._beside.submit(self._tracker.follow, frame.image, frame.captured_ns)
         placement = self._preprocessor.write(frame.image, self._tensor)
         stages.lap("preprocess")
         self._busy_since_ns = self._clock()
         try:
             outputs = session.infer(self._tensor)
         except InferenceFailed as error:
+            following.result()
             return Result(frame, Unknown(f"inference failed: {error}"), (), stages.ms)
         finally:
             self._durations.add(self.busy_ms(self._clock()))
@@ -168,6 +173,7 @@ class Inference:
         stages.lap("infer")
         perception = self._perceive(outputs, placement, frame)
         stages.lap("decode")
+        following.result()
         tracks: tuple[Track, ...] = ()
         if isinstance(perception, Known):
             try:

@@ -9,14 +9,17 @@ there is no picture or the patch was lost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from edge.runtime.tracking.closing_rate import History, Rate, closing_rates, weighted_mean
 from edge.runtime.tracking.patch_registration import Box, Picture
 from edge.runtime.tracking.scale_growth import PATCH_SETTINGS, ScaleTracker
 from edge.runtime.tracking.time_to_contact import (
+    BOX_SETTINGS,
     Contact,
-    Rate,
     SizeHistory,
+    fuse_sides,
     time_of,
-    weighted_mean,
 )
 
 BOX_ERROR_SHARE, RATE_MIN = 0.5, 0.1
@@ -32,6 +35,16 @@ class ContactEstimator:
         self._boxes = SizeHistory()
         self._pixels = ScaleTracker()
 
+    @property
+    def has_patch(self) -> bool:
+        """Whether there is a patch to follow."""
+        return self._pixels.has_patch
+
+    def follow(self, picture: Picture, at_ns: int) -> None:
+        """Searches the next frame for the patch before its box is known: see
+        `ScaleTracker.follow`."""
+        self._pixels.follow(picture, at_ns)
+
     def add(
         self, box: Box, at_ns: int, *, frame_size: tuple[int, int], picture: Picture | None
     ) -> None:
@@ -41,17 +54,31 @@ class ContactEstimator:
         if picture is not None:
             self._pixels.add(picture, box, at_ns)
 
-    def contact(self, now_ns: int) -> Contact:
-        """The time to contact now."""
-        now_s = now_ns / 1e9
-        pixels = self._pixels.rate(now_s)
+    @property
+    def histories(self) -> tuple[History, ...]:
+        """Sizes by pixels, heights and widths of the boxes, whose rates `contact` takes."""
+        return (self._pixels.history, *self._boxes.sides)
+
+    def contact(self, pixels: Rate | None, height: Rate | None, width: Rate | None) -> Contact:
+        """The time to contact, by the rates of the histories now."""
+        boxes = fuse_sides(height, width)
         if pixels is None:
-            return Contact(self._boxes.time_to_contact_s(now_ns), "boxes")
-        boxes = self._boxes.rate(now_s)
+            return Contact(time_of(boxes, BOX_SETTINGS), "boxes")
+        pixels = self._pixels.with_doubt(pixels)
         both = None if boxes is None else weighted_mean(pixels, _with_box_error(boxes, pixels))
         if both is None:
             return Contact(time_of(pixels, PATCH_SETTINGS), "pixels")
         return Contact(time_of(both, PATCH_SETTINGS), "both")
+
+
+def contacts(estimators: Sequence[ContactEstimator], now_ns: int) -> list[Contact]:
+    """The times to contact of many tracks now."""
+    histories = [history for estimator in estimators for history in estimator.histories]
+    rates = iter(closing_rates(histories, now_ns / 1e9))
+    return [
+        estimator.contact(*each)
+        for estimator, each in zip(estimators, zip(rates, rates, rates, strict=True), strict=True)
+    ]
 
 
 def _with_box_error(boxes: Rate, pixels: Rate) -> Rate:

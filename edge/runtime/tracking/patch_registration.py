@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -131,24 +132,25 @@ class Reference:
             max(8, round((y2 - y1) / self._step)),
         )
         self._samples = self._sample(picture, self.pose)
-        columns, rows = self._counts
-        v, u = np.mgrid[0:rows, 0:columns].astype(np.float32)
-        u -= (columns - 1) / 2.0
-        v -= (rows - 1) / 2.0
-        down, right = np.gradient(self._samples)
-        flat = self._samples.ravel()
-        self._steepest = np.stack(
-            [right.ravel(), down.ravel(), (right * u + down * v).ravel(), flat, np.ones_like(flat)],
-            axis=1,
-        )
-        across = SPREAD_UPRIGHT if y2 - y1 > UPRIGHT * (x2 - x1) else SPREAD
-        apart = (2.0 * u / columns / across) ** 2 + (2.0 * v / rows / SPREAD) ** 2
-        self._window = (np.exp(-0.5 * apart) * self._inside(picture, self.pose)).ravel()
+        self._flat = self._samples.ravel()
+        # How the samples change with position, size, gain and offset, one row each; the last row is
+        # for the differences of the frame that is searched.
+        self._rows = np.empty((6, self._flat.size), np.float32)
+        self._steepest = self._rows[:5]
+        right, down, growth, gain, offset = self._steepest
+        grid = _grid(*self._counts, y2 - y1 > UPRIGHT * (x2 - x1))
+        _slopes(self._samples, right.reshape(self._samples.shape))
+        _slopes(self._samples.T, down.reshape(self._samples.shape).T)
+        np.multiply(right, grid.right, out=growth)
+        growth += down * grid.down
+        gain[:], offset[:] = self._flat, 1.0
+        self._weighted = np.empty_like(self._steepest)
+        self._window = grid.window * self._inside(picture, self.pose)
         self._weight = float(self._window.sum())
         self._variance = 0.0
         if self._weight > 0.0:  # a box beyond the picture has no sample in it
-            mean = float(np.average(flat, weights=self._window))
-            self._variance = float(np.average((flat - mean) ** 2, weights=self._window))
+            mean = _mean(self._flat, self._window)
+            self._variance = _mean((self._flat - mean) ** 2, self._window)
 
     @property
     def textured(self) -> bool:
@@ -160,9 +162,15 @@ class Reference:
         step = self._step * math.exp(pose.log_size)
         return picture.sample((pose.x, pose.y), step, counts, self._level)
 
-    def _inside(self, picture: Picture, pose: Pose) -> Floats:
+    def _inside(self, picture: Picture, pose: Pose) -> Floats | float:
+        """1 for each sample that lies in the picture, else 0; 1 alone where all of them do."""
         step = self._step * math.exp(pose.log_size)
-        return picture.inside((pose.x, pose.y), step, self._counts)
+        width, height = picture.size
+        reach_x = step * (self._counts[0] - 1) / 2.0
+        reach_y = step * (self._counts[1] - 1) / 2.0
+        if reach_x <= pose.x <= width - 1 - reach_x and reach_y <= pose.y <= height - 1 - reach_y:
+            return 1.0
+        return picture.inside((pose.x, pose.y), step, self._counts).ravel()
 
     def find(self, picture: Picture, expected: Pose) -> Registration | None:
         """The patch in another frame, near where it is expected; None where it is not."""
@@ -170,37 +178,45 @@ class Reference:
             return None
         pose = self._nearby(picture, expected)
         # The part inside the picture hardly changes while the pose is refined, so it is fixed here.
-        window = self._window * self._inside(picture, pose).ravel()
+        window = self._window * self._inside(picture, pose)
         if window.sum() < INSIDE_MIN * self._weight:
             return None
-        weights = window
+        weights, off = window, self._rows[5]
         for _ in range(ITERATIONS):
-            off = (self._sample(picture, pose) - self._samples).ravel()
-            weighted = self._steepest * weights[:, None]
-            normal = (weighted.T @ self._steepest).astype(np.float64)
-            # Just enough regularisation that a patch of one colour gives no singular matrix.
-            normal[np.diag_indices(5)] += 1e-6 * normal.trace() / 5.0 + 1e-9
-            change = np.linalg.solve(normal, (weighted.T @ off).astype(np.float64))
-            left = off - self._steepest @ change.astype(np.float32)
+            np.subtract(self._sample(picture, pose).ravel(), self._flat, out=off)
+            change = self._solve(weights)
+            left = off - change.astype(np.float32) @ self._steepest
             usual = 1.4826 * _median(np.abs(left[::3])) + NOISE
-            weights = window / (1.0 + (left / (CUT * usual)) ** 2) ** 2
+            spread = left * np.float32(1.0 / (CUT * usual))
+            spread *= spread
+            spread += 1.0
+            spread *= spread
+            weights = window / spread
             step = self._step * math.exp(pose.log_size)
-            pose = Pose(
-                pose.x - float(change[0]) * step,
-                pose.y - float(change[1]) * step,
-                pose.log_size - float(change[2]),
-            )
+            right, down, growth, _, _ = change.tolist()
+            pose = Pose(pose.x - right * step, pose.y - down * step, pose.log_size - growth)
             grew = abs(pose.log_size - expected.log_size)
             if not (grew < 0.5 and self._can_show(picture, pose)):
                 return None
-            if abs(change[0]) + abs(change[1]) < 0.02 and abs(change[2]) < 0.0007:
+            if abs(right) + abs(down) < 0.02 and abs(growth) < 0.0007:
                 break
+        left *= left
         return Registration(
             pose,
-            1.0 - float(np.average(left**2, weights=window)) / self._variance,
-            1.0 - float(np.average(left**2, weights=weights)) / self._variance,
+            1.0 - _mean(left, window) / self._variance,
+            1.0 - _mean(left, weights) / self._variance,
             float(weights.sum() / window.sum()),
         )
+
+    def _solve(self, weights: Floats) -> NDArray[np.float64]:
+        """The change of position, size, gain and offset that explains the differences best."""
+        np.multiply(self._steepest, weights, out=self._weighted)
+        both = (self._weighted @ self._rows.T).astype(np.float64)
+        normal = both[:, :5]
+        # Just enough regularisation that a patch of one colour gives no singular matrix.
+        normal[_DIAGONAL, _DIAGONAL] += 1e-6 * normal.trace() / 5.0 + 1e-9
+        change: NDArray[np.float64] = np.linalg.solve(normal, both[:, 5]).astype(np.float64)
+        return change
 
     def _can_show(self, picture: Picture, pose: Pose) -> bool:
         """Whether a patch of that pose can lie in the picture at all; False for a pose that is not
@@ -224,6 +240,42 @@ class Reference:
             expected.y + (row - SEARCH_SAMPLES) * step,
             expected.log_size,
         )
+
+
+_DIAGONAL = np.arange(5)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The samples of a patch, row by row: how far right of its middle and how far below it each
+    lies, in samples, and its weight."""
+
+    right: Floats
+    down: Floats
+    window: Floats
+
+
+@lru_cache(maxsize=256)
+def _grid(columns: int, rows: int, upright: bool) -> _Grid:
+    v, u = np.mgrid[0:rows, 0:columns].astype(np.float32)
+    u -= (columns - 1) / 2.0
+    v -= (rows - 1) / 2.0
+    across = SPREAD_UPRIGHT if upright else SPREAD
+    apart = (2.0 * u / columns / across) ** 2 + (2.0 * v / rows / SPREAD) ** 2
+    return _Grid(u.ravel(), v.ravel(), np.exp(-0.5 * apart).ravel())
+
+
+def _slopes(values: Floats, out: Floats) -> None:
+    """Writes the slope along each row: central differences, one-sided at the ends."""
+    np.subtract(values[:, 2:], values[:, :-2], out=out[:, 1:-1])
+    out[:, 1:-1] *= np.float32(0.5)
+    np.subtract(values[:, 1], values[:, 0], out=out[:, 0])
+    np.subtract(values[:, -1], values[:, -2], out=out[:, -1])
+
+
+def _mean(values: Floats, weights: Floats) -> float:
+    """The weighted mean."""
+    return float(values @ weights) / float(weights.sum())
 
 
 def _median(values: Floats) -> float:

@@ -10,18 +10,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean
+from statistics import fmean
 
+from edge.runtime.tracking.closing_rate import ClosingSettings, History, Rate, Sample
 from edge.runtime.tracking.patch_registration import Box, Picture, Pose, Reference, Registration
-from edge.runtime.tracking.time_to_contact import (
-    ClosingSettings,
-    Rate,
-    Sample,
-    closing_rate,
-    drop_old_sizes,
-)
+from edge.runtime.tracking.time_to_contact import drop_old_sizes
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,16 @@ class _Sighting:
     pose: Pose
 
 
+@dataclass(frozen=True)
+class _Search:
+    """What a reference's search of a picture near an expected pose has found."""
+
+    reference: Reference
+    picture: Picture
+    expected: Pose
+    found: Registration | None
+
+
 class ScaleTracker:
     """Follows one object's patch through the frames that show it."""
 
@@ -88,21 +92,41 @@ class ScaleTracker:
         """Log size of the reference."""
         self._last: _Sighting | None = None
         self._velocity = (0.0, 0.0, 0.0)
+        self._ahead: _Search | None = None
         self._sizes: deque[Sample] = deque()
+        self._history = History(self._sizes, PATCH_SETTINGS)
         self._likeness: deque[float] = deque()
 
     @property
-    def sizes(self) -> Sequence[Sample]:
+    def history(self) -> History:
         """Times and sizes, relative to the first of the run, since the patch was last lost."""
-        return self._sizes
+        return self._history
 
-    def rate(self, now_s: float) -> Rate | None:
-        """The closing rate now; None where the patch has not been followed for long enough."""
-        rate = closing_rate(self._sizes, now_s, PATCH_SETTINGS)
-        if rate is None:
-            return None
-        doubt = DOUBT_PER_S * (1.0 - mean(self._likeness))
+    @property
+    def has_patch(self) -> bool:
+        """Whether there is a patch to follow."""
+        return self._last is not None
+
+    def with_doubt(self, rate: Rate) -> Rate:
+        """The closing rate by the history, its variance raised by what the pixels leave open."""
+        doubt = DOUBT_PER_S * (1.0 - fmean(self._likeness))
         return Rate(rate.value, rate.variance + doubt * doubt)
+
+    def follow(self, picture: Picture, at_ns: int) -> None:
+        """Searches the next frame for the patch where it is expected, which needs no box.
+
+        `add` with the same frame then takes what was found instead of searching: the same to the
+        last bit, but sooner. May run beside anything that does not use this object.
+        """
+        last, reference = self._last, self._reference
+        self._ahead = None
+        if last is None or reference is None:
+            return
+        elapsed_s = at_ns / 1e9 - last.at_s
+        if PATCH_SETTINGS.step_min_s <= elapsed_s <= self._settings.gap_max_s:
+            expected = self._predict(elapsed_s)
+            found = reference.find(picture, expected)
+            self._ahead = _Search(reference, picture, expected, found)
 
     def add(self, picture: Picture, box: Box, at_ns: int) -> None:
         """Adds a frame, and the box in which it shows the object."""
@@ -182,7 +206,7 @@ class ScaleTracker:
         """The registration near the expected pose; None where it is not to be believed."""
         if self._reference is None:
             return None
-        found, settings = self._reference.find(picture, expected), self._settings
+        found, settings = self._find(self._reference, picture, expected), self._settings
         if found is None:
             return None
         aside_x = abs(found.pose.x - (box[0] + box[2]) / 2.0)
@@ -197,6 +221,17 @@ class ScaleTracker:
             and jump <= settings.jump + settings.jump_per_s * elapsed_s
         )
         return found if good else None
+
+    def _find(self, reference: Reference, picture: Picture, expected: Pose) -> Registration | None:
+        ahead = self._ahead
+        if (
+            ahead is not None
+            and ahead.picture is picture
+            and ahead.reference is reference
+            and ahead.expected == expected
+        ):
+            return ahead.found
+        return reference.find(picture, expected)
 
     def _accept(self, picture: Picture, box: Box, at_s: float, found: Registration) -> None:
         """Updates velocity and sizes, and replaces the reference where it is due."""

@@ -10,20 +10,24 @@ frame holds. Never invents a detection: `missed_frames` says how long a track wa
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.perception.boxes import Boxes, iou_matrix
 from edge.perception.values import BgrImage, Detections
 from edge.perception.work_limits import MOST_DETECTIONS
-from edge.runtime.tracking.contact_fusion import ContactEstimator
+from edge.runtime.tracking.contact_fusion import contacts
 from edge.runtime.tracking.patch_registration import Picture
+from edge.runtime.tracking.path import (
+    Path,
+    States,
+    accelerate,
+    corners,
+    predict,
+    states_of,
+)
 from edge.runtime.tracking.track import Track
-
-Row = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -59,60 +63,14 @@ class TrackerSettings:
     followed_most: int = MOST_DETECTIONS
 
 
-@dataclass
-class _Path:
-    """The tracker's state of one track: centre x, centre y, log width, log height, in pixels.
-    Logarithms, since sizes grow and shrink by factors and a predicted size must stay above zero."""
-
-    id: int
-    state: Row
-    velocity: Row
-    at_ns: int
-    votes: deque[tuple[int, float]]
-    first_ns: int
-    age_frames: int = 0
-    hits: int = 1
-    missed_frames: int = 0
-    predicted: Row = field(default_factory=lambda: np.zeros(4))
-    estimator: ContactEstimator = field(default_factory=ContactEstimator)
-
-    def predict(self, now_ns: int) -> Row:
-        return self.state + self.velocity * ((now_ns - self.at_ns) / 1e9)
-
-    def track(self, now_ns: int) -> Track:
-        x1, y1, x2, y2 = (float(v) for v in _corners(self.predicted))
-        contact = self.estimator.contact(now_ns)
-        return Track(
-            id=self.id,
-            box=(x1, y1, x2, y2),
-            score=self.votes[-1][1],
-            label=self.label,
-            age_frames=self.age_frames,
-            hits=self.hits,
-            missed_frames=self.missed_frames,
-            first_ns=self.first_ns,
-            last_ns=self.at_ns,
-            time_to_contact_s=contact.time_s,
-            contact_from=contact.measured_from,
-            label_now=self.votes[-1][0],
-        )
-
-    @property
-    def label(self) -> int:
-        """The label with the highest summed score; of equal ones the latest."""
-        sums: dict[int, float] = {}
-        for label, score in reversed(self.votes):
-            sums[label] = sums.get(label, 0.0) + score
-        return max(sums, key=lambda label: sums[label])
-
-
 class Tracker:
     """Takes every perceived frame's detections, in order of capture time."""
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self._settings = settings or TrackerSettings()
-        self._paths: list[_Path] = []
+        self._paths: list[Path] = []
         self._next_id = 1
+        self._ahead: tuple[BgrImage, Picture] | None = None
 
     def update(
         self,
@@ -139,36 +97,58 @@ class Tracker:
         """
         if not (np.isfinite(detections.boxes).all() and np.isfinite(detections.scores).all()):
             raise ValueError("detections hold NaN or Inf")
-        self._forget(captured_ns)
-        for path in self._paths:
-            path.predicted = path.predict(captured_ns)
+        self._paths = self._alive(captured_ns)
+        for path, state in zip(self._paths, predict(self._paths, captured_ns), strict=True):
+            path.predicted = state
             path.age_frames += 1
             path.missed_frames += 1
         followed, rest = _split(detections, self._settings.followed_most)
-        joined = self._join(followed, captured_ns)
+        shown = self._join_or_begin(followed, captured_ns)
         # A frame without detections needs no grey picture.
-        picture = Picture(image) if image is not None and len(followed) else None
+        picture = self._picture(image) if image is not None and shown else None
         measured = _largest(followed.boxes, self._settings.measured_most)
-        for row in range(len(followed)):
-            path = joined.get(row) or self._start(followed, row, captured_ns)
-            x1, y1, x2, y2 = (float(v) for v in followed.boxes[row])
+        for row, (path, box) in enumerate(zip(shown, followed.boxes.tolist(), strict=True)):
             path.estimator.add(
-                (x1, y1, x2, y2),
+                tuple(box),
                 captured_ns,
                 frame_size=frame_size,
                 picture=picture if row in measured else None,
             )
         self._limit()
-        tracks = [path.track(captured_ns) for path in self._paths]
-        # The tracker does not follow these, but a rule must still count them.
-        tracks += [self._new(rest, row, captured_ns).track(captured_ns) for row in range(len(rest))]
-        return tuple(tracks)
+        # The tracker does not follow the rest, but a rule must still count them.
+        paths = self._paths + self._begin(rest, captured_ns)
+        boxes = corners(np.stack([path.predicted for path in paths])).tolist() if paths else []
+        found = contacts([path.estimator for path in paths], captured_ns)
+        return tuple(
+            path.track(box, contact) for path, box, contact in zip(paths, boxes, found, strict=True)
+        )
 
-    def _forget(self, now_ns: int) -> None:
-        """Ends the tracks without a detection for too long, so that no frame after a gap, or of a
-        clock that was set back, is joined to them."""
+    def follow(self, image: BgrImage, captured_ns: int) -> None:
+        """Looks for the tracks in the next frame before its detections are known.
+
+        `update` with the same image and time then has less to do and returns the same. May run
+        beside anything that does not use this tracker.
+        """
+        self._ahead = None
+        paths = [path for path in self._alive(captured_ns) if path.estimator.has_patch]
+        if not paths:
+            return
+        self._ahead = image, Picture(image)
+        boxes = corners(predict(paths, captured_ns))
+        for row in _largest(boxes, self._settings.measured_most):
+            paths[row].estimator.follow(self._ahead[1], captured_ns)
+
+    def _picture(self, image: BgrImage) -> Picture:
+        """The frame for registration; the same object that `follow` has searched."""
+        if self._ahead is not None and self._ahead[0] is image:
+            return self._ahead[1]
+        return Picture(image)
+
+    def _alive(self, now_ns: int) -> list[Path]:
+        """The tracks without those that were not detected for too long, so that no frame after a
+        gap, or of a clock that was set back, is joined to them."""
         most_ns = self._settings.forget_after_ms * 1e6
-        self._paths = [path for path in self._paths if abs(now_ns - path.at_ns) <= most_ns]
+        return [path for path in self._paths if abs(now_ns - path.at_ns) <= most_ns]
 
     def _limit(self) -> None:
         """Ends the tracks without a detection for longest, where there are too many."""
@@ -179,11 +159,33 @@ class Tracker:
         ended = {path.id for path in missed[most:]}
         self._paths = [path for path in self._paths if path.id not in ended]
 
-    def _join(self, detections: Detections, captured_ns: int) -> dict[int, _Path]:
+    def _join_or_begin(self, detections: Detections, captured_ns: int) -> list[Path]:
+        """The path of each detection: one that it joins, or a new one."""
+        joined = self._join(detections)
+        states = states_of(detections.boxes)
+        rows = sorted(joined)
+        settings = self._settings
+        accelerate(
+            [joined[row] for row in rows],
+            states[rows],
+            captured_ns,
+            step_min_s=settings.step_min_ms / 1e3,
+            gain=settings.velocity_gain,
+        )
+        labels, scores = detections.labels.tolist(), detections.scores.tolist()
+        for row, path in joined.items():
+            path.join(states[row], labels[row], scores[row], at_ns=captured_ns)
+        fresh = [row for row in range(len(detections)) if row not in joined]
+        new = self._begin(_rows(detections, fresh), captured_ns)
+        self._paths += new
+        joined.update(zip(fresh, new, strict=True))
+        return [joined[row] for row in range(len(detections))]
+
+    def _join(self, detections: Detections) -> dict[int, Path]:
         """Joins detections to tracks, best overlap first; returns joined row -> its track."""
         if not self._paths or not len(detections):
             return {}
-        predicted = np.stack([_corners(p.predicted) for p in self._paths]).astype(np.float32)
+        predicted = corners(np.stack([p.predicted for p in self._paths])).astype(np.float32)
         overlap = iou_matrix(predicted, detections.boxes)
         labels = np.array([p.label for p in self._paths])
         same = labels[:, None] == detections.labels[None, :]
@@ -191,76 +193,48 @@ class Tracker:
         allowed = np.where(same, overlap >= settings.iou_min, overlap >= settings.iou_other_label)
         # A pair of the same label goes before any overlap that changes the label.
         worth = overlap + same
-        pairs = np.flatnonzero(allowed)
-        path_of_row: dict[int, _Path] = {}
+        indices, rows = np.nonzero(allowed)
+        order = np.argsort(-worth[indices, rows], kind="stable")
+        path_of_row: dict[int, Path] = {}
         joined: set[int] = set()
-        for flat in pairs[np.argsort(-worth.ravel()[pairs], kind="stable")]:
-            index, row = divmod(int(flat), worth.shape[1])
-            if index in joined or row in path_of_row:
-                continue
-            joined.add(index)
-            path_of_row[row] = self._paths[index]
-            self._extend(self._paths[index], detections, row, captured_ns)
+        for index, row in zip(indices[order].tolist(), rows[order].tolist(), strict=True):
+            if index not in joined and row not in path_of_row:
+                joined.add(index)
+                path_of_row[row] = self._paths[index]
         return path_of_row
 
-    def _extend(self, path: _Path, detections: Detections, row: int, captured_ns: int) -> None:
-        measured = _state(detections.boxes[row])
-        elapsed_ns = captured_ns - path.at_ns
-        if elapsed_ns > 0:
-            step_s = max(elapsed_ns / 1e9, self._settings.step_min_ms / 1e3)
-            velocity = (measured - path.state) / step_s
-            # The second detection gives the first velocity, so it counts for more.
-            gain = self._settings.velocity_gain if path.hits > 1 else 0.5
-            path.velocity = path.velocity + gain * (velocity - path.velocity)
-        path.state = path.predicted = measured
-        path.at_ns = captured_ns
-        path.hits += 1
-        path.missed_frames = 0
-        path.votes.append((int(detections.labels[row]), float(detections.scores[row])))
-
-    def _start(self, detections: Detections, row: int, captured_ns: int) -> _Path:
-        path = self._new(detections, row, captured_ns)
-        self._paths.append(path)
-        return path
-
-    def _new(self, detections: Detections, row: int, captured_ns: int) -> _Path:
-        state = _state(detections.boxes[row])
-        vote = (int(detections.labels[row]), float(detections.scores[row]))
-        path = _Path(
-            id=self._next_id,
-            state=state,
-            velocity=np.zeros(4),
-            at_ns=captured_ns,
-            votes=deque([vote], maxlen=self._settings.label_frames),
-            first_ns=captured_ns,
-            predicted=state,
+    def _begin(self, detections: Detections, captured_ns: int) -> list[Path]:
+        """A new path for each detection."""
+        first, self._next_id = self._next_id, self._next_id + len(detections)
+        each = zip(
+            states_of(detections.boxes),
+            detections.labels.tolist(),
+            detections.scores.tolist(),
+            strict=True,
         )
-        self._next_id += 1
-        return path
+        return [
+            Path.begin(
+                first + row,
+                state,
+                label,
+                score,
+                at_ns=captured_ns,
+                votes_most=self._settings.label_frames,
+            )
+            for row, (state, label, score) in enumerate(each)
+        ]
 
 
 def _split(detections: Detections, most: int) -> tuple[Detections, Detections]:
     """The first `most` detections, which have the highest scores, and the rest."""
-    boxes, scores, labels = detections.boxes, detections.scores, detections.labels
-    return (
-        Detections(boxes[:most], scores[:most], labels[:most]),
-        Detections(boxes[most:], scores[most:], labels[most:]),
-    )
+    return _rows(detections, slice(most)), _rows(detections, slice(most, None))
 
 
-def _largest(boxes: Boxes, most: int) -> frozenset[int]:
+def _rows(detections: Detections, rows: slice | list[int]) -> Detections:
+    return Detections(detections.boxes[rows], detections.scores[rows], detections.labels[rows])
+
+
+def _largest(boxes: Boxes | States, most: int) -> frozenset[int]:
     """The rows of the `most` largest boxes."""
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return frozenset(int(row) for row in np.argsort(-areas, kind="stable")[:most])
-
-
-def _state(box: NDArray[np.float32]) -> Row:
-    x1, y1, x2, y2 = (float(v) for v in box)
-    width, height = max(x2 - x1, 1.0), max(y2 - y1, 1.0)
-    return np.array([(x1 + x2) / 2, (y1 + y2) / 2, np.log(width), np.log(height)])
-
-
-def _corners(state: Row) -> Row:
-    # Sizes from half a pixel to a hundred thousand: a wild velocity of the size must not overflow.
-    half = np.exp(np.clip(state[2:], -0.7, 11.5)) / 2.0
-    return np.concatenate([state[:2] - half, state[:2] + half])
+    return frozenset(np.argsort(-areas, kind="stable")[:most].tolist())

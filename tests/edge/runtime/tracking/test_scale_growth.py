@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edge.perception.boxes import iou_matrix
 from edge.perception.conditions import Conditions
 from edge.perception.values import BgrImage, Detections
+from edge.runtime.tracking.closing_rate import closing_rates
 from edge.runtime.tracking.patch_registration import Picture, Pose, Reference
 from edge.runtime.tracking.scale_growth import ScaleTracker
 from edge.runtime.tracking.track import Track
@@ -234,17 +235,17 @@ def test_a_patch_that_another_picture_does_not_hold_is_not_believed() -> None:
     box = (280.0, 170.0, 320.0, 210.0)
     for index in range(8):
         growth.add(Picture(noise()), box, index * 40 * MS)
-    assert len(growth.sizes) == 8
+    assert len(growth.history.sizes) == 8
     growth.add(Picture(noise(1)), box, 8 * 40 * MS)
-    assert len(growth.sizes) == 1  # anew, from here on
-    assert growth.rate(8 * 0.04) is None
+    assert len(growth.history.sizes) == 1  # anew, from here on
+    assert closing_rates([growth.history], 8 * 0.04) == [None]
 
 
 def test_a_patch_of_one_colour_says_nothing() -> None:
     growth, grey = ScaleTracker(), np.full((FRAME[1], FRAME[0], 3), 90, np.uint8)
     for index in range(10):
         growth.add(Picture(grey), (280.0, 170.0, 320.0, 210.0), index * 40 * MS)
-    assert growth.rate(0.36) is None
+    assert closing_rates([growth.history], 0.36) == [None]
 
 
 @pytest.mark.parametrize("fps", [8.0, 25.0, 60.0])
@@ -256,7 +257,7 @@ def test_a_steady_approach_is_told_at_any_rate_of_frames(fps: float) -> None:
         box = (300.0 - half, 190.0 - half, 300.0 + half, 190.0 + half)
         shown = zoomed(image, factor, (300.0, 190.0), (0.0, 0.0))
         growth.add(Picture(shown), box, round(index * 1e9 / fps))
-    rate = growth.rate(round(index * 1e9 / fps) / 1e9)
+    (rate,) = closing_rates([growth.history], round(index * 1e9 / fps) / 1e9)
     assert rate is not None
     assert 1.0 / rate.value == pytest.approx(float(z) / 8.0, rel=0.05)
 
