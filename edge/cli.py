@@ -111,6 +111,14 @@ VERBS: dict[str, Verb] = {
         "measure every stage on this machine, cold and hot",
         "cpu,camera",
     ),
+    "qualify": Verb(
+        "edge.commands.qualify:qualify",
+        "prove a device and a model on it, with a page to send",
+        "cpu,camera",
+    ),
+    "qualify show": Verb(
+        "edge.commands.qualify:show", "check the record of a qualification and print it"
+    ),
     "scenes": Verb(
         "edge.commands.scenes:scenes",
         "write generated road scenes: a clip, or stills as a data set",

@@ -19,7 +19,7 @@ from edge.qualification.bench.chart import draw
 from edge.qualification.bench.measure import BenchResult, Effort, measure
 from edge.qualification.bench.spread import Spread
 from edge.qualification.bench.windows import END_TO_END, HANDED_OVER, ROWS, Window
-from edge.qualification.device_files import DeviceFiles
+from edge.qualification.device.files import DeviceFiles
 from edge.qualification.vehicle_link import vehicle_link
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import UsageError

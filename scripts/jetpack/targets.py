@@ -11,7 +11,7 @@ from closure import Environment
 from packaging.markers import default_environment
 from packaging.tags import platform_tags
 
-from edge.qualification.jetpack import JetPack
+from edge.qualification.device.jetpack import JetPack
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from targets import Target, jetson_target, this_target
 
 from edge.contract.artifact import json_file, read_json, replacing_folder
-from edge.qualification.jetpack import JETPACKS
+from edge.qualification.device.jetpack import JETPACKS
 from firmware_bridge.errors import Missing, NotTrusted, Refusal, UsageError
 
 SCHEMA = "brakepoint.wheelhouse/1"

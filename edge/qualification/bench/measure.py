@@ -28,7 +28,7 @@ from edge.qualification.bench.frames import open_frames
 from edge.qualification.bench.throughput import measure_throughput
 from edge.qualification.bench.watch import Sample, Watch
 from edge.qualification.bench.windows import END_TO_END, FrameTiming, Window, window
-from edge.qualification.device_files import DeviceFiles
+from edge.qualification.device.files import DeviceFiles
 from edge.runtime.clock import Clock, monotonic_ns
 from edge.runtime.daemon import run
 from edge.runtime.loop.decision_loop import Link, Turn

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from edge.qualification.device_facts import memory_of
-from edge.qualification.device_files import DeviceFiles
-from edge.qualification.sensors import Reading, Sensors
+from edge.qualification.device.facts import memory_of
+from edge.qualification.device.files import DeviceFiles
+from edge.qualification.device.sensors import Reading, Sensors
 from edge.runtime.clock import Clock
 
 EVERY_S = 1.0

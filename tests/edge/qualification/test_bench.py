@@ -31,7 +31,7 @@ from edge.qualification.bench.measure import BenchResult, Effort, measure
 from edge.qualification.bench.spread import Spread
 from edge.qualification.bench.watch import Watch
 from edge.qualification.bench.windows import END_TO_END, HANDED_OVER, ROWS, FrameTiming, window
-from edge.qualification.device_files import DeviceFiles
+from edge.qualification.device.files import DeviceFiles
 from edge.qualification.vehicle_link import vehicle_link
 from edge.runtime.clock import monotonic_ns
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from jetson_root import CORE, GPU, HWMON, ZONES, write_jetson
 
-from edge.qualification.device_facts import DeviceFacts, L4t, read_facts
-from edge.qualification.device_files import DeviceFiles
-from edge.qualification.jetpack import JETPACKS, jetpack_of
-from edge.qualification.sensors import Reading, Sensors
+from edge.qualification.device.facts import DeviceFacts, L4t, read_facts
+from edge.qualification.device.files import DeviceFiles
+from edge.qualification.device.jetpack import JETPACKS, jetpack_of
+from edge.qualification.device.sensors import Reading, Sensors
 
 
 def facts_of(root: Path) -> DeviceFacts:

@@ -19,7 +19,7 @@ import pytest
 from patience import PATIENCE_S
 
 from edge.contract.artifact import read_json
-from edge.qualification.jetpack import JETPACKS
+from edge.qualification.device.jetpack import JETPACKS
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge.qualification.device_files import DeviceFiles
+from edge.qualification.device.files import DeviceFiles
 
 WHOLE_BOARD: tuple[tuple[str, ...], ...] = (
     ("VDD_IN",),  # Orin Nano and Orin NX

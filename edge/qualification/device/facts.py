@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.qualification.device_files import DeviceFiles
-from edge.qualification.jetpack import JetPack, jetpack_of
+from edge.qualification.device.files import DeviceFiles
+from edge.qualification.device.jetpack import JetPack, jetpack_of
 
 L4T_RELEASE = re.compile(r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)")
 """The first line of /etc/nv_tegra_release."""

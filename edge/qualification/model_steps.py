@@ -1,0 +1,289 @@
+"""The steps that prove the model on the device: engine, golden frames, speed, the loop, the tests.
+
+A `Subject` goes in; outcomes come out. Runs the product's own parts: the builder, the session, the
+loop with a microcontroller, and the conformance tests in a process of their own. Writes only into
+the subject's work folder.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+import tempfile
+import threading
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+
+from edge.backends.table import open_session
+from edge.contract.artifact import read_json
+from edge.contract.artifact_names import FLOAT, INT8
+from edge.contract.conversion_output import judged_file
+from edge.engine.build.estimate import BuildProgress
+from edge.engine.build.run_build import build_engine
+from edge.engine.build_request import BuildRequest
+from edge.engine.gpu import present_gpu
+from edge.engine.inspector import read_inspector
+from edge.engine.load import inspector_text
+from edge.engine.plan.sidecar import read_sidecar
+from edge.perception.preprocess import preprocess
+from edge.qualification.bench.bare import measure_bare
+from edge.qualification.bench.frames import open_frames
+from edge.qualification.device_steps import CUDA, TENSORRT
+from edge.qualification.golden import FOUND_LEAST, GoldenFrames
+from edge.qualification.step import Outcome, Step, failed, left_out, passed
+from edge.qualification.subject import Subject
+from edge.qualification.trtexec_timing import find_trtexec, time_engine
+from edge.qualification.vehicle_link import vehicle_link
+from edge.runtime.clock import monotonic_ns
+from edge.runtime.daemon import run
+from edge.runtime.loop.decision_loop import Turn
+from edge.runtime.loop.latency_budget import END_TO_END
+
+WHEELHOUSE_SCHEMA = "brakepoint.wheelhouse/1"
+AGAIN = "convert again on the workstation: brakepoint convert MISSION --out DIR"
+
+SLOWER_MOST, SLOWER_MS = 1.2, 0.5
+"""Our session may take so many times trtexec's latency, and so many ms more."""
+
+GOLDEN_APART = 8
+"""Frames between two golden ones: neighbours of a clip are nearly the same picture."""
+
+TESTS_PATIENCE_S = 900
+
+
+def _installation(subject: Subject) -> Outcome:
+    if subject.wheelhouse is None:
+        return left_out(
+            "no wheelhouse to compare with", remedy="name the one this was installed from: "
+            "--wheelhouse DIR"
+        )  # fmt: skip
+    manifest = read_json(subject.wheelhouse / "manifest.json", WHEELHOUSE_SCHEMA)
+    wanted = {str(one["name"]): str(one["version"]) for one in manifest["packages"]}
+    wrong = []
+    for name, version in wanted.items():
+        try:
+            here = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            here = "not installed"
+        if here != version:
+            wrong.append(f"{name} {here}, not {version}")
+    if wrong:
+        return failed("; ".join(wrong[:5]), remedy="install again from the wheelhouse: ./jetson")
+    return passed(f"{len(wanted)} packages as in the wheelhouse")
+
+
+def _conversion(subject: Subject) -> Outcome:
+    model = subject.model
+    found = f"gates hold: {model.name} for {subject.mission.name}"
+    return passed(found, figures={"file": model.name})
+
+
+def _engine(subject: Subject) -> Outcome:
+    if subject.engine is None:
+        out = subject.work / f"{subject.mission.name}.plan"
+        request = BuildRequest(source=str(subject.converted), plan="", backend="tensorrt")
+        build_engine(request, out, progress=lambda at: _building(subject, at))
+        subject.engine = out
+    document = read_sidecar(subject.engine).document
+    precision = document["precision"]
+    return passed(
+        f"{subject.engine.name} by TensorRT {document['release']} in "
+        f"{document['build_seconds']:g} s, {precision['int8']} of {precision['weighted']} "
+        "weighted layers in INT8",
+        figures={name: document[name] for name in ("plan", "release", "build_seconds")},
+    )
+
+
+def _building(subject: Subject, at: BuildProgress) -> None:
+    whole_s = 0.0 if at.remaining_s is None else at.elapsed_s + at.remaining_s
+    subject.progress("engine, seconds", round(at.elapsed_s), round(whole_s))
+
+
+def _inspector(subject: Subject) -> Outcome:
+    assert subject.engine is not None
+    text = inspector_text(subject.engine)
+    report = read_inspector(text, name=str(subject.engine))
+    asked = read_sidecar(subject.engine).document["precision"]["int8"]
+    share = "no" if report.int8_share is None else f"{100 * report.int8_share:.1f} %"
+    found = f"{share} of the weighted layers compute in INT8, {len(report.reformats)} reformats"
+    if asked and not report.int8:
+        return failed(
+            f"{found}; the network asks for {asked}",
+            remedy="the engine computes in float: report the model and this page",
+        )
+    advice = ""
+    if report.in_float:
+        advice = f"in float: {', '.join(report.in_float[:5])}"
+    return passed(found, advice=advice, figures=report.to_json())
+
+
+def _golden(subject: Subject) -> Outcome:
+    mission = subject.mission
+    threads = mission.target.threads
+    quantized = subject.precision == "int8"
+    names = (FLOAT, INT8 if quantized else FLOAT)
+    files = [judged_file(subject.converted, mission, name) for name in names]
+    exact, reference = (open_session("onnxruntime", file, threads=threads) for file in files)
+    session = subject.open()
+    golden = GoldenFrames(
+        mission.model,
+        quantized,
+        FOUND_LEAST if mission.gates.found_min is None else mission.gates.found_min,
+    )
+    frames = subject.frames(subject.golden, apart=GOLDEN_APART)
+    try:
+        for number, frame in enumerate(frames):
+            subject.progress("golden frames", number, len(frames))
+            x, placement = preprocess(frame.image, mission.model.preprocess_spec)
+            golden.add(
+                frame,
+                placement,
+                # Outputs are the session's own memory.
+                exact=[np.array(one) for one in exact.infer(x)],
+                reference=[np.array(one) for one in reference.infer(x)],
+                session=session.infer(x),
+            )
+    finally:
+        for opened in (exact, reference, session):
+            opened.close()
+    if failures := golden.failures():
+        return failed(
+            "; ".join(failures),
+            remedy="do not use it: build the engine again, and report it where it stays so",
+            figures=golden.to_json(),
+        )
+    return passed(golden.words(), figures=golden.to_json())
+
+
+def _trtexec(subject: Subject) -> Outcome:
+    trtexec = find_trtexec(subject.device.files)
+    if trtexec is None:
+        return left_out("no trtexec", remedy="sudo apt-get install libnvinfer-bin")
+    assert subject.engine is not None
+    peer = time_engine(trtexec, subject.engine)
+    (frame,) = subject.frames(1, apart=1)
+    x, _ = preprocess(frame.image, subject.mission.model.preprocess_spec)
+    ours = measure_bare(subject.open, x, seconds=3.0).infer
+    found = (
+        f"{ours.p50:.2f} ms at the median, trtexec {peer.latency_ms:.2f} ms with copies "
+        f"({peer.compute_ms:.2f} ms without)"
+    )
+    figures = {
+        "infer_ms": ours.to_json(),
+        "trtexec_latency_ms": peer.latency_ms,
+        "trtexec_compute_ms": peer.compute_ms,
+    }
+    if ours.p50 > SLOWER_MOST * peer.latency_ms + SLOWER_MS:
+        return failed(
+            found,
+            remedy="look at clocks and load, then measure again: brakepoint bench",
+            figures=figures,
+        )
+    return passed(found, figures=figures)
+
+
+def _clip(subject: Subject) -> Outcome:
+    mission, done = subject.mission, threading.Event()
+    with vehicle_link(mission, subject.port) as link:
+        began_ns = monotonic_ns()
+
+        def on_turn(turn: Turn) -> None:
+            seconds = (turn.now_ns - began_ns) / 1e9
+            subject.progress("clip", round(seconds), round(subject.clip_s))
+            if seconds >= subject.clip_s:
+                done.set()
+
+        report = run(
+            mission,
+            source=open_frames(subject.source, mission.camera, monotonic_ns),
+            model_path=subject.model,
+            precision=subject.precision,
+            link=link,
+            on_event=lambda _event: None,
+            on_turn=on_turn,
+            until=done,
+        )
+    whole = report.latency[END_TO_END]
+    frames, commands = report.frames, report.commands
+    found = (
+        f"{frames.inferred} of {frames.captured} frames in {report.seconds:.0f} s on "
+        f"{report.model.backend}, {commands.acknowledged} of {commands.commands_sent} commands "
+        f"acknowledged, end to end {_ms(whole.p50_ms)} ms at the median, {_ms(whole.p99_ms)} at "
+        f"the 99th percentile, budget {mission.budget.end_to_end_ms:g}"
+    )
+    figures = {"run": report.to_json()}
+    grave = [fault for fault in report.faults if fault.exit_code]
+    if grave:
+        return failed(
+            f"{found}; {grave[0].kind}: {grave[0].text}", remedy=grave[0].remedy, figures=figures
+        )
+    advice = "; ".join(f"{fault.kind}: {fault.remedy}" for fault in report.faults[:3])
+    return passed(found, advice=advice, figures=figures)
+
+
+def _tests(subject: Subject) -> Outcome:
+    if subject.tests is None:
+        return left_out("no tests here", remedy="name a checkout: --tests DIR")
+    gpu = present_gpu(subject.device.gpu)
+    if gpu is None:
+        return left_out("no CUDA device: these tests are about one")
+    with tempfile.TemporaryDirectory() as scratch:
+        results = Path(scratch) / "results.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [*command, f"--junitxml={results}", "tests/edge/backends"],
+            cwd=subject.tests,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TESTS_PATIENCE_S,
+        )
+        counts = _counts(results)
+    if counts is None:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        return failed(
+            f"the tests did not run: {lines[-1] if lines else f'exit code {done.returncode}'}",
+            remedy="install pytest with the wheelhouse, or run them by hand: pytest -m gpu",
+        )
+    ran = counts["tests"] - counts["skipped"]
+    bad = counts["failures"] + counts["errors"]
+    if bad:
+        return failed(
+            f"{bad} of {ran} tests failed",
+            remedy=f"in {subject.tests}: pytest -m gpu tests/edge/backends",
+            figures=counts,
+        )
+    if ran == 0:
+        return left_out(f"no test ran, {counts['skipped']} were skipped")
+    return passed(f"{ran} tests passed, {counts['skipped']} were skipped", figures=counts)
+
+
+def _counts(results: Path) -> dict[str, int] | None:
+    """Numbers of a junit file; None where there is none or no test was found."""
+    try:
+        suite = next(ET.parse(results).iter("testsuite"))
+    except (OSError, ET.ParseError, StopIteration):
+        return None
+    counts = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+    return counts if counts["tests"] or counts["errors"] else None
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+CONVERSION, ENGINE = "conversion", "engine"
+
+MODEL_STEPS: tuple[Step[Subject], ...] = (
+    Step("installation", (), "compares packages with the wheelhouse's", _installation),
+    Step(CONVERSION, (), "looks for the gates of the conversion", _conversion),
+    Step(ENGINE, (CUDA, TENSORRT, CONVERSION), "builds the engine on this device", _engine),
+    Step("inspector", (ENGINE,), "asks the engine what its layers compute in", _inspector),
+    Step("golden frames", (CONVERSION,), "compares outputs with int8.onnx", _golden),
+    Step("trtexec", (ENGINE,), "times the engine against NVIDIA's tool", _trtexec),
+    Step("clip", (CONVERSION,), "runs a clip through the loop to a microcontroller", _clip),
+    Step("conformance tests", (), "runs the tests with the marker gpu", _tests),
+)

@@ -1,0 +1,97 @@
+"""What is qualified: a device, a mission, a conversion, and what the steps found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edge.backends.session import Session
+from edge.backends.table import open_session
+from edge.contract.conversion_output import choose_model
+from edge.contract.mission.schema import Mission
+from edge.perception.values import Frame
+from edge.progress import Advance
+from edge.qualification.bench.frames import open_frames
+from edge.qualification.device_steps import Device
+from edge.runtime.clock import monotonic_ns
+from firmware_bridge.errors import DeviceFault
+
+READS_A_FRAME = 50
+"""Readings in a row without a frame after which a source has none."""
+
+
+@dataclass
+class Subject:
+    """One qualification.
+
+    Attributes:
+        converted: the folder that `convert` wrote.
+        work: a folder for what the steps write: the engine and its sidecar.
+        source: as of `run`; None: a generated story.
+        engine: an engine to use instead of building one; set by the step that builds.
+        tests: a folder with the conformance tests; None: they are left out.
+        wheelhouse: the folder that this was installed from; None: not compared.
+        clip_s: how long the clip runs through the loop, at most.
+        golden: how many frames are compared.
+    """
+
+    device: Device
+    mission: Mission
+    converted: Path
+    precision: Literal["float", "int8"]
+    work: Path
+    source: str | None
+    port: str
+    engine: Path | None = None
+    tests: Path | None = None
+    wheelhouse: Path | None = None
+    clip_s: float = 20.0
+    golden: int = 16
+    progress: Advance = field(default=lambda _what, _done, _total: None)
+
+    @property
+    def model(self) -> Path:
+        """The file that runs."""
+        return choose_model(self.converted, self.mission, self.precision)
+
+    def open(self) -> Session:
+        """A session with the model, for the thread that calls."""
+        target = self.mission.target
+        return open_session(target.backend, self.model, threads=target.threads)
+
+    def frames(self, count: int, *, apart: int) -> list[Frame]:
+        """So many frames of the source, each so many after the one before, as fast as it gives.
+
+        Raises:
+            DeviceFault: it gives none.
+        """
+        opened = open_frames(self.source, self.mission.camera, monotonic_ns)
+        found: list[Frame] = []
+        nothing = seen = 0
+        try:
+            while len(found) < count and nothing < READS_A_FRAME:
+                reading = opened.read(lambda _seconds: None)
+                if not isinstance(reading, Frame):
+                    nothing += 1
+                    continue
+                nothing = 0
+                if seen % apart == 0:
+                    found.append(reading)
+                seen += 1
+        finally:
+            opened.close()
+        if not found:
+            raise DeviceFault(
+                f"{opened.info.given} gives no frame",
+                expected="frames to compare",
+                found=f"{nothing} readings without one",
+                remedy="check the camera or the clip, or name another --source",
+            )
+        return found
+
+
+def told(values: Mapping[str, object]) -> str:
+    """ "a 1, b 2"."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
