@@ -21,12 +21,12 @@ h2{font-size:16px;margin:28px 0 8px}
 table{border-collapse:collapse;width:100%}
 td,th{text-align:left;vertical-align:top;padding:6px 10px 6px 0;border-bottom:1px solid #e3e6ea}
 th{font-weight:600;color:#57606a}
-.name{white-space:nowrap;font-weight:600}
-.state{white-space:nowrap;font-weight:600}
-.does,.remedy,.small{color:#57606a}
-.remedy{display:block}
-td{overflow-wrap:anywhere}
-td.name,td.state,th{overflow-wrap:normal}
+.name{width:24%;font-weight:600}
+.state,.s{white-space:nowrap;font-weight:600}
+.s{font-weight:400;text-align:right;padding-right:0}
+.more{display:block;font-weight:400;color:#57606a}
+.name .more,.small{font-size:13px}
+.found{overflow-wrap:anywhere}
 code{font:13px ui-monospace,monospace}
 @media print{body{margin:0}}
 """
@@ -48,7 +48,7 @@ def page(record: Record) -> str:
             f'<p class="verdict" style="color:{colour}">{escape(record.verdict)}</p>',
             _facts(values),
             "<h2>Steps</h2>",
-            "<table><tr><th>step</th><th></th><th>found</th><th>s</th></tr>",
+            "<table><tr><th>step</th><th></th><th>found</th><th></th></tr>",
             *(_row(step) for step in record.steps),
             "</table>",
             f'<p class="small">Digest of all that the JSON beside this page says: '
@@ -89,10 +89,11 @@ def _facts(values: dict[str, Any]) -> str:
 def _row(step: dict[str, Any]) -> str:
     remedy = step["remedy"]
     word = "to mend" if step["state"] == "failed" else "hint"
-    more = f'<span class="remedy">{word}: {escape(remedy)}</span>' if remedy else ""
+    more = f'<span class="more">{word}: {escape(remedy)}</span>' if remedy else ""
     return (
-        f'<tr><td class="name">{escape(step["step"])}</td>'
+        f'<tr><td class="name">{escape(step["step"])}'
+        f'<span class="more">{escape(step["does"])}</span></td>'
         f'<td class="state" style="color:{COLOURS[step["state"]]}">{escape(step["state"])}</td>'
-        f'<td>{escape(step["found"])}{more}<span class="remedy small">{escape(step["does"])}</span>'
-        f"</td><td>{step['seconds']:.1f}</td></tr>"
+        f'<td class="found">{escape(step["found"])}{more}</td>'
+        f'<td class="s">{step["seconds"]:.1f} s</td></tr>'
     )
