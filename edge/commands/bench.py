@@ -11,7 +11,6 @@ from rich.table import Table
 
 from edge.commands.options import JsonOption, MissionArgument, SetOption
 from edge.contract.artifact import json_file, replacing_folder
-from edge.contract.conversion_output import choose_model
 from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
 from edge.qualification.bench.budget import MARGIN, as_toml
@@ -19,6 +18,7 @@ from edge.qualification.bench.chart import draw
 from edge.qualification.bench.measure import BenchResult, Effort, measure
 from edge.qualification.bench.spread import Spread
 from edge.qualification.bench.windows import END_TO_END, HANDED_OVER, ROWS, Window
+from edge.qualification.candidate import Candidate
 from edge.qualification.device.files import DeviceFiles
 from edge.qualification.vehicle_link import vehicle_link
 from edge.terminal import echo, new_console
@@ -56,14 +56,12 @@ def bench(
 ) -> None:
     """Measure every stage, cold and after so many minutes, against inference alone."""
     loaded = load_mission(mission, set_ or [])
-    model = choose_model(converted, loaded, precision)
+    candidate = Candidate.choose(converted, loaded, precision)
     if out is not None:
         _require_results(out)
     with vehicle_link(loaded, port or loaded.link.port) as link, progress_bar() as advance:
         result = measure(
-            loaded,
-            model_path=model,
-            precision=precision,
+            candidate,
             source=source,
             link=link,
             effort=Effort(alone_s=min(3.0, 6.0 * minutes), loop_s=60.0 * minutes),

@@ -119,7 +119,7 @@ class GoldenFrames:
         if self.share is not None and self.share < self.found_least:
             told.append(f"{self._shares()}, less than {100 * self.found_least:g} %")
         if not self.of_session.decibels >= self.least_db:
-            told.append(f"{self._ratio()}, and may be {self.least_db:.1f} dB from float's")
+            told.append(f"{self._ratio()}, less than {self.least_db:.1f} dB")
         return told
 
     def words(self) -> str:
@@ -146,27 +146,24 @@ class GoldenFrames:
         return f"{self.found} of {self.wanted} results of the reference are found"
 
     def _ratio(self) -> str:
-        told = f"outputs {_decibels(self.of_session)} float's"
-        if not self.quantized:
-            return told
-        return f"{told}, those of the reference {_decibels(self.of_reference)} them"
+        told = f"signal to noise against float {_decibels(self.of_session)}"
+        return f"{told}, the reference {_decibels(self.of_reference)}" if self.quantized else told
 
     def _perceived(
         self, outputs: Sequence[Floats], placement: InputPlacement, frame: Frame
     ) -> Known | None:
-        height, width = frame.image.shape[:2]
         perception = perceive(
             outputs,
             self.model.network_spec,
             placement=placement,
             input_size=(self.model.input.width_px, self.model.input.height_px),
-            frame_size=(width, height),
+            frame_size=frame.size_px,
         )
         return perception if isinstance(perception, Known) else None
 
 
 def _decibels(noise: Noise) -> str:
-    return "equal to" if noise.noise == 0.0 else f"{noise.decibels:.1f} dB from"
+    return "the same" if noise.noise == 0.0 else f"{noise.decibels:.1f} dB"
 
 
 def _same_detections(wanted: Detections, found: Detections) -> int:

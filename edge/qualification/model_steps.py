@@ -38,7 +38,6 @@ from edge.qualification.subject import Subject
 from edge.qualification.trtexec_timing import find_trtexec, time_engine
 from edge.qualification.vehicle_link import vehicle_link
 from edge.runtime.clock import monotonic_ns
-from edge.runtime.daemon import run
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.loop.latency_budget import END_TO_END
 
@@ -76,9 +75,8 @@ def _installation(subject: Subject) -> Outcome:
 
 
 def _conversion(subject: Subject) -> Outcome:
-    model = subject.model
-    found = f"gates hold: {model.name} for {subject.mission.name}"
-    return passed(found, figures={"file": model.name})
+    candidate = subject.candidate
+    return passed(f"gates hold: {candidate.words}", figures={"file": candidate.path.name})
 
 
 def _engine(subject: Subject) -> Outcome:
@@ -127,7 +125,7 @@ def _golden(subject: Subject) -> Outcome:
     names = (FLOAT, INT8 if quantized else FLOAT)
     files = [judged_file(subject.converted, mission, name) for name in names]
     exact, reference = (open_session("onnxruntime", file, threads=threads) for file in files)
-    session = subject.open()
+    session = subject.candidate.open()
     golden = GoldenFrames(
         mission.model,
         quantized,
@@ -166,7 +164,7 @@ def _trtexec(subject: Subject) -> Outcome:
     peer = time_engine(trtexec, subject.engine)
     (frame,) = subject.frames(1, apart=1)
     x, _ = preprocess(frame.image, subject.mission.model.preprocess_spec)
-    ours = measure_bare(subject.open, x, seconds=3.0).infer
+    ours = measure_bare(subject.candidate.open, x, seconds=3.0).infer
     found = (
         f"{ours.p50:.2f} ms at the median, trtexec {peer.latency_ms:.2f} ms with copies "
         f"({peer.compute_ms:.2f} ms without)"
@@ -196,16 +194,8 @@ def _clip(subject: Subject) -> Outcome:
             if seconds >= subject.clip_s:
                 done.set()
 
-        report = run(
-            mission,
-            source=open_frames(subject.source, mission.camera, monotonic_ns),
-            model_path=subject.model,
-            precision=subject.precision,
-            link=link,
-            on_event=lambda _event: None,
-            on_turn=on_turn,
-            until=done,
-        )
+        frames_of = open_frames(subject.source, mission.camera, monotonic_ns)
+        report = subject.candidate.run(frames_of, link, until=done, on_turn=on_turn)
     whole = report.latency[END_TO_END]
     frames, commands = report.frames, report.commands
     found = (

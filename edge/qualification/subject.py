@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from edge.backends.session import Session
-from edge.backends.table import open_session
-from edge.contract.conversion_output import choose_model
 from edge.contract.mission.schema import Mission
 from edge.perception.values import Frame
 from edge.progress import Advance
 from edge.qualification.bench.frames import open_frames
+from edge.qualification.candidate import Candidate
 from edge.qualification.device_steps import Device
 from edge.runtime.clock import monotonic_ns
 from firmware_bridge.errors import DeviceFault
@@ -52,14 +49,9 @@ class Subject:
     progress: Advance = field(default=lambda _what, _done, _total: None)
 
     @property
-    def model(self) -> Path:
-        """The file that runs."""
-        return choose_model(self.converted, self.mission, self.precision)
-
-    def open(self) -> Session:
-        """A session with the model, for the thread that calls."""
-        target = self.mission.target
-        return open_session(target.backend, self.model, threads=target.threads)
+    def candidate(self) -> Candidate:
+        """The model that runs. Raises as `Candidate.choose` does."""
+        return Candidate.choose(self.converted, self.mission, self.precision)
 
     def frames(self, count: int, *, apart: int) -> list[Frame]:
         """So many frames of the source, each so many after the one before, as fast as it gives.
@@ -90,8 +82,3 @@ class Subject:
                 remedy="check the camera or the clip, or name another --source",
             )
         return found
-
-
-def told(values: Mapping[str, object]) -> str:
-    """ "a 1, b 2"."""
-    return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from edge.backends.session import Session
-from edge.backends.table import open_session
 from edge.contract.mission.checks.cross_checks import STAGES
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.device import Budget
@@ -28,9 +25,9 @@ from edge.qualification.bench.frames import open_frames
 from edge.qualification.bench.throughput import measure_throughput
 from edge.qualification.bench.watch import Sample, Watch
 from edge.qualification.bench.windows import END_TO_END, FrameTiming, Window, window
+from edge.qualification.candidate import Candidate
 from edge.qualification.device.files import DeviceFiles
 from edge.runtime.clock import Clock, monotonic_ns
-from edge.runtime.daemon import run
 from edge.runtime.loop.decision_loop import Link, Turn
 from edge.runtime.recording.run_report import RunReport
 from firmware_bridge.errors import DeviceFault
@@ -119,10 +116,8 @@ class Effort:
 
 
 def measure(
-    mission: Mission,
+    candidate: Candidate,
     *,
-    model_path: Path,
-    precision: str,
     source: str | None,
     link: Link,
     effort: Effort,
@@ -133,7 +128,7 @@ def measure(
     """Measure a mission.
 
     Args:
-        model_path, precision: as of `edge.runtime.daemon.run`.
+        candidate: the mission and its model.
         source: as of `run`, repeated at its end; None: a generated story.
         link: as of `run`.
         files: of the device, for sensors and memory.
@@ -143,11 +138,9 @@ def measure(
         DeviceFault: no frame came.
     """
 
-    def opened() -> Session:
-        return open_session(mission.target.backend, model_path, threads=mission.target.threads)
-
+    mission = candidate.mission
     frame = _first_frame(mission, source, clock)
-    alone = _Alone(opened, mission, frame, effort.alone_s, clock, progress)
+    alone = _Alone(candidate, frame, effort.alone_s, clock, progress)
     with Watch(files, clock) as watch:
         before = watch.sample().available
         cold = alone.state("cold")
@@ -165,17 +158,7 @@ def measure(
                 done.set()
 
         loop_from_s = watch.sample().at_s
-        report = run(
-            mission,
-            source=frames,
-            model_path=model_path,
-            precision=precision,
-            link=link,
-            on_event=lambda _event: None,
-            on_turn=on_turn,
-            until=done,
-            clock=clock,
-        )
+        report = candidate.run(frames, link, until=done, on_turn=on_turn, clock=clock)
         samples = watch.samples
         hot = alone.state("hot")
     in_loop = [
@@ -206,8 +189,7 @@ def measure(
 class _Alone:
     """Measures what runs without the loop."""
 
-    opened: Callable[[], Session]
-    mission: Mission
+    candidate: Candidate
     frame: Frame
     seconds: float
     clock: Clock
@@ -216,12 +198,11 @@ class _Alone:
     def state(self, name: str) -> State:
         """`name` is for the progress bar."""
         self.progress(f"{name}: inference alone", 0, 0)
-        x, _ = preprocess(self.frame.image, self.mission.model.preprocess_spec)
-        bare = measure_bare(self.opened, x, seconds=self.seconds)
+        opened, model = self.candidate.open, self.candidate.mission.model
+        x, _ = preprocess(self.frame.image, model.preprocess_spec)
+        bare = measure_bare(opened, x, seconds=self.seconds)
         self.progress(f"{name}: most frames a second", 0, 0)
-        most = measure_throughput(
-            self.opened, self.mission.model, self.frame, clock=self.clock, seconds=self.seconds
-        )
+        most = measure_throughput(opened, model, self.frame, clock=self.clock, seconds=self.seconds)
         return State(bare, most)
 
 

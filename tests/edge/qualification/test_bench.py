@@ -17,7 +17,6 @@ from tiny_road import tiny_mission, write_clip, write_network
 
 from edge.backends.session import InferenceFailed
 from edge.backends.table import open_session
-from edge.cli import main
 from edge.contract.artifact import read_json
 from edge.contract.mission.checks.cross_checks import STAGES
 from edge.contract.mission.schema import Mission
@@ -31,6 +30,7 @@ from edge.qualification.bench.measure import BenchResult, Effort, measure
 from edge.qualification.bench.spread import Spread
 from edge.qualification.bench.watch import Watch
 from edge.qualification.bench.windows import END_TO_END, HANDED_OVER, ROWS, FrameTiming, window
+from edge.qualification.candidate import Candidate
 from edge.qualification.device.files import DeviceFiles
 from edge.qualification.vehicle_link import vehicle_link
 from edge.runtime.clock import monotonic_ns
@@ -49,16 +49,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def converted(tiny_mission: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A conversion that the verb may measure."""
-    out = tmp_path_factory.mktemp("bench") / "converted"
-    with pytest.raises(SystemExit) as ended:
-        main(["convert", str(tiny_mission), "--out", str(out)])
-    assert not ended.value.code
-    return out
-
-
-@pytest.fixture(scope="module")
 def jetson(tmp_path_factory: pytest.TempPathFactory) -> Path:
     status = "Uid:\t0\t0\t0\t0\nVmRSS:\t   51200 kB\n"
     return write_jetson(tmp_path_factory.mktemp("jetson"), {"/proc/self/status": status})
@@ -69,9 +59,7 @@ def result(mission: Mission, network: Path, jetson: Path) -> BenchResult:
     """A short measurement on a machine whose files are those of a Jetson."""
     with vehicle_link(mission, "emulated") as link:
         return measure(
-            mission,
-            model_path=network,
-            precision="float",
+            Candidate(mission, network, "float"),
             source=None,
             link=link,
             effort=Effort(alone_s=0.05, loop_s=2.0),

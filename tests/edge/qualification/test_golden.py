@@ -12,6 +12,7 @@ from tiny_road import picture, tiny_mission, write_network
 
 from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
+from edge.perception.pixel_formats import Picture
 from edge.perception.preprocess import preprocess
 from edge.perception.values import Floats, Frame
 from edge.qualification.golden import GoldenFrames, Noise
@@ -35,7 +36,7 @@ def outputs(
     for index, (red, blue) in enumerate(
         ((True, False), (False, True), (True, True), (False, False))
     ):
-        frame = Frame(picture(red=red, blue=blue), index, "video", index)
+        frame = Frame(Picture(picture(red=red, blue=blue)), index, "video", index)
         x, _ = preprocess(frame.image, mission.model.preprocess_spec)
         found.append((frame, np.array(session.infer(x)[0])))
     session.close()

@@ -1,0 +1,71 @@
+"""The model that is measured or proved: how it is opened alone, and how the loop runs it.
+
+A mission and a conversion go in; sessions and reports of runs come out. The one place here that
+knows how the product chooses a model and runs it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edge.backends.session import Session
+from edge.backends.table import open_session
+from edge.contract.conversion_output import choose_model
+from edge.contract.mission.schema import Mission
+from edge.runtime.clock import Clock, monotonic_ns
+from edge.runtime.daemon import run
+from edge.runtime.loop.decision_loop import Link, Turn
+from edge.runtime.recording.run_report import RunReport
+from edge.runtime.sources.source import Source
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model of a mission."""
+
+    mission: Mission
+    path: Path
+    precision: str
+
+    @classmethod
+    def choose(
+        cls, converted: Path, mission: Mission, precision: Literal["float", "int8"]
+    ) -> Candidate:
+        """The one that `run` would take. Raises as `choose_model` does."""
+        return cls(mission, choose_model(converted, mission, precision), precision)
+
+    @property
+    def words(self) -> str:
+        """ "cpu.onnx in int8 on onnxruntime"."""
+        return f"{self.path.name} in {self.precision} on {self.mission.target.backend}"
+
+    def open(self) -> Session:
+        """A session, for the thread that calls."""
+        target = self.mission.target
+        return open_session(target.backend, self.path, threads=target.threads)
+
+    def run(
+        self,
+        source: Source,
+        link: Link,
+        *,
+        until: threading.Event,
+        on_turn: Callable[[Turn], None],
+        clock: Clock = monotonic_ns,
+    ) -> RunReport:
+        """Runs it in the product's own loop, which closes the source."""
+        return run(
+            self.mission,
+            source=source,
+            model_path=self.path,
+            precision=self.precision,
+            link=link,
+            on_event=lambda _event: None,
+            on_turn=on_turn,
+            until=until,
+            clock=clock,
+        )
