@@ -1,7 +1,7 @@
-"""The command `brakepoint`: a table of verbs, each imported only when it is called.
+"""The command `brakepoint`: each verb of the table is imported only when it is called.
 
 Arguments go in; output and an exit code (docs/cli.md) come out. Prints a refusal as one message; a
-traceback is a defect of brakepoint. Names verbs as strings, so that no import points upwards.
+traceback is a defect of brakepoint. The verbs are in `edge/verbs.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import difflib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import typer
 from rich.table import Table
@@ -19,115 +18,8 @@ from rich.text import Text
 from edge.contract.urls import text_without_secrets
 from edge.install import PACKAGES, pip_install
 from edge.terminal import echo, new_console, outlets, styled
+from edge.verbs import VERBS, Verb
 from firmware_bridge.errors import DeviceFault, Missing, Refusal, UsageError
-
-
-@dataclass(frozen=True)
-class Verb:
-    """One row: the function as "module:name", its line of help, the extra with its imports."""
-
-    target: str
-    help: str
-    extra: str | None = None
-
-
-VERBS: dict[str, Verb] = {
-    "init": Verb("edge.commands.mission:init", "write a first mission file, with comments"),
-    "mission check": Verb(
-        "edge.commands.mission:check", "check a mission file, all mistakes at once"
-    ),
-    "data lock": Verb(
-        "calibration.commands.data:data_lock", "write down what a data set holds", "convert"
-    ),
-    "data check": Verb(
-        "calibration.commands.data:data_check", "look for faults in a data set", "convert"
-    ),
-    "data split": Verb(
-        "calibration.commands.data:data_split", "part a data set by whole drives", "convert"
-    ),
-    "data diff": Verb(
-        "calibration.commands.data:data_diff", "what changed between two locks", "convert"
-    ),
-    "data masks": Verb(
-        "calibration.commands.data_masks:data_masks", "draw polygons as masks", "convert"
-    ),
-    "train": Verb(
-        "converters.commands.train:train", "fit the mission's network on its data", "convert"
-    ),
-    "calibrate": Verb(
-        "converters.commands.calibrate:calibrate", "take INT8 ranges from road frames", "convert"
-    ),
-    "ranges diff": Verb(
-        "calibration.commands.ranges:diff", "what two ranges.json differ in", "convert"
-    ),
-    "ranges merge": Verb(
-        "converters.commands.calibrate:merge", "join shards of a calibration", "convert"
-    ),
-    "ranges plot": Verb(
-        "calibration.commands.ranges:plot", "draw ranges over the values", "convert"
-    ),
-    "convert": Verb(
-        "converters.commands.convert:convert",
-        "write float, INT8 and CPU graphs with proof",
-        "convert",
-    ),
-    "finetune": Verb(
-        "converters.commands.finetune:finetune",
-        "fit the weights to the INT8 of a conversion",
-        "convert",
-    ),
-    "evaluate": Verb(
-        "calibration.commands.evaluate:evaluate",
-        "judge a network on labelled frames, with intervals",
-        "convert",
-    ),
-    "compare": Verb(
-        "converters.commands.compare:compare",
-        "what one network loses against another, with labels or without",
-        "convert",
-    ),
-    "runs list": Verb("edge.commands.runs:list_", "every recorded run of a mission"),
-    "runs show": Verb("edge.commands.runs:show", "one run: parameters, gates, figures, digests"),
-    "runs compare": Verb("edge.commands.runs:compare", "what differs between runs"),
-    "parity": Verb(
-        "converters.commands.parity:parity",
-        "where a network's forms come apart, by layer",
-        "convert",
-    ),
-    "lint": Verb(
-        "converters.commands.lint:lint", "check anyone's INT8 file by the rules", "convert"
-    ),
-    "engine build": Verb(
-        "edge.commands.engine:build", "build a TensorRT engine with its facts", "rtx"
-    ),
-    "engine inspect": Verb(
-        "edge.commands.engine:inspect", "what an engine is, and what it computes in"
-    ),
-    "run": Verb(
-        "edge.commands.run:run", "camera frames to safety actions, under budgets", "cpu,camera"
-    ),
-    "bench": Verb(
-        "edge.commands.bench:bench",
-        "measure every stage on this machine, cold and hot",
-        "cpu,camera",
-    ),
-    "qualify": Verb(
-        "edge.commands.qualify:qualify",
-        "prove a device and a model on it, with a page to send",
-        "cpu,camera",
-    ),
-    "qualify show": Verb(
-        "edge.commands.qualify:show", "check the record of a qualification and print it"
-    ),
-    "scenes": Verb(
-        "edge.commands.scenes:scenes",
-        "write generated road scenes: a clip, or stills as a data set",
-        "camera",
-    ),
-    "firmware": Verb(
-        "edge.commands.firmware:firmware", "run the microcontroller firmware on a pty"
-    ),
-}
 
 ARGUMENTS: type[Exception] = next(
     kind

@@ -15,8 +15,9 @@ import pytest
 from patience import PATIENCE_S
 
 from edge.backends.table import BACKENDS
-from edge.cli import EXIT_CODES, VERBS
+from edge.cli import EXIT_CODES
 from edge.install import pip_install
+from edge.verbs import VERBS
 
 PACKAGES = ("firmware_bridge", "edge", "calibration", "converters")
 ENTRIES_MAX = 14
