@@ -14,6 +14,7 @@ import grimp
 import pytest
 from patience import PATIENCE_S
 
+from edge.backends.cuda.table import CUDA_DRIVERS
 from edge.backends.table import BACKENDS
 from edge.cli import EXIT_CODES
 from edge.install import pip_install
@@ -40,8 +41,6 @@ REACHED_BY_NAME: dict[str, str] = {
     "converters.sources.first_mission.write": "edge/commands/mission.py, for init --model",
     "converters.sources.pytorch.confined_child": "a child process without rights",
     "converters.zoo": "missions: model.factory",
-    "edge.backends.cuda.nvrtc": "the tests, until a session compiles the kernel",
-    "edge.backends.cuda.preprocess_kernel": "the tests, until a session launches it",
     "edge.cli": "the command `brakepoint`",
     "edge.engine.build.child_process": "a child process",
     "edge.runtime.sources.gstreamer.child_process": "a child process",
@@ -81,7 +80,7 @@ def test_no_module_is_long_without_a_reason(root: Path) -> None:
 def test_every_module_is_reached_from_another_or_a_table() -> None:
     graph = grimp.build_graph(*PACKAGES)
     tables = {verb.target.split(":")[0] for verb in VERBS.values()}
-    tables |= {backend.module for backend in BACKENDS.values()}
+    tables |= {row.module for row in (*BACKENDS.values(), *CUDA_DRIVERS.values())}
     alone = {
         name
         for name in graph.modules - tables
@@ -116,7 +115,7 @@ for package in (edge, firmware_bridge):
         try:
             importlib.import_module(found.name)
         except ModuleNotFoundError as error:  # only what an extra of the device half brings
-            assert error.name in ("cv2", "onnxruntime"), (found.name, error.name)
+            assert error.name in ("cuda", "cv2", "onnxruntime", "pycuda"), (found.name, error.name)
         print(found.name)
 """
     done = call(base_python, "-c", code)

@@ -91,6 +91,11 @@ class KernelLaunch:
     input_bytes: int
 
 
+def entry_point(pixel_format: PixelFormat) -> str:
+    """The kernel of a pixel format by its name in preprocess.cu."""
+    return f"preprocess_{pixel_format}"
+
+
 def packed_layout(pixel_format: PixelFormat, width_px: int, height_px: int) -> PictureLayout:
     """The layout of a picture whose rows follow each other without gaps.
 
@@ -137,7 +142,7 @@ def kernel_launch(spec: PreprocessSpec, layout: PictureLayout) -> KernelLaunch:
     )
     across, down, _ = BLOCK
     return KernelLaunch(
-        entry=f"preprocess_{layout.pixel_format}",
+        entry=entry_point(layout.pixel_format),
         grid=(-(-spec.width_px // across), -(-spec.height_px // down), 1),
         block=BLOCK,
         params=bytes(params),
