@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration.dataset.frames.frame import RoadFrame
+from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import perceive
@@ -92,7 +93,9 @@ def _time(
     with tempfile.TemporaryDirectory(prefix="brakepoint-") as folder:
         path = Path(folder) / "model.onnx"  # a backend opens files, as on the device
         path.write_bytes(data)
-        session = open_session(BACKEND, path, threads=mission.target.threads)
+        session = open_session(
+            BACKEND, path, options=SessionOptions(threads=mission.target.threads)
+        )
         try:
             for row, frame in enumerate([frames[0]] * WARM_UP_FRAMES + list(frames)):
                 image = frame.read()

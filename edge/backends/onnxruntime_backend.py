@@ -15,6 +15,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from edge.backends import integer_products
+from edge.backends.options import SessionOptions
 from edge.backends.session import InferenceFailed
 from edge.perception.values import Floats
 from firmware_bridge.errors import UsageError
@@ -38,18 +39,18 @@ _FAILURES = (
 class OnnxruntimeSession:
     """One loaded network with one image input and any outputs."""
 
-    def __init__(self, path: Path, *, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
+    def __init__(self, path: Path, *, options: SessionOptions) -> None:
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = options.threads
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = 4
         # Spinning idle workers would occupy the cores that capture and decisions need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         for key, value in integer_products.session_options().items():
-            options.add_session_config_entry(key, value)
+            settings.add_session_config_entry(key, value)
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path), settings, providers=["CPUExecutionProvider"]
             )
         except _FAILURES as error:
             raise UsageError(
@@ -72,6 +73,7 @@ class OnnxruntimeSession:
         self.output_shapes = tuple(_sizes(output.shape, batch=1) for output in outputs)
         self.input: Floats = np.zeros(self.input_shape, np.float32)
         self.device_ms: Mapping[str, float] = {}
+        self.facts: Mapping[str, str] = {}
         self._binding = self._session.io_binding()
         self._outputs = self._bind(outputs)
 

@@ -9,6 +9,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.backends.options import ApprovedPlan, SessionOptions
 from edge.backends.session import Session
 from edge.install import pip_install
 from firmware_bridge.errors import Missing, UsageError
@@ -19,13 +20,15 @@ class Backend:
     """One row.
 
     Attributes:
-        module, name: its session class, which is called with (path, *, threads).
+        module, name: its session class, which is called with (model, *, options).
+        model: what it runs: the path of an ONNX file, or an approved plan.
         extra: the extra of this distribution that installs its imports.
         remedy: what to do where they are missing.
     """
 
     module: str
     name: str
+    model: type[Path] | type[ApprovedPlan]
     extra: str
     remedy: str
 
@@ -34,18 +37,35 @@ BACKENDS: dict[str, Backend] = {
     "onnxruntime": Backend(
         module="edge.backends.onnxruntime_backend",
         name="OnnxruntimeSession",
+        model=Path,
         extra="cpu",
         remedy=pip_install("cpu"),
+    ),
+    "tensorrt": Backend(
+        module="edge.backends.tensorrt_backend",
+        name="TensorRTSession",
+        model=ApprovedPlan,
+        extra="jetson",
+        remedy=pip_install("jetson"),
+    ),
+    "rtx": Backend(
+        module="edge.backends.tensorrt_backend",
+        name="RtxSession",
+        model=ApprovedPlan,
+        extra="rtx,cuda",
+        remedy=pip_install("rtx,cuda"),
     ),
 }
 
 
-def open_session(backend: str, path: Path, *, threads: int) -> Session:
-    """A session of `backend` with the model at `path`.
+def open_session(backend: str, model: Path | ApprovedPlan, *, options: SessionOptions) -> Session:
+    """A session of `backend` with a model, for the thread that opens it.
 
     Raises:
-        UsageError: no such backend, or the file is not a model that it can run.
+        UsageError: no such backend, or the model is none that it can run.
         Missing: the backend's package or the model file is not there.
+        DeviceFault: no GPU, no room on it, or it refuses the engine.
+        DeviceLost: the device failed while it was opened.
     """
     row = BACKENDS.get(backend)
     if row is None:
@@ -55,11 +75,19 @@ def open_session(backend: str, path: Path, *, threads: int) -> Session:
             found=backend,
             remedy="correct target.backend in the mission",
         )
-    if not path.is_file():
+    if not isinstance(model, row.model):
+        raise UsageError(
+            f"the backend {backend} does not run this model",
+            expected="an engine plan" if row.model is ApprovedPlan else "an ONNX file",
+            found=str(model),
+            remedy="choose another backend, or build an engine: brakepoint engine build DIR --out "
+            "FILE",
+        )
+    if isinstance(model, Path) and not model.is_file():
         raise Missing(
-            f"no model at {path}",
+            f"no model at {model}",
             expected="an ONNX file",
-            found="a folder" if path.is_dir() else "no such file",
+            found="a folder" if model.is_dir() else "no such file",
             remedy="correct the path, or write it first: brakepoint convert MISSION --out DIR",
         )
     try:
@@ -71,5 +99,5 @@ def open_session(backend: str, path: Path, *, threads: int) -> Session:
             found=str(error),
             remedy=row.remedy,
         ) from error
-    session: Session = getattr(module, row.name)(path, threads=threads)
+    session: Session = getattr(module, row.name)(model, options=options)
     return session

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edge.backends.options import SessionOptions
 from edge.backends.session import Session
 from edge.backends.table import open_session
 from edge.contract.conversion_output import choose_model
@@ -46,7 +47,9 @@ class Candidate:
     def open(self) -> Session:
         """A session, for the thread that calls."""
         target = self.mission.target
-        return open_session(target.backend, self.path, threads=target.threads)
+        return open_session(
+            target.backend, self.path, options=SessionOptions(threads=target.threads)
+        )
 
     def run(
         self,

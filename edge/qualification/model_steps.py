@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
 from edge.contract.artifact_names import FLOAT, INT8
@@ -124,7 +125,9 @@ def _golden(subject: Subject) -> Outcome:
     quantized = subject.precision == "int8"
     names = (FLOAT, INT8 if quantized else FLOAT)
     files = [judged_file(subject.converted, mission, name) for name in names]
-    exact, reference = (open_session("onnxruntime", file, threads=threads) for file in files)
+    exact, reference = (
+        open_session("onnxruntime", file, options=SessionOptions(threads=threads)) for file in files
+    )
     session = subject.candidate.open()
     golden = GoldenFrames(
         mission.model,

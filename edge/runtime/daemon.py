@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.artifact import digest_file
 from edge.contract.mission.schema import Mission
@@ -87,7 +88,9 @@ def run(
         until_captured.callback(frames.close)  # lets a loaded inference thread end
         sha256 = digest_file(model_path)
         inference = Inference(
-            lambda: open_session(target.backend, model_path, threads=target.threads),
+            lambda: open_session(
+                target.backend, model_path, options=SessionOptions(threads=target.threads)
+            ),
             mission.model,
             frames,
             results,

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.conversion_output import choose_model
 from edge.contract.mission.loading import load_mission
@@ -73,7 +74,9 @@ def measure(
     mission: Mission, model: Path, story: str, seed: int, ways: dict[str, Measurements]
 ) -> None:
     """Tracks the detections of one clip with and without its pictures; adds to `ways`."""
-    session = open_session(mission.target.backend, model, threads=mission.target.threads)
+    session = open_session(
+        mission.target.backend, model, options=SessionOptions(threads=mission.target.threads)
+    )
     trackers = {way: Tracker() for way in ways}
     size = (mission.model.input.width_px, mission.model.input.height_px)
     for index, scene in enumerate(clip(story, seed=seed)):

@@ -15,6 +15,7 @@ import two_heads
 
 from converters.conversion.convert import convert
 from converters.sources.pytorch.export import export
+from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
 from edge.contract.conversion_output import choose_model
@@ -73,7 +74,9 @@ def test_the_report_judges_each_output(two: tuple[Mission, Path]) -> None:
 
 def test_the_device_reads_both_and_they_are_the_sources(two: tuple[Mission, Path]) -> None:
     made, out = two
-    session = open_session("onnxruntime", choose_model(out, made, "float"), threads=1)
+    session = open_session(
+        "onnxruntime", choose_model(out, made, "float"), options=SessionOptions(threads=1)
+    )
     assert session.output_shapes == ((1, 8, 7), (1, 4))
     x = np.random.default_rng(0).normal(size=(1, 3, 64, 128)).astype(np.float32)
     with torch.inference_mode():

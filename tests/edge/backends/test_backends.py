@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
+from session_variants import EVERY, Opening, Variant, opening
 from tiny_road import CELL, LABELS, SIDE, write_network
 
+from edge.backends.options import ApprovedPlan, SessionOptions
 from edge.backends.session import InferenceFailed, Session
 from edge.backends.table import BACKENDS, open_session
 from edge.contract.mission.sections.device import Target
 from edge.install import pip_install
-from firmware_bridge.errors import Missing, UsageError
+from firmware_bridge.errors import Missing, Refusal, UsageError
 
 CELLS = (SIDE // CELL) ** 2
 
@@ -24,26 +27,46 @@ def test_every_backend_can_be_asked_for() -> None:
     assert set(get_args(annotation)) == set(BACKENDS)
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
-class TestEverySession:
-    """What any backend must do; a new row of the table is tested by being there."""
+def test_every_backend_is_among_the_variants() -> None:
+    tried = {one.backend for one in EVERY if isinstance(one, Variant)}
+    assert tried == set(BACKENDS)
 
-    @pytest.fixture
-    def session(self, backend: str, tmp_path: Path) -> Session:
-        return open_session(backend, write_network(tmp_path / "tiny.onnx"), threads=1)
+
+@pytest.fixture
+def way(variant: Variant) -> Iterator[Opening]:
+    with opening(variant) as way:
+        yield way
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    return write_network(tmp_path / "tiny.onnx")
+
+
+@pytest.fixture
+def session(way: Opening, network: Path) -> Session:
+    return way.open(network)
+
+
+@pytest.mark.parametrize("variant", EVERY, ids=str)
+class TestEverySession:
+    """What any backend must do, by every CUDA driver and release, with memory copied and mapped, by
+    TensorRT's own enqueueing and as a graph; a new row of a table is tested by being there."""
 
     def test_tells_its_shapes(self, session: Session) -> None:
         assert session.input_shape == (1, 3, SIDE, SIDE)
         assert session.output_shapes == ((1, CELLS, 4 + len(LABELS)),)
 
-    def test_computes_the_network(self, session: Session) -> None:
+    def test_computes_the_network(self, session: Session, way: Opening) -> None:
         red = np.zeros((1, 3, SIDE, SIDE), np.float32)
         red[0, 0, :CELL, :CELL] = 255.0
         (output,) = session.infer(red)
         assert output.dtype == np.float32
         assert output.shape == (1, CELLS, 4 + len(LABELS))
-        assert output[0, 0, 4] == pytest.approx(6.0, abs=1e-3)
-        assert output[0, 1, 4] == pytest.approx(-6.0, abs=1e-3)
+        # A real engine may compute in FP16.
+        near = 0.05 if way.variant.real_gpu else 1e-3
+        assert output[0, 0, 4] == pytest.approx(6.0, abs=near)
+        assert output[0, 1, 4] == pytest.approx(-6.0, abs=near)
 
     def test_the_same_input_gives_the_same_output(self, session: Session) -> None:
         x = np.random.default_rng(0).uniform(0, 255, (1, 3, SIDE, SIDE)).astype(np.float32)
@@ -88,26 +111,39 @@ class TestEverySession:
             session.infer(np.zeros((1, 3, SIDE, SIDE), np.float32))
 
     @pytest.mark.parametrize("keep", [0, 100, -20])
-    def test_a_truncated_model_is_refused(self, backend: str, keep: int, tmp_path: Path) -> None:
-        whole = write_network(tmp_path / "tiny.onnx").read_bytes()
-        cut = tmp_path / "cut.onnx"
-        cut.write_bytes(whole[:keep])
-        with pytest.raises(UsageError, match=r"cut\.onnx is not a model") as refused:
-            open_session(backend, cut, threads=1)
-        assert "convert" in refused.value.remedy
+    def test_a_truncated_model_is_refused(self, keep: int, way: Opening, network: Path) -> None:
+        whole = way.model(network)
+        cut: Path | ApprovedPlan
+        if isinstance(whole, Path):
+            cut = network.with_name("cut.onnx")
+            cut.write_bytes(whole.read_bytes()[:keep])
+        else:
+            cut = ApprovedPlan(whole.data[:keep], "cut.plan")
+        with pytest.raises(Refusal, match=r"cut\.\w+ (is not a model|cannot be loaded)") as refused:
+            way.open(cut)
+        assert "brakepoint" in refused.value.remedy
 
     def test_a_foreign_file_is_refused(
-        self, backend: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+        self, way: Opening, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        foreign = tmp_path / "holiday.onnx"
-        foreign.write_bytes(b"\xff\xd8\xff\xe0 this is a photograph" * 50)
-        with pytest.raises(UsageError):
-            open_session(backend, foreign, threads=1)
+        photograph = b"\xff\xd8\xff\xe0 this is a photograph" * 50
+        foreign: Path | ApprovedPlan = ApprovedPlan(photograph, "holiday.plan")
+        if not way.variant.is_gpu:
+            foreign = tmp_path / "holiday.onnx"
+            foreign.write_bytes(photograph)
+        with pytest.raises(Refusal, match="holiday"):
+            way.open(foreign)
         assert capfd.readouterr().err == ""
 
-    def test_a_missing_model_names_the_path(self, backend: str, tmp_path: Path) -> None:
-        with pytest.raises(Missing, match="no model at"):
-            open_session(backend, tmp_path / "none.onnx", threads=1)
+    def test_the_other_kind_of_model_is_refused(self, way: Opening, network: Path) -> None:
+        other: Path | ApprovedPlan = network if way.variant.is_gpu else ApprovedPlan(b"", "a.plan")
+        with pytest.raises(UsageError, match="does not run this model"):
+            open_session(way.variant.backend, other, options=SessionOptions())
+
+
+def test_a_missing_model_names_the_path(tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="no model at"):
+        open_session("onnxruntime", tmp_path / "none.onnx", options=SessionOptions(threads=1))
 
 
 def test_a_network_of_open_sizes_takes_pictures_of_several(tmp_path: Path) -> None:
@@ -122,7 +158,7 @@ def test_a_network_of_open_sizes_takes_pictures_of_several(tmp_path: Path) -> No
     model.graph.node[0].output[0] = model.graph.output[0].name
     model.graph.output[0].type.tensor_type.ClearField("shape")
     onnx.save(model, path)
-    session = open_session("onnxruntime", path, threads=1)
+    session = open_session("onnxruntime", path, options=SessionOptions(threads=1))
     assert session.input.size == 0
     for side in (SIDE, 2 * SIDE, SIDE):
         (output,) = session.infer(np.zeros((1, 3, side, side), np.float32))
@@ -137,7 +173,7 @@ def test_an_unknown_operator_is_refused(tmp_path: Path) -> None:
     model.graph.node[0].op_type = "Teleport"
     onnx.save(model, path)
     with pytest.raises(UsageError) as refused:
-        open_session("onnxruntime", path, threads=1)
+        open_session("onnxruntime", path, options=SessionOptions(threads=1))
     assert "Teleport" in refused.value.found
 
 
@@ -146,11 +182,11 @@ def test_a_missing_package_names_its_extra(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(sys.modules, "edge.backends.onnxruntime_backend", raising=False)
     with pytest.raises(Missing) as refused:
-        open_session("onnxruntime", model, threads=1)
+        open_session("onnxruntime", model, options=SessionOptions(threads=1))
     assert refused.value.remedy == pip_install("cpu")
 
 
 def test_an_unknown_backend_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
-        open_session("abacus", tmp_path / "any.onnx", threads=1)
+        open_session("abacus", tmp_path / "any.onnx", options=SessionOptions(threads=1))
     assert "onnxruntime" in refused.value.expected

@@ -350,7 +350,9 @@ def test_a_network_that_hangs_ends_the_run_with_a_stop_and_code_5(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    row = Backend(module="stalling_session", name="StallingSession", extra="cpu", remedy="")
+    row = Backend(
+        module="stalling_session", name="StallingSession", model=Path, extra="cpu", remedy=""
+    )
     monkeypatch.setitem(BACKENDS, "onnxruntime", row)
     clip = write_clip(tmp_path / "clip.mp4", frames=200)
     report = background_run(mission, network, link, clip)()

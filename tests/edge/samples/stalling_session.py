@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from edge.backends.onnxruntime_backend import OnnxruntimeSession
+from edge.backends.options import SessionOptions
 from edge.perception.values import Floats
 
 GOOD_RUNS = 20
@@ -15,8 +16,8 @@ STALL_S = 12.0
 class StallingSession(OnnxruntimeSession):
     """Answers GOOD_RUNS times; then each answer takes STALL_S."""
 
-    def __init__(self, path: Path, *, threads: int) -> None:
-        super().__init__(path, threads=threads)
+    def __init__(self, path: Path, *, options: SessionOptions) -> None:
+        super().__init__(path, options=options)
         self._left = GOOD_RUNS
 
     def infer(self, x: Floats) -> tuple[Floats, ...]:

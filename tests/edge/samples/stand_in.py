@@ -9,6 +9,7 @@ runtime half is `simulated_device.tensorrt_runtime`, which runs plans on a simul
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import os
 import signal
@@ -343,6 +344,21 @@ BEHAVIOUR: tuple[type[Strict], ...] = (
 )
 
 
+@functools.cache
+def exports_of(name: str) -> dict[str, Any]:
+    """What a release exports. Shared by its modules, as the enums are: reading takes milliseconds,
+    and a suite makes hundreds."""
+    api: dict[str, Any] = json.loads((API / f"{name}.json").read_text())
+    return api
+
+
+@functools.cache
+def enums_of(name: str) -> dict[str, type[enum.IntEnum]]:
+    """The enums of a release."""
+    api = exports_of(name)
+    return {key: enum.IntEnum(key, one["enum"]) for key, one in api.items() if "enum" in one}
+
+
 class StandIn(types.ModuleType):
     """The module of one release, such as "tensorrt-10.3.0".
 
@@ -374,11 +390,10 @@ class StandIn(types.ModuleType):
         self.sm = (machine.devices[0].facts.sm,) if machine and machine.devices else (87,)
         self.calls: list[tuple[object, ...]] = []
         self.dla_cores, self.fails = dla_cores, fails
-        api: dict[str, Any] = json.loads((API / f"{name}.json").read_text())
+        api = exports_of(name)
         self._names = frozenset(api)
-        for key, value in api.items():
-            if "enum" in value:
-                setattr(self, key, enum.IntEnum(key, value["enum"]))
+        for key, kind in enums_of(name).items():
+            setattr(self, key, kind)
         for behaviour in BEHAVIOUR:
             exported = api.get(behaviour.__name__)
             if exported is not None:

@@ -71,5 +71,5 @@ class Target(Strict):
     """
 
     dla: Flag = False
-    backend: Literal["onnxruntime"] = "onnxruntime"
+    backend: Literal["onnxruntime", "tensorrt", "rtx"] = "onnxruntime"
     threads: Annotated[Whole, Field(ge=1, le=256)] = 2

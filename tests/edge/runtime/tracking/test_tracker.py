@@ -391,6 +391,7 @@ def test_on_the_real_clip_one_car_keeps_one_id_for_three_seconds(
     """Every second frame only, as on a machine that is too slow for all of them."""
     import cv2
 
+    from edge.backends.options import SessionOptions
     from edge.backends.table import open_session
     from edge.contract.mission.loading import load_mission
     from edge.perception.decode import perceive
@@ -398,7 +399,11 @@ def test_on_the_real_clip_one_car_keeps_one_id_for_three_seconds(
     from edge.perception.values import Known
 
     model = load_mission(root / "examples" / "yolox_nano" / "mission.toml").model
-    session = open_session("onnxruntime", shared_data / "detectors" / "yolox_nano.onnx", threads=2)
+    session = open_session(
+        "onnxruntime",
+        shared_data / "detectors" / "yolox_nano.onnx",
+        options=SessionOptions(threads=2),
+    )
     video = cv2.VideoCapture(str(shared_data / "video" / "day_highway.mp4"))
     tracker, lives = Tracker(), {}
     for frame in range(100):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import enum
+import functools
 import gc
 import json
 import math
@@ -103,13 +104,22 @@ def calling(routine: str) -> Iterator[None]:
         raise translated(routine, error) from None
 
 
-def make_module(machine: Machine) -> types.ModuleType:
-    """The module `pycuda.driver` over a device."""
-    module = types.ModuleType("pycuda.driver")
+@functools.cache
+def _enums() -> dict[str, type[enum.IntEnum]]:
+    """pycuda's enums, made once: a suite makes hundreds of modules."""
+    made = {}
     for name, members in EXPORTS["enums"].items():
         known = ENUM_VALUES.get(name, {})
         values = {one: known.get(one, -1 - row) for row, one in enumerate(members)}
-        setattr(module, name, enum.IntEnum(name, values))
+        made[name] = enum.IntEnum(name, values)
+    return made
+
+
+def make_module(machine: Machine) -> types.ModuleType:
+    """The module `pycuda.driver` over a device."""
+    module = types.ModuleType("pycuda.driver")
+    for name, members in _enums().items():
+        setattr(module, name, members)
     for kind in (Error, MemoryError, LogicError, LaunchError, RuntimeError):
         setattr(module, kind.__name__, kind)
     module.host_alloc_flags = types.SimpleNamespace(PORTABLE=1, DEVICEMAP=2, WRITECOMBINED=4)

@@ -531,23 +531,25 @@ class IExecutionContext(Strict):
         for name, shape in self._output_shapes().items():
             sizes[name] = math.prod(shape) * kinds[name].itemsize
 
-        def mapped(names: list[str]) -> list[Bytes]:
-            """Those in page-locked host memory, which host code can reach."""
-            views = []
+        def mapped(names: list[str]) -> list[tuple[Bytes, int]]:
+            """Those in page-locked host memory, which host code can reach, with the number of
+            kernels that wrote there."""
+            found = []
             for name in names:
                 block = space.at(addresses[name])
                 if block is not None and block.is_host and not block.freed:
-                    views.append(space.device_range(addresses[name], sizes[name])[1])
-            return views
+                    view = space.device_range(addresses[name], sizes[name])[1]
+                    found.append((view, block.kernel_writes))
+            return found
 
         def begin(work: Work) -> None:
             self._busy = work
-            for view in mapped(outputs):
+            for view, _ in mapped(outputs):
                 poison(view)
             kind = machine.fault(*EXECUTION_FAULTS)
             work.never = kind == "never ends"
             work.ms = machine.fault_ms("slow") if kind == "slow" else 0.0
-            work.token = (kind, [view.copy() for view in mapped(inputs)])
+            work.token = (kind, [(view.copy(), writes) for view, writes in mapped(inputs)])
 
         def run(work: Work) -> None:
             kind, before = work.token
@@ -558,8 +560,8 @@ class IExecutionContext(Strict):
                 name: space.device_range(addresses[name], sizes[name], device=device)[1]
                 for name in addresses
             }
-            for view, kept in zip(mapped(inputs), before, strict=True):
-                if not (view == kept).all():
+            for (view, writes), (kept, former) in zip(mapped(inputs), before, strict=True):
+                if writes == former and not (view == kept).all():
                     machine.finding("a mapped input was changed before its execution was awaited")
             fed = {name: views[name].view(kinds[name]).reshape(shapes[name]) for name in inputs}
             found = engine._session.run(outputs, fed)

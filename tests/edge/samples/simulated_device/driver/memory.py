@@ -45,6 +45,7 @@ class Block:
         self.context, self.size = context, size
         self.address, self.device_address = address, device_address
         self.freed = False
+        self.kernel_writes = 0  # launches that wrote here: not the host's doing
         self._guarded: Bytes | None = None
         self._view: Bytes | None = None
 
