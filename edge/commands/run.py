@@ -146,6 +146,8 @@ def print_report(report: dict[str, Any]) -> None:
         )
         console.print(f"share of the frame: {text}")
     console.print(_latency_table(report["latency_ms"]))
+    if report["device"]:
+        console.print(_device_table(report["device"], report["device_ms"]))
     if report["timeline"]:
         console.print(_timeline_table(report["timeline"]))
     effective = ", ".join(
@@ -180,6 +182,17 @@ def _latency_table(latency: dict[str, Any]) -> Table:
         row = latency[stage]
         values = [_number(row[key]) for key in ("budget", "p50", "p95", "p99", "max")]
         table.add_row(stage, *values, "" if row["misses"] is None else str(row["misses"]))
+    return table
+
+
+def _device_table(facts: dict[str, str], times: dict[str, Any]) -> Table:
+    """The GPU's own time of its stages, which lies within that of infer."""
+    title = "on the GPU, ms of its own clock: " + "; ".join(facts.values())
+    table = Table("stage, ms", title=title, title_justify="left")
+    for column in ("p50", "p95", "p99", "max"):
+        table.add_column(column, justify="right")
+    for stage, row in times.items():
+        table.add_row(stage, *(_number(row[key]) for key in ("p50", "p95", "p99", "max")))
     return table
 
 

@@ -12,13 +12,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+from edge.backends.abandoned import abandon
 from edge.contract.mission.schema import Mission
 from edge.runtime.clock import Clock
 from edge.runtime.loop.capture import CameraState, Capture, CapturedFrame, StampCount
 from edge.runtime.loop.decision_loop import DecisionLoop, Link, Turn
 from edge.runtime.loop.garbage_collection import QuietCollector
 from edge.runtime.loop.inference import Inference, Result
-from edge.runtime.loop.latency_budget import Budgets
+from edge.runtime.loop.latency_budget import Budgets, DeviceTimes
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.policy.settings import PolicySettings
 from edge.runtime.recording.annotated_video import AnnotatedVideo
@@ -69,6 +70,7 @@ class Run:
         self._events: Outbox[RunEvent] = Outbox(on_event, capacity=_EVENTS_QUEUED, name="events")
         self._faults = FaultLog(clock, self._start_ns, self._events.put)
         self._budgets = Budgets(mission.budget)
+        self._device_times = DeviceTimes()
         self._run_log = RunLog(
             start_ns=self._start_ns,
             source=source.info,
@@ -116,6 +118,8 @@ class Run:
             finally:
                 capture.stop(timeout_s=_THREADS_END_WITHIN_S)
                 joined = self._inference.join(timeout_s=_THREADS_END_WITHIN_S)
+                if not joined:
+                    abandon(self._inference)
         if capture.crashed or (joined and self._inference.crashed):
             raise RuntimeError("a thread of the loop died: its traceback is on standard error")
         seconds = (clock() - self._start_ns) / 1e9
@@ -160,6 +164,8 @@ class Run:
             ),
             stamps=stamps,
             latency=self._budgets.summaries(),
+            device=self._inference.session_facts,
+            device_latency=self._device_times.summaries(),
             worst_late_share=self._budgets.window.worst_share,
             commands=_since(before, self._link.facts(self._clock()).counts),
             commands_by_action=dict(log.commands),
@@ -176,6 +182,8 @@ class Run:
 
     def _on_turn(self, turn: Turn) -> None:
         self._run_log.on_turn(turn)
+        if turn.result is not None:
+            self._device_times.add(turn.result.device_ms)
         if self._video is not None and turn.result is not None:
             self._video.on_frame(turn)
         if self._listener is not None:
@@ -192,6 +200,7 @@ class Run:
         self._note("never released", never_released(run_log.commands, unsure=run_log.unsure))
         if ended == "inference hung":
             self._faults.note(ended, f"no answer within {self._inference.hung_after_ms:.0f} ms")
+        self._note("device lost", self._inference.lost)
         if camera_gone:
             self._faults.note("camera gone at the end", "it did not come back")
         link = self._link.facts(self._clock())

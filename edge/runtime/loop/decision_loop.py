@@ -69,6 +69,11 @@ class InferenceStatus(Protocol):
         """From how long on the network counts as hung."""
         ...
 
+    @property
+    def lost(self) -> str | None:
+        """Why the device is lost; None as long as it is not."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
@@ -128,7 +133,8 @@ class DecisionLoop:
         should_end: Callable[[], bool],
         when_idle: Callable[[], None],
     ) -> str:
-        """Turns until the results are finished, the network hangs or `should_end` is true.
+        """Turns until the results are finished, the network hangs, its device is lost or
+        `should_end` is true.
 
         Args:
             results: the inference thread's mailbox.
@@ -137,11 +143,14 @@ class DecisionLoop:
             when_idle: called after each turn without a new result, for housekeeping.
 
         Returns:
-            Why it ended: "source ended", "inference hung" or "asked to".
+            Why it ended: "source ended", "inference hung", "device lost" or "asked to".
         """
         self.turn(None)  # commands and heartbeats begin before the first frame is through
         while not should_end():
             result = results.take(period_s)
+            if self._inference.lost is not None:  # read first: it also finishes the results
+                self.turn(result)
+                return "device lost"
             if result is None and results.finished:
                 return "source ended"
             self.turn(result)
@@ -220,7 +229,8 @@ class DecisionLoop:
         return Facts(
             frame=None if result is None else _frame_facts(result),
             camera_gone=camera.camera is CameraState.GONE,
-            inference_hung=self._inference.busy_ms(now_ns) > self._inference.hung_after_ms,
+            inference_hung=self._inference.lost is not None
+            or self._inference.busy_ms(now_ns) > self._inference.hung_after_ms,
             late_share=self._budgets.window.share,
             unacknowledged_in_a_row=link.unacknowledged_in_a_row,
             standstill=link.standstill,

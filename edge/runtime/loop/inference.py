@@ -8,15 +8,16 @@ that fails, or whose outputs are no numbers, makes the frame Unknown.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.backends.session import InferenceFailed, Session
+from edge.backends.session import DeviceLost, InferenceFailed, Session
 from edge.contract.mission.sections.model import Model
 from edge.perception.decode import output_shapes, perceive
 from edge.perception.preprocess import InputPlacement, Preprocessor
@@ -27,7 +28,7 @@ from edge.runtime.loop.latency_budget import Histogram
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.tracking.track import Track
 from edge.runtime.tracking.tracker import Tracker
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import DeviceFault, UsageError
 
 _WARM_UP_RUNS = 5
 # docs/runtime.md, failure table: hung is ten times the p99, and at least 200 ms.
@@ -46,12 +47,14 @@ class Result:
         perception: what the network found in it, or why it is Unknown.
         tracks: the tracker's tracks after it; empty where it is Unknown.
         stage_ms: duration in ms of grab, preprocess, infer, decode and track, as far as they ran.
+        device_ms: the device's own time of its stages within infer; empty without a device.
     """
 
     frame: Frame
     perception: Perception
     tracks: tuple[Track, ...]
     stage_ms: Mapping[str, float]
+    device_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 class Inference:
@@ -81,7 +84,10 @@ class Inference:
         self._busy_since_ns: int | None = None
         self._newest_ns = -1
         self._ready: Future[None] = Future()
+        self._ended = threading.Event()
         self.crashed = False
+        self.lost: str | None = None
+        self.session_facts: Mapping[str, str] = {}
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
     def start(self) -> None:
@@ -90,14 +96,15 @@ class Inference:
         Raises:
             Refusal: what opening the session raises.
             UsageError: the model has other shapes than the mission.
+            DeviceFault: the device was lost.
         """
         self._thread.start()
         self._ready.result()
 
     def join(self, *, timeout_s: float) -> bool:
-        """Waits for the thread, which ends when its mailbox is closed; False where it hangs."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        """Waits until the thread has done its work, which is when its mailbox is closed or the
+        device is lost; False where it hangs."""
+        return self._ended.wait(timeout_s)
 
     def busy_ms(self, now_ns: int) -> float:
         """How long the network has been working on the present frame; 0 while it is idle."""
@@ -111,24 +118,35 @@ class Inference:
 
     def _run(self) -> None:
         try:
-            session = self._open_session()
-            self._check_and_warm(session)
-        except BaseException as error:  # noqa: BLE001 - handed to start() in the caller's thread
-            self._results.close()
-            self._ready.set_exception(error)
-            return
-        self._ready.set_result(None)
-        self.crashed = True
-        try:
-            while not self._frames.finished:
-                captured = self._frames.take(0.5)
-                if captured is not None:
-                    self._results.put(self._process(session, captured))
-            self.crashed = False
+            self._open_and_infer()
         finally:
             self._results.close()
             self._beside.shutdown()
-            session.close()
+            self._ended.set()
+        if self.lost is not None:
+            threading.Event().wait()  # this thread must outlive the device: see DeviceLost
+
+    def _open_and_infer(self) -> None:
+        """Opens the session, infers until the frames are finished, and closes it."""
+        try:
+            with contextlib.closing(self._open_session()) as session:
+                self._check_and_warm(session)
+                self.session_facts = session.facts
+                self._ready.set_result(None)
+                self.crashed = True
+                while not self._frames.finished:
+                    captured = self._frames.take(0.5)
+                    if captured is not None:
+                        self._results.put(self._process(session, captured))
+                self.crashed = False
+        except DeviceLost as error:
+            self.lost, self.crashed = str(error), False
+            if not self._ready.done():
+                self._ready.set_exception(_lost_at_load(error))
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)  # raised by start() in the caller's thread
 
     def _check_and_warm(self, session: Session) -> None:
         wanted_in = self._tensor.shape
@@ -171,6 +189,7 @@ class Inference:
             self._durations.add(self.busy_ms(self._clock()))
             self._busy_since_ns = None
         stages.lap("infer")
+        device_ms = session.device_ms
         perception = self._perceive(outputs, placement, frame)
         stages.lap("decode")
         following.result()
@@ -186,7 +205,7 @@ class Inference:
             except ValueError as error:
                 perception = Unknown(str(error))
             stages.lap("track")
-        return Result(frame, perception, tracks, stages.ms)
+        return Result(frame, perception, tracks, stages.ms, device_ms)
 
     def _perceive(
         self,
@@ -215,6 +234,15 @@ class _Stopwatch:
         now_s = time.perf_counter()
         self.ms[stage] = (now_s - self._last_s) * 1e3
         self._last_s = now_s
+
+
+def _lost_at_load(error: DeviceLost) -> DeviceFault:
+    return DeviceFault(
+        "the device was lost while the model was loaded",
+        expected="a device that answers",
+        found=str(error),
+        remedy="start again; if it recurs, look at the kernel's log (dmesg), at heat and power",
+    )
 
 
 def _require_shapes(

@@ -126,13 +126,36 @@ class Budgets:
         return {name: self._summary(name) for name in self._limits}
 
     def _summary(self, name: str) -> Summary:
-        histogram, limit = self._histograms[name], self._limits[name]
-        return Summary(
-            budget_ms=limit,
-            count=histogram.count,
-            p50_ms=histogram.percentile_ms(50.0),
-            p95_ms=histogram.percentile_ms(95.0),
-            p99_ms=histogram.percentile_ms(99.0),
-            max_ms=histogram.max_ms if histogram.count else None,
-            misses=None if limit is None else self._misses[name],
-        )
+        limit = self._limits[name]
+        misses = None if limit is None else self._misses[name]
+        return _summary(self._histograms[name], budget_ms=limit, misses=misses)
+
+
+class DeviceTimes:
+    """A histogram of each stage on the device, in the order in which they were first measured."""
+
+    def __init__(self) -> None:
+        self._histograms: dict[str, Histogram] = {}
+
+    def add(self, stage_ms: Mapping[str, float]) -> None:
+        """Counts the stages of one inference."""
+        for stage, value_ms in stage_ms.items():
+            self._histograms.setdefault(stage, Histogram()).add(value_ms)
+
+    def summaries(self) -> Mapping[str, Summary]:
+        """The table; nothing is budgeted here, since `infer` is."""
+        return {stage: _summary(histogram) for stage, histogram in self._histograms.items()}
+
+
+def _summary(
+    histogram: Histogram, *, budget_ms: float | None = None, misses: int | None = None
+) -> Summary:
+    return Summary(
+        budget_ms=budget_ms,
+        count=histogram.count,
+        p50_ms=histogram.percentile_ms(50.0),
+        p95_ms=histogram.percentile_ms(95.0),
+        p99_ms=histogram.percentile_ms(99.0),
+        max_ms=histogram.max_ms if histogram.count else None,
+        misses=misses,
+    )

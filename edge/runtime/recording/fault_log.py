@@ -43,6 +43,11 @@ FAULTS: dict[str, FaultKind] = {
         "check cable and power of the microcontroller, then run again", 5
     ),
     "link": FaultKind("see the link's counts in the report; check the wiring if it recurs", 0),
+    "device lost": FaultKind(
+        "start again: this process can use the device no more; if it recurs, look at the kernel's "
+        "log (dmesg), at heat and power",
+        5,
+    ),
     "inference hung": FaultKind("start again; if it recurs, look at the device's load and heat", 5),
     "perception unknown": FaultKind("look at camera and model: see the reason", 0),
     "detections left out": FaultKind(

@@ -69,7 +69,12 @@ class Housekeeping:
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """One finished run. Times of its parts are in their own stamps."""
+    """One finished run. Times of its parts are in their own stamps.
+
+    Attributes:
+        device: facts of the session that inferred, such as GPU and releases; empty without a GPU.
+        device_latency: the device's own time of each of its stages.
+    """
 
     mission: str
     source: SourceInfo
@@ -79,6 +84,8 @@ class RunReport:
     frames: FrameCounts
     stamps: Mapping[str, StampCount]
     latency: Mapping[str, Summary]
+    device: Mapping[str, str]
+    device_latency: Mapping[str, Summary]
     worst_late_share: float
     commands: LinkCounts
     commands_by_action: Mapping[Action, int]
@@ -110,6 +117,8 @@ class RunReport:
             "capture_times": {name: _stamps_row(row) for name, row in self.stamps.items()},
             "latency_bucket": round(BUCKET_RATIO, 4),
             "latency_ms": {name: _latency_row(row) for name, row in self.latency.items()},
+            "device": dict(self.device),
+            "device_ms": {name: _device_row(row) for name, row in self.device_latency.items()},
             "worst_late_share": round(self.worst_late_share, 4),
             "commands": {
                 "sent": self.commands.commands_sent,
@@ -172,15 +181,17 @@ def _track_row(track: TrackSpan) -> dict[str, Any]:
 
 
 def _latency_row(summary: Summary) -> dict[str, Any]:
+    return {"budget": summary.budget_ms, **_device_row(summary), "misses": summary.misses}
+
+
+def _device_row(summary: Summary) -> dict[str, Any]:
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(value, 3)
 
     return {
-        "budget": summary.budget_ms,
         "count": summary.count,
         "p50": rounded(summary.p50_ms),
         "p95": rounded(summary.p95_ms),
         "p99": rounded(summary.p99_ms),
         "max": rounded(summary.max_ms),
-        "misses": summary.misses,
     }

@@ -109,6 +109,7 @@ class Network:
 
     busy = 0.0
     hung_after_ms = 200.0
+    lost: str | None = None
 
     def busy_ms(self, now_ns: int) -> float:
         return self.busy
@@ -241,6 +242,21 @@ def test_a_hung_network_stops_the_vehicle_and_then_ends_the_run(released: Rig) -
     actions = [command.action for command, _ in rig.link.sent]
     assert actions[:4] == [Action.NONE] * 4  # up to 150 ms
     assert actions[4] is Action.COMFORT_STOP  # 300 ms
+
+
+@pytest.mark.requirement("R-RUN-90")
+def test_a_lost_device_stops_the_vehicle_in_the_next_turn_and_ends_the_run(released: Rig) -> None:
+    """The inference thread says why before it finishes its results, as at a source's end."""
+    rig = released
+    results: Mailbox[Result] = Mailbox()
+    rig.loop.turn(rig.result())
+    sent = len(rig.link.sent)
+    rig.network.lost = "cuEventQuery: unspecified launch failure"
+    results.close()
+    assert _run(rig, results) == "device lost"
+    (command, _), *more = rig.link.sent[sent + 1 :]  # behind the turn with which a run begins
+    assert command.action is Action.COMFORT_STOP
+    assert not more
 
 
 def test_a_network_that_is_slow_once_does_not_end_the_run(rig: Rig) -> None:

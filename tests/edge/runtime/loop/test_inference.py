@@ -15,6 +15,7 @@ import pytest
 from onnx import helper, numpy_helper
 from tiny_road import picture, tiny_mission, write_network
 
+from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
 from edge.perception.pixel_formats import Picture
@@ -31,13 +32,14 @@ class TakingTime:
     """The real session, on whose clock each run takes as long as a test says."""
 
     def __init__(self, path: Path, durations_ms: Iterator[float]) -> None:
-        self.session = open_session("onnxruntime", path, threads=1)
+        self.session = open_session("onnxruntime", path, options=SessionOptions(threads=1))
         self.durations_ms = durations_ms
         self.now_ns = 0
         self.input_shape = self.session.input_shape
         self.output_shapes = self.session.output_shapes
         self.input = self.session.input
         self.device_ms = self.session.device_ms
+        self.facts = self.session.facts
 
     def clock(self) -> int:
         return self.now_ns
