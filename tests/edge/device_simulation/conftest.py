@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from driver_rows import ROWS
+from simulated_device.driver_rows import ROWS
 
 
 @pytest.fixture(params=sorted(ROWS))

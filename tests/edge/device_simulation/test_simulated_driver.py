@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driver_rows import BindingsRow, Failed, in_thread
 from simulated_device.cuda_errors import CODES, CudaError, NotSimulated
 from simulated_device.description import Fault, Gpu, Simulation
 from simulated_device.driver.memory import POISON
 from simulated_device.driver.ptx import load_ptx
 from simulated_device.driver.streams import Operation
+from simulated_device.driver_rows import BindingsRow, Failed, in_thread
 from simulated_device.machine import Machine
 from simulated_device.site import installed
 

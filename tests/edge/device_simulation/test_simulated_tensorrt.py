@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from driver_rows import BindingsRow, Failed, PycudaRow
 from simulated_device.cuda_errors import NotSimulated, WouldHang
 from simulated_device.description import Fault, Gpu, Simulation
+from simulated_device.driver_rows import BindingsRow, Failed, PycudaRow
 from simulated_device.exports import RELEASES, RTX
 from simulated_device.machine import Machine
 from simulated_device.plan import Plan, plan_for, tensors_of, write_plan

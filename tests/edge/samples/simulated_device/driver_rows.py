@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from simulated_device.cuda_errors import CODES, NUMBERS
 
 from edge.backends.cuda.preprocess_kernel import KernelLaunch
+from simulated_device.cuda_errors import CODES, NUMBERS
 
 Bytes = NDArray[np.uint8]
 
