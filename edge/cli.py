@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from edge.backends.abandoned import leave_at_once, must_leave_at_once
+from edge.backends.abandoned import process_end
 from edge.contract.urls import text_without_secrets
 from edge.install import PACKAGES, pip_install
 from edge.terminal import echo, new_console, outlets, styled
@@ -40,18 +40,9 @@ EXIT_CODES = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point of `brakepoint`; always ends in SystemExit, also where its output fails.
-
-    As the process's own entry point (without `argv`) it ends the process itself where a device was
-    lost or a thread hangs, since what runs at the end of a process could wait for them for ever.
-    """
-    try:
-        with outlets():
-            _run(list(sys.argv[1:] if argv is None else argv))
-    except SystemExit as end:
-        if argv is None and must_leave_at_once():
-            leave_at_once(end.code if isinstance(end.code, int) else 1)
-        raise
+    """Entry point of `brakepoint`; always ends in SystemExit, also where its output fails."""
+    with process_end(own=argv is None), outlets():
+        _run(list(sys.argv[1:] if argv is None else argv))
 
 
 def _run(arguments: list[str]) -> None:

@@ -1,30 +1,37 @@
 """Keeps what belongs to a lost device or a hung thread until the process ends, and ends it.
 
 CUDA's destructors wait for the GPU, and so do those that run when a process ends by itself. Where
-a GPU does not answer, nothing of it is destroyed, and the process leaves without its last rites.
+a GPU does not answer, nothing of it is destroyed, and the process ends without its usual clean-up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Iterator
 
 _KEPT: list[object] = []
 
 
 def abandon(what: object) -> None:
-    """Keeps `what` for ever, so that no destructor of it runs."""
+    """Keeps `what` until the process ends, so that no destructor of it runs."""
     _KEPT.append(what)
 
 
-def must_leave_at_once() -> bool:
-    """Whether anything was abandoned: the process's own end could hang."""
-    return bool(_KEPT)
+@contextlib.contextmanager
+def process_end(*, own: bool) -> Iterator[None]:
+    """Ends the process at a SystemExit, by its code, where anything was abandoned.
 
-
-def leave_at_once(exit_code: int) -> NoReturn:
-    """Ends the process without any destructor; what was printed is written before."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(exit_code)
+    Args:
+        own: the caller is the process's entry point, not a part of another program.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if not (own and _KEPT):
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)

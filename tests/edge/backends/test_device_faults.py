@@ -54,7 +54,6 @@ class TestEveryDriver:
                 with pytest.raises(DeviceLost, match=STICKY[kind]):
                     session.infer(BLANK)
             session.close()
-            assert abandoned.must_leave_at_once()
             assert kept == [session], "so that no destructor of it runs"
 
     @pytest.mark.requirement("R-RUN-93")
