@@ -15,6 +15,7 @@ from jetson_root import HWMON, write_jetson
 from stepped_sources import SteppingClock, read_all
 from tiny_road import tiny_mission, write_clip, write_network
 
+from edge.backends.options import SessionOptions
 from edge.backends.session import InferenceFailed
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
@@ -203,7 +204,7 @@ def test_a_drawn_story_goes_forwards_and_backwards(mission: Mission) -> None:
 def test_a_session_that_refuses_its_input_ends_the_measurement(network: Path) -> None:
     with pytest.raises(InferenceFailed):
         measure_bare(
-            lambda: open_session("onnxruntime", network, threads=1),
+            lambda: open_session("onnxruntime", network, options=SessionOptions(threads=1)),
             np.zeros((1, 3, 32, 32), np.float32),
             seconds=0.01,
         )

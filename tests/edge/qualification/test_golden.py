@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny_road import picture, tiny_mission, write_network
 
+from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
 from edge.perception.pixel_formats import Picture
@@ -31,7 +32,7 @@ def outputs(
 ) -> list[tuple[Frame, Floats]]:
     """Frames with a pedestrian, a vehicle, both and neither, and what the network makes of them."""
     path = write_network(tmp_path_factory.mktemp("golden") / "tiny.onnx")
-    session = open_session("onnxruntime", path, threads=1)
+    session = open_session("onnxruntime", path, options=SessionOptions(threads=1))
     found = []
     for index, (red, blue) in enumerate(
         ((True, False), (False, True), (True, True), (False, False))
