@@ -2,7 +2,7 @@
 
 It speaks the kernel's own structures, so that all of `edge.runtime.sources.v4l2` runs but the
 calls. Time is the test's clock. What real drivers do is tried against the kernel's `vivid` in an
-emulated PC (scripts/vivid).
+emulated PC (test_vivid.py).
 """
 
 from __future__ import annotations
