@@ -9,6 +9,7 @@ that fails, or whose outputs are no numbers, makes the frame Unknown.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +18,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.backends.session import DeviceLost, InferenceFailed, Session
+from edge.backends.session import DeviceLost, InferenceFailed, PictureSession, Session
 from edge.contract.mission.sections.model import Model
 from edge.perception.decode import output_shapes, perceive
-from edge.perception.preprocess import InputPlacement, Preprocessor
+from edge.perception.preprocess import InputPlacement, Preprocessor, input_placement
 from edge.perception.values import Floats, Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
 from edge.runtime.loop.capture import CapturedFrame
@@ -46,7 +47,8 @@ class Result:
         frame: the frame.
         perception: what the network found in it, or why it is Unknown.
         tracks: the tracker's tracks after it; empty where it is Unknown.
-        stage_ms: duration in ms of grab, preprocess, infer, decode and track, as far as they ran.
+        stage_ms: duration in ms of grab, preprocess, infer, decode and track, as far as they ran;
+            what the device preprocesses is part of infer.
         device_ms: the device's own time of its stages within infer; empty without a device.
     """
 
@@ -80,6 +82,7 @@ class Inference:
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="following")
         # The session's own buffer, once it is known that it has one of this size.
         self._tensor = np.zeros((1, 3, model.input.height_px, model.input.width_px), np.float32)
+        self._picture_session: PictureSession | None = None  # the session, if it preprocesses
         self._durations = Histogram()
         self._busy_since_ns: int | None = None
         self._newest_ns = -1
@@ -157,6 +160,8 @@ class Inference:
         _require_shapes("output", wanted_out, session.output_shapes)
         if session.input.shape == wanted_in:
             self._tensor = session.input
+        if isinstance(session, PictureSession) and session.takes_pictures:
+            self._picture_session = session
         try:
             for _ in range(_WARM_UP_RUNS):
                 began_ns = self._clock()
@@ -177,19 +182,14 @@ class Inference:
             return Result(frame, Unknown(_GOES_BACK), (), stages.ms)
         self._newest_ns = frame.captured_ns
         following = self._beside.submit(self._tracker.follow, frame.image, frame.captured_ns)
-        placement = self._preprocessor.write(frame.image, self._tensor)
-        stages.lap("preprocess")
-        self._busy_since_ns = self._clock()
         try:
-            outputs = session.infer(self._tensor)
+            outputs = self._infer(session, frame, stages)
         except InferenceFailed as error:
             following.result()
             return Result(frame, Unknown(f"inference failed: {error}"), (), stages.ms)
-        finally:
-            self._durations.add(self.busy_ms(self._clock()))
-            self._busy_since_ns = None
         stages.lap("infer")
         device_ms = session.device_ms
+        placement = input_placement(self._preprocess, *frame.size_px)
         perception = self._perceive(outputs, placement, frame)
         stages.lap("decode")
         following.result()
@@ -206,6 +206,22 @@ class Inference:
                 perception = Unknown(str(error))
             stages.lap("track")
         return Result(frame, perception, tracks, stages.ms, device_ms)
+
+    def _infer(self, session: Session, frame: Frame, stages: _Stopwatch) -> Sequence[Floats]:
+        """The outputs for a frame, preprocessed here or by the session; measures how long the
+        network works."""
+        if self._picture_session is not None:
+            infer = functools.partial(self._picture_session.infer_picture, frame.picture)
+        else:
+            self._preprocessor.write(frame.image, self._tensor)
+            stages.lap("preprocess")
+            infer = functools.partial(session.infer, self._tensor)
+        self._busy_since_ns = self._clock()
+        try:
+            return infer()
+        finally:
+            self._durations.add(self.busy_ms(self._clock()))
+            self._busy_since_ns = None
 
     def _perceive(
         self,
