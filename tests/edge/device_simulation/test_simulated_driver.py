@@ -269,6 +269,7 @@ class TestTheDriver:
 
     def test_a_module_is_refused_as_a_driver_does(self, cuda: Any) -> None:
         refused("INVALID_IMAGE", cuda.load, b"\x7fELF no ptx\0")
+        refused("INVALID_PTX", cuda.load, ptx().replace(b".u64", b".what"))
         refused("NO_BINARY_FOR_GPU", cuda.load, ptx(target="sm_89"))
         refused("NO_BINARY_FOR_GPU", cuda.load, ptx(target="sm_86a"))
         refused("UNSUPPORTED_PTX_VERSION", cuda.load, ptx(version="9.0"))
@@ -312,6 +313,15 @@ class TestTheDriver:
         one.free(foreign)
         one.end()
         assert machine.take_findings() == []
+
+    def test_a_kernel_into_mapped_memory(self, cuda: Any) -> None:
+        picture, made = cuda.alloc(LAUNCH.picture_bytes), cuda.host(LAUNCH.input_bytes, mapped=True)
+        made[:] = 0
+        stream, function = cuda.stream(), cuda.function(cuda.load(ptx()), LAUNCH.entry)
+        cuda.launch(function, stream, [picture, cuda.device_pointer(made)], LAUNCH)
+        assert np.isnan(made.view(np.float32)).all()
+        cuda.stream_synchronize(stream)
+        assert np.isfinite(made.view(np.float32)).all()
 
     def test_a_mapped_picture_changed_too_early_is_found(self, cuda: Any, machine: Machine) -> None:
         picture, made = cuda.host(LAUNCH.picture_bytes, mapped=True), cuda.alloc(LAUNCH.input_bytes)
@@ -387,6 +397,12 @@ def test_pycuda_names_its_errors_and_aborts_on_a_context_left() -> None:
         context.detach()
         with pytest.raises(cuda.LogicError):
             context.detach()
+        primary = cuda.Device(0).retain_primary_context()
+        primary.push()
+        primary.pop()
+        primary.detach()
+        with pytest.raises(cuda.LogicError, match="context is destroyed"):
+            cuda.mem_alloc(8)
 
 
 def test_pycuda_frees_in_its_own_thread_only() -> None:
@@ -498,6 +514,7 @@ class TestBindings:
         foreign = cuda.stream()
         cuda.call(cuda.cuda.cuCtxSetCurrent, cuda.context)
         refused("INVALID_HANDLE", cuda.stream_synchronize, foreign)
+        refused("INVALID_VALUE", cuda.call, cuda.cuda.cuStreamCreate, 4)
         refused("INVALID_CONTEXT", cuda.call, cuda.cuda.cuCtxDestroy, cuda.context)
         cuda.call(cuda.cuda.cuCtxDestroy, own)
         refused("INVALID_HANDLE", cuda.call, cuda.cuda.cuCtxDestroy, own)
@@ -654,10 +671,19 @@ class TestGraphs:
         self.begin(cuda, stream)
         refused("STREAM_CAPTURE_ISOLATION", cuda.stream_wait, stream, before)
         refused("STREAM_CAPTURE_INVALIDATED", self.end, cuda, stream)
+        other = cuda.stream()
+        self.begin(cuda, stream)
+        cuda.record(first, stream)
+        refused("STREAM_CAPTURE_ISOLATION", cuda.stream_wait, other, first)
+        refused("STREAM_CAPTURE_INVALIDATED", self.end, cuda, stream)
         self.begin(cuda, stream)
         for event in (first, last):
             cuda.call(cuda.cuda.cuEventRecordWithFlags, event, stream, 1)
         graph = self.end(cuda, stream)
+        self.begin(cuda, stream)
+        with pytest.raises(NotSimulated):
+            cuda.cuda.cuGraphLaunch(graph, stream)
+        self.end(cuda, stream)
         cuda.call(cuda.cuda.cuGraphLaunch, graph, stream)
         cuda.event_synchronize(last)
         assert cuda.elapsed_ms(first, last) >= 0

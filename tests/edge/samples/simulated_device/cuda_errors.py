@@ -37,7 +37,6 @@ CODES: dict[int, tuple[str, str]] = {
     ),
     716: ("MISALIGNED_ADDRESS", "misaligned address"),
     719: ("LAUNCH_FAILED", "unspecified launch failure"),
-    801: ("NOT_SUPPORTED", "operation not supported"),
     900: ("STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"),
     901: (
         "STREAM_CAPTURE_INVALIDATED",

@@ -13,7 +13,7 @@ typedef struct {
 static const gpu gpus[GPU_COUNT + 1] = {GPUS};
 static int started;
 
-enum { INVALID_VALUE = 1, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101 };
+enum { INVALID_VALUE = 1, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101, NOT_FOUND = 500 };
 
 static int checked(int device) {
     if (!started)
@@ -26,6 +26,13 @@ int cuInit(unsigned flags) {
         return INVALID_VALUE;
     started = GPU_COUNT > 0;
     return started ? 0 : NO_DEVICE;
+}
+
+/* NVRTC loads the driver where there is one and asks it for tables of its own; there are none. */
+int cuGetExportTable(const void **table, const void *identity) {
+    (void)identity;
+    *table = NULL;
+    return NOT_FOUND;
 }
 
 int cuDriverGetVersion(int *version) {

@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -90,6 +90,35 @@ def import_error(name: str, words: str) -> ImportError:
 
 
 @contextlib.contextmanager
+def _in_the_place_of(replaced: dict[str, types.ModuleType | None]) -> Iterator[None]:
+    """Put modules under their names while the context lasts; None: no module.
+
+    The product's modules that imported one of those names, before or meanwhile, are imported anew.
+    """
+    before = {name: sys.modules.pop(name) for name in replaced if name in sys.modules}
+    before |= _take_importers(before.values())
+    sys.modules.update({name: module for name, module in replaced.items() if module is not None})
+    try:
+        yield
+    finally:
+        _take_importers(module for module in replaced.values() if module is not None)
+        for name in replaced:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
+
+
+def _take_importers(of: Iterable[types.ModuleType]) -> dict[str, types.ModuleType]:
+    """Take the product's modules that hold one of these out of sys.modules."""
+    wanted = set(map(id, of))
+    found = [
+        name
+        for name, module in sys.modules.items()
+        if name.startswith("edge.") and any(id(value) in wanted for value in vars(module).values())
+    ]
+    return {name: sys.modules.pop(name) for name in found}
+
+
+@contextlib.contextmanager
 def installed(simulation: Simulation) -> Iterator[Machine]:
     """This process has the device while the context lasts.
 
@@ -100,9 +129,8 @@ def installed(simulation: Simulation) -> Iterator[Machine]:
     held = modules(machine)
     refused = simulation.import_errors
     hook = _Refusing(refused)
-    with mock.patch.dict(sys.modules, held), contextlib.ExitStack() as stack:
-        for name in refused:
-            sys.modules.pop(name, None)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_in_the_place_of({**held, **dict.fromkeys(refused)}))
         sys.meta_path.insert(0, hook)  # type: ignore[arg-type]
         stack.callback(sys.meta_path.remove, hook)  # type: ignore[arg-type]
         if "cuda.bindings.driver" in held:

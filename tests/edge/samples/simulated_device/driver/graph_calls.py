@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from simulated_device.cuda_errors import CudaError
+from simulated_device.cuda_errors import CudaError, NotSimulated
 from simulated_device.driver.state import RELAXED
 from simulated_device.driver.stream_calls import StreamCalls
 from simulated_device.driver.streams import Capture, Graph, GraphExec
@@ -49,6 +49,6 @@ class GraphCalls(StreamCalls):
     def graph_launch(self, handle: int, stream_handle: int) -> None:
         graph, stream = self.object(handle, GraphExec), self.stream(stream_handle)
         if stream.capture is not None:
-            raise CudaError("NOT_SUPPORTED")
+            raise NotSimulated("a graph that is launched in a capture")
         for operation in graph.operations:
             self.enqueue(stream, operation)

@@ -2,7 +2,7 @@
 
 Addresses of device memory lie in a range that is reserved and not readable: a dereference by host
 code ends the process as it should. Fresh and freed memory holds POISON, which is NaN in float32.
-Allocations have guard bytes on both sides. Nothing is ever at the address of something freed.
+Nothing is ever at the address of something freed.
 """
 
 from __future__ import annotations
@@ -46,44 +46,30 @@ class Block:
         self.address, self.device_address = address, device_address
         self.freed = False
         self.kernel_writes = 0  # launches that wrote here: not the host's doing
-        self._guarded: Bytes | None = None
+        self.is_host = False
         self._view: Bytes | None = None
 
-    @property
-    def is_host(self) -> bool:
-        return self._view is not None
-
     def of_host(self, view: Bytes) -> Block:
-        self._view = view
+        self._view, self.is_host = view, True
         return self
 
     @property
     def view(self) -> Bytes:
         """The bytes, made and poisoned at the first access."""
-        if self._view is not None:
-            return self._view
-        if self._guarded is None:
-            raw = np.empty(self.size + 2 * GUARD + ALIGNMENT, np.uint8)
+        if self._view is None:
+            raw = np.empty(self.size + ALIGNMENT, np.uint8)
             first = -raw.ctypes.data % ALIGNMENT
-            self._guarded = raw[first : first + self.size + 2 * GUARD]
-            poison(self._guarded)
-        return self._guarded[GUARD : GUARD + self.size]
-
-    def guards_hold(self) -> bool:
-        """Whether nothing was written beside the allocation."""
-        if self._guarded is None:
-            return True
-        sides = (self._guarded[:GUARD], self._guarded[GUARD + self.size :][:GUARD])
-        expected = np.resize(POISON, GUARD)
-        shifted = np.resize(np.roll(POISON, -((GUARD + self.size) % 4)), GUARD)
-        return bool((sides[0] == expected).all() and (sides[1] == shifted).all())
+            self._view = raw[first : first + self.size]
+            poison(self._view)
+        return self._view
 
     def drop(self) -> None:
         """Freed: page-locked memory, which Python may still see, becomes poison."""
         self.freed = True
-        if self._view is not None:
-            poison(self._view)
-        self._guarded = None
+        if self.is_host:
+            poison(self.view)
+        else:
+            self._view = None
 
 
 class AddressSpace:
@@ -97,14 +83,17 @@ class AddressSpace:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE
         base = libc.mmap(None, RESERVED_BYTES, PROT_NONE, flags, -1, 0)
         assert base != FAILED, "cannot reserve addresses"
-        self._munmap, self._base = libc.munmap, base
+        self._munmap, self._base, self._closed = libc.munmap, base, False
         self._next = -(-base // ALIGNMENT) * ALIGNMENT + ALIGNMENT
         self._device: list[tuple[int, Block]] = []
         self._host: list[tuple[int, Block]] = []
         self._kept: list[Any] = []
 
     def close(self) -> None:
-        self._munmap(self._base, RESERVED_BYTES)
+        """Give the addresses back, once: others may be there afterwards."""
+        if not self._closed:
+            self._munmap(self._base, RESERVED_BYTES)
+        self._closed = True
 
     def allocate(self, context: Any, size: int) -> Block:
         """Device memory."""
