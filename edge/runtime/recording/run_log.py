@@ -177,7 +177,7 @@ class RunLog:
                 self._faults.note("link lost", why)
         if turn.camera.camera is not self._camera:
             self._camera = turn.camera.camera
-            text = f"{self._source.kind} {self._camera.value}"
+            text = f"{self._source.kind} source {self._camera.value}"
             self._emit("camera", at, text, state=self._camera.name)
 
     def _record_initial_action(self, turn: Turn, at: Stamp) -> None:

@@ -28,14 +28,39 @@ class SourceKind:
 _PIPELINE = "gst:"
 
 
+def _existing(given: str) -> Path | None:
+    """The path of something that is there, also of a link that leads nowhere."""
+    try:
+        path = Path(given).expanduser()
+        path.lstat()
+    except (OSError, ValueError, RuntimeError):  # also too long, a NUL, an unknown ~user
+        return None
+    return path
+
+
+def _is_folder(given: str) -> bool:
+    path = _existing(given)
+    return path is not None and path.is_dir()
+
+
+def _is_there(given: str) -> bool:
+    path = _existing(given)
+    return path is not None and path.exists()
+
+
 def _device(given: str) -> str | None:
-    """The video device that a name stands for; a link, as in /dev/v4l/by-id, is kept, since it
-    leads to whatever number the camera has when it comes back."""
+    """The video device that a name stands for: /dev/videoN, a link to one, any other device, and a
+    folder that a container engine made in its place. A link, as in /dev/v4l/by-id, is kept, since
+    it leads to whatever number the camera has when it comes back."""
     if number := re.fullmatch(r"camera:(\d+)", given):
         return f"/dev/video{number[1]}"
-    path = Path(given).expanduser()
-    named = str(path.resolve()) if path.is_symlink() else given
-    return str(path) if re.fullmatch(r"/dev/video\d+", named) else None
+    if re.fullmatch(r"/dev/video\d+", given):
+        return given
+    if (path := _existing(given)) is None:
+        return None
+    folder = path.is_dir() and path.is_relative_to("/dev") and not path.is_relative_to("/dev/shm")
+    device = path.is_char_device() or re.fullmatch(r"/dev/video\d+", str(path.resolve()))
+    return str(path) if device or folder else None
 
 
 def _camera(given: str, camera: Camera, clock: Clock) -> Source:
@@ -112,8 +137,8 @@ SOURCES: dict[str, SourceKind] = {
     "rtsp": SourceKind(lambda given: given.lower().startswith(("rtsp://", "rtsps://")), _rtsp),
     "gstreamer": SourceKind(lambda given: given.startswith(_PIPELINE), _pipeline),
     "scenes": SourceKind(lambda given: given.startswith("scenes:"), _scenes),
-    "folder": SourceKind(lambda given: Path(given).expanduser().is_dir(), _folder),
-    "video": SourceKind(lambda given: Path(given).expanduser().exists(), _video),
+    "folder": SourceKind(_is_folder, _folder),
+    "video": SourceKind(_is_there, _video),
 }
 """Kind, as `SourceInfo.kind` has it -> row. The first that recognises a name opens it."""
 

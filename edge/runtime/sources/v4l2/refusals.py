@@ -51,8 +51,8 @@ ERRORS: Mapping[int, DeviceError] = {
     errno.EISDIR: DeviceError(
         "{device} is a folder",
         "a video device",
-        "where a container engine made it (-v {device} without a camera there): remove the folder, "
-        "plug the camera in and pass it by --device {device}",
+        "name one of the devices in it; where a container engine made it (-v {device} without a "
+        "camera there), remove the folder, plug the camera in and pass it by --device {device}",
     ),
     errno.ENOTDIR: _ABSENT,
     errno.ENOTTY: _NO_CAMERA,

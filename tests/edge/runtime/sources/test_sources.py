@@ -190,6 +190,12 @@ class TestVideo:
         assert second.index == 12
         assert second.captured_ns - first.captured_ns == 12 * 40_000_000
 
+    @pytest.mark.parametrize("given", ["long" * 200, "a\0b", "~nobody-here/clip.mp4", ""])
+    def test_what_cannot_be_a_name_of_anything(self, given: str) -> None:
+        with pytest.raises((Missing, UsageError)) as refused:
+            opened(given)
+        assert refused.value.remedy
+
     def test_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(Missing, match=r"no source at .*none\.mp4"):
             opened(tmp_path / "none.mp4")

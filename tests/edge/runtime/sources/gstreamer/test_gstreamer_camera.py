@@ -49,6 +49,7 @@ class TestMistakes:
             ("videotestsrc ! audioconvert", "could not link videotestsrc0 to audioconvert0"),
             ("videotestsrc ! video/x-raw,width=abc(", "could not parse caps"),
             ("", "syntax error"),
+            ("videotestsrc " + 300 * "! identity " + "! nothing", 'no element "nothing"'),
         ],
     )
     def test_a_typing_error_is_one_message_in_gstreamers_words(

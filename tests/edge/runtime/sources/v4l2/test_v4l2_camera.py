@@ -19,6 +19,7 @@ from stepped_sources import CAMERA, SteppingClock
 
 from edge.runtime.clock import monotonic_ns
 from edge.runtime.sources.camera import Delivered, Lost
+from edge.runtime.sources.open_source import open_source
 from edge.runtime.sources.v4l2 import abi
 from edge.runtime.sources.v4l2.refusals import ERRORS
 from edge.runtime.sources.v4l2.v4l2_camera import V4l2Camera, V4l2Stream
@@ -207,6 +208,13 @@ class TestOnThisKernel:
         refusal = real(tmp_path)
         assert refusal.what == f"{tmp_path} is a folder"
         assert f"--device {tmp_path}" in refusal.remedy
+
+    @pytest.mark.parametrize(
+        ("given", "what"), [("/dev", "is a folder"), ("/dev/null", "is no camera")]
+    )
+    def test_whatever_else_is_below_dev_is_a_camera_that_fails(self, given: str, what: str) -> None:
+        with pytest.raises(DeviceFault, match=f"{given} {what}"):
+            open_source(given, CAMERA, monotonic_ns)
 
     def test_a_file_in_the_place_of_a_camera(self, tmp_path: Path) -> None:
         file = tmp_path / "video0"
