@@ -56,11 +56,28 @@ class Candidate:
         source: Source,
         link: Link,
         *,
-        until: threading.Event,
-        on_turn: Callable[[Turn], None],
+        seconds: float,
+        on_turn: Callable[[Turn, float], None],
         clock: Clock = monotonic_ns,
     ) -> RunReport:
-        """Runs it in the product's own loop, which closes the source."""
+        """Runs it in the product's own loop, which closes the source.
+
+        Args:
+            seconds: when the loop is asked to end, counted from its first turn.
+            on_turn: called after every turn with the seconds since the first one, in the loop's
+                thread.
+        """
+        done = threading.Event()
+        first_ns: int | None = None
+
+        def listen(turn: Turn) -> None:
+            nonlocal first_ns
+            first_ns = turn.now_ns if first_ns is None else first_ns
+            at_s = (clock() - first_ns) / 1e9
+            on_turn(turn, at_s)
+            if at_s >= seconds:
+                done.set()
+
         return run(
             self.mission,
             source=source,
@@ -68,7 +85,7 @@ class Candidate:
             precision=self.precision,
             link=link,
             on_event=lambda _event: None,
-            on_turn=on_turn,
-            until=until,
+            on_turn=listen,
+            until=done,
             clock=clock,
         )

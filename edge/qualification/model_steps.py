@@ -11,7 +11,6 @@ import importlib.metadata
 import subprocess
 import sys
 import tempfile
-import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -187,18 +186,14 @@ def _trtexec(subject: Subject) -> Outcome:
 
 
 def _clip(subject: Subject) -> Outcome:
-    mission, done = subject.mission, threading.Event()
+    mission = subject.mission
+
+    def on_turn(_turn: Turn, at_s: float) -> None:
+        subject.progress("clip, seconds", round(at_s), round(subject.clip_s))
+
     with vehicle_link(mission, subject.port) as link:
-        began_ns = monotonic_ns()
-
-        def on_turn(turn: Turn) -> None:
-            seconds = (turn.now_ns - began_ns) / 1e9
-            subject.progress("clip", round(seconds), round(subject.clip_s))
-            if seconds >= subject.clip_s:
-                done.set()
-
-        frames_of = open_frames(subject.source, mission.camera, monotonic_ns)
-        report = subject.candidate.run(frames_of, link, until=done, on_turn=on_turn)
+        shown = open_frames(subject.source, mission.camera, monotonic_ns)
+        report = subject.candidate.run(shown, link, seconds=subject.clip_s, on_turn=on_turn)
     whole = report.latency[END_TO_END]
     frames, commands = report.frames, report.commands
     found = (

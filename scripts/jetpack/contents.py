@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge.install import PACKAGES
 from firmware_bridge.errors import Missing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,8 +86,8 @@ def run_pip(*arguments: str | Path) -> None:
 def project_wheel(folder: Path) -> Path:
     """This project's wheel, written into `folder`; the same code gives the same bytes."""
     checkout = folder / "checkout"
-    for name in ("firmware_bridge", "edge", "calibration", "converters"):
-        ignored = shutil.ignore_patterns("__pycache__", "build")
+    for name in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, checkout / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout)

@@ -7,7 +7,6 @@ first and its last stretch are compared. Asserts nothing.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -147,18 +146,17 @@ def measure(
         progress("loop, seconds", 0, round(effort.loop_s))
         timings: list[FrameTiming] = []
         frames = open_frames(source, mission.camera, clock)
-        began_ns, done = clock(), threading.Event()
+        loop_from_s = watch.at_s
 
-        def on_turn(turn: Turn) -> None:
-            at_s = (clock() - began_ns) / 1e9
+        def on_turn(turn: Turn, at_s: float) -> None:
+            nonlocal loop_from_s
+            if not timings:
+                loop_from_s = watch.at_s - at_s
             if turn.result is not None:
                 timings.append(FrameTiming(at_s, turn.stage_ms, turn.end_to_end_ms))
                 progress("loop, seconds", round(at_s), round(effort.loop_s))
-            if at_s >= effort.loop_s:
-                done.set()
 
-        loop_from_s = watch.sample().at_s
-        report = candidate.run(frames, link, until=done, on_turn=on_turn, clock=clock)
+        report = candidate.run(frames, link, seconds=effort.loop_s, on_turn=on_turn, clock=clock)
         samples = watch.samples
         hot = alone.state("hot")
     in_loop = [

@@ -61,10 +61,15 @@ class Watch:
         """Those taken so far, in order."""
         return tuple(self._samples)
 
+    @property
+    def at_s(self) -> float:
+        """Seconds since it began."""
+        return (self._clock() - self._began_ns) / 1e9
+
     def sample(self) -> Sample:
         """The sensors now; not kept."""
         return Sample(
-            (self._clock() - self._began_ns) / 1e9,
+            self.at_s,
             self._sensors.read(),
             self._resident(),
             memory_of(self._files).get("MemAvailable"),
