@@ -72,8 +72,8 @@ def _python(device: Device) -> Outcome:
     here = sys.version_info[:2]
     text = f"Python {here[0]}.{here[1]}"
     jetpack = device.facts.jetpack
-    if jetpack is not None and here != jetpack.python:
-        wanted = ".".join(map(str, jetpack.python))
+    if jetpack is not None and here != jetpack.python[:2]:
+        wanted = ".".join(map(str, jetpack.python[:2]))
         return failed(
             f"{text}; TensorRT's module is for the {wanted} of JetPack {jetpack.major}",
             remedy=f"install with JetPack's own Python {wanted}: scripts/jetson",

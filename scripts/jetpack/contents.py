@@ -18,8 +18,18 @@ from firmware_bridge.errors import Missing
 
 ROOT = Path(__file__).resolve().parents[2]
 
-TESTS = ("pytest", "pytest-timeout")
+TESTS = ("pytest", "pytest-timeout", "hypothesis", "onnx")
 """What the conformance tests need beside the device half."""
+CONFORMANCE = (
+    "pyproject.toml",
+    "tests/conftest.py",
+    "tests/harness",
+    "tests/edge/conftest.py",
+    "tests/edge/backends",
+    "tests/edge/samples",
+    "examples/roadnet",
+)
+"""The conformance tests, and what they read."""
 INSTALLER = ("pip",)
 """Runs from its wheel: JetPack's Python has neither pip nor ensurepip."""
 BUILD = ("setuptools", "wheel")
@@ -54,6 +64,7 @@ class Wanted:
         sources: names that have no wheel.
         pins: lines of constraints, with markers.
         project: this project's wheel, or None.
+        conformance: whether the conformance tests are taken along.
         pip: more options for pip, such as an index.
     """
 
@@ -61,6 +72,7 @@ class Wanted:
     sources: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
     project: Path | None = None
+    conformance: bool = False
     pip: tuple[str, ...] = ()
     choices: dict[str, Any] = field(default_factory=dict)
 
@@ -108,6 +120,17 @@ def _without_times(wheel: Path, out: Path) -> Path:
     return out
 
 
+def copy_conformance(folder: Path) -> None:
+    """The conformance tests in the folders of the checkout, without what runs leave there."""
+    for name in CONFORMANCE:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "out", "runs", "weights.*", "*.pt")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+
+
 def pins() -> tuple[str, ...]:
     """The lines of constraints.txt."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
@@ -128,5 +151,6 @@ def wanted_by(cuda: str, opencv: str, *, project: Path, test_tools: bool) -> Wan
         row.sources,
         held,
         project,
+        conformance=test_tools,
         choices={"cuda": cuda, "opencv": opencv},
     )

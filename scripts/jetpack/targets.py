@@ -30,7 +30,8 @@ class Target:
     def pip_options(self) -> list[str]:
         """Options that make pip choose wheels for the target."""
         tag = f"cp{self.python.replace('.', '')}"
-        options = ["--python-version", self.python, "--implementation", "cp", "--only-binary=:all:"]
+        full = self.environment["python_full_version"]
+        options = ["--python-version", full, "--implementation", "cp", "--only-binary=:all:"]
         for abi in (tag, "abi3", "none"):
             options += ["--abi", abi]
         for platform in self.platforms:
@@ -40,19 +41,20 @@ class Target:
 
 def jetson_target(jetpack: JetPack) -> Target:
     """A Jetson with this JetPack."""
-    version = ".".join(map(str, jetpack.python))
+    full = ".".join(map(str, jetpack.python))
+    version = ".".join(map(str, jetpack.python[:2]))
     manylinux = [f"manylinux_2_{minor}_aarch64" for minor in range(jetpack.glibc[1], 16, -1)]
     return Target(
         {
             "implementation_name": "cpython",
-            "implementation_version": f"{version}.0",
+            "implementation_version": full,
             "os_name": "posix",
             "platform_machine": "aarch64",
             "platform_python_implementation": "CPython",
             "platform_release": "",
             "platform_system": "Linux",
             "platform_version": "",
-            "python_full_version": f"{version}.0",
+            "python_full_version": full,
             "python_version": version,
             "sys_platform": "linux",
         },

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from closure import Distribution, holds, needed, read_distribution
-from contents import CUDA, OPENCV, ROOT, Wanted, project_wheel, run_pip, wanted_by
+from contents import CUDA, OPENCV, ROOT, Wanted, copy_conformance, project_wheel, run_pip, wanted_by
 from packaging.requirements import Requirement
 from targets import Target, jetson_target, this_target
 
@@ -50,6 +50,8 @@ def collect(wanted: Wanted, target: Target, out: Path, *, work: Path) -> dict[st
         for one in chosen.values():
             shutil.copyfile(one.path, wheels / one.path.name)
         _write_requirements(staging, chosen, wanted)
+        if wanted.conformance:
+            copy_conformance(staging / "conformance")
         shutil.copyfile(ROOT / "scripts" / "jetson", staging / "jetson")
         (staging / "jetson").chmod(0o755)
         manifest = _manifest(chosen, wanted, target)

@@ -17,7 +17,7 @@ class JetPack:
         major: 6 for JetPack 6.0 to 6.2.
         l4t: major numbers of its L4T (Jetson Linux) releases.
         ubuntu: release of its Ubuntu.
-        python: version of its `python3`.
+        python: version of its `python3`, of Ubuntu.
         glibc: version of its C library, which bounds the wheels that it can load.
         cuda: major number of its CUDA.
     """
@@ -25,14 +25,14 @@ class JetPack:
     major: int
     l4t: tuple[int, ...]
     ubuntu: str
-    python: tuple[int, int]
+    python: tuple[int, int, int]
     glibc: tuple[int, int]
     cuda: int
 
 
 JETPACKS: dict[int, JetPack] = {
-    6: JetPack(6, (36,), "22.04", (3, 10), (2, 35), 12),
-    7: JetPack(7, (38, 39), "24.04", (3, 12), (2, 39), 13),
+    6: JetPack(6, (36,), "22.04", (3, 10, 12), (2, 35), 12),
+    7: JetPack(7, (38, 39), "24.04", (3, 12, 3), (2, 39), 13),
 }
 """JetPack 5 (L4T 35) has Python 3.8, which is too old for this program."""
 

@@ -104,7 +104,7 @@ def test_jetpacks_python_is_the_one_that_tensorrt_has(tmp_path: Path) -> None:
     for major, row in JETPACKS.items():
         root = write_jetson(tmp_path / str(major), {"/etc/nv_tegra_release": lines[major]})
         told = outcome(root, "Python")
-        assert told.state == ("passed" if row.python == here else "failed")
+        assert told.state == ("passed" if row.python[:2] == here else "failed")
         if told.state == "failed":
             assert "scripts/jetson" in told.remedy
 
