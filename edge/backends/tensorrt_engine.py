@@ -104,6 +104,8 @@ class Engine:
             UsageError: its tensors are not the mission's, or not float32 and linear.
             DeviceFault: TensorRT does not take it, or the GPU has no room for it.
         """
+        # TensorRT's own plugins: the parser of 8.6 makes one of an InstanceNormalization.
+        self._trt.init_libnvinfer_plugins(self._log.logger, "")
         try:
             self._runtime = self._trt.Runtime(self._log.logger)
         except TypeError as error:  # how pybind11 says that TensorRT made none

@@ -123,6 +123,8 @@ class Run:
         if capture.crashed or (joined and self._inference.crashed):
             raise RuntimeError("a thread of the loop died: its traceback is on standard error")
         seconds = (clock() - self._start_ns) / 1e9
+        if not joined and ended != "inference hung":
+            self._faults.note("inference hung", "it did not end with the run")
         self._note_end(ended, camera_gone=camera_gone, stopped=stopped)
         report = self._report(
             model=model,

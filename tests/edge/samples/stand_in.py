@@ -406,6 +406,12 @@ class StandIn(types.ModuleType):
             raise NotSimulated(f"{self.__name__}.{name}")
         raise AttributeError(f"{self.__name__} {self.__dict__.get('release')} has no {name}")
 
+    def init_libnvinfer_plugins(self, logger: ILogger, namespace: str) -> bool:
+        """Every release exports it. No plan of the simulation holds a plugin."""
+        assert "init_libnvinfer_plugins" in self._names
+        self.calls.append(("module", "init_libnvinfer_plugins", namespace))
+        return True
+
     def told(self, what: str) -> list[tuple[object, ...]]:
         """The values of every call or assignment of this name, in order."""
         return [call[2:] for call in self.calls if call[1] == what]

@@ -100,13 +100,18 @@ class TestEveryDriver:
                 )
 
 
-def test_bindings_for_a_newer_cuda_than_the_drivers() -> None:
+@pytest.mark.parametrize(
+    ("cuda", "remedy"), [("pycuda", "--no-binary"), ("cuda-bindings", "cuda-bindings==")]
+)
+def test_a_package_for_a_newer_cuda_than_the_drivers(cuda: str, remedy: str) -> None:
     """JetPack 6 has CUDA 12."""
-    with device(driver_version=12060), pytest.raises(Missing) as info:
-        open_driver("cuda-bindings", 0)
-    assert "made for another CUDA" in info.value.what
+    facts = {"driver_version": 12060, "pycuda_built_for": 13000}
+    with device(**facts), pytest.raises(Missing) as info:
+        open_driver(cuda, 0)
+    assert f"{cuda} was made for another CUDA" in info.value.what
     assert "CUDA 12.6" in info.value.expected
-    assert "cuda-bindings==" in info.value.remedy
+    assert "CUDA 13." in info.value.found
+    assert remedy in info.value.remedy
 
 
 def test_bindings_on_a_machine_without_nvidias_driver() -> None:

@@ -62,6 +62,7 @@ class Simulation:
     Attributes:
         releases: TensorRT modules by the names of their export files, such as "tensorrt-10.3.0".
         driver_version: of CUDA, 12060 for 12.6; decides which PTX the driver knows.
+        pycuda_built_for: the CUDA beside which pycuda was built; 0: the driver's.
         polls: how often a query answers "not ready" before the work is done.
         worker_ms: None: work runs on the thread that awaits it. Else a thread of the device runs
             it, this long after it was queued.
@@ -77,6 +78,7 @@ class Simulation:
     releases: tuple[str, ...] = ("tensorrt-10.3.0",)
     driver_version: int = 12060
     faults: tuple[Fault, ...] = ()
+    pycuda_built_for: int = 0
     polls: int = 1
     worker_ms: float | None = None
     hang: Literal["raise", "block"] = "raise"

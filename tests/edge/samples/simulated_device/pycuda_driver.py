@@ -308,11 +308,12 @@ class _Driver:
                 machine.init()
 
         version = machine.simulation.driver_version
+        built = machine.simulation.pycuda_built_for or version
         return {
             "Device": Device,
             "Context": Context,
             "init": init,
-            "get_version": lambda: (version // 1000, version % 1000 // 10, version % 10),
+            "get_version": lambda: (built // 1000, built % 1000 // 10, built % 10),
             "get_driver_version": lambda: version,
         }
 
