@@ -73,7 +73,7 @@ class TestEveryGpuSession:
     def test_tells_what_runs_the_network(self, way: Opening, network: Path) -> None:
         facts = way.open(network).facts
         assert list(facts) == ["runtime", "device", "cuda", "memory", "execution"]
-        assert "GPU 0 of 1" in facts["device"]
+        assert "GPU 0 of " in facts["device"]
         assert way.variant.cuda in facts["cuda"]
 
     @pytest.mark.requirement("R-RUN-91")
