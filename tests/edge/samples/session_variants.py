@@ -28,7 +28,13 @@ from edge.backends.cuda.table import CUDA_DRIVERS
 from edge.backends.options import ApprovedPlan, SessionOptions
 from edge.backends.session import Session
 from edge.backends.table import BACKENDS, open_session
+from edge.engine.api_probe import Probe
+from edge.engine.build.builder_config import name_targets
+from edge.engine.build_request import BuildRequest
 from edge.engine.gpu import present_sm
+from edge.engine.gpu_support import check_support
+from edge.engine.releases import builder_row, parse_release
+from firmware_bridge.errors import UsageError
 
 MODULES = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 SM = 87
@@ -159,33 +165,40 @@ def opening(variant: Variant) -> Iterator[Opening]:
 
 
 def _require_gpu(variant: Variant) -> None:
-    if present_sm() is None:
+    here = present_sm()
+    if here is None:
         pytest.skip("no CUDA device")
     package = {"pycuda": "pycuda", "cuda-bindings": "cuda"}[variant.cuda]
     for name in (MODULES[variant.backend], package):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
+    probe = _probe(variant.backend)
+    try:
+        check_support(probe.backend, probe.release, here)
+    except UsageError as refusal:
+        pytest.skip(refusal.what)
+
+
+def _probe(backend: str) -> Probe:
+    trt: Any = importlib.import_module(MODULES[backend])
+    return Probe(trt, backend, parse_release(trt.__version__))  # type: ignore[arg-type] # of the table
 
 
 def _build_here(backend: str, path: Path) -> bytes:
-    """An engine for the GPU of this machine."""
-    from edge.engine.api_probe import Probe
-    from edge.engine.build.builder import build_plan
-    from edge.engine.build_request import BuildRequest
-    from edge.engine.releases import builder_row, parse_release
-
-    trt = importlib.import_module(MODULES[backend])
-    release = parse_release(trt.__version__)
+    """A float engine for this machine's GPU; the product's builder builds INT8 networks only."""
+    probe = _probe(backend)
+    trt = probe.trt
+    row = builder_row(probe.backend, probe.release)
+    logger = trt.Logger()
+    builder = trt.Builder(logger)
+    network = builder.create_network(probe.bits("NetworkDefinitionCreationFlag", row.network_flags))
+    parser = trt.OnnxParser(network, logger)
+    assert parser.parse(path.read_bytes()), parser.get_error(0).desc()
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(probe.member("MemoryPoolType", "WORKSPACE"), 1 << 30)
     here = present_sm()
-    built = build_plan(
-        Probe(trt, backend, release),  # type: ignore[arg-type] # a backend of the table
-        builder_row(backend, release),  # type: ignore[arg-type] # the same
-        BuildRequest(source=str(path), plan="", backend=backend),  # type: ignore[arg-type] # the same
-        model=path.read_bytes(),
-        cache=None,
-        sm=() if here is None else (here,),
-        timing=None,
-        workspace_bytes=1 << 30,
-        tell=lambda *_: None,
-    )
-    return built.plan
+    if row.compute_capabilities and here is not None:
+        name_targets(probe, BuildRequest(str(path), "", probe.backend, sm=(here,)), config)
+    plan = builder.build_serialized_network(network, config)
+    assert plan is not None, f"{MODULES[backend]} builds no engine: see its log"
+    return bytes(plan)
