@@ -134,6 +134,8 @@ def print_report(report: dict[str, Any]) -> None:
         f"{commands['late']} late; "
         f"{report['ended']} after {report['seconds']:.1f} s"
     )
+    if report["source"]["how"]:
+        console.print(f"pictures by: {report['source']['how']}")
     times = [_capture_times(name, row) for name, row in report["capture_times"].items()]
     console.print(f"capture times: {'; '.join(times) or 'none'}")
     for head, counts in report["scenes"].items():

@@ -73,9 +73,11 @@ class CameraStream(Protocol):
 
     Attributes:
         fps: frames a second as the camera declares them; 0 where it does not.
+        how: the pixel format or pipeline, for the report; without secrets.
     """
 
     fps: float
+    how: str
 
     def read(self, pause: Pause, *, within_s: float) -> Delivered | Spoiled | Lost:
         """The newest frame; Lost where none comes in time. Earlier where `pause` ends the run."""
@@ -122,8 +124,8 @@ class CameraSource:
         self._index = 0
         self._last_ns: int | None = None  # capture time of the newest frame
         self._new_at_ns = 0  # when it was delivered
-        self.info = SourceInfo(given=address.shown, kind=address.kind, fps=camera.fps, frames=None)
-        self._open(lambda _seconds: False)
+        how = self._open(lambda _seconds: False)
+        self.info = SourceInfo(address.shown, address.kind, camera.fps, frames=None, how=how)
 
     def read(self, pause: Pause) -> Reading:
         """The newest frame. Takes at most FRAME_WITHIN_S, and where the camera is gone
@@ -178,8 +180,9 @@ class CameraSource:
                 reading = self._stream.read(pause, within_s=FRAME_WITHIN_S)
         return reading
 
-    def _open(self, pause: Pause) -> None:
-        """Connects and proves the camera by its first frame. Raises Refusal where that fails."""
+    def _open(self, pause: Pause) -> str:
+        """Connects, proves the camera by its first frame and says how its pictures come. Raises
+        Refusal where that fails."""
         stream = self._address.connect(pause)
         try:
             self._prove(stream, pause)
@@ -187,6 +190,7 @@ class CameraSource:
             stream.close()
             raise
         self._stream, self._new_at_ns = stream, self._clock()
+        return stream.how
 
     def _prove(self, stream: CameraStream, pause: Pause) -> None:
         ends_s = time.monotonic() + OPEN_WITHIN_S

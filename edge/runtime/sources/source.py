@@ -77,12 +77,14 @@ class SourceInfo:
         fps: frames a second that it delivers; of a video, the lower one of the rate that it
             declares and the rate of its first frames.
         frames: how many it holds, of a video by its header; None for a camera.
+        how: of a camera: the pixel format or the pipeline by which its pictures come.
     """
 
     given: str
     kind: str
     fps: float
     frames: int | None
+    how: str = ""
 
 
 class Source(Protocol):

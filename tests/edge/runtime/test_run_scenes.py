@@ -192,6 +192,7 @@ def _turn(made: Any) -> Any:
         mode=Mode.NORMAL,
         sent=None,
         end_to_end_ms=None,
+        stage_ms={},
         link_events=(),
     )
 

@@ -66,12 +66,14 @@ class PipelineCamera:
         """Starts the pipeline's process. Raises Refusal where the pipeline does not start."""
         process = PipelineProcess(self._recipes)
         try:
-            self._wait_for(process, messages.READY, within_s=START_WITHIN_S, pause=pause)
+            ready = self._wait_for(process, messages.READY, within_s=START_WITHIN_S, pause=pause)
             playing = self._wait_for(process, messages.PLAYING, within_s=OPEN_WITHIN_S, pause=pause)
         except Refusal:
             process.close()
             raise
-        return PipelineStream(process, self, live=playing.values["live"], clock=self._clock)
+        how = shown(self._recipes[ready.values["recipe"]].text.removesuffix(TO_BGR))
+        live = playing.values["live"]
+        return PipelineStream(process, self, how=how, live=live, clock=self._clock)
 
     def refusal(self, message: Message) -> Refusal:
         """What GStreamer reports, in its words."""
@@ -120,9 +122,15 @@ class PipelineStream:
     """One playing pipeline, as `edge.runtime.sources.camera.CameraStream` has it."""
 
     def __init__(
-        self, process: PipelineProcess, camera: PipelineCamera, *, live: bool, clock: Clock
+        self,
+        process: PipelineProcess,
+        camera: PipelineCamera,
+        *,
+        how: str,
+        live: bool,
+        clock: Clock,
     ) -> None:
-        self.fps = 0.0
+        self.fps, self.how = 0.0, how
         self._process, self._camera, self._clock = process, camera, clock
         # What is not live plays a recording, whose frames are due at their times.
         self._stamp_source = "pipeline" if live else "video"

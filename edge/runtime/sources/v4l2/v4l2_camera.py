@@ -130,7 +130,7 @@ class V4l2Stream:
     def __init__(
         self, device: VideoDevice, mode: Mode, name: str, *, period_ns: int, clock: Clock
     ) -> None:
-        self.fps = mode.fps
+        self.fps, self.how = mode.fps, f"pixel format {mode.code}"
         self._device, self._name, self._clock, self._period_ns = device, name, clock, period_ns
         # Some drivers leave the stride out where rows are not padded.
         stride = max(mode.stride, BUFFER_FORMATS[mode.code].pixel_bytes * mode.width)

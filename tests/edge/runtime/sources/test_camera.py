@@ -54,6 +54,7 @@ class TestOpening:
         frame = read(source, driver)
         assert isinstance(frame, Frame)
         assert abs(int(frame.image.mean()) - 90) <= 1
+        assert source.info.how == "pixel format MJPG"
 
     @pytest.mark.requirement("R-RUN-70")
     @pytest.mark.parametrize(

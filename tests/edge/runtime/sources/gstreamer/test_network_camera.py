@@ -103,6 +103,9 @@ class TestNetworkCamera:
         assert isinstance(source.read(run_on), Frame)
         source.close()
         assert source.info.given == guarded.url
+        assert guarded.url in source.info.how
+        assert "decodebin" in source.info.how  # a Jetson would name its own decoder
+        assert "joe" not in source.info.how
 
     @pytest.mark.requirement("R-RUN-135")
     @pytest.mark.parametrize("account", ["", "joe:geheimnis@", "joe:@", "jane@"])
