@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -45,11 +46,16 @@ class TensorRTSession:
         self._engine: Engine | None = None
         try:
             with self._losing():
-                self._open(self._driver, trt, plan, options)
-        except (Refusal, CudaError, InferenceFailed) as error:
-            refusal = _not_opened(error, plan.name, self._driver)
+                try:
+                    self._open(self._driver, trt, plan, options)
+                except (CudaError, InferenceFailed) as error:
+                    if _is_sticky(error):
+                        raise
+                    raise _not_opened(error, plan.name, self._driver) from error
+        except Exception as error:
+            _clear_frames(error)
             self.close()
-            raise refusal from error
+            raise
 
     def _open(
         self, driver: CudaDriver, trt: Any, plan: ApprovedPlan, options: SessionOptions
@@ -186,7 +192,7 @@ class TensorRTSession:
         try:
             yield
         except CudaError as error:
-            if error.code.after is not After.STICKY:
+            if not _is_sticky(error):
                 raise
             raise self._lose(str(error)) from error
         except Overdue as error:
@@ -207,9 +213,19 @@ class RtxSession(TensorRTSession):
     module = "tensorrt_rtx"
 
 
-def _not_opened(error: Exception, plan: str, driver: CudaDriver) -> Refusal:
-    if isinstance(error, Refusal):
-        return error
+def _is_sticky(error: Exception) -> bool:
+    return isinstance(error, CudaError) and error.code.after is After.STICKY
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Clears the locals of a traceback's frames: among them are objects of TensorRT, which must be
+    destroyed before the context, whoever keeps the exception."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _not_opened(error: CudaError | InferenceFailed, plan: str, driver: CudaDriver) -> Refusal:
     if isinstance(error, CudaError) and error.code.after is After.OUT_OF_MEMORY:
         return gpu_memory_full(f"memory for {plan}", error, free_bytes=driver.free_bytes())
     return DeviceFault(

@@ -67,7 +67,7 @@ def import_tensorrt(module: str) -> Any:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # a wheel loads its libraries by ctypes
         remedy = "it comes with JetPack; a virtual environment sees it with --system-site-packages"
         if module == "tensorrt_rtx":
             remedy = "pip install 'tensorrt-rtx' for this machine's CUDA"

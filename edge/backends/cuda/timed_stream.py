@@ -15,8 +15,6 @@ from edge.backends.cuda.driver import CudaDriver
 Stages = Sequence[tuple[str, Callable[[], None]]]
 """Name and function of each."""
 
-MOST_STAGES = 4
-
 POLL_S = 50e-6
 """Between two looks at an event: short beside an execution, long beside a look (1 us)."""
 
@@ -31,7 +29,7 @@ class TimedStream:
     def __init__(self, driver: CudaDriver, *, deadline_s: float) -> None:
         self._driver = driver
         self._deadline_s = deadline_s
-        self._marks = [driver.event() for _ in range(MOST_STAGES + 1)]
+        self._marks = [driver.event()]
 
     def run(self, stages: Stages) -> dict[str, float]:
         """Enqueues the stages and waits for them; returns the GPU's ms of each.
@@ -41,14 +39,16 @@ class TimedStream:
             Overdue: they did not end in time; what they use is still in use.
         """
         driver, marks = self._driver, self._marks
+        while len(marks) <= len(stages):
+            marks.append(driver.event())
         driver.record(marks[0])
-        for mark, (_, enqueue) in zip(marks[1:], stages, strict=False):
+        for row, (_, enqueue) in enumerate(stages, start=1):
             enqueue()
-            driver.record(mark)
+            driver.record(marks[row])
         self._wait(marks[len(stages)])
         return {
-            name: driver.elapsed_ms(first, last)
-            for (name, _), first, last in zip(stages, marks, marks[1:], strict=False)
+            name: driver.elapsed_ms(marks[row], marks[row + 1])
+            for row, (name, _) in enumerate(stages)
         }
 
     def settle(self) -> None:

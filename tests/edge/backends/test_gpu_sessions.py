@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from session_variants import ONE_OF_EACH_DRIVER, REAL, Opening, Variant, opening
+from simulated_device.description import Simulation
 from simulated_device.plan import read_plan, write_plan
 from tiny_road import CELL, LABELS, SIDE, write_network
 
@@ -19,7 +21,7 @@ from edge.backends.options import ApprovedPlan
 from edge.backends.session import InferenceFailed, PictureSession, WrongThread
 from edge.perception.pixel_formats import Picture, to_bgr
 from edge.perception.preprocess import PreprocessSpec, preprocess
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import Missing, UsageError
 
 SHAPE = (1, 3, SIDE, SIDE)
 CELLS = (SIDE // CELL) ** 2
@@ -168,6 +170,10 @@ class TestEveryEngine:
         tensors = tuple(replace(t, **other) if t.name == name else t for t in held.tensors)
         with pytest.raises(UsageError, match=f"tensor {name}") as refused:
             way.open(changed(way, network, tensors=tensors))
+        # The exception is held here, but no engine by it: that must go before the context.
+        kinds = ("ICudaEngine", "IExecutionContext")
+        engines = [one for one in gc.get_objects() if type(one).__name__ in kinds]
+        assert not [one for one in engines if one._machine is way.machine]
         assert next(iter(other.values())) in refused.value.found
 
     def test_outputs_come_in_the_missions_order(self, way: Opening, tmp_path: Path) -> None:
@@ -213,6 +219,24 @@ class TestEveryEngine:
         else:
             assert "cannot be recorded as a CUDA graph" in how
             assert "not permitted when stream is capturing" in how
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "No module named 'tensorrt'",
+        "libnvinfer.so.10: cannot open shared object file: No such file or directory",
+    ],
+)
+def test_a_machine_without_tensorrt(words: str) -> None:
+    missing = replace(
+        ONE_OF_EACH_DRIVER[0], simulation=Simulation(import_errors={"tensorrt": words})
+    )
+    refused = pytest.raises(Missing, match="tensorrt cannot be imported")
+    with opening(missing) as way, refused as info:
+        way.open(ApprovedPlan(b"", "road.plan"))
+    assert info.value.found == words
+    assert "JetPack" in info.value.remedy
 
 
 def two_outputs(folder: Path) -> Path:
