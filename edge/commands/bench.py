@@ -150,9 +150,12 @@ def _states(result: BenchResult) -> Table:
     table.add_row("first inference", f"{cold.bare.first_ms:.1f} ms", f"{hot.bare.first_ms:.1f} ms")
     table.add_row("frames a second, at most", _figure(cold.fps_most), _figure(hot.fps_most))
     table.add_row("frames a second, in the loop", f"{first.fps:.1f}", f"{last.fps:.1f}")
-    for name in cold.bare.device:
-        now, then = cold.bare.device[name], hot.bare.device[name]
-        table.add_row(f"on the device: {name}, p50", f"{now.p50:.3f} ms", f"{then.p50:.3f} ms")
+    for name in last.device:
+        cells = [
+            _figure(None if one is None else one.p50, " ms", digits=3)
+            for one in (first.device.get(name), last.device.get(name))
+        ]
+        table.add_row(f"on the device, p50: {name}", *cells)
     for label, cells in _sensed(first, last):
         if any(cells):
             table.add_row(label, *cells)
@@ -178,5 +181,5 @@ def _mega(value: int | None) -> float | None:
     return None if value is None else value / 1e6
 
 
-def _figure(value: float | None, unit: str = "") -> str:
-    return "" if value is None else f"{value:.1f}{unit}"
+def _figure(value: float | None, unit: str = "", *, digits: int = 1) -> str:
+    return "" if value is None else f"{value:.{digits}f}{unit}"

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge.backends.session import InferenceFailed
+from edge.backends.session import DeviceLost, InferenceFailed
 from edge.contract.artifact import digest_json, json_file, read_json
 from edge.qualification.device_steps import DEVICE_STEPS
 from edge.qualification.model_steps import MODEL_STEPS
@@ -138,7 +138,7 @@ def run_step(step: Step[S], subject: S, done: Mapping[str, Done]) -> Done:
         outcome = step.run(subject)
     except Refusal as refusal:
         outcome = _refused(refusal)
-    except (InferenceFailed, OSError) as error:
+    except (DeviceLost, InferenceFailed, OSError) as error:
         outcome = failed(f"{type(error).__name__}: {error}", remedy="see what the system says")
     return Done(step.name, step.does, outcome, time.perf_counter() - began_s)
 

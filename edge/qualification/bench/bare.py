@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge.backends.session import Session
+from edge.backends.session import DeviceLost, InferenceFailed, Session
 from edge.perception.values import Floats
 from edge.qualification.bench.spread import Spread
+from firmware_bridge.errors import DeviceFault
 
 RUNS_LEAST, RUNS_MOST = 20, 2000
 WARM_UP_RUNS = 5
@@ -55,7 +56,7 @@ def measure_bare(
 
     Raises:
         Refusal: what opening raises.
-        InferenceFailed: the session refused the input.
+        DeviceFault: an inference failed, or the device was lost.
     """
     began_s = time.perf_counter()
     session = open_session()
@@ -77,6 +78,13 @@ def measure_bare(
             first_ms = first_ms or durations[0]
             for stage, value_ms in session.device_ms.items():
                 device.setdefault(stage, []).append(value_ms)
+    except (InferenceFailed, DeviceLost) as error:
+        raise DeviceFault(
+            "inference alone fails",
+            expected="an output for every input",
+            found=str(error),
+            remedy="run it to see more: brakepoint run; after a lost device start again",
+        ) from error
     finally:
         session.close()
     infer = Spread.of(durations[WARM_UP_RUNS:])

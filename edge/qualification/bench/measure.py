@@ -153,7 +153,8 @@ def measure(
             if not timings:
                 loop_from_s = watch.at_s - at_s
             if turn.result is not None:
-                timings.append(FrameTiming(at_s, turn.stage_ms, turn.end_to_end_ms))
+                device_ms = turn.result.device_ms
+                timings.append(FrameTiming(at_s, turn.stage_ms, turn.end_to_end_ms, device_ms))
                 progress("loop, seconds", round(at_s), round(effort.loop_s))
 
         report = candidate.run(frames, link, seconds=effort.loop_s, on_turn=on_turn, clock=clock)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge.contract.mission.checks.cross_checks import STAGES
@@ -23,11 +23,13 @@ ROWS = (*STAGES, HANDED_OVER, END_TO_END)
 
 @dataclass(frozen=True)
 class FrameTiming:
-    """One frame: when its command was written, seconds since the start, and its durations."""
+    """One frame: when its command was written, seconds since the start, and its durations; those
+    of the device by its own clock, empty without a device."""
 
     at_s: float
     stage_ms: Mapping[str, float]
     end_to_end_ms: float | None
+    device_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def handed_over_ms(self) -> float | None:
@@ -43,7 +45,7 @@ class Window:
 
     Attributes:
         rows: name in ROWS -> its durations in ms; None where it did not run.
-        device: the device's own time by stage.
+        device: the device's own time by stage; empty without a device.
         celsius: the hottest zone at its hottest.
         watts: of the whole board, on average.
         millijoules: energy for a frame, all of the board's.
@@ -56,6 +58,7 @@ class Window:
     to_s: float
     frames: int
     rows: Mapping[str, Spread | None]
+    device: Mapping[str, Spread]
     celsius: float | None
     watts: float | None
     millijoules: float | None
@@ -78,6 +81,7 @@ class Window:
             "frames": self.frames,
             "fps": round(self.fps, 2),
             "ms": rows,
+            "device_ms": {stage: one.to_json() for stage, one in self.device.items()},
             "celsius": _rounded(self.celsius, 1),
             "watts": _rounded(self.watts, 3),
             "millijoules_per_frame": _rounded(self.millijoules, 1),
@@ -103,6 +107,11 @@ def window(
     }
     rows[HANDED_OVER] = Spread.of(_known(one.handed_over_ms for one in mine))
     rows[END_TO_END] = Spread.of(_known(one.end_to_end_ms for one in mine))
+    stages = dict.fromkeys(stage for one in mine for stage in one.device_ms)
+    device = {
+        stage: Spread.of([one.device_ms[stage] for one in mine if stage in one.device_ms])
+        for stage in stages
+    }
     watts = _mean(reading.watts for reading in readings)
     events = [one.over_current for one in readings if one.over_current is not None]
     return Window(
@@ -110,6 +119,7 @@ def window(
         to_s,
         len(mine),
         rows,
+        {stage: spread for stage, spread in device.items() if spread is not None},
         celsius=max(_known(reading.hottest for reading in readings), default=None),
         watts=watts,
         millijoules=watts * (to_s - from_s) * 1e3 / len(mine) if watts and mine else None,

@@ -16,7 +16,6 @@ from stepped_sources import SteppingClock, read_all
 from tiny_road import tiny_mission, write_clip, write_network
 
 from edge.backends.options import SessionOptions
-from edge.backends.session import InferenceFailed
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
 from edge.contract.mission.checks.cross_checks import STAGES
@@ -35,6 +34,7 @@ from edge.qualification.candidate import Candidate
 from edge.qualification.device.files import DeviceFiles
 from edge.qualification.vehicle_link import vehicle_link
 from edge.runtime.clock import monotonic_ns
+from firmware_bridge.errors import DeviceFault
 
 Brakepoint = Callable[..., tuple[int, str, str]]
 
@@ -202,7 +202,7 @@ def test_a_drawn_story_goes_forwards_and_backwards(mission: Mission) -> None:
 
 
 def test_a_session_that_refuses_its_input_ends_the_measurement(network: Path) -> None:
-    with pytest.raises(InferenceFailed):
+    with pytest.raises(DeviceFault, match="inference alone fails"):
         measure_bare(
             lambda: open_session("onnxruntime", network, options=SessionOptions(threads=1)),
             np.zeros((1, 3, 32, 32), np.float32),
