@@ -35,7 +35,7 @@ code{font:13px ui-monospace,monospace}
 def page(record: Record) -> str:
     """The document."""
     values = record.document
-    colour = COLOURS["failed" if record.count("failed") else "passed"]
+    colour = COLOURS[next(s for s in ("failed", "left out", "passed") if record.count(s))]
     title = f"{values['mission']} on {values['device']['board'] or 'this machine'}"
     return "\n".join(
         [

@@ -97,19 +97,24 @@ def run_pip(*arguments: str | Path) -> None:
 
 def project_wheel(folder: Path) -> Path:
     """This project's wheel, written into `folder`; the same code gives the same bytes."""
-    checkout = folder / "checkout"
-    for name in PACKAGES:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, checkout / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, checkout)
-    run_pip("wheel", checkout, "--no-deps", "--no-build-isolation", "--wheel-dir", folder)
+    copy_packages(folder / "checkout")
+    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", folder)
+    run_pip("wheel", folder / "checkout", *options)
     (built,) = folder.glob("*.whl")
     (folder / "same").mkdir()
-    return _without_times(built, folder / "same" / built.name)
+    return without_times(built, folder / "same" / built.name)
 
 
-def _without_times(wheel: Path, out: Path) -> Path:
+def copy_packages(folder: Path) -> None:
+    """What the wheel is built from, into a folder where a build may leave what it likes."""
+    for name in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+
+
+def without_times(wheel: Path, out: Path) -> Path:
     """The wheel with its files in order and without their times and modes of this machine."""
     with zipfile.ZipFile(wheel) as read, zipfile.ZipFile(out, "w") as write:
         for name in sorted(read.namelist()):

@@ -19,6 +19,7 @@ import pytest
 from patience import PATIENCE_S
 
 from edge.contract.artifact import read_json
+from edge.install import PACKAGES
 from edge.qualification.device.jetpack import JETPACKS
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
@@ -146,6 +147,30 @@ def test_a_folder_of_something_else_is_not_replaced(index: Path, tmp_path: Path)
     with pytest.raises(UsageError, match="is no wheelhouse"):
         collected(index, out, "deep")
     assert (out / "holiday.jpg").exists()
+
+
+def test_our_wheel_is_built_from_every_file_of_the_packages(root: Path, tmp_path: Path) -> None:
+    """Folders have names that build tools like to leave out, such as `build`."""
+    from contents import copy_packages
+
+    copy_packages(tmp_path)
+    for package in PACKAGES:
+        there, copied = (
+            {path.relative_to(top) for path in (top / package).rglob("*") if path.is_file()}
+            for top in (root, tmp_path)
+        )
+        assert {path for path in there if "__pycache__" not in path.parts} == copied
+
+
+def test_a_wheel_loses_the_times_and_the_order_of_its_machine(tmp_path: Path) -> None:
+    from contents import without_times
+
+    wheel = write_wheel(tmp_path, "deep", "1.5")
+    (same := tmp_path / "same").mkdir()
+    with zipfile.ZipFile(without_times(wheel, same / wheel.name)) as made:
+        assert made.namelist() == sorted(zipfile.ZipFile(wheel).namelist())
+        assert {entry.date_time for entry in made.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert made.read("deep.py") == zipfile.ZipFile(wheel).read("deep.py")
 
 
 def test_every_choice_names_extras_of_this_project(root: Path) -> None:
