@@ -42,15 +42,17 @@ def _play(out: int, recipes: list[dict[str, Any]], closed: threading.Event) -> N
     chosen = next(complete, len(recipes) - 1)
     _tell(out, messages.READY, recipe=chosen)
     pipeline = Pipeline(library, recipes[chosen]["text"])
-    _tell(out, messages.PLAYING, live=pipeline.play())
-    while not closed.is_set():
-        with pipeline.pull(wait_ns=_PULL_NS) as picture:
-            if picture is not None:
-                _write(out, _header(picture), picture.pixels)
-        if pipeline.ended():
-            _tell(out, messages.ENDED)
-            break
-    pipeline.stop()
+    try:
+        _tell(out, messages.PLAYING, live=pipeline.play())
+        while not closed.is_set():
+            with pipeline.pull(wait_ns=_PULL_NS) as picture:
+                if picture is not None:
+                    _write(out, _header(picture), picture.pixels)
+            if pipeline.ended():
+                _tell(out, messages.ENDED)
+                return
+    finally:
+        pipeline.stop()  # a camera service that loses its client otherwise may hang
 
 
 def _header(picture: Picture) -> Header:

@@ -1,7 +1,7 @@
 """GStreamer's errors as refusals: one table from its kind and number to what a person can do.
 
 In: an error's kind and number, its words without secrets, the camera as it may be shown. Out: the
-refusal. An error without a row keeps GStreamer's words and gets the advice of its kind's last row.
+refusal, with these words. An error without a row gets that of its domain, or the general one.
 """
 
 from __future__ import annotations

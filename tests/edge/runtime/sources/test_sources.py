@@ -29,7 +29,7 @@ from edge.runtime.sources.camera import CameraSource
 from edge.runtime.sources.gstreamer.pipeline_camera import PipelineCamera
 from edge.runtime.sources.gstreamer.pipelines import PIPELINES, fill
 from edge.runtime.sources.open_source import SOURCES, open_source
-from edge.runtime.sources.source import BadFrame, Source, SourceEnd
+from edge.runtime.sources.source import BadFrame, Skipped, Source, SourceEnd
 from edge.runtime.sources.v4l2.v4l2_camera import V4l2Camera
 from firmware_bridge.errors import Missing, UsageError
 
@@ -149,6 +149,8 @@ class TestEverySource:
         frames: list[Frame] = []
         for _ in range(3):
             reading = made.source.read(made.pause)
+            while kind in BY_GSTREAMER and isinstance(reading, Skipped):
+                reading = made.source.read(made.pause)  # a server's first pictures come at once
             assert isinstance(reading, Frame)
             assert reading.captured_ns <= made.clock()
             assert (reading.image.dtype, reading.image.shape[2]) == (np.uint8, 3)
@@ -157,7 +159,7 @@ class TestEverySource:
             frames.append(reading)
         period_ns = round(1e9 / info.fps)
         for one, other in itertools.pairwise(frames):
-            assert other.index == one.index + 1
+            assert other.index > one.index if kind == "rtsp" else other.index == one.index + 1
             apart_ns = other.captured_ns - one.captured_ns
             # A live pipeline drops frames where the machine is busy.
             assert apart_ns >= 1_000_000 if kind in BY_GSTREAMER else apart_ns == period_ns
