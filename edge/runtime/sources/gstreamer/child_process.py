@@ -51,6 +51,8 @@ def _play(out: int, recipes: list[dict[str, Any]], closed: threading.Event) -> N
             if pipeline.ended():
                 _tell(out, messages.ENDED)
                 return
+    except GStreamerError as error:
+        _tell(out, messages.FAILED, **vars(error))  # first: stopping may take long
     finally:
         pipeline.stop()  # a camera service that loses its client otherwise may hang
 
