@@ -26,8 +26,10 @@ PTX_OF_DRIVER: dict[int, float] = {
     13000: 9.0,
     13010: 9.1,
     13020: 9.2,
+    13050: 9.5,
 }
-"""CUDA version of a driver -> the newest PTX that it compiles (PTX ISA, release notes)."""
+"""CUDA version of a driver -> the newest PTX that it compiles, by the PTX ISA's release notes; 12.9
+and 13.5 are what NVRTC of those versions writes here."""
 
 
 @dataclass(frozen=True, eq=False)
