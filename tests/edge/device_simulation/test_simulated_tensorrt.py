@@ -277,6 +277,29 @@ class TestEveryRelease:
         assert not context.execute_async_v3(number)
         assert "an illegal memory access was encountered" in on.errors
         assert on.load(model) is None
+        assert context.engine.create_execution_context() is None
+
+    def test_freed_while_it_executes(self, on: Bench, model: bytes) -> None:
+        context, stream = on.load(model).create_execution_context(), on.cuda.stream()
+        memory = on.buffers(context)
+        assert context.execute_async_v3(on.cuda.stream_number(stream))
+        del context
+        assert on.machine.take_findings() == ["an execution context is freed while it executes"]
+        on.cuda.stream_synchronize(stream)
+        assert memory
+
+    def test_two_streams_at_once(self, on: Bench, model: bytes) -> None:
+        context = on.load(model).create_execution_context()
+        streams = [on.cuda.stream() for _ in range(2)]
+        memory = on.buffers(context)
+        for stream in streams:
+            assert context.execute_async_v3(on.cuda.stream_number(stream))
+        assert on.machine.take_findings() == [
+            "one execution context executes on two streams at once"
+        ]
+        for stream in streams:
+            on.cuda.stream_synchronize(stream)
+        assert memory
 
     def test_mapped_buffers(self, on: Bench, model: bytes) -> None:
         context, stream = on.load(model).create_execution_context(), on.cuda.stream()
@@ -311,7 +334,7 @@ class TestEveryRelease:
 
         with pytest.raises(TypeError, match="__init__"):
             on.trt.Runtime(Log())
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="constructor arguments"):
             on.trt.Runtime(print)
 
 
@@ -330,6 +353,12 @@ def test_an_execution_in_a_capture(name: str, capturable: bool, model: bytes) ->
             on.cuda.call(cuda.cuStreamEndCapture, stream)
         assert context.execute_async_v3(int(stream))
         on.cuda.stream_synchronize(stream)
+        on.cuda.call(cuda.cuStreamBeginCapture, stream, mode)
+        with pytest.raises(Failed, match="STREAM_CAPTURE_UNSUPPORTED"):
+            on.cuda.alloc(8)
+        assert not context.execute_async_v3(int(stream))
+        with pytest.raises(Failed, match="INVALIDATED"):
+            on.cuda.call(cuda.cuStreamEndCapture, stream)
         on.cuda.call(cuda.cuStreamBeginCapture, stream, mode)
         assert context.execute_async_v3(int(stream)) == capturable
         if not capturable:
@@ -391,8 +420,8 @@ class TestFaults:
         assert len(faulty.machine.take_findings()) == 3
         # What the fixture's end would wait for, as the real one would.
         for one in faulty.machine.devices[0].primary.streams:
-            one.queue.clear()
-            one.last = None
+            while one.queue:
+                one.queue.popleft().done = True
 
     @pytest.mark.parametrize(
         "faulty", [{"faults": (Fault("slow", at=2, ms=40.0),), "polls": 0}], indirect=True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class Runtime(Strict):
         machine: Machine | None = self._trt.machine
         if machine is None:
             return self._without_device(data)
-        context = current_context(machine, self.logger, "deserialize_cuda_engine")
+        context = current_context(machine, "deserialize_cuda_engine")
         refusal = "scripted" if machine.fault("deserialize returns none") else ""
         plan = read_plan(data)
         refusal = refusal or self._refusal(data, plan, context)
@@ -180,7 +181,7 @@ REFUSALS = {
 """Reason -> TensorRT's messages."""
 
 
-def current_context(machine: Machine, logger: Any, call: str) -> Context | None:
+def current_context(machine: Machine, call: str) -> Context | None:
     """The context that a TensorRT call works in; None where there is no device.
 
     TensorRT calls the CUDA runtime, which takes the first GPU's primary context where none is
@@ -309,12 +310,13 @@ class ICudaEngine(Strict):
         return made
 
     def create_execution_context(self, strategy: Any = None) -> IExecutionContext | None:
-        context = current_context(self._machine, self._logger, "create_execution_context")
+        context = current_context(self._machine, "create_execution_context")
         try:
             if self._machine.fault("out of memory at context"):
                 raise CudaError("OUT_OF_MEMORY")
-            if context is None or context.device.sticky:
-                raise CudaError(context.device.sticky if context else "NO_DEVICE")
+            assert context is not None, "an engine without a device"
+            if context.device.sticky:
+                raise CudaError(context.device.sticky)
             give_back = self._machine.charge(context, self._scratch_bytes())
         except CudaError as error:
             words = (
@@ -340,6 +342,18 @@ class EngineInspector(Strict):
         return text
 
 
+@dataclass
+class _Running:
+    """The last execution of a context; what is queued knows this, and not the context."""
+
+    last: Work | None = None
+
+    @property
+    def work(self) -> Work | None:
+        """It, while it is under way."""
+        return None if self.last is None or self.last.done else self.last
+
+
 class IExecutionContext(Strict):
     def __init__(self, engine: ICudaEngine) -> None:
         self._give_back: Any = None
@@ -353,12 +367,12 @@ class IExecutionContext(Strict):
             if tensor.is_input and -1 not in tensor.shape
         }
         self._settled = False
-        self._busy: Work | None = None
+        self._running = _Running()
         self._outputs: dict[tuple[object, ...], dict[str, tuple[int, ...]]] = {}
 
     def __del__(self) -> None:
         if self._give_back is not None:
-            if self._busy is not None and not self._busy.done and not self._machine.closed:
+            if self._running.work is not None and not self._machine.closed:
                 self._machine.finding("an execution context is freed while it executes")
             self._give_back()
 
@@ -470,15 +484,10 @@ class IExecutionContext(Strict):
     def get_tensor_address(self, name: str) -> int:
         return self._addresses.get(name, 0)
 
-    def set_output_allocator(self, name: str, output_allocator: Any) -> bool:
-        self._machine.finding("an output allocator is not simulated")
-        return False
-
     def execute_async_v3(self, stream_handle: int) -> bool:
         call = "enqueueV3"
         machine = self._machine
-        if current_context(machine, self._logger, "execute_async_v3") is None:
-            return self._refuse(call, "no CUDA-capable device is detected", code="1: Cuda Runtime")
+        current_context(machine, "execute_async_v3")
         try:
             stream = machine.stream(int(stream_handle))
             if stream.context is not self._engine._context:
@@ -497,7 +506,8 @@ class IExecutionContext(Strict):
                 return self._refuse(call, _missing_address(tensor))
         if machine.fault("execute returns false"):
             return self._refuse(call, "scripted", code="2: Internal Error")
-        if self._busy is not None and not self._busy.done and self._busy.stream is not stream:
+        before = self._running.work
+        if before is not None and before.stream is not stream:
             machine.finding("one execution context executes on two streams at once")
         if stream.capture is not None and not (self._may_capture() and self._settled):
             stream.capture.invalid = True
@@ -522,7 +532,7 @@ class IExecutionContext(Strict):
     def _operation(self) -> Operation:
         """The execution with the addresses and shapes of now; a graph keeps them."""
         machine, space = self._machine, self._machine.space
-        engine = self._engine
+        engine, running = self._engine, self._running
         addresses, shapes = dict(self._addresses), dict(self._shapes)
         kinds = {one.name: np.dtype(NUMPY[one.data_type]) for one in engine._plan.tensors}
         inputs = [one.name for one in engine._plan.tensors if one.is_input]
@@ -543,7 +553,7 @@ class IExecutionContext(Strict):
             return found
 
         def begin(work: Work) -> None:
-            self._busy = work
+            running.last = work
             for view, _ in mapped(outputs):
                 poison(view)
             kind = machine.fault(*EXECUTION_FAULTS)
