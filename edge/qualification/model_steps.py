@@ -220,7 +220,18 @@ def _tests(subject: Subject) -> Outcome:
         return left_out("no CUDA device: these tests are about one")
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch) / "results.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
+        # Nothing is written into the folder of the tests: a wheelhouse is compared with its digests.
+        command = [
+            sys.executable,
+            "-B",
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "gpu",
+            "-p",
+            "no:cacheprovider",
+        ]
         done = subprocess.run(
             [*command, f"--junitxml={results}", "tests/edge/backends"],
             cwd=subject.tests,

@@ -43,6 +43,7 @@ def collect(wanted: Wanted, target: Target, out: Path, *, work: Path) -> dict[st
         NotTrusted: pip does not accept the finished folder.
         UsageError: `out` is there and is no wheelhouse.
     """
+    _require_wheelhouse(out)
     chosen = _resolved(wanted, target, work)
     with replacing_folder(out, require=_require_wheelhouse) as staging:
         wheels = staging / WHEELS

@@ -216,6 +216,11 @@ def test_jetson_installs_from_it_alone_and_hands_over(
     assert "installing" in done.stderr
     assert "installing" not in jetson().stderr  # it is there already
 
+    (other := tmp_path / "photos").mkdir()
+    (other / "holiday.jpg").touch()
+    assert jetson("--into", str(other)).returncode == 2
+    assert (other / "holiday.jpg").exists()
+
     manifest = json.loads((house / "manifest.json").read_text())
     text = json.dumps({**manifest, "python": "2.7"})
     (house / "manifest.json").write_text(text)
