@@ -220,7 +220,7 @@ def _tests(subject: Subject) -> Outcome:
         return left_out("no CUDA device: these tests are about one")
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch) / "results.xml"
-        # Nothing is written into the folder of the tests: a wheelhouse is compared with its digests.
+        # Nothing is written beside the tests: a wheelhouse is compared with its digests.
         command = [
             sys.executable,
             "-B",
