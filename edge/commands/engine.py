@@ -30,6 +30,9 @@ def build(
         str, typer.Option("--backend", help=f"one of: {', '.join(MODULES)}")
     ] = "tensorrt",
     sm: Annotated[str, typer.Option("--sm", metavar="86,89", help="rtx: GPUs to build for")] = "",
+    gpu: Annotated[
+        int, typer.Option("--gpu", min=0, help="tensorrt: number of the GPU to build on")
+    ] = 0,
     dla: Annotated[bool, typer.Option("--dla", help="on DLA, the GPU where it cannot")] = False,
     dla_core: Annotated[int, typer.Option("--dla-core", min=0, help="which DLA core")] = 0,
     workspace_mb: Annotated[
@@ -51,6 +54,7 @@ def build(
         plan="",
         backend=_backend(backend),
         sm=_numbers(sm),
+        gpu=gpu,
         dla_core=dla_core if dla else None,
         workspace_bytes=None if workspace_mb is None else workspace_mb << 20,
         timing_cache=None if timing_cache is None else str(timing_cache),

@@ -12,10 +12,16 @@ import typer
 from rich.table import Table
 
 from edge.commands.options import JsonOption, MissionArgument, SetOption
-from edge.contract.conversion_output import choose_model
 from edge.contract.mission.checks.cross_checks import STAGES
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
+from edge.engine.choose_backend import (
+    AUTO,
+    ENGINE_BACKENDS,
+    ONNXRUNTIME,
+    ChosenModel,
+    choose_backend,
+)
 from edge.progress import progress_bar
 from edge.runtime.daemon import run as run_daemon
 from edge.runtime.recording.events import RunEvent
@@ -44,6 +50,17 @@ def run(
     precision: Annotated[
         Literal["float", "int8"], typer.Option("--precision", help="refused if its gates failed")
     ] = "float",
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend",
+            help=f"{', '.join((*ENGINE_BACKENDS, ONNXRUNTIME, AUTO))}; default: mission's",
+        ),
+    ] = None,
+    engine: Annotated[
+        Path | None,
+        typer.Option("--engine", metavar="FILE", help="run this engine; default: found in DIR"),
+    ] = None,
     port: Annotated[
         str | None,
         typer.Option("--port", help="serial device or emulated; default: mission's"),
@@ -60,12 +77,14 @@ def run(
 ) -> None:
     """Camera frames to safety actions: infer, decide, command, under the mission's budgets."""
     loaded = load_mission(mission, set_ or [])
-    model = choose_model(converted, loaded, precision)
+    model = choose_backend(converted, loaded, precision, backend=backend, engine=engine)
     with (
         _vehicle(loaded, port or loaded.link.port, speed_mps) as (link, on_vehicle_event),
         progress_bar() as advance,
     ):
         console = new_console(error=True)
+        if not as_json:
+            console.print(_chosen(model), soft_wrap=True)
 
         def on_event(event: RunEvent) -> None:
             on_vehicle_event(event)
@@ -77,8 +96,7 @@ def run(
         report = run_daemon(
             loaded,
             source=source,
-            model_path=model,
-            precision=precision,
+            model=model,
             link=link,
             on_event=on_event,
             record=video,
@@ -88,6 +106,13 @@ def run(
     else:
         print_report(report.to_json())
     raise typer.Exit(report.exit_code)
+
+
+def _chosen(model: ChosenModel) -> str:
+    """What runs and why, and what is known to be wrong with it."""
+    engine = "" if model.engine is None else f" by {model.engine['tensorrt']}"
+    said = f"{model.backend} runs {model.path}{engine} ({model.why})"
+    return "\n".join([said, *(f"known fault: {fault}" for fault in model.known_faults)])
 
 
 @contextlib.contextmanager
@@ -147,6 +172,11 @@ def print_report(report: dict[str, Any]) -> None:
             for label, one in report["areas"].items()
         )
         console.print(f"share of the frame: {text}")
+    model = report["model"]
+    console.print(
+        f"model: {model['path']} in {model['precision']} on {model['backend']} ({model['why']})",
+        soft_wrap=True,
+    )
     console.print(_latency_table(report["latency_ms"]))
     if report["device"]:
         console.print(_device_table(report["device"], report["device_ms"]))

@@ -1,7 +1,8 @@
-"""Chooses the model to run in the folder of a conversion; checks its report, gates and digest.
+"""Chooses the ONNX file to run in the folder of a conversion; checks report, gates and digest.
 
-A folder, a mission and a precision go in; the path of an ONNX file comes out. Never falls back to
-another precision or file: a refusal says what is missing and what to do.
+A folder, a mission and a precision go in; the path of an ONNX file, or the report by which an
+engine is judged, comes out. Never falls back to another precision or file: a refusal says what is
+missing and what to do.
 """
 
 from __future__ import annotations
@@ -12,33 +13,58 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge.contract.artifact import digest_file, read_json
-from edge.contract.artifact_names import CPU, FLOAT
+from edge.contract.artifact_names import CPU, FLOAT, INT8
 from edge.contract.gate_verdicts import require_gates
 from edge.contract.mission.digest import contract_digest
 from edge.contract.mission.schema import Mission
-from firmware_bridge.errors import NotTrusted
+from firmware_bridge.errors import NotTrusted, UsageError
 
 REPORT_SCHEMA = "brakepoint.report/2"
 
+Precision = Literal["float", "int8"]
+
 # On a CPU the unsigned affine form of the same ranges: int8.onnx is for TensorRT, and slow here.
-MODEL_FILES: dict[tuple[str, str], str] = {
+# Engines are built from int8.onnx or from what computes the same; in float none is built.
+JUDGED_BY: dict[tuple[str, Precision], str] = {
     ("onnxruntime", "float"): FLOAT,
     ("onnxruntime", "int8"): CPU,
+    ("tensorrt", "int8"): INT8,
+    ("rtx", "int8"): INT8,
 }
-"""(backend, precision) -> artifact."""
+"""(backend, precision) -> the artifact whose gates count."""
 
 
-def choose_model(folder: Path, mission: Mission, precision: Literal["float", "int8"]) -> Path:
-    """The model file in `folder` for the mission's backend at this precision.
+def choose_model(folder: Path, mission: Mission, precision: Precision) -> Path:
+    """The ONNX file in `folder` that onnxruntime runs at this precision.
+
+    Raises: as `require_judged`; NotTrusted also where the file has changed since its gates.
+    """
+    name = JUDGED_BY["onnxruntime", precision]
+    require_judged(folder, mission, "onnxruntime", precision)
+    return judged_file(folder, mission, name)
+
+
+def require_judged(
+    folder: Path, mission: Mission, backend: str, precision: Precision
+) -> dict[str, Any]:
+    """The report of the conversion in `folder`, whose gates hold for this backend and precision.
 
     Raises:
-        Missing: `folder` holds no report or not the file.
-        NotTrusted: converted for another mission, changed since its gates were measured, or without
-            a verdict of every gate for which the mission sets a limit.
+        Missing: `folder` holds no report.
+        NotTrusted: converted for another mission, or without a verdict of every gate for which the
+            mission sets a limit.
         GateFailed: its gates failed.
+        UsageError: the backend has no such precision.
     """
-    name = MODEL_FILES[mission.target.backend, precision]
-    report = _report(folder, mission)
+    name = JUDGED_BY.get((backend, precision))
+    if name is None:
+        raise UsageError(
+            f"{backend} runs no network in {precision}",
+            expected=f"--precision int8: engines for {backend} are built from INT8 networks",
+            found=f"--precision {precision}",
+            remedy=f"run --backend {backend} --precision int8, or --backend onnxruntime",
+        )
+    report = judged_report(folder, mission)
     with _complete_report(folder, name):
         require_gates(
             report,
@@ -46,9 +72,9 @@ def choose_model(folder: Path, mission: Mission, precision: Literal["float", "in
             (name, FLOAT) if name != FLOAT else (FLOAT,),
             mission=mission,
             remedy="mend the model or the calibration and convert again"
-            + (", or run --precision float" if precision == "int8" else ""),
+            + (", or run --precision float" if name == CPU else ""),
         )
-    return judged_file(folder, mission, name)
+    return report
 
 
 def judged_file(folder: Path, mission: Mission, name: str) -> Path:
@@ -56,13 +82,17 @@ def judged_file(folder: Path, mission: Mission, name: str) -> Path:
 
     Raises Missing and NotTrusted as `choose_model` does.
     """
-    report = _report(folder, mission)
+    report = judged_report(folder, mission)
     with _complete_report(folder, name):
         _unchanged(report, name, folder)
     return folder / name
 
 
-def _report(folder: Path, mission: Mission) -> dict[str, Any]:
+def judged_report(folder: Path, mission: Mission) -> dict[str, Any]:
+    """The report in `folder`, converted for this mission; its gates may have failed.
+
+    Raises Missing and NotTrusted as `require_judged` does.
+    """
     report = read_json(folder / "report.json", REPORT_SCHEMA)
     wanted = contract_digest(mission.model)
     if report.get("contract") != wanted:

@@ -20,6 +20,7 @@ class BuildRequest:
         source: an ONNX file in the lowering that the release needs, or the folder of a conversion.
         plan, timing_out: where the process writes; the command moves the files into place.
         sm: target GPUs as 86 for SM 8.6; empty for the GPU of this machine.
+        gpu: the CUDA driver's number of the GPU to build on, where none is named by `sm`.
         dla_core: a DLA core, or None for the GPU.
         workspace_bytes: the largest workspace; None derives it from the free memory.
         timing_cache: a timing cache to start from; None for none.
@@ -30,6 +31,7 @@ class BuildRequest:
     plan: str
     backend: Backend
     sm: tuple[int, ...] = ()
+    gpu: int = 0
     dla_core: int | None = None
     workspace_bytes: int | None = None
     timing_cache: str | None = None

@@ -1,4 +1,7 @@
-"""Reads a GPU's name, compute capability and size through the CUDA driver. Allocates nothing."""
+"""Reads a GPU's name, compute capability and size through the CUDA driver, and chooses one of many.
+
+Reading allocates nothing.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,22 @@ def present_sm(ordinal: int = 0) -> int | None:
     """The compute capability of a GPU, 87 for SM 8.7; None where there is none."""
     gpu = present_gpu(ordinal)
     return None if gpu is None else gpu.sm
+
+
+def make_current(ordinal: int) -> bool:
+    """Make a GPU the one that CUDA's runtime, and TensorRT with it, use in this thread; False where
+    the driver refuses."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    return not (
+        driver.cuInit(0)
+        or driver.cuDeviceGet(ctypes.byref(device), ordinal)
+        or driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+        or driver.cuCtxSetCurrent(context)
+    )
 
 
 def _attribute(driver: Any, device: ctypes.c_int, attribute: int) -> int | None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from edge.engine.api_probe import Probe
 from edge.engine.gpu import present_sm
-from edge.engine.plan.header import preflight, read_header
-from edge.engine.plan.sidecar import read_sidecar
+from edge.engine.gpu_support.check import check_support
+from edge.engine.plan.header import parse_header, preflight
+from edge.engine.plan.sidecar import load_sidecar, read_plan
 from edge.engine.releases import MODULES, parse_release
 from firmware_bridge.errors import DeviceFault, Missing
 
@@ -23,10 +24,13 @@ def inspector_text(plan: Path) -> str:
     Raises:
         Missing: no plan, sidecar or TensorRT.
         NotTrusted: the sidecar describes another plan.
-        UsageError: it was built by another TensorRT, or for another GPU.
+        UsageError: it was built by another TensorRT or for another GPU, or this TensorRT has no
+            kernels for the GPU.
         DeviceFault: there is no GPU, or the engine cannot be loaded.
     """
-    header, sidecar = read_header(plan), read_sidecar(plan)
+    sidecar = load_sidecar(plan)
+    data = read_plan(plan, sidecar)
+    header = parse_header(data, name=str(plan))
     here = present_sm()
     if here is None:
         raise DeviceFault(
@@ -53,7 +57,8 @@ def inspector_text(plan: Path) -> str:
         built_for=sidecar.sm,
         here=here,
     )
-    return ask_inspector(Probe(trt, header.backend, release), plan.read_bytes(), name=str(plan))
+    check_support(header.backend, release, here)
+    return ask_inspector(Probe(trt, header.backend, release), data, name=str(plan))
 
 
 def ask_inspector(probe: Probe, plan: bytes, *, name: str) -> str:

@@ -185,6 +185,12 @@ def parse_release(text: str) -> Release:
     return Release(int(found[1]), int(found[2]), int(found[3] or 0))
 
 
+def parse_build(text: str) -> int | None:
+    """The fourth number of a version text such as "1.7.1.116"; None where it has none."""
+    found = re.match(r"\d+\.\d+\.\d+\.(\d+)", text)
+    return int(found[1]) if found else None
+
+
 def builder_row(backend: Backend, release: Release) -> BuilderRow:
     """The row of a release.
 

@@ -10,15 +10,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from edge.backends.options import SessionOptions
 from edge.backends.session import Session
-from edge.backends.table import open_session
-from edge.contract.conversion_output import choose_model
+from edge.contract.conversion_output import Precision
 from edge.contract.mission.schema import Mission
+from edge.engine.choose_backend import ChosenModel, choose_backend
 from edge.runtime.clock import Clock, monotonic_ns
-from edge.runtime.daemon import run
+from edge.runtime.daemon import open_model, run
 from edge.runtime.loop.decision_loop import Link, Turn
 from edge.runtime.recording.run_report import RunReport
 from edge.runtime.sources.source import Source
@@ -29,27 +27,24 @@ class Candidate:
     """One model of a mission."""
 
     mission: Mission
-    path: Path
-    precision: str
+    model: ChosenModel
 
     @classmethod
     def choose(
-        cls, converted: Path, mission: Mission, precision: Literal["float", "int8"]
+        cls, converted: Path, mission: Mission, precision: Precision, *, engine: Path | None = None
     ) -> Candidate:
-        """The one that `run` would take. Raises as `choose_model` does."""
-        return cls(mission, choose_model(converted, mission, precision), precision)
+        """The one that `run` would take, given `engine`. Raises as `choose_backend` does."""
+        return cls(mission, choose_backend(converted, mission, precision, engine=engine))
 
     @property
     def words(self) -> str:
         """ "cpu.onnx in int8 on onnxruntime"."""
-        return f"{self.path.name} in {self.precision} on {self.mission.target.backend}"
+        model = self.model
+        return f"{model.path.name} in {model.precision} on {model.backend}"
 
     def open(self) -> Session:
         """A session, for the thread that calls."""
-        target = self.mission.target
-        return open_session(
-            target.backend, self.path, options=SessionOptions(threads=target.threads)
-        )
+        return open_model(self.model, self.mission)
 
     def run(
         self,
@@ -81,8 +76,7 @@ class Candidate:
         return run(
             self.mission,
             source=source,
-            model_path=self.path,
-            precision=self.precision,
+            model=self.model,
             link=link,
             on_event=lambda _event: None,
             on_turn=listen,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.engine.gpu import Gpu, present_gpu
-from edge.engine.gpu_support import check_support
+from edge.engine.gpu_support.check import check_support
 from edge.engine.releases import builder_row, parse_release
 from edge.perception.opencv import import_opencv
 from edge.qualification.device.facts import DeviceFacts

@@ -20,10 +20,11 @@ from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
 from edge.contract.artifact_names import FLOAT, INT8
-from edge.contract.conversion_output import judged_file
+from edge.contract.conversion_output import judged_file, require_judged
 from edge.engine.build.estimate import BuildProgress
 from edge.engine.build.run_build import build_engine
 from edge.engine.build_request import BuildRequest
+from edge.engine.choose_backend import ENGINE_BACKENDS
 from edge.engine.gpu import present_gpu
 from edge.engine.inspector import read_inspector
 from edge.engine.load import inspector_text
@@ -75,8 +76,12 @@ def _installation(subject: Subject) -> Outcome:
 
 
 def _conversion(subject: Subject) -> Outcome:
-    candidate = subject.candidate
-    return passed(f"gates hold: {candidate.words}", figures={"file": candidate.path.name})
+    backend = subject.mission.target.backend
+    if backend in ENGINE_BACKENDS and subject.engine is None:
+        require_judged(subject.converted, subject.mission, backend, subject.precision)
+        return passed(f"gates hold: an engine for {backend}", figures={"file": INT8})
+    model = subject.candidate.model
+    return passed(f"gates hold: {subject.candidate.words}", figures={"file": model.path.name})
 
 
 def _engine(subject: Subject) -> Outcome:

@@ -50,8 +50,10 @@ class Subject:
 
     @property
     def candidate(self) -> Candidate:
-        """The model that runs. Raises as `Candidate.choose` does."""
-        return Candidate.choose(self.converted, self.mission, self.precision)
+        """The model that runs: in INT8 the engine, where there is one. Raises as `Candidate.choose`
+        does."""
+        engine = self.engine if self.precision == "int8" else None
+        return Candidate.choose(self.converted, self.mission, self.precision, engine=engine)
 
     def frames(self, count: int, *, apart: int) -> list[Frame]:
         """So many frames of the source, each so many after the one before, as fast as it gives.

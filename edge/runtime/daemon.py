@@ -1,8 +1,8 @@
 """Runs a mission on a source of frames and a link: wires capture, inference, policy and recording.
 
-In: a mission, a source, a model file and an established link. Out: a `RunReport`. The decision loop
-runs in the caller's thread. Refusals are raised only before the first frame; after that everything
-that goes wrong is a fault in the report.
+In: a mission, a source, a chosen model and an established link. Out: a `RunReport`. The decision
+loop runs in the caller's thread. Refusals are raised only before the first frame; after that
+everything that goes wrong is a fault in the report.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.backends.options import SessionOptions
+from edge.backends.session import Session
 from edge.backends.table import open_session
-from edge.contract.artifact import digest_file
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.device import LinkSettings
+from edge.engine.choose_backend import INPUT, ChosenModel
+from edge.perception.decode import output_shapes
 from edge.runtime.clock import Clock, monotonic_ns
 from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.decision_loop import Link, Turn
@@ -41,8 +43,7 @@ def run(
     mission: Mission,
     *,
     source: str | Source,
-    model_path: Path,
-    precision: str,
+    model: ChosenModel,
     link: Link,
     on_event: Callable[[RunEvent], None],
     until: threading.Event | None = None,
@@ -56,8 +57,7 @@ def run(
         mission: what to run.
         source: a camera, a clip, a folder of pictures or scenes:STORY, as docs/cameras.md has it;
             or one that is open, which the run closes.
-        model_path: the ONNX file to run.
-        precision: of the model, for the report only.
+        model: what runs, with the backend that runs it.
         link: started and established; the caller closes it. It gets the mission's times, which
             alone decide when a command is late.
         on_event: called on a thread of its own, in order; may print.
@@ -75,7 +75,6 @@ def run(
     opened = open_source(source, mission.camera, clock) if isinstance(source, str) else source
     frames: Mailbox[CapturedFrame] = Mailbox()
     results: Mailbox[Result] = Mailbox()
-    target = mission.target
     _require_fast_line(mission.link, opened)
     link.use_times(
         LinkTimes(
@@ -86,11 +85,8 @@ def run(
     with contextlib.ExitStack() as until_captured:
         until_captured.callback(opened.close)
         until_captured.callback(frames.close)  # lets a loaded inference thread end
-        sha256 = digest_file(model_path)
         inference = Inference(
-            lambda: open_session(
-                target.backend, model_path, options=SessionOptions(threads=target.threads)
-            ),
+            lambda: open_model(model, mission),
             mission.model,
             frames,
             results,
@@ -102,7 +98,6 @@ def run(
             fps = max(opened.info.fps, mission.camera.fps)
             video = AnnotatedVideo(record, Painter.of(mission), fps=fps)
         until_captured.pop_all()  # from here on the capture thread owns the source
-    model = ModelRun(str(model_path), sha256, precision, target.backend, target.threads)
     parts = Run(
         mission,
         opened,
@@ -113,7 +108,21 @@ def run(
         on_turn=on_turn,
         clock=clock,
     )
-    return parts.go(frames, results, model=model, until=until or threading.Event())
+    told = ModelRun.of(model, threads=mission.target.threads)
+    return parts.go(frames, results, model=told, until=until or threading.Event())
+
+
+def open_model(model: ChosenModel, mission: Mission) -> Session:
+    """The session that runs the model, for the thread that calls."""
+    target, size = mission.target, mission.model.input
+    options = SessionOptions(
+        threads=target.threads,
+        cuda=target.cuda,
+        gpu=target.gpu,
+        inputs={INPUT: (1, 3, size.height_px, size.width_px)},
+        outputs=output_shapes(mission.model.network_spec, size.width_px, size.height_px),
+    )
+    return open_session(model.backend, model.model, options=options)
 
 
 def _require_fast_line(link: LinkSettings, source: Source) -> None:

@@ -34,7 +34,7 @@ from edge.engine.build.network_check import (
 from edge.engine.build.network_tensors import fix_formats, layer_kinds
 from edge.engine.build_request import BuildRequest
 from edge.engine.calibration_cache import CalibrationCache
-from edge.engine.gpu_support import check_support
+from edge.engine.gpu_support.check import check_support, failed_elsewhere
 from edge.engine.releases import LOWERINGS, MODULES, BuilderRow, Lowering
 from firmware_bridge.errors import DeviceFault, GateFailed, Refusal, UsageError
 
@@ -138,7 +138,8 @@ def build_plan(
     started = time.monotonic()
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise _no_plan(request.source, messages, workspace_bytes)
+        known = [one for sm_ in sm for one in failed_elsewhere(row.backend, probe.release, sm_)]
+        raise _no_plan(request.source, messages, workspace_bytes, known)
     facts = {
         "lowering": lowering,
         "network_flags": list(row.network_flags),
@@ -174,7 +175,9 @@ def _set_precision(
     return precision
 
 
-def _no_plan(source: str, messages: Sequence[str], workspace_bytes: int) -> Refusal:
+def _no_plan(
+    source: str, messages: Sequence[str], workspace_bytes: int, known: Sequence[str]
+) -> Refusal:
     found = "; ".join(messages[-3:]) or "nothing, and no message"
     if any(OUT_OF_MEMORY.search(message) for message in messages):
         return DeviceFault(
@@ -188,7 +191,8 @@ def _no_plan(source: str, messages: Sequence[str], workspace_bytes: int) -> Refu
         f"TensorRT refused to build {source}",
         expected="an engine",
         found=found,
-        remedy="see the operators it names; report the model if they are convolutions",
+        remedy="see the operators it names; report the model if they are convolutions"
+        + "".join(f"; known of such a TensorRT and GPU: {one}" for one in known),
     )
 
 
@@ -224,6 +228,13 @@ def _check_targets(row: BuilderRow, request: BuildRequest) -> None:
             expected="compute capabilities of the GPUs that will run the engine, such as 86",
             found="no --sm",
             remedy="name them: --sm 86,89",
+        )
+    if request.gpu and row.compute_capabilities:
+        raise UsageError(
+            f"{MODULES[row.backend]} builds for compute capabilities, on no GPU",
+            expected="no --gpu",
+            found=f"--gpu {request.gpu}",
+            remedy="leave --gpu out and name the GPUs by --sm",
         )
     if request.sm and not row.compute_capabilities:
         raise UsageError(

@@ -24,8 +24,8 @@ from edge.engine.build.builder import build_plan, lowering_for
 from edge.engine.build.memory import free_bytes, workspace_bytes
 from edge.engine.build_request import BuildRequest
 from edge.engine.calibration_cache import CalibrationCache, check_release, read_cache
-from edge.engine.gpu import present_gpu
-from edge.engine.gpu_support import check_support
+from edge.engine.gpu import Gpu, make_current, present_gpu
+from edge.engine.gpu_support.check import check_support
 from edge.engine.model_choice import CONVERT, ModelSource, choose_source
 from edge.engine.plan.sidecar import gpu_facts
 from edge.engine.releases import MODULES, builder_row, parse_release
@@ -74,7 +74,7 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
         ) from error
     release = parse_release(trt.__version__)
     row = builder_row(request.backend, release)
-    gpu = None if row.compute_capabilities else present_gpu()
+    gpu = None if row.compute_capabilities else _gpu(request.gpu)
     here = () if gpu is None else (gpu.sm,)
     # A release that builds for other machines' GPUs lists them itself.
     faults = [fault for one in here for fault in check_support(request.backend, release, one)]
@@ -118,6 +118,20 @@ def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
     if built.timing_cache is not None and request.timing_out is not None:
         Path(request.timing_out).write_bytes(built.timing_cache)
     return {**facts, **built.facts}
+
+
+def _gpu(ordinal: int) -> Gpu | None:
+    """The GPU to build on, made current; None where the first one is meant and cannot be seen: then
+    TensorRT says what is missing."""
+    gpu = present_gpu(ordinal)
+    if ordinal and (gpu is None or not make_current(ordinal)):
+        raise DeviceFault(
+            f"there is no GPU {ordinal}",
+            expected="a GPU that the CUDA driver lists under that number",
+            found="none",
+            remedy="correct --gpu: nvidia-smi lists the GPUs, 0 is the first",
+        )
+    return gpu
 
 
 def _teller(events: TextIO) -> PhaseProgress:

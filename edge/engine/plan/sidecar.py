@@ -146,6 +146,35 @@ def load_sidecar(plan: Path) -> Sidecar:
     return sidecar
 
 
+def read_plan(path: Path, sidecar: Sidecar) -> bytes:
+    """The bytes of a plan, read once and compared with its sidecar.
+
+    Raises:
+        Missing: it cannot be read.
+        NotTrusted: it is cut short, or not the sidecar's.
+    """
+    wanted = int(sidecar.document["plan"]["bytes"])
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(wanted + 1)
+    except OSError as error:
+        raise Missing(
+            f"cannot read {path}",
+            expected="an engine plan",
+            found=error.strerror or str(error),
+            remedy=REBUILD,
+        ) from error
+    if len(data) < wanted:
+        raise NotTrusted(
+            f"{path} is cut short",
+            expected=f"{wanted} bytes, by its sidecar",
+            found=f"{len(data)} bytes",
+            remedy=REBUILD,
+        )
+    _require_digest(sidecar, hashlib.sha256(data).hexdigest(), path)
+    return data
+
+
 def read_sidecar(plan: Path) -> Sidecar:
     """The sidecar of a plan, after checking that it belongs to it.
 
@@ -154,15 +183,14 @@ def read_sidecar(plan: Path) -> Sidecar:
         NotTrusted: not a sidecar, or one of another plan.
     """
     sidecar = load_sidecar(plan)
-    require_plan(sidecar, digest_file(plan), name=str(plan))
+    _require_digest(sidecar, digest_file(plan), plan)
     return sidecar
 
 
-def require_plan(sidecar: Sidecar, found: str, *, name: str) -> None:
-    """Raises NotTrusted unless `found` is the digest of the sidecar's plan."""
+def _require_digest(sidecar: Sidecar, found: str, plan: Path) -> None:
     if found != sidecar.plan_sha256:
         raise NotTrusted(
-            f"{name} is not the engine that its sidecar describes",
+            f"{plan} is not the engine that its sidecar describes",
             expected=f"sha256 {sidecar.plan_sha256}",
             found=f"sha256 {found}",
             remedy=REBUILD,
@@ -178,4 +206,6 @@ def _require_whole(sidecar: Sidecar) -> None:
     for tensor in sidecar.tensors:
         if not all(isinstance(size, int) for size in tensor.shape):
             raise TypeError("the shape of a tensor is a list of whole numbers")
-    _ = sidecar.gpu, document["release"], document["backend"], document["precision"]["int8"]
+    _ = sidecar.gpu, document["profiles"].items(), document["calibration_cache"]
+    _ = int(document["plan"]["bytes"]), int(document["precision"]["int8"]), document["backend"]
+    _ = document["known_faults"], document["release"], document["dla_core"]

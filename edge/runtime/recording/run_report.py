@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edge.engine.choose_backend import ChosenModel
 from edge.runtime.loop.capture import StampCount
 from edge.runtime.loop.latency_budget import BUCKET_RATIO, Summary
 from edge.runtime.recording.events import Fault
@@ -25,13 +26,37 @@ SCHEMA = "brakepoint.run/1"
 
 @dataclass(frozen=True)
 class ModelRun:
-    """The model that ran. `precision` is as the caller names it."""
+    """The model that ran, and why this one.
+
+    Attributes:
+        threads: of onnxruntime; None for an engine.
+        why, passed_over, engine, known_faults: as of `ChosenModel`.
+    """
 
     path: str
     sha256: str
     precision: str
     backend: str
-    threads: int
+    threads: int | None
+    why: str
+    passed_over: Mapping[str, str]
+    engine: Mapping[str, str] | None
+    known_faults: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: ChosenModel, *, threads: int) -> ModelRun:
+        """The model of a run."""
+        return cls(
+            path=str(model.path),
+            sha256=model.sha256,
+            precision=model.precision,
+            backend=model.backend,
+            threads=threads if model.engine is None else None,
+            why=model.why,
+            passed_over=model.passed_over,
+            engine=model.engine,
+            known_faults=model.known_faults,
+        )
 
 
 @dataclass(frozen=True)

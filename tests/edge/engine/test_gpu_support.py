@@ -6,7 +6,9 @@ import itertools
 
 import pytest
 
-from edge.engine.gpu_support import KERNELS, KNOWN_FAULTS, check_support, kernel_row
+from edge.engine.gpu_support.check import check_support, failed_elsewhere
+from edge.engine.gpu_support.kernels import KERNELS, kernel_row
+from edge.engine.gpu_support.known_faults import KNOWN_FAULTS
 from edge.engine.releases import BUILDERS, Backend, Release
 from firmware_bridge.errors import UsageError
 
@@ -38,8 +40,8 @@ def test_a_gpu_without_kernels_is_refused_with_releases_that_have_them(
     ("release", "sm", "said"),
     [
         (Release(10, 3, 0), 86, ()),
-        (Release(10, 3, 0), ORIN, ("only JetPack's own package",)),
-        (Release(10, 16, 2), ORIN, ("issues/4832",)),
+        (Release(10, 3, 0), ORIN, ()),
+        (Release(10, 16, 2), ORIN, ()),
         (Release(10, 16, 2), THOR, ()),
         (Release(10, 13, 3), THOR, ("issues/4820", "issues/4590")),
         (Release(11, 1, 0), 89, ("issues/4813",)),
@@ -55,6 +57,22 @@ def test_what_went_wrong_elsewhere_is_told_with_its_source(
     for text, sentence in zip(said, told, strict=True):
         assert text in sentence
         assert "compare the engine with int8.onnx" in sentence
+
+
+@pytest.mark.parametrize(
+    ("release", "sm", "said"),
+    [
+        (Release(10, 7, 0), ORIN, "only JetPack's own package"),
+        (Release(10, 16, 2), ORIN, "issues/4832"),
+        (Release(10, 16, 2), THOR, ""),
+    ],
+)
+def test_builds_that_failed_elsewhere_are_told_where_one_fails(
+    release: Release, sm: int, said: str
+) -> None:
+    told = failed_elsewhere("tensorrt", release, sm)
+    assert said in "".join(told)
+    assert bool(told) == bool(said)
 
 
 def test_a_layer_that_is_computed_wrongly_is_refused_and_only_there() -> None:

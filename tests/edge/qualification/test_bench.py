@@ -13,7 +13,7 @@ import pytest
 from clip_files import write_mp4
 from jetson_root import HWMON, write_jetson
 from stepped_sources import SteppingClock, read_all
-from tiny_road import tiny_mission, write_clip, write_network
+from tiny_road import chosen, tiny_mission, write_clip, write_network
 
 from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
@@ -60,7 +60,7 @@ def result(mission: Mission, network: Path, jetson: Path) -> BenchResult:
     """A short measurement on a machine whose files are those of a Jetson."""
     with vehicle_link(mission, "emulated") as link:
         return measure(
-            Candidate(mission, network, "float"),
+            Candidate(mission, chosen(network)),
             source=None,
             link=link,
             effort=Effort(alone_s=0.05, loop_s=2.0),

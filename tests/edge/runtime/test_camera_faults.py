@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cameras.gstreamer_here import needs_gstreamer
 from cameras.rtsp_server import NetworkCamera
-from tiny_road import tiny_mission, write_network
+from tiny_road import chosen, tiny_mission, write_network
 
 from edge.contract.mission.schema import Mission
 from edge.runtime.daemon import run
@@ -68,8 +68,7 @@ class Drive:
                 run(
                     mission,
                     source=source,
-                    model_path=network,
-                    precision="float",
+                    model=chosen(network),
                     link=link,
                     on_event=self._listen,
                     until=self._until,

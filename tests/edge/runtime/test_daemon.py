@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 import pytest
-from tiny_road import LABELS, tiny_mission, write_clip, write_network
+from tiny_road import LABELS, chosen, tiny_mission, write_clip, write_network
 
 from edge.backends.table import BACKENDS, Backend
 from edge.contract.artifact import read_json, write_json
@@ -62,8 +62,7 @@ def test_a_generated_story_runs_as_a_camera_does(
     report = run(
         mission,
         source="scenes:oncoming?weather=rain&light=night&road=highway&seed=2",
-        model_path=network,
-        precision="float",
+        model=chosen(network),
         link=link,
         on_event=lambda _event: None,
     )
@@ -86,8 +85,7 @@ def test_a_line_too_slow_for_the_source_is_refused_before_the_first_frame(
         run(
             slow,
             source=str(write_clip(tmp_path / "fast.mp4", frames=5, fps=100.0)),
-            model_path=network,
-            precision="float",
+            model=chosen(network),
             link=link,
             on_event=lambda _event: None,
         )
@@ -105,8 +103,7 @@ def test_a_pedestrian_steps_out_and_the_vehicle_stops_and_is_released(
     report = run(
         mission,
         source=str(clip),
-        model_path=network,
-        precision="float",
+        model=chosen(network),
         link=link,
         on_event=events.append,
         record=video,
@@ -218,8 +215,7 @@ def background_run(
             run(
                 mission,
                 source=str(clip),
-                model_path=network,
-                precision="float",
+                model=chosen(network),
                 link=link,
                 **given,
             )
@@ -293,8 +289,7 @@ def test_sigterm_ends_the_run_and_leaves_the_handlers_as_they_were(
     report = run(
         mission,
         source=str(clip),
-        model_path=network,
-        precision="float",
+        model=chosen(network),
         link=link,
         on_event=listen,
     )
@@ -373,9 +368,9 @@ class TestRefusedBeforeTheFirstFrame:
     ) -> pytest.ExceptionInfo[Exception]:
         threads = threading.active_count()
         clip = write_clip(tmp_path / "clip.mp4", frames=3)
-        given = {"source": str(clip), "model_path": tmp_path / "tiny.onnx", **given}
+        given = {"source": str(clip), "model": tmp_path / "tiny.onnx", **given}
         with pytest.raises((Missing, UsageError)) as info:
-            run(mission, precision="float", link=link, on_event=lambda _: None, **given)
+            run(mission, model=chosen(given.pop("model")), link=link, on_event=print, **given)
         deadline = time.monotonic() + 5.0
         while threading.active_count() > threads and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -387,7 +382,7 @@ class TestRefusedBeforeTheFirstFrame:
         assert "no source" in str(info.value)
 
     def test_no_model(self, mission: Mission, link: Any, tmp_path: Path) -> None:
-        info = self.refused(mission, link, tmp_path, model_path=tmp_path / "no.onnx")
+        info = self.refused(mission, link, tmp_path, model=tmp_path / "no.onnx")
         assert "no.onnx" in str(info.value)
 
     def test_a_truncated_model(
@@ -398,7 +393,7 @@ class TestRefusedBeforeTheFirstFrame:
 
     def test_a_wrong_label_count(self, mission: Mission, link: Any, tmp_path: Path) -> None:
         other = write_network(tmp_path / "two.onnx", labels=len(LABELS) - 1)
-        text = str(self.refused(mission, link, tmp_path, model_path=other).value)
+        text = str(self.refused(mission, link, tmp_path, model=other).value)
         assert "output does not fit" in text
         assert "model.labels" in text
 

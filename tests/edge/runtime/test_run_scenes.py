@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_road import SIDE, tiny_mission, write_network
+from tiny_road import SIDE, chosen, tiny_mission, write_network
 from tiny_scene import CONDITIONS, DRY, NEITHER, WET, add_condition, write_classifier, write_clip
 
 from edge.contract.mission.schema import Mission
@@ -74,8 +74,7 @@ def ran(
     report = run(
         mission,
         source=str(clip),
-        model_path=network,
-        precision="float",
+        model=chosen(network),
         link=link,
         on_event=events.append,
         **given,

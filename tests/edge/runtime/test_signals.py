@@ -24,14 +24,14 @@ def test_a_signal_ends_a_run_with_a_stop_and_a_report(
         import sys
         sys.path.insert(0, {str(samples("edge"))!r})
         from pathlib import Path
-        from tiny_road import tiny_mission
+        from tiny_road import chosen, tiny_mission
         from edge.runtime.daemon import run
         from firmware_bridge.link.driver import LinkDriver
         from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
         with HostFirmware(build_folder=default_build_folder()) as mcu, LinkDriver(mcu.port) as link:
             link.wait_established(30.0)
             report = run(tiny_mission(Path({str(root)!r})), source={str(clip)!r},
-                         model_path=Path({str(network)!r}), precision="float", link=link,
+                         model=chosen(Path({str(network)!r})), link=link,
                          on_event=lambda event: print(event.kind, flush=True))
             print("ended:", report.ended)
             print("last:", report.effective[-1].action.name)

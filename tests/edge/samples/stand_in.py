@@ -47,6 +47,7 @@ LAYERS = {
     "Flatten": "SHUFFLE",
     "Slice": "SLICE",
     "MaxPool": "POOLING",
+    "GridSample": "GRID_SAMPLE",
     "Relu": "ACTIVATION",
     "Sigmoid": "ACTIVATION",
     "Clip": "ACTIVATION",

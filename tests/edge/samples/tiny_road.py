@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
+from edge.engine.choose_backend import ChosenModel
 
 SIDE = 64
 CELL = 16
@@ -38,6 +39,11 @@ def tiny_mission(root: Path, **sections: Any) -> Mission:
     for name, values in sections.items():
         raw[name] = {**raw[name], **values}
     return Mission.model_validate(raw)
+
+
+def chosen(path: Path) -> ChosenModel:
+    """A network by itself, for onnxruntime."""
+    return ChosenModel.onnx_file(path, why="a test names it")
 
 
 def write_network(

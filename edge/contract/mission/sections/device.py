@@ -68,8 +68,15 @@ class Target(Strict):
 
     dla: the network is cut behind the last operator that a DLA takes, and `engine build --dla`
         builds the body (docs/engine.md).
+    backend: "auto" takes the first of tensorrt, rtx and onnxruntime on which the conversion was
+        gated and that is there.
+    cuda: the Python package for device memory and streams of tensorrt and rtx.
+    gpu: the CUDA driver's number of the GPU.
+    threads: of onnxruntime.
     """
 
     dla: Flag = False
-    backend: Literal["onnxruntime", "tensorrt", "rtx"] = "onnxruntime"
+    backend: Literal["onnxruntime", "tensorrt", "rtx", "auto"] = "onnxruntime"
+    cuda: Literal["pycuda", "cuda-bindings"] = "pycuda"
+    gpu: Annotated[Whole, Field(ge=0, le=15)] = 0
     threads: Annotated[Whole, Field(ge=1, le=256)] = 2

@@ -249,6 +249,8 @@ def test_refusals_of_the_builder(road_lowered: Lowered) -> None:
         build(StandIn("tensorrt-11.4.0"), road_lowered, model=b"\xff garbage")
     with pytest.raises(UsageError, match="no target GPU"):
         build(StandIn(RTX), road_lowered, replace(RTX_REQUEST, sm=()))
+    with pytest.raises(UsageError, match="on no GPU"):
+        build(StandIn(RTX), road_lowered, replace(RTX_REQUEST, gpu=1))
     with pytest.raises(UsageError, match="for the GPU that is there"):
         build(StandIn("tensorrt-10.3.0"), road_lowered, replace(REQUEST, sm=(86,)))
     with pytest.raises(UsageError, match="does not build for SM 53") as unknown:

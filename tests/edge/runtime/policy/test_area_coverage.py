@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_road import SIDE, tiny_mission, write_clip
+from tiny_road import SIDE, chosen, tiny_mission, write_clip
 
 from edge.contract.mission.sections.policy import When
 from edge.perception.values import LabelMap
@@ -160,8 +160,7 @@ def test_an_area_in_the_zone_slows_the_vehicle_until_it_is_gone(
     report = run(
         mission,
         source=str(clip),
-        model_path=write_segmenter(tmp_path / "mask.onnx"),
-        precision="float",
+        model=chosen(write_segmenter(tmp_path / "mask.onnx")),
         link=link,
         on_event=lambda event: None,
         record=video,

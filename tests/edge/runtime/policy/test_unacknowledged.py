@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_road import LABELS, tiny_mission, write_clip, write_network
+from tiny_road import LABELS, chosen, tiny_mission, write_clip, write_network
 
 from edge.contract.mission.schema import Mission
 from edge.runtime.daemon import run
@@ -394,8 +394,7 @@ def test_a_run_without_acknowledges_ends_in_a_stop_that_stays(
         report = run(
             mission,
             source=str(clip),
-            model_path=network,
-            precision="float",
+            model=chosen(network),
             link=link,
             on_event=on_event,
         )

@@ -13,7 +13,7 @@ import pytest
 from checkout import samples
 from clip_files import write_mkv
 from patience import PATIENCE_S
-from tiny_road import tiny_mission, write_clip, write_network
+from tiny_road import chosen, tiny_mission, write_clip, write_network
 
 from edge.runtime.daemon import run
 from firmware_bridge.link.driver import LinkDriver
@@ -27,8 +27,7 @@ def test_a_recording_of_a_variable_rate_keeps_the_time_of_the_clip(
     report = run(
         tiny_mission(root),
         source=str(clip),
-        model_path=write_network(tmp_path / "tiny.onnx"),
-        precision="float",
+        model=chosen(write_network(tmp_path / "tiny.onnx")),
         link=link,
         on_event=lambda _: None,
         record=video,
@@ -51,8 +50,7 @@ def test_a_clip_that_changes_its_size_is_recorded_in_its_first(
     report = run(
         tiny_mission(root),
         source=str(tmp_path / "clip.mjpg"),
-        model_path=write_network(tmp_path / "tiny.onnx"),
-        precision="float",
+        model=chosen(write_network(tmp_path / "tiny.onnx")),
         link=link,
         on_event=lambda _: None,
         record=video,
@@ -71,7 +69,7 @@ def test_a_recording_on_a_full_disk_is_said_and_leaves_nothing(root: Path, tmp_p
         import signal, resource, sys
         sys.path.insert(0, {str(samples("edge"))!r})
         from pathlib import Path
-        from tiny_road import tiny_mission, write_network
+        from tiny_road import chosen, tiny_mission, write_network
         from edge.runtime.recording.annotated_video import AnnotatedVideo
         from edge.runtime.daemon import run
         from firmware_bridge.link.driver import LinkDriver
@@ -83,8 +81,8 @@ def test_a_recording_on_a_full_disk_is_said_and_leaves_nothing(root: Path, tmp_p
             link.wait_established(20.0)
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
-            report = run(mission, source={str(clip)!r}, model_path=network, precision="float",
-                         link=link, on_event=lambda _: None, record=here / "out" / "rec.mp4")
+            report = run(mission, source={str(clip)!r}, model=chosen(network), link=link,
+                         on_event=lambda _: None, record=here / "out" / "rec.mp4")
         print(report.exit_code, report.recording, report.frames.captured)
         print([fault.text for fault in report.faults if fault.kind == "recording lost"][0])
     """

@@ -1,0 +1,197 @@
+"""`engine build`, then `run` with that engine to the firmware as a process, on a simulated GPU."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from simulated_device.description import Gpu, Simulation
+from simulated_device.site import make_site
+from simulated_device.verb_calls import call_verbs
+from tiny_road import write_clip
+
+from edge.cli import main
+
+ORIN = Simulation(gpus=(Gpu(name="Orin", sm=87),), releases=("tensorrt-10.3.0",))
+WORKSTATION = Simulation(
+    gpus=(Gpu(name="NVIDIA RTX A2000", sm=86, integrated=False),),
+    releases=("tensorrt_rtx-1.7.1",),
+    driver_version=13050,
+)
+
+
+@pytest.fixture(scope="module")
+def converted(tiny_mission: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("conversion") / "out"
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(tiny_mission), "--out", str(out)])
+    assert not ended.value.code
+    return out
+
+
+@pytest.fixture
+def conversion(converted: Path, tmp_path: Path) -> Path:
+    """A conversion without an engine."""
+    return Path(shutil.copytree(converted, tmp_path / "out"))
+
+
+def built_and_run(
+    simulation: Simulation,
+    folder: Path,
+    *,
+    conversion: Path,
+    mission: Path,
+    build: Sequence[object],
+    run: Sequence[object],
+) -> dict[str, Any]:
+    """The report of a run with the engine that was built just before."""
+    site, plan = make_site(folder / "site", simulation), conversion / f"{folder.name}.plan"
+    clip = write_clip(folder / "clip.mp4", frames=40)
+    arguments = ("--from", conversion, "--source", clip, "--precision", "int8", "--json")
+    done = call_verbs(
+        site,
+        {
+            "build": ("engine", "build", conversion, "--out", plan, *build),
+            "run": ("run", mission, *arguments, "--engine", plan, *run),
+        },
+    )
+    assert done["build"].code == 0, done["build"].errors
+    assert done["run"].code == 0, done["run"].errors
+    assert not site.findings()
+    report: dict[str, Any] = json.loads(done["run"].out)
+    return report
+
+
+def require_a_whole_run(report: dict[str, Any]) -> None:
+    frames, effective = report["frames"], [one["action"] for one in report["effective"]]
+    assert frames["inferred"] > 0
+    assert frames["unknown"] == 0
+    assert "NONE" in effective, "the boot stop was released: the road was seen"
+    assert effective[-1] == "COMFORT_STOP"
+
+
+def test_an_engine_of_tensorrt_drives_the_firmware(
+    tiny_mission: Path, conversion: Path, tmp_path: Path
+) -> None:
+    report = built_and_run(
+        ORIN,
+        tmp_path,
+        conversion=conversion,
+        mission=tiny_mission,
+        build=(),
+        run=("--backend", "auto"),
+    )
+    require_a_whole_run(report)
+    model = report["model"]
+    assert (model["backend"], model["precision"]) == ("tensorrt", "int8")
+    assert model["why"] == "the engine was named"
+    assert model["engine"] == {
+        "tensorrt": "tensorrt 10.3.0",
+        "gpu": "Orin (SM 8.7, 16 multiprocessors)",
+        "built_from": "int8.onnx",
+    }
+    sidecar = json.loads(Path(f"{model['path']}.json").read_text())
+    assert model["sha256"] == sidecar["plan"]["sha256"]
+    assert sidecar["report"]["contract"]
+
+
+def test_an_engine_of_tensorrt_rtx_does_too(
+    tiny_mission: Path, conversion: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("cuda.bindings", reason="cuda-bindings is not installed: extra [dev]")
+    report = built_and_run(
+        WORKSTATION,
+        tmp_path,
+        conversion=conversion,
+        mission=tiny_mission,
+        build=("--backend", "rtx", "--sm", "86"),
+        run=("--set", "target.cuda=cuda-bindings"),
+    )
+    require_a_whole_run(report)
+    assert report["model"]["backend"] == "rtx"
+    assert report["model"]["engine"]["built_from"] == "strong.onnx"
+
+
+def test_auto_takes_the_engine_in_the_folder_and_says_so(
+    tiny_mission: Path, conversion: Path, tmp_path: Path
+) -> None:
+    """Without an engine it takes onnxruntime. The source, which has no picture, ends both runs."""
+    site = make_site(tmp_path / "site", ORIN)
+    source = tmp_path / "frames"
+    source.mkdir()
+    arguments = ("--from", conversion, "--source", source, "--precision", "int8")
+    run = ("run", tiny_mission, *arguments, "--backend", "auto")
+    build = ("engine", "build", conversion, "--out", conversion / "auto.plan")
+    done = call_verbs(site, {"before": run, "build": build, "after": run})
+    before, after = done["before"].errors, done["after"].errors
+    assert f"onnxruntime runs {conversion}/cpu.onnx (auto: the first that is here (" in before
+    assert "tensorrt: no engine for tensorrt in" in before
+    assert f"tensorrt runs {conversion}/auto.plan by tensorrt 10.3.0 (auto: the first" in after
+
+
+def test_an_engine_is_of_the_one_of_two_gpus_that_it_was_built_on(
+    tiny_mission: Path, conversion: Path, tmp_path: Path
+) -> None:
+    two = (Gpu(name="Orin", multiprocessors=16), Gpu(name="Orin", multiprocessors=8))
+    site, plan = make_site(tmp_path / "site", Simulation(gpus=two)), conversion / "second.plan"
+    arguments = ("--from", conversion, "--source", "none.mp4", "--precision", "int8")
+    run = ("run", tiny_mission, *arguments, "--backend", "tensorrt")
+    build = ("engine", "build", conversion, "--out", plan)
+    done = call_verbs(
+        site,
+        {
+            "none": (*build, "--gpu", "2"),
+            "build": (*build, "--gpu", "1"),
+            "first": run,
+            "second": (*run, "--set", "target.gpu=1"),
+        },
+    )
+    assert "there is no GPU 2" in done["none"].errors
+    assert done["build"].code == 0, done["build"].errors
+    assert "found: Orin (SM 8.7, 8 multiprocessors)" in done["first"].errors
+    assert "no source at none.mp4" in done["second"].errors, "the engine was taken"
+
+
+def test_a_release_without_kernels_for_the_gpu_builds_nothing(
+    conversion: Path, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", Simulation(gpus=ORIN.gpus, releases=("tensorrt-10.13.2",)))
+    plan = tmp_path / "road.plan"
+    done = call_verbs(site, {"build": ("engine", "build", conversion, "--out", plan)})["build"]
+    assert done.code == 2
+    assert "tensorrt 10.13.2 has no kernels for SM 8.7" in done.errors
+    assert "use tensorrt 8.6.0 to before 9.0.0" in done.errors
+    assert not list(tmp_path.glob("road.plan*"))
+
+
+def grid_sampler(path: Path) -> Path:
+    """A network that TensorRT computes wrongly from 10.13 on."""
+    kind, shape = TensorProto.FLOAT, (1, 3, 8, 8)
+    graph = helper.make_graph(
+        [helper.make_node("GridSample", ["images", "grid"], ["y"], name="sample")],
+        "g",
+        [
+            helper.make_tensor_value_info("images", kind, shape),
+            helper.make_tensor_value_info("grid", kind, (1, 8, 8, 2)),
+        ],
+        [helper.make_tensor_value_info("y", kind, shape)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
+    return path
+
+
+def test_a_network_that_is_known_to_be_computed_wrongly_is_not_built(tmp_path: Path) -> None:
+    thor = (Gpu(name="NVIDIA Thor", sm=110),)
+    site = make_site(tmp_path / "site", Simulation(gpus=thor, releases=("tensorrt-10.13.2",)))
+    model = grid_sampler(tmp_path / "grid.onnx")
+    build = ("engine", "build", model, "--out", tmp_path / "grid.plan")
+    done = call_verbs(site, {"build": build})["build"]
+    assert done.code == 2
+    assert "tensorrt 10.13.2 is known to compute this network wrongly" in done.errors
+    assert "a network without GRID_SAMPLE" in done.errors
