@@ -119,6 +119,7 @@ def open_model(model: ChosenModel, mission: Mission) -> Session:
         threads=target.threads,
         cuda=target.cuda,
         gpu=target.gpu,
+        preprocess=mission.model.preprocess_spec,
         inputs={INPUT: (1, 3, size.height_px, size.width_px)},
         outputs=output_shapes(mission.model.network_spec, size.width_px, size.height_px),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from simulated_device.cuda_errors import CudaError
 from simulated_device.driver.context_calls import MAX_THREADS
 from simulated_device.driver.copy_calls import CopyCalls
-from simulated_device.driver.kernels import HostLaunch
+from simulated_device.driver.kernels import HostLaunch, host_kernels
 from simulated_device.driver.ptx import Kernel, KernelModule, load_ptx
 from simulated_device.driver.streams import Operation, Stream
 
@@ -23,6 +23,7 @@ class Machine(CopyCalls):
         module = load_ptx(
             image, context, sm=context.device.facts.sm, driver=self.simulation.driver_version
         )
+        host_kernels()  # compiled now, as a driver compiles PTX, and not in the first launch
         return self.hold(context, module)
 
     def module_function(self, handle: int, name: str) -> int:
