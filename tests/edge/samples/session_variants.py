@@ -32,7 +32,7 @@ from edge.engine.api_probe import Probe
 from edge.engine.build.builder_config import name_targets
 from edge.engine.build_request import BuildRequest
 from edge.engine.gpu import present_sm
-from edge.engine.gpu_support import check_support
+from edge.engine.gpu_support.check import check_support
 from edge.engine.releases import builder_row, parse_release
 from firmware_bridge.errors import UsageError
 

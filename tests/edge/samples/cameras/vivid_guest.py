@@ -22,6 +22,7 @@ from cameras.emulated_pc import CAMERAS, VIVID_FPS, VIVID_SIZE
 
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.device import Camera
+from edge.engine.choose_backend import ChosenModel
 from edge.perception.pixel_formats import to_bgr
 from edge.perception.values import Frame
 from edge.runtime.clock import monotonic_ns
@@ -250,8 +251,7 @@ def whole_run() -> dict[str, Any]:
         report = run(
             mission,
             source=DEVICE,
-            model_path=out / "tiny.onnx",
-            precision="float",
+            model=ChosenModel.onnx_file(out / "tiny.onnx", why="a test names it"),
             link=link,
             on_event=listen,
             until=until,
