@@ -190,7 +190,6 @@ def _turn(made: Any) -> Any:
         decision=Decision(command, None, (), Perception.KNOWN, False, ()),
         mode=Mode.NORMAL,
         sent=None,
-        stage_ms={},
         end_to_end_ms=None,
         stage_ms={},
         link_events=(),
