@@ -1,1 +1,1 @@
-"""TensorRT x GPU: which release has kernels for which, and what is known to be wrong."""
+"""TensorRT x GPU: which release has kernels for which, and known faults."""
