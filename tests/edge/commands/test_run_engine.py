@@ -56,7 +56,7 @@ def built_and_run(
 ) -> dict[str, Any]:
     """The report of a run with the engine that was built just before."""
     site, plan = make_site(folder / "site", simulation), conversion / f"{folder.name}.plan"
-    clip = write_clip(folder / "clip.mp4", frames=40)
+    clip = write_clip(folder / "clip.mp4", frames=25)
     arguments = ("--from", conversion, "--source", clip, "--precision", "int8", "--json")
     done = call_verbs(
         site,
@@ -123,56 +123,32 @@ def test_an_engine_of_tensorrt_rtx_does_too(
     assert report["model"]["engine"]["built_from"] == "strong.onnx"
 
 
-def test_auto_takes_the_engine_in_the_folder_and_says_so(
+def test_auto_takes_the_engine_of_this_gpu_in_the_folder_and_says_so(
     tiny_mission: Path, conversion: Path, tmp_path: Path
 ) -> None:
-    """Without an engine it takes onnxruntime. The source, which has no picture, ends both runs."""
-    site = make_site(tmp_path / "site", ORIN)
-    source = tmp_path / "frames"
-    source.mkdir()
-    arguments = ("--from", conversion, "--source", source, "--precision", "int8")
-    run = ("run", tiny_mission, *arguments, "--backend", "auto")
-    build = ("engine", "build", conversion, "--out", conversion / "auto.plan")
-    done = call_verbs(site, {"before": run, "build": build, "after": run})
-    before, after = done["before"].errors, done["after"].errors
-    assert f"onnxruntime runs {conversion}/cpu.onnx (auto: the first that is here (" in before
-    assert "tensorrt: no engine for tensorrt in" in before
-    assert f"tensorrt runs {conversion}/auto.plan by tensorrt 10.3.0 (auto: the first" in after
-
-
-def test_an_engine_is_of_the_one_of_two_gpus_that_it_was_built_on(
-    tiny_mission: Path, conversion: Path, tmp_path: Path
-) -> None:
+    """Without an engine it takes onnxruntime. The source, which is not there, ends every run."""
     two = (Gpu(name="Orin", multiprocessors=16), Gpu(name="Orin", multiprocessors=8))
     site, plan = make_site(tmp_path / "site", Simulation(gpus=two)), conversion / "second.plan"
     arguments = ("--from", conversion, "--source", "none.mp4", "--precision", "int8")
-    run = ("run", tiny_mission, *arguments, "--backend", "tensorrt")
-    build = ("engine", "build", conversion, "--out", plan)
+    run = ("run", tiny_mission, *arguments, "--backend", "auto", "--set")
+    build = ("engine", "build", conversion, "--out", plan, "--gpu")
     done = call_verbs(
         site,
         {
-            "none": (*build, "--gpu", "2"),
-            "build": (*build, "--gpu", "1"),
-            "first": run,
-            "second": (*run, "--set", "target.gpu=1"),
+            "no engine": (*run, "target.gpu=1"),
+            "no such GPU": (*build, "2"),
+            "build": (*build, "1"),
+            "first GPU": (*run, "target.gpu=0"),
+            "second GPU": (*run, "target.gpu=1"),
         },
     )
-    assert "there is no GPU 2" in done["none"].errors
+    none, second = done["no engine"].errors, done["second GPU"].errors
+    assert f"onnxruntime runs {conversion}/cpu.onnx (auto: the first that is here (" in none
+    assert "tensorrt: no engine for tensorrt in" in none
+    assert "there is no GPU 2" in done["no such GPU"].errors
     assert done["build"].code == 0, done["build"].errors
-    assert "found: Orin (SM 8.7, 8 multiprocessors)" in done["first"].errors
-    assert "no source at none.mp4" in done["second"].errors, "the engine was taken"
-
-
-def test_a_release_without_kernels_for_the_gpu_builds_nothing(
-    conversion: Path, tmp_path: Path
-) -> None:
-    site = make_site(tmp_path / "site", Simulation(gpus=ORIN.gpus, releases=("tensorrt-10.13.2",)))
-    plan = tmp_path / "road.plan"
-    done = call_verbs(site, {"build": ("engine", "build", conversion, "--out", plan)})["build"]
-    assert done.code == 2
-    assert "tensorrt 10.13.2 has no kernels for SM 8.7" in done.errors
-    assert "use tensorrt 8.6.0 to before 9.0.0" in done.errors
-    assert not list(tmp_path.glob("road.plan*"))
+    assert "found: Orin (SM 8.7, 8 multiprocessors)" in done["first GPU"].errors
+    assert f"tensorrt runs {plan} by tensorrt 10.3.0 (auto: the first that is here)" in second
 
 
 def grid_sampler(path: Path) -> Path:
@@ -191,12 +167,24 @@ def grid_sampler(path: Path) -> Path:
     return path
 
 
-def test_a_network_that_is_known_to_be_computed_wrongly_is_not_built(tmp_path: Path) -> None:
-    thor = (Gpu(name="NVIDIA Thor", sm=110),)
-    site = make_site(tmp_path / "site", Simulation(gpus=thor, releases=("tensorrt-10.13.2",)))
-    model = grid_sampler(tmp_path / "grid.onnx")
-    build = ("engine", "build", model, "--out", tmp_path / "grid.plan")
-    done = call_verbs(site, {"build": build})["build"]
-    assert done.code == 2
-    assert "tensorrt 10.13.2 is known to compute this network wrongly" in done.errors
-    assert "a network without GRID_SAMPLE" in done.errors
+def test_nothing_is_built_where_it_is_known_that_it_would_not_work(
+    conversion: Path, tmp_path: Path
+) -> None:
+    """TensorRT 10.13 has no kernels for an Orin, and computes GridSample wrongly on any GPU."""
+    gpus = (*ORIN.gpus, Gpu(name="NVIDIA Thor", sm=110))
+    site = make_site(tmp_path / "site", Simulation(gpus=gpus, releases=("tensorrt-10.13.2",)))
+    model, out = grid_sampler(tmp_path / "grid.onnx"), ("--out", tmp_path / "road.plan")
+    done = call_verbs(
+        site,
+        {
+            "orin": ("engine", "build", conversion, *out),
+            "thor": ("engine", "build", model, *out, "--gpu", "1"),
+        },
+    )
+    orin, thor = done["orin"], done["thor"]
+    assert (orin.code, thor.code) == (2, 2)
+    assert "tensorrt 10.13.2 has no kernels for SM 8.7" in orin.errors
+    assert "use tensorrt 8.6.0 to before 9.0.0" in orin.errors
+    assert "tensorrt 10.13.2 is known to compute this network wrongly" in thor.errors
+    assert "a network without GRID_SAMPLE" in thor.errors
+    assert not list(tmp_path.glob("road.plan*"))
