@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import time
 from collections.abc import Iterator
@@ -402,6 +403,9 @@ class TestFaults:
             with pytest.raises(Failed, match=code):
                 faulty.cuda.stream_synchronize(stream)
         assert np.isnan(found).all()
+        del context
+        gc.collect()
+        assert faulty.machine.findings == [], "what failed is not under way any more"
 
     @pytest.mark.parametrize("faulty", [{"faults": (Fault("never ends", at=2),)}], indirect=True)
     def test_an_execution_that_never_ends(self, faulty: Bench, model: bytes) -> None:

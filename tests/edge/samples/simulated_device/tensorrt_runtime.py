@@ -350,8 +350,10 @@ class _Running:
 
     @property
     def work(self) -> Work | None:
-        """It, while it is under way."""
-        return None if self.last is None or self.last.done else self.last
+        """It, while it is under way: not after it ended or the device failed."""
+        work = self.last
+        ended = work is None or work.done or work.stream.context.device.sticky
+        return None if ended else work
 
 
 class IExecutionContext(Strict):
