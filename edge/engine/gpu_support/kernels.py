@@ -107,9 +107,16 @@ KERNELS: tuple[KernelRow, ...] = (
     KernelRow(
         "tensorrt",
         Release(11, 4, 1),
-        Release(12, 0, 0),
+        Release(11, 5, 0),
         (75, 87, *AMPERE_TO_HOPPER, *BLACKWELL_ULTRA, 107, 110),
         NOTES + "11.4.1: Jetson AGX Orin and Thor, with JetPack 7.2.2 or later",
+    ),
+    KernelRow(
+        "tensorrt",
+        Release(11, 5, 0),
+        Release(12, 0, 0),
+        (75, *AMPERE_TO_HOPPER, *BLACKWELL_ULTRA, 107),
+        NOTES + "11.5.0: for x86, ARM servers and Windows; JetPack is not named any more",
     ),
     KernelRow(
         "rtx",

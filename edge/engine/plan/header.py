@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.engine.gpu import dotted
 from edge.engine.releases import MODULES, Backend, Release
 from firmware_bridge.errors import Missing, NotTrusted, UsageError
 
@@ -97,7 +98,7 @@ def preflight(
     if here is not None and gpus and here not in gpus:
         raise UsageError(
             f"{name} was built for another GPU",
-            expected=f"SM {here}, which is here",
-            found="SM " + ", ".join(map(str, gpus)),
+            expected=f"SM {dotted(here)}, which is here",
+            found="SM " + ", ".join(map(dotted, gpus)),
             remedy=REBUILD,
         )

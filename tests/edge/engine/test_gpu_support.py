@@ -20,6 +20,7 @@ ORIN, THOR = 87, 110
     [
         ("tensorrt", Release(10, 13, 3), ORIN, "8.6.0 to before 9.0.0, or 10.0.0 to before 10.8.0"),
         ("tensorrt", Release(11, 2, 1), ORIN, "10.16.1 to before 11.0.0"),
+        ("tensorrt", Release(11, 5, 0), THOR, "use tensorrt 10.13.2 to before 11.5.0"),
         ("tensorrt", Release(10, 3, 0), THOR, "use tensorrt 10.13.2"),
         ("tensorrt", Release(10, 7, 0), 120, "use tensorrt 10.8.0"),
         ("tensorrt", Release(10, 5, 0), 70, "8.6.0 to before 9.0.0, or 10.0.0 to before 10.5.0"),

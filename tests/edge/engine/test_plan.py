@@ -47,7 +47,7 @@ def test_no_bytes_crash_the_header(data: bytes) -> None:
     [
         ("tensorrt", Release(10, 13, 2), (87,), 87, ("10.3.0", "10.13.2")),
         ("rtx", Release(1, 7, 1), (), 86, ("tensorrt 10.3.0", "tensorrt_rtx 1.7.1")),
-        ("tensorrt", Release(10, 3, 0), (87,), 110, ("SM 87", "SM 110")),
+        ("tensorrt", Release(10, 3, 0), (87,), 110, ("SM 8.7", "SM 11.0")),
     ],
 )
 def test_preflight_refuses_with_both_and_the_remedy(
