@@ -80,7 +80,7 @@ def test_imports_that_fail(tmp_path: Path) -> None:
     simulation = Simulation(
         import_errors={"pycuda.driver": WORDS, "tensorrt": "No module named 'tensorrt'"}
     )
-    site = make_site(tmp_path, simulation, libcuda=False)
+    site = make_site(tmp_path, simulation)
     code = """
 import importlib
 for name in ("pycuda.driver", "tensorrt", "cuda.bindings.driver"):

@@ -309,6 +309,7 @@ class TestEveryRelease:
         x.view(np.float32)[:] = x_of(0).ravel()
         context.set_tensor_address("picture", on.cuda.device_pointer(x))
         context.set_tensor_address("output", on.cuda.device_pointer(out))
+        out[:] = 0
         assert context.execute_async_v3(on.cuda.stream_number(stream))
         assert np.isnan(out.view(np.float32)).all()
         on.cuda.stream_synchronize(stream)

@@ -16,7 +16,7 @@ from pathlib import Path
 from simulated_device import bindings_driver, pycuda_driver
 from simulated_device.description import Simulation
 from simulated_device.machine import Machine
-from simulated_device.site import _REAL, DEVICE, FINDINGS, import_error, tensorrt_module
+from simulated_device.site import DEVICE, FINDINGS, REAL_BINDINGS, import_error, tensorrt_module
 
 _MACHINES: dict[str, Machine] = {}
 
@@ -76,5 +76,5 @@ def _real_driver(folder: str) -> types.ModuleType:
     sys.modules[name] = real
     spec.loader.exec_module(real)
     sys.modules[name] = stands_for
-    _REAL.append(real)
+    REAL_BINDINGS.append(real)
     return real

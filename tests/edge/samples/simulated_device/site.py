@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.machinery
-import importlib.util
 import os
 import subprocess
 import sys
@@ -60,15 +58,15 @@ def modules(machine: Machine) -> dict[str, types.ModuleType]:
     }
 
 
-_REAL: list[types.ModuleType] = []
+REAL_BINDINGS: list[types.ModuleType] = []
 
 
 def real_bindings() -> types.ModuleType | None:
     """The package's own `cuda.bindings.driver`; None where cuda-bindings is not installed."""
-    if not _REAL:
+    if not REAL_BINDINGS:
         with contextlib.suppress(ImportError):
-            _REAL.append(importlib.import_module("cuda.bindings.driver"))
-    return _REAL[0] if _REAL else None
+            REAL_BINDINGS.append(importlib.import_module("cuda.bindings.driver"))
+    return REAL_BINDINGS[0] if REAL_BINDINGS else None
 
 
 class _Refusing:
@@ -138,8 +136,10 @@ def installed(simulation: Simulation) -> Iterator[Machine]:
             stack.enter_context(
                 mock.patch.object(package, "driver", held["cuda.bindings.driver"], create=True)
             )
-        yield machine
-    left = machine.close()
+        try:
+            yield machine
+        finally:
+            left = machine.close()
     assert not left, "\n".join(left)
 
 
@@ -177,12 +177,8 @@ class Site:
         (self.folder / "python" / DEVICE).write_text(simulation.to_json())
 
 
-def make_site(folder: Path, simulation: Simulation, *, libcuda: bool = True) -> Site:
-    """Write a site into a folder.
-
-    Args:
-        libcuda: whether to compile the driver library too.
-    """
+def make_site(folder: Path, simulation: Simulation) -> Site:
+    """Write a site into a folder."""
     site = Site(folder)
     python = folder / "python"
     modules_there = {name.split("-")[0] for name in simulation.releases}
@@ -208,10 +204,7 @@ def make_site(folder: Path, simulation: Simulation, *, libcuda: bool = True) -> 
         "extend_bindings(sys.modules[__name__])\n"
     )
     site.describe(simulation)
-    if libcuda:
-        build_libcuda(
-            folder / "lib", gpus=simulation.gpus, driver_version=simulation.driver_version
-        )
+    build_libcuda(folder / "lib", gpus=simulation.gpus, driver_version=simulation.driver_version)
     return site
 
 

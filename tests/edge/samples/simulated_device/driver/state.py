@@ -24,6 +24,7 @@ Held = TypeVar("Held")
 GLOBAL, THREAD_LOCAL, RELAXED = 0, 1, 2
 """CUstreamCaptureMode."""
 SOON_S = 0.0005
+"""How often the device's own thread looks again."""
 
 
 @dataclass(eq=False)
@@ -98,6 +99,7 @@ class DriverState:
         return found
 
     def fault_ms(self, kind: str) -> float:
+        """How long a scripted fault of this kind takes."""
         return max(fault.ms for fault in self.simulation.faults if fault.kind == kind)
 
     def hang(self, work: Work) -> None:
@@ -200,6 +202,7 @@ class DriverState:
             self.poison_context(context, error)
 
     def poll(self, stream: Stream, work: Work | None) -> bool:
+        """A query: whether the work has ended; a failure on the device is sticky."""
         if stream.context.device.sticky:
             raise CudaError(stream.context.device.sticky)
         try:
@@ -207,8 +210,7 @@ class DriverState:
         except CudaError as error:
             self.poison_context(stream.context, error)
 
-    def settle(self, context: Context, *, blocking_only: bool = False) -> None:
+    def settle(self, context: Context) -> None:
         """Wait for all work of a context."""
         for stream in list(context.streams):
-            if stream.blocking or not blocking_only:
-                self.advance(stream.last)
+            self.advance(stream.last)

@@ -53,7 +53,6 @@ class Event:
     timed: bool
     marker: Work | None = None
     captured: Capture | None = None
-    marks: deque[Work] = field(default_factory=deque)
 
 
 @dataclass(eq=False)
