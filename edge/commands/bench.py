@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from edge.commands.options import JsonOption, MissionArgument, SetOption
+from edge.commands.options import (
+    BackendOption,
+    ConvertedOption,
+    EngineOption,
+    JsonOption,
+    MissionArgument,
+    PortOption,
+    PrecisionOption,
+    SetOption,
+)
 from edge.contract.artifact import json_file, replacing_folder
 from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
@@ -32,22 +41,18 @@ WIDTH = 120
 def bench(
     mission: MissionArgument,
     *,
-    converted: Annotated[
-        Path, typer.Option("--from", metavar="DIR", help="folder that `convert` wrote")
-    ],
+    converted: ConvertedOption,
     source: Annotated[
         str | None,
         typer.Option("--source", help="as of `run`, repeated; default: a generated story"),
     ] = None,
-    precision: Annotated[
-        Literal["float", "int8"], typer.Option("--precision", help="refused if its gates failed")
-    ] = "float",
+    precision: PrecisionOption = "float",
+    backend: BackendOption = None,
+    engine: EngineOption = None,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0.01, max=1440.0, help="how long the loop runs")
     ] = 10.0,
-    port: Annotated[
-        str | None, typer.Option("--port", help="serial device or emulated; default: mission's")
-    ] = None,
+    port: PortOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help=f"write {JSON} and {PLOT}")
     ] = None,
@@ -56,7 +61,7 @@ def bench(
 ) -> None:
     """Measure every stage, cold and after so many minutes, against inference alone."""
     loaded = load_mission(mission, set_ or [])
-    candidate = Candidate.choose(converted, loaded, precision)
+    candidate = Candidate.choose(converted, loaded, precision, backend=backend, engine=engine)
     if out is not None:
         _require_results(out)
     with vehicle_link(loaded, port or loaded.link.port) as link, progress_bar() as advance:
@@ -75,7 +80,7 @@ def bench(
     if as_json:
         echo(json.dumps({"schema": SCHEMA, **result.to_json()}, indent=1))
     else:
-        _print(result)
+        print_result(result)
         if out is not None:
             echo(f"written: {out / JSON}, {out / PLOT}")
     raise typer.Exit(result.exit_code)
@@ -91,7 +96,8 @@ def _require_results(out: Path) -> None:
         )
 
 
-def _print(result: BenchResult) -> None:
+def print_result(result: BenchResult) -> None:
+    """Print the tables, the faults and the proposed section."""
     console = new_console(width=WIDTH)
     model = result.report.model
     console.print(

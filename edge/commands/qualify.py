@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from edge.commands.options import JsonOption, MissionArgument, SetOption
+from edge.commands.options import (
+    ConvertedOption,
+    JsonOption,
+    MissionArgument,
+    PortOption,
+    PrecisionOption,
+    SetOption,
+)
 from edge.contract.artifact import replacing_folder
 from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
@@ -32,24 +39,18 @@ WIDTH = 120
 def qualify(
     mission: MissionArgument,
     *,
-    converted: Annotated[
-        Path, typer.Option("--from", metavar="DIR", help="folder that `convert` wrote")
-    ],
+    converted: ConvertedOption,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help=f"for {PAGE}, {JSON} and the engine")
     ] = Path("qualification"),
     source: Annotated[
         str | None, typer.Option("--source", help="as of `run`; default: a generated story")
     ] = None,
-    precision: Annotated[
-        Literal["float", "int8"], typer.Option("--precision", help="refused if its gates failed")
-    ] = "int8",
+    precision: PrecisionOption = "int8",
     engine: Annotated[
         Path | None, typer.Option("--engine", metavar="FILE", help="prove this one, build none")
     ] = None,
-    port: Annotated[
-        str | None, typer.Option("--port", help="serial device or emulated; default: mission's")
-    ] = None,
+    port: PortOption = None,
     seconds: Annotated[
         float, typer.Option("--seconds", min=1.0, max=3600.0, help="of the clip, at most")
     ] = 20.0,

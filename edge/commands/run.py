@@ -6,19 +6,25 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from edge.commands.options import JsonOption, MissionArgument, SetOption
+from edge.commands.options import (
+    BackendOption,
+    ConvertedOption,
+    EngineOption,
+    JsonOption,
+    MissionArgument,
+    PortOption,
+    PrecisionOption,
+    SetOption,
+)
 from edge.contract.mission.checks.cross_checks import STAGES
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.engine.choose_backend import (
-    AUTO,
-    ENGINE_BACKENDS,
-    ONNXRUNTIME,
     ChosenModel,
     choose_backend,
 )
@@ -44,27 +50,11 @@ def run(
             "rtsp://HOST/PATH, 'gst:PIPELINE' or scenes:STORY (docs/cameras.md)",
         ),
     ],
-    converted: Annotated[
-        Path, typer.Option("--from", metavar="DIR", help="folder that `convert` wrote")
-    ],
-    precision: Annotated[
-        Literal["float", "int8"], typer.Option("--precision", help="refused if its gates failed")
-    ] = "float",
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            "--backend",
-            help=f"{', '.join((*ENGINE_BACKENDS, ONNXRUNTIME, AUTO))}; default: mission's",
-        ),
-    ] = None,
-    engine: Annotated[
-        Path | None,
-        typer.Option("--engine", metavar="FILE", help="run this engine; default: found in DIR"),
-    ] = None,
-    port: Annotated[
-        str | None,
-        typer.Option("--port", help="serial device or emulated; default: mission's"),
-    ] = None,
+    converted: ConvertedOption,
+    precision: PrecisionOption = "float",
+    backend: BackendOption = None,
+    engine: EngineOption = None,
+    port: PortOption = None,
     speed_mps: Annotated[
         float | None,
         typer.Option("--speed", help="of the emulated vehicle; default: assumed speed"),

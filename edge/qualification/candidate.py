@@ -31,10 +31,17 @@ class Candidate:
 
     @classmethod
     def choose(
-        cls, converted: Path, mission: Mission, precision: Precision, *, engine: Path | None = None
+        cls,
+        converted: Path,
+        mission: Mission,
+        precision: Precision,
+        *,
+        backend: str | None = None,
+        engine: Path | None = None,
     ) -> Candidate:
-        """The one that `run` would take, given `engine`. Raises as `choose_backend` does."""
-        return cls(mission, choose_backend(converted, mission, precision, engine=engine))
+        """The one that `run` takes with these options. Raises as `choose_backend` does."""
+        model = choose_backend(converted, mission, precision, backend=backend, engine=engine)
+        return cls(mission, model)
 
     @property
     def words(self) -> str:

@@ -7,6 +7,7 @@ the subject's work folder.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.backends.cuda.table import open_driver
 from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
@@ -107,7 +109,10 @@ def _building(subject: Subject, at: BuildProgress) -> None:
 
 def _inspector(subject: Subject) -> Outcome:
     assert subject.engine is not None
-    text = inspector_text(subject.engine)
+    target = subject.mission.target
+    # TensorRT loads an engine into the context of the calling thread, on the GPU that was chosen.
+    with contextlib.closing(open_driver(target.cuda, target.gpu)):
+        text = inspector_text(subject.engine)
     report = read_inspector(text, name=str(subject.engine))
     asked = read_sidecar(subject.engine).document["precision"]["int8"]
     share = "no" if report.int8_share is None else f"{100 * report.int8_share:.1f} %"

@@ -33,10 +33,10 @@ class FrameTiming:
 
     @property
     def handed_over_ms(self) -> float | None:
-        """None where a stage did not run."""
-        if not set(STAGES) <= set(self.stage_ms):
+        """None where the frame did not get through. Preprocess on a GPU is within `infer`."""
+        if not {"track", "send"} <= set(self.stage_ms):
             return None
-        return sum(self.stage_ms[stage] for stage in STAGES if stage != "grab")
+        return sum(value_ms for stage, value_ms in self.stage_ms.items() if stage != "grab")
 
 
 @dataclass(frozen=True)

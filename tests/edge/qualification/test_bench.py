@@ -17,6 +17,7 @@ from tiny_road import chosen, tiny_mission, write_clip, write_network
 
 from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
+from edge.commands.bench import print_result
 from edge.contract.artifact import read_json
 from edge.contract.mission.checks.cross_checks import STAGES
 from edge.contract.mission.schema import Mission
@@ -143,6 +144,11 @@ def test_a_window_counts_its_own_frames_only(tmp_path: Path) -> None:
     assert found.rows["infer"] == Spread(10, 1.0, 9.0, 9.0, 9.0)
     assert found.rows["send"] == Spread(9, 1.0, 1.0, 1.0, 1.0)
     assert found.rows[HANDED_OVER] == Spread(9, 6.0, 6.0, 6.0, 6.0)
+    on_gpu = {stage: 1.0 for stage in STAGES if stage != "preprocess"}
+    found_on_gpu = window([FrameTiming(2.5, on_gpu, 20.0, {"execute": 0.5})], (), 2.0, 3.0)
+    assert found_on_gpu.rows["preprocess"] is None
+    assert found_on_gpu.rows[HANDED_OVER] == Spread(1, 5.0, 5.0, 5.0, 5.0)
+    assert found_on_gpu.device == {"execute": Spread(1, 0.5, 0.5, 0.5, 0.5)}
     assert (found.watts, found.celsius, found.millijoules) == (None, None, None)
 
 
@@ -210,33 +216,33 @@ def test_a_session_that_refuses_its_input_ends_the_measurement(network: Path) ->
         )
 
 
-def test_the_verb_prints_a_table_writes_its_files_and_proposes(
+def test_the_table_has_every_row_and_the_budget_to_copy(
+    result: BenchResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_result(result)
+    printed = capsys.readouterr().out
+    for row in ("bare inference", *ROWS, "frames a second, at most", "energy for a frame"):
+        assert row in printed
+    section = printed[printed.index("[budget]") :]
+    assert all(f"{key} = {value:g}" in section for key, value in result.proposal.items())
+
+
+def test_the_verb_writes_its_files_and_proposes_what_the_mission_takes(
     brakepoint: Brakepoint, tiny_mission: Path, converted: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "bench"
     how = ["bench", tiny_mission, "--from", converted, "--minutes", "0.01", "--out", out]
-    code, printed, err = brakepoint(*how)
+    code, printed, err = brakepoint(*how, "--json")
     assert code == 0, err
-    for row in ("bare inference", "preprocess", "end to end", "frames a second, at most"):
-        assert row in printed
-    section = printed[printed.index("[budget]") :].split("written:")[0]
-    assert f"written: {out / 'bench.json'}" in printed
-
-    saved = read_json(out / "bench.json", "brakepoint.bench/1")
+    saved: dict[str, Any] = json.loads(printed)
+    assert saved == read_json(out / "bench.json", "brakepoint.bench/1")
+    ET.parse(out / "bench.svg")
     settings = [
         part
         for key, value in saved["budget"].items()
         for part in ("--set", f"budget.{key}={value}")
     ]
     assert brakepoint("mission", "check", tiny_mission, *settings)[0] == 0
-    assert all(f"{key} = {value:g}" in section for key, value in saved["budget"].items())
-
-    code, printed, _ = brakepoint(*how, "--json")
-    assert code == 0
-    again: dict[str, Any] = json.loads(printed)
-    assert again["schema"] == "brakepoint.bench/1"
-    assert again == read_json(out / "bench.json", "brakepoint.bench/1")
-    ET.parse(out / "bench.svg")
 
 
 def test_a_folder_of_something_else_is_refused_before_the_work(

@@ -91,46 +91,38 @@ def packages(manifest: dict[str, Any]) -> dict[str, str]:
 def test_it_holds_what_the_other_machine_needs_and_nothing_else(
     index: Path, tmp_path: Path
 ) -> None:
-    """pip judges markers by the Python that runs it, so it alone would forget `toml` and `deep`."""
-    out = tmp_path / "wheelhouse"
-    manifest = collected(index, out, "brakepoint[camera]", pins=["quick==1.0", "never==9"])
+    """pip judges markers by the Python that runs it, so it alone would forget `toml` and `deep`.
+    The same pins give the same bytes, and a half one is refused by its files."""
+    from wheelhouse import check
+
+    trees = []
+    for name in ("one", "other"):
+        out = tmp_path / name
+        manifest = collected(index, out, "brakepoint[camera]", pins=["quick==1.0", "never==9"])
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        trees.append({path.relative_to(out): path.read_bytes() for path in files})
+    assert trees[0] == trees[1]
     wanted = {"brakepoint": "0.1.0", "cpu": "1.0", "deep": "1.5", "quick": "1.0", "toml": "2.0"}
     assert packages(manifest) == wanted
     assert (manifest["jetpack"], manifest["python"], manifest["machine"]) == (6, "3.10", "aarch64")
-    assert {path.name for path in (out / "wheels").iterdir()} == {
-        one["file"] for one in manifest["packages"]
-    }
+    wheels = {one["file"] for one in manifest["packages"]}
+    assert {path.name for path in (out / "wheels").iterdir()} == wheels
     lines = (out / "requirements.txt").read_text().splitlines()
     digest = hashlib.sha256((index / f"cpu-1.0-{ORIN}.whl").read_bytes()).hexdigest()
     assert f"cpu==1.0 --hash=sha256:{digest}" in lines
     assert any(line.startswith("brakepoint[camera]==0.1.0 --hash=") for line in lines)
 
-
-def test_the_same_pins_give_the_same_bytes_and_a_half_one_is_refused(
-    index: Path, tmp_path: Path
-) -> None:
-    from wheelhouse import check
-
-    trees = []
-    for name in ("one", "other"):
-        collected(index, tmp_path / name, "deep")
-        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
-        trees.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
-    assert trees[0] == trees[1]
-    assert len(trees[0]) == 5
-
-    one = tmp_path / "one"
-    assert check(one) == read_json(one / "manifest.json", "brakepoint.wheelhouse/1")
-    (one / "requirements.txt").write_text("deep==1.5\n")
-    (one / "wheels" / "extra.whl").touch()
-    (one / "wheels" / "deep-1.5-py3-none-any.whl").unlink()
+    assert check(out) == read_json(out / "manifest.json", "brakepoint.wheelhouse/1")
+    (out / "requirements.txt").write_text("deep==1.5\n")
+    (out / "wheels" / "extra.whl").touch()
+    (out / "wheels" / "deep-1.5-py3-none-any.whl").unlink()
     with pytest.raises(NotTrusted, match="not a whole wheelhouse") as refused:
-        check(one)
+        check(out)
     for named in ("deep-1.5", "extra.whl", "requirements.txt"):
         assert named in refused.value.found
-    (tmp_path / "other" / "SHA256SUMS").unlink()
+    (tmp_path / "one" / "SHA256SUMS").unlink()
     with pytest.raises(Missing, match="not a whole wheelhouse"):
-        check(tmp_path / "other")
+        check(tmp_path / "one")
 
 
 def test_where_a_wheel_is_missing_nothing_is_left_behind(index: Path, tmp_path: Path) -> None:
