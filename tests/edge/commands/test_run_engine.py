@@ -16,8 +16,6 @@ from simulated_device.site import make_site
 from simulated_device.verb_calls import call_verbs
 from tiny_road import write_clip
 
-from edge.cli import main
-
 CUDA_13 = 13000
 """A driver that reads the PTX of the compiler in the development environment."""
 ORIN = Simulation(
@@ -28,15 +26,6 @@ WORKSTATION = Simulation(
     releases=("tensorrt_rtx-1.7.1",),
     driver_version=CUDA_13,
 )
-
-
-@pytest.fixture(scope="module")
-def converted(tiny_mission: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("conversion") / "out"
-    with pytest.raises(SystemExit) as ended:
-        main(["convert", str(tiny_mission), "--out", str(out)])
-    assert not ended.value.code
-    return out
 
 
 @pytest.fixture
