@@ -12,12 +12,11 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from patience import PATIENCE_S
 from simulated_device.description import Fault, Gpu, Simulation
-from simulated_device.site import Site, make_site
+from simulated_device.site import make_site
 from simulated_device.verb_calls import call_verbs
 from tiny_road import write_clip
 
@@ -40,45 +39,66 @@ def conversion(converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-def run_to_its_end(site: Site, mission: Path, conversion: Path, clip: Path, *more: str) -> Any:
-    arguments = ("--from", conversion, "--source", clip, "--precision", "int8", *more, "--json")
-    return subprocess.run(
-        [sys.executable, "-m", "edge.cli", "run", *map(str, (mission, *arguments))],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-        env=site.environment(),
-    )
-
-
 @dataclass(frozen=True)
 class Failure:
-    """A fault, and what the report says of it."""
+    """A fault, the CUDA driver that meets it, and what the report says of it."""
 
     kind: str
     cuda: str
     words: str
 
 
-@pytest.mark.requirement("R-RUN-90", "R-RUN-93")
-@pytest.mark.parametrize(
-    "failure",
-    [
-        Failure("launch failure", "pycuda", "unspecified launch failure"),
-        Failure("never ends", "cuda-bindings", "did not end within 2000 ms"),
-    ],
-    ids=lambda failure: failure.kind,
+FAILURES = (
+    Failure("launch failure", "pycuda", "unspecified launch failure"),
+    Failure("never ends", "cuda-bindings", "did not end within 2000 ms"),
 )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended."""
+
+    code: int
+    out: str
+    errors: str
+    findings: list[str]
+
+
+@pytest.fixture(scope="module")
+def ended(
+    tiny_mission: Path, conversion: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Ended]:
+    """Every failure, each in a process of its own, all at once."""
+    folder = tmp_path_factory.mktemp("runs")
+    clip = write_clip(folder / "clip.mp4", frames=FRAMES)
+    fixed = (tiny_mission, "--from", conversion, "--source", clip, "--precision", "int8", "--json")
+    sites, running = {}, {}
+    for failure in FAILURES:
+        faulty = replace(DEVICE, faults=(Fault(failure.kind, at=FAILS_AT),))
+        sites[failure.kind] = site = make_site(folder / failure.cuda, faulty)
+        options = ("--backend", "tensorrt", "--set", f"target.cuda={failure.cuda}")
+        running[failure.kind] = subprocess.Popen(
+            [sys.executable, "-m", "edge.cli", "run", *map(str, fixed), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=site.environment(),
+        )
+    found = {}
+    for kind, process in running.items():
+        out, errors = process.communicate(timeout=PATIENCE_S)
+        found[kind] = Ended(process.returncode, out, errors, sites[kind].findings())
+    return found
+
+
+@pytest.mark.requirement("R-RUN-90", "R-RUN-93")
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.kind)
 def test_the_vehicle_stops_and_the_process_ends_with_code_5(
-    failure: Failure, tiny_mission: Path, conversion: Path, tmp_path: Path
+    failure: Failure, ended: dict[str, Ended]
 ) -> None:
-    site = make_site(tmp_path, replace(DEVICE, faults=(Fault(failure.kind, at=FAILS_AT),)))
-    clip = write_clip(tmp_path / "clip.mp4", frames=FRAMES)
-    options = ("--backend", "tensorrt", "--set", f"target.cuda={failure.cuda}")
-    done = run_to_its_end(site, tiny_mission, conversion, clip, *options)
-    assert done.returncode == 5, done.stderr
-    report = json.loads(done.stdout)
+    done = ended[failure.kind]
+    assert done.code == 5, done.errors
+    report = json.loads(done.out)
     assert report["exit_code"] == 5
     # On a slow machine, where ten times the 99th percentile is more than the deadline, an execution
     # that does not end is a lost device before it is a hung network.
@@ -96,4 +116,4 @@ def test_the_vehicle_stops_and_the_process_ends_with_code_5(
     assert "last stop unacknowledged" not in kinds
     assert report["device"]["device"].startswith("Orin, SM 8.7")
     assert report["device_ms"]["execute"]["count"] == report["frames"]["inferred"]
-    assert not site.findings()
+    assert not done.findings
