@@ -61,9 +61,9 @@ class TestEveryDriver:
         self, variant: Variant, network: Path
     ) -> None:
         with opening(variant.with_faults(Fault("never ends", at=OPENING + 2))) as way:
-            session = way.open(network, deadline_ms=80.0)
+            session = way.open(network, deadline_ms=40.0)
             assert session.infer(BLANK)
-            with pytest.raises(DeviceLost, match="did not end within 80 ms"):
+            with pytest.raises(DeviceLost, match="did not end within 40 ms"):
                 session.infer(BLANK)
             session.close()
 
@@ -73,7 +73,7 @@ class TestEveryDriver:
         self, at: int, kind: str, variant: Variant, network: Path
     ) -> None:
         with opening(variant.with_faults(Fault(kind, at=at))) as way, pytest.raises(DeviceLost):
-            way.open(network, deadline_ms=80.0)
+            way.open(network, deadline_ms=40.0)
 
     def test_a_slow_execution_within_the_deadline_is_only_slow(
         self, variant: Variant, network: Path

@@ -52,7 +52,7 @@ class Bench:
         spec = mission.model.preprocess_spec if pictures else None
         plan = self._way.model(network)
         self.inference = Inference(
-            lambda: self._way.open(plan, preprocess=spec, deadline_ms=200.0),
+            lambda: self._way.open(plan, preprocess=spec, deadline_ms=100.0),
             mission.model,
             self.frames,
             self.results,
@@ -133,7 +133,7 @@ def test_an_execution_that_does_not_end_frees_the_thread(bench: Bench) -> None:
     began_s = time.monotonic()
     assert bench.look(seen("bgr")) is None
     assert bench.inference.join(timeout_s=5.0)
-    assert "did not end within 200 ms" in str(bench.inference.lost)
+    assert "did not end within 100 ms" in str(bench.inference.lost)
     assert time.monotonic() - began_s < 5.0
 
 
