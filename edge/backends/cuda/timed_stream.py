@@ -57,8 +57,10 @@ class TimedStream:
         self._wait(self._marks[0])
 
     def _wait(self, mark: object) -> None:
-        until_s = time.monotonic() + self._deadline_s
+        until_s, overdue = time.monotonic() + self._deadline_s, False
         while not self._driver.reached(mark):
-            if time.monotonic() > until_s:
+            if overdue:
                 raise Overdue(f"an execution did not end within {self._deadline_s * 1e3:.0f} ms")
+            # Looks once more behind the deadline: this thread, not the GPU, may have stood still.
+            overdue = time.monotonic() > until_s
             time.sleep(POLL_S)
