@@ -3,7 +3,7 @@
 Names and numbers are those of `CUresult` (CUDA 13.5), texts those of `cuGetErrorString`. pycuda's
 exceptions carry the text alone, so that the table is read by number and by text. An error that it
 lacks counts as sticky: a process that ends and is started again does no harm, one that goes on with
-a broken context does.
+a broken context does. So do errors of contexts and handles, which a session makes once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CudaCode:
 _ROWS: tuple[tuple[int, str, str, After], ...] = (
     (1, "INVALID_VALUE", "invalid argument", RETRYABLE),
     (2, "OUT_OF_MEMORY", "out of memory", OUT_OF_MEMORY),
-    (3, "NOT_INITIALIZED", "initialization error", RETRYABLE),
+    (3, "NOT_INITIALIZED", "initialization error", STICKY),
     (4, "DEINITIALIZED", "driver shutting down", STICKY),
     (34, "STUB_LIBRARY", "CUDA driver is a stub library", STICKY),
     (36, "CALL_REQUIRES_NEWER_DRIVER",
@@ -47,7 +47,7 @@ _ROWS: tuple[tuple[int, str, str, After], ...] = (
     (101, "INVALID_DEVICE", "invalid device ordinal", RETRYABLE),
     (102, "DEVICE_NOT_LICENSED", "device doesn't have valid Grid license", STICKY),
     (200, "INVALID_IMAGE", "device kernel image is invalid", RETRYABLE),
-    (201, "INVALID_CONTEXT", "invalid device context", RETRYABLE),
+    (201, "INVALID_CONTEXT", "invalid device context", STICKY),
     (205, "MAP_FAILED", "mapping of buffer object failed", RETRYABLE),
     (209, "NO_BINARY_FOR_GPU",
      "no kernel image is available for execution on the device", RETRYABLE),
@@ -67,7 +67,7 @@ _ROWS: tuple[tuple[int, str, str, After], ...] = (
     (302, "SHARED_OBJECT_SYMBOL_NOT_FOUND", "shared object symbol not found", RETRYABLE),
     (303, "SHARED_OBJECT_INIT_FAILED", "shared object initialization failed", RETRYABLE),
     (304, "OPERATING_SYSTEM", "OS call failed or operation not supported on this OS", STICKY),
-    (400, "INVALID_HANDLE", "invalid resource handle", RETRYABLE),
+    (400, "INVALID_HANDLE", "invalid resource handle", STICKY),
     (401, "ILLEGAL_STATE", "the operation cannot be performed in the present state", RETRYABLE),
     (500, "NOT_FOUND", "named symbol not found", RETRYABLE),
     (600, "NOT_READY", "device not ready", RETRYABLE),
