@@ -35,6 +35,14 @@ _FAILURES = (
     ValueError,
 )
 
+# Workers wait for the next operator of a run awake, which takes a quarter off a small network, but
+# no longer than operators follow each other, and never after the run: then their cores belong to
+# capture and decisions.
+_WORKERS = {
+    "session.intra_op.spin_duration_us": "20",
+    "session.force_spinning_stop": "1",
+}
+
 
 class OnnxruntimeSession:
     """One loaded network with one image input and any outputs."""
@@ -44,9 +52,7 @@ class OnnxruntimeSession:
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 4
-        # Spinning idle workers would occupy the cores that capture and decisions need.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        for key, value in integer_products.session_options().items():
+        for key, value in (_WORKERS | integer_products.session_options()).items():
             settings.add_session_config_entry(key, value)
         try:
             self._session = onnxruntime.InferenceSession(

@@ -13,6 +13,9 @@ Boxes = NDArray[np.float32]
 BLOCK = 128
 """So many of the best rows are compared with one another at a time."""
 
+_BEFORE = np.triu(np.ones((BLOCK, BLOCK), np.bool_), 1)
+"""Whether the row's number is below the column's."""
+
 
 def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Intersection over union of every box of `a` (N, 4) with every box of `b` (M, 4): (N, M).
@@ -88,7 +91,7 @@ def _greedy(pairs: NDArray[np.bool_]) -> NDArray[np.int64]:
     A row is selected if no selected one before it suppresses it. Starting from all rows, each pass
     settles at least one more row from the front, and in a road scene two or three settle all.
     """
-    before = np.triu(pairs, 1)
+    before = pairs & _BEFORE[: len(pairs), : len(pairs)]
     selected: NDArray[np.bool_] = np.ones(len(pairs), np.bool_)
     while True:
         following: NDArray[np.bool_] = ~np.asarray(np.any(before[selected], axis=0))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.perception.boxes import Boxes, iou_matrix
 from edge.perception.values import BgrImage, Detections
@@ -134,8 +135,10 @@ class Tracker:
         if not paths:
             return
         self._ahead = image, Picture(image)
-        boxes = corners(predict(paths, captured_ns))
-        for row in _largest(boxes, self._settings.measured_most):
+        # The likeliest to be measured: those that the last frame showed, the largest of them first.
+        missed = np.array([path.missed_frames for path in paths])
+        areas = _areas(corners(predict(paths, captured_ns)))
+        for row in np.lexsort(np.stack([-areas, missed]))[: self._settings.measured_most]:
             paths[row].estimator.follow(self._ahead[1], captured_ns)
 
     def _picture(self, image: BgrImage) -> Picture:
@@ -205,6 +208,8 @@ class Tracker:
 
     def _begin(self, detections: Detections, captured_ns: int) -> list[Path]:
         """A new path for each detection."""
+        if not len(detections):
+            return []
         first, self._next_id = self._next_id, self._next_id + len(detections)
         each = zip(
             states_of(detections.boxes),
@@ -234,7 +239,11 @@ def _rows(detections: Detections, rows: slice | list[int]) -> Detections:
     return Detections(detections.boxes[rows], detections.scores[rows], detections.labels[rows])
 
 
-def _largest(boxes: Boxes | States, most: int) -> frozenset[int]:
+def _largest(boxes: Boxes, most: int) -> frozenset[int]:
     """The rows of the `most` largest boxes."""
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return frozenset(np.argsort(-areas, kind="stable")[:most].tolist())
+    return frozenset(np.argsort(-_areas(boxes), kind="stable")[:most].tolist())
+
+
+def _areas(boxes: Boxes | States) -> NDArray[np.floating]:
+    areas: NDArray[np.floating] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return areas

@@ -1,0 +1,1 @@
+"""The loop under measurement, its stages and the plain loop beside it."""
