@@ -23,41 +23,30 @@ def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     Empty or inverted boxes have area 0 and overlap nothing.
     """
     # Columns on their own: numpy works on whole rows of the table instead of on pairs.
-    x1, y1, x2, y2 = (np.ascontiguousarray(column)[:, None] for column in a.T)
-    other_x1, other_y1, other_x2, other_y2 = np.ascontiguousarray(b.T)
-    shared = _overlap(x1, x2, other_x1, other_x2)
-    shared *= _overlap(y1, y2, other_y1, other_y2)
-    union = _area(x1, y1, x2, y2) + _area(other_x1, other_y1, other_x2, other_y2)
+    corners, others = np.ascontiguousarray(a.T)[:, :, None], np.ascontiguousarray(b.T)[:, None, :]
+    sides = np.minimum(corners[2:], others[2:])
+    sides -= np.maximum(corners[:2], others[:2])
+    np.maximum(sides, 0.0, out=sides)
+    shared = np.multiply(sides[0], sides[1], out=sides[0])
+    union = _areas(corners) + _areas(others)
     union -= shared
     return np.where(union > 0.0, shared / np.maximum(union, 1e-12), 0.0).astype(np.float32)
 
 
-def _overlap(low: Boxes, high: Boxes, other_low: Boxes, other_high: Boxes) -> Boxes:
-    """Length of the overlap of intervals; 0 where they are apart."""
-    length: Boxes = np.minimum(high, other_high)
-    length -= np.maximum(low, other_low)
-    return np.maximum(length, 0.0, out=length)
-
-
-def _area(x1: Boxes, y1: Boxes, x2: Boxes, y2: Boxes) -> Boxes:
-    area: Boxes = np.maximum(x2 - x1, 0.0) * np.maximum(y2 - y1, 0.0)
-    return area
+def _areas(corners: Boxes) -> Boxes:
+    sides = np.maximum(corners[2:] - corners[:2], 0.0)
+    areas: Boxes = sides[0] * sides[1]
+    return areas
 
 
 def non_maximum_suppression(
-    boxes: Boxes,
-    scores: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    *,
-    iou_threshold: float,
-    most: int | None = None,
+    boxes: Boxes, labels: NDArray[np.int64], *, iou_threshold: float, most: int | None = None
 ) -> tuple[NDArray[np.int64], int]:
-    """Greedy non-maximum suppression within each label, of (N, 4) boxes.
+    """Greedy non-maximum suppression within each label, of (N, 4) boxes in order, best first.
 
-    Returns the selected rows, best score first, at most `most` of them, and how many further rows
-    none of these suppresses (0 without `most`). Of equal scores the lower row comes first, so that
-    the same input gives the same output everywhere. Compares BLOCK rows with one another, and the
-    selected ones of these with all that are left; then the next BLOCK of what remains.
+    Returns the selected rows in that order, at most `most` of them, and how many further rows none
+    of these suppresses (0 without `most`). Compares BLOCK rows with one another, and the selected
+    ones of these with all that are left; then the next BLOCK of what remains.
     """
 
     def suppresses(best: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -65,7 +54,7 @@ def non_maximum_suppression(
         same &= iou_matrix(boxes[best], boxes[others]) > iou_threshold
         return same
 
-    left = np.argsort(-scores, kind="stable")
+    left = np.arange(len(boxes))
     room = len(left) if most is None else most
     selected = [left[:0]]
     while len(left) and room:
@@ -73,9 +62,9 @@ def non_maximum_suppression(
         pairs = suppresses(block, block)
         kept = _greedy(pairs)[:room]
         room -= len(kept)
+        selected.append(block[kept])
         stays = ~np.any(pairs[kept], axis=0)
         stays[kept] = False
-        selected.append(block[kept])
         rest = [block[stays]]
         for start in range(BLOCK, len(left), BLOCK):  # tables that stay in the processor's cache
             later = left[start : start + BLOCK]

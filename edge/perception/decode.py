@@ -190,37 +190,33 @@ def decode(raw: Floats, spec: DecodeSpec, width_px: int, height_px: int) -> Dete
     wanted = output_shape(spec, width_px, height_px)
     if raw.shape != wanted:
         raise ValueError(f"output has shape {raw.shape}, the {spec.kind} decoder needs {wanted}")
-    with np.errstate(invalid="ignore"):
-        largest = max(float(raw.max()), -float(raw.min()))  # NaN where any value is
-    if not math.isfinite(largest):
-        raise ValueError("output holds NaN or Inf")
     decoder, values = DECODERS[spec.kind], _values(raw, spec)
-    grid, stride = cells(spec.strides, width_px, height_px)
-    rows = decoder.candidates(values, spec.score_threshold, largest)
-    with np.errstate(over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
+        largest = max(float(raw.max()), -float(raw.min()))  # NaN where any value is
+        if not math.isfinite(largest):
+            raise ValueError("output holds NaN or Inf")
+        grid, stride = cells(spec.strides, width_px, height_px)
+        rows = decoder.candidates(values, spec.score_threshold, largest)
         boxes, scores = decoder.arithmetic(values[rows], grid[rows], stride[rows])
     labels = scores.argmax(axis=1)
     best = scores[np.arange(len(scores)), labels]
     if np.isnan(best).any():  # the root of a negative share; no threshold would select it
         raise ValueError("output decodes to scores that are no numbers")
     picked = np.flatnonzero(best >= spec.score_threshold)
+    if not len(picked):
+        return Detections.empty()
     most = min(CANDIDATES_PER_DETECTION * spec.max_detections, MOST_CANDIDATES)
     beyond = max(len(picked) - most, 0)
     picked = picked[np.argsort(-best[picked], kind="stable")][:most]
     boxes, best, labels = boxes[picked], best[picked], labels[picked]
-    if not np.isfinite(boxes).all() or not np.isfinite(best).all():
+    if not (np.isfinite(boxes).all() and math.isfinite(best[0])):
         raise ValueError("output decodes to infinite boxes")
-    if (best > 1.0 + 1e-3).any() or (boxes[:, 2:] < boxes[:, :2]).any():
+    if best[0] > 1.0 + 1e-3 or (boxes[:, 2:] < boxes[:, :2]).any():
         raise ValueError("output decodes to scores above 1 or inverted boxes")
     kept, left = non_maximum_suppression(
-        boxes, best, labels, iou_threshold=spec.iou_threshold, most=spec.max_detections
+        boxes, labels, iou_threshold=spec.iou_threshold, most=spec.max_detections
     )
-    return Detections(
-        boxes=boxes[kept].astype(np.float32),
-        scores=best[kept].astype(np.float32),
-        labels=labels[kept],
-        left_out=left + beyond,
-    )
+    return Detections(boxes[kept], best[kept], labels[kept], left_out=left + beyond)
 
 
 def perceive(

@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
@@ -66,7 +66,7 @@ WHOLE, SHORT = Extent(221, 120, 3, 300), Extent(12, 12, 1, 5)
 
 
 def on_the_cpu(name: str, mission: Mission, model: Path, images: list[BgrImage]) -> list[Figure]:
-    """Frame to bytes beside the network alone, frame by frame."""
+    """Frame to bytes at the camera's rate, and in each pause between frames the network alone."""
     spec, threads = mission.model.preprocess_spec, mission.target.threads
     bare = bare_session(model, threads)
     picture = bare.get_inputs()[0].name
@@ -74,13 +74,13 @@ def on_the_cpu(name: str, mission: Mission, model: Path, images: list[BgrImage])
     with running(
         mission,
         lambda: open_session("onnxruntime", model, threads=threads),
-        lambda _frames: Handed(mission.camera.fps),
+        lambda _frames: Handed(1e3 / CAMERA_PERIOD_MS),
     ) as (loop, source):
-        assert isinstance(source, Handed)
-        for image in images[:WARM_UP] + images:
+        for image in paced(images):
             source.put(image.copy())  # in the cache, as from a camera
             whole.append(loop.next_turn().end_to_end_ms or np.inf)
             feed = {picture: preprocess(image, spec)[0]}
+            time.sleep(CAMERA_PERIOD_MS / 8e3)
             alone.append(timed_ms(partial(bare.run, None, feed)))
     whole, alone = whole[WARM_UP:], alone[WARM_UP:]
     floor, p50, p99 = p(alone, 50.0), p(whole, 50.0), p(whole, 99.0)
@@ -89,6 +89,15 @@ def on_the_cpu(name: str, mission: Mission, model: Path, images: list[BgrImage])
         Figure(f"{name} on the CPU: p50 / session.run p50", p50 / floor, "x", 1.20, beside),
         Figure(f"{name} on the CPU: p99 / p50", p99 / p50, "x", 1.6, f"{p99:.2f} ms"),
     ]
+
+
+def paced(images: list[BgrImage]) -> Iterator[BgrImage]:
+    """The frames at the camera's rate, after a few of them to warm up."""
+    due = time.perf_counter()
+    for image in images[:WARM_UP] + images:
+        yield image
+        due += CAMERA_PERIOD_MS / 1e3
+        time.sleep(max(0.0, due - time.perf_counter()))
 
 
 def beside_an_accelerator(mission: Mission, model: Path, images: list[BgrImage]) -> list[Figure]:
@@ -101,16 +110,14 @@ def beside_an_accelerator(mission: Mission, model: Path, images: list[BgrImage])
     with running(
         mission,
         lambda: accelerator,
-        lambda _frames: Handed(mission.camera.fps),
+        lambda _frames: Handed(1e3 / CAMERA_PERIOD_MS),
     ) as (loop, source):
-        assert isinstance(source, Handed)
-        for row in [*range(min(WARM_UP, len(images))), *range(len(images))]:
-            accelerator.row = row
-            source.put(images[row].copy())  # in the cache, as from a camera
+        for count, image in enumerate(paced(images)):
+            accelerator.row = count if count < WARM_UP else count - WARM_UP
+            source.put(image.copy())  # in the cache, as from a camera
             turn = loop.next_turn()
             over.append((turn.end_to_end_ms or np.inf) - WAIT_MS)
-            assert turn.result is not None
-            tracking.append(turn.result.stage_ms["track"])
+            tracking.append(turn.stage_ms["track"])
     over, tracking = over[WARM_UP:], tracking[WARM_UP:]
     p50, p99, of = p(over, 50.0), p(over, 99.0), f"over a wait of {WAIT_MS:g} ms"
     track = f"p50 {p(tracking, 50.0):.2f} ms"
@@ -176,7 +183,6 @@ def crowded(mission: Mission, extent: Extent) -> list[Figure]:
         lambda: accelerator,
         lambda _frames: Handed(1e3 / CAMERA_PERIOD_MS),
     ) as (loop, source):
-        assert isinstance(source, Handed)
         for frame in range(extent.crowd):
             due = time.perf_counter() + CAMERA_PERIOD_MS / 1e3
             source.put(image.copy())  # in the cache, as from a camera

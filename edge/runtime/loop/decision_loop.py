@@ -33,6 +33,11 @@ from firmware_bridge.protocol.messages import (
     SafetyCommand,
 )
 
+# Without a new result the loop turns a little before its period is over. On the period itself such
+# a turn would meet the next result wherever the camera's period is a multiple of it, as 40 ms is
+# of 20, and hold it up.
+_IDLE_SHARE = 0.9
+
 # Commands whose acknowledge is awaited for the latency histogram; two seconds at 50 a second.
 _AWAITED = 128
 
@@ -147,7 +152,7 @@ class DecisionLoop:
         """
         self.turn(None)  # commands and heartbeats begin before the first frame is through
         while not should_end():
-            result = results.take(period_s)
+            result = results.take(_IDLE_SHARE * period_s)
             if self._inference.lost is not None:  # read first: it also finishes the results
                 self.turn(result)
                 return "device lost"

@@ -80,6 +80,7 @@ class Inference:
         self._clock = clock
         self._tracker = Tracker()
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="following")
+        self._following: Future[None] = Future()
         # The session's own buffer, once it is known that it has one of this size.
         self._tensor = np.zeros((1, 3, model.input.height_px, model.input.width_px), np.float32)
         self._picture_session: PictureSession | None = None  # the session, if it preprocesses
@@ -181,18 +182,17 @@ class Inference:
         if frame.captured_ns < self._newest_ns:
             return Result(frame, Unknown(_GOES_BACK), (), stages.ms)
         self._newest_ns = frame.captured_ns
-        following = self._beside.submit(self._tracker.follow, frame.image, frame.captured_ns)
         try:
             outputs = self._infer(session, frame, stages)
         except InferenceFailed as error:
-            following.result()
+            self._following.result()
             return Result(frame, Unknown(f"inference failed: {error}"), (), stages.ms)
         stages.lap("infer")
         device_ms = session.device_ms
         placement = input_placement(self._preprocess, *frame.size_px)
         perception = self._perceive(outputs, placement, frame)
         stages.lap("decode")
-        following.result()
+        self._following.result()
         tracks: tuple[Track, ...] = ()
         if isinstance(perception, Known):
             try:
@@ -209,19 +209,24 @@ class Inference:
 
     def _infer(self, session: Session, frame: Frame, stages: _Stopwatch) -> Sequence[Floats]:
         """The outputs for a frame, preprocessed here or by the session; measures how long the
-        network works."""
+        network works, and has the patches of known tracks followed meanwhile."""
         if self._picture_session is not None:
             infer = functools.partial(self._picture_session.infer_picture, frame.picture)
         else:
             self._preprocessor.write(frame.image, self._tensor)
             stages.lap("preprocess")
             infer = functools.partial(session.infer, self._tensor)
+        self._following = self._beside.submit(self._follow, frame)
         self._busy_since_ns = self._clock()
         try:
             return infer()
         finally:
             self._durations.add(self.busy_ms(self._clock()))
             self._busy_since_ns = None
+
+    def _follow(self, frame: Frame) -> None:
+        # A picture in a camera's own format is converted here, beside the network, too.
+        self._tracker.follow(frame.image, frame.captured_ns)
 
     def _perceive(
         self,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,9 +118,11 @@ def _fit(histories: Sequence[History], now_s: float) -> list[Rate | None]:
             for h in histories
         ]
     ).T[:, :, None]
-    column = np.arange(counts.max())
+    most = int(counts.max())
+    column = np.arange(most)
     there = column < counts[:, None]
-    samples = np.array([sample for history in histories for sample in history.sizes])
+    numbers = chain.from_iterable(chain.from_iterable(history.sizes for history in histories))
+    samples = np.fromiter(numbers, np.float64).reshape(-1, 2)
     times, sizes = np.zeros(there.shape), np.ones(there.shape)
     times[there], sizes[there] = samples.T
     ago, inverse = times - now_s, 1.0 / sizes
@@ -127,17 +130,19 @@ def _fit(histories: Sequence[History], now_s: float) -> list[Rate | None]:
     # The line through the medians of the first and of the last third (Tukey's resistant line): one
     # wild size in each third does not bend it. Both medians may have the same time, as of frames
     # with the same stamp: then there is no line.
+    first = np.arange(len(counts)) * most  # of each row, in the flat table
     third = np.maximum(1, counts // 3)
     last = counts - third
-    begin, end = _middles(times, third), _middles(times, third, after=last)
+    begin, end = _middles(times, first, third), _middles(times, first + last, third)
     early = np.sort(np.where(column < third[:, None], sizes, np.inf), axis=1)
     late = np.sort(np.where(there & (column >= last[:, None]), sizes, np.inf), axis=1)
-    slope = (1.0 / _middles(late, third) - 1.0 / _middles(early, third)) / (end - begin)
-    inverse_now = _medians(inverse - slope * ago, there, counts)
+    rise = 1.0 / _middles(late, first, third) - 1.0 / _middles(early, first, third)
+    slope = rise / (end - begin)
+    inverse_now = _medians(inverse - slope * ago, there, first, counts)
 
     expected = inverse_now + slope * ago
     distance = np.abs(1.0 - sizes * expected)
-    usual = np.maximum(_medians(distance, there, counts), prior_jitter / 2.0)
+    usual = np.maximum(_medians(distance, there, first, counts), prior_jitter / 2.0)
     inliers = there & (distance <= outlier * usual)
 
     # The least-squares line through the inverse sizes, each weighted by the inverse square of what
@@ -172,15 +177,14 @@ def _sums(values: Table) -> Table:
     return sums
 
 
-def _medians(values: Table, there: NDArray[np.bool_], counts: Counts) -> Table:
+def _medians(values: Table, there: NDArray[np.bool_], first: Counts, counts: Counts) -> Table:
     """The median of those values of each row that are there, so many."""
-    return _middles(np.sort(np.where(there, values, np.inf), axis=1), counts)
+    return _middles(np.sort(np.where(there, values, np.inf), axis=1), first, counts)
 
 
-def _middles(ordered: Table, counts: Counts, *, after: Counts | int = 0) -> Table:
-    """The median of so many ordered values of each row, after so many others."""
-    rows = np.arange(len(ordered))
-    low, high = ordered[rows, after + (counts - 1) // 2], ordered[rows, after + counts // 2]
+def _middles(ordered: Table, first: Counts, counts: Counts) -> Table:
+    """The medians of so many values in order, from those places of the flat table on."""
+    low, high = ordered.take(first + (counts - 1) // 2), ordered.take(first + counts // 2)
     middles: Table = ((low + high) / 2.0)[:, None]
     return middles
 

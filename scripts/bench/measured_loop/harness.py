@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -28,6 +29,9 @@ from edge.runtime.run import Run
 from edge.runtime.sources.source import Pause, Reading, SourceEnd, SourceInfo
 
 ANSWER_WITHIN_S = 20.0
+
+
+AnySource = TypeVar("AnySource", "Handed", "Clip")
 
 
 class Counted(Mailbox[CapturedFrame]):
@@ -123,8 +127,8 @@ class Loop:
 def running(
     mission: Mission,
     open_session: Callable[[], Session],
-    make_source: Callable[[Counted], Handed | Clip],
-) -> Iterator[tuple[Loop, Handed | Clip]]:
+    make_source: Callable[[Counted], AnySource],
+) -> Iterator[tuple[Loop, AnySource]]:
     """The loop at work on a source, with the firmware as a process at the other end of its link."""
     frames, results, loop = Counted(), Mailbox[Result](), Loop()
     source, until = make_source(frames), threading.Event()

@@ -40,9 +40,9 @@ def plain_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def plain_suppression(
-    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, *, threshold: float, most: int | None
+    boxes: np.ndarray, labels: np.ndarray, *, threshold: float, most: int | None
 ) -> tuple[list[int], int]:
-    left = np.argsort(-scores, kind="stable")
+    left = np.arange(len(boxes))
     kept: list[int] = []
     while len(left) and (most is None or len(kept) < most):
         best, left = left[:1], left[1:]
@@ -72,7 +72,7 @@ def plain_decode(raw: np.ndarray, spec: DecodeSpec) -> Detections:
     if (best > 1.0 + 1e-3).any() or (boxes[:, 2:] < boxes[:, :2]).any():
         raise ValueError("output decodes to scores above 1 or inverted boxes")
     kept, left = plain_suppression(
-        boxes, best, labels, threshold=spec.iou_threshold, most=spec.max_detections
+        boxes, labels, threshold=spec.iou_threshold, most=spec.max_detections
     )
     return Detections(boxes[kept], best[kept], labels[kept], left + beyond)
 
@@ -216,13 +216,10 @@ def test_suppression_in_blocks_selects_what_one_at_a_time_selects(
         middle = random.uniform(0.0, spread_px, (count, 2))
         half = random.uniform(2.0, 15.0, (count, 2))
         boxes = np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
-        scores = np.round(random.random(count), 2).astype(np.float32)  # with ties
         label = random.integers(0, labels, count)
         for threshold in (0.1, 0.5):
-            kept, left = non_maximum_suppression(
-                boxes, scores, label, iou_threshold=threshold, most=most
-            )
-            wanted = plain_suppression(boxes, scores, label, threshold=threshold, most=most)
+            kept, left = non_maximum_suppression(boxes, label, iou_threshold=threshold, most=most)
+            wanted = plain_suppression(boxes, label, threshold=threshold, most=most)
             assert (kept.tolist(), left) == wanted
 
 
@@ -230,9 +227,8 @@ def test_a_chain_in_which_each_suppresses_the_next_keeps_every_second() -> None:
     count = 2 * BLOCK
     x = np.arange(count, dtype=np.float32)
     boxes = np.stack([x * 4.0, np.zeros(count), x * 4.0 + 10.0, np.ones(count)], axis=1)
-    scores = np.linspace(1.0, 0.5, count, dtype=np.float32)
     kept, left = non_maximum_suppression(
-        boxes.astype(np.float32), scores, np.zeros(count, np.int64), iou_threshold=0.3
+        boxes.astype(np.float32), np.zeros(count, np.int64), iou_threshold=0.3
     )
     assert kept.tolist() == list(range(0, count, 2))
     assert left == 0
