@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 from child_process import ROOT
 from figures import exit_code, parser_of, write_figures
-from measured_loop.harness import Clip, Handed, Waiting, bare_session, running
+from measured_loop.harness import Clip, Handed, Waiting, bare_session, cpu_session, running
 from measured_loop.measurement import Figure, p, timed_ms
 from measured_loop.plain_loop import PlainLoop
 from measured_loop.stages import WARM_UP, decoding, preprocessing, tracking
@@ -38,7 +38,6 @@ from networks import roadnet_cpu
 from rich.console import Console
 from rich.table import Table
 
-from edge.backends.table import open_session
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.perception.decode import DecodeSpec, output_shape
@@ -73,7 +72,7 @@ def on_the_cpu(name: str, mission: Mission, model: Path, images: list[BgrImage])
     whole, alone = [], []
     with running(
         mission,
-        lambda: open_session("onnxruntime", model, threads=threads),
+        lambda: cpu_session(model, threads),
         lambda _frames: Handed(1e3 / CAMERA_PERIOD_MS),
     ) as (loop, source):
         for image in paced(images):
@@ -103,7 +102,7 @@ def paced(images: list[BgrImage]) -> Iterator[BgrImage]:
 def beside_an_accelerator(mission: Mission, model: Path, images: list[BgrImage]) -> list[Figure]:
     """Frame to bytes, less the wait, with the network's own outputs of each frame."""
     spec = mission.model.preprocess_spec
-    session = open_session("onnxruntime", model, threads=mission.target.threads)
+    session = cpu_session(model, mission.target.threads)
     outputs = [tuple(o.copy() for o in session.infer(preprocess(i, spec)[0])) for i in images]
     accelerator = Waiting(outputs, session.input_shape, WAIT_MS)
     over, tracking = [], []
@@ -143,7 +142,7 @@ def frame_rate(mission: Mission, model: Path, clip: Path, extent: Extent) -> lis
     def ours() -> float:
         with running(
             mission,
-            lambda: open_session("onnxruntime", model, threads=mission.target.threads),
+            lambda: cpu_session(model, mission.target.threads),
             lambda taken: Clip(clip, frames, mission.camera.fps, taken.taken),
         ) as (loop, _):
             first = index = loop.next_frame_index()

@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 import onnxruntime
 
+from edge.backends.options import SessionOptions
 from edge.backends.session import Session
+from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
 from edge.perception.pixel_formats import Picture
 from edge.perception.values import BgrImage, Floats, Frame
@@ -145,7 +147,17 @@ def running(
             on_turn=loop.on_turn,
             clock=monotonic_ns,
         )
-        model = ModelRun("measured", "", "float", "onnxruntime", mission.target.threads)
+        model = ModelRun(
+            path="measured",
+            sha256="",
+            precision="float",
+            backend="onnxruntime",
+            threads=mission.target.threads,
+            why="measured",
+            passed_over={},
+            engine=None,
+            known_faults=(),
+        )
         thread = threading.Thread(
             target=run.go, args=(frames, results), kwargs={"model": model, "until": until}
         )
@@ -174,6 +186,7 @@ class Waiting:
         self.output_shapes = tuple(output.shape for output in outputs[0])
         self.input: Floats = np.zeros(shape, np.float32)
         self.device_ms: Mapping[str, float] = {}
+        self.facts: Mapping[str, str] = {}
         self._outputs = outputs
         self._host = tuple(output.copy() for output in outputs[0])
         self._wait_s = wait_ms / 1e3
@@ -191,6 +204,11 @@ class Waiting:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def cpu_session(path: Path, threads: int) -> Session:
+    """The product's session on the CPU."""
+    return open_session("onnxruntime", path, options=SessionOptions(threads=threads))
 
 
 def bare_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
