@@ -26,7 +26,6 @@ from firmware_bridge.link.driver import SentCommand
 from firmware_bridge.link.facts import LinkEvent, LinkFacts
 from firmware_bridge.protocol.messages import (
     CAMERA_AGE_UNKNOWN_MS,
-    Action,
     Canary,
     Heartbeat,
     Mode,
@@ -294,9 +293,3 @@ def _age_ms(newest_ns: int | None, now_ns: int) -> int:
     if newest_ns is None:
         return CAMERA_AGE_UNKNOWN_MS
     return max(0, min((now_ns - newest_ns) // 1_000_000, CAMERA_AGE_UNKNOWN_MS))
-
-
-def effective_action_of(event: LinkEvent) -> Action | None:
-    """The action of an "effective" event; None for any other."""
-    action = event.values.get("action")
-    return action if event.kind == "effective" and isinstance(action, Action) else None

@@ -14,7 +14,7 @@ from typing import Any
 from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import Detections, Unknown
 from edge.runtime.loop.capture import CameraState
-from edge.runtime.loop.decision_loop import Turn, effective_action_of
+from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.recording.area_log import AreaLog
 from edge.runtime.recording.events import RunEvent
 from edge.runtime.recording.fault_log import FaultLog
@@ -227,7 +227,7 @@ class RunLog:
 
     def _record_link_event(self, event: LinkEvent) -> None:
         at, values = self._stamp(event.mono_ns), event.values
-        action = effective_action_of(event)
+        action = _effective_action_of(event)
         if event.kind == "ack" and isinstance(values["counter"], int):
             self.timeline.on_acknowledge(values["counter"], at)
         elif event.kind == "fault":
@@ -270,3 +270,9 @@ def _effective(at: Stamp, action: Action, values: Any) -> Effective:
         float(values["deceleration_mps2"]),
         tuple(values["faults"]),
     )
+
+
+def _effective_action_of(event: LinkEvent) -> Action | None:
+    """The action of an "effective" event; None for any other."""
+    action = event.values.get("action")
+    return action if event.kind == "effective" and isinstance(action, Action) else None
