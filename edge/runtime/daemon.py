@@ -91,6 +91,7 @@ def run(
             frames,
             results,
             clock=clock,
+            ground=mission.camera.geometry and mission.camera.geometry.ground_camera,
         )
         inference.start()
         video = None

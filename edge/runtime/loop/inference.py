@@ -21,12 +21,14 @@ import numpy as np
 from edge.backends.session import DeviceLost, InferenceFailed, PictureSession, Session
 from edge.contract.mission.sections.model import Model
 from edge.perception.decode import output_shapes, perceive
+from edge.perception.ground_plane import GroundCamera
 from edge.perception.preprocess import InputPlacement, Preprocessor, input_placement
 from edge.perception.values import Floats, Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
 from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.latency_budget import Histogram
 from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.tracking.object_distance import with_distances
 from edge.runtime.tracking.track import Track
 from edge.runtime.tracking.tracker import Tracker
 from firmware_bridge.errors import DeviceFault, UsageError
@@ -70,8 +72,10 @@ class Inference:
         results: Mailbox[Result],
         *,
         clock: Clock,
+        ground: GroundCamera | None = None,
     ) -> None:
         self._open_session = open_session
+        self._ground = ground
         self._preprocess = model.preprocess_spec
         self._preprocessor = Preprocessor(model.preprocess_spec)
         self._network = model.network_spec
@@ -202,6 +206,8 @@ class Inference:
                     frame_size=frame.size_px,
                     image=frame.image,
                 )
+                if self._ground is not None:
+                    tracks = with_distances(tracks, self._ground, frame_size=frame.size_px)
             except ValueError as error:
                 perception = Unknown(str(error))
             stages.lap("track")

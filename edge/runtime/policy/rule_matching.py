@@ -28,8 +28,8 @@ def matches(
 
     A frame does not tell (R-RUN-16) where its scene is not known; where the area would be large
     enough if every cell without enough confidence had the label; where too few objects match, but
-    some have not been followed for long enough to know whether they close in; and where too few
-    match and a limit of work left detections out.
+    some have not been followed for long enough to know whether they close in, or have no distance;
+    and where too few match and a limit of work left detections out.
     """
     if when.scene is not None:
         return _scene_matches(when, frame.scene, labels=labels)
@@ -48,18 +48,38 @@ def _objects_match(
         return True
     if frame.left_out:
         return None
-    if when.time_to_contact_max_s is None:
-        return False
-    # Tracks that may yet turn out to close in: enough of them would make up the count.
-    undecided = matching_tracks(
-        when,
-        [track for track in frame.tracks if not _contact_is_known(track)],
-        labels=labels,
-        zones=zones,
-        frame_size=frame.frame_size,
-        closing=False,
-    )
+    # Tracks that may be near, or may yet turn out to close in: enough of them make up the count.
+    open_limits = when.model_copy(update={"time_to_contact_max_s": None, "distance_max_m": None})
+    undecided = [
+        track
+        for track in matching_tracks(
+            open_limits, frame.tracks, labels=labels, zones=zones, frame_size=frame.frame_size
+        )
+        if track not in found
+        and _possibly(_closes_in(when, track))
+        and _possibly(_is_near(when, track))
+    ]
     return None if len(found) + len(undecided) >= when.count else False
+
+
+def _possibly(verdict: bool | None) -> bool:
+    return verdict is not False
+
+
+def _closes_in(when: When, track: Track) -> bool | None:
+    """Whether the track meets `when.time_to_contact_max_s`; None: not known yet."""
+    if when.time_to_contact_max_s is None or track.time_to_contact_s <= when.time_to_contact_max_s:
+        return True
+    return False if _contact_is_known(track) else None
+
+
+def _is_near(when: When, track: Track) -> bool | None:
+    """Whether the track may be as near as `when.distance_max_m`; None: it has no distance."""
+    if when.distance_max_m is None:
+        return True
+    if track.distance is None or track.distance.near_m is None:
+        return None
+    return track.distance.near_m <= when.distance_max_m
 
 
 def _contact_is_known(track: Track) -> bool:
@@ -109,16 +129,12 @@ def matching_tracks(
     labels: Sequence[str],
     zones: Mapping[str, Polygon],
     frame_size: tuple[int, int],
-    closing: bool = True,
 ) -> tuple[Track, ...]:
     """Tracks that the newest frame shows and that match all of `when` but its count.
 
-    A track counts under both its labels (R-RUN-25). `frame_size` is (width_px, height_px);
-    `closing` False ignores `when.time_to_contact_max_s`.
+    A track counts under both its labels (R-RUN-25). `frame_size` is (width_px, height_px).
     """
     width, height = frame_size
-    limit_s = when.time_to_contact_max_s if closing else None
-    within_s = math.inf if limit_s is None else limit_s
 
     def matches(track: Track) -> bool:
         return (
@@ -126,7 +142,8 @@ def matching_tracks(
             and any(labels[label] == when.label for label in track.labels)
             and track.score >= when.confidence
             and (track.box[3] - track.box[1]) / height >= when.height_min
-            and track.time_to_contact_s <= within_s
+            and _closes_in(when, track) is True
+            and _is_near(when, track) is True
             and (
                 when.zone is None or inside(standing_point(track, width, height), zones[when.zone])
             )

@@ -155,6 +155,9 @@ class Painter:
         text = f"{label} #{track.id}  {track.score:.2f}"
         if track.time_to_contact_s <= SHOWN_TIME_TO_CONTACT_S:
             text += f"  {track.time_to_contact_s:.1f} s"
+        if track.distance is not None and track.distance.near_m is not None:
+            far_m = track.distance.far_m
+            text += f"  {track.distance.near_m:.0f}-{'' if far_m is None else f'{far_m:.0f}'} m"
         self._tag(image, text, (x1, y1), color, unit)
 
     def _scene(self, image: BgrImage, scene: Sequence[Classification], unit: float) -> None:

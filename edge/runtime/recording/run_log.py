@@ -44,8 +44,9 @@ class Effective:
 
 @dataclass(frozen=True)
 class TrackSpan:
-    """First and last time of one track, in seconds of the clip, and its least time to contact, with
-    what that was measured from."""
+    """First and last time of one track, in seconds of the clip, its least time to contact, with
+    what that was measured from, and the near end of its distance where that was least; None where
+    no distance was known."""
 
     id: int
     label: str
@@ -54,6 +55,7 @@ class TrackSpan:
     hits: int
     least_time_to_contact_s: float
     least_from: Evidence
+    nearest_m: float | None
 
 
 class RunLog:
@@ -161,7 +163,14 @@ class RunLog:
         least, source = track.time_to_contact_s, track.contact_from
         if before is not None and before.least_time_to_contact_s < least:
             least, source = before.least_time_to_contact_s, before.least_from
-        self.tracks[track.id] = TrackSpan(track.id, label, first, last, track.hits, least, source)
+        near_m = [
+            end
+            for end in (before and before.nearest_m, track.distance and track.distance.near_m)
+            if end is not None
+        ]
+        self.tracks[track.id] = TrackSpan(
+            track.id, label, first, last, track.hits, least, source, min(near_m, default=None)
+        )
         if len(self.tracks) > _CAPACITY:
             del self.tracks[next(iter(self.tracks))]
 

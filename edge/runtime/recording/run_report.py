@@ -202,6 +202,7 @@ def _track_row(track: TrackSpan) -> dict[str, Any]:
         # JSON has no infinity; null: the object never came closer.
         "least_time_to_contact_s": round(least_s, 3) if math.isfinite(least_s) else None,
         "least_from": track.least_from,
+        "nearest_m": None if track.nearest_m is None else round(track.nearest_m, 2),
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.perception.ground_plane import GroundDistance
 from edge.runtime.tracking.time_to_contact import Evidence
 
 
@@ -27,6 +28,7 @@ class Track:
         time_to_contact_s: at the newest frame; inf where not closing.
         contact_from: what the time to contact was measured from.
         label_now: label of the last joined detection; None: the same as `label`.
+        distance: along the road; None: the mission does not say how the camera is mounted.
     """
 
     id: int
@@ -41,6 +43,7 @@ class Track:
     time_to_contact_s: float
     contact_from: Evidence
     label_now: int | None = None
+    distance: GroundDistance | None = None
 
     @property
     def labels(self) -> tuple[int, ...]:

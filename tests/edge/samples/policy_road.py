@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.contract.mission.sections.policy import Policy
+from edge.perception.ground_plane import GroundDistance
 from edge.perception.values import Classification
 from edge.runtime.policy.facts import Decision, Facts, FrameFacts
 from edge.runtime.policy.policy import decide, initial
@@ -94,9 +95,11 @@ def track(
     bottom: float = 0.9,
     score: float = 0.8,
     time_to_contact_s: float = math.inf,
+    near_m: float | None = None,
 ) -> Track:
     box = (100 * x - 5, 100 * bottom - 30, 100 * x + 5, 100 * bottom)
-    return Track(1, box, score, label, 0, 1, 0, 0, 0, time_to_contact_s, "boxes")
+    distance = GroundDistance(near_m)
+    return Track(1, box, score, label, 0, 1, 0, 0, 0, time_to_contact_s, "boxes", distance=distance)
 
 
 PERSON, VEHICLE, SIGN = track(0), track(1), track(2)

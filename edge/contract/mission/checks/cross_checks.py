@@ -11,6 +11,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterator
 
+from edge.contract.mission.checks.camera_checks import CAMERA_CHECKS
 from edge.contract.mission.checks.data_checks import DATA_CHECKS
 from edge.contract.mission.checks.policy_checks import POLICY_CHECKS
 from edge.contract.mission.raw_values import (
@@ -273,6 +274,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _command_outlives_its_turn,
     _line_carries_the_link,
     _frames_are_vouched_for,
+    *CAMERA_CHECKS,
     _train_has_a_network,
     _train_counts_scenes,
     _train_counts_once,

@@ -131,7 +131,7 @@ def _rules_measure_what_is_there(raw: Raw) -> Iterator[Mistake]:
             continue
         if when.get("share_min") is None:
             yield f"{key}.share_min", "missing: of a segmentation network rules ask for areas"
-        for name in ("height_min", "count", "time_to_contact_max_s"):
+        for name in ("height_min", "count", "time_to_contact_max_s", "distance_max_m"):
             if when.get(name, OF_OBJECTS[name]) != OF_OBJECTS[name]:
                 yield f"{key}.{name}", "a segmentation network finds no objects: ask for share_min"
 
@@ -141,6 +141,7 @@ OF_OBJECTS = {
     "height_min": 0.0,
     "count": 1,
     "time_to_contact_max_s": None,
+    "distance_max_m": None,
     "share_min": None,
 }
 """Keys of `when` that only objects and areas have, with the value that requires nothing."""
@@ -167,6 +168,17 @@ def _rules_have_their_numbers(raw: Raw) -> Iterator[Mistake]:
             yield f"{key}.confirm", f"{k:g} of {window:g} frames can never be reached"
 
 
+def _rules_know_distances(raw: Raw) -> Iterator[Mistake]:
+    if section(raw, "camera").get("geometry") is not None:
+        return
+    for row, rule in _rules(raw):
+        if section(rule, "when").get("distance_max_m") is not None:
+            yield (
+                f"policy.rules[{row}].when.distance_max_m",
+                "there is no [camera.geometry] to measure a distance with: docs/distance.md",
+            )
+
+
 def _fallbacks_in_order(raw: Raw) -> Iterator[Mistake]:
     fallbacks = section(raw, "policy", "fallbacks")
     keys = ("unknown", "slow_down", "comfort_stop")
@@ -184,5 +196,6 @@ POLICY_CHECKS: tuple[Callable[[Raw], Iterator[Mistake]], ...] = (
     _rules_look_for_one_thing,
     _rules_measure_what_is_there,
     _rules_have_their_numbers,
+    _rules_know_distances,
     _fallbacks_in_order,
 )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edge.contract.mission.sections.field_types import Flag, Name, Number, Strict, Whole
+from edge.contract.mission.sections.geometry import Geometry
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.link.line_speed import BAUD
 
@@ -39,12 +40,16 @@ class Budget(Strict):
 
 
 class Camera(Strict):
-    """What the camera delivers, and the speed assumed while the true one is unknown."""
+    """What the camera delivers, and the speed assumed while the true one is unknown.
+
+    geometry: how it sees and where it is mounted; without it no distance is known.
+    """
 
     width_px: Pixels
     height_px: Pixels
     fps: Annotated[Number, Field(ge=1.0, le=240.0)]
     assumed_speed_mps: Annotated[Number, Field(gt=0.0, le=70.0)]
+    geometry: Geometry | None = None
 
 
 class LinkSettings(Strict):

@@ -36,7 +36,8 @@ class When(Strict):
     confidence: least score. zone: a name in `[policy.zones]` that must hold the middle of the box's
     lower edge (where it stands on the road); without one the whole frame. height_min: least box
     height as a share of the frame's. time_to_contact_max_s: objects that come closer and would be
-    here within so long, by how fast their boxes grow.
+    here within so long, by how fast their boxes grow. distance_max_m: objects that may be
+    no farther than this from the front bumper, by the near end of their distance's uncertainty.
     """
 
     label: Name | None = None
@@ -46,6 +47,7 @@ class When(Strict):
     height_min: Share = 0.0
     count: Annotated[Whole, Field(ge=1, le=MOST_DETECTIONS)] = 1
     time_to_contact_max_s: Annotated[Number, Field(gt=0.0, le=10.0)] | None = None
+    distance_max_m: Annotated[Number, Field(gt=0.0, le=300.0)] | None = None
     share_min: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
 
 

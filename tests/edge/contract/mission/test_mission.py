@@ -169,6 +169,16 @@ CROSS = {
         "policy.rules[0].when.share_min",
         "goes with decode.kind = 'segment'",
     ),
+    "distance": (
+        ("height_min = 0.05", "distance_max_m = 12.0"),
+        "policy.rules[0].when.distance_max_m",
+        "no [camera.geometry]",
+    ),
+    "geometry": (
+        ("[policy.zones]", "[camera.geometry]\nwidth_px = 1280\nheight_px = 384\n[policy.zones]"),
+        "camera.geometry",
+        "of another camera or mode",
+    ),
     "draw": (('draw = "shuffled"', 'draw = "balanced"'), "train.draw", "count twice"),
     "split": (('kind = "scenes"', 'kind = "scenes"\nsplit = "s.json"'), "data.split", "lock"),
 }

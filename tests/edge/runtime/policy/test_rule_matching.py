@@ -50,6 +50,7 @@ FLIPS: dict[str, tuple[dict[str, Any], Any, Any, dict[str, Any]]] = {
     "height_min": (PERSON, 0.3, 0.31, {"found": track(0, bottom=0.75)}),
     "count": (PERSON, 1, 2, {"found": track(0)}),
     "time_to_contact_max_s": (PERSON, 2.0, 1.9, {"found": track(0, time_to_contact_s=2.0)}),
+    "distance_max_m": (PERSON, 12.0, 11.9, {"found": track(0, near_m=12.0)}),
     "share_min": (PERSON, 0.5, 0.51, {"areas": covered(5)}),
 }
 """Condition of a rule -> the rest of the rule, a value that a frame meets, one that it does not,
@@ -132,3 +133,31 @@ def test_an_area_at_its_limit_counts_and_one_that_may_reach_it_is_not_told(
     areas: LabelMap | None, more: dict[str, Any], expected: bool | None
 ) -> None:
     assert tells(AREA | more, areas=areas) is expected
+
+
+NEAR = PERSON | {"distance_max_m": 12.0}
+FAST = NEAR | {"time_to_contact_max_s": 2.0}
+
+
+@pytest.mark.requirement("R-RUN-16", "R-RUN-151")
+@pytest.mark.parametrize(
+    ("when", "found", "expected"),
+    [
+        (NEAR, (track(0, near_m=0.0),), True),
+        (NEAR, (track(0),), None),
+        (NEAR, (track(1),), False),
+        (NEAR, (track(0), track(0, near_m=12.0)), True),
+        (NEAR | {"count": 2}, (track(0), track(0, near_m=12.0)), None),
+        (NEAR | {"count": 2}, (track(0), track(0, near_m=13.0)), False),
+        # One of two open questions answered with no settles it.
+        (FAST, (track(0, near_m=13.0),), False),
+        (FAST, (track(0, near_m=12.0),), None),
+        (FAST, (track(0, time_to_contact_s=3.0),), False),
+        (FAST, (track(0, time_to_contact_s=2.0),), None),
+        (FAST, (track(0, time_to_contact_s=2.0, near_m=12.0),), True),
+    ],
+)
+def test_an_object_without_a_distance_may_be_near(
+    when: dict[str, Any], found: tuple[Track, ...], expected: bool | None
+) -> None:
+    assert tells(when, *found) is expected
