@@ -34,6 +34,7 @@ from edge.runtime.recording.run_report import (
 from edge.runtime.run import Run
 from edge.runtime.sources.open_source import open_source
 from edge.runtime.sources.source import Source
+from edge.runtime.tracking.ground_plane import GroundCamera
 from firmware_bridge.errors import UsageError
 from firmware_bridge.link.deadlines import LinkTimes
 from firmware_bridge.protocol.line_rate import minimum_baud
@@ -91,7 +92,7 @@ def run(
             frames,
             results,
             clock=clock,
-            ground=mission.camera.geometry and mission.camera.geometry.ground_camera,
+            ground=_ground_camera(mission),
         )
         inference.start()
         video = None
@@ -141,3 +142,8 @@ def _require_fast_line(link: LinkSettings, source: Source) -> None:
         found=f"link.baud = {link.baud}",
         remedy="raise link.baud, or lower link.rate_hz",
     )
+
+
+def _ground_camera(mission: Mission) -> GroundCamera | None:
+    geometry = mission.camera.geometry
+    return None if geometry is None else GroundCamera.of(geometry)

@@ -21,13 +21,13 @@ import numpy as np
 from edge.backends.session import DeviceLost, InferenceFailed, PictureSession, Session
 from edge.contract.mission.sections.model import Model
 from edge.perception.decode import output_shapes, perceive
-from edge.perception.ground_plane import GroundCamera
 from edge.perception.preprocess import InputPlacement, Preprocessor, input_placement
 from edge.perception.values import Floats, Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
 from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.latency_budget import Histogram
 from edge.runtime.loop.mailbox import Mailbox
+from edge.runtime.tracking.ground_plane import GroundCamera
 from edge.runtime.tracking.object_distance import with_distances
 from edge.runtime.tracking.track import Track
 from edge.runtime.tracking.tracker import Tracker

@@ -163,13 +163,12 @@ class RunLog:
         least, source = track.time_to_contact_s, track.contact_from
         if before is not None and before.least_time_to_contact_s < least:
             least, source = before.least_time_to_contact_s, before.least_from
-        near_m = [
-            end
-            for end in (before and before.nearest_m, track.distance and track.distance.near_m)
-            if end is not None
-        ]
+        near_m = None if track.distance is None else track.distance.near_m
+        nearest_m = None if before is None else before.nearest_m
+        if nearest_m is None or (near_m is not None and near_m < nearest_m):
+            nearest_m = near_m
         self.tracks[track.id] = TrackSpan(
-            track.id, label, first, last, track.hits, least, source, min(near_m, default=None)
+            track.id, label, first, last, track.hits, least, source, nearest_m
         )
         if len(self.tracks) > _CAPACITY:
             del self.tracks[next(iter(self.tracks))]

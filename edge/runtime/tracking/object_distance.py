@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edge.perception.ground_plane import GroundCamera, GroundDistance
+from edge.runtime.tracking.ground_plane import GroundCamera, GroundDistance
 from edge.runtime.tracking.track import Track
 
 _CUT_WITHIN_PX = 1.0

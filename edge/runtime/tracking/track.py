@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.perception.ground_plane import GroundDistance
+from edge.runtime.tracking.ground_plane import GroundDistance
 from edge.runtime.tracking.time_to_contact import Evidence
 
 

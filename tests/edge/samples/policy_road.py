@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.contract.mission.sections.policy import Policy
-from edge.perception.ground_plane import GroundDistance
 from edge.perception.values import Classification
 from edge.runtime.policy.facts import Decision, Facts, FrameFacts
 from edge.runtime.policy.policy import decide, initial
 from edge.runtime.policy.settings import PolicySettings
+from edge.runtime.tracking.ground_plane import GroundDistance
 from edge.runtime.tracking.track import Track
 from firmware_bridge.protocol.messages import Action
 

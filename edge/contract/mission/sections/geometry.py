@@ -1,6 +1,7 @@
 """`[camera.geometry]`: how the camera sees and where it is mounted, for distances on the road.
 
-The schema only; `edge/perception/ground_plane.py` computes, docs/distance.md says how to measure.
+The schema only; `edge/runtime/tracking/ground_plane.py` computes. How to measure them:
+docs/distance.md.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Annotated
 from pydantic import Field
 
 from edge.contract.mission.sections.field_types import Number, Strict, Whole
-from edge.perception.ground_plane import GroundCamera
 
 _Focal = Annotated[Number, Field(ge=10.0, le=100_000.0)]
 _Place = Annotated[Number, Field(gt=0.0, le=16_384.0)]
@@ -41,9 +41,3 @@ class Geometry(Strict):
     pitch_error_deg: Annotated[Number, Field(ge=0.05, le=10.0)]
     foot_error_px: Annotated[Number, Field(ge=0.5, le=100.0)]
     foot_error_share: Annotated[Number, Field(ge=0.005, le=0.5)]
-
-    @property
-    def ground_camera(self) -> GroundCamera:
-        """The camera over the road."""
-        values = self.model_dump(exclude={"width_px", "height_px"})
-        return GroundCamera(size_px=(self.width_px, self.height_px), **values)

@@ -8,6 +8,7 @@ import pytest
 
 from edge.contract.mission.loading import MissionInvalid, load_mission
 from edge.contract.mission.template import mission_template
+from edge.runtime.tracking.ground_plane import GroundCamera
 
 
 def geometry_mission(folder: Path, *changes: tuple[str, str]) -> Path:
@@ -29,7 +30,7 @@ def test_the_templates_geometry_and_its_rule_are_a_mission(tmp_path: Path) -> No
     rule += 'distance_max_m=12.0}, confirm={k=1, of=1}, action="NOTIFY", clear="never"}]'
     mission = load_mission(geometry_mission(tmp_path), [rule])
     assert mission.camera.geometry is not None
-    camera = mission.camera.geometry.ground_camera
+    camera = GroundCamera.of(mission.camera.geometry)
     assert camera.size_px == (mission.camera.width_px, mission.camera.height_px)
     assert camera.horizon_px == pytest.approx(172.9, abs=0.1)
 

@@ -14,6 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.contract.mission.sections.geometry import Geometry
+
 DEVIATIONS = 2.0
 """Near and far end are so many standard deviations away: 95 % of a normal distribution."""
 
@@ -73,6 +75,12 @@ class GroundCamera:
     pitch_error_deg: float
     foot_error_px: float
     foot_error_share: float
+
+    @staticmethod
+    def of(geometry: Geometry) -> GroundCamera:
+        """The camera that a mission describes."""
+        values = geometry.model_dump(exclude={"width_px", "height_px"})
+        return GroundCamera(size_px=(geometry.width_px, geometry.height_px), **values)
 
     @cached_property
     def matrix(self) -> NDArray[np.float64]:
