@@ -55,6 +55,7 @@ class Results:
         shares: by file, share of its multiplications in INT8, see `int8_shares`.
         accuracy: of all networks against labels, where a gate asks for it.
         stops: what the policy does on labelled clips, see `converters.verification.clip_stops`.
+        profile: of the calibration profile, see `converters.verification.calibration_profile`.
     """
 
     floated: StageResult[FloatFacts]
@@ -66,6 +67,7 @@ class Results:
     accuracy: Accuracy
     stops: Mapping[str, Any]
     latency: Latency
+    profile: Mapping[str, Any]
     files: Mapping[str, bytes]
     shares: Mapping[str, float | None]
 
@@ -131,7 +133,8 @@ def _run_stages(
     accurate = steps.measure_accuracy(files, labelled_set)
     stops = steps.count_stops(files)
     timed = steps.measure_latency(files)
-    files = {**files, **lowered.files}
+    profiled = steps.make_profile(files)
+    files = {**files, **lowered.files, **profiled.files}
     return Results(
         floated=floated,
         observed=observed,
@@ -142,6 +145,7 @@ def _run_stages(
         accuracy=accurate,
         stops=stops,
         latency=timed.facts,
+        profile=profiled.facts.found,
         files=files,
         shares=int8_shares(files, quantized.facts.placement, quantized.facts.in_integers),
     )
@@ -213,7 +217,11 @@ def _report(
         gates=gates,
         trtexec=trtexec,
         latency=results.latency,
-        context={**context, "finetuning": None if tuned is None else dict(tuned.facts)},
+        context={
+            **context,
+            "finetuning": None if tuned is None else dict(tuned.facts),
+            "profile": dict(results.profile),
+        },
         stages=(),
         finished=datetime.now(timezone.utc),
     )

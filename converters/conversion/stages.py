@@ -42,6 +42,7 @@ from converters.report.stage_times import Stage
 from converters.sources.network import running
 from converters.verification.agreement.judge import KERNELS, Judgement, judge
 from converters.verification.agreement.shares import agreement_limits
+from converters.verification.calibration_profile import calibration_profile
 from converters.verification.clip_stops import NO_CLIPS, stops_on_clips
 from converters.verification.equivalence.verdict import Equivalence
 from converters.verification.labelled_accuracy import NOT_ASKED, Accuracy, accuracy
@@ -74,6 +75,13 @@ class LoweringFacts:
 @dataclass(frozen=True)
 class StopFacts:
     """What the policy does on labelled clips, see `converters.verification.clip_stops`."""
+
+    found: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ProfileFacts:
+    """What the report says of the profile, see `converters.verification.calibration_profile`."""
 
     found: dict[str, Any]
 
@@ -287,6 +295,23 @@ class ConversionStages:
 
         uses = {**self._on_held_back(timed), "machine": machine()}
         return self._stages.run("time", Latency, uses, work)
+
+    def make_profile(self, files: Mapping[str, bytes]) -> StageResult[ProfileFacts]:
+        """profile.json: what frames of the calibrated kind look like to float.onnx and cpu.onnx."""
+        run = {name: files[name] for name in (FLOAT, CPU)}
+
+        def work(_: Path) -> tuple[ProfileFacts, dict[str, bytes]]:
+            networks = {
+                name: running(ModelSession(data, threads=self._threads, kernels=KERNELS[name]))
+                for name, data in run.items()
+            }
+            found, made = calibration_profile(
+                networks, self._inputs.frames, self._mission.model, progress=self._progress
+            )
+            return ProfileFacts(found), made
+
+        uses = {**self._on_held_back(run), "calibration": self._inputs.calibration}
+        return self._stages.run("profile", ProfileFacts, uses, work)
 
     def write_report(
         self, report: Report, files: Mapping[str, bytes], *, again: bool = False

@@ -30,6 +30,7 @@ from edge.engine.choose_backend import (
 )
 from edge.progress import progress_bar
 from edge.runtime.daemon import run as run_daemon
+from edge.runtime.health.files import read_health_files
 from edge.runtime.recording.events import RunEvent
 from edge.terminal import echo, new_console
 from firmware_bridge.emulation.host_process import HostFirmware, default_build_folder
@@ -68,6 +69,7 @@ def run(
     """Camera frames to safety actions: infer, decide, command, under the mission's budgets."""
     loaded = load_mission(mission, set_ or [])
     model = choose_backend(converted, loaded, precision, backend=backend, engine=engine)
+    health_files = read_health_files(converted, loaded)
     with (
         _vehicle(loaded, port or loaded.link.port, speed_mps) as (link, on_vehicle_event),
         progress_bar() as advance,
@@ -90,6 +92,7 @@ def run(
             link=link,
             on_event=on_event,
             record=video,
+            health_files=health_files,
         )
     if as_json:
         echo(json.dumps(report.to_json(), indent=1))
@@ -176,6 +179,8 @@ def print_report(report: dict[str, Any]) -> None:
         f"{entry['action']} at {entry['mono_ms'] / 1000.0:.2f} s" for entry in report["effective"]
     )
     console.print(f"microcontroller: {effective or 'never heard'}")
+    for line in _health_lines(report["health"]):
+        console.print(line)
     for fault in report["faults"]:
         console.print(f"fault: {fault['text']}  (to mend: {fault['remedy']})")
     if report["recording"]:
@@ -190,6 +195,20 @@ def _capture_times(origin: str, row: dict[str, Any]) -> str:
         else (f"the light is at most {most:g} ms older")
     )
     return f"{row['frames']} by the {ORIGINS[origin]} ({older})"
+
+
+def _health_lines(checks: list[dict[str, Any]]) -> list[str]:
+    """The checks that failed, and those that were not made."""
+    lines = [
+        f"check failed: {one['name']} in {one['failed']} of {one['frames']} frames"
+        for one in checks
+        if one["failed"]
+    ]
+    whys = dict.fromkeys(one["not_made"] for one in checks if one["not_made"])
+    for why in whys:
+        names = ", ".join(one["name"] for one in checks if one["not_made"] == why)
+        lines.append(f"checks not made ({why}): {names}")
+    return lines
 
 
 def _crowd(frames: dict[str, int]) -> str:

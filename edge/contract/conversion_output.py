@@ -88,6 +88,20 @@ def judged_file(folder: Path, mission: Mission, name: str) -> Path:
     return folder / name
 
 
+def file_if_made(folder: Path, mission: Mission, name: str) -> Path | None:
+    """An artifact that not every conversion has, unchanged since it was written; None where the
+    report has none of that name.
+
+    Raises Missing and NotTrusted as `choose_model` does.
+    """
+    report = judged_report(folder, mission)
+    with _complete_report(folder, name):
+        if name not in report["artifacts"]:
+            return None
+        _unchanged(report, name, folder)
+    return folder / name
+
+
 def judged_report(folder: Path, mission: Mission) -> dict[str, Any]:
     """The report in `folder`, converted for this mission; its gates may have failed.
 

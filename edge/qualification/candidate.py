@@ -17,6 +17,7 @@ from edge.contract.mission.schema import Mission
 from edge.engine.choose_backend import ChosenModel, choose_backend
 from edge.runtime.clock import Clock, monotonic_ns
 from edge.runtime.daemon import open_model, run
+from edge.runtime.health.files import NO_FILES, HealthFiles, read_health_files
 from edge.runtime.loop.decision_loop import Link, Turn
 from edge.runtime.recording.run_report import RunReport
 from edge.runtime.sources.source import Source
@@ -28,6 +29,7 @@ class Candidate:
 
     mission: Mission
     model: ChosenModel
+    health_files: HealthFiles = NO_FILES
 
     @classmethod
     def choose(
@@ -41,7 +43,7 @@ class Candidate:
     ) -> Candidate:
         """The one that `run` takes with these options. Raises as `choose_backend` does."""
         model = choose_backend(converted, mission, precision, backend=backend, engine=engine)
-        return cls(mission, model)
+        return cls(mission, model, read_health_files(converted, mission))
 
     @property
     def words(self) -> str:
@@ -88,5 +90,6 @@ class Candidate:
             on_event=lambda _event: None,
             on_turn=listen,
             until=done,
+            health_files=self.health_files,
             clock=clock,
         )

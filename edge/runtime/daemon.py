@@ -20,6 +20,8 @@ from edge.contract.mission.sections.device import LinkSettings
 from edge.engine.choose_backend import INPUT, ChosenModel
 from edge.perception.decode import output_shapes
 from edge.runtime.clock import Clock, monotonic_ns
+from edge.runtime.health.files import NO_FILES, HealthFiles
+from edge.runtime.health.frame_health import FrameHealth
 from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.decision_loop import Link, Turn
 from edge.runtime.loop.inference import Inference, Result
@@ -49,6 +51,7 @@ def run(
     on_event: Callable[[RunEvent], None],
     until: threading.Event | None = None,
     record: Path | None = None,
+    health_files: HealthFiles = NO_FILES,
     on_turn: Callable[[Turn], None] | None = None,
     clock: Clock = monotonic_ns,
 ) -> RunReport:
@@ -64,6 +67,8 @@ def run(
         on_event: called on a thread of its own, in order; may print.
         until: set it to end the run cleanly.
         record: where to write the annotated .mp4; None: no recording.
+        health_files: what the model's conversion wrote for its runs; the report names the checks
+            that cannot be made without.
         on_turn: called after every turn, in the loop's thread: it must return at once.
         clock: monotonic nanoseconds.
 
@@ -86,11 +91,15 @@ def run(
     with contextlib.ExitStack() as until_captured:
         until_captured.callback(opened.close)
         until_captured.callback(frames.close)  # lets a loaded inference thread end
+        health = FrameHealth(
+            mission.model.network_spec, profile=health_files.profile, off=mission.health.off
+        )
         inference = Inference(
             lambda: open_model(model, mission),
             mission.model,
             frames,
             results,
+            health=health,
             clock=clock,
             ground=_ground_camera(mission),
         )
@@ -104,6 +113,7 @@ def run(
         mission,
         opened,
         inference=inference,
+        health=health,
         link=link,
         video=video,
         on_event=on_event,

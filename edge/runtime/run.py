@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from edge.backends.abandoned import abandon
 from edge.contract.mission.schema import Mission
 from edge.runtime.clock import Clock
+from edge.runtime.health.frame_health import FrameHealth
 from edge.runtime.loop.capture import CameraState, Capture, CapturedFrame, StampCount
 from edge.runtime.loop.decision_loop import DecisionLoop, Link, Turn
 from edge.runtime.loop.garbage_collection import QuietCollector
@@ -53,6 +54,7 @@ class Run:
         source: Source,
         *,
         inference: Inference,
+        health: FrameHealth,
         link: Link,
         video: AnnotatedVideo | None,
         on_event: Callable[[RunEvent], None],
@@ -62,6 +64,7 @@ class Run:
         self._mission = mission
         self._source = source
         self._inference = inference
+        self._health = health
         self._link = link
         self._video = video
         self._listener = on_turn
@@ -177,6 +180,7 @@ class Run:
             tracks=tuple(log.tracks.values()),
             scenes=log.scenes.to_json(),
             areas=log.areas.to_json(),
+            health=self._health.counts(),
             faults=self._faults.faults,
             recording=recording,
             housekeeping=housekeeping,

@@ -15,6 +15,7 @@ from edge.contract.mission.sections.data import Data
 from edge.contract.mission.sections.device import Budget, Camera, LinkSettings, Target
 from edge.contract.mission.sections.field_types import File, Slug, Strict, Text
 from edge.contract.mission.sections.fitting import Finetune, Train
+from edge.contract.mission.sections.health import Health
 from edge.contract.mission.sections.model import Model
 from edge.contract.mission.sections.policy import Policy
 
@@ -51,6 +52,7 @@ class Mission(Strict):
     budget: Budget
     camera: Camera
     policy: Policy
+    health: Health = Health()
     link: LinkSettings = LinkSettings()
     target: Target = Target()
     train: Train | None = None

@@ -31,7 +31,7 @@ def measure_throughput(
     """
     frames: Mailbox[CapturedFrame] = Mailbox()
     results: Mailbox[Result] = Mailbox()
-    inference = Inference(open_session, model, frames, results, clock=clock)
+    inference = Inference(open_session, model, frames, results, health=None, clock=clock)
     try:
         inference.start()
         count = 0

@@ -24,6 +24,7 @@ from edge.perception.decode import output_shapes, perceive
 from edge.perception.preprocess import InputPlacement, Preprocessor, input_placement
 from edge.perception.values import Floats, Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
+from edge.runtime.health.frame_health import FrameHealth
 from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.latency_budget import Histogram
 from edge.runtime.loop.mailbox import Mailbox
@@ -71,11 +72,13 @@ class Inference:
         frames: Mailbox[CapturedFrame],
         results: Mailbox[Result],
         *,
+        health: FrameHealth | None,
         clock: Clock,
         ground: GroundCamera | None = None,
     ) -> None:
         self._open_session = open_session
         self._ground = ground
+        self._health = health
         self._preprocess = model.preprocess_spec
         self._preprocessor = Preprocessor(model.preprocess_spec)
         self._network = model.network_spec
@@ -195,6 +198,8 @@ class Inference:
         device_ms = session.device_ms
         placement = input_placement(self._preprocess, *frame.size_px)
         perception = self._perceive(outputs, placement, frame)
+        if self._health is not None:
+            perception = self._health.judge(frame.picture, outputs, perception)
         stages.lap("decode")
         self._following.result()
         tracks: tuple[Track, ...] = ()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.engine.choose_backend import ChosenModel
+from edge.runtime.health.frame_health import CheckCount
 from edge.runtime.loop.capture import StampCount
 from edge.runtime.loop.latency_budget import BUCKET_RATIO, Summary
 from edge.runtime.recording.events import Fault
@@ -120,6 +121,7 @@ class RunReport:
     tracks: tuple[TrackSpan, ...]
     scenes: Mapping[str, Mapping[str, int]]
     areas: Mapping[str, Mapping[str, float]]
+    health: tuple[CheckCount, ...]
     faults: tuple[Fault, ...]
     recording: Recording | None
     housekeeping: Housekeeping
@@ -161,6 +163,7 @@ class RunReport:
             "scenes": {head: dict(frames) for head, frames in self.scenes.items()},
             "areas": {label: dict(shares) for label, shares in self.areas.items()},
             "tracks": [_track_row(track) for track in self.tracks],
+            "health": [vars(check) for check in self.health],
             "faults": [vars(fault) for fault in self.faults],
             "recording": None if self.recording is None else vars(self.recording),
             "collections": vars(self.housekeeping),

@@ -17,16 +17,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import onnx
 import pytest
 
 from converters.conversion import convert
 from converters.quantization.qdq_reader import take_apart
 from converters.report.report import TIMES
-from edge.contract.artifact import digest_file, read_json
+from edge.contract.artifact import digest_file, json_file, read_json
 from edge.contract.conversion_output import choose_model
 from edge.contract.mission.loading import load_mission
 from edge.engine.calibration_cache import read_cache
+from edge.runtime.health.files import NO_FILES, read_health_files
+from edge.runtime.health.profile import SCHEMA, fit
 from firmware_bridge.errors import NotTrusted
 
 FILES = (
@@ -64,6 +67,28 @@ def converted(tiny_mission: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture
 def copy(converted: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(converted, tmp_path / "copy"))
+
+
+def test_a_run_gets_the_profile_of_the_report_and_no_other(
+    converted: Path, copy: Path, tiny_mission: Path
+) -> None:
+    """The tiny mission has too few frames for a profile, which its report says."""
+    mission = load_mission(tiny_mission)
+    report = read_json(converted / "report.json", "brakepoint.report/2")
+    assert report["profile"]["state"] == "not made"
+    assert read_health_files(converted, mission) == NO_FILES
+
+    profile = fit(np.random.default_rng(0).normal(size=(40, 1, 6)))
+    (copy / "profile.json").write_bytes(json_file(SCHEMA, profile.to_json()))
+    artifact = {"sha256": digest_file(copy / "profile.json"), "bytes": 1}
+    report["artifacts"]["profile.json"] = artifact
+    (copy / "report.json").write_text(json.dumps(report))
+    read = read_health_files(copy, mission).profile
+    assert read is not None
+    assert read.to_json() == profile.to_json()
+    (copy / "profile.json").write_bytes(json_file(SCHEMA, {**profile.to_json(), "limit": 1e9}))
+    with pytest.raises(NotTrusted, match="not the file that was judged"):
+        read_health_files(copy, mission)
 
 
 def test_the_caches_hold_the_scales_of_int8_and_of_every_other_tensor(converted: Path) -> None:

@@ -23,7 +23,7 @@ from converters.report.report import TIMES
 from edge.contract.artifact import read_json
 from firmware_bridge.errors import UsageError
 
-STAGES = ("float", "observe", "quantize", "lower", "judge", "time", "report")
+STAGES = ("float", "observe", "quantize", "lower", "judge", "time", "profile", "report")
 
 Command = Callable[..., tuple[int, str, str]]
 

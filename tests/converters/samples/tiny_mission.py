@@ -12,6 +12,8 @@ import onnx
 from onnx import ModelProto
 from tiny_graphs import node, tiny
 
+from edge.runtime.health.picture_checks import PICTURE_CHECKS
+
 SIDE, CELL = 64, 16
 LABELS = ("pedestrian", "vehicle", "traffic sign")
 PICTURES = 14
@@ -146,6 +148,10 @@ comfort_stop_after_periods = 10.0
 late_share_max = 0.2
 speed_ceiling_mps = 5.0
 deceleration_mps2 = 1.0
+
+# Pictures of noise: no check takes them for a camera's.
+[health]
+off = {[check.name for check in PICTURE_CHECKS]}
 
 [link]
 baud = 115200

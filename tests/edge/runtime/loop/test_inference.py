@@ -59,7 +59,12 @@ class Bench:
         self.frames: Mailbox[CapturedFrame] = Mailbox()
         self.results: Mailbox[Result] = Mailbox()
         self.inference = Inference(
-            lambda: session, mission.model, self.frames, self.results, clock=session.clock
+            lambda: session,
+            mission.model,
+            self.frames,
+            self.results,
+            health=None,
+            clock=session.clock,
         )
         self.inference.start()
         self.index = 0

@@ -56,6 +56,7 @@ class Bench:
             mission.model,
             self.frames,
             self.results,
+            health=None,
             clock=monotonic_ns,
         )
         self.index = 0
