@@ -22,6 +22,7 @@ from edge.perception.pixel_formats import Picture
 from edge.perception.values import BgrImage, Floats, Frame
 from edge.qualification.vehicle_link import vehicle_link
 from edge.runtime.clock import monotonic_ns
+from edge.runtime.health.frame_health import FrameHealth
 from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.loop.inference import Inference, Result
@@ -135,12 +136,16 @@ def running(
     frames, results, loop = Counted(), Mailbox[Result](), Loop()
     source, until = make_source(frames), threading.Event()
     with vehicle_link(mission, "emulated") as link:
-        inference = Inference(open_session, mission.model, frames, results, clock=monotonic_ns)
+        health = FrameHealth(mission.model.network_spec, profile=None, off=mission.health.off)
+        inference = Inference(
+            open_session, mission.model, frames, results, health=health, clock=monotonic_ns
+        )
         inference.start()
         run = Run(
             mission,
             source,
             inference=inference,
+            health=health,
             link=link,
             video=None,
             on_event=lambda _event: None,
