@@ -24,7 +24,7 @@ import numpy as np
 from child_process import Cost, cost_of
 from figures import exit_code, parser_of, write_figures
 from networks import THREADS, Network, networks
-from peers import environment
+from quantizers.peers import environment
 
 from calibration.dataset.frames.images import image_frames
 from calibration.inference.sessions import ModelSession

@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from child_process import Cost, cost_of
 from figures import exit_code, parser_of, write_figures
-from int8_cases import CASES, Case, Fold, Settings
 from numpy.typing import NDArray
-from peers import environment
+from quantizers.int8_cases import CASES, Case, Fold, Settings
+from quantizers.peers import environment
 
 from calibration.dataset.frames.open_frames import frames_of
 from calibration.evaluation.predictions.networks import Network, inference_spec

@@ -1,0 +1,1 @@
+"""What the benchmarks of INT8 compare: their cases, and the peers that take part."""
