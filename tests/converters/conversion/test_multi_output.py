@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -17,10 +18,12 @@ from converters.conversion.convert import convert
 from converters.sources.pytorch.export import export
 from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
-from edge.contract.artifact import read_json
+from edge.contract.artifact import read_json, write_json
+from edge.contract.clip_truth import TRUTH_SCHEMA
 from edge.contract.conversion_output import choose_model
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
+from edge.contract.mission.sections.data import Clip
 from firmware_bridge.errors import NotTrusted, UsageError
 
 CONDITION = {"labels": ("dry", "wet", "snow", "fog"), "score_threshold": 0.6}
@@ -34,6 +37,7 @@ def mission(root: Path, weights: Path, factory: str, **model: Any) -> Mission:
     """The example's mission for a small network with few frames; `model` replaces keys of it."""
     raw = load_mission(root / "examples" / "roadnet").model_dump()
     raw["train"] = None
+    raw["data"]["clips"] = ()  # its stories have hundreds of frames
     raw["model"] |= {"factory": f"two_heads:{factory}", "weights": weights, "condition": None}
     raw["model"]["input"] = {"width_px": 128, "height_px": 64}
     raw["model"]["decode"] |= {"strides": (two_heads.CELL,)}
@@ -46,11 +50,25 @@ def mission(root: Path, weights: Path, factory: str, **model: Any) -> Mission:
     return Mission.model_validate(raw)
 
 
+def write_clip(folder: Path) -> Clip:
+    """Five dark frames of an empty road, and their truth."""
+    fps, size = 25.0, (128, 64)
+    writer = cv2.VideoWriter(str(folder / "dark.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    for _ in range(5):
+        writer.write(np.zeros((size[1], size[0], 3), np.uint8))
+    writer.release()
+    frames = [{"time_s": index / fps, "objects": []} for index in range(5)]
+    write_json(folder / "dark.json", TRUTH_SCHEMA, {"frames": frames})
+    return Clip(video=folder / "dark.mp4", truth=folder / "dark.json")
+
+
 @pytest.fixture(scope="module")
 def two(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Mission, Path]:
     folder = tmp_path_factory.mktemp("two")
     torch.save(two_heads.two_heads(3, 4).state_dict(), folder / "weights.pt")
     made = mission(root, folder / "weights.pt", "two_heads", condition=CONDITION)
+    data = made.data.model_copy(update={"clips": (write_clip(folder),)})
+    made = made.model_copy(update={"data": data})
     convert(made, folder / "out", progress=silent)
     return made, folder / "out"
 
@@ -70,6 +88,8 @@ def test_the_report_judges_each_output(two: tuple[Mission, Path]) -> None:
     kept = condition["float.onnx"]
     assert (kept["found"], kept["of"], kept["unreadable_frames"], kept["share"]) == (4, 4, 0, 1.0)
     assert condition["int8.onnx"]["of"] == 4
+    stops = report["stops"]["networks"]
+    assert {(row["needed"], row["seconds"]) for row in stops.values()} == {(0, 0.2)}
 
 
 def test_the_device_reads_both_and_they_are_the_sources(two: tuple[Mission, Path]) -> None:
