@@ -89,6 +89,9 @@ VERBS: dict[str, Verb] = {
     "engine inspect": Verb(
         "edge.commands.engine:inspect", "what an engine is, and what it computes in"
     ),
+    "policy reaction": Verb(
+        "edge.commands.reaction:reaction", "how late each rule acts, and what it still avoids"
+    ),
     "run": Verb(
         "edge.commands.run:run", "camera frames to safety actions, under budgets", "cpu,camera"
     ),

@@ -45,7 +45,6 @@ REACHED_BY_NAME: dict[str, str] = {
     "edge.engine.build.child_process": "a child process",
     "edge.runtime.sources.gstreamer.child_process": "a child process",
     "firmware_bridge.protocol.generate": "python -m, after a change of the contract",
-    "firmware_bridge.protocol.stopping_distance": "the test that computes a table of docs/link.md",
 }
 """Modules that no other module imports, beside those of verbs and backends, and who calls them."""
 

@@ -111,8 +111,10 @@ class Policy(Strict):
 
     zones: name -> polygon of at least three (x, y) corners as shares of frame width and height, in
         their order around it.
+    brake_delay_ms: from the microcontroller's demand to the first braking of the vehicle.
     """
 
     zones: Annotated[dict[Name, Corners], Field(max_length=64)] = Field(default={})
     rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=200)]
     fallbacks: Fallbacks
+    brake_delay_ms: Annotated[Number, Field(ge=0.0, le=2000.0)] | None = None
