@@ -35,7 +35,7 @@ def mission(root: Path, shared_data: Path) -> list[str]:
         "data.root": shared_data / "road_scenes",
         "calibration.frames": 16,
         "calibration.held_back": 8,
-        "precision.search": "none",  # tests/converters/search/test_search_on_yolox.py
+        "precision.search": "none",  # tests/scripts/bench/test_bench_int8.py
     }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     return [str(root / "examples" / "yolox_nano" / "mission.toml"), *sets]
