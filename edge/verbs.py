@@ -89,6 +89,16 @@ VERBS: dict[str, Verb] = {
     "engine inspect": Verb(
         "edge.commands.engine:inspect", "what an engine is, and what it computes in"
     ),
+    "camera calibrate": Verb(
+        "edge.commands.camera:calibrate",
+        "a camera's intrinsics from pictures of a chessboard",
+        "camera",
+    ),
+    "camera pitch": Verb(
+        "edge.commands.camera:pitch",
+        "how far a camera looks down, from pictures of a straight road",
+        "camera",
+    ),
     "policy reaction": Verb(
         "edge.commands.reaction:reaction", "how late each rule acts, and what it still avoids"
     ),
