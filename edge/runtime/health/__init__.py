@@ -1,1 +1,1 @@
-"""Health of what is seen: checks of every picture, of its kind, of the network."""
+"""Health of what is seen: checks of every picture and of its kind."""
