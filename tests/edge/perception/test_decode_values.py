@@ -138,6 +138,7 @@ SPECS = st.builds(
 )
 
 
+@pytest.mark.requirement("R-RUN-111")
 @settings(max_examples=400)
 @given(
     SPECS,
@@ -181,6 +182,7 @@ def test_overlaps_are_those_of_the_plain_formula(seed: int, scale: float) -> Non
         assert iou_matrix(a, b).tobytes() == plain_iou(a, b).tobytes()
 
 
+@pytest.mark.requirement("R-RUN-111")
 @pytest.mark.parametrize("kind", sorted(DECODERS))
 def test_a_detection_is_found_in_every_cell_and_label(kind: str) -> None:
     spec = DecodeSpec(kind, STRIDES[kind], 2, 0.3, 0.5, 10)  # type: ignore[arg-type] # shorthand

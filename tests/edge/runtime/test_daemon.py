@@ -310,6 +310,7 @@ def test_a_network_that_puts_out_nan_never_releases_the_vehicle(
     ]
 
 
+@pytest.mark.requirement("R-RUN-110")
 def test_a_frame_with_more_detections_than_may_be_kept_says_so(
     mission: Mission, link: LinkDriver, tmp_path: Path
 ) -> None:

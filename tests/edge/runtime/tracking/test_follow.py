@@ -44,7 +44,7 @@ def tracks_of(tracker: Tracker, frame: Frame) -> tuple[Track, ...]:
 def test_following_a_frame_first_changes_no_track(name: str) -> None:
     plain, ahead = Tracker(), Tracker()
     seen = set()
-    for frame in story(name, frames=50):
+    for frame in story(name, frames=36):
         ahead.follow(frame[1], frame[0])
         found = tracks_of(ahead, frame)
         assert found == tracks_of(plain, frame)
@@ -57,7 +57,7 @@ def test_following_what_is_not_updated_with_changes_no_track() -> None:
     """As when a network fails on a frame, or on each: the next update has another frame."""
     plain, ahead = Tracker(), Tracker()
     former: Frame | None = None
-    for index, frame in enumerate(story("pedestrian_steps_out", frames=50)):
+    for index, frame in enumerate(story("pedestrian_steps_out", frames=36)):
         at_ns, image, _ = frame
         if index % 3 == 0:
             ahead.follow(image, at_ns)
