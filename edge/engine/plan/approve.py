@@ -162,8 +162,8 @@ def _require_origin(sidecar: Sidecar, report: _Judged, name: str) -> None:
 
     A report that was written again for the same files counts: what it judges is what was built.
     """
-    files = {"model": sidecar.document["model"], "cache": sidecar.document["calibration_cache"]}
-    for built_from in filter(None, files.values()):
+    cache = sidecar.document["calibration_cache"]
+    for built_from in (sidecar.document["model"], *([] if cache is None else [cache])):
         file, digest = str(built_from["file"]), str(built_from["sha256"])
         judged = report.digests.get(file)
         if digest != judged:

@@ -5,16 +5,17 @@ A backend and the number of a GPU go in; a `Runtime` comes out, or `NotHere`. Lo
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.backends.tensorrt_engine import REMEDIES, import_tensorrt
+from edge.contract.json_text import parse_json
 from edge.engine.gpu import present_gpu
 from edge.engine.plan.approve import Runtime
 from edge.engine.plan.header import MAGIC
+from edge.engine.plan.sidecar import FORMER_SCHEMA, SCHEMA
 from edge.engine.releases import MODULES, Backend, parse_build, parse_release
-from edge.install import pip_install
 from firmware_bridge.errors import DeviceFault, Missing, Refusal
 
 
@@ -27,14 +28,26 @@ class NotHere(Exception):
 
 
 def engines_in(folder: Path, backend: Backend) -> Iterator[Path]:
-    """Plans of a backend in a folder that have a sidecar, by name."""
+    """Plans of a backend in a folder that have a sidecar, by name. One whose first bytes are gone
+    is of the backend that its sidecar names: it is there, and wrong."""
     for sidecar in sorted(folder.glob("*.json")):
         plan = sidecar.with_suffix("")
         if not plan.is_file():
             continue
         with plan.open("rb") as stream:
-            if MAGIC.get(stream.read(4)) == backend:
-                yield plan
+            begins = stream.read(4)
+        if MAGIC.get(begins, _named_by(sidecar)) == backend:
+            yield plan
+
+
+def _named_by(sidecar: Path) -> str | None:
+    """The backend of an engine by its sidecar; None where the file is no sidecar."""
+    try:
+        document = parse_json(sidecar.read_bytes())
+        schema, backend = str(document["schema"]), str(document["backend"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return backend if schema in (SCHEMA, FORMER_SCHEMA) else None
 
 
 def runtime_here(backend: Backend, ordinal: int) -> Runtime:
@@ -44,18 +57,13 @@ def runtime_here(backend: Backend, ordinal: int) -> Runtime:
         Missing: TensorRT is installed, but cannot be imported.
     """
     module = MODULES[backend]
-    remedy = (
-        pip_install("rtx")
-        if backend == "rtx"
-        else "it comes with JetPack; for a virtual environment: --system-site-packages"
-    )
     if importlib.util.find_spec(module) is None:
         raise NotHere(
             Missing(
                 f"{module} is not installed",
                 expected="the Python module of TensorRT",
                 found=f"no module {module}",
-                remedy=remedy,
+                remedy=REMEDIES[module],
             )
         )
     gpu = present_gpu(ordinal)
@@ -68,13 +76,5 @@ def runtime_here(backend: Backend, ordinal: int) -> Runtime:
                 remedy="run on the device, correct target.gpu, or run --backend onnxruntime",
             )
         )
-    try:
-        version = str(importlib.import_module(module).__version__)
-    except ImportError as error:
-        raise Missing(
-            f"{module} is installed but cannot be imported",
-            expected="TensorRT with its libraries",
-            found=str(error),
-            remedy=f"install it anew: {remedy}",
-        ) from error
+    version = str(import_tensorrt(module).__version__)
     return Runtime(backend, parse_release(version), parse_build(version), gpu)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from edge.contract.artifact import digest_file, read_json
 from edge.engine.gpu import Gpu
-from edge.engine.plan.header import REBUILD, parse_header
+from edge.engine.plan.header import HEADER_BYTES, REBUILD, parse_header
 from firmware_bridge.errors import Missing, NotTrusted
 
 SCHEMA = "brakepoint.engine/2"
@@ -156,7 +157,8 @@ def read_plan(path: Path, sidecar: Sidecar) -> bytes:
     wanted = int(sidecar.document["plan"]["bytes"])
     try:
         with path.open("rb") as stream:
-            data = stream.read(wanted + 1)
+            there = os.fstat(stream.fileno()).st_size
+            data = stream.read(min(wanted, there) + 1)
     except OSError as error:
         raise Missing(
             f"cannot read {path}",
@@ -200,12 +202,21 @@ def _require_digest(sidecar: Sidecar, found: str, plan: Path) -> None:
 def _require_whole(sidecar: Sidecar) -> None:
     """Raises KeyError, TypeError or ValueError where a value that is read is not there."""
     document = sidecar.document
-    if not all(isinstance(text, str) for text in (document["plan"]["sha256"], *sidecar.model)):
+    texts = [document["plan"]["sha256"]]
+    for built_from in (document["model"], document["calibration_cache"]):
+        if built_from is not None:
+            texts += [built_from["file"], built_from["sha256"]]
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError("a digest is a text")
     [int(sm) for sm in document["sm"]]
     for tensor in sidecar.tensors:
         if not all(isinstance(size, int) for size in tensor.shape):
             raise TypeError("the shape of a tensor is a list of whole numbers")
-    _ = sidecar.gpu, document["profiles"].items(), document["calibration_cache"]
-    _ = int(document["plan"]["bytes"]), int(document["precision"]["int8"]), document["backend"]
+    for sizes in dict(document["profiles"]).values():
+        least, usual, most = (tuple(map(int, size)) for size in sizes)
+        if not len(least) == len(usual) == len(most):
+            raise ValueError("the sizes of a profile differ in length")
+    if int(document["plan"]["bytes"]) < HEADER_BYTES:
+        raise ValueError("a plan is longer than its header")
+    _ = sidecar.gpu, sidecar.model, int(document["precision"]["int8"]), document["backend"]
     _ = document["known_faults"], document["release"], document["dla_core"]

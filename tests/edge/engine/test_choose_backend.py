@@ -219,6 +219,11 @@ REFUSED: dict[str, tuple[Change, int, str]] = {
         4,
         "is cut short",
     ),
+    "auto with an engine of which nothing is left": (
+        lambda one: one.plan.write_bytes(b"") or ("--backend", "auto"),
+        4,
+        "is cut short",
+    ),
     "auto with no backend left": (
         lambda one: (
             one.gate("found_min int8", passed=False)

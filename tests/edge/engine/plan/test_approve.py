@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,32 @@ def test_a_report_that_is_not_whole_vouches_for_nothing(
     path, report = write_engine(tmp_path)
     with pytest.raises(NotTrusted, match="is not whole"):
         approved(path, {**report, **damage})
+
+
+DIGEST = "0" * 64
+DAMAGED: list[tuple[str, object]] = [
+    ("plan", {"sha256": DIGEST, "bytes": -1}),
+    ("plan", {"sha256": DIGEST, "bytes": 10**30}),
+    ("plan", {"sha256": 1, "bytes": 100}),
+    ("model", {"file": "int8.onnx", "sha256": 1}),
+    ("calibration_cache", {}),
+    ("calibration_cache", {"file": "calibration.cache"}),
+    ("calibration_cache", 5),
+    ("profiles", None),
+    ("profiles", {"picture": [[1], [2]]}),
+    ("profiles", {"picture": [[1], [2], [3, 4]]}),
+    ("gpu", {"name": "Orin"}),
+    ("tensors", [{}]),
+    ("precision", None),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), DAMAGED)
+def test_a_sidecar_with_another_kind_of_value_is_refused(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    path, report = write_engine(tmp_path)
+    document = json.loads(sidecar_path(path).read_text())
+    sidecar_path(path).write_text(json.dumps({**document, name: value}))
+    with pytest.raises(NotTrusted, match=r"is (not whole|cut short)"):
+        approved(path, report)
