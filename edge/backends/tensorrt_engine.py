@@ -15,9 +15,16 @@ from typing import Any
 from edge.backends.cuda.driver import CudaDriver
 from edge.backends.cuda.table import gpu_memory_full
 from edge.backends.options import SessionOptions
+from edge.install import pip_install
 from firmware_bridge.errors import DeviceFault, Missing, UsageError
 
 REBUILD = "build it again on this device: brakepoint engine build DIR --out FILE"
+
+REMEDIES = {
+    "tensorrt": "it comes with JetPack; a virtual environment sees it with --system-site-packages",
+    "tensorrt_rtx": pip_install("rtx"),
+}
+"""Module -> what to do where it cannot be imported."""
 
 Shape = tuple[int, ...]
 
@@ -68,14 +75,12 @@ def import_tensorrt(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:  # a wheel loads its libraries by ctypes
-        remedy = "it comes with JetPack; a virtual environment sees it with --system-site-packages"
-        if module == "tensorrt_rtx":
-            remedy = "pip install 'tensorrt-rtx' for this machine's CUDA"
+        absent = isinstance(error, ModuleNotFoundError)
         raise Missing(
-            f"the Python module {module} cannot be imported",
-            expected="TensorRT with its libraries",
+            f"{module} is not installed" if absent else f"{module} cannot be imported",
+            expected="the Python module of TensorRT, with its libraries",
             found=str(error),
-            remedy=remedy,
+            remedy=REMEDIES[module],
         ) from error
 
 

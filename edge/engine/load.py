@@ -5,21 +5,21 @@ Compares every plan with its sidecar and this machine before TensorRT loads it. 
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
+from edge.backends.tensorrt_engine import import_tensorrt
 from edge.engine.api_probe import Probe
-from edge.engine.gpu import present_sm
+from edge.engine.gpu import make_current, present_sm
 from edge.engine.gpu_support.check import check_support
 from edge.engine.plan.header import parse_header, preflight
 from edge.engine.plan.sidecar import load_sidecar, read_plan
 from edge.engine.releases import MODULES, parse_release
-from firmware_bridge.errors import DeviceFault, Missing
+from firmware_bridge.errors import DeviceFault
 
 
-def inspector_text(plan: Path) -> str:
-    """The inspector's JSON for a plan.
+def inspector_text(plan: Path, *, gpu: int = 0) -> str:
+    """The inspector's JSON for a plan on the GPU of this ordinal.
 
     Raises:
         Missing: no plan, sidecar or TensorRT.
@@ -31,23 +31,15 @@ def inspector_text(plan: Path) -> str:
     sidecar = load_sidecar(plan)
     data = read_plan(plan, sidecar)
     header = parse_header(data, name=str(plan))
-    here = present_sm()
-    if here is None:
+    here = present_sm(gpu)
+    if here is None or (gpu and not make_current(gpu)):
         raise DeviceFault(
             f"{plan} cannot be loaded here",
             expected="the GPU that it was built for",
-            found="no CUDA device",
+            found=f"no CUDA device {gpu}" if gpu else "no CUDA device",
             remedy="run this on the device; or give what was taken there: --inspector FILE.json",
         )
-    try:
-        trt = importlib.import_module(MODULES[header.backend])
-    except ImportError as error:
-        raise Missing(
-            f"{MODULES[header.backend]} is not installed",
-            expected=f"the TensorRT that built {plan}",
-            found=str(error),
-            remedy="it comes with JetPack; for a virtual environment: --system-site-packages",
-        ) from error
+    trt = import_tensorrt(MODULES[header.backend])
     release = parse_release(trt.__version__)
     preflight(
         header,

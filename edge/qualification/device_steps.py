@@ -6,13 +6,12 @@ Jetson the rows about one are left out. Changes nothing: remedies are for a pers
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import re
 import sys
 from dataclasses import dataclass
-from typing import Any
 
+from edge.backends.tensorrt_engine import import_tensorrt
 from edge.engine.gpu import Gpu, present_gpu
 from edge.engine.gpu_support.check import check_support
 from edge.engine.releases import builder_row, parse_release
@@ -22,6 +21,7 @@ from edge.qualification.device.files import DeviceFiles
 from edge.qualification.device.jetpack import JETPACKS
 from edge.qualification.device.sensors import Sensors
 from edge.qualification.step import Outcome, Step, failed, left_out, passed
+from firmware_bridge.errors import Missing
 
 NO_JETSON = "this is no Jetson: there is no /etc/nv_tegra_release"
 APT = "sudo apt-get install nvidia-jetpack"
@@ -101,9 +101,9 @@ def _tensorrt(device: Device) -> Outcome:
         remedy = f"{APT}; then install with --system-site-packages: scripts/jetson"
         return failed(why, remedy=remedy) if device.is_jetson else left_out(why)
     try:
-        trt: Any = importlib.import_module("tensorrt")
-    except ImportError as error:
-        return failed(f"tensorrt cannot be imported: {error}", remedy=f"{APT} again")
+        trt = import_tensorrt("tensorrt")
+    except Missing as missing:
+        return failed(f"{missing.what}: {missing.found}", remedy=f"{APT} again")
     release = parse_release(str(trt.__version__))
     builder_row("tensorrt", release)  # refuses a release that is not known
     gpu = present_gpu(device.gpu)

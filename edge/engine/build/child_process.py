@@ -9,7 +9,6 @@ Output of native code goes to stderr. Never moves a file into place.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from edge.backends.tensorrt_engine import import_tensorrt
 from edge.engine.api_probe import Probe
 from edge.engine.build.build_log import PhaseProgress
 from edge.engine.build.builder import build_plan, lowering_for
@@ -29,8 +29,7 @@ from edge.engine.gpu_support.check import check_support
 from edge.engine.model_choice import CONVERT, ModelSource, choose_source
 from edge.engine.plan.sidecar import gpu_facts
 from edge.engine.releases import MODULES, builder_row, parse_release
-from edge.install import pip_install
-from firmware_bridge.errors import DeviceFault, Missing, NotTrusted, Refusal
+from firmware_bridge.errors import DeviceFault, NotTrusted, Refusal
 
 TELL_EVERY_S = 0.1
 
@@ -61,17 +60,7 @@ def main() -> None:
 
 def build(request: BuildRequest, events: TextIO) -> dict[str, object]:
     """Build, write plan and timing cache to the request's paths, and return the facts."""
-    try:
-        trt = importlib.import_module(MODULES[request.backend])
-    except ImportError as error:
-        raise Missing(
-            f"{MODULES[request.backend]} is not installed",
-            expected="the Python module of TensorRT",
-            found=str(error),
-            remedy=pip_install("rtx")
-            if request.backend == "rtx"
-            else "it comes with JetPack; for a virtual environment: --system-site-packages",
-        ) from error
+    trt = import_tensorrt(MODULES[request.backend])
     release = parse_release(trt.__version__)
     row = builder_row(request.backend, release)
     gpu = None if row.compute_capabilities else _gpu(request.gpu)
