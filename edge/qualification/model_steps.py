@@ -87,9 +87,18 @@ def _conversion(subject: Subject) -> Outcome:
 
 
 def _engine(subject: Subject) -> Outcome:
+    target = subject.mission.target
+    if subject.engine is None and target.backend == "rtx":
+        return left_out(
+            "the mission runs on TensorRT-RTX, whose engines are built ahead of time",
+            remedy="build it: brakepoint engine build DIR --backend rtx --sm SM --out FILE; then "
+            "--engine FILE",
+        )
     if subject.engine is None:
         out = subject.work / f"{subject.mission.name}.plan"
-        request = BuildRequest(source=str(subject.converted), plan="", backend="tensorrt")
+        request = BuildRequest(
+            source=str(subject.converted), plan="", backend="tensorrt", gpu=target.gpu
+        )
         build_engine(request, out, progress=lambda at: _building(subject, at))
         subject.engine = out
     document = read_sidecar(subject.engine).document
@@ -112,7 +121,7 @@ def _inspector(subject: Subject) -> Outcome:
     target = subject.mission.target
     # TensorRT loads an engine into the context of the calling thread, on the GPU that was chosen.
     with contextlib.closing(open_driver(target.cuda, target.gpu)):
-        text = inspector_text(subject.engine)
+        text = inspector_text(subject.engine, gpu=target.gpu)
     report = read_inspector(text, name=str(subject.engine))
     asked = read_sidecar(subject.engine).document["precision"]["int8"]
     share = "no" if report.int8_share is None else f"{100 * report.int8_share:.1f} %"
@@ -137,13 +146,13 @@ def _golden(subject: Subject) -> Outcome:
     exact, reference = (
         open_session("onnxruntime", file, options=SessionOptions(threads=threads)) for file in files
     )
-    session = subject.candidate.open()
+    frames = subject.frames(subject.golden, apart=GOLDEN_APART)
     golden = GoldenFrames(
         mission.model,
         quantized,
         FOUND_LEAST if mission.gates.found_min is None else mission.gates.found_min,
     )
-    frames = subject.frames(subject.golden, apart=GOLDEN_APART)
+    session = subject.candidate.open()
     try:
         for number, frame in enumerate(frames):
             subject.progress("golden frames", number, len(frames))
@@ -173,7 +182,7 @@ def _trtexec(subject: Subject) -> Outcome:
     if trtexec is None:
         return left_out("no trtexec", remedy="sudo apt-get install libnvinfer-bin")
     assert subject.engine is not None
-    peer = time_engine(trtexec, subject.engine)
+    peer = time_engine(trtexec, subject.engine, gpu=subject.mission.target.gpu)
     (frame,) = subject.frames(1, apart=1)
     x, _ = preprocess(frame.image, subject.mission.model.preprocess_spec)
     ours = measure_bare(subject.candidate.open, x, seconds=3.0).infer

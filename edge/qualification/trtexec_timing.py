@@ -38,13 +38,14 @@ def find_trtexec(files: DeviceFiles) -> str | None:
     return str(installed) if installed.is_file() else shutil.which("trtexec")
 
 
-def time_engine(trtexec: str, plan: Path) -> TrtexecTiming:
-    """Load an engine into trtexec and time it.
+def time_engine(trtexec: str, plan: Path, *, gpu: int = 0) -> TrtexecTiming:
+    """Load an engine into trtexec on the GPU of this ordinal and time it.
 
     Raises:
         DeviceFault: it failed, or its words are not known.
     """
-    command = [trtexec, f"--loadEngine={plan}", f"--warmUp={WARM_UP_MS}", f"--duration={SECONDS}"]
+    command = [trtexec, f"--loadEngine={plan}", f"--device={gpu}"]
+    command += [f"--warmUp={WARM_UP_MS}", f"--duration={SECONDS}"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=PATIENCE_S

@@ -129,6 +129,10 @@ def test_auto_takes_the_engine_of_this_gpu_in_the_folder_and_says_so(
             "build": (*build, "1"),
             "first GPU": (*run, "target.gpu=0"),
             "second GPU": (*run, "target.gpu=1"),
+            "qualify": (
+                *("qualify", tiny_mission, "--from", conversion, "--source", "none.mp4"),
+                *("--out", tmp_path / "hour", "--set", "target.gpu=1"),
+            ),
         },
     )
     none, second = done["no engine"].errors, done["second GPU"].errors
@@ -138,6 +142,11 @@ def test_auto_takes_the_engine_of_this_gpu_in_the_folder_and_says_so(
     assert done["build"].code == 0, done["build"].errors
     assert "found: Orin (SM 8.7, 8 multiprocessors)" in done["first GPU"].errors
     assert f"tensorrt runs {plan} by tensorrt 10.3.0 (auto: the first that is here)" in second
+    hour = json.loads((tmp_path / "hour" / "qualification.json").read_text())
+    steps = {one["step"]: one for one in hour["steps"]}
+    assert steps["engine"]["state"] == "passed", steps["engine"]
+    built = json.loads((tmp_path / "hour" / "tiny.plan.json").read_text())
+    assert built["gpu"]["multiprocessors"] == 8, "built on the GPU of the mission"
 
 
 def grid_sampler(path: Path) -> Path:

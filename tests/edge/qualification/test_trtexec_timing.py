@@ -63,3 +63,12 @@ def test_a_trtexec_that_fails_gives_its_own_words(tmp_path: Path) -> None:
 
 def test_without_jetpack_there_is_none(tmp_path: Path) -> None:
     assert find_trtexec(DeviceFiles(tmp_path)) is None
+
+
+def test_trtexec_times_on_the_gpu_that_the_mission_names(tmp_path: Path) -> None:
+    """A program in its place that tells its arguments as its failure."""
+    root = write_jetson(tmp_path, {INSTALLED: '#!/bin/sh\necho "[E] $*"\nexit 1\n'})
+    DeviceFiles(root).path(INSTALLED).chmod(0o755)
+    with pytest.raises(DeviceFault) as fault:
+        time_engine(str(DeviceFiles(root).path(INSTALLED)), PLAN, gpu=1)
+    assert "--device=1" in fault.value.found
