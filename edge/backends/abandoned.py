@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 
 _KEPT: list[object] = []
@@ -21,17 +22,21 @@ def abandon(what: object) -> None:
 
 @contextlib.contextmanager
 def process_end(*, own: bool) -> Iterator[None]:
-    """Ends the process at a SystemExit, by its code, where anything was abandoned.
+    """Ends the process at a SystemExit, by its code, where anything was abandoned; at another
+    exception with its traceback.
 
     Args:
         own: the caller is the process's entry point, not a part of another program.
     """
     try:
         yield
-    except SystemExit as end:
+    except BaseException as end:
         if not (own and _KEPT):
             raise
+        code = end.code if isinstance(end, SystemExit) else 1
+        if not isinstance(end, SystemExit):
+            traceback.print_exc()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+        os._exit(code if isinstance(code, int) else int(code is not None))

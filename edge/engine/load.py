@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.backends.tensorrt_engine import import_tensorrt
 from edge.engine.api_probe import Probe
-from edge.engine.gpu import make_current, present_sm
+from edge.engine.gpu import present_sm
 from edge.engine.gpu_support.check import check_support
 from edge.engine.plan.header import parse_header, preflight
 from edge.engine.plan.sidecar import load_sidecar, read_plan
@@ -32,7 +32,7 @@ def inspector_text(plan: Path, *, gpu: int = 0) -> str:
     data = read_plan(plan, sidecar)
     header = parse_header(data, name=str(plan))
     here = present_sm(gpu)
-    if here is None or (gpu and not make_current(gpu)):
+    if here is None:
         raise DeviceFault(
             f"{plan} cannot be loaded here",
             expected="the GPU that it was built for",

@@ -89,16 +89,10 @@ def _conversion(subject: Subject) -> Outcome:
 def _engine(subject: Subject) -> Outcome:
     target = subject.mission.target
     if subject.engine is None and target.backend == "rtx":
-        return left_out(
-            "the mission runs on TensorRT-RTX, whose engines are built ahead of time",
-            remedy="build it: brakepoint engine build DIR --backend rtx --sm SM --out FILE; then "
-            "--engine FILE",
-        )
+        return left_out("engines for rtx are built ahead of time", remedy="name one: --engine FILE")
     if subject.engine is None:
         out = subject.work / f"{subject.mission.name}.plan"
-        request = BuildRequest(
-            source=str(subject.converted), plan="", backend="tensorrt", gpu=target.gpu
-        )
+        request = BuildRequest(str(subject.converted), "", "tensorrt", gpu=target.gpu)
         build_engine(request, out, progress=lambda at: _building(subject, at))
         subject.engine = out
     document = read_sidecar(subject.engine).document
@@ -119,8 +113,7 @@ def _building(subject: Subject, at: BuildProgress) -> None:
 def _inspector(subject: Subject) -> Outcome:
     assert subject.engine is not None
     target = subject.mission.target
-    # TensorRT loads an engine into the context of the calling thread, on the GPU that was chosen.
-    with contextlib.closing(open_driver(target.cuda, target.gpu)):
+    with contextlib.closing(open_driver(target.cuda, target.gpu)):  # TensorRT needs a context
         text = inspector_text(subject.engine, gpu=target.gpu)
     report = read_inspector(text, name=str(subject.engine))
     asked = read_sidecar(subject.engine).document["precision"]["int8"]

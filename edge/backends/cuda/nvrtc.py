@@ -126,10 +126,12 @@ def choose_compiler(
     for compiler in found:
         if isinstance(compiler, NotLoaded):
             others.append(f"{compiler.library}: {compiler.reason}")
-        elif sm in compiler.capabilities and compiler.version <= driver_cuda:
-            return compiler
-        else:
+        elif compiler.version > driver_cuda:
+            others.append(f"{compiler} is newer than the driver")
+        elif sm not in compiler.capabilities:
             others.append(f"{compiler} knows SM {', '.join(map(in_words, compiler.capabilities))}")
+        else:
+            return compiler
     driver = f"{driver_cuda[0]}.{driver_cuda[1]}"
     raise Missing(
         f"no compiler for the preprocess kernel on SM {in_words(sm)} under CUDA {driver}",

@@ -56,14 +56,15 @@ def measure_bare(
 
     Raises:
         Refusal: what opening raises.
-        DeviceFault: an inference failed, or the device was lost.
+        DeviceFault: an inference failed, or the device was lost, also while it was opened.
     """
-    began_s = time.perf_counter()
-    session = open_session()
-    open_ms = (time.perf_counter() - began_s) * 1e3
     durations: list[float] = []
     device: dict[str, list[float]] = {}
+    session: Session | None = None
     try:
+        began_s = time.perf_counter()
+        session = open_session()
+        open_ms = (time.perf_counter() - began_s) * 1e3
         # A session with a buffer of its own takes the input without a copy, as the loop's does.
         given = session.input if session.input.shape == x.shape else x
         given[...] = x
@@ -86,7 +87,8 @@ def measure_bare(
             remedy="run it to see more: brakepoint run; after a lost device start again",
         ) from error
     finally:
-        session.close()
+        if session is not None:
+            session.close()
     infer = Spread.of(durations[WARM_UP_RUNS:])
     assert infer is not None
     spreads = {stage: Spread.of(values[WARM_UP_RUNS:]) for stage, values in device.items()}

@@ -20,13 +20,15 @@ held = OfTheDevice()
 {before}
 with process_end(own={own}):
     print("the report")
-    raise SystemExit({code})
+    {end}
 """
 
 
-def ended(before: str, *, own: bool = True, code: str = "5") -> subprocess.CompletedProcess[str]:
+def ended(
+    before: str, *, own: bool = True, end: str = "raise SystemExit(5)"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", CHILD.format(before=before, own=own, code=code)],
+        [sys.executable, "-c", CHILD.format(before=before, own=own, end=end)],
         capture_output=True,
         text=True,
         check=False,
@@ -34,13 +36,23 @@ def ended(before: str, *, own: bool = True, code: str = "5") -> subprocess.Compl
     )
 
 
-@pytest.mark.parametrize(("code", "number"), [("5", 5), ("None", 0), ("'a sentence'", 1)])
+@pytest.mark.parametrize(
+    ("end", "number", "errors"),
+    [
+        ("raise SystemExit(5)", 5, ""),
+        ("raise SystemExit", 0, ""),
+        ("raise SystemExit('a sentence')", 1, ""),
+        ("raise RuntimeError('a defect')", 1, "RuntimeError: a defect"),
+        ("raise KeyboardInterrupt", 1, "KeyboardInterrupt"),
+    ],
+)
 def test_neither_destructors_nor_exit_handlers_of_a_device_keep_the_process(
-    code: str, number: int
+    end: str, number: int, errors: str
 ) -> None:
     before = "atexit.register(threading.Event().wait)\nabandon(held)\ndel held"
-    done = ended(before, code=code)
+    done = ended(before, end=end)
     assert done.returncode == number
+    assert errors in done.stderr
     assert done.stdout == "the report\n", "what was printed is written, nothing is destroyed"
 
 

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from clip_files import write_mp4
 from jetson_root import HWMON, write_jetson
+from session_variants import ONE_OF_EACH_DRIVER, opening
+from simulated_device.description import Fault
 from stepped_sources import SteppingClock, read_all
 from tiny_road import chosen, tiny_mission, write_clip, write_network
 
+from edge.backends import abandoned
 from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.commands.bench import print_result
@@ -205,6 +208,17 @@ def test_a_drawn_story_goes_forwards_and_backwards(mission: Mission) -> None:
     assert np.array_equal(images[1], images[2 * DRAWN - 3])
     assert np.array_equal(images[0], images[2 * DRAWN - 2])
     assert images[0].shape == (128, 128, 3)
+
+
+def test_a_device_lost_while_the_model_is_loaded_ends_the_measurement(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abandoned, "_KEPT", [])
+    variant = ONE_OF_EACH_DRIVER[0].with_faults(Fault("launch failure"))
+    lost = pytest.raises(DeviceFault, match="inference alone fails")
+    with opening(variant) as way, lost as refused:
+        measure_bare(lambda: way.open(network), np.zeros((1, 3, 64, 64), np.float32), seconds=0.01)
+    assert "unspecified launch failure" in refused.value.found
 
 
 def test_a_session_that_refuses_its_input_ends_the_measurement(network: Path) -> None:

@@ -69,8 +69,9 @@ def test_a_compiler_that_does_not_know_the_gpu_is_passed_over_or_refused(
 def test_a_compiler_newer_than_the_driver_is_passed_over() -> None:
     assert here()[0].version > (12, 9)
     assert choose_compiler(here(), 87, driver_cuda=(12, 9)).version <= (12, 9)
-    with pytest.raises(Missing, match=r"SM 8\.7 under CUDA 11\.8"):
+    with pytest.raises(Missing, match=r"SM 8\.7 under CUDA 11\.8") as refused:
         choose_compiler(here(), 87, driver_cuda=(11, 8))
+    assert f"{here()[0]} is newer than the driver" in refused.value.found
 
 
 def test_the_compilers_own_words_are_kept() -> None:
