@@ -25,7 +25,7 @@ LEAST_FRAMES = 32
 COMPONENTS = 16
 RESIDUAL_WEIGHT = 32.0
 """Dimensions of the Gaussian, and how many all the others count for together: of 8, 16, 32 and 8,
-32, all, the pair with the best separation on YOLOX-nano (docs/decisions/0054)."""
+32, all, a pair that separates well on YOLOX-nano (docs/decisions/0054)."""
 
 FOLDS = 5
 LIMIT_QUANTILE, LIMIT_MARGIN = 0.99, 1.15
