@@ -404,3 +404,40 @@ class TestRefusedBeforeTheFirstFrame:
         info = self.refused(mission, link, tmp_path, record=tmp_path / "out.avi")
         assert ".mp4" in str(info.value)
         assert not (tmp_path / "out.avi").exists()
+
+
+@pytest.mark.requirement("R-RUN-151")
+def test_a_rule_on_distance_stops_for_what_stands_near(
+    root: Path, network: Path, tmp_path: Path, link: LinkDriver
+) -> None:
+    geometry = {"width_px": 128, "height_px": 128, "fx_px": 120.0, "fy_px": 120.0}
+    geometry |= {"cx_px": 64.0, "cy_px": 64.0, "height_m": 1.3, "pitch_deg": 10.0}
+    geometry |= {"to_bumper_m": 0.5, "height_error_m": 0.02, "pitch_error_deg": 0.3}
+    geometry |= {"foot_error_px": 1.0, "foot_error_share": 0.03}
+    near = {
+        "name": "near",
+        "why": "it is close",
+        "when": {"label": "pedestrian", "confidence": 0.5, "distance_max_m": 30.0},
+        "confirm": {"k": 3, "of": 5},
+        "action": "COMFORT_STOP",
+        "deceleration_mps2": 2.0,
+        "clear": "standstill",
+    }
+    mission = tiny_mission(
+        root,
+        camera={"fps": 8.0, "width_px": 128, "height_px": 128, "geometry": geometry},
+        budget={"infer_ms": 300.0, "end_to_end_ms": 400.0},
+        link={"acknowledge_within_ms": 500},
+        policy={"rules": [near]},
+    )
+    clip = write_clip(tmp_path / "near.mp4", frames=20, red=(5, 18), fps=8.0)
+    report = run(
+        mission,
+        source=str(clip),
+        model=chosen(network),
+        link=link,
+        on_event=lambda _event: None,
+    )
+    (track,) = report.to_json()["tracks"]
+    assert track["nearest_m"] is not None
+    assert "near" in {episode.name for episode in report.timeline}
