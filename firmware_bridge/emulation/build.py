@@ -24,6 +24,7 @@ _BINARIES = {
     "host-sanitized": "brakepoint-mcu-sanitized",
     "probe": "probe",
     "coverage": "probe-coverage",
+    "table": "core-table",
 }
 
 

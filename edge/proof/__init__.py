@@ -1,0 +1,1 @@
+"""Proof of a mission's policy by exhaustive exploration of the real code."""

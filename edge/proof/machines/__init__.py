@@ -1,0 +1,1 @@
+"""Machines of the proof: numpy frontier, the microcontroller, rules, the closed loop."""

@@ -1,0 +1,231 @@
+"""The explorations of the host's policy, in their order: each as small as it can be, then all together.
+
+In: a `Work`, which holds the mission and what earlier steps tabled. Out: its `Findings`. The steps of the
+microcontroller and of the closed loop are in joint_steps.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge.contract.mission.schema import Mission
+from edge.proof.machines.core_process import CoreProcess
+from edge.proof.machines.factors import factor_fault
+from edge.proof.machines.host import Host, HostState, held_of
+from edge.proof.machines.mode_laws import mode_breaches
+from edge.proof.machines.rule_machine import RuleMachine, machine_kind, shortened
+from edge.proof.proof import Findings
+from edge.proof.properties import (
+    AGES,
+    DECIDES,
+    FACTORS,
+    MATCHES,
+    REACHABLE,
+    RECOVERS,
+    RULES_END,
+)
+from edge.proof.turns.arbitration import Arbitration
+from edge.proof.turns.checker import Checker
+from edge.proof.turns.declared_ages import age_faults
+from edge.proof.turns.fault_turns import FaultTurns
+from edge.proof.turns.frame_classes import FrameClasses, RuleFrames
+from edge.proof.turns.misstep_turns import turn_of
+from edge.proof.turns.recovery import recover
+from edge.proof.turns.rule_turns import RuleTurns, kind_of
+from edge.proof.turns.turn import Turn
+from edge.proof.turns.walks import walk
+from edge.proof.turns.witnesses import witness
+from edge.runtime.policy.policy import initial
+from edge.runtime.policy.settings import PolicySettings
+from firmware_bridge.protocol.messages import Mode
+
+Advance = Callable[[int, int], None]
+
+
+@dataclass
+class Work:
+    """What the steps share.
+
+    Attributes:
+        walk_turns: how many turns of random walks are taken.
+        machines: rule -> its machine; rules that differ in names only share one.
+        weighed: turns of every joint demand, for the closed loop.
+    """
+
+    mission: Mission
+    settings: PolicySettings
+    classes: FrameClasses
+    core: CoreProcess
+    walk_turns: int
+    findings: Findings = field(default_factory=Findings)
+    machines: dict[str, RuleMachine] = field(default_factory=dict)
+    weighed: list[Turn] = field(default_factory=list)
+    host: Host | None = None
+
+
+def rules_fire(work: Work, advance: Advance) -> None:
+    """Every rule matches at its numbers and not below, fires, and makes a difference."""
+    findings, rules = work.findings, work.settings.policy.rules
+    with findings.measured("stories of each rule") as counted:
+        for words in age_faults(work.mission, work.settings):
+            findings.add(AGES, words)
+        if work.classes.clear is None:
+            findings.add(MATCHES, "there is no frame that matches no rule: no road is ever clear")
+        for done, rule in enumerate(rules):
+            advance(done, len(rules))
+            for words in _unlike_asked(work.classes.of[rule.name], done):
+                findings.add(MATCHES, f"rule '{rule.name}': {words}")
+            found = witness(work.settings, work.classes, rule)
+            if not found.fires:
+                findings.add(REACHABLE, f"rule '{rule.name}' fires in no story")
+            elif not found.decides:
+                beside = " and ".join(f"'{name}'" for name in found.beside) or "others"
+                findings.add(
+                    DECIDES,
+                    f"rule '{rule.name}' never changes a command: whenever it is active, {beside} "
+                    "asks for at least as much",
+                )
+        counted += [len(work.classes.distinct()), 0]
+
+
+def _unlike_asked(frames: RuleFrames, at: int) -> list[str]:
+    wrong = [one.names[0].text() for one in frames.least if one.verdicts[at] is not True]
+    words = [f"it does not match in a frame in which {text}" for text in wrong]
+    for less in frames.less:
+        if less.verdicts[at] is True:
+            words.append(f"it matches though {less.names[0].kind} is just missed")
+    if frames.unclear.verdicts[at] is not None:
+        words.append("it takes a frame that does not tell for an answer")
+    return words
+
+
+def rules_alone(work: Work, advance: Advance) -> None:
+    """Each kind of rule alone, from every state, with every frame at every kind of time."""
+    rules = work.settings.policy.rules
+    kinds = {kind_of(rule): at for at, rule in reversed(list(enumerate(rules)))}
+    with work.findings.measured("each kind of rule alone") as counted:
+        states = turns = 0
+        for done, at in enumerate(kinds.values()):
+            advance(done, len(kinds))
+            checker = Checker()
+            alone = RuleTurns(work.settings, work.classes, at)
+            states += alone.explore(checker)
+            turns += checker.turns
+            work.findings.add_turns(checker.broken, alone=(rules[at].name, alone.confirm))
+        counted += [states, turns]
+
+
+def rule_windows(work: Work, advance: Advance) -> None:
+    """Each rule's machine with its own window, every state and every turn."""
+    findings, rules = work.findings, work.settings.policy.rules
+    made: dict[object, RuleMachine] = {}
+    with findings.measured("each rule's window of frames") as counted:
+        states = edges = 0
+        for done, rule in enumerate(rules):
+            advance(done, len(rules))
+            confirm = shortened(rule.confirm)
+            if confirm != rule.confirm:
+                findings.notes.append(
+                    f"rule '{rule.name}': {rule.confirm.k} of {rule.confirm.of} frames is explored "
+                    f"as {confirm.k} of {confirm.of}"
+                )
+            kind = machine_kind(rule)
+            if kind not in made:
+                machine = made[kind] = RuleMachine(rule)
+                explored = machine.explore()
+                states, edges = states + explored.states, edges + explored.edges
+                _judge(work, machine)
+            work.machines[rule.name] = made[kind]
+        counted += [states, edges]
+
+
+def _judge(work: Work, machine: RuleMachine) -> None:
+    findings, rule = work.findings, machine.rule
+    for misstep in machine.missteps():
+        checker = Checker()
+        turn_of(misstep, rule, work.settings, work.classes, checker)
+        found = {misstep.law: checker.broken[misstep.law]} if misstep.law in checker.broken else {}
+        findings.add_turns(found, alone=(rule.name, rule.confirm))
+        if not found:
+            findings.add(misstep.law, f"rule '{rule.name}': {misstep.text()}")
+    frames = machine.frames_to_leave()
+    if rule.clear == "never" and frames is not None:
+        findings.add(RULES_END, f"rule '{rule.name}' ends, though it never clears")
+    if rule.clear != "never" and (frames is None or frames > rule.confirm.of):
+        took = "never" if frames is None else f"only after {frames} clear frames"
+        findings.add(RULES_END, f"rule '{rule.name}' ends {took}, from some state")
+
+
+def faults(work: Work, _advance: Advance) -> None:
+    """Counters and ages from every level."""
+    with work.findings.measured("counters and ages of faults") as counted:
+        checker = Checker()
+        alone = FaultTurns(work.settings, work.classes)
+        states = alone.explore(checker)
+        first = work.settings.policy.rules[0]
+        work.findings.add_turns(checker.broken, alone=(first.name, first.confirm))
+        counted += [states, checker.turns]
+
+
+def demands(work: Work, _advance: Advance) -> None:
+    """Every set of faults, and every joint demand with every held stop."""
+    with work.findings.measured("faults, rules and stops together") as counted:
+        checker = Checker()
+        work.weighed = Arbitration(work.settings).explore(checker)
+        work.findings.add_turns(checker.broken)
+        counted += [len({turn.before for turn in work.weighed}), checker.turns]
+
+
+def recovery(work: Work, _advance: Advance) -> None:
+    """From the worst state back to a free road."""
+    if work.classes.clear is None:
+        return
+    with work.findings.measured("the worst state until a free road") as counted:
+        checker = Checker()
+        found = recover(work.settings, work.classes.clear, checker)
+        work.findings.add_turns(checker.broken)
+        if found.frames is None:
+            left = ", ".join(f"'{name}'" for name in found.left) or "its command"
+            bound = f"{found.most_frames} clear frames"
+            work.findings.add(RECOVERS, f"after {bound} at standstill there is still {left}")
+        counted += [checker.turns, checker.turns]
+
+
+def modes(work: Work, _advance: Advance) -> None:
+    """The table of the modes, and every situation; and the host's table for the closed loop."""
+    with work.findings.measured("modes") as counted:
+        for breach in mode_breaches(work.weighed):
+            work.findings.add(breach.law, breach.text)
+        first = HostState(True, held_of(initial(work.settings)), Mode.STARTING)
+        work.host = Host(work.weighed, first)
+        counted += [len(work.host.states), sum(map(len, work.host.outcomes))]
+
+
+def walks(work: Work, advance: Advance) -> None:
+    """Random walks of the whole policy: all laws, and the factors against the whole."""
+    assert work.host is not None
+    with work.findings.measured("random walks of the whole") as counted:
+        checker = Checker()
+        taken = walk(work.settings, work.classes, checker, turns=work.walk_turns, seed=0)
+        for done, turn in enumerate(taken):
+            if done % 1000 == 0:
+                advance(done, work.walk_turns)
+            words = factor_fault(turn, work.machines, work.host)
+            if words is not None:
+                work.findings.add(FACTORS, words)
+        work.findings.add_turns(checker.broken)
+        counted += [checker.turns, checker.turns]
+
+
+STEPS: dict[str, Callable[[Work, Advance], None]] = {
+    "stories of each rule": rules_fire,
+    "each kind of rule alone": rules_alone,
+    "each rule's window of frames": rule_windows,
+    "counters and ages of faults": faults,
+    "faults, rules and stops together": demands,
+    "the worst state until a free road": recovery,
+    "modes": modes,
+    "random walks of the whole": walks,
+}

@@ -1,0 +1,1 @@
+"""Turns of the real decide: representative frames, what is declared, and laws."""
