@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edge.proof.machines.closed_loop import ClosedLoop
 from edge.proof.machines.core_laws import core_breaches
-from edge.proof.machines.microcontroller import Demand, Microcontroller
+from edge.proof.machines.microcontroller import Microcontroller
 from edge.proof.proof import CounterExample
 from edge.proof.properties import DRIVES
 from edge.proof.steps import Advance, Work
@@ -19,7 +19,7 @@ def microcontroller_and_loop(work: Work, advance: Advance) -> None:
     findings = work.findings
     commands = [turn.decision.command for turn in work.weighed if turn.decision is not None]
     with findings.measured("microcontroller under any host") as counted:
-        mcu = Microcontroller(work.core, map(Demand.of, commands))
+        mcu = Microcontroller.under_any_host(work.core, commands)
         explored = mcu.explore()
         counted += [explored.states, explored.edges]
         for breach in core_breaches(mcu, explored):

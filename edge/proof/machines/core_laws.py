@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from edge.proof.machines.core_process import (
     Answer,
     Rows,
     Step,
+    Vehicle,
 )
 from edge.proof.machines.frontier import Explored
 from edge.proof.machines.microcontroller import AT, HEARTBEATS, Letter, Microcontroller
@@ -26,6 +28,31 @@ from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.messages import AckResult, Action
 
 Bools = NDArray[np.bool_]
+
+
+class CoreTable(Protocol):
+    """What the laws look at: states, letters, and what each letter makes of each state."""
+
+    @property
+    def states(self) -> Rows:
+        """(N, columns): the states before."""
+        ...
+
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        """What happened to all of them."""
+        ...
+
+    @property
+    def answers(self) -> list[Answer]:
+        """For each letter what came of it."""
+        ...
+
+    def lasting(self, vehicle: Vehicle, *, for_ms: int, commands: bool, heartbeats: int) -> Answer:
+        """Every state after so long."""
+        ...
+
+
 _STOP = int(Action.COMFORT_STOP)
 _SLOW = int(Action.SLOW_DOWN)
 _UPDATE_MS = 10
@@ -41,7 +68,7 @@ class CoreLaw:
     name: str
     sentence: str
     requirements: tuple[str, ...]
-    broken: Callable[[Microcontroller], Iterator[tuple[Letter | None, Bools, str]]]
+    broken: Callable[[CoreTable], Iterator[tuple[Letter | None, Bools, str]]]
 
 
 @dataclass(frozen=True)
@@ -82,17 +109,17 @@ def _latched(rows: Rows) -> Bools:
     return stopped
 
 
-def _steps(mcu: Microcontroller) -> Iterator[tuple[Letter, Answer]]:
+def _steps(mcu: CoreTable) -> Iterator[tuple[Letter, Answer]]:
     yield from zip(mcu.letters, mcu.answers, strict=True)
 
 
-def _boots_stopped(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _boots_stopped(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     for letter, answer in _steps(mcu):
         if letter.step is Step.BOOT:
             yield letter, ~_latched(answer.states), "no stop is latched after boot"
 
 
-def _applies(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _applies(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     for letter, answer in _steps(mcu):
         states, applied = answer.states, answer.applied
         slow = _column(states, "slow") > 0
@@ -116,7 +143,7 @@ def _applies(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]
         yield letter, wrong, "it applies other than the gravest of command, timer and latch"
 
 
-def _obeys(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _obeys(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     """A command that is in force is applied, or something graver; a stale one changes nothing but
     that its stop is latched."""
     refused = int(AckResult.REFUSED_STALE)
@@ -135,12 +162,13 @@ def _obeys(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
                 wrong |= answer.applied[:, 2] < least
             yield letter, wrong, "less is applied than the command asks for"
         else:
-            name = ("commanded", "latch", "command_live")
-            same = [_column(answer.states, n) >= _column(mcu.states, n) for n in name[1:2]]
-            yield letter, ~np.logical_and.reduce(same), "a stale command weakens something"
+            weaker = _column(answer.states, "latch") < _column(mcu.states, "latch")
+            weaker |= _column(answer.states, "commanded") != _column(mcu.states, "commanded")
+            weaker |= _column(answer.states, "command_live") > _column(mcu.states, "command_live")
+            yield letter, weaker, "a stale command changes something"
 
 
-def _clips(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _clips(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     for letter, answer in _steps(mcu):
         action = _column(answer.states, "commanded")
         braking = _column(answer.states, "commanded_braking")
@@ -153,7 +181,7 @@ def _clips(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
         yield letter, wrong & ~booted, "a number outside the compiled limits is applied"
 
 
-def _never_lets_up(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _never_lets_up(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     for letter, answer in _steps(mcu):
         both = _latched(mcu.states) & _latched(answer.states)
         if letter.step is Step.BOOT:
@@ -165,7 +193,7 @@ def _never_lets_up(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools,
             yield letter, both & softer, "a latched stop brakes softer than before"
 
 
-def _releases_standing(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _releases_standing(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     before = mcu.states
     vouched = (_column(before, "healthy_heartbeats") == LIMITS.healthy_heartbeats_to_release) & (
         _column(before, "perception_live") == 1
@@ -185,37 +213,26 @@ def _releases_standing(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bo
             yield letter, ended, f"a stop is released without a fresh permission {where}".strip()
 
 
-def _sensor(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _sensor(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     for letter, answer in _steps(mcu):
         if letter.vehicle is NO_SENSOR:
             wrong = (answer.applied[:, 0] < _STOP) | ~_latched(answer.states)
             yield letter, wrong, "the speed is not valid and no stop is applied"
 
 
-LASTING: tuple[tuple[str, bool, int, int, int], ...] = (
-    ("nothing arrives", False, 0, LIMITS.heartbeat_timeout_ms, 0),
-    (
-        "heartbeats without commands",
-        False,
-        HEALTHY,
-        LIMITS.command_valid_max_ms,
-        0,
-    ),
-    (
-        "commands of a loop that stands still",
-        True,
-        STANDS_STILL,
-        LIMITS.heartbeat_timeout_ms + _UPDATE_MS,
-        0,
-    ),
-    ("commands and blind heartbeats", True, BLIND, LIMITS.frame_age_max_ms, 0),
+LASTING: tuple[tuple[str, bool, int, int], ...] = (
+    ("nothing arrives", False, 0, LIMITS.heartbeat_timeout_ms),
+    ("heartbeats come without commands", False, HEALTHY, LIMITS.command_valid_max_ms),
+    # A loop that stands still counts once where no sequence is known yet.
+    ("the loop stands still", True, STANDS_STILL, LIMITS.heartbeat_timeout_ms + _UPDATE_MS),
+    ("all heartbeats are blind", True, BLIND, LIMITS.frame_age_max_ms),
 )
 """What may last: in words, whether commands arrive, the kind of heartbeats, and after how many
 milliseconds SLOW_DOWN is applied; COMFORT_STOP LIMITS.escalation_ms later."""
 
 
-def _silence(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
-    for words, commands, heartbeats, slow_ms, _ in LASTING:
+def _silence(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
+    for words, commands, heartbeats, slow_ms in LASTING:
         for vehicle in (MOVING, STANDING):
             stop_ms = slow_ms + LIMITS.escalation_ms
             for after_ms, least in ((slow_ms, _SLOW), (stop_ms, _STOP)):
@@ -231,7 +248,7 @@ def _silence(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]
                 )
 
 
-def _slow_ends(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _slow_ends(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     before = mcu.states
     for letter, answer in _steps(mcu):
         after = answer.states
@@ -245,7 +262,7 @@ def _slow_ends(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str
             yield letter, ended & ~well, "SLOW_DOWN by a timer ends too early"
 
 
-def _vouches(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _vouches(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     """Only a healthy heartbeat adds to those that vouch, and only three make perception live."""
     before = mcu.states
     healthy = HEARTBEATS["a healthy heartbeat"]
@@ -264,7 +281,7 @@ def _vouches(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]
             yield letter, (more | live) & ~excused, "something unhealthy counts as healthy"
 
 
-def _leaves(mcu: Microcontroller) -> Iterator[tuple[Letter | None, Bools, str]]:
+def _leaves(mcu: CoreTable) -> Iterator[tuple[Letter | None, Bools, str]]:
     answer = mcu.lasting(STANDING, for_ms=100, commands=True, heartbeats=HEALTHY)
     letter = Letter(Step.LAST, STANDING, (100, 1, HEALTHY))
     yield letter, answer.applied[:, 0] != 0, "a healthy host cannot release a standing vehicle"

@@ -9,7 +9,7 @@ so no assumption on the line is made. How long it takes is checked from every st
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,9 +82,8 @@ class Microcontroller:
         answers: for the laws: of each letter the states after it, applied demands and results.
     """
 
-    def __init__(self, core: CoreProcess, demands: Iterable[Demand]) -> None:
-        self.demands = tuple(sorted(set(demands), key=lambda one: (one.action, one.braking_cmps2)))
-        self.letters = letters_of(self.demands)
+    def __init__(self, core: CoreProcess, letters: Sequence[Letter]) -> None:
+        self.letters = tuple(letters)
         self._core = core
         first = core.take(Step.BOOT, np.zeros((1, len(COLUMNS)), np.int32), MOVING).states
         self.states, self.answers = self._tabled(first)
@@ -94,6 +93,12 @@ class Microcontroller:
             np.int32,
         )
         self.applied = core.take(Step.UPDATE, self.states, MOVING).applied
+
+    @staticmethod
+    def under_any_host(core: CoreProcess, commands: Iterable[SafetyCommand]) -> Microcontroller:
+        """With every letter, where the host gives these commands."""
+        demands = sorted({Demand.of(one) for one in commands}, key=astuple)
+        return Microcontroller(core, letters_of(demands))
 
     def explore(self) -> Explored:
         """Every letter from every state that letters reach."""

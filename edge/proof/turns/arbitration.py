@@ -77,7 +77,7 @@ class Arbitration:
             for turn in self._with_held(checker, faults, held):
                 yield turn
                 after = turn.after.held_stop
-                if _kind(after) not in kinds:
+                if checker.lawful and _kind(after) not in kinds:
                     kinds.add(_kind(after))
                     helds.append(after)
 

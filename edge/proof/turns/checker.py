@@ -47,10 +47,18 @@ class Broken:
 
 @dataclass
 class Checker:
-    """Counts turns and keeps the first that breaks each law."""
+    """Counts turns and keeps the first that breaks each law.
+
+    Attributes:
+        turns: that were taken.
+        broken: law -> the first turn that breaks it.
+        lawful: the last turn broke none. What comes after one that did is not explored: it may
+            have no end.
+    """
 
     turns: int = 0
     broken: dict[str, Broken] = field(default_factory=dict)
+    lawful: bool = True
 
     def take(
         self,
@@ -64,7 +72,9 @@ class Checker:
         """Takes one turn and checks it."""
         turn = take_turn(settings, facts, before, now_ns, shown=shown)
         self.turns += 1
-        for breach in breaches(turn):
+        found = breaches(turn)
+        self.lawful = not found
+        for breach in found:
             self.broken.setdefault(breach.law, Broken(turn, shown, breach.text))
         return turn
 

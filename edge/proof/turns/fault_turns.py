@@ -51,7 +51,7 @@ class FaultTurns:
                 before = replace(fresh, **{name: counter})
                 turn = checker.take(self.settings, facts, before, shown=shown)
                 after: FaultCounter = getattr(turn.after, name)
-                if after not in seen:
+                if checker.lawful and after not in seen:
                     seen.add(after)
                     waiting.append(after)
         return len(seen)

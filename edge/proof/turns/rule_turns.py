@@ -71,7 +71,8 @@ class RuleTurns:
             found = list(self._later(key))
             for shown, facts in self._letters(state):
                 turn = checker.take(self.settings, facts, state, shown=shown)
-                found.append(self._key(turn.after, known=turn.after.newest_known))
+                if checker.lawful:
+                    found.append(self._key(turn.after, known=turn.after.newest_known))
             waiting += [one for one in found if one not in seen]
             seen.update(found)
         return len(seen)

@@ -1,0 +1,52 @@
+"""The sections of `policy check`, one table: what is checked, and by what.
+
+In: a mission. Out: a `Section` each: whether all of it holds, its facts as JSON, its lines for a person. A
+section that is added here is run, printed and counted in the exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from edge.contract.mission.schema import Mission
+from edge.progress import Advance
+from edge.proof.proof_text import print_proof
+from edge.proof.prove import prove
+from edge.proof.story_file import StoryFile, stories_of
+from firmware_bridge.emulation.build import build_firmware, default_build_folder
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one section found.
+
+    Attributes:
+        holds: nothing in it is wrong.
+        payload: for programs.
+        show: prints it.
+        stories: its counter-examples that can be played again, the first one first.
+    """
+
+    holds: bool
+    payload: dict[str, Any]
+    show: Callable[[Console], None]
+    stories: tuple[StoryFile, ...] = ()
+
+
+def proof_section(mission: Mission, advance: Advance) -> Section:
+    """Exhaustive exploration: the properties of edge/proof/properties.py."""
+    program = build_firmware(default_build_folder(), target="table")
+    proof = prove(mission, core_program=program, advance=advance)
+    return Section(
+        holds=proof.holds,
+        payload=proof.payload(),
+        show=lambda console: print_proof(console, proof, mission),
+        stories=stories_of(proof),
+    )
+
+
+SECTIONS: dict[str, Callable[[Mission, Advance], Section]] = {"proof": proof_section}
