@@ -22,6 +22,9 @@ VERBS: dict[str, Verb] = {
     "mission check": Verb(
         "edge.commands.mission:check", "check a mission file, all mistakes at once"
     ),
+    "policy check": Verb("edge.commands.policy:check", "prove a policy by exploring every state"),
+    "policy explain": Verb("edge.commands.policy:explain", "say why an action was taken in a run"),
+    "policy diagram": Verb("edge.commands.policy:diagram", "draw rules, faults and modes"),
     "data lock": Verb(
         "calibration.commands.data:data_lock", "write down what a data set holds", "convert"
     ),

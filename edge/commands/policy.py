@@ -1,4 +1,5 @@
-"""Verbs `policy check`, `policy explain` and `policy diagram`: prove a policy, explain an action, draw it.
+"""Verbs `policy check`, `policy explain` and `policy diagram`: prove a policy, explain an action,
+draw it.
 
 `check` explores and changes nothing but the file of `--save`; `explain` reads a run's report.
 """
@@ -6,22 +7,31 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edge.commands.options import JsonOption, MissionArgument, SetOption
+from edge.contract.artifact import read_json, write_atomic
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission
 from edge.progress import progress_bar
+from edge.proof.diagram.mermaid import mermaid
+from edge.proof.diagram.svg import svg as svg_of
 from edge.proof.proof import SCHEMA
 from edge.proof.proof_text import print_replay
 from edge.proof.sections import SECTIONS
-from edge.proof.story_file import read_story
+from edge.proof.stories.story_file import read_story
+from edge.runtime.recording.explanation import explain as explain_moment
+from edge.runtime.recording.journal import Journal, journal_of_report
+from edge.runtime.recording.run_report import SCHEMA as RUN_SCHEMA
 from edge.terminal import echo, new_console
+from firmware_bridge.errors import UsageError
 
 WIDTH = 120
+EXPLANATION_SCHEMA = "brakepoint.policy-explanation/1"
 
 
 def check(
@@ -74,3 +84,66 @@ def _replay(path: Path, mission: Mission, *, as_json: bool) -> int:
         verdict = "holds here" if shown.wrong is None else f"is broken: {shown.wrong}"
         console.print(f"'{story.prop}' {verdict}")
     return 0 if shown.wrong is None else 1
+
+
+def explain(
+    journal: Annotated[
+        Path, typer.Argument(metavar="JOURNAL", help="a report that `run --json` printed")
+    ],
+    at: Annotated[
+        str, typer.Argument(metavar="AT", help="a second of the run, or clip:S of the clip")
+    ],
+    *,
+    mission: Annotated[
+        Path | None,
+        typer.Option(
+            "--mission", metavar="MISSION", help="the mission that ran: its whys and ends"
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say in words why an action was taken at a moment of a run."""
+    recorded = journal_of_report(read_json(journal, RUN_SCHEMA))
+    policy = None if mission is None else load_mission(mission, []).policy
+    found = explain_moment(recorded, _moment(at, recorded), policy)
+    if as_json:
+        echo(json.dumps({"schema": EXPLANATION_SCHEMA, **found.to_json()}, indent=1))
+        return
+    for line in found.lines():
+        echo(line)
+
+
+def _moment(at: str, journal: Journal) -> float:
+    """Seconds of the run."""
+    kind, _, number = at.rpartition(":")
+    begins_s = {"": 0.0, "clip": journal.clip_begins_s}.get(kind)
+    try:
+        seconds = float(number) + (begins_s if begins_s is not None else math.nan)
+    except ValueError:
+        seconds = math.nan
+    if not 0.0 <= seconds <= journal.seconds:
+        clip = "" if journal.clip_begins_s is None else ", or clip:S"
+        raise UsageError(
+            "there is no such moment in this run",
+            expected=f"a second from 0 to {journal.seconds:g}{clip}",
+            found=at,
+            remedy="see the run's timeline for moments",
+        )
+    return seconds
+
+
+def diagram(
+    mission: MissionArgument,
+    *,
+    set_: SetOption = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="write a picture there instead")
+    ] = None,
+) -> None:
+    """Draw rules, faults and modes: Mermaid text, or an SVG picture."""
+    loaded = load_mission(mission, set_ or [])
+    if svg is None:
+        echo(mermaid(loaded))
+        return
+    write_atomic(svg, svg_of(loaded).encode())
+    echo(f"wrote {svg}", error=True)

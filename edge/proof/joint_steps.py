@@ -21,7 +21,7 @@ def microcontroller_and_loop(work: Work, advance: Advance) -> None:
     with findings.measured("microcontroller under any host") as counted:
         mcu = Microcontroller.under_any_host(work.core, commands)
         explored = mcu.explore()
-        counted += [explored.states, explored.edges]
+        counted.add(explored)
         for breach in core_breaches(mcu, explored):
             words = tuple(letter.text() for letter in breach.letters)
             found = CounterExample(breach.text, words=words, core=breach)
@@ -29,7 +29,7 @@ def microcontroller_and_loop(work: Work, advance: Advance) -> None:
     with findings.measured("host, line, microcontroller, vehicle") as counted:
         loop = ClosedLoop(work.host, mcu)
         joint = loop.explore(lambda reached: advance(reached, 0))
-        counted += [joint.states, joint.edges]
+        counted.add(joint)
         turns, stuck = loop.turns_to_drive(joint)
         if len(stuck):
             state = int(stuck[joint.depth[stuck].argmin()])

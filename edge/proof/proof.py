@@ -13,8 +13,9 @@ from typing import Any
 
 from edge.contract.mission.sections.policy import Confirm
 from edge.proof.machines.core_laws import CoreBreach
+from edge.proof.machines.frontier import Explored
 from edge.proof.properties import PROPERTIES, Property
-from edge.proof.story import Story
+from edge.proof.stories.story import Story
 from edge.proof.turns.checker import Broken
 
 Alone = tuple[str, Confirm]
@@ -25,12 +26,25 @@ SCHEMA = "brakepoint.policy-check/1"
 
 @dataclass(frozen=True)
 class Exploration:
-    """One exploration: numbers of states and edges, and seconds."""
+    """One exploration.
+
+    Attributes:
+        states, edges: their numbers.
+        seconds: with the calls of the real code.
+        tabled_s: of these, the seconds in which the edges were followed by numpy; None where each
+            edge is a call of the real code.
+    """
 
     name: str
     states: int
     edges: int
     seconds: float
+    tabled_s: float | None = None
+
+    @property
+    def edges_a_second(self) -> float | None:
+        """Where they were tabled."""
+        return None if not self.tabled_s else self.edges / self.tabled_s
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,21 @@ class Proof:
 
 
 @dataclass
+class Count:
+    """What an exploration counts as it goes."""
+
+    states: int = 0
+    edges: int = 0
+    tabled_s: float = 0.0
+
+    def add(self, explored: Explored) -> None:
+        """One that was tabled."""
+        self.states += explored.states
+        self.edges += explored.edges
+        self.tabled_s += explored.seconds
+
+
+@dataclass
 class Findings:
     """Collects what explorations find.
 
@@ -136,12 +165,11 @@ class Findings:
             self.turns.setdefault(law, (one, alone))
 
     @contextmanager
-    def measured(self, name: str) -> Iterator[list[int]]:
-        """Measures one exploration: put its states and edges into the list."""
+    def measured(self, name: str) -> Iterator[Count]:
+        """Measures one exploration, which counts its states and edges."""
         began = time.perf_counter()
-        counted: list[int] = []
-        yield counted
-        states, edges = counted
-        self.explorations.append(
-            Exploration(name, states, edges, round(time.perf_counter() - began, 3))
-        )
+        count = Count()
+        yield count
+        seconds = round(time.perf_counter() - began, 3)
+        tabled_s = round(count.tabled_s, 3) if count.tabled_s else None
+        self.explorations.append(Exploration(name, count.states, count.edges, seconds, tabled_s))

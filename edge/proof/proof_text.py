@@ -1,6 +1,8 @@
-"""Prints a proof for a person: deadlines, what was explored, properties, counter-examples as stories.
+"""Prints a proof for a person: deadlines, what was explored, properties, counter-examples as
+stories.
 
-In: a proof and its mission. Out: lines on a console. A property that does not hold comes with its story.
+In: a proof and its mission. Out: lines on a console. A property that does not hold comes with its
+story.
 """
 
 from __future__ import annotations
@@ -9,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.contract.mission.schema import Mission
-from edge.proof.proof import CounterExample, Proof
+from edge.proof.proof import CounterExample, Exploration, Proof
 from edge.proof.properties import PROPERTIES
-from edge.proof.story_file import Replay, StoryFile
+from edge.proof.stories.story_file import Replay, StoryFile
 from edge.terminal import styled
 
 
@@ -49,13 +51,23 @@ def print_replay(console: Console, replay: Replay) -> None:
 
 def _explored(proof: Proof) -> Table:
     table = Table("explored", title="exploration", title_justify="left")
-    for column in ("states", "edges", "seconds"):
+    for column in ("states", "edges", "seconds", "million edges a second"):
         table.add_column(column, justify="right")
-    rows = [(one.name, one.states, one.edges, one.seconds) for one in proof.explorations]
-    totals = [sum(row[at] for row in rows) for at in (1, 2, 3)]
-    for name, states, edges, seconds in rows:
-        table.add_row(name, f"{states:,}", f"{edges:,}", f"{seconds:.1f}")
-    table.add_row("all", f"{totals[0]:,}", f"{totals[1]:,}", f"{totals[2]:.1f}")
+    whole = Exploration(
+        "all",
+        states=sum(one.states for one in proof.explorations),
+        edges=sum(one.edges for one in proof.explorations),
+        seconds=sum(one.seconds for one in proof.explorations),
+    )
+    for one in (*proof.explorations, whole):
+        rate = one.edges_a_second
+        table.add_row(
+            one.name,
+            f"{one.states:,}",
+            f"{one.edges:,}",
+            f"{one.seconds:.1f}",
+            "" if rate is None else f"{rate / 1e6:.0f}",
+        )
     return table
 
 

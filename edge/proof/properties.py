@@ -1,16 +1,17 @@
-"""The properties that are proved of a policy: one table, each with its sentence and its requirements.
+"""The properties that are proved of a policy: one table, each with its sentence and its
+requirements.
 
-The laws of single turns, of the microcontroller and of the modes are properties; so are those of the whole
-mission below. Values only; proof.py finds out which hold.
+The laws of single turns, of the microcontroller and of the modes are properties; so are those of
+the whole mission below. Values only; proof.py finds out which hold.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.proof.laws.turn_laws import LAWS
 from edge.proof.machines.core_laws import CORE_LAWS
 from edge.proof.machines.mode_laws import LEAVES_BY_STOPPED, SAYS_WHAT_HOLDS
-from edge.proof.turns.laws import LAWS
 
 AGES = "ages as declared"
 MATCHES = "matches as asked"
@@ -37,7 +38,10 @@ class Property:
     requirements: tuple[str, ...]
 
 
-_OF_LAWS = [Property(law.name, law.sentence, law.requirements) for law in (*LAWS, *CORE_LAWS)]
+_OF_LAWS = [
+    *(Property(law.name, law.sentence, law.requirements) for law in LAWS),
+    *(Property(law.name, law.sentence, law.requirements) for law in CORE_LAWS),
+]
 
 PROPERTIES: dict[str, Property] = {
     one.name: one
@@ -64,9 +68,7 @@ PROPERTIES: dict[str, Property] = {
         ),
         *_OF_LAWS,
         Property(LEAVES_BY_STOPPED, "A stop is left by STOPPED only.", ("R-RUN-26",)),
-        Property(
-            SAYS_WHAT_HOLDS, "Every mode is reached, and says what holds.", ("R-RUN-26",)
-        ),
+        Property(SAYS_WHAT_HOLDS, "Every mode is reached, and says what holds.", ("R-RUN-26",)),
         Property(
             RULES_END,
             "From every state a rule ends within its confirm window of clear frames, where its "

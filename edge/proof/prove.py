@@ -1,25 +1,27 @@
 """Proves a mission's policy: takes every step and finds a story for each broken law.
 
-In: a mission, and the program of the compiled core. Out: a `Proof`. Takes seconds to minutes; writes nothing.
+In: a mission, and the program of the compiled core. Out: a `Proof`. Takes seconds to minutes;
+writes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from edge.contract.mission.schema import Mission
 from edge.progress import Advance
+from edge.proof.frames.frame_classes import FrameClasses, scenes_of
 from edge.proof.joint_steps import microcontroller_and_loop
+from edge.proof.laws.faults import FAULTS
+from edge.proof.laws.turn_laws import RAISES
 from edge.proof.machines.core_process import CoreProcess
 from edge.proof.proof import CounterExample, Deadline, Findings, Proof
 from edge.proof.properties import PROPERTIES
-from edge.proof.search import shortest_story
 from edge.proof.steps import STEPS, Work
-from edge.proof.story import story_of
-from edge.proof.turns.faults import FAULTS
-from edge.proof.turns.frame_classes import FrameClasses, scenes_of
-from edge.proof.turns.laws import RAISES
+from edge.proof.stories.search import shortest_story
+from edge.proof.stories.story import story_of
 from edge.runtime.policy.settings import PolicySettings
 
 ALL_STEPS: dict[str, Callable[[Work, Callable[[int, int], None]], None]] = {
@@ -29,8 +31,8 @@ ALL_STEPS: dict[str, Callable[[Work, Callable[[int, int], None]], None]] = {
 
 WALK_TURNS = 10_000
 SEARCH_TURNS = 20_000
-"""Turns of `decide` that a search for a story may take; a shorter budget finds fewer stories from the
-start of a run, and no fewer broken laws."""
+"""Turns of `decide` that a search for a story may take; a shorter budget finds fewer stories from
+the start of a run, and no fewer broken laws."""
 
 
 def prove(
@@ -59,7 +61,7 @@ def prove(
         for name, step in (ALL_STEPS if steps is None else steps).items():
             advance(name, 0, 0)
             try:
-                step(work, lambda done, of, name=name: advance(name, done, of))
+                step(work, partial(advance, name))
             except Exception as error:  # noqa: BLE001 # the code that is explored may fail anyhow
                 work.findings.add(RAISES.name, f"while exploring {name}: {error!r}")
                 break

@@ -1,7 +1,7 @@
 """The sections of `policy check`, one table: what is checked, and by what.
 
-In: a mission. Out: a `Section` each: whether all of it holds, its facts as JSON, its lines for a person. A
-section that is added here is run, printed and counted in the exit code.
+In: a mission. Out: a `Section` each: whether all of it holds, its facts as JSON, its lines for a
+person. A section that is added here is run, printed and counted in the exit code.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from rich.console import Console
 
 from edge.contract.mission.schema import Mission
 from edge.progress import Advance
+from edge.proof.proof import Proof
 from edge.proof.proof_text import print_proof
 from edge.proof.prove import prove
-from edge.proof.story_file import StoryFile, stories_of
+from edge.proof.stories.story_file import StoryFile
 from firmware_bridge.emulation.build import build_firmware, default_build_folder
 
 
@@ -45,8 +46,18 @@ def proof_section(mission: Mission, advance: Advance) -> Section:
         holds=proof.holds,
         payload=proof.payload(),
         show=lambda console: print_proof(console, proof, mission),
-        stories=stories_of(proof),
+        stories=_stories_of(proof),
     )
+
+
+def _stories_of(proof: Proof) -> tuple[StoryFile, ...]:
+    """The counter-examples of a proof that can be played again."""
+    found = []
+    for name, one in proof.broken.items():
+        body = one.story if one.story is not None else one.core
+        if body is not None:
+            found.append(StoryFile(name, proof.mission, body))
+    return tuple(found)
 
 
 SECTIONS: dict[str, Callable[[Mission, Advance], Section]] = {"proof": proof_section}

@@ -1,21 +1,25 @@
-"""The explorations of the host's policy, in their order: each as small as it can be, then all together.
+"""The explorations of the host's policy, in their order: each as small as it can be, then all
+together.
 
-In: a `Work`, which holds the mission and what earlier steps tabled. Out: its `Findings`. The steps of the
-microcontroller and of the closed loop are in joint_steps.py.
+In: a `Work`, which holds the mission and what earlier steps tabled. Out: its `Findings`. The steps
+of the microcontroller and of the closed loop are in joint_steps.py.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge.contract.mission.schema import Mission
+from edge.proof.frames.frame_classes import FrameClasses, RuleFrames
+from edge.proof.laws.declared_ages import age_faults
+from edge.proof.laws.turn import Turn
 from edge.proof.machines.core_process import CoreProcess
 from edge.proof.machines.factors import factor_fault
 from edge.proof.machines.host import Host, HostState, held_of
+from edge.proof.machines.misstep_turns import turn_of
 from edge.proof.machines.mode_laws import mode_breaches
-from edge.proof.machines.rule_machine import RuleMachine, machine_kind, shortened
+from edge.proof.machines.rule_machine import BoundlessRule, RuleMachine, machine_kind, shortened
 from edge.proof.proof import Findings
 from edge.proof.properties import (
     AGES,
@@ -28,13 +32,9 @@ from edge.proof.properties import (
 )
 from edge.proof.turns.arbitration import Arbitration
 from edge.proof.turns.checker import Checker
-from edge.proof.turns.declared_ages import age_faults
 from edge.proof.turns.fault_turns import FaultTurns
-from edge.proof.turns.frame_classes import FrameClasses, RuleFrames
-from edge.proof.turns.misstep_turns import turn_of
 from edge.proof.turns.recovery import recover
 from edge.proof.turns.rule_turns import RuleTurns, kind_of
-from edge.proof.turns.turn import Turn
 from edge.proof.turns.walks import walk
 from edge.proof.turns.witnesses import witness
 from edge.runtime.policy.policy import initial
@@ -81,13 +81,13 @@ def rules_fire(work: Work, advance: Advance) -> None:
             if not found.fires:
                 findings.add(REACHABLE, f"rule '{rule.name}' fires in no story")
             elif not found.decides:
-                beside = " and ".join(f"'{name}'" for name in found.beside) or "others"
+                beside = " and ".join(f"'{name}'" for name in found.beside) or "another demand"
                 findings.add(
                     DECIDES,
                     f"rule '{rule.name}' never changes a command: whenever it is active, {beside} "
                     "asks for at least as much",
                 )
-        counted += [len(work.classes.distinct()), 0]
+        counted.states = len(work.classes.distinct())
 
 
 def _unlike_asked(frames: RuleFrames, at: int) -> list[str]:
@@ -106,15 +106,13 @@ def rules_alone(work: Work, advance: Advance) -> None:
     rules = work.settings.policy.rules
     kinds = {kind_of(rule): at for at, rule in reversed(list(enumerate(rules)))}
     with work.findings.measured("each kind of rule alone") as counted:
-        states = turns = 0
         for done, at in enumerate(kinds.values()):
             advance(done, len(kinds))
             checker = Checker()
             alone = RuleTurns(work.settings, work.classes, at)
-            states += alone.explore(checker)
-            turns += checker.turns
+            counted.states += alone.explore(checker)
+            counted.edges += checker.turns
             work.findings.add_turns(checker.broken, alone=(rules[at].name, alone.confirm))
-        counted += [states, turns]
 
 
 def rule_windows(work: Work, advance: Advance) -> None:
@@ -122,7 +120,6 @@ def rule_windows(work: Work, advance: Advance) -> None:
     findings, rules = work.findings, work.settings.policy.rules
     made: dict[object, RuleMachine] = {}
     with findings.measured("each rule's window of frames") as counted:
-        states = edges = 0
         for done, rule in enumerate(rules):
             advance(done, len(rules))
             confirm = shortened(rule.confirm)
@@ -133,12 +130,14 @@ def rule_windows(work: Work, advance: Advance) -> None:
                 )
             kind = machine_kind(rule)
             if kind not in made:
-                machine = made[kind] = RuleMachine(rule)
-                explored = machine.explore()
-                states, edges = states + explored.states, edges + explored.edges
-                _judge(work, machine)
+                try:
+                    made[kind] = RuleMachine(rule)
+                except BoundlessRule as error:
+                    findings.add("remembers", f"rule '{rule.name}': {error}")
+                    continue
+                counted.add(made[kind].explore())
+                _judge(work, made[kind])
             work.machines[rule.name] = made[kind]
-        counted += [states, edges]
 
 
 def _judge(work: Work, machine: RuleMachine) -> None:
@@ -163,10 +162,10 @@ def faults(work: Work, _advance: Advance) -> None:
     with work.findings.measured("counters and ages of faults") as counted:
         checker = Checker()
         alone = FaultTurns(work.settings, work.classes)
-        states = alone.explore(checker)
+        counted.states = alone.explore(checker)
+        counted.edges = checker.turns
         first = work.settings.policy.rules[0]
         work.findings.add_turns(checker.broken, alone=(first.name, first.confirm))
-        counted += [states, checker.turns]
 
 
 def demands(work: Work, _advance: Advance) -> None:
@@ -175,7 +174,8 @@ def demands(work: Work, _advance: Advance) -> None:
         checker = Checker()
         work.weighed = Arbitration(work.settings).explore(checker)
         work.findings.add_turns(checker.broken)
-        counted += [len({turn.before for turn in work.weighed}), checker.turns]
+        counted.states = len({turn.before for turn in work.weighed})
+        counted.edges = checker.turns
 
 
 def recovery(work: Work, _advance: Advance) -> None:
@@ -190,7 +190,7 @@ def recovery(work: Work, _advance: Advance) -> None:
             left = ", ".join(f"'{name}'" for name in found.left) or "its command"
             bound = f"{found.most_frames} clear frames"
             work.findings.add(RECOVERS, f"after {bound} at standstill there is still {left}")
-        counted += [checker.turns, checker.turns]
+        counted.states = counted.edges = checker.turns
 
 
 def modes(work: Work, _advance: Advance) -> None:
@@ -200,7 +200,8 @@ def modes(work: Work, _advance: Advance) -> None:
             work.findings.add(breach.law, breach.text)
         first = HostState(True, held_of(initial(work.settings)), Mode.STARTING)
         work.host = Host(work.weighed, first)
-        counted += [len(work.host.states), sum(map(len, work.host.outcomes))]
+        counted.states = len(work.host.states)
+        counted.edges = sum(map(len, work.host.outcomes))
 
 
 def walks(work: Work, advance: Advance) -> None:
@@ -216,7 +217,7 @@ def walks(work: Work, advance: Advance) -> None:
             if words is not None:
                 work.findings.add(FACTORS, words)
         work.findings.add_turns(checker.broken)
-        counted += [checker.turns, checker.turns]
+        counted.states = counted.edges = checker.turns
 
 
 STEPS: dict[str, Callable[[Work, Advance], None]] = {

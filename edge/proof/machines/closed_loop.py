@@ -1,18 +1,19 @@
 """The closed loop: host, line, microcontroller and vehicle, every state that they reach together.
 
-In: the tables of `Host` and `Microcontroller`. Out: which joint states are reached, and how many turns
-each needs at most to get back to driving once nothing is wrong. A joint state is one number of mixed
-radix: microcontroller, vehicle, host. In every step any one thing happens: a turn of the host of which
-command and heartbeat arrive, or one of them, or none; a timer runs out; the vehicle moves, stands or loses
-its speed sensor; a session begins, the microcontroller boots.
+In: the tables of `Host` and `Microcontroller`. Out: which joint states are reached, and how many
+turns each needs at most to get back to driving once nothing is wrong. A joint state is one number
+of mixed radix: microcontroller, vehicle, host. In every step any one thing happens: a turn of the
+host of which command and heartbeat arrive, or one of them, or none; a timer runs out; the vehicle
+moves, stands or loses its speed sensor; a session begins, the microcontroller boots.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.proof.machines.core_process import MOVING, STANDING, Step
 from edge.proof.machines.frontier import Explored, Indices, reach
@@ -45,9 +46,13 @@ class ClosedLoop:
         self._letter = {letter: place for place, letter in enumerate(mcu.letters)}
         self._shape = (len(mcu.states), len(VEHICLES), len(host.states))
         self.size = int(np.prod(self._shape))
-        self._most = max(map(len, host.outcomes))
+        self._outcomes = np.array(list(map(len, host.outcomes)), np.int32)
+        self._most = int(self._outcomes.max())
         self._host_number = {state: place for place, state in enumerate(host.states)}
         self._host_after, self._arrives = self._host_tables()
+        # Each host state once the first frame was perceived.
+        seen = [self._host_number[replace(state, waiting=False)] for state in host.states]
+        self._perceives = np.array(seen, np.int32)
         self._alone = [
             place
             for place, letter in enumerate(mcu.letters)
@@ -90,7 +95,7 @@ class ClosedLoop:
         m, v, h = (int(part) for part in self._parts(np.array([state], np.int32)))
         applied = Action(int(self._mcu.applied[m, 0])).name
         host = self._host.states[h]
-        held = "nothing" if host.held is None else host.held.action.name
+        held = "nothing" if host.held is None else host.held[0].name
         vehicle = ("moves", "stands", "has no valid speed")[v]
         return f"mode {host.mode.name}, {held} held, {applied} applied, the vehicle {vehicle}"
 
@@ -108,13 +113,12 @@ class ClosedLoop:
 
     def _host_tables(self) -> tuple[Indices, Indices]:
         """For each host state and outcome: the state after it; and the letters of heartbeat and
-        command for each vehicle. Outcomes that a state lacks repeat its first."""
+        command for each vehicle. Rows that a state does not have stay empty."""
         states = len(self._host.states)
         after = np.zeros((states, self._most), np.int32)
         arrives = np.zeros((states, self._most, 2, len(VEHICLES)), np.int32)
         for place, outcomes in enumerate(self._host.outcomes):
-            for row in range(self._most):
-                outcome = outcomes[row if row < len(outcomes) else 0]
+            for row, outcome in enumerate(outcomes):
                 after[place, row] = self._host_number[outcome.after]
                 for v in range(len(VEHICLES)):
                     arrives[place, row, :, v] = self._messages(outcome, v)
@@ -135,16 +139,21 @@ class ClosedLoop:
         )
         return self._letter[Letter(Step.HEARTBEAT, vehicle, beat)], command
 
-    def _take(self, states: Indices, letter: int) -> Indices:
-        m, v, h = self._parts(states)
+    def _take(self, states: Indices, letter: int) -> tuple[Indices, Indices]:
         turns = self._most * len(_DELIVERED)
-        if letter < turns:
-            row, delivered = divmod(letter, len(_DELIVERED))
-            for message in (0, 1):
-                if delivered >> message & 1:
-                    m = self._mcu.after[self._arrives[h, row, message, v], m]
-            return self._joined(m, v, self._host_after[h, row])
-        letter -= turns
+        if letter >= turns:
+            return states, self._alone_after(states, letter - turns)
+        row, delivered = divmod(letter, len(_DELIVERED))
+        able = states[self._outcomes[states % self._shape[2]] > row]
+        m, v, h = self._parts(able)
+        for message in (0, 1):
+            if delivered >> message & 1:
+                m = self._mcu.after[self._arrives[h, row, message, v], m]
+        return able, self._joined(m, v, self._host_after[h, row])
+
+    def _alone_after(self, states: Indices, letter: int) -> Indices:
+        """The states after something that is no turn of the host."""
+        m, v, h = self._parts(states)
         if letter < len(self._alone):
             of_vehicle = len(self._mcu.letters) // len(VEHICLES)
             return self._joined(self._mcu.after[self._alone[letter] + of_vehicle * v, m], v, h)
@@ -152,24 +161,14 @@ class ClosedLoop:
         if letter < len(VEHICLES):
             update = self._letter[Letter(Step.UPDATE, VEHICLES[letter])]
             return self._joined(self._mcu.after[update, m], letter, h)
-        return self._joined(m, v, self._perceives()[h])
+        return self._joined(m, v, self._perceives[h])
 
-    def _perceives(self) -> Indices:
-        """Each host state once the first frame was perceived."""
-        from dataclasses import replace
-
-        return np.array(
-            [self._host_number[replace(state, waiting=False)] for state in self._host.states],
-            np.int32,
-        )
-
-    def _drives(self, states: Indices) -> np.ndarray:
+    def _drives(self, states: Indices) -> NDArray[np.bool_]:
         """Nothing is held, nothing applied, and the mode is NORMAL."""
         m, _, h = self._parts(states)
-        free = np.array(
-            [one.held is None and one.mode is Mode.NORMAL for one in self._host.states]
-        )
-        return free[h] & (self._mcu.applied[m, 0] == 0)
+        free = np.array([one.held is None and one.mode is Mode.NORMAL for one in self._host.states])
+        drives: NDArray[np.bool_] = free[h] & (self._mcu.applied[m, 0] == 0)
+        return drives
 
     def _recovery(self) -> Callable[[Indices], Indices]:
         """A turn in which nothing is wrong: clear road, everything arrives, a stop lets the vehicle
@@ -206,8 +205,7 @@ class ClosedLoop:
         turns = self._most * len(_DELIVERED)
         if letter < turns:
             row, delivered = divmod(letter, len(_DELIVERED))
-            outcomes = self._host.outcomes[h]
-            outcome = outcomes[row if row < len(outcomes) else 0]
+            outcome = self._host.outcomes[h][row]
             release = ", release" if outcome.release else ""
             seen = "KNOWN" if outcome.healthy else "UNKNOWN"
             return (

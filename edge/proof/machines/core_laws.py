@@ -1,7 +1,7 @@
 """The laws of docs/link.md that the microcontroller's rules obey in every step from every state.
 
-In: the tabled core. Out: for each law the first step that breaks it, with a shortest way there from boot.
-The compiled core is asked, and the sentences of the document judge its answers.
+In: the tabled core. Out: for each law the first step that breaks it, with a shortest way there from
+boot. The compiled core is asked, and the sentences of the document judge its answers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The microcontroller's rules as a function on many states: the compiled core in a process.
 
-In: states as rows of numbers and a step that each of them takes. Out: states after it, what is applied,
-and the result of a command. Never models the core: every answer comes from firmware_bridge/firmware/core.
+In: states as rows of numbers and a step that each of them takes. Out: states after it, what is
+applied, and the result of a command. Never models the core: every answer comes from
+firmware_bridge/firmware/core.
 """
 
 from __future__ import annotations

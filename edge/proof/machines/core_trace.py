@@ -1,7 +1,7 @@
 """A way of the microcontroller as JSON, and the same way taken again by the compiled core.
 
-In: the letters of a `CoreBreach`. Out: plain values; and for a replay what is applied after each, and
-whether the last one still breaks the law.
+In: the letters of a `CoreBreach`. Out: plain values; and for a replay what is applied after each,
+and whether the last one still breaks the law.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ def letters_from_json(document: Mapping[str, Any]) -> CoreBreach:
         ) from error
 
 
-def retrace(
-    breach: CoreBreach, program: Path
-) -> tuple[list[tuple[str, str]], str | None]:
+def retrace(breach: CoreBreach, program: Path) -> tuple[list[tuple[str, str]], str | None]:
     """Each letter with what is applied after it, both in words; and what is wrong with the last."""
     lines = []
     with CoreProcess(program) as core:
@@ -95,7 +93,10 @@ def retrace(
             state = answer.states
             action, ceiling, braking = (int(number) for number in answer.applied[0])
             lines.append(
-                (letter.text(), f"{Action(action).name} {ceiling / 100:g} m/s {braking / 100:g} m/s2")
+                (
+                    letter.text(),
+                    f"{Action(action).name} {ceiling / 100:g} m/s {braking / 100:g} m/s2",
+                )
             )
         last = breach.letters[-1] if breach.letters else Letter(Step.UPDATE, MOVING)
         answer = core.take(last.step, before, last.vehicle, given=last.given)

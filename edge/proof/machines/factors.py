@@ -1,7 +1,7 @@
 """Compares a turn of the whole policy with the product of the machines that were explored apart.
 
-In: a turn, each rule's machine, the host's table. Out: where they differ, in words. What a turn was for a
-rule (a match, a gap, both) is told by the document's rules (edge/proof/turns/declared.py).
+In: a turn, each rule's machine, the host's table. Out: where they differ, in words. What a turn was
+for a rule (a match, a gap, both) is told by the document's rules (edge/proof/laws/declared.py).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from edge.contract.mission.sections.policy import Rule
+from edge.proof.laws.declared import Declared, declared
+from edge.proof.laws.turn import Turn
 from edge.proof.machines.host import Host
 from edge.proof.machines.rule_declared import ASKS, KNOWN, OVER, STANDS
 from edge.proof.machines.rule_machine import RuleMachine
-from edge.proof.turns.declared import Declared, declared
-from edge.proof.turns.turn import Turn
 
 
 def factor_fault(turn: Turn, machines: Mapping[str, RuleMachine], host: Host) -> str | None:
@@ -23,8 +23,8 @@ def factor_fault(turn: Turn, machines: Mapping[str, RuleMachine], host: Host) ->
         return None
     must = declared(turn)
     for at, rule in enumerate(turn.settings.policy.rules):
-        machine = machines[rule.name]
-        if machine.rule.confirm != rule.confirm:
+        machine = machines.get(rule.name)
+        if machine is None or machine.rule.confirm != rule.confirm:
             continue
         parts = tuple(_parts(turn, must, at))
         after = machine.after(turn.before.rules[at], parts, _conditions(turn, must, rule, at))

@@ -1,8 +1,9 @@
-"""Breadth-first exploration on numbered states: a whole frontier takes each letter at once, by numpy.
+"""Breadth-first exploration on numbered states: a whole frontier takes each letter at once, by
+numpy.
 
 In: first states, and a function that lets an array of states take one letter. Out: which states are
-reached, in how many steps, and by which letter from which state. Never calls the code that is explored:
-that code was tabled before.
+reached, in how many steps, and by which letter from which state. Never calls the code that is
+explored: that code was tabled before.
 """
 
 from __future__ import annotations
@@ -58,14 +59,21 @@ class Explored:
 
 def reach(
     first: Indices,
-    take: Callable[[Indices, int], Indices],
+    take: Callable[[Indices, int], tuple[Indices, Indices]],
     *,
     letters: int,
     size: int,
     advance: Callable[[int], None] | None = None,
 ) -> Explored:
-    """Explores from `first`; `take(states, letter)` gives the states after one letter; `advance` is
-    called with the number of states reached so far."""
+    """Explores from `first`.
+
+    Args:
+        first: the first states.
+        take: lets states take one letter: those that can, and where each of them gets to.
+        letters: number of letters.
+        size: number of states, reached or not.
+        advance: called with the number of states reached so far.
+    """
     began = time.perf_counter()
     depth = np.full(size, UNREACHED, np.int32)
     came_from, by = depth.copy(), depth.copy()
@@ -74,13 +82,13 @@ def reach(
     while len(frontier):
         steps += 1
         for letter in range(letters):
-            after = take(frontier, letter)
+            before, after = take(frontier, letter)
+            edges += len(before)
             fresh = np.flatnonzero(depth[after] == UNREACHED)
             if len(fresh):
                 found = after[fresh]
                 depth[found] = steps
-                came_from[found], by[found] = frontier[fresh], letter
-        edges += letters * len(frontier)
+                came_from[found], by[found] = before[fresh], letter
         frontier = np.flatnonzero(depth == steps).astype(np.int32)
         if advance is not None:
             advance(int(np.count_nonzero(depth != UNREACHED)))

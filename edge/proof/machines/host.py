@@ -1,9 +1,9 @@
 """What the host can do in one turn, as a table: every outcome of `decide` and of the modes.
 
-In: the turns that `turns.arbitration` took. Out: `Host`: its states (nothing perceived yet or not, the
-held stop, the mode), and for each the outcomes: the command, whether the heartbeat is healthy, and the
-state after it. Rules, faults, and what the microcontroller reports are free in every turn: any set of
-active rules may follow any other, so each history of them is covered.
+In: the turns that `turns.arbitration` took. Out: `Host`: its states (nothing perceived yet or not,
+the held stop, the mode), and for each the outcomes: the command, whether the heartbeat is healthy,
+and the state after it. Rules, faults, and what the microcontroller reports are free in every turn:
+any set of active rules may follow any other, so each history of them is covered.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edge.proof.laws.turn import Turn
 from edge.proof.machines.microcontroller import Demand
-from edge.proof.turns.turn import Turn
-from edge.runtime.policy.policy import PolicyState
 from edge.runtime.policy.modes import Situation, next_mode, situation
+from edge.runtime.policy.policy import PolicyState
 from firmware_bridge.protocol.messages import Action, Mode, Perception
 
 _APPLIED = (None, Action.NONE, Action.COMFORT_STOP)

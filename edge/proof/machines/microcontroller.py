@@ -1,14 +1,15 @@
 """Every state of the microcontroller's rules that any host can bring about, and the laws they obey.
 
-In: the compiled core, and the commands that the mission's policy can give. Out: `Microcontroller`: states,
-letters, and for each pair the state after it. The host is free: any command or heartbeat may come at any
-time, in any order, fresh or stale, or stay away. Time is free too: whatever is live may run out at any time,
-so no assumption on the line is made. How long it takes is checked from every state by letting time pass.
+In: the compiled core, and the commands that the mission's policy can give. Out: `Microcontroller`:
+states, letters, and for each pair the state after it. The host is free: any command or heartbeat
+may come at any time, in any order, fresh or stale, or stay away. Time is free too: whatever is live
+may run out at any time, so no assumption on the line is made. How long it takes is checked from
+every state by letting time pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ from edge.proof.machines.core_process import (
 )
 from edge.proof.machines.frontier import Explored, Indices, reach
 from firmware_bridge.protocol.limits import LIMITS
-from firmware_bridge.protocol.messages import SafetyCommand
+from firmware_bridge.protocol.messages import Action, SafetyCommand
 
 AT = {name: place for place, name in enumerate(COLUMNS)}
 """Column of a state -> its place."""
@@ -104,14 +105,14 @@ class Microcontroller:
         """Every letter from every state that letters reach."""
         return reach(
             np.zeros(1, np.int32),
-            lambda states, letter: self.after[letter][states],
+            lambda states, letter: (states, self.after[letter][states]),
             letters=len(self.letters),
             size=len(self.states),
         )
 
     def lasting(self, vehicle: Vehicle, *, for_ms: int, commands: bool, heartbeats: int) -> Answer:
-        """Every state after so long with commands that ask for nothing, or none, and heartbeats of a
-        kind (enum bp_table_heartbeats)."""
+        """Every state after so long with commands that ask for nothing, or none, and heartbeats of
+        a kind (enum bp_table_heartbeats)."""
         given = (for_ms, int(commands), heartbeats)
         return self._core.take(Step.LAST, self.states, vehicle, given=given)
 
@@ -123,9 +124,7 @@ class Microcontroller:
         while len(frontier):
             found = []
             for letter, answers in zip(self.letters, parts, strict=True):
-                answer = self._core.take(
-                    letter.step, frontier, letter.vehicle, given=letter.given
-                )
+                answer = self._core.take(letter.step, frontier, letter.vehicle, given=letter.given)
                 answers.append(answer)
                 found.append(answer.states)
             every = np.concatenate(found)
@@ -187,11 +186,10 @@ def _joined(answers: Sequence[Answer]) -> Answer:
 
 
 def _command_words(given: tuple[int, ...]) -> str:
-    from firmware_bridge.protocol.messages import Action
-
     age = "a stale" if given[5] else "a fresh"
+    numbers = f"{given[2] / 100:g} m/s, {given[3] / 100:g} m/s2"
     release = ", release" if given[1] else ""
-    return f"{age} command {Action(given[0]).name} {given[2] / 100:g} m/s {given[3] / 100:g} m/s2{release}"
+    return f"{age} command {Action(given[0]).name} ({numbers}){release}"
 
 
 def _expiry_words(given: tuple[int, ...]) -> str:
@@ -201,7 +199,7 @@ def _expiry_words(given: tuple[int, ...]) -> str:
     return f"too old: {', '.join(out)}"
 
 
-_WORDS = {
+_WORDS: dict[Step, Callable[[tuple[int, ...]], str]] = {
     Step.UPDATE: lambda _: "nothing arrives",
     Step.EXPIRE: _expiry_words,
     Step.COMMAND: _command_words,

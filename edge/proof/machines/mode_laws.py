@@ -1,7 +1,8 @@
 """The laws of the modes: every row of their table, and the situation of every turn.
 
-In: turns of `turns.arbitration`. Out: the first broken law of each kind, in words. The table is small
-enough to be judged whole; the situation is judged for every turn with every report of what is applied.
+In: turns of `turns.arbitration`. Out: the first broken law of each kind, in words. The table is
+small enough to be judged whole; the situation is judged for every turn with every report of what is
+applied.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from edge.proof.turns.turn import Turn
+from edge.proof.laws.turn import Turn
 from edge.runtime.policy.facts import Decision, Facts
 from edge.runtime.policy.modes import TRANSITIONS, Situation, next_mode, situation
 from firmware_bridge.protocol.messages import Action, Mode, Perception
@@ -39,10 +40,9 @@ def mode_breaches(turns: Iterable[Turn]) -> Iterator[ModeBreach]:
             law = LEAVES_BY_STOPPED if left else SAYS_WHAT_HOLDS
             words = f"{mode.name} with '{after.value}' becomes {found.name}, must be {must.name}"
             yield ModeBreach(law, words)
-    for mode in Mode:
+    for mode in set(Mode) - {Mode.STARTING}:
         if not any(mode in row.values() for start, row in TRANSITIONS.items() if start != mode):
-            if mode is not Mode.STARTING:
-                yield ModeBreach(SAYS_WHAT_HOLDS, f"no mode ever becomes {mode.name}")
+            yield ModeBreach(SAYS_WHAT_HOLDS, f"no mode ever becomes {mode.name}")
     for turn in turns:
         for applied, link_up in itertools.product((None, *Action), (True, False)):
             facts = replace(turn.facts, effective_action=applied, link_up=link_up)

@@ -1,8 +1,8 @@
 """What docs/runtime.md declares of one rule's machine, on all its states at once.
 
-In: the rule, its states, the parts of a turn and the conditions for clearing. Out: for each law the states
-in which the machine does something else. Windows are whole numbers here, the newest frame in the lowest
-bit. It judges edge/runtime/policy/rule_state.py, and so uses none of its functions.
+In: the rule, its states, the parts of a turn and the conditions for clearing. Out: for each law the
+states in which the machine does something else. Windows are whole numbers here, the newest frame in
+the lowest bit. It judges edge/runtime/policy/rule_state.py, and so uses none of its functions.
 """
 
 from __future__ import annotations

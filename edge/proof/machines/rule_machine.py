@@ -1,9 +1,10 @@
 """One rule's state machine at its own size: every window of frames that it can remember.
 
-In: a rule. Out: `RuleMachine`: the states that the real `RuleState` reaches, its functions as tables, every
-turn as a product of them explored by numpy, and what a turn breaks. A turn first takes a frame, or a gap, or
-both, and then may clear; between two turns any time may pass, so whether the hold is over is free. Longer
-windows than WINDOW_MOST frames are explored shortened (docs/policy.md says why that is enough).
+In: a rule. Out: `RuleMachine`: the states that the real `RuleState` reaches, its functions as
+tables, every turn as a product of them explored by numpy, and what a turn breaks. A turn first
+takes a frame, or a gap, or both, and then may clear; between two turns any time may pass, so
+whether the hold is over is free. Longer windows than WINDOW_MOST frames are explored shortened
+(docs/policy.md says why that is enough).
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ TURNS: tuple[tuple[str, ...], ...] = (
     ("no match", "a gap"),
     ("unclear", "a gap"),
 )
-"""Parts of a turn in their order: a gap before the frame (it comes late), or after it (camera gone)."""
+"""Parts of a turn in their order: a gap before the frame (it comes late), or after it (camera
+gone)."""
 
 CONDITIONS = 16
 """Sets of KNOWN, STANDS, ASKS and OVER."""
@@ -65,8 +67,16 @@ class Misstep:
         return f"{', '.join(self.parts)} after the frames '{shown}' breaks the law"
 
 
+class BoundlessRule(Exception):
+    """The real functions reach a state that remembers more frames than the rule asks for."""
+
+
 class RuleMachine:
-    """The tables of one rule."""
+    """The tables of one rule.
+
+    Raises:
+        BoundlessRule: it has no bound.
+    """
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule.model_copy(update={"confirm": shortened(rule.confirm)})
@@ -77,17 +87,21 @@ class RuleMachine:
 
     def explore(self) -> Explored:
         """Every turn from every state that turns reach."""
-        return reach(np.zeros(1, np.int32), self._turn, letters=len(TURNS) * CONDITIONS, size=len(self.states))
+        return reach(
+            np.zeros(1, np.int32),
+            lambda states, letter: (states, self._turn(states, letter)),
+            letters=len(TURNS) * CONDITIONS,
+            size=len(self.states),
+        )
 
     def _turn(self, states: Indices, letter: int) -> Indices:
         parts, conditions = TURNS[letter // CONDITIONS], letter % CONDITIONS
         for part in parts:
             states = self._after_part[part][states]
-        return self._ended[states, conditions]
+        ended: Indices = self._ended[states, conditions]
+        return ended
 
-    def after(
-        self, state: RuleState, parts: tuple[str, ...], conditions: int
-    ) -> RuleState | None:
+    def after(self, state: RuleState, parts: tuple[str, ...], conditions: int) -> RuleState | None:
         """The state after a turn by the tables; None where `state` is not in them."""
         place = self._number.get(replace(state, last_match_ns=None))
         if place is None:
@@ -111,8 +125,8 @@ class RuleMachine:
         return list(found.values())
 
     def frames_to_leave(self) -> int | None:
-        """Frames without a match after which the rule is not active and permits a release, from every
-        state, where its clear is met; None: from some state never."""
+        """Frames without a match after which the rule is not active and permits a release, from
+        every state, where its clear is met; None: from some state never."""
         stands = len(self.states)
         at = np.arange(stands, dtype=np.int32)
         letter = TURNS.index(("no match",)) * CONDITIONS + CONDITIONS - 1
@@ -134,8 +148,8 @@ def machine_kind(rule: Rule) -> tuple[object, ...]:
 
 
 def shortened(confirm: Confirm) -> Confirm:
-    """The confirm window with WINDOW_MOST frames at most: 1 of n stays 1, n of n stays all, and k in
-    between stays in between."""
+    """The confirm window with WINDOW_MOST frames at most: 1 of n stays 1, n of n stays all, and k
+    in between stays in between."""
     if confirm.of <= WINDOW_MOST:
         return confirm
     if confirm.k in (1, confirm.of):
@@ -148,6 +162,7 @@ def _tabled(
     rule: Rule,
 ) -> tuple[list[RuleState], dict[str, list[int]], list[list[int]]]:
     """All states that the real functions reach, and each function as a table."""
+    most = rule.confirm.of
     numbers = {RuleState(): 0}
     states = list(numbers)
     columns: dict[str, list[int]] = {name: [] for name in PARTS}
@@ -156,6 +171,8 @@ def _tabled(
     def number(state: RuleState) -> int:
         state = replace(state, last_match_ns=None)
         if state not in numbers:
+            if len(state.window) > most or not 0 <= state.conclusive_since_gap <= most:
+                raise BoundlessRule(f"it remembers {state.window}, {state.conclusive_since_gap}")
             numbers[state] = len(states)
             states.append(state)
         return numbers[state]

@@ -1,1 +1,1 @@
-"""Turns of the real decide: representative frames, what is declared, and laws."""
+"""Explorations that take every turn of the real decide, from every state."""

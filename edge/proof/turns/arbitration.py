@@ -1,10 +1,10 @@
-"""Explores every turn of `decide` that weighs demands: all faults at once, and each joint demand of the
-faults with each joint demand of the rules, each held stop, and each permission to release.
+"""Explores every turn of `decide` that weighs demands: all faults at once, and each joint demand of
+the faults with each joint demand of the rules, each held stop, and each permission to release.
 
-In: settings. Out: the outcomes, for the closed loop. The command is a function of the demands, of which
-only the gravest action, the lowest ceiling and the hardest braking count: the law "numbers" says so and
-is checked in every turn. So any set of active rules is stood for by at most three of them that have the
-same joint demand (edge/proof/turns/walks.py compares with others).
+In: settings. Out: the outcomes, for the closed loop. The command is a function of the demands, of
+which only the gravest action, the lowest ceiling and the hardest braking count: the law "numbers"
+says so and is checked in every turn. So any set of active rules is stood for by at most three of
+them that have the same joint demand (edge/proof/turns/walks.py compares with others).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edge.contract.mission.sections.policy import Rule
+from edge.proof.laws.turn import Turn
 from edge.proof.turns.checker import NOW_NS, QUIET, Checker
 from edge.proof.turns.fault_turns import age_points
-from edge.proof.turns.turn import Turn
 from edge.runtime.policy.facts import Demand, Facts
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.policy import PolicyState, initial
@@ -140,8 +140,8 @@ class Arbitration:
     def _rules(self, active: frozenset[int], *, permits: bool) -> tuple[RuleState, ...]:
         """Rules that are active, of those in `active`, and that all permit a release or do not.
 
-        An active rule matched just now, so that its hold or its window keep it; where it is to permit
-        a release and stops the vehicle, its window is clear, and it may end in the turn."""
+        An active rule matched just now, so that its hold or its window keep it; where it is to
+        permit a release and stops the vehicle, its window is clear, and it may end in the turn."""
         states = []
         for at, rule in enumerate(self.settings.policy.rules):
             of = rule.confirm.of

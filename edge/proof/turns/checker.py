@@ -1,16 +1,16 @@
 """Takes turns of the real `decide` and checks each against every law.
 
-In: settings, facts, a state, a time. Out: the `Turn`; the first turn that breaks each law is kept, and
-all turns are counted. The explorations beside this module decide which turns there are.
+In: settings, facts, a state, a time. Out: the `Turn`; the first turn that breaks each law is kept,
+and all turns are counted. The explorations beside this module decide which turns there are.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from edge.proof.turns.frame_classes import FrameClass
-from edge.proof.turns.laws import breaches
-from edge.proof.turns.turn import Turn, take_turn
+from edge.proof.frames.frame_classes import FrameClass
+from edge.proof.laws.turn import Turn, take_turn
+from edge.proof.laws.turn_laws import breaches
 from edge.runtime.policy.facts import Facts
 from edge.runtime.policy.policy import PolicyState
 from edge.runtime.policy.settings import PolicySettings

@@ -1,8 +1,8 @@
 """Explores every turn of `decide` in which faults count up, recover, or grow with time.
 
-In: settings and a clear road. Counters are explored from every level that they can have, the age of the
-newest frame at the points just before and just at each limit. No rule fires here; arbitration.py
-combines faults with rules.
+In: settings and a clear road. Counters are explored from every level that they can have, the age of
+the newest frame at the points just before and just at each limit. No rule fires here;
+arbitration.py combines faults with rules.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from edge.proof.frames.frame_classes import FrameClass, FrameClasses
 from edge.proof.turns.checker import NOW_NS, QUIET, Checker, judged_by, of_one_rule
-from edge.proof.turns.frame_classes import FrameClass, FrameClasses
 from edge.runtime.policy.facts import Facts
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.policy import PolicyState, initial
@@ -48,7 +48,7 @@ class FaultTurns:
         while waiting:
             counter = waiting.pop()
             for shown, facts in letters():
-                before = replace(fresh, **{name: counter})
+                before = _with_counter(fresh, name, counter)
                 turn = checker.take(self.settings, facts, before, shown=shown)
                 after: FaultCounter = getattr(turn.after, name)
                 if checker.lawful and after not in seen:
@@ -98,6 +98,10 @@ class FaultTurns:
         return replace(
             self._initial, known_ns=known_ns, newest_ns=known_ns, newest_known=True, held_stop=None
         )
+
+
+def _with_counter(state: PolicyState, name: str, counter: FaultCounter) -> PolicyState:
+    return replace(state, unknown=counter) if name == "unknown" else replace(state, late=counter)
 
 
 def age_points(settings: PolicySettings) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 """How long the policy takes back to a free road from the worst that can have happened.
 
 In: settings and a clear road. Out: the frames and the time until nothing is commanded, by the real
-`decide`, with every rule just matched, every counter full, the oldest frame, and the gravest stop held.
-Every part recovers by itself and more slowly from a worse level, so no other state takes longer.
+`decide`, with every rule just matched, every counter full, the oldest frame, and the gravest stop
+held. Every part recovers by itself and more slowly from a worse level, so no other state takes
+longer.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from edge.proof.frames.frame_classes import FrameClass
+from edge.proof.laws.faults import LATE_RESULTS, RECOVERY
 from edge.proof.turns.checker import MS, NOW_NS, QUIET, Checker
-from edge.proof.turns.faults import LATE_RESULTS, RECOVERY
-from edge.proof.turns.frame_classes import FrameClass
 from edge.runtime.policy.facts import Demand
 from edge.runtime.policy.fault_counter import FaultCounter
 from edge.runtime.policy.policy import PolicyState, initial

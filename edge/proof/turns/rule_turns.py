@@ -1,9 +1,10 @@
 """Explores every turn of `decide` with one rule alone, from every state that it can reach.
 
-In: settings, the representative frames, a rule. Its confirm window is cut to two frames here: windows of
-the mission's own length are explored in edge/proof/machines/rule_machine.py. Time is cut to the points
-at which the code may behave otherwise: just before and just at each limit; from one point time may go on
-to the next, at any state. So no assumption on the times of turns and frames is made.
+In: settings, the representative frames, a rule. Its confirm window is cut to two frames here:
+windows of the mission's own length are explored in edge/proof/machines/rule_machine.py. Time is cut
+to the points at which the code may behave otherwise: just before and just at each limit; from one
+point time may go on to the next, at any state. So no assumption on the times of turns and frames is
+made.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from edge.contract.mission.sections.policy import Confirm, Rule
+from edge.proof.frames.frame_classes import FrameClass, FrameClasses
 from edge.proof.turns.checker import MS, NOW_NS, QUIET, Checker, judged_by, of_one_rule
-from edge.proof.turns.frame_classes import FrameClass, FrameClasses
 from edge.runtime.policy.facts import Facts
 from edge.runtime.policy.policy import PolicyState, initial
 from edge.runtime.policy.rule_state import RuleState
@@ -90,8 +91,8 @@ class RuleTurns:
         frames = [None, *(shown.at(NOW_NS) for shown in self._shown)]
         for shown, frame in zip((None, *self._shown), frames, strict=True):
             for standstill, operator in _REPORTS:
-                reported = {"standstill": standstill, "operator_request": operator}
-                yield shown, replace(QUIET, frame=frame, **reported)
+                facts = replace(QUIET, standstill=standstill, operator_request=operator)
+                yield shown, replace(facts, frame=frame)
 
     def _frames(self, state: PolicyState) -> Iterator[tuple[FrameClass | None, Facts]]:
         """Every kind of frame at every kind of time, and none; with the camera there and gone."""

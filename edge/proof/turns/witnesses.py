@@ -1,10 +1,11 @@
 """For each rule a story in which it fires, and one in which it changes the command.
 
-In: settings and the representative frames. Out: a `Witness` for each rule, by the real `decide`: the rule's
-least frames, in a row or with as many others between as it allows, until it fires; then a clear road until
-it ends, first moving and then standing. A rule that fires in none of these is unreachable. One whose
-action, ceiling and braking make no difference in any turn of them is shadowed: the rules that match in its
-least frame match in every frame in which it does, so no other frame shows it alone.
+In: settings and the representative frames. Out: a `Witness` for each rule, by the real `decide`:
+the rule's least frames, in a row or with as many others between as it allows, until it fires; then
+a clear road until it ends, first moving and then standing. A rule that fires in none of these is
+unreachable. One whose action, ceiling and braking make no difference in any turn of them is
+shadowed: the rules that match in its least frame match in every frame in which it does, so no other
+frame shows it alone.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from edge.contract.mission.sections.policy import Rule
+from edge.proof.frames.frame_classes import FrameClass, FrameClasses
 from edge.proof.turns.checker import MS, QUIET
-from edge.proof.turns.frame_classes import FrameClass, FrameClasses
 from edge.runtime.policy.facts import Decision
 from edge.runtime.policy.policy import decide, initial
 from edge.runtime.policy.settings import PolicySettings

@@ -37,7 +37,15 @@ class Stamp:
         }
 
 
-MOMENTS = ("first_seen", "confirmed", "commanded", "acknowledged", "effective", "released")
+MOMENTS = (
+    "first_seen",
+    "confirmed",
+    "commanded",
+    "acknowledged",
+    "effective",
+    "ended",
+    "released",
+)
 
 
 @dataclass
@@ -47,8 +55,9 @@ class Episode:
     first_seen: the first matching frame of those that led to it (fallbacks: the same as confirmed).
     confirmed: k of n reached. commanded: the first command written that carries this very action.
     acknowledged: that command's acknowledge. effective: the microcontroller reports this action.
-    released: it reports a lesser one after that. None: has not happened, for example because a
-    graver rule was in force all the time.
+    ended: it asks for nothing any more, also as a stop that is held. released: the microcontroller
+    reports a lesser action after `effective`. None: has not happened, for example because a graver
+    rule was in force all the time.
     """
 
     name: str
@@ -96,10 +105,11 @@ class Timeline:
             if frame_at is not None:
                 self._first_seen.setdefault(name, frame_at)
         active = {demand.name: demand for demand in decision.demands}
-        for name in [name for name in self._active if name not in active]:
-            del self._active[name]
+        for name, episode in list(self._active.items()):
+            if name not in active or active[name].action is not episode.action:
+                self._active.pop(name).moments["ended"] = at
         for name, demand in active.items():
-            if name not in self._active or self._active[name].action is not demand.action:
+            if name not in self._active:
                 self._begin(demand, at)
 
     def on_command(self, action: Action, counter: int, sent_ns: int, at: Stamp) -> None:

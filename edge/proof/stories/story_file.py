@@ -1,7 +1,8 @@
 """Counter-examples as files, and their replay: turns of `decide`, or steps of the microcontroller.
 
-In: a proof, or a file that `policy check --save` wrote. Out: files, and what a replay shows. A replay asks
-the real code again: it says whether the property is still broken, on this mission, by this code.
+In: a proof, or a file that `policy check --save` wrote. Out: files, and what a replay shows. A
+replay asks the real code again: it says whether the property is still broken, on this mission, by
+this code.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from typing import Any
 
 from edge.contract.artifact import read_json, write_json
 from edge.contract.mission.schema import Mission
+from edge.proof.frames.frame_classes import FrameClasses, scenes_of
 from edge.proof.machines.core_laws import CoreBreach
 from edge.proof.machines.core_trace import letters_from_json, letters_to_json, retrace
-from edge.proof.proof import Proof
-from edge.proof.story import Story, story_from_json
-from edge.proof.story_text import Row, played
-from edge.proof.turns.frame_classes import FrameClasses, scenes_of
+from edge.proof.stories.story import Story, story_from_json
+from edge.proof.stories.story_text import Row, played
 from edge.runtime.policy.settings import PolicySettings
 from firmware_bridge.emulation.build import build_firmware, default_build_folder
 from firmware_bridge.errors import UsageError
@@ -94,16 +94,6 @@ def read_story(path: Path) -> StoryFile:
         )
     body = reader(document[str(kind)])
     return StoryFile(str(document.get("property")), str(document.get("mission")), body)
-
-
-def stories_of(proof: Proof) -> tuple[StoryFile, ...]:
-    """The counter-examples of a proof that can be played again."""
-    found = []
-    for name, one in proof.broken.items():
-        body = one.story if one.story is not None else one.core
-        if body is not None:
-            found.append(StoryFile(name, proof.mission, body))
-    return tuple(found)
 
 
 def _replay_turns(story: Story, mission: Mission) -> Replay:

@@ -1,7 +1,8 @@
 """Points and cells of the frame by the zones that hold them.
 
-In: the zones that rules ask for. Out: for a zone the lowest point that few other zones hold, one outside
-it, and the cells of a label map inside it. By the real `inside`, on a grid and at the zones' corners.
+In: the zones that rules ask for. Out: for a zone the lowest point that few other zones hold, one
+outside it, and the cells of a label map inside it. By the real `inside`, on a grid and at the
+zones' corners.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """A story in words: what each turn brought and what was decided, equal turns in one row.
 
-In: a story, played on a mission. Out: rows for a table; the row of the turn that breaks a law says so.
+In: a story, played on a mission. Out: rows for a table; the row of the turn that breaks a law says
+so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edge.proof.story import Shown, Story, StoryTurn, play
+from edge.proof.frames.frame_classes import FrameClasses
+from edge.proof.laws.turn import Turn
+from edge.proof.stories.story import Shown, Story, StoryTurn, play
 from edge.proof.turns.checker import QUIET, Checker
-from edge.proof.turns.frame_classes import FrameClasses
-from edge.proof.turns.turn import Turn
 from edge.runtime.policy.settings import PolicySettings
 
 WORDS: dict[str, dict[object, str]] = {
@@ -46,7 +47,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Played:
-    """A story that was played: its rows, and which laws its turns broke, each with what was wrong."""
+    """A story that was played: its rows, and which laws its turns broke, each with what was
+    wrong."""
 
     rows: tuple[Row, ...]
     broken: dict[str, str]

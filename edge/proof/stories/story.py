@@ -1,8 +1,9 @@
 """A counter-example as a story: turns one after the other, as a file, and played again.
 
-In: the turns of a broken law. Out: `Story`, which becomes JSON and text, and can be played on the same
-mission or on a changed one. A story names what frames show (edge/proof/turns/frame_classes.py), so it is
-played with the real frames of the mission that it is played on.
+In: the turns of a broken law. Out: `Story`, which becomes JSON and text, and can be played on the
+same mission or on a changed one. A story names what frames show
+(edge/proof/frames/frame_classes.py), so it is played with the real frames of the mission that it is
+played on.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from edge.contract.mission.sections.policy import Confirm
+from edge.proof.frames.frame_classes import FrameClass, FrameClasses, FrameName
+from edge.proof.laws.turn import Turn
+from edge.proof.stories.state_json import state_from_json, state_to_json
 from edge.proof.turns.checker import QUIET, Broken, Checker
-from edge.proof.turns.frame_classes import FrameClass, FrameClasses, FrameName
-from edge.proof.turns.state_json import state_from_json, state_to_json
-from edge.proof.turns.turn import Turn
 from edge.runtime.policy.facts import Facts
 from edge.runtime.policy.policy import PolicyState, initial
 from edge.runtime.policy.settings import PolicySettings
@@ -185,9 +186,7 @@ def _turn_to_json(turn: StoryTurn) -> dict[str, Any]:
             "age_ns": turn.shown.age_ns,
             "known": turn.shown.known,
         }
-    facts = {
-        name: value.name if isinstance(value, Action) else value for name, value in turn.facts
-    }
+    facts = {name: value.name if isinstance(value, Action) else value for name, value in turn.facts}
     return {"after_ns": turn.after_ns, "frame": shown, "facts": facts}
 
 

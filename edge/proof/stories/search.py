@@ -1,8 +1,8 @@
 """Looks for the shortest story, from the start of a run, in which a turn breaks a given law.
 
-In: a law, a turn that breaks it, settings. Out: a story on the whole policy whose last turn breaks that
-law, found by a search that tries fewer turns first and then leaves out every turn that is not needed;
-None where there is none among so many turns. Only the real `decide` moves it.
+In: a law, a turn that breaks it, settings. Out: a story on the whole policy whose last turn breaks
+that law, found by a search that tries fewer turns first and then leaves out every turn that is not
+needed; None where there is none among so many turns. Only the real `decide` moves it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge.proof.story import Shown, Story, StoryTurn, changed_facts, play
+from edge.proof.frames.frame_classes import FrameClass, FrameClasses
+from edge.proof.stories.state_json import state_to_json
+from edge.proof.stories.story import Shown, Story, StoryTurn, changed_facts, play
 from edge.proof.turns.checker import MS, NOW_NS, QUIET, Broken, Checker
-from edge.proof.turns.frame_classes import FrameClass, FrameClasses
-from edge.proof.turns.state_json import state_to_json
 from edge.runtime.policy.policy import PolicyState, initial
 from edge.runtime.policy.settings import PolicySettings
 
@@ -82,9 +82,7 @@ def _take(
     return checker.take(settings, facts, state, shown=block.shown, now_ns=now_ns).after
 
 
-def _blocks(
-    settings: PolicySettings, classes: FrameClasses, broken: Broken
-) -> Iterator[_Block]:
+def _blocks(settings: PolicySettings, classes: FrameClasses, broken: Broken) -> Iterator[_Block]:
     """What may come next: frames and pauses, alone or as many as a rule's window, with the facts of
     the broken turn or at standstill or moving."""
     rules = settings.policy.rules
@@ -102,7 +100,9 @@ def _blocks(
         for known in (True, False):
             for count in (1, 5):
                 seen = Shown(shows[0].names, 0, known)
-                yield _Block(StoryTurn(_TURN_NS if known else period_ns, seen, one), count, shows[0])
+                yield _Block(
+                    StoryTurn(_TURN_NS if known else period_ns, seen, one), count, shows[0]
+                )
         pauses = {
             _TURN_NS,
             settings.unknown_after_ns,
@@ -141,9 +141,7 @@ def _least(story: Story, settings: PolicySettings, classes: FrameClasses) -> Sto
     return story
 
 
-def _until_broken(
-    story: Story, settings: PolicySettings, classes: FrameClasses
-) -> Story | None:
+def _until_broken(story: Story, settings: PolicySettings, classes: FrameClasses) -> Story | None:
     """The story up to the turn that breaks its law; None where none does."""
     checker = Checker()
     for count, _ in enumerate(play(story, settings, classes, checker), start=1):

@@ -52,9 +52,7 @@ def state_to_json(state: PolicyState, now_ns: int) -> dict[str, Any]:
     }
 
 
-def state_from_json(
-    document: Mapping[str, Any], start: PolicyState, now_ns: int
-) -> PolicyState:
+def state_from_json(document: Mapping[str, Any], start: PolicyState, now_ns: int) -> PolicyState:
     """The state at `now_ns`; limits of counters are those of `start`."""
 
     def time(age_ns: int | None) -> int | None:

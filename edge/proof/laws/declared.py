@@ -1,18 +1,18 @@
 """What docs/runtime.md declares of one turn: everything that `decide` must answer.
 
-In: a `Turn`'s facts, verdicts, state before and time. Out: `Declared`: the command, and what has to be
-remembered. Written from the numbered requirements; of edge/runtime/policy it uses nothing but the values
-that go in and come out, since it judges what computes them. Its values are named tuples, which are made
-faster than dataclasses: an exploration makes millions.
+In: a `Turn`'s facts, verdicts, state before and time. Out: `Declared`: the command, and what has to
+be remembered. Written from the numbered requirements; of edge/runtime/policy it uses nothing but
+the values that go in and come out, since it judges what computes them. Its values are named tuples,
+which are made faster than dataclasses: an exploration makes millions.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from edge.proof.turns.declared_rules import RuleAfter, rule_after
-from edge.proof.turns.faults import FAULTS, LATE_RESULTS, RECOVERY
-from edge.proof.turns.turn import Turn
+from edge.proof.laws.declared_rules import RuleAfter, rule_after
+from edge.proof.laws.faults import FAULTS, LATE_RESULTS, RECOVERY
+from edge.proof.laws.turn import Turn
 from edge.runtime.policy.fault_counter import FaultCounter
 from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.messages import Action, Reason

@@ -1,9 +1,9 @@
 """Frames that stand for all frames: for each rule the least that matches, and just less than that.
 
-In: the mission's labels, scenes, rules and zones. Out: `FrameClass`es, each with what every rule makes of it
-by the real `matches`. The conditions of `when` are monotone (a higher score, a taller box, less time to
-contact, one object more never match less), so the least frame of a rule is one in which the fewest other
-rules match with it. Never judges a picture.
+In: the mission's labels, scenes, rules and zones. Out: `FrameClass`es, each with what every rule
+makes of it by the real `matches`. The conditions of `when` are monotone (a higher score, a taller
+box, less time to contact, one object more never match less), so the least frame of a rule is one in
+which the fewest other rules match with it. Never judges a picture.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.policy import Rule, When
 from edge.perception.decode import CLASSES, CONDITION
 from edge.perception.values import Classification, LabelMap
-from edge.proof.turns.zone_points import GRID, ZonePoints
+from edge.proof.frames.zone_points import GRID, ZonePoints
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.policy.settings import PolicySettings
@@ -186,7 +186,9 @@ class FrameClasses:
         head = CLASSES if when.scene in self._scenes.get(CLASSES, ()) else CONDITION
         shown = Classification(head, when.scene, when.confidence)
         others = [label for label in self._scenes.get(head, ()) if label != when.scene]
-        less = {"scene": Classification(head, label, 1.0) for label in others[:1]}
+        less = {}
+        if others:
+            less["scene"] = Classification(head, others[0], 1.0)
         if when.confidence > 0.0:
             less["confidence"] = replace(shown, score=when.confidence - _LESS)
         return self._made(
@@ -266,7 +268,8 @@ class FrameClasses:
         less: Mapping[str, FrameFacts],
         unclear: FrameFacts,
     ) -> RuleFrames:
-        """The frames judged; what they leave open (a scene beside objects) is as on a clear road."""
+        """The frames judged; what they leave open (a scene beside objects) is as on a clear
+        road."""
         base = None if self.clear is None else self.clear.frame
 
         def judged(name: FrameName, frame: FrameFacts) -> FrameClass:

@@ -1,7 +1,7 @@
 """The laws that every single turn of `decide` must obey, each with its requirements.
 
-In: a `Turn`. Out: the laws that it breaks, each with what was found in place of what. A law holds in
-every turn, whatever came before: so it is checked in each that any exploration takes.
+In: a `Turn`. Out: the laws that it breaks, each with what was found in place of what. A law holds
+in every turn, whatever came before: so it is checked in each that any exploration takes.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.proof.turns.declared import STOPS, Declared, declared
-from edge.proof.turns.turn import Turn
+from edge.proof.laws.declared import STOPS, Declared, declared
+from edge.proof.laws.turn import Turn
 from edge.runtime.policy.facts import Decision
 from firmware_bridge.protocol.messages import Perception
 
@@ -127,7 +127,11 @@ def _fault_acts(turn: Turn, decision: Decision, must: Declared) -> Found:
 
 def _nothing_more(_turn: Turn, decision: Decision, must: Declared) -> Found:
     found, most = decision.command.action, must.command.action
-    return f"{found.name} is commanded, nobody asks for more than {most.name}" if found > most else None
+    return (
+        f"{found.name} is commanded, nobody asks for more than {most.name}"
+        if found > most
+        else None
+    )
 
 
 def _rule_acts(turn: Turn, decision: Decision, must: Declared) -> Found:
@@ -172,7 +176,7 @@ def _remembers(turn: Turn, _decision: Decision, must: Declared) -> Found:
 
 def _names_rules(turn: Turn, decision: Decision, must: Declared) -> Found:
     rules = turn.settings.policy.rules
-    matched = ()
+    matched: tuple[str, ...] = ()
     if must.sight.seen:
         judged = zip(rules, turn.verdicts, strict=True)
         matched = tuple(rule.name for rule, verdict in judged if verdict)
@@ -294,6 +298,8 @@ LAWS: tuple[Law, ...] = (
         ("R-RUN-22",),
         _names_rules,
     ),
-    Law("says why", "A command names a demand that asks for its action.", ("R-RUN-17",), _tells_why),
+    Law(
+        "says why", "A command names a demand that asks for its action.", ("R-RUN-17",), _tells_why
+    ),
     RAISES,
 )

@@ -1,7 +1,7 @@
 """A turn of the real `decide` for what a rule's machine did wrong.
 
-In: the state, the parts and the conditions of a misstep. Out: a turn that brings the rule these, taken from
-that state; the checker tells which laws it breaks.
+In: the state, the parts and the conditions of a misstep. Out: a turn that brings the rule these,
+taken from that state; the checker tells which laws it breaks.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge.contract.mission.sections.policy import Rule
+from edge.proof.frames.frame_classes import FrameClass, FrameClasses
 from edge.proof.machines.rule_declared import ASKS, KNOWN, OVER, STANDS
 from edge.proof.machines.rule_machine import Misstep
 from edge.proof.turns.checker import MS, NOW_NS, QUIET, Checker
-from edge.proof.turns.frame_classes import FrameClass, FrameClasses
 from edge.runtime.policy.policy import initial
 from edge.runtime.policy.settings import PolicySettings
 
@@ -55,9 +55,7 @@ def turn_of(
     checker.take(alone, facts, before, shown=shown)
 
 
-def _shown(
-    parts: tuple[str, ...], rule: Rule, classes: FrameClasses
-) -> FrameClass | None:
+def _shown(parts: tuple[str, ...], rule: Rule, classes: FrameClasses) -> FrameClass | None:
     frames = classes.of[rule.name]
     if any(part.endswith("no match") for part in parts):
         return classes.clear

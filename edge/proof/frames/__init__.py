@@ -1,0 +1,1 @@
+"""Representative frames: for each rule the least that matches, and just less."""
