@@ -220,7 +220,7 @@ def _replaced_leaf(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Pass()
 
 
-class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives the changed source for one module."""
 
     def __init__(self, mutant: Mutant) -> None:
@@ -288,7 +288,7 @@ def _run_tests(mutant: Mutant | None, tests: Sequence[str], *, cpu_s: int) -> in
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     if mutant is not None:
-        sys.meta_path.insert(0, _Changed(mutant))
+        sys.meta_path.insert(0, Changed(mutant))
     import pytest
 
     # One seed for hypothesis: two runs of one mutant end alike.

@@ -92,7 +92,7 @@ class ClosedLoop:
 
     def describe(self, state: int) -> str:
         """A joint state in words."""
-        m, v, h = (int(part) for part in self._parts(np.array([state], np.int32)))
+        m, v, h = (int(part[0]) for part in self.parts(np.array([state], np.int32)))
         applied = Action(int(self._mcu.applied[m, 0])).name
         host = self._host.states[h]
         held = "nothing" if host.held is None else host.held[0].name
@@ -102,7 +102,8 @@ class ClosedLoop:
     def _number(self, m: int, v: int, h: int) -> int:
         return (m * self._shape[1] + v) * self._shape[2] + h
 
-    def _parts(self, states: Indices) -> tuple[Indices, Indices, Indices]:
+    def parts(self, states: Indices) -> tuple[Indices, Indices, Indices]:
+        """Numbers of the microcontroller's state, the vehicle and the host's state."""
         rest, h = np.divmod(states, self._shape[2])
         m, v = np.divmod(rest, self._shape[1])
         return m, v, h
@@ -145,7 +146,7 @@ class ClosedLoop:
             return states, self._alone_after(states, letter - turns)
         row, delivered = divmod(letter, len(_DELIVERED))
         able = states[self._outcomes[states % self._shape[2]] > row]
-        m, v, h = self._parts(able)
+        m, v, h = self.parts(able)
         for message in (0, 1):
             if delivered >> message & 1:
                 m = self._mcu.after[self._arrives[h, row, message, v], m]
@@ -153,7 +154,7 @@ class ClosedLoop:
 
     def _alone_after(self, states: Indices, letter: int) -> Indices:
         """The states after something that is no turn of the host."""
-        m, v, h = self._parts(states)
+        m, v, h = self.parts(states)
         if letter < len(self._alone):
             of_vehicle = len(self._mcu.letters) // len(VEHICLES)
             return self._joined(self._mcu.after[self._alone[letter] + of_vehicle * v, m], v, h)
@@ -165,7 +166,7 @@ class ClosedLoop:
 
     def _drives(self, states: Indices) -> NDArray[np.bool_]:
         """Nothing is held, nothing applied, and the mode is NORMAL."""
-        m, _, h = self._parts(states)
+        m, _, h = self.parts(states)
         free = np.array([one.held is None and one.mode is Mode.NORMAL for one in self._host.states])
         drives: NDArray[np.bool_] = free[h] & (self._mcu.applied[m, 0] == 0)
         return drives
@@ -190,7 +191,7 @@ class ClosedLoop:
         standing = VEHICLES.index(STANDING)
 
         def recover(numbers: Indices) -> Indices:
-            m, v, h = self._parts(numbers)
+            m, v, h = self.parts(numbers)
             stopped = (self._mcu.applied[m, 0] >= int(Action.COMFORT_STOP)).astype(np.int32)
             v = np.where(stopped == 1, standing, np.where(v == 2, 0, v)).astype(np.int32)
             stands = (v == standing).astype(np.int32)
@@ -201,7 +202,7 @@ class ClosedLoop:
         return recover
 
     def _words(self, before: int, letter: int) -> str:
-        _, _, h = (int(part) for part in self._parts(np.array([before], np.int32)))
+        h = before % self._shape[2]
         turns = self._most * len(_DELIVERED)
         if letter < turns:
             row, delivered = divmod(letter, len(_DELIVERED))

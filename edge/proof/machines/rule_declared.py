@@ -77,6 +77,8 @@ class DeclaredRule:
             "standstill": KNOWN | OVER | STANDS,
             "operator": KNOWN | OVER | STANDS | ASKS,
         }
+        if not self._rule.hold_ms:
+            conditions |= OVER
         needed = wanted.get(self._rule.clear)
         return needed is not None and conditions & needed == needed
 

@@ -58,7 +58,7 @@ class RuleTurns:
         self._shown = [judged_by(one, at) for one in shown]
         unknown_ns, hold_ns = settings.unknown_after_ns, rule.hold_ms * MS
         self._ages = (0, unknown_ns - 1, unknown_ns)
-        self._holds = (0, hold_ns - 1, hold_ns) if hold_ns else (0,)
+        self._holds = (hold_ns - 1, hold_ns) if hold_ns else (0,)
         self._initial = initial(self.settings)
 
     def explore(self, checker: Checker) -> int:
@@ -158,7 +158,8 @@ def _after(points: tuple[int, ...], age_ns: int | None) -> int | None:
 
 
 def _point(points: tuple[int, ...], time_ns: int | None) -> int | None:
-    """The point that stands for a time's age: the last one not above it."""
+    """The point that stands for a time's age: the last one not above it, or the first."""
     if time_ns is None:
         return None
-    return max(point for point in points if point <= max(NOW_NS - time_ns, 0))
+    passed = (point for point in points if point <= NOW_NS - time_ns)
+    return max(passed, default=points[0])

@@ -10,6 +10,7 @@ frame shows it alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -62,17 +63,17 @@ def _pairs(
     policy = settings.policy.model_copy(update={"rules": rest})
     without = replace(settings, policy=policy)
     period_ns = settings.unknown_after_ns - 1
-    for least in classes.of[rule.name].least:
-        for shown in _rows(rule):
-            states = [initial(settings), initial(without)]
-            story = _story(settings, classes.clear, least, shown)
-            for at, (frame, standstill) in enumerate(story):
-                now_ns = period_ns * at
-                seen = None if frame is None else frame.at(now_ns)
-                facts = replace(QUIET, frame=seen, standstill=standstill)
-                states[0], one = decide(settings, facts, states[0], now_ns)
-                states[1], other = decide(without, facts, states[1], now_ns)
-                yield one, other
+    least = classes.of[rule.name].least
+    for one, shown, stands in itertools.product(least, _rows(rule), ((False, True), (True,))):
+        states = [initial(settings), initial(without)]
+        story = _story(settings, classes.clear, one, shown, stands)
+        for at, (frame, standstill) in enumerate(story):
+            now_ns = period_ns * at
+            seen = None if frame is None else frame.at(now_ns)
+            facts = replace(QUIET, frame=seen, standstill=standstill)
+            states[0], decision = decide(settings, facts, states[0], now_ns)
+            states[1], other = decide(without, facts, states[1], now_ns)
+            yield decision, other
 
 
 def _rows(rule: Rule) -> Iterator[list[bool]]:
@@ -84,16 +85,21 @@ def _rows(rule: Rule) -> Iterator[list[bool]]:
 
 
 def _story(
-    settings: PolicySettings, clear: FrameClass | None, least: FrameClass, shown: list[bool]
+    settings: PolicySettings,
+    clear: FrameClass | None,
+    least: FrameClass,
+    shown: list[bool],
+    stands: tuple[bool, ...],
 ) -> Iterator[tuple[FrameClass | None, bool]]:
     """Frames, each with whether the vehicle stands: a clear road until the stop of the start was
-    released, the rule's frames, and a clear road until every rule's hold is over."""
+    released, the rule's frames while it moves, and a clear road until every rule's hold is over,
+    once for each of `stands`."""
     rules = settings.policy.rules
     longest = max(rule.confirm.of for rule in rules)
     hold_frames = max(rule.hold_ms for rule in rules) * MS // settings.unknown_after_ns
     yield from [(clear, True)] * (longest + 1)
     yield from [(least if match else clear, False) for match in shown]
-    for standstill in (False, True):
+    for standstill in stands:
         yield from [(clear, standstill)] * (longest + hold_frames + 2)
 
 

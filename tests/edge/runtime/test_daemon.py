@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -19,6 +20,8 @@ from edge.contract.artifact import read_json, write_json
 from edge.contract.mission.schema import Mission
 from edge.runtime.daemon import run
 from edge.runtime.recording.events import RunEvent
+from edge.runtime.recording.explanation import explain
+from edge.runtime.recording.journal import journal_of_report
 from edge.runtime.recording.run_report import SCHEMA, RunReport
 from firmware_bridge.emulation.host_process import HostFirmware
 from firmware_bridge.errors import Missing, UsageError
@@ -122,6 +125,11 @@ def test_a_pedestrian_steps_out_and_the_vehicle_stops_and_is_released(
     assert moments[4].mono_ms < moments[5].mono_ms
     assert 25 <= (moments[0].frame or 0) < 45
     assert moments[0].clip_s == pytest.approx((moments[0].frame or 0) / 25.0, abs=1e-3)
+    assert moments[1].mono_ms < episode.moments["ended"].mono_ms <= moments[5].mono_ms
+    journal = journal_of_report(json.loads(json.dumps(report.to_json())))
+    told = explain(journal, moments[4].mono_ms / 1e3 + 0.001, mission.policy)
+    assert episode.name in [cause.name for cause in told.causes]
+    assert told.applied.startswith("COMFORT_STOP since")
     actions = [e.action.name for e in report.effective]
     assert actions[0] == "COMFORT_STOP"  # as it boots
     assert actions[1:4] == ["NONE", "COMFORT_STOP", "NONE"]
