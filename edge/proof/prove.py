@@ -29,7 +29,6 @@ ALL_STEPS: dict[str, Callable[[Work, Callable[[int, int], None]], None]] = {
     "microcontroller and closed loop": microcontroller_and_loop,
 }
 
-WALK_TURNS = 10_000
 SEARCH_TURNS = 20_000
 """Turns of `decide` that a search for a story may take; a shorter budget finds fewer stories from
 the start of a run, and no fewer broken laws."""
@@ -40,7 +39,7 @@ def prove(
     *,
     core_program: Path,
     advance: Advance,
-    walk_turns: int = WALK_TURNS,
+    walk_turns: int,
     search_turns: int = SEARCH_TURNS,
     steps: Mapping[str, Callable[[Work, Callable[[int, int], None]], None]] | None = None,
 ) -> Proof:

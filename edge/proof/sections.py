@@ -20,6 +20,9 @@ from edge.proof.prove import prove
 from edge.proof.stories.story_file import StoryFile
 from firmware_bridge.emulation.build import build_firmware, default_build_folder
 
+WALK_TURNS = 10_000
+"""Turns of random walks in every proof (R-RUN-123)."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -41,7 +44,7 @@ class Section:
 def proof_section(mission: Mission, advance: Advance) -> Section:
     """Exhaustive exploration: the properties of edge/proof/properties.py."""
     program = build_firmware(default_build_folder(), target="table")
-    proof = prove(mission, core_program=program, advance=advance)
+    proof = prove(mission, core_program=program, advance=advance, walk_turns=WALK_TURNS)
     return Section(
         holds=proof.holds,
         payload=proof.payload(),

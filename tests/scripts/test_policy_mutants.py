@@ -41,7 +41,7 @@ def test_every_seeded_fault_fits_what_it_is_seeded_in(root: Path) -> None:
     ("only", "prop"),
     [
         ("a gone camera only slows", "faults act"),
-        ("the core releases while moving", "mcu releases standing"),
+        ("the core does not miss its speed sensor", "mcu needs a sensor"),
         ("a softer stop for the same", "no rule shadowed"),
     ],
 )

@@ -6,13 +6,13 @@ in every turn, whatever came before: so it is checked in each that any explorati
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge.proof.laws.declared import STOPS, Declared, declared
 from edge.proof.laws.turn import Turn
 from edge.runtime.policy.facts import Decision
-from firmware_bridge.protocol.messages import Perception
+from firmware_bridge.protocol.messages import Action, Perception
 
 Found = str | None
 """What is wrong, in words; None: nothing."""
@@ -219,17 +219,22 @@ def _numbers(turn: Turn, decision: Decision, must: Declared) -> Found:
     )
 
 
+def _listed(demands: Mapping[tuple[str, str, Action], float]) -> str:
+    texts = [f"'{name}' {a.name} {braking:g} m/s2" for (_, name, a), braking in demands.items()]
+    return ", ".join(sorted(texts)) or "none"
+
+
 def _tells_why(turn: Turn, decision: Decision, must: Declared) -> Found:
     if decision.command.reason not in must.command.reasons:
-        wanted = " or ".join(sorted(reason.name for reason in must.command.reasons))
-        return f"the reason is {decision.command.reason.name}, must be {wanted}"
-    named = {(d.kind, d.name, d.action) for d in decision.demands}
-    wanted_names = {(wish.kind, wish.name, wish.action) for wish in must.wishes}
+        reasons = " or ".join(sorted(reason.name for reason in must.command.reasons))
+        return f"the reason is {decision.command.reason.name}, must be {reasons}"
+    found = {(d.kind, d.name, d.action): d.deceleration_mps2 for d in decision.demands}
+    wanted = {(wish.kind, wish.name, wish.action): wish.braking_mps2 for wish in must.wishes}
     held = turn.after.held_stop
     if held is not None and decision.command.action in STOPS:
-        wanted_names.add((held.kind, held.name, held.action))
-    if named != wanted_names:
-        return f"the demands are {sorted(named)}, must be {sorted(wanted_names)}"
+        wanted[held.kind, held.name, held.action] = held.deceleration_mps2
+    if found != wanted:
+        return f"the demands are {_listed(found)}, must be {_listed(wanted)}"
     first = decision.demands[0] if decision.demands else None
     return _differs("the winner", decision.winner, first) or (
         None
@@ -299,7 +304,10 @@ LAWS: tuple[Law, ...] = (
         _names_rules,
     ),
     Law(
-        "says why", "A command names a demand that asks for its action.", ("R-RUN-17",), _tells_why
+        "says why",
+        "A decision names all demands with their braking, and its winner asks for its action.",
+        ("R-RUN-17",),
+        _tells_why,
     ),
     RAISES,
 )

@@ -99,11 +99,12 @@ def test_it_says_how_a_rule_came_about_and_what_ends_it(mission: Path) -> None:
     lines = list(told.lines())
     assert lines == [
         "at 2.50 s",
-        "  applied  EMERGENCY_STOP since 2.10 s, to 0 m/s with 6 m/s2, latched until it is released",
+        "  applied  EMERGENCY_STOP since 2.10 s, to 0 m/s with 6 m/s2, latched until it is "
+        "released",
         "  mode     SAFE since 2.08 s",
         "  because  rule 'person' asked for EMERGENCY_STOP: for a test",
-        "           first seen at 2.00 s, confirmed at 2.08 s (1 of 1 frames), commanded at 2.09 s, "
-        "acknowledged at 2.10 s, applied at 2.10 s, ended at 4.00 s, released at 4.02 s",
+        "           first seen at 2.00 s, confirmed at 2.08 s (1 of 1 frames), commanded at 2.09 "
+        "s, acknowledged at 2.10 s, applied at 2.10 s, ended at 4.00 s, released at 4.02 s",
         "           ends when none of 1 frames in a row shows it and 300 ms have passed since the "
         "last that did, and the vehicle stands",
         "  beside   fault 'results late' asked for SLOW_DOWN: too many results came later than the "
