@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge.contract.mission.schema import Mission
-from edge.proof.frames.frame_classes import FrameClasses, RuleFrames
+from edge.proof.frames.frame_class import RuleFrames
+from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.laws.declared_ages import age_faults
 from edge.proof.laws.turn import Turn
 from edge.proof.machines.core_process import CoreProcess

@@ -10,84 +10,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.contract.mission.schema import Mission
 from edge.contract.mission.sections.policy import Rule, When
 from edge.perception.decode import CLASSES, CONDITION
 from edge.perception.values import Classification, LabelMap
+from edge.proof.frames.frame_class import (
+    CLEAR,
+    MATCH,
+    SIZE_PX,
+    UNCLEAR,
+    FrameClass,
+    FrameName,
+    RuleFrames,
+    Verdict,
+    covered,
+    frame_of,
+    label_map,
+)
 from edge.proof.frames.zone_points import GRID, ZonePoints
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.policy.settings import PolicySettings
 from edge.runtime.tracking.track import Track
 
-Verdict = bool | None
-"""What a rule makes of a frame: it matches, it does not, or the frame does not tell."""
-
-SIZE_PX = 1000
 _LESS = 1e-6
 _FOLLOWED_NS = 1_000_000_000
-
-CLEAR, MATCH, UNCLEAR = "clear", "match", "unclear"
-
-
-@dataclass(frozen=True)
-class FrameName:
-    """Names a class of frames, also in files: it survives a change of the mission.
-
-    Attributes:
-        kind: CLEAR, MATCH, UNCLEAR, or the condition of a rule that it just misses.
-        rule: the rule that it was made for; "" of a clear road.
-        number: of several least frames of one rule.
-    """
-
-    kind: str
-    rule: str = ""
-    number: int = 0
-
-    def text(self) -> str:
-        """In words."""
-        words = {CLEAR: "clear road", MATCH: f"'{self.rule}' matches"}
-        words[UNCLEAR] = f"'{self.rule}' cannot be told"
-        return words.get(self.kind, f"'{self.rule}' matches but for {self.kind}")
-
-
-@dataclass(frozen=True)
-class FrameClass:
-    """One perceived frame without its time.
-
-    Attributes:
-        names: what it shows; several, where it shows them together.
-        frame: its facts; `at` sets the time.
-        verdicts: of every rule, in the mission's order.
-    """
-
-    names: tuple[FrameName, ...]
-    frame: FrameFacts
-    verdicts: tuple[Verdict, ...]
-
-    def at(self, captured_ns: int) -> FrameFacts:
-        """The facts of such a frame, captured then."""
-        return replace(self.frame, captured_ns=captured_ns)
-
-
-@dataclass(frozen=True)
-class RuleFrames:
-    """The frames made for one rule.
-
-    Attributes:
-        least: match, each as little as possible; several where zones overlap differently.
-        less: would match but for a millionth of one condition each.
-        unclear: does not tell what the rule asks.
-    """
-
-    least: tuple[FrameClass, ...]
-    less: tuple[FrameClass, ...]
-    unclear: FrameClass
 
 
 class FrameClasses:
@@ -149,7 +100,7 @@ class FrameClasses:
         """The first frame of which every rule says that it does not match."""
         for scene in self._possible_scenes():
             for areas in self._uniform_areas():
-                made = self._judged((FrameName(CLEAR),), _frame(scene=scene, areas=areas))
+                made = self._judged((FrameName(CLEAR),), frame_of(scene=scene, areas=areas))
                 if all(verdict is False for verdict in made.verdicts):
                     return made
         return None
@@ -173,7 +124,7 @@ class FrameClasses:
             yield None
             return
         for label in range(len(self._settings.labels)):
-            yield _label_map(np.full((GRID, GRID), label, np.uint8), np.ones((GRID, GRID)))
+            yield label_map(np.full((GRID, GRID), label, np.uint8), np.ones((GRID, GRID)))
 
     def _of(self, rule: Rule) -> RuleFrames:
         if rule.when.scene is not None:
@@ -193,9 +144,9 @@ class FrameClasses:
             less["confidence"] = replace(shown, score=when.confidence - _LESS)
         return self._made(
             rule,
-            least=[_frame(scene=(shown,))],
-            less={name: _frame(scene=(one,)) for name, one in less.items()},
-            unclear=_frame(scene=(replace(shown, label=None),)),
+            least=[frame_of(scene=(shown,))],
+            less={name: frame_of(scene=(one,)) for name, one in less.items()},
+            unclear=frame_of(scene=(replace(shown, label=None),)),
         )
 
     def _of_area(self, rule: Rule, when: When, share_min: float) -> RuleFrames:
@@ -203,13 +154,13 @@ class FrameClasses:
         cells = self._points.cells(when.zone)
         few = max(math.ceil(share_min * len(cells)), 1)
         ground = None if self.clear is None else self.clear.frame.areas
-        maps = [_covered(ground, label, cells[:count], when.confidence) for count in (few, few - 1)]
-        unsure = _covered(ground, label, cells, 0.0) if when.confidence > 0.0 else None
+        maps = [covered(ground, label, cells[:count], when.confidence) for count in (few, few - 1)]
+        unsure = covered(ground, label, cells, 0.0) if when.confidence > 0.0 else None
         return self._made(
             rule,
-            least=[_frame(areas=maps[0])],
-            less={"share_min": _frame(areas=maps[1])},
-            unclear=_frame(areas=unsure),
+            least=[frame_of(areas=maps[0])],
+            less={"share_min": frame_of(areas=maps[1])},
+            unclear=frame_of(areas=unsure),
         )
 
     def _of_objects(self, rule: Rule, when: When) -> RuleFrames:
@@ -219,9 +170,9 @@ class FrameClasses:
         less["count"] = (tracks[0],) * (when.count - 1)
         return self._made(
             rule,
-            least=[_frame(tracks=(one,) * when.count) for one in tracks],
-            less={name: _frame(tracks=shown) for name, shown in less.items()},
-            unclear=_frame(left_out=1),
+            least=[frame_of(tracks=(one,) * when.count) for one in tracks],
+            less={name: frame_of(tracks=shown) for name, shown in less.items()},
+            unclear=frame_of(left_out=1),
         )
 
     def _track(self, when: When, point: tuple[float, float]) -> Track:
@@ -297,29 +248,3 @@ def scenes_of(mission: Mission) -> dict[str, tuple[str, ...]]:
     if mission.model.condition is not None:
         heads[CONDITION] = mission.model.condition.labels
     return heads
-
-
-def _frame(
-    *,
-    tracks: tuple[Track, ...] = (),
-    scene: tuple[Classification, ...] = (),
-    areas: LabelMap | None = None,
-    left_out: int = 0,
-) -> FrameFacts:
-    return FrameFacts(0, True, tracks, (SIZE_PX, SIZE_PX), scene, areas, left_out)
-
-
-def _label_map(labels: NDArray[np.uint8], shares: NDArray[np.float64]) -> LabelMap:
-    middles = (np.arange(GRID, dtype=np.float32) + 0.5) * (SIZE_PX / GRID)
-    return LabelMap(labels, shares.astype(np.float32), middles, middles, (SIZE_PX, SIZE_PX))
-
-
-def _covered(
-    ground: LabelMap | None, label: int, cells: NDArray[np.int64], share: float
-) -> LabelMap:
-    """The ground with some cells of a label."""
-    labels = np.zeros((GRID, GRID), np.uint8) if ground is None else ground.labels.copy()
-    shares = np.ones((GRID, GRID)) if ground is None else ground.shares.astype(np.float64)
-    labels[cells[:, 0], cells[:, 1]] = label
-    shares[cells[:, 0], cells[:, 1]] = share
-    return _label_map(labels, shares)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from edge.contract.mission.sections.policy import Rule
-from edge.proof.frames.frame_classes import Verdict
+from edge.proof.frames.frame_class import Verdict
 from edge.proof.laws.turn import Turn
 from edge.runtime.policy.rule_state import RuleState
 

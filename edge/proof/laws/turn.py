@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.proof.frames.frame_classes import FrameClass, Verdict
+from edge.proof.frames.frame_class import FrameClass, Verdict
 from edge.runtime.policy.facts import Decision, Facts
 from edge.runtime.policy.policy import PolicyState, decide
 from edge.runtime.policy.settings import PolicySettings

@@ -1,1 +1,1 @@
-"""Machines of the proof: numpy frontier, the microcontroller, rules, the closed loop."""
+"""State machines of the proof: rules, modes, microcontroller, closed loop."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge.contract.mission.sections.policy import Rule
-from edge.proof.frames.frame_classes import FrameClass, FrameClasses
+from edge.proof.frames.frame_class import FrameClass
+from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.machines.rule_declared import ASKS, KNOWN, OVER, STANDS
 from edge.proof.machines.rule_machine import Misstep
 from edge.proof.turns.checker import MS, NOW_NS, QUIET, Checker

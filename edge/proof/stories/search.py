@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge.proof.frames.frame_classes import FrameClass, FrameClasses
+from edge.proof.frames.frame_class import FrameClass
+from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.stories.state_json import state_to_json
 from edge.proof.stories.story import Shown, Story, StoryTurn, changed_facts, play
 from edge.proof.turns.checker import MS, NOW_NS, QUIET, Broken, Checker

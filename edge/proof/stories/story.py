@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from edge.contract.mission.sections.policy import Confirm
-from edge.proof.frames.frame_classes import FrameClass, FrameClasses, FrameName
+from edge.proof.frames.frame_class import FrameClass, FrameName
+from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.laws.turn import Turn
 from edge.proof.stories.state_json import state_from_json, state_to_json
 from edge.proof.turns.checker import QUIET, Broken, Checker

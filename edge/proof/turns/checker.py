@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from edge.proof.frames.frame_classes import FrameClass
+from edge.proof.frames.frame_class import FrameClass
 from edge.proof.laws.turn import Turn, take_turn
 from edge.proof.laws.turn_laws import breaches
 from edge.runtime.policy.facts import Facts

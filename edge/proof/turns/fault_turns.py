@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from edge.proof.frames.frame_classes import FrameClass, FrameClasses
+from edge.proof.frames.frame_class import FrameClass
+from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.turns.checker import NOW_NS, QUIET, Checker, judged_by, of_one_rule
 from edge.runtime.policy.facts import Facts
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from edge.proof.frames.frame_classes import FrameClass
+from edge.proof.frames.frame_class import FrameClass
 from edge.proof.laws.faults import LATE_RESULTS, RECOVERY
 from edge.proof.turns.checker import MS, NOW_NS, QUIET, Checker
 from edge.runtime.policy.facts import Demand

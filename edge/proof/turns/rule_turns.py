@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from edge.contract.mission.sections.policy import Confirm, Rule
-from edge.proof.frames.frame_classes import FrameClass, FrameClasses
+from edge.proof.frames.frame_class import FrameClass
+from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.turns.checker import MS, NOW_NS, QUIET, Checker, judged_by, of_one_rule
 from edge.runtime.policy.facts import Facts
 from edge.runtime.policy.policy import PolicyState, initial

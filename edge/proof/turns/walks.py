@@ -13,7 +13,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from edge.proof.frames.frame_classes import FrameClass, FrameClasses
+from edge.proof.frames.frame_class import FrameClass
+from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.laws.turn import Turn
 from edge.proof.turns.checker import MS, QUIET, Checker
 from edge.runtime.policy.facts import Facts

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from edge.contract.mission.sections.policy import Rule
-from edge.proof.frames.frame_classes import FrameClass, FrameClasses
+from edge.proof.frames.frame_class import FrameClass
+from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.turns.checker import MS, QUIET
 from edge.runtime.policy.facts import Decision
 from edge.runtime.policy.policy import decide, initial

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mcu_probe import Mcu, Probe
-from proof_road import PERSON, mission_with, rule, settings_of
+from policies.proof_road import PERSON, mission_with, rule, settings_of
 
-from edge.proof.frames.frame_classes import FrameClass, FrameClasses
+from edge.proof.frames.frame_class import FrameClass
+from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.machines.closed_loop import ClosedLoop
 from edge.proof.machines.core_process import CoreProcess
 from edge.proof.machines.frontier import UNREACHED, reach

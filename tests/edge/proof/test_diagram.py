@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from proof_road import PERSON, STOP, mission_with, rule, write_mission
+from policies.proof_road import PERSON, STOP, mission_with, rule, write_mission
 
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.schema import Mission

@@ -7,11 +7,12 @@ import random
 from pathlib import Path
 
 import pytest
-from proof_road import PERSON, VEHICLE, mission_with, rule, settings_of, write_mission
+from policies.proof_road import PERSON, VEHICLE, mission_with, rule, settings_of, write_mission
 
 from edge.contract.mission.loading import load_mission
 from edge.contract.mission.sections.policy import Policy
-from edge.proof.frames.frame_classes import SIZE_PX, FrameClasses, FrameName, scenes_of
+from edge.proof.frames.frame_class import SIZE_PX, FrameName
+from edge.proof.frames.frame_classes import FrameClasses, scenes_of
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.policy.settings import PolicySettings

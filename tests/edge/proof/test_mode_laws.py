@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proof_road import STOP, mission_with, settings_of
+from policies.proof_road import STOP, mission_with, settings_of
 
 from edge.proof.laws.turn import Turn
 from edge.proof.machines import mode_laws

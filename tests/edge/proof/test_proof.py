@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proof_road import PERSON, SLOW, STOP, mission_with, rule, write_mission
+from policies.proof_road import PERSON, SLOW, STOP, mission_with, rule, write_mission
 
 from edge.commands import policy as policy_verbs
 from edge.proof import prove as prove_module

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proof_road import PERSON, mission_with, rule
+from policies.proof_road import PERSON, mission_with, rule
 
 from edge.contract.mission.sections.policy import Confirm, Rule
 from edge.proof.machines import rule_machine

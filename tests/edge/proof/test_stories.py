@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proof_road import PERSON, SLOW, STOP, mission_with, rule, settings_of
+from policies.proof_road import PERSON, SLOW, STOP, mission_with, rule, settings_of
 
 from edge.contract.mission.sections.policy import Confirm
-from edge.proof.frames.frame_classes import FrameName
+from edge.proof.frames.frame_class import FrameName
 from edge.proof.stories.search import shortest_story
 from edge.proof.stories.state_json import state_from_json, state_to_json
 from edge.proof.stories.story import Shown, Story, StoryTurn, play, story_from_json, story_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proof_road import SLOW, STOP, mission_with, settings_of
+from policies.proof_road import SLOW, STOP, mission_with, settings_of
 
 from edge.proof.laws.declared import declared
 from edge.proof.laws.faults import FAULTS

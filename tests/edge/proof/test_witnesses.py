@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from proof_road import PERSON, STOP, mission_with, rule, settings_of
+from policies.proof_road import PERSON, STOP, mission_with, rule, settings_of
 
 from edge.contract.mission.schema import Mission
 from edge.proof.turns.witnesses import Witness, witness

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_road import (
+from policies.policy_road import (
     MOVING,
     MS,
     PERSON,

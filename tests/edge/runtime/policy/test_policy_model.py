@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_model import MS, StrictModel
-from policy_road import MOVING, SETTINGS
+from policies.policy_model import MS, StrictModel
+from policies.policy_road import MOVING, SETTINGS
 
 from edge.contract.mission.checks.policy_checks import STOPS
 from edge.contract.mission.sections.policy import Confirm, Policy

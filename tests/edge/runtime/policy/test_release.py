@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from policy_road import MS, PERIOD, PERSON, POLICY, SETTINGS, STANDING, VEHICLE, Road, driving, said
+from policies.policy_road import (
+    MS,
+    PERIOD,
+    PERSON,
+    POLICY,
+    SETTINGS,
+    STANDING,
+    VEHICLE,
+    Road,
+    driving,
+    said,
+)
 
 from edge.contract.mission.sections.policy import Policy
 from edge.perception.values import LabelMap

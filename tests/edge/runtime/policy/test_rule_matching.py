@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from policy_road import said, track
+from policies.policy_road import said, track
 
 from edge.contract.mission.sections.policy import When
 from edge.perception.values import Classification, LabelMap

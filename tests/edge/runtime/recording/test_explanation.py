@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proof_road import STOP, write_mission
+from policies.proof_road import STOP, write_mission
 
 from edge.contract.mission.loading import load_mission
 from edge.proof.laws.faults import FAULTS
