@@ -31,8 +31,8 @@ class Exploration:
     Attributes:
         states, edges: their numbers.
         seconds: with the calls of the real code.
-        tabled_s: of these, the seconds in which the edges were followed by numpy; None where each
-            edge is a call of the real code.
+        tabled_s: seconds of processor time in which the edges were followed by numpy; None where
+            each edge is a call of the real code.
     """
 
     name: str

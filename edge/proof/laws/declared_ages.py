@@ -32,7 +32,7 @@ def age_faults(mission: Mission, settings: PolicySettings) -> list[str]:
     wrong = [
         f"{name} is {getattr(settings, name)}, must be {value:g}"
         for name, value in must.items()
-        if abs(getattr(settings, name) - value) > 1.0
+        if abs(getattr(settings, name) - value) > 0.6  # nanoseconds are rounded
     ]
     if settings.valid_for_ms > LIMITS.command_valid_max_ms:
         wrong.append(f"a command lives {settings.valid_for_ms} ms")
