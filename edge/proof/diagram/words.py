@@ -28,6 +28,8 @@ def conditions(when: When) -> str:
         words.append(f"{when.height_min:.0%} high")
     if when.time_to_contact_max_s is not None:
         words.append(f"contact in {when.time_to_contact_max_s:g} s")
+    if when.distance_max_m is not None:
+        words.append(f"within {when.distance_max_m:g} m")
     return ", ".join([*words, f"score {when.confidence:g}"])
 
 

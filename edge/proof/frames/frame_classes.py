@@ -35,10 +35,12 @@ from edge.proof.frames.zone_points import GRID, ZonePoints
 from edge.runtime.policy.facts import FrameFacts
 from edge.runtime.policy.rule_matching import matches
 from edge.runtime.policy.settings import PolicySettings
+from edge.runtime.tracking.ground_plane import GroundDistance
 from edge.runtime.tracking.track import Track
 
 _LESS = 1e-6
 _FOLLOWED_NS = 1_000_000_000
+_FAR_M = 1000.0
 
 
 class FrameClasses:
@@ -191,6 +193,9 @@ class FrameClasses:
             last_ns=_FOLLOWED_NS,
             time_to_contact_s=math.inf if limit_s is None else limit_s,
             contact_from="boxes",
+            distance=GroundDistance(
+                near_m=_FAR_M if when.distance_max_m is None else when.distance_max_m
+            ),
         )
 
     def _just_less(self, when: When, track: Track) -> Iterator[tuple[str, Track]]:
@@ -204,6 +209,9 @@ class FrameClasses:
         if when.time_to_contact_max_s is not None:
             later_s = when.time_to_contact_max_s + _LESS
             yield "time_to_contact_max_s", replace(track, time_to_contact_s=later_s)
+        if when.distance_max_m is not None:
+            farther = GroundDistance(near_m=when.distance_max_m + _LESS)
+            yield "distance_max_m", replace(track, distance=farther)
         if len(self._settings.labels) > 1:
             other = (track.label + 1) % len(self._settings.labels)
             yield "label", replace(track, label=other)

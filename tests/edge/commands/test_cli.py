@@ -54,7 +54,7 @@ def test_exit_codes(arguments: list[str], code: int, words: str) -> None:
         ("data lok road", ["data lock"]),
         ("data --json", ["data lock", "data check", "data split"]),
         ("lock road", ["data lock"]),
-        ("check m.toml", ["mission check", "data check"]),
+        ("check m.toml", ["mission check", "policy check", "data check"]),
         ("engine biuld", ["engine build"]),
         ("xyzzy", []),
         ("quantize m.toml", []),

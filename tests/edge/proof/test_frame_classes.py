@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from policies.proof_road import PERSON, VEHICLE, mission_with, rule, settings_of, write_mission
 
 from edge.contract.mission.loading import load_mission
-from edge.contract.mission.sections.policy import Policy
+from edge.contract.mission.sections.policy import Policy, When
 from edge.proof.frames.frame_class import SIZE_PX, FrameName
 from edge.proof.frames.frame_classes import FrameClasses, scenes_of
 from edge.runtime.policy.facts import FrameFacts
@@ -49,6 +50,28 @@ def test_each_condition_has_a_frame_that_just_misses_it(tmp_path: Path) -> None:
     assert "time_to_contact_max_s" in {frame.names[0].kind for frame in classes.of["v"].less}
 
 
+def test_every_condition_that_a_rule_may_have_is_just_missed_by_some_frame(root: Path) -> None:
+    """A new condition needs its frame in edge/proof/frames/frame_classes.py."""
+    objects = {
+        "label": "car",
+        "confidence": 0.5,
+        "zone": "ahead",
+        "height_min": 0.1,
+        "count": 2,
+        "time_to_contact_max_s": 2.0,
+        "distance_max_m": 12.0,
+    }
+    kinds: set[str] = set()
+    for when in (objects, AREA, {"scene": "wet", "confidence": 0.5}):
+        classes = FrameClasses(settings_with(when), {"condition": ("dry", "wet")})
+        frames = classes.of["one"]
+        assert {frame.verdicts for frame in frames.least} == {(True,)}
+        assert {frame.verdicts for frame in frames.less} == {(False,)}
+        assert frames.unclear.verdicts == (None,)
+        kinds |= {frame.names[0].kind for frame in frames.less}
+    assert kinds - {"missed_frames"} == When.model_fields.keys()
+
+
 def test_overlapping_zones_give_a_least_frame_for_each_smallest_set(tmp_path: Path) -> None:
     path = write_mission(
         tmp_path,
@@ -70,23 +93,28 @@ def test_overlapping_zones_give_a_least_frame_for_each_smallest_set(tmp_path: Pa
     }
 
 
-def test_the_share_of_an_area_is_met_to_the_cell() -> None:
-    area = {
-        "name": "blocked",
-        "why": "for a test",
-        "when": {"label": "car", "confidence": 0.5, "zone": "ahead", "share_min": 0.25},
-        "confirm": {"k": 1, "of": 1},
-        "action": "NOTIFY",
-        "clear": "when_gone",
-    }
+AREA = {"label": "car", "confidence": 0.5, "zone": "ahead", "share_min": 0.25}
+
+
+def settings_with(when: dict[str, Any]) -> PolicySettings:
+    """One rule on a network with two labels, whatever kind of network it needs."""
     policy = Policy.model_validate(
         {
             "zones": {"ahead": [[0.2, 0.5], [0.8, 0.5], [0.8, 1.0], [0.2, 1.0]]},
-            "rules": [area],
+            "rules": [
+                {
+                    "name": "one",
+                    "why": "for a test",
+                    "when": when,
+                    "confirm": {"k": 1, "of": 1},
+                    "action": "NOTIFY",
+                    "clear": "when_gone",
+                }
+            ],
             "fallbacks": {"speed_ceiling_mps": 5.0, "deceleration_mps2": 1.0},
         }
     )
-    settings = PolicySettings(
+    return PolicySettings(
         labels=("road", "car"),
         policy=policy,
         unknown_after_ns=1,
@@ -95,12 +123,17 @@ def test_the_share_of_an_area_is_met_to_the_cell() -> None:
         commands_a_step=1,
         valid_for_ms=250,
     )
-    classes = FrameClasses(settings, {})
-    frames = classes.of["blocked"]
-    assert classes.clear is not None
-    assert [frame.verdicts for frame in frames.least] == [(True,)]
-    assert [frame.verdicts for frame in frames.less] == [(False,)]
-    assert frames.unclear.verdicts == (None,)
+
+
+def test_the_share_of_an_area_is_met_to_the_cell() -> None:
+    """A quarter of the zone's cells of a label map is enough, and one cell fewer is not."""
+    classes = FrameClasses(settings_with(AREA), {})
+    (least,), (less,) = classes.of["one"].least, classes.of["one"].less
+    cars = []
+    for one in (least, less):
+        assert one.frame.areas is not None
+        cars.append(int((one.frame.areas.labels == 1).sum()))
+    assert cars[0] == cars[1] + 1 > 100
 
 
 def test_no_frame_is_clear_where_every_scene_matches(tmp_path: Path) -> None:
