@@ -30,7 +30,7 @@ from edge.runtime.recording.run_report import SCHEMA as RUN_SCHEMA
 from edge.terminal import echo, new_console
 from firmware_bridge.errors import UsageError
 
-WIDTH = 120
+WIDTH = 140
 EXPLANATION_SCHEMA = "brakepoint.policy-explanation/1"
 
 

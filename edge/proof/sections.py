@@ -18,6 +18,8 @@ from edge.proof.proof import Proof
 from edge.proof.proof_text import print_proof
 from edge.proof.prove import prove
 from edge.proof.stories.story_file import StoryFile
+from edge.runtime.reaction.avoidance import reactions
+from edge.runtime.reaction.reaction_text import payload_of, print_reactions
 from firmware_bridge.emulation.build import build_firmware, default_build_folder
 
 WALK_TURNS = 10_000
@@ -63,4 +65,17 @@ def _stories_of(proof: Proof) -> tuple[StoryFile, ...]:
     return tuple(found)
 
 
-SECTIONS: dict[str, Callable[[Mission, Advance], Section]] = {"proof": proof_section}
+def reaction_section(mission: Mission, _advance: Advance) -> Section:
+    """From light to standstill, as `policy reaction` prints it: figures, which judge nothing."""
+    found = reactions(mission)
+    return Section(
+        holds=True,
+        payload=payload_of(found),
+        show=lambda console: print_reactions(console, found),
+    )
+
+
+SECTIONS: dict[str, Callable[[Mission, Advance], Section]] = {
+    "proof": proof_section,
+    "reaction": reaction_section,
+}

@@ -70,6 +70,7 @@ def test_a_sound_policy_holds_and_every_fact_and_fault_was_tried(
     assert "from 400 ms of age on" in out
     assert "million edges a second" in out
     assert "turns at most" in out
+    assert "from light to the first braking" in out
     (whole,) = [line for line in out.splitlines() if " all  " in line]
     assert int(whole.split("│")[3].replace(",", "")) > 1_000_000
     assert [name for name in ALL_STEPS if name not in err] == []
@@ -185,7 +186,7 @@ def test_another_section_is_run_printed_and_counted(
     assert (code, out.strip()) == (1, "too far")
     _, out, _ = brakepoint("policy", "check", path, "--json")
     assert json.loads(out)["sections"] == {"distance": {"far": 3}}
-    assert list(SECTIONS) == ["proof"]
+    assert list(SECTIONS) == ["proof", "reaction"]
 
 
 @pytest.mark.requirement("R-RUN-124")
