@@ -19,7 +19,7 @@ from edge.commands.options import (
     PrecisionOption,
     SetOption,
 )
-from edge.contract.artifact import json_file, replacing_folder
+from edge.contract.artifact import json_file, replacing_folder, require_folder
 from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
 from edge.qualification.bench.budget import MARGIN, as_toml
@@ -87,11 +87,12 @@ def bench(
 
 
 def _require_results(out: Path) -> None:
+    require_folder(out)
     if out.exists() and not (out / JSON).is_file():
         raise UsageError(
             f"{out} is there and holds no measurement",
             expected="a new folder, or one that `bench` wrote",
-            found="other files" if out.is_dir() else "a file",
+            found="other files",
             remedy="choose another folder: --out DIR",
         )
 

@@ -18,7 +18,7 @@ from edge.commands.options import (
     PrecisionOption,
     SetOption,
 )
-from edge.contract.artifact import replacing_folder
+from edge.contract.artifact import replacing_folder, require_folder
 from edge.contract.mission.loading import load_mission
 from edge.progress import progress_bar
 from edge.qualification.device.facts import read_facts
@@ -107,11 +107,12 @@ def show(
 
 
 def _require_results(out: Path) -> None:
+    require_folder(out)
     if out.exists() and not (out / JSON).is_file():
         raise UsageError(
             f"{out} is there and holds no qualification",
             expected="a new folder, or one that `qualify` wrote",
-            found="other files" if out.is_dir() else "a file",
+            found="other files",
             remedy="choose another folder: --out DIR",
         )
 

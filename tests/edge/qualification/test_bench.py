@@ -266,3 +266,14 @@ def test_a_folder_of_something_else_is_refused_before_the_work(
     assert code == 2
     assert "holds no measurement" in err
     assert (converted / "report.json").exists()
+
+
+@pytest.mark.parametrize("verb", ["bench", "qualify"])
+@pytest.mark.parametrize("below", ["", "new"])
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(
+    verb: str, below: str, brakepoint: Brakepoint, tiny_mission: Path, converted: Path
+) -> None:
+    out = converted / "report.json" / below
+    code, _, err = brakepoint(verb, tiny_mission, "--from", converted, "--out", out)
+    assert code == 2
+    assert "cannot write to" in err
