@@ -12,11 +12,14 @@ import importlib.metadata
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 
+from edge.backends.cuda.nvrtc import choose_compiler, find_compilers, in_words
+from edge.backends.cuda.preprocess_kernel import SOURCE
 from edge.backends.cuda.table import open_driver
 from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
@@ -84,6 +87,19 @@ def _conversion(subject: Subject) -> Outcome:
         return passed(f"gates hold: an engine for {backend}", figures={"file": INT8})
     model = subject.candidate.model
     return passed(f"gates hold: {subject.candidate.words}", figures={"file": model.path.name})
+
+
+def _kernel(subject: Subject) -> Outcome:
+    target = subject.mission.target
+    with contextlib.closing(open_driver(target.cuda, target.gpu)) as driver:
+        facts = driver.facts
+    began_s = time.perf_counter()
+    compiler = choose_compiler(find_compilers(), facts.sm, driver_cuda=facts.cuda)
+    compiler.compile_to_ptx(SOURCE.read_text(), name=SOURCE.name, sm=facts.sm)
+    seconds = time.perf_counter() - began_s
+    return passed(
+        f"{compiler} compiles it for SM {in_words(facts.sm)} in {seconds:.1f} s, {target.cuda}"
+    )
 
 
 def _engine(subject: Subject) -> Outcome:
@@ -291,6 +307,7 @@ CONVERSION, ENGINE = "conversion", "engine"
 MODEL_STEPS: tuple[Step[Subject], ...] = (
     Step("installation", (), "compares packages with the wheelhouse's", _installation),
     Step(CONVERSION, (), "looks for the gates of the conversion", _conversion),
+    Step("preprocess kernel", (CUDA,), "compiles it for this GPU", _kernel),
     Step(ENGINE, (CUDA, TENSORRT, CONVERSION), "builds the engine on this device", _engine),
     Step("inspector", (ENGINE,), "asks the engine what its layers compute in", _inspector),
     Step("golden frames", (CONVERSION,), "compares outputs with int8.onnx", _golden),

@@ -53,6 +53,8 @@ OPENCV: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "jetpack": ((), ("simplejpeg>=1.7", "numpy<2")),
 }
 """Choice -> extras and requirements. JetPack's OpenCV is compiled for NumPy 1."""
+NUMPY_1 = ("numpy==1.26.4", "onnx==1.22.0", "ml_dtypes==0.5.4")
+"""The pins that differ with it: the last releases that accept it."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ def wanted_by(cuda: str, opencv: str, *, project: Path, test_tools: bool) -> Wan
     roots += [*(BUILD if row.sources else ()), *(TESTS if test_tools else ())]
     held = pins()
     if opencv == "jetpack":
-        held = (*(pin for pin in held if not pin.startswith("numpy==")), "numpy==1.26.4")
+        names = tuple(f"{pin.split('==')[0]}==" for pin in NUMPY_1)
+        held = (*(pin for pin in held if not pin.startswith(names)), *NUMPY_1)
     return Wanted(
         tuple(roots),
         row.sources,

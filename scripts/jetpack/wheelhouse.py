@@ -246,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{out}: {len(manifest['packages'])} packages, {size / 1e6:.0f} MB, "
             f"Python {target.python}, {target.platforms[0]}"
         )
+        print(f'its missions say under [target]: cuda = "{given.cuda}"')
     except Refusal as refusal:
         print(f"scripts/wheelhouse: {refusal}", file=sys.stderr)
         return refusal.exit_code
