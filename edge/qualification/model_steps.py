@@ -29,7 +29,6 @@ from edge.contract.conversion_output import judged_file, require_judged
 from edge.engine.build.estimate import BuildProgress
 from edge.engine.build.run_build import build_engine
 from edge.engine.build_request import BuildRequest
-from edge.engine.choose_backend import ENGINE_BACKENDS
 from edge.engine.gpu import present_gpu
 from edge.engine.inspector import read_inspector
 from edge.engine.load import inspector_text
@@ -55,6 +54,8 @@ SLOWER_MOST, SLOWER_MS = 1.2, 0.5
 
 GOLDEN_APART = 8
 """Frames between two golden ones: neighbours of a clip are nearly the same picture."""
+
+NO_ENGINE = "the mission runs on an engine, and there is none"
 
 TESTS_PATIENCE_S = 900
 
@@ -82,7 +83,7 @@ def _installation(subject: Subject) -> Outcome:
 
 def _conversion(subject: Subject) -> Outcome:
     backend = subject.mission.target.backend
-    if backend in ENGINE_BACKENDS and subject.engine is None:
+    if subject.lacks_engine:
         require_judged(subject.converted, subject.mission, backend, subject.precision)
         return passed(f"gates hold: an engine for {backend}", figures={"file": INT8})
     model = subject.candidate.model
@@ -147,6 +148,8 @@ def _inspector(subject: Subject) -> Outcome:
 
 
 def _golden(subject: Subject) -> Outcome:
+    if subject.lacks_engine:
+        return left_out(NO_ENGINE)
     mission = subject.mission
     threads = mission.target.threads
     quantized = subject.precision == "int8"
@@ -214,6 +217,8 @@ def _trtexec(subject: Subject) -> Outcome:
 
 
 def _clip(subject: Subject) -> Outcome:
+    if subject.lacks_engine:
+        return left_out(NO_ENGINE)
     mission = subject.mission
 
     def on_turn(_turn: Turn, at_s: float) -> None:

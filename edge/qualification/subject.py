@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge.contract.mission.schema import Mission
+from edge.engine.choose_backend import ENGINE_BACKENDS
 from edge.perception.values import Frame
 from edge.progress import Advance
 from edge.qualification.bench.frames import open_frames
@@ -47,6 +48,11 @@ class Subject:
     clip_s: float = 20.0
     golden: int = 16
     progress: Advance = field(default=lambda _what, _done, _total: None)
+
+    @property
+    def lacks_engine(self) -> bool:
+        """Whether the mission names a backend for engines, and none was built or named."""
+        return self.engine is None and self.mission.target.backend in ENGINE_BACKENDS
 
     @property
     def candidate(self) -> Candidate:

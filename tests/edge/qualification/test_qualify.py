@@ -16,6 +16,7 @@ from tiny_road import write_clip
 
 from edge.contract.artifact import read_json, write_json
 from edge.contract.mission.loading import load_mission
+from edge.contract.mission.schema import Mission
 from edge.qualification.device.facts import read_facts
 from edge.qualification.device.files import DeviceFiles
 from edge.qualification.device_steps import DEVICE_STEPS, Device
@@ -223,3 +224,17 @@ def test_another_model_in_the_conversion_is_found_before_anything_runs(
     told = outcome("golden frames", subject).outcome
     assert told.state == "failed"
     assert "is not the file that was judged" in told.found
+
+
+def test_a_mission_for_a_device_waits_for_its_engine(
+    tiny_mission: Path, converted: Path, tmp_path: Path
+) -> None:
+    subject = subject_of(tiny_mission, converted, tmp_path, tmp_path)
+    raw = subject.mission.model_dump()
+    raw["target"]["backend"] = "tensorrt"
+    subject.mission = Mission.model_validate(raw)
+    told = {
+        name: outcome(name, subject).outcome for name in ("conversion", "golden frames", "clip")
+    }
+    assert told["conversion"].found == "gates hold: an engine for tensorrt"
+    assert told["golden frames"].state == told["clip"].state == "left out"
