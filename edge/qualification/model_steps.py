@@ -1,4 +1,4 @@
-"""The steps that prove the model on the device: engine, golden frames, speed, the loop, the tests.
+"""The steps that prove the model on the device, in order: the table `MODEL_STEPS`.
 
 A `Subject` goes in; outcomes come out. Runs the product's own parts: the builder, the session, the
 loop with a microcontroller, and the conformance tests in a process of their own. Writes only into
@@ -7,50 +7,39 @@ the subject's work folder.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import subprocess
 import sys
 import tempfile
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 
-from edge.backends.cuda.nvrtc import choose_compiler, find_compilers, in_words
-from edge.backends.cuda.preprocess_kernel import SOURCE
-from edge.backends.cuda.table import open_driver
 from edge.backends.options import SessionOptions
 from edge.backends.table import open_session
 from edge.contract.artifact import read_json
 from edge.contract.artifact_names import FLOAT, INT8
 from edge.contract.conversion_output import judged_file, require_judged
-from edge.engine.build.estimate import BuildProgress
-from edge.engine.build.run_build import build_engine
-from edge.engine.build_request import BuildRequest
 from edge.engine.gpu import present_gpu
-from edge.engine.inspector import read_inspector
-from edge.engine.load import inspector_text
-from edge.engine.plan.sidecar import read_sidecar
 from edge.perception.preprocess import preprocess
-from edge.qualification.bench.bare import measure_bare
 from edge.qualification.bench.frames import open_frames
 from edge.qualification.device_steps import CUDA, TENSORRT
+from edge.qualification.engine_steps import (
+    build,
+    compile_kernel,
+    inspect,
+    time_against_trtexec,
+)
 from edge.qualification.golden import FOUND_LEAST, GoldenFrames
 from edge.qualification.step import Outcome, Step, failed, left_out, passed
 from edge.qualification.subject import Subject
-from edge.qualification.trtexec_timing import find_trtexec, time_engine
 from edge.qualification.vehicle_link import vehicle_link
 from edge.runtime.clock import monotonic_ns
 from edge.runtime.loop.decision_loop import Turn
 from edge.runtime.loop.latency_budget import END_TO_END
 
 WHEELHOUSE_SCHEMA = "brakepoint.wheelhouse/1"
-AGAIN = "convert again on the workstation: brakepoint convert MISSION --out DIR"
-
-SLOWER_MOST, SLOWER_MS = 1.2, 0.5
-"""Our session may take so many times trtexec's latency, and so many ms more."""
 
 GOLDEN_APART = 8
 """Frames between two golden ones: neighbours of a clip are nearly the same picture."""
@@ -62,10 +51,8 @@ TESTS_PATIENCE_S = 900
 
 def _installation(subject: Subject) -> Outcome:
     if subject.wheelhouse is None:
-        return left_out(
-            "no wheelhouse to compare with", remedy="name the one this was installed from: "
-            "--wheelhouse DIR"
-        )  # fmt: skip
+        remedy = "name the one that this was installed from: --wheelhouse DIR"
+        return left_out("no wheelhouse to compare with", remedy=remedy)
     manifest = read_json(subject.wheelhouse / "manifest.json", WHEELHOUSE_SCHEMA)
     wanted = {str(one["name"]): str(one["version"]) for one in manifest["packages"]}
     wrong = []
@@ -88,63 +75,6 @@ def _conversion(subject: Subject) -> Outcome:
         return passed(f"gates hold: an engine for {backend}", figures={"file": INT8})
     model = subject.candidate.model
     return passed(f"gates hold: {subject.candidate.words}", figures={"file": model.path.name})
-
-
-def _kernel(subject: Subject) -> Outcome:
-    target = subject.mission.target
-    with contextlib.closing(open_driver(target.cuda, target.gpu)) as driver:
-        facts = driver.facts
-    began_s = time.perf_counter()
-    compiler = choose_compiler(find_compilers(), facts.sm, driver_cuda=facts.cuda)
-    compiler.compile_to_ptx(SOURCE.read_text(), name=SOURCE.name, sm=facts.sm)
-    seconds = time.perf_counter() - began_s
-    return passed(
-        f"{compiler} compiles it for SM {in_words(facts.sm)} in {seconds:.1f} s, {target.cuda}"
-    )
-
-
-def _engine(subject: Subject) -> Outcome:
-    target = subject.mission.target
-    if subject.engine is None and target.backend == "rtx":
-        return left_out("engines for rtx are built ahead of time", remedy="name one: --engine FILE")
-    if subject.engine is None:
-        out = subject.work / f"{subject.mission.name}.plan"
-        request = BuildRequest(str(subject.converted), "", "tensorrt", gpu=target.gpu)
-        build_engine(request, out, progress=lambda at: _building(subject, at))
-        subject.engine = out
-    document = read_sidecar(subject.engine).document
-    precision = document["precision"]
-    return passed(
-        f"{subject.engine.name} by TensorRT {document['release']} in "
-        f"{document['build_seconds']:g} s, {precision['int8']} of {precision['weighted']} "
-        "weighted layers in INT8",
-        figures={name: document[name] for name in ("plan", "release", "build_seconds")},
-    )
-
-
-def _building(subject: Subject, at: BuildProgress) -> None:
-    whole_s = 0.0 if at.remaining_s is None else at.elapsed_s + at.remaining_s
-    subject.progress("engine, seconds", round(at.elapsed_s), round(whole_s))
-
-
-def _inspector(subject: Subject) -> Outcome:
-    assert subject.engine is not None
-    target = subject.mission.target
-    with contextlib.closing(open_driver(target.cuda, target.gpu)):  # TensorRT needs a context
-        text = inspector_text(subject.engine, gpu=target.gpu)
-    report = read_inspector(text, name=str(subject.engine))
-    asked = read_sidecar(subject.engine).document["precision"]["int8"]
-    share = "no" if report.int8_share is None else f"{100 * report.int8_share:.1f} %"
-    found = f"{share} of the weighted layers compute in INT8, {len(report.reformats)} reformats"
-    if asked and not report.int8:
-        return failed(
-            f"{found}; the network asks for {asked}",
-            remedy="the engine computes in float: report the model and this page",
-        )
-    advice = ""
-    if report.in_float:
-        advice = f"in float: {', '.join(report.in_float[:5])}"
-    return passed(found, advice=advice, figures=report.to_json())
 
 
 def _golden(subject: Subject) -> Outcome:
@@ -187,33 +117,6 @@ def _golden(subject: Subject) -> Outcome:
             figures=golden.to_json(),
         )
     return passed(golden.words(), figures=golden.to_json())
-
-
-def _trtexec(subject: Subject) -> Outcome:
-    trtexec = find_trtexec(subject.device.files)
-    if trtexec is None:
-        return left_out("no trtexec", remedy="sudo apt-get install libnvinfer-bin")
-    assert subject.engine is not None
-    peer = time_engine(trtexec, subject.engine, gpu=subject.mission.target.gpu)
-    (frame,) = subject.frames(1, apart=1)
-    x, _ = preprocess(frame.image, subject.mission.model.preprocess_spec)
-    ours = measure_bare(subject.candidate.open, x, seconds=3.0).infer
-    found = (
-        f"{ours.p50:.2f} ms at the median, trtexec {peer.latency_ms:.2f} ms with copies "
-        f"({peer.compute_ms:.2f} ms without)"
-    )
-    figures = {
-        "infer_ms": ours.to_json(),
-        "trtexec_latency_ms": peer.latency_ms,
-        "trtexec_compute_ms": peer.compute_ms,
-    }
-    if ours.p50 > SLOWER_MOST * peer.latency_ms + SLOWER_MS:
-        return failed(
-            found,
-            remedy="look at clocks and load, then measure again: brakepoint bench",
-            figures=figures,
-        )
-    return passed(found, figures=figures)
 
 
 def _clip(subject: Subject) -> Outcome:
@@ -312,11 +215,11 @@ CONVERSION, ENGINE = "conversion", "engine"
 MODEL_STEPS: tuple[Step[Subject], ...] = (
     Step("installation", (), "compares packages with the wheelhouse's", _installation),
     Step(CONVERSION, (), "looks for the gates of the conversion", _conversion),
-    Step("preprocess kernel", (CUDA,), "compiles it for this GPU", _kernel),
-    Step(ENGINE, (CUDA, TENSORRT, CONVERSION), "builds the engine on this device", _engine),
-    Step("inspector", (ENGINE,), "asks the engine what its layers compute in", _inspector),
+    Step("preprocess kernel", (CUDA,), "compiles it for this GPU", compile_kernel),
+    Step(ENGINE, (CUDA, TENSORRT, CONVERSION), "builds the engine on this device", build),
+    Step("inspector", (ENGINE,), "asks the engine what its layers compute in", inspect),
     Step("golden frames", (CONVERSION,), "compares outputs with int8.onnx", _golden),
-    Step("trtexec", (ENGINE,), "times the engine against NVIDIA's tool", _trtexec),
+    Step("trtexec", (ENGINE,), "times the engine against NVIDIA's tool", time_against_trtexec),
     Step("clip", (CONVERSION,), "runs a clip through the loop to a microcontroller", _clip),
     Step("conformance tests", (), "runs the tests with the marker gpu", _tests),
 )
