@@ -1,8 +1,8 @@
 """Judges every frame of a run: its picture by every check, and its kind by the calibration profile.
 
 A picture, the network's outputs and what was perceived go in; the same perception comes out, or
-Unknown with the reason. One thread uses it, frame by frame. Counts what it judged, for the run's
-report.
+Unknown with the reason. A picture is looked at before its outputs are judged, so that one thread
+can look while another runs the network. Counts what it judged, for the run's report.
 """
 
 from __future__ import annotations
@@ -42,6 +42,14 @@ class CheckCount:
     not_made: str | None = None
 
 
+@dataclass(frozen=True)
+class Looked:
+    """A picture that was looked at. `fault`: the first check that failed, None where none did."""
+
+    seen: Seen
+    fault: str | None
+
+
 class FrameHealth:
     """The checks of one run, and what they keep from frame to frame."""
 
@@ -59,24 +67,29 @@ class FrameHealth:
             why = OFF if OUT_OF_DISTRIBUTION in off else NO_PROFILE
             self._not_made[OUT_OF_DISTRIBUTION] = why
 
-    def judge(
-        self, picture: Picture, outputs: Sequence[Floats], perception: Perception
-    ) -> Perception:
-        """`perception`, or Unknown where a check fails; the first reason stays.
+    def look(self, picture: Picture) -> Looked:
+        """What the checks find in a picture. Needs no output of the network.
 
-        Every picture must be given, also one that is Unknown already: some checks compare it with
-        the one before.
+        Every picture must be given, in order, also one that the network fails on: some checks
+        compare it with the one before.
         """
         seen = self._next(picture)
         self._frames += 1
         failed = [check for check in self._checks if check.measure(seen) >= check.limit]
         for check in failed:
             self._failed[check.name] += 1
+        return Looked(seen, f"{failed[0].name}: {failed[0].says}" if failed else None)
+
+    def judge(
+        self, looked: Looked, outputs: Sequence[Floats], perception: Perception
+    ) -> Perception:
+        """`perception`, or Unknown where a check of its picture failed, or its kind is another; the
+        first reason stays."""
         if not isinstance(perception, Known):
             return perception
-        if failed:
-            return Unknown(f"{failed[0].name}: {failed[0].says}")
-        return self._of_kind(seen, outputs, perception)
+        if looked.fault is not None:
+            return Unknown(looked.fault)
+        return self._of_kind(looked.seen, outputs, perception)
 
     def counts(self) -> tuple[CheckCount, ...]:
         """Every check of the table, in its order."""

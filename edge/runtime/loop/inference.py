@@ -1,8 +1,8 @@
 """The inference thread: preprocesses, runs the network, decodes and tracks, frame by frame.
 
 In: the newest frame from one mailbox. Out: a `Result` in another. The thread alone owns the
-session, from loading to closing. While the network runs, a second thread follows the patches of
-known tracks into the new frame; it has ended before the tracker takes the detections. A network
+session, from loading to closing. While the network runs, a second thread checks the picture and
+follows the patches of known tracks into it; it has ended before the outputs are judged. A network
 that fails, or whose outputs are no numbers, makes the frame Unknown.
 """
 
@@ -24,7 +24,7 @@ from edge.perception.decode import output_shapes, perceive
 from edge.perception.preprocess import InputPlacement, Preprocessor, input_placement
 from edge.perception.values import Floats, Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
-from edge.runtime.health.frame_health import FrameHealth
+from edge.runtime.health.frame_health import FrameHealth, Looked
 from edge.runtime.loop.capture import CapturedFrame
 from edge.runtime.loop.latency_budget import Histogram
 from edge.runtime.loop.mailbox import Mailbox
@@ -86,8 +86,8 @@ class Inference:
         self._results = results
         self._clock = clock
         self._tracker = Tracker()
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix="following")
-        self._following: Future[None] = Future()
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside-inference")
+        self._looking: Future[Looked | None] = Future()
         # The session's own buffer, once it is known that it has one of this size.
         self._tensor = np.zeros((1, 3, model.input.height_px, model.input.width_px), np.float32)
         self._picture_session: PictureSession | None = None  # the session, if it preprocesses
@@ -192,16 +192,16 @@ class Inference:
         try:
             outputs = self._infer(session, frame, stages)
         except InferenceFailed as error:
-            self._following.result()
+            self._looking.result()
             return Result(frame, Unknown(f"inference failed: {error}"), (), stages.ms)
         stages.lap("infer")
         device_ms = session.device_ms
         placement = input_placement(self._preprocess, *frame.size_px)
         perception = self._perceive(outputs, placement, frame)
-        if self._health is not None:
-            perception = self._health.judge(frame.picture, outputs, perception)
+        looked = self._looking.result()
+        if self._health is not None and looked is not None:
+            perception = self._health.judge(looked, outputs, perception)
         stages.lap("decode")
-        self._following.result()
         tracks: tuple[Track, ...] = ()
         if isinstance(perception, Known):
             try:
@@ -220,14 +220,14 @@ class Inference:
 
     def _infer(self, session: Session, frame: Frame, stages: _Stopwatch) -> Sequence[Floats]:
         """The outputs for a frame, preprocessed here or by the session; measures how long the
-        network works, and has the patches of known tracks followed meanwhile."""
+        network works, and has the picture looked at meanwhile."""
         if self._picture_session is not None:
             infer = functools.partial(self._picture_session.infer_picture, frame.picture)
         else:
             self._preprocessor.write(frame.image, self._tensor)
             stages.lap("preprocess")
             infer = functools.partial(session.infer, self._tensor)
-        self._following = self._beside.submit(self._follow, frame)
+        self._looking = self._beside.submit(self._look, frame)
         self._busy_since_ns = self._clock()
         try:
             return infer()
@@ -235,9 +235,12 @@ class Inference:
             self._durations.add(self.busy_ms(self._clock()))
             self._busy_since_ns = None
 
-    def _follow(self, frame: Frame) -> None:
-        # A picture in a camera's own format is converted here, beside the network, too.
+    def _look(self, frame: Frame) -> Looked | None:
+        """All that needs the picture and no output of the network."""
+        looked = None if self._health is None else self._health.look(frame.picture)
+        # A picture in a camera's own format is converted here too.
         self._tracker.follow(frame.image, frame.captured_ns)
+        return looked
 
     def _perceive(
         self,

@@ -67,12 +67,12 @@ def test_of_every_decoder_it_is_known_which_values_are_probabilities() -> None:
 def test_a_frame_of_another_kind_is_unknown_and_counted(profile: Profile) -> None:
     health = FrameHealth(DETECTOR, profile=profile, off=["frozen", "blocked", "blurred"])
     known = Known(Detections.empty())
-    usual = [health.judge(PICTURE, outputs(DETECTOR), known) for _ in range(50)]
+    usual = [health.judge(health.look(PICTURE), outputs(DETECTOR), known) for _ in range(50)]
     assert usual == [known] * 50
-    odd = health.judge(PICTURE, outputs(DETECTOR, scale=4.0), known)
+    odd = health.judge(health.look(PICTURE), outputs(DETECTOR, scale=4.0), known)
     assert isinstance(odd, Unknown)
     assert odd.reason.startswith("out of distribution")
-    assert health.judge(PICTURE, outputs(DETECTOR), known) is known
+    assert health.judge(health.look(PICTURE), outputs(DETECTOR), known) is known
     (count,) = [one for one in health.counts() if one.name == OUT_OF_DISTRIBUTION]
     assert (count.frames, count.failed, count.not_made) == (52, 1, None)
 
@@ -83,7 +83,7 @@ def test_without_a_profile_or_switched_off_the_report_says_so(
 ) -> None:
     health = FrameHealth(DETECTOR, profile=profile if off else None, off=off)
     known = Known(Detections.empty())
-    off_too = health.judge(PICTURE, outputs(DETECTOR, scale=4.0), known)
+    off_too = health.judge(health.look(PICTURE), outputs(DETECTOR, scale=4.0), known)
     assert not isinstance(off_too, Unknown) or not off_too.reason.startswith("out of")
     (count,) = [one for one in health.counts() if one.name == OUT_OF_DISTRIBUTION]
     assert (count.frames, count.not_made) == (0, why)

@@ -34,7 +34,9 @@ def health(*, off: Sequence[str] = ()) -> FrameHealth:
 def reasons(pictures: Sequence[BgrImage], *, off: Sequence[str] = ()) -> list[str | None]:
     """The check that failed for each picture of one run; None where all passed."""
     judge = health(off=off)
-    found = [judge.judge(Picture(np.ascontiguousarray(one)), (), KNOWN) for one in pictures]
+    found = [
+        judge.judge(judge.look(Picture(np.ascontiguousarray(one))), (), KNOWN) for one in pictures
+    ]
     return [one.reason.partition(":")[0] if isinstance(one, Unknown) else None for one in found]
 
 
@@ -146,7 +148,9 @@ def test_a_repeated_picture_is_known_until_the_fifth_repetition_and_again_once_i
 def test_a_check_that_is_off_is_not_made_and_shows(drive: list[BgrImage]) -> None:
     judge = health(off=["dark"])
     dark = (drive[0] * 0.03).astype(np.uint8)
-    assert isinstance(judge.judge(Picture(dark), (), KNOWN), Unknown)  # washed out as well
+    assert isinstance(
+        judge.judge(judge.look(Picture(dark)), (), KNOWN), Unknown
+    )  # washed out as well
     counts = {count.name: count for count in judge.counts()}
     assert counts["dark"].not_made == OFF
     assert (counts["dark"].frames, counts["washed out"].failed) == (0, 1)
@@ -156,7 +160,7 @@ def test_the_first_reason_stays_and_every_failed_check_is_counted(drive: list[Bg
     judge = health()
     reason = Unknown("output holds NaN or Inf")
     dark = Picture((drive[0] * 0.01).astype(np.uint8))
-    assert judge.judge(dark, (), reason) is reason
+    assert judge.judge(judge.look(dark), (), reason) is reason
     assert {count.name for count in judge.counts() if count.failed} >= {"dark", "washed out"}
 
 
