@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from edge.perception.values import Floats, Frame, Known, Perception, Unknown
 from edge.runtime.clock import Clock
 from edge.runtime.health.frame_health import FrameHealth, Looked
 from edge.runtime.loop.capture import CapturedFrame
-from edge.runtime.loop.latency_budget import Histogram
+from edge.runtime.loop.latency_budget import Histogram, Stopwatch
 from edge.runtime.loop.mailbox import Mailbox
 from edge.runtime.tracking.ground_plane import GroundCamera
 from edge.runtime.tracking.object_distance import with_distances
@@ -185,7 +184,7 @@ class Inference:
         _require_shapes("output", wanted_out, shapes)
 
     def _process(self, session: Session, captured: CapturedFrame) -> Result:
-        frame, stages = captured.frame, _Stopwatch(grab_ms=captured.grab_ms)
+        frame, stages = captured.frame, Stopwatch(grab_ms=captured.grab_ms)
         if frame.captured_ns < self._newest_ns:
             return Result(frame, Unknown(_GOES_BACK), (), stages.ms)
         self._newest_ns = frame.captured_ns
@@ -218,7 +217,7 @@ class Inference:
             stages.lap("track")
         return Result(frame, perception, tracks, stages.ms, device_ms)
 
-    def _infer(self, session: Session, frame: Frame, stages: _Stopwatch) -> Sequence[Floats]:
+    def _infer(self, session: Session, frame: Frame, stages: Stopwatch) -> Sequence[Floats]:
         """The outputs for a frame, preprocessed here or by the session; measures how long the
         network works, and has the picture looked at meanwhile."""
         if self._picture_session is not None:
@@ -256,19 +255,6 @@ class Inference:
             input_size=(spec.width_px, spec.height_px),
             frame_size=frame.size_px,
         )
-
-
-class _Stopwatch:
-    """Durations of stages that follow one another."""
-
-    def __init__(self, *, grab_ms: float) -> None:
-        self.ms: dict[str, float] = {"grab": grab_ms}
-        self._last_s = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now_s = time.perf_counter()
-        self.ms[stage] = (now_s - self._last_s) * 1e3
-        self._last_s = now_s
 
 
 def _lost_at_load(error: DeviceLost) -> DeviceFault:

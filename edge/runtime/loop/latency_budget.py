@@ -8,6 +8,7 @@ times higher. Never keeps single samples.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -56,6 +57,20 @@ class Histogram:
                 edge_ms = _LOWEST_MS * 10.0 ** (bucket / _BUCKETS_A_DECADE)
                 return float(min(edge_ms, self.max_ms))
         return self.max_ms
+
+
+class Stopwatch:
+    """Durations in ms of stages that follow one another, the first of them already measured."""
+
+    def __init__(self, *, grab_ms: float) -> None:
+        self.ms: dict[str, float] = {"grab": grab_ms}
+        self._last_s = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Ends a stage, which began where the one before ended."""
+        now_s = time.perf_counter()
+        self.ms[stage] = (now_s - self._last_s) * 1e3
+        self._last_s = now_s
 
 
 class MissWindow:
