@@ -15,6 +15,7 @@ from edge.proof.machines.mode_laws import LEAVES_BY_STOPPED, SAYS_WHAT_HOLDS
 
 AGES = "ages as declared"
 MATCHES = "matches as asked"
+IN_TIME = "faults act in time"
 REACHABLE = "every rule fires"
 DECIDES = "no rule shadowed"
 RULES_END = "rules can be left"
@@ -65,6 +66,11 @@ PROPERTIES: dict[str, Property] = {
             AGES,
             "Ages, steps of escalation and times to live are those that the mission declares.",
             ("R-RUN-1", "R-RUN-2", "R-RUN-3"),
+        ),
+        Property(
+            IN_TIME,
+            "From every level of a counter the declared number of bad results in a row is enough.",
+            ("R-RUN-5", "R-RUN-6"),
         ),
         *_OF_LAWS,
         Property(LEAVES_BY_STOPPED, "A stop is left by STOPPED only.", ("R-RUN-26",)),

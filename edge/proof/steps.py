@@ -26,6 +26,7 @@ from edge.proof.properties import (
     AGES,
     DECIDES,
     FACTORS,
+    IN_TIME,
     MATCHES,
     REACHABLE,
     RECOVERS,
@@ -164,6 +165,8 @@ def faults(work: Work, _advance: Advance) -> None:
         checker = Checker()
         alone = FaultTurns(work.settings, work.classes)
         counted.states = alone.explore(checker)
+        for words in alone.too_slow(checker):
+            work.findings.add(IN_TIME, words)
         counted.edges = checker.turns
         first = work.settings.policy.rules[0]
         work.findings.add_turns(checker.broken, alone=(first.name, first.confirm))

@@ -7,16 +7,19 @@ arbitration.py combines faults with rules.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from edge.proof.frames.frame_class import FrameClass
 from edge.proof.frames.frame_classes import FrameClasses
+from edge.proof.laws.faults import LATE_RESULTS
 from edge.proof.turns.checker import NOW_NS, QUIET, Checker, judged_by, of_one_rule
 from edge.runtime.policy.facts import Facts
 from edge.runtime.policy.fault_counter import FaultCounter, FaultTime
 from edge.runtime.policy.policy import PolicyState, initial
 from edge.runtime.policy.settings import PolicySettings
+from firmware_bridge.protocol.messages import Action
 
 _LATE_SHARES_OFF = (None, 0.0)
 
@@ -32,17 +35,53 @@ class FaultTurns:
 
     def explore(self, checker: Checker) -> int:
         """Takes all turns; returns the number of states."""
-        states = self._count(checker, "unknown", self._unknown_letters)
-        states += self._count(checker, "late", self._late_letters)
-        return states + self._age(checker)
+        unknown = self._count(checker, "unknown", self._unknown_letters)
+        late = self._count(checker, "late", self._late_letters)
+        return len(unknown) + len(late) + self._age(checker)
+
+    def too_slow(self, checker: Checker) -> list[str]:
+        """Counters that need more bad results in a row than declared, from some level, in words."""
+        unseen = replace(self._clear.at(NOW_NS), known=False)
+        late = replace(QUIET, late_share=1.0, frame=self._clear.at(NOW_NS))
+        most = math.ceil(self.settings.policy.fallbacks.slow_down_after_periods)
+        return [
+            f"{words} need more than {results} in a row, from some level, until they are answered"
+            for name, words, facts, letters, results in (
+                (
+                    "unknown",
+                    "unknown results",
+                    replace(QUIET, frame=unseen),
+                    self._unknown_letters,
+                    most,
+                ),
+                ("late", "late results", late, self._late_letters, LATE_RESULTS),
+            )
+            if any(
+                not self._answered(checker, name, counter, facts, results)
+                for counter in self._count(checker, name, letters)
+            )
+        ]
+
+    def _answered(
+        self, checker: Checker, name: str, counter: FaultCounter, facts: Facts, results: int
+    ) -> bool:
+        """Whether so many such results in a row make the loop slow down, from this level."""
+        fresh = self._at_age(0)
+        action = Action.NONE
+        for _ in range(results):
+            before = _with_counter(fresh, name, counter)
+            turn = checker.take(self.settings, facts, before, shown=self._clear)
+            counter = getattr(turn.after, name)
+            action = Action.NONE if turn.decision is None else turn.decision.command.action
+        return action >= Action.SLOW_DOWN
 
     def _count(
         self,
         checker: Checker,
         name: str,
         letters: Callable[[], Iterator[tuple[FrameClass | None, Facts]]],
-    ) -> int:
-        """One counter, from every level it reaches."""
+    ) -> set[FaultCounter]:
+        """One counter, from every level it reaches; returns the levels."""
         first: FaultCounter = getattr(self._initial, name)
         seen, waiting = {first}, [first]
         fresh = self._at_age(0)
@@ -55,7 +94,7 @@ class FaultTurns:
                 if checker.lawful and after not in seen:
                     seen.add(after)
                     waiting.append(after)
-        return len(seen)
+        return seen
 
     def _unknown_letters(self) -> Iterator[tuple[FrameClass | None, Facts]]:
         frame = self._clear.at(NOW_NS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,32 @@ from edge.commands import policy as policy_verbs
 from edge.proof import prove as prove_module
 from edge.proof import sections
 from edge.proof.laws.faults import FAULTS
+from edge.proof.laws.turn_laws import LAWS
 from edge.proof.machines import rule_machine
+from edge.proof.machines.core_laws import CORE_LAWS
+from edge.proof.machines.mode_laws import LEAVES_BY_STOPPED, SAYS_WHAT_HOLDS
 from edge.proof.proof import Proof
-from edge.proof.properties import DECIDES, DRIVES, FACTORS, MATCHES, PROPERTIES, RECOVERS
+from edge.proof.properties import (
+    AGES,
+    DECIDES,
+    DRIVES,
+    FACTORS,
+    IN_TIME,
+    MATCHES,
+    PROPERTIES,
+    REACHABLE,
+    RECOVERS,
+    RULES_END,
+)
 from edge.proof.prove import ALL_STEPS, prove
 from edge.proof.sections import SECTIONS, Section
 from edge.proof.steps import STEPS
 from edge.proof.turns.checker import Checker
 from edge.runtime.policy import arbitration, policy, rule_matching
 from edge.runtime.policy.facts import Facts
+from edge.runtime.policy.fault_counter import FaultCounter
 from edge.runtime.policy.rule_state import RuleState
+from edge.runtime.policy.settings import PolicySettings
 from firmware_bridge.emulation.build import build_firmware, default_build_folder
 from firmware_bridge.protocol.messages import Action
 
@@ -81,6 +97,13 @@ def test_a_sound_policy_holds_and_every_fact_and_fault_was_tried(
     assert demanded == FAULTS.keys() | {"person"}
 
 
+def _wrong_settings(patched: pytest.MonkeyPatch) -> None:
+    real = PolicySettings.of
+    patched.setattr(
+        PolicySettings, "of", lambda *given, **more: replace(real(*given, **more), valid_for_ms=500)
+    )
+
+
 FOUND: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], object]]] = {
     DRIVES: (
         "faults, rules and stops together",
@@ -90,11 +113,35 @@ FOUND: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], object]]] = {
         "the worst state until a free road",
         lambda patched: patched.setattr(RuleState, "cleared", lambda self, *_, **__: self),
     ),
+    IN_TIME: (
+        "counters and ages of faults",
+        lambda patched: patched.setattr(
+            FaultCounter,
+            "after",
+            lambda self, *, bad: replace(self, level=min(self.level + bad * 0.5, self.limit)),
+        ),
+    ),
+    REACHABLE: (
+        "stories of each rule",
+        lambda patched: patched.setattr(rule_matching, "inside", lambda *_: False),
+    ),
+    AGES: ("stories of each rule", _wrong_settings),
+    RULES_END: (
+        "each rule's window of frames",
+        lambda patched: patched.setattr(RuleState, "permits_release", lambda *_: False),
+    ),
     MATCHES: (
         "stories of each rule",
         lambda patched: patched.setattr(rule_matching, "inside", lambda *_: True),
     ),
 }
+
+
+def test_every_property_is_broken_by_some_test() -> None:
+    """Laws in test_turn_laws.py and test_core_laws.py, modes in test_mode_laws.py, these here."""
+    of_laws = {law.name for law in LAWS} | {law.name for law in CORE_LAWS}
+    of_modes = {LEAVES_BY_STOPPED, SAYS_WHAT_HOLDS}
+    assert of_laws | of_modes | FOUND.keys() | {DECIDES, FACTORS} == PROPERTIES.keys()
 
 
 @pytest.mark.parametrize("prop", FOUND)
