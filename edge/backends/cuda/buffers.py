@@ -33,8 +33,13 @@ class Buffer:
 def exchange_buffer(
     driver: CudaDriver, shape: tuple[int, ...], dtype: DTypeLike = np.float32
 ) -> Buffer:
-    """A new buffer: mapped where the GPU is integrated, since its own memory is the processor's."""
-    host = driver.host_array(shape, dtype, mapped=driver.facts.integrated)
-    if host.address is not None:
+    """A new buffer: mapped where the GPU is integrated, since its own memory is the processor's.
+
+    The GPU's memory, which is the scarcer one, comes first: where it is full, nothing is held.
+    """
+    if driver.facts.integrated:
+        host = driver.host_array(shape, dtype, mapped=True)
+        assert host.address is not None
         return Buffer(host.array, host.address, mapped=True)
-    return Buffer(host.array, driver.device_memory(host.array.nbytes), mapped=False)
+    address = driver.device_memory(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+    return Buffer(driver.host_array(shape, dtype, mapped=False).array, address, mapped=False)
