@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from edge.contract.artifact import replacing
+from edge.contract.artifact import replacing, require_folder
 from edge.engine.build.estimate import BuildProgress, Estimate, last_build_s
 from edge.engine.build_request import BuildRequest
 from edge.engine.plan.sidecar import Sidecar, sidecar_path
@@ -54,6 +54,7 @@ def build_engine(
             found="a folder" if out.is_dir() else "its sidecar would replace the model",
             remedy="choose another file: --out FILE",
         )
+    require_folder(out.parent)
     with contextlib.ExitStack() as moves:
         # The stack unwinds backwards: the plan moves first, then its sidecar.
         sidecar_file = moves.enter_context(replacing(sidecar_path(out)))

@@ -100,8 +100,12 @@ class TestEverySession:
         assert np.array_equal(apart, session.infer(turned.copy())[0])
 
     def test_a_wrong_input_fails_and_the_next_one_works(self, session: Session) -> None:
-        with pytest.raises(InferenceFailed):
-            session.infer(np.zeros((1, 3, SIDE, SIDE + 1), np.float32))
+        for wrong in (
+            np.zeros((1, 3, SIDE, SIDE + 1), np.float32),
+            np.zeros((1, 3, SIDE, SIDE), np.float64),
+        ):
+            with pytest.raises(InferenceFailed):
+                session.infer(wrong)
         assert session.infer(np.zeros((1, 3, SIDE, SIDE), np.float32))[0].shape[1] == CELLS
 
     def test_a_closed_session_says_so(self, session: Session) -> None:

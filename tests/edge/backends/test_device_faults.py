@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from session_variants import ONE_OF_EACH_DRIVER, Variant, opening
 from simulated_device.description import Fault
+from simulated_device.machine import Machine
 from tiny_road import SIDE, write_network
 
 from edge.backends import abandoned
-from edge.backends.session import DeviceLost, InferenceFailed
+from edge.backends.session import DeviceLost, InferenceFailed, PictureSession
+from edge.perception.pixel_formats import Picture
+from edge.perception.preprocess import PreprocessSpec
 from firmware_bridge.errors import DeviceFault
 
 BLANK = np.zeros((1, 3, SIDE, SIDE), np.float32)
@@ -23,6 +27,23 @@ STICKY = {
     "launch failure": "unspecified launch failure",
     "device lost": "unknown error",
 }
+
+
+SPEC = PreprocessSpec(
+    width_px=SIDE,
+    height_px=SIDE,
+    fit="stretch",
+    anchor="center",
+    pad_value=0,
+    color="bgr",
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+)
+
+
+def held(machine: Machine) -> int:
+    """Bytes of a device and page-locked ones that were not freed."""
+    return sum(block.size for block in machine.space.blocks() if not block.freed)
 
 
 @pytest.fixture
@@ -129,4 +150,38 @@ class TestEveryDriver:
             before = session.infer(BLANK)[0].copy()
             with pytest.raises(InferenceFailed, match="Error Code"):
                 session.infer(BLANK)
+            other = session.infer(np.full_like(BLANK, 9.0))[0]  # its copy to the GPU was awaited
+            assert not np.array_equal(before, other)
             assert np.array_equal(before, session.infer(BLANK)[0])
+
+    def test_a_picture_for_which_the_gpu_is_full_holds_nothing(
+        self, variant: Variant, network: Path
+    ) -> None:
+        assert variant.simulation is not None
+        if variant.integrated:
+            pytest.skip("its memory is the processor's")
+        gpu = replace(variant.simulation.gpus[0], memory_bytes=100 << 20)
+        with opening(variant.with_faults(gpus=(gpu,))) as way:
+            assert way.machine is not None
+            session = way.open(network, preprocess=SPEC)
+            assert isinstance(session, PictureSession)
+            before = held(way.machine)
+            for _ in range(3):
+                with pytest.raises(InferenceFailed, match="out of memory"):
+                    session.infer_picture(Picture(np.zeros((6000, 6000, 3), np.uint8)))
+            assert held(way.machine) == before
+
+    def test_frames_of_one_size_hold_no_more_than_the_first(
+        self, variant: Variant, network: Path
+    ) -> None:
+        with opening(variant) as way:
+            assert way.machine is not None
+            session = way.open(network, preprocess=SPEC)
+            assert isinstance(session, PictureSession)
+            picture = Picture(np.zeros((48, 64, 3), np.uint8))
+            session.infer_picture(picture)
+            before = held(way.machine)
+            for _ in range(3):
+                session.infer_picture(picture)
+                session.infer(BLANK)
+            assert held(way.machine) == before

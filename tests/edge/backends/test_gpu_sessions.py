@@ -157,6 +157,13 @@ class TestEveryGpuSession:
 class TestEveryEngine:
     """Engines that `engine build` does not make; simulated, since real ones are hard to build."""
 
+    def test_an_output_more_than_the_missions_is_refused(
+        self, way: Opening, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UsageError) as refused:
+            way.open(two_outputs(tmp_path), outputs={"output": ()})
+        assert refused.value.found == "output, map"
+
     @pytest.mark.parametrize(
         "other",
         [{"data_type": "HALF"}, {"data_type": "INT8"}, {"format": "CHW32"}, {"format": "HWC8"}],

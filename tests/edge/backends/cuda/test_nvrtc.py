@@ -67,6 +67,9 @@ def test_a_compiler_that_does_not_know_the_gpu_is_passed_over_or_refused(
 
 
 def test_a_compiler_newer_than_the_driver_is_passed_over() -> None:
+    major, minor = here()[0].version
+    older = choose_compiler(here(), 87, driver_cuda=(major, minor - 1))
+    assert older.version <= (major, minor - 1), "of the same major too"
     assert here()[0].version > (12, 9)
     assert choose_compiler(here(), 87, driver_cuda=(12, 9)).version <= (12, 9)
     with pytest.raises(Missing, match=r"SM 8\.7 under CUDA 11\.8") as refused:

@@ -344,6 +344,14 @@ def test_a_timing_cache_is_written_and_read(folder: Path, stand_in: Callable[...
     assert timings.read_bytes() == b"timings of 10.3.0"
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_build(
+    folder: Path, stand_in: Callable[..., Path]
+) -> None:
+    out = folder / "report.json" / "road.plan"
+    done = engine("build", folder, "--out", out, path=stand_in("tensorrt-10.3.0"))
+    refused(done, 2, "cannot write to")
+
+
 def test_tensorrt_that_is_not_installed(folder: Path) -> None:
     if importlib.util.find_spec("tensorrt") is not None:
         pytest.skip("TensorRT is installed here")

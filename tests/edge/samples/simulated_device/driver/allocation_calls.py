@@ -57,7 +57,7 @@ class AllocationCalls(ContextCalls):
             raise CudaError("INVALID_VALUE")
         self.settle(context)
         block.drop()
-        context.device.used_bytes -= block.size
+        context.device.used_bytes -= block.charged_bytes
 
     def host_alloc(self, size: int, *, mapped: bool) -> Block:
         context = self.enter(unsafe=True)
@@ -65,7 +65,8 @@ class AllocationCalls(ContextCalls):
             raise CudaError("INVALID_VALUE")
         if self.fault("out of memory"):
             raise CudaError("OUT_OF_MEMORY")
-        self.charge_device(context.device, size)
+        if context.device.facts.integrated:
+            self.charge_device(context.device, size)
         return self.space.lock_pages(context, size, mapped=mapped)
 
     def host_register(self, view: Bytes, *, mapped: bool) -> Block:
@@ -84,7 +85,7 @@ class AllocationCalls(ContextCalls):
         block.freed = True
         if not registered:
             block.drop()
-        context.device.used_bytes -= block.size
+        context.device.used_bytes -= block.charged_bytes
 
     def host_device_pointer(self, address: int) -> int:
         """The device address of mapped host memory: another number, so that it must be asked."""

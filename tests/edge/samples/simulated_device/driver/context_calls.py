@@ -114,7 +114,7 @@ class ContextCalls(DriverState):
         for block in self.space.blocks():
             if block.context is context and not block.freed:
                 block.drop()
-                context.device.used_bytes -= block.size
+                context.device.used_bytes -= block.charged_bytes
         for handle in context.held:
             self._handles.pop(handle, None)
         context.device.used_bytes -= CONTEXT_BYTES

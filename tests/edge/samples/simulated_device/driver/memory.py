@@ -54,6 +54,12 @@ class Block:
         return self
 
     @property
+    def charged_bytes(self) -> int:
+        """How much of the GPU's memory it takes: page-locked memory is the processor's, unless both
+        share one."""
+        return 0 if self.is_host and not self.context.device.facts.integrated else self.size
+
+    @property
     def view(self) -> Bytes:
         """The bytes, made and poisoned at the first access."""
         if self._view is None:
