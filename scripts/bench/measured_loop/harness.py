@@ -179,14 +179,14 @@ def running(
 class Waiting:
     """A session that answers as an accelerator does: after a wait, during which no core works.
 
-    It gives the outputs of `row`, which whoever hands a frame over sets, copied while it waits, as
-    they would be to the host.
+    It gives the outputs of `row`, copied while it waits, as they would be to the host. Whoever
+    hands a frame over sets the row; with a `step` it goes on by itself.
     """
 
     def __init__(
         self, outputs: Sequence[tuple[Floats, ...]], shape: tuple[int, ...], wait_ms: float
     ) -> None:
-        self.row = 0
+        self.row, self.step = 0, 0
         self.input_shape = shape
         self.output_shapes = tuple(output.shape for output in outputs[0])
         self.input: Floats = np.zeros(shape, np.float32)
@@ -205,6 +205,7 @@ class Waiting:
         time.sleep(max(0.0, until_s - time.perf_counter() - 2e-4))  # a timer is late by less
         while time.perf_counter() < until_s:
             time.sleep(0.0)
+        self.row = (self.row + self.step) % len(self._outputs)
         return self._host
 
     def close(self) -> None:

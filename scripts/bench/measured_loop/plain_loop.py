@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from edge.perception.values import Floats
 
 @dataclass(frozen=True)
 class PlainLoop:
-    """The loop that one writes first: OpenCV reads, numpy prepares, onnxruntime with its default
-    options runs, every cell is decoded, boxes are suppressed one by one. For a YOLOX network."""
+    """The loop that one writes first: OpenCV reads, numpy prepares, `infer` runs, every cell is
+    decoded, boxes are suppressed one by one. For a YOLOX network."""
 
-    model: Path
+    infer: Callable[[Floats], Floats]
     width_px: int
     height_px: int
     score_threshold: float
@@ -26,8 +27,6 @@ class PlainLoop:
 
     def rate(self, clip: Path, frames: int) -> float:
         """Detects in so many frames; returns frames a second from the first one on."""
-        session = onnxruntime.InferenceSession(str(self.model), providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
         grid, strides = self._grid()
         video, done_s = cv2.VideoCapture(str(clip)), []
         for _ in range(frames):
@@ -39,11 +38,17 @@ class PlainLoop:
             padded = np.full((self.height_px, self.width_px, 3), 114, np.uint8)
             padded[: size[1], : size[0]] = cv2.resize(image, size)
             tensor = np.ascontiguousarray(padded.transpose(2, 0, 1), np.float32)[None]
-            (output,) = session.run(None, {name: tensor})
-            self._detections(output[0], grid, strides, ratio)
+            self._detections(self.infer(tensor)[0], grid, strides, ratio)
             done_s.append(time.perf_counter())
         video.release()
         return (len(done_s) - 1) / (done_s[-1] - done_s[0])
+
+    @staticmethod
+    def on_the_cpu(model: Path) -> Callable[[Floats], Floats]:
+        """onnxruntime with its default options."""
+        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return lambda x: np.asarray(session.run(None, {name: x})[0], np.float32)
 
     def _grid(self) -> tuple[Floats, Floats]:
         grids, strides = [], []
