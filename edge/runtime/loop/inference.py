@@ -229,9 +229,10 @@ class Inference:
         self._looking = self._beside.submit(self._look, frame)
         self._busy_since_ns = self._clock()
         try:
-            return infer()
+            outputs = infer()
+            self._durations.add(self.busy_ms(self._clock()))  # what failed late says nothing of p99
+            return outputs
         finally:
-            self._durations.add(self.busy_ms(self._clock()))
             self._busy_since_ns = None
 
     def _look(self, frame: Frame) -> Looked | None:

@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from tiny_road import picture, tiny_mission, write_network
 
 from edge.backends.options import SessionOptions
+from edge.backends.session import InferenceFailed
 from edge.backends.table import open_session
 from edge.contract.mission.schema import Mission
 from edge.perception.pixel_formats import Picture
@@ -50,6 +51,17 @@ class TakingTime:
 
     def close(self) -> None:
         self.session.close()
+
+
+class FailingSlowly(TakingTime):
+    """Fails each run that takes a second or more, at its end."""
+
+    def infer(self, x: Floats) -> tuple[Floats, ...]:
+        began_ns = self.now_ns
+        outputs = super().infer(x)
+        if self.now_ns - began_ns >= 1000 * MS:
+            raise InferenceFailed("not in time")
+        return outputs
 
 
 class Bench:
@@ -167,6 +179,19 @@ def test_what_a_network_takes_is_its_99th_percentile(mission: Mission, tmp_path:
     for frame in range(100):
         thread.look(frame * 40 * MS)
     assert 600.0 <= thread.inference.hung_after_ms <= 600.0 * 1.06
+    thread.end()
+
+
+@pytest.mark.requirement("R-RUN-8")
+def test_a_run_that_fails_late_does_not_make_a_later_one_hang_longer(
+    mission: Mission, tmp_path: Path
+) -> None:
+    durations_ms = (2000.0 if run == 50 else 30.0 for run in range(65))
+    path = write_network(tmp_path / "tiny.onnx")
+    thread = Bench(mission, FailingSlowly(path, durations_ms))
+    seen = [thread.look(frame * 40 * MS).perception for frame in range(60)]
+    assert [type(one) for one in seen].count(Unknown) == 1
+    assert 300.0 <= thread.inference.hung_after_ms <= 300.0 * 1.06
     thread.end()
 
 
