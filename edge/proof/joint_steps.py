@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edge.proof.machines.closed_loop import ClosedLoop
 from edge.proof.machines.core_laws import core_breaches
-from edge.proof.machines.microcontroller import Microcontroller
+from edge.proof.machines.microcontroller import Microcontroller, representatives
 from edge.proof.proof import CounterExample
 from edge.proof.properties import DRIVES
 from edge.proof.steps import Advance, Work
@@ -17,9 +17,9 @@ def microcontroller_and_loop(work: Work, advance: Advance) -> None:
     """The compiled core under any host, and then with this one."""
     assert work.host is not None
     findings = work.findings
-    commands = [turn.decision.command for turn in work.weighed if turn.decision is not None]
+    explored_as = representatives(work.host.demands)
     with findings.measured("microcontroller under any host") as counted:
-        mcu = Microcontroller.under_any_host(work.core, commands)
+        mcu = Microcontroller.under_any_host(work.core, explored_as.values())
         explored = mcu.explore()
         counted.add(explored)
         for breach in core_breaches(mcu, explored):
@@ -27,7 +27,7 @@ def microcontroller_and_loop(work: Work, advance: Advance) -> None:
             found = CounterExample(breach.text, words=words, core=breach)
             findings.broken.setdefault(breach.law, found)
     with findings.measured("host, line, microcontroller, vehicle") as counted:
-        loop = ClosedLoop(work.host, mcu)
+        loop = ClosedLoop(work.host, mcu, explored_as)
         joint = loop.explore(lambda reached: advance(reached, 0))
         counted.add(joint)
         turns, stuck = loop.turns_to_drive(joint)

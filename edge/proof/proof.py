@@ -11,15 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge.contract.mission.sections.policy import Confirm
 from edge.proof.machines.core_laws import CoreBreach
 from edge.proof.machines.frontier import Explored
 from edge.proof.properties import PROPERTIES, Property
 from edge.proof.stories.story import Story
 from edge.proof.turns.checker import Broken
-
-Alone = tuple[str, Confirm]
-"""A rule that was explored alone, and the confirm window that it had."""
 
 SCHEMA = "brakepoint.policy-check/1"
 
@@ -146,23 +142,23 @@ class Findings:
     Attributes:
         explorations: in their order.
         broken: property -> the first counter-example.
-        turns: law of turns -> the first turn that breaks it, and the rule that was alone then.
+        turns: law of turns -> the first turn that breaks it.
         notes: see `Proof`.
     """
 
     explorations: list[Exploration] = field(default_factory=list)
     broken: dict[str, CounterExample] = field(default_factory=dict)
-    turns: dict[str, tuple[Broken, Alone | None]] = field(default_factory=dict)
+    turns: dict[str, Broken] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, text: str, *, words: tuple[str, ...] = ()) -> None:
         """A broken property; only the first counter-example is kept."""
         self.broken.setdefault(name, CounterExample(text, words=words))
 
-    def add_turns(self, broken: dict[str, Broken], *, alone: Alone | None = None) -> None:
-        """Broken laws of turns; `alone`: the only rule, with its window."""
+    def add_turns(self, broken: dict[str, Broken]) -> None:
+        """Broken laws of turns."""
         for law, one in broken.items():
-            self.turns.setdefault(law, (one, alone))
+            self.turns.setdefault(law, one)
 
     @contextmanager
     def measured(self, name: str) -> Iterator[Count]:

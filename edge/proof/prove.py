@@ -77,7 +77,7 @@ def prove(
 
 def _tell_stories(work: Work, search_turns: int, advance: Advance) -> None:
     """A story for each broken law of turns: from the start of a run where the search finds one."""
-    for done, (law, (broken, alone)) in enumerate(work.findings.turns.items()):
+    for done, (law, broken) in enumerate(work.findings.turns.items()):
         advance("looking for the shortest stories", done, len(work.findings.turns))
         story = None
         if search_turns:
@@ -85,7 +85,7 @@ def _tell_stories(work: Work, search_turns: int, advance: Advance) -> None:
                 work.settings, work.classes, law, broken, most_turns=search_turns
             )
         if story is None:
-            story = story_of(broken, law, only=alone)
+            story = story_of(broken, law, work.settings.policy)
         work.findings.broken.setdefault(law, CounterExample(story.text, story=story))
 
 

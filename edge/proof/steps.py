@@ -14,12 +14,11 @@ from edge.contract.mission.schema import Mission
 from edge.proof.frames.frame_class import RuleFrames
 from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.laws.declared_ages import age_faults
-from edge.proof.laws.turn import Turn
 from edge.proof.machines.core_process import CoreProcess
 from edge.proof.machines.factors import factor_fault
 from edge.proof.machines.host import Host, HostState, held_of
 from edge.proof.machines.misstep_turns import turn_of
-from edge.proof.machines.mode_laws import mode_breaches
+from edge.proof.machines.mode_laws import situation_breach, situation_key, table_breaches
 from edge.proof.machines.rule_machine import BoundlessRule, RuleMachine, machine_kind, shortened
 from edge.proof.proof import Findings
 from edge.proof.properties import (
@@ -53,7 +52,8 @@ class Work:
     Attributes:
         walk_turns: how many turns of random walks are taken.
         machines: rule -> its machine; rules that differ in names only share one.
-        weighed: turns of every joint demand, for the closed loop.
+        host: the host's table.
+        all_demands: every joint demand of rules is in that table.
     """
 
     mission: Mission
@@ -63,8 +63,8 @@ class Work:
     walk_turns: int
     findings: Findings = field(default_factory=Findings)
     machines: dict[str, RuleMachine] = field(default_factory=dict)
-    weighed: list[Turn] = field(default_factory=list)
     host: Host | None = None
+    all_demands: bool = True
 
 
 def rules_fire(work: Work, advance: Advance) -> None:
@@ -114,7 +114,7 @@ def rules_alone(work: Work, advance: Advance) -> None:
             alone = RuleTurns(work.settings, work.classes, at)
             counted.states += alone.explore(checker)
             counted.edges += checker.turns
-            work.findings.add_turns(checker.broken, alone=(rules[at].name, alone.confirm))
+            work.findings.add_turns(checker.broken)
 
 
 def rule_windows(work: Work, advance: Advance) -> None:
@@ -148,7 +148,7 @@ def _judge(work: Work, machine: RuleMachine) -> None:
         checker = Checker()
         turn_of(misstep, rule, work.settings, work.classes, checker)
         found = {misstep.law: checker.broken[misstep.law]} if misstep.law in checker.broken else {}
-        findings.add_turns(found, alone=(rule.name, rule.confirm))
+        findings.add_turns(found)
         if not found:
             findings.add(misstep.law, f"rule '{rule.name}': {misstep.text()}")
     frames = machine.frames_to_leave()
@@ -168,18 +168,35 @@ def faults(work: Work, _advance: Advance) -> None:
         for words in alone.too_slow(checker):
             work.findings.add(IN_TIME, words)
         counted.edges = checker.turns
-        first = work.settings.policy.rules[0]
-        work.findings.add_turns(checker.broken, alone=(first.name, first.confirm))
-
-
-def demands(work: Work, _advance: Advance) -> None:
-    """Every set of faults, and every joint demand with every held stop."""
-    with work.findings.measured("faults, rules and stops together") as counted:
-        checker = Checker()
-        work.weighed = Arbitration(work.settings).explore(checker)
         work.findings.add_turns(checker.broken)
-        counted.states = len({turn.before for turn in work.weighed})
-        counted.edges = checker.turns
+
+
+def demands(work: Work, advance: Advance) -> None:
+    """Every set of faults, and every joint demand with every held stop; the host's table and the
+    situation of each turn with it."""
+    findings, host = work.findings, Host()
+    with findings.measured("faults, rules and stops together") as counted:
+        checker = Checker()
+        weighed = Arbitration(work.settings)
+        judged: set[object] = set()
+        for turn in weighed.explore(checker):
+            if checker.turns % 1000 == 0:
+                advance(checker.turns, 0)
+            host.hear(turn)
+            key = situation_key(turn)
+            if key not in judged:
+                judged.add(key)
+                breach = situation_breach(turn)
+                if breach is not None:
+                    findings.add(breach.law, breach.text)
+        findings.add_turns(checker.broken)
+        if not weighed.complete:
+            findings.notes.append(
+                f"of the rules' joint demands {len(weighed.sets)} were combined with held stops; "
+                "the others occur in random walks"
+            )
+        counted.states, counted.edges = weighed.states, checker.turns
+    work.host, work.all_demands = host, weighed.complete
 
 
 def recovery(work: Work, _advance: Advance) -> None:
@@ -198,12 +215,12 @@ def recovery(work: Work, _advance: Advance) -> None:
 
 
 def modes(work: Work, _advance: Advance) -> None:
-    """The table of the modes, and every situation; and the host's table for the closed loop."""
+    """The table of the modes, and the host's states with their modes."""
+    assert work.host is not None
     with work.findings.measured("modes") as counted:
-        for breach in mode_breaches(work.weighed):
+        for breach in table_breaches():
             work.findings.add(breach.law, breach.text)
-        first = HostState(True, held_of(initial(work.settings)), Mode.STARTING)
-        work.host = Host(work.weighed, first)
+        work.host.close(HostState(True, held_of(initial(work.settings)), Mode.STARTING))
         counted.states = len(work.host.states)
         counted.edges = sum(map(len, work.host.outcomes))
 
@@ -217,7 +234,7 @@ def walks(work: Work, advance: Advance) -> None:
         for done, turn in enumerate(taken):
             if done % 1000 == 0:
                 advance(done, work.walk_turns)
-            words = factor_fault(turn, work.machines, work.host)
+            words = factor_fault(turn, work.machines, work.host if work.all_demands else None)
             if words is not None:
                 work.findings.add(FACTORS, words)
         work.findings.add_turns(checker.broken)

@@ -9,7 +9,7 @@ moves, stands or loses its speed sensor; a session begins, the microcontroller b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from edge.proof.machines.core_process import MOVING, STANDING, Step
 from edge.proof.machines.frontier import Explored, Indices, reach
 from edge.proof.machines.host import Host, Outcome
-from edge.proof.machines.microcontroller import HEARTBEATS, VEHICLES, Letter, Microcontroller
+from edge.proof.machines.microcontroller import (
+    HEARTBEATS,
+    VEHICLES,
+    Demand,
+    Letter,
+    Microcontroller,
+)
+from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.messages import Action, Mode
 
 _NOTHING = -1
@@ -41,8 +48,11 @@ class ClosedLoop:
         size: number of joint states, reached or not.
     """
 
-    def __init__(self, host: Host, mcu: Microcontroller) -> None:
-        self._host, self._mcu = host, mcu
+    def __init__(
+        self, host: Host, mcu: Microcontroller, explored_as: Mapping[Demand, Demand]
+    ) -> None:
+        """`explored_as`: each demand -> that with which the microcontroller was explored."""
+        self._host, self._mcu, self._as = host, mcu, explored_as
         self._letter = {letter: place for place, letter in enumerate(mcu.letters)}
         self._shape = (len(mcu.states), len(VEHICLES), len(host.states))
         self.size = int(np.prod(self._shape))
@@ -127,18 +137,11 @@ class ClosedLoop:
 
     def _messages(self, outcome: Outcome, v: int) -> tuple[int, int]:
         """Letters of an outcome's heartbeat and command."""
-        vehicle, demand = VEHICLES[v], outcome.demand
+        vehicle, demand = VEHICLES[v], self._as[outcome.demand]
         beat = HEARTBEATS["a healthy heartbeat" if outcome.healthy else "a blind heartbeat"]
         numbers = (demand.action, int(outcome.release), demand.ceiling_cmps, demand.braking_cmps2)
-        command = next(
-            place
-            for letter, place in self._letter.items()
-            if letter.step is Step.COMMAND
-            and letter.vehicle is vehicle
-            and letter.given[:4] == numbers
-            and letter.given[5] == 0
-        )
-        return self._letter[Letter(Step.HEARTBEAT, vehicle, beat)], command
+        command = Letter(Step.COMMAND, vehicle, (*numbers, LIMITS.command_valid_max_ms, 0))
+        return self._letter[Letter(Step.HEARTBEAT, vehicle, beat)], self._letter[command]
 
     def _take(self, states: Indices, letter: int) -> tuple[Indices, Indices]:
         turns = self._most * len(_DELIVERED)

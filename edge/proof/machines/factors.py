@@ -17,8 +17,9 @@ from edge.proof.machines.rule_declared import ASKS, KNOWN, OVER, STANDS
 from edge.proof.machines.rule_machine import RuleMachine
 
 
-def factor_fault(turn: Turn, machines: Mapping[str, RuleMachine], host: Host) -> str | None:
-    """What the factors would have done otherwise; None: nothing."""
+def factor_fault(turn: Turn, machines: Mapping[str, RuleMachine], host: Host | None) -> str | None:
+    """What the factors would have done otherwise; None: nothing. `host`: None where its table lacks
+    some demands."""
     if turn.decision is None:
         return None
     must = declared(turn)
@@ -32,7 +33,7 @@ def factor_fault(turn: Turn, machines: Mapping[str, RuleMachine], host: Host) ->
             return f"rule '{rule.name}' is in a state that its machine does not reach"
         if after != replace(turn.after.rules[at], last_match_ns=None):
             return f"rule '{rule.name}' does not follow its machine on {', '.join(parts)}"
-    if not host.covers(turn):
+    if host is not None and not host.covers(turn):
         return "the command is none of those that the same demands gave in other turns"
     return None
 

@@ -9,7 +9,6 @@ any set of active rules may follow any other, so each history of them is covered
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edge.proof.laws.turn import Turn
@@ -68,28 +67,32 @@ class _Answer:
 
 
 class Host:
-    """All states of the host and the outcomes of each.
+    """All states of the host and the outcomes of each: hear every turn, then close.
 
     Attributes:
         states: the first is the state before the first turn.
         outcomes: for each state.
-        recovery: for each state, and for whether the vehicle stands and whether a stop is applied,
-            the outcome of a turn in which nothing is wrong.
+        demands: every demand that a command had.
     """
 
-    def __init__(self, turns: Sequence[Turn], first: HostState) -> None:
+    def __init__(self) -> None:
         self._answers: dict[tuple[bool, Held], dict[_Answer, None]] = {}
         self._well: dict[tuple[object, ...], _Answer] = {}
-        for turn in turns:
-            self._hear(turn)
-        self.states = [first]
+        self.states: list[HostState] = []
         self.outcomes: list[tuple[Outcome, ...]] = []
+        self.demands: set[Demand] = set()
+
+    def close(self, first: HostState) -> None:
+        """Finds all states that outcomes lead to, from the first."""
+        self.states, self.outcomes = [first], []
+        known = {first}
         for state in self.states:  # grows meanwhile
             found = tuple(dict.fromkeys(self._outcomes_of(state)))
             self.outcomes.append(found)
-            later = [one.after for one in found]
-            later += [replace(state, waiting=False)]
-            self.states += [one for one in dict.fromkeys(later) if one not in self.states]
+            for later in (*(one.after for one in found), replace(state, waiting=False)):
+                if later not in known:
+                    known.add(later)
+                    self.states.append(later)
 
     def recovery(self, state: HostState, *, stands: bool, stop_applied: bool) -> Outcome | None:
         """The outcome of a turn in which the road is clear and nothing is wrong."""
@@ -103,16 +106,20 @@ class Host:
         found = _command_of(turn)
         return any((one.demand, one.release, one.healthy, one.held) == found for one in known)
 
-    def _hear(self, turn: Turn) -> None:
+    def hear(self, turn: Turn) -> None:
+        """Takes in one turn."""
         decision = turn.decision
         if decision is None:
             return
         key = (decision.waiting, held_of(turn.before))
+        command = _command_of(turn)
+        self.demands.add(command[0])
+        well = _nothing_wrong(turn)
         for applied, link_up in itertools.product(_APPLIED, (True, False)):
             facts = replace(turn.facts, effective_action=applied, link_up=link_up)
-            answer = _Answer(*_command_of(turn), situation(facts, decision))
+            answer = _Answer(*command, situation(facts, decision))
             self._answers.setdefault(key, {})[answer] = None
-            if link_up and applied is not None and _nothing_wrong(turn):
+            if well and link_up and applied is not None:
                 stands = facts.standstill is True
                 stopped = applied is Action.COMFORT_STOP
                 self._well.setdefault((held_of(turn.before), stands, stopped), answer)

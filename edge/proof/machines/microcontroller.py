@@ -96,10 +96,9 @@ class Microcontroller:
         self.applied = core.take(Step.UPDATE, self.states, MOVING).applied
 
     @staticmethod
-    def under_any_host(core: CoreProcess, commands: Iterable[SafetyCommand]) -> Microcontroller:
-        """With every letter, where the host gives these commands."""
-        demands = sorted({Demand.of(one) for one in commands}, key=astuple)
-        return Microcontroller(core, letters_of(demands))
+    def under_any_host(core: CoreProcess, demands: Iterable[Demand]) -> Microcontroller:
+        """With every letter, where the host's commands ask for these."""
+        return Microcontroller(core, letters_of(sorted(set(demands), key=astuple)))
 
     def explore(self) -> Explored:
         """Every letter from every state that letters reach."""
@@ -134,6 +133,27 @@ class Microcontroller:
             seen = np.concatenate([seen, keys[new]])
             states = np.concatenate([states, frontier])
         return states, [_joined(answers) for answers in parts]
+
+
+DEMANDS_MOST = 24
+"""Demands with which the core is explored. Of more, the extremes of each action stand for all: the
+core only compares numbers, clips them and takes the lower or the higher."""
+
+
+def representatives(demands: Iterable[Demand]) -> dict[Demand, Demand]:
+    """Each demand -> the one that it is explored as; the same action."""
+    every = sorted(set(demands), key=astuple)
+    if len(every) <= DEMANDS_MOST:
+        return {one: one for one in every}
+    found = {}
+    for action in {one.action for one in every}:
+        alike = [one for one in every if one.action == action]
+        strict = min(alike, key=lambda one: (one.ceiling_cmps, -one.braking_cmps2))
+        mild = max(alike, key=lambda one: (one.ceiling_cmps, -one.braking_cmps2))
+        middle_cmps = (strict.ceiling_cmps + mild.ceiling_cmps) / 2.0
+        for one in alike:
+            found[one] = strict if one.ceiling_cmps <= middle_cmps else mild
+    return found
 
 
 def letters_of(demands: Sequence[Demand]) -> tuple[Letter, ...]:

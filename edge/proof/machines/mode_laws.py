@@ -1,14 +1,13 @@
 """The laws of the modes: every row of their table, and the situation of every turn.
 
-In: turns of `turns.arbitration`. Out: the first broken law of each kind, in words. The table is
-small enough to be judged whole; the situation is judged for every turn with every report of what is
-applied.
+In: the table, and turns of `turns.arbitration`. Out: broken laws, in words. The table is judged
+whole, the situation for every turn with every report of what is applied.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from edge.proof.laws.turn import Turn
@@ -24,15 +23,14 @@ _STOP = Action.COMFORT_STOP
 
 @dataclass(frozen=True)
 class ModeBreach:
-    """A broken law of the modes. `turn` is None where a row of the table is wrong."""
+    """A broken law of the modes."""
 
     law: str
     text: str
-    turn: Turn | None = None
 
 
-def mode_breaches(turns: Iterable[Turn]) -> Iterator[ModeBreach]:
-    """Every wrong row; and the first turn whose situation is wrong."""
+def table_breaches() -> Iterator[ModeBreach]:
+    """Every wrong row of the table, and every mode that nothing becomes."""
     for mode, after in itertools.product(Mode, Situation):
         found, must = next_mode(mode, after), declared_mode(mode, after)
         if found is not must:
@@ -43,17 +41,29 @@ def mode_breaches(turns: Iterable[Turn]) -> Iterator[ModeBreach]:
     for mode in set(Mode) - {Mode.STARTING}:
         if not any(mode in row.values() for start, row in TRANSITIONS.items() if start != mode):
             yield ModeBreach(SAYS_WHAT_HOLDS, f"no mode ever becomes {mode.name}")
-    for turn in turns:
-        for applied, link_up in itertools.product((None, *Action), (True, False)):
-            facts = replace(turn.facts, effective_action=applied, link_up=link_up)
-            if turn.decision is None:
-                continue
-            seen = situation(facts, turn.decision)
-            right = declared_situation(facts, turn.decision)
-            if seen is not right:
-                words = f"the situation is '{seen.value}', must be '{right.value}'"
-                yield ModeBreach(SAYS_WHAT_HOLDS, words, turn)
-                return
+
+
+def situation_key(turn: Turn) -> object:
+    """Turns of one key differ in nothing that a situation can depend on."""
+    decision = turn.decision
+    if decision is None:
+        return None
+    kinds = frozenset((one.kind, one.action) for one in decision.demands)
+    return (turn.facts, decision.command, decision.waiting, decision.perception, kinds)
+
+
+def situation_breach(turn: Turn) -> ModeBreach | None:
+    """The turn's situation, with whatever may be applied and the link up or down."""
+    if turn.decision is None:
+        return None
+    for applied, link_up in itertools.product((None, *Action), (True, False)):
+        facts = replace(turn.facts, effective_action=applied, link_up=link_up)
+        seen = situation(facts, turn.decision)
+        right = declared_situation(facts, turn.decision)
+        if seen is not right:
+            words = f"the situation is '{seen.value}', must be '{right.value}'"
+            return ModeBreach(SAYS_WHAT_HOLDS, words)
+    return None
 
 
 def declared_mode(mode: Mode, after: Situation) -> Mode:

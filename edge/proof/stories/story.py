@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from edge.contract.mission.sections.policy import Confirm
+from edge.contract.mission.sections.policy import Confirm, Policy
 from edge.proof.frames.frame_class import FrameClass, FrameName
 from edge.proof.frames.frame_classes import FrameClasses
 from edge.proof.laws.turn import Turn
@@ -25,6 +25,10 @@ from firmware_bridge.errors import UsageError
 from firmware_bridge.protocol.messages import Action
 
 SCHEMA = "brakepoint.policy-story/1"
+
+
+Alone = tuple[str, Confirm]
+"""The name of a rule, and the confirm window that it had when it was explored."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +58,21 @@ class Story:
         text: what is wrong there.
         turns: from the start of the run, or from `start`.
         start: the state before the first turn, as `state_json` writes it; None: the run's start.
-        only: the rule that is explored alone, with its confirm window; None: the whole policy.
+        only: the rules that were explored alone, with their confirm windows; None: the whole
+            policy.
     """
 
     law: str
     text: str
     turns: tuple[StoryTurn, ...]
     start: Mapping[str, Any] | None = None
-    only: tuple[str, Confirm] | None = None
+    only: tuple[Alone, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As in the file, without its schema."""
         only = None
         if self.only is not None:
-            only = {"rule": self.only[0], "k": self.only[1].k, "of": self.only[1].of}
+            only = [{"rule": name, "k": one.k, "of": one.of} for name, one in self.only]
         return {
             "law": self.law,
             "text": self.text,
@@ -90,7 +95,7 @@ def story_from_json(document: Mapping[str, Any]) -> Story:
             text=str(document["text"]),
             turns=tuple(_turn_from_json(turn) for turn in document["turns"]),
             start=document["start"],
-            only=None if only is None else (only["rule"], Confirm(k=only["k"], of=only["of"])),
+            only=None if only is None else tuple(_alone_from_json(one) for one in only),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
@@ -101,9 +106,13 @@ def story_from_json(document: Mapping[str, Any]) -> Story:
         ) from error
 
 
-def story_of(broken: Broken, law: str, *, only: tuple[str, Confirm] | None) -> Story:
-    """The one turn that breaks a law, from the state before it."""
+def story_of(broken: Broken, law: str, policy: Policy) -> Story:
+    """The one turn that breaks a law, from the state before it; `policy`: the mission's."""
     turn = broken.turn
+    rules = turn.settings.policy.rules
+    only = None
+    if rules != policy.rules:
+        only = tuple((rule.name, rule.confirm) for rule in rules)
     shown = None
     if turn.facts.frame is not None and broken.shown is not None:
         frame = turn.facts.frame
@@ -129,12 +138,15 @@ def play(
     Raises:
         UsageError: the mission has no such rule or frame.
     """
-    at = None
+    places = None
     if story.only is not None:
-        name, confirm = story.only
-        at = _rule_number(settings, name)
-        rule = settings.policy.rules[at].model_copy(update={"confirm": confirm})
-        settings = replace(settings, policy=settings.policy.model_copy(update={"rules": (rule,)}))
+        every = settings.policy.rules
+        places = [_rule_number(settings, name) for name, _ in story.only]
+        rules = tuple(
+            every[at].model_copy(update={"confirm": confirm})
+            for at, (_, confirm) in zip(places, story.only, strict=True)
+        )
+        settings = replace(settings, policy=settings.policy.model_copy(update={"rules": rules}))
     now_ns = 10**15
     state: PolicyState = initial(settings)
     if story.start is not None:
@@ -144,8 +156,8 @@ def play(
         shown, facts = None, replace(QUIET, **dict(one.facts))
         if one.shown is not None:
             shown = _class_of(one.shown.names, classes)
-            if at is not None:
-                shown = replace(shown, verdicts=(shown.verdicts[at],))
+            if places is not None:
+                shown = replace(shown, verdicts=tuple(shown.verdicts[at] for at in places))
             frame = replace(shown.at(now_ns - one.shown.age_ns), known=one.shown.known)
             facts = replace(facts, frame=frame)
         turn = checker.take(settings, facts, state, shown=shown, now_ns=now_ns)
@@ -177,6 +189,10 @@ def _not_there(what: str) -> UsageError:
         found="none in this mission",
         remedy="replay it on the mission that it was found in, or one with the same rules",
     )
+
+
+def _alone_from_json(document: Mapping[str, Any]) -> Alone:
+    return str(document["rule"]), Confirm(k=document["k"], of=document["of"])
 
 
 def _turn_to_json(turn: StoryTurn) -> dict[str, Any]:

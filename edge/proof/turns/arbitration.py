@@ -1,10 +1,11 @@
 """Explores every turn of `decide` that weighs demands: all faults at once, and each joint demand of
 the faults with each joint demand of the rules, each held stop, and each permission to release.
 
-In: settings. Out: the outcomes, for the closed loop. The command is a function of the demands, of
-which only the gravest action, the lowest ceiling and the hardest braking count: the law "numbers"
-says so and is checked in every turn. So any set of active rules is stood for by at most three of
-them that have the same joint demand (edge/proof/turns/walks.py compares with others).
+In: settings. Out: the turns of the second kind, of which the closed loop is made. The command is a
+function of the demands, of which only the gravest action, the lowest ceiling and the hardest
+braking count: the law "numbers" says so and is checked in every turn. So any set of active rules is
+stood for by at most three of them that have the same joint demand (edge/proof/turns/walks.py
+compares with others); in these turns the policy has no other rules.
 """
 
 from __future__ import annotations
@@ -44,30 +45,43 @@ class Faults:
     hung: bool
 
 
+SETS_MOST, HELD_MOST = 120, 12
+"""Joint demands of rules, and held stops, that are explored; few policies have more."""
+
+
 class Arbitration:
-    """The turns that weigh demands."""
+    """The turns that weigh demands.
+
+    Attributes:
+        sets: sets of rules, by their numbers, one for each joint demand.
+        complete: there are no other joint demands and held stops.
+        states: number of states from which turns were taken.
+    """
 
     def __init__(self, settings: PolicySettings) -> None:
-        self.settings = settings
+        self._settings = settings
+        every = joint_demands(settings.policy.rules)
+        self.sets, self.complete, self.states = every[:SETS_MOST], len(every) <= SETS_MOST, 0
         self._initial = initial(settings)
         self._limit = settings.comfort_stop_after_ns - settings.slow_down_after_ns
         step = settings.commands_a_step
         self._rows = (0, step - 1, step, 2 * step, 3 * step, 4 * step, 100 * step)
-        self.sets = joint_demands(settings.policy.rules)
 
-    def explore(self, checker: Checker) -> list[Turn]:
-        """Takes all turns; returns those of the second kind, which the closed loop is made of."""
+    def explore(self, checker: Checker) -> Iterator[Turn]:
+        """Takes all turns; gives those of the second kind."""
         representatives: dict[object, Faults] = {}
+        none = self._with_rules(())
         for faults in self._all_faults():
-            for row in self._rows:
-                for often in (False, True):
-                    facts = self._facts(faults, row=row, often=often)
-                    turn = checker.take(self.settings, facts, self._before(faults))
-                    if not row and not often and turn.decision is not None:
-                        joint = join(map(_of_demand, turn.decision.demands))
-                        seen = (turn.decision.waiting, turn.decision.perception, facts.ending)
-                        representatives.setdefault((joint, seen), faults)
-        return list(self._weighed(checker, list(representatives.values())))
+            before = self._before(faults, none)
+            self.states += 1
+            for row, often in itertools.product(self._rows, (False, True)):
+                facts = self._facts(faults, row=row, often=often)
+                turn = checker.take(none, facts, before)
+                if not row and not often and turn.decision is not None:
+                    joint = join(map(_of_demand, turn.decision.demands))
+                    seen = (turn.decision.waiting, turn.decision.perception, facts.ending)
+                    representatives.setdefault((joint, seen), faults)
+        yield from self._weighed(checker, list(representatives.values()))
 
     def _weighed(self, checker: Checker, faults: Sequence[Faults]) -> Iterator[Turn]:
         """Every joint demand of rules and faults with every held stop, from those that come out."""
@@ -80,16 +94,28 @@ class Arbitration:
                 if checker.lawful and _kind(after) not in kinds:
                     kinds.add(_kind(after))
                     helds.append(after)
+            if len(helds) > HELD_MOST:
+                self.complete = False
+                del helds[HELD_MOST:]
 
     def _with_held(
         self, checker: Checker, faults: Sequence[Faults], held: Demand | None
     ) -> Iterator[Turn]:
-        combined = itertools.product(self.sets, faults, (True, False))
-        for active, one, permits in combined:
-            before = self._before(one, active=active, permits=permits, held=held)
-            for standstill, row, often in self._reports():
-                facts = replace(self._facts(one, row=row, often=often), standstill=standstill)
-                yield checker.take(self.settings, facts, before)
+        for rules, permits in itertools.product(self.sets, (True, False)):
+            settings = self._with_rules(rules)
+            for one in faults:
+                before = self._before(one, settings, active=bool(rules), permits=permits, held=held)
+                self.states += 1
+                for standstill, row, often in self._reports():
+                    facts = replace(self._facts(one, row=row, often=often), standstill=standstill)
+                    yield checker.take(settings, facts, before)
+
+    def _with_rules(self, rules: tuple[int, ...]) -> PolicySettings:
+        """The same policy with these rules alone; with none of them, its first one, silent."""
+        every = self._settings.policy.rules
+        some = tuple(every[at] for at in rules) or every[:1]
+        policy = self._settings.policy.model_copy(update={"rules": some})
+        return replace(self._settings, policy=policy)
 
     def _reports(self) -> Iterator[tuple[bool | None, int, bool]]:
         """Standstill, late commands in a row, and whether too many are late."""
@@ -99,7 +125,7 @@ class Arbitration:
     def _all_faults(self) -> Iterator[Faults]:
         flags = (False, True)
         ages: list[int | None] = [None]
-        ages += age_points(self.settings)[1::2]
+        ages += age_points(self._settings)[1::2]
         for age in ages:
             for newest in (False,) if age is None else flags:
                 for rest in itertools.product(flags, repeat=6):
@@ -118,18 +144,19 @@ class Arbitration:
     def _before(
         self,
         faults: Faults,
+        settings: PolicySettings,
         *,
-        active: Iterable[int] = (),
+        active: bool = False,
         permits: bool = True,
         held: Demand | None = None,
     ) -> PolicyState:
         known_ns = None if faults.age_ns is None else NOW_NS - faults.age_ns
         level = float(self._limit) if faults.stale else 0.0
-        limit = self._initial.unknown.limit
+        rules = settings.policy.rules
         return PolicyState(
-            rules=self._rules(frozenset(active), permits=permits),
+            rules=tuple(_rule_state(rule, active=active, permits=permits) for rule in rules),
             stale=FaultTime(self._limit, level, NOW_NS, active=faults.stale),
-            unknown=_counter(limit, active=faults.unknown),
+            unknown=_counter(self._initial.unknown.limit, active=faults.unknown),
             late=_counter(self._initial.late.limit, active=faults.late),
             known_ns=known_ns,
             newest_ns=known_ns,
@@ -137,34 +164,29 @@ class Arbitration:
             held_stop=held,
         )
 
-    def _rules(self, active: frozenset[int], *, permits: bool) -> tuple[RuleState, ...]:
-        """Rules that are active, of those in `active`, and that all permit a release or do not.
 
-        An active rule matched just now, so that its hold or its window keep it; where it is to
-        permit a release and stops the vehicle, its window is clear, and it may end in the turn."""
-        states = []
-        for at, rule in enumerate(self.settings.policy.rules):
-            of = rule.confirm.of
-            stops = rule.action.endswith("STOP")
-            match = at in active and not (stops and permits)
-            states.append(
-                RuleState(
-                    window=(False,) * (of - 1) + (match,),
-                    active=at in active,
-                    last_match_ns=NOW_NS if at in active else None,
-                    conclusive_since_gap=of if permits else 0,
-                    newest_conclusive=True,
-                )
-            )
-        return tuple(states)
+def _rule_state(rule: Rule, *, active: bool, permits: bool) -> RuleState:
+    """A rule that is active or not, and permits a release or not.
+
+    An active rule matched just now, so that its hold or its window keeps it; where it is to permit
+    a release and stops the vehicle, its window is clear, and it may end in the turn.
+    """
+    match = active and not (permits and rule.action.endswith("STOP"))
+    return RuleState(
+        window=(False,) * (rule.confirm.of - 1) + (match,),
+        active=active,
+        last_match_ns=NOW_NS if active else None,
+        conclusive_since_gap=rule.confirm.of if permits else 0,
+        newest_conclusive=True,
+    )
 
 
 def joint_demands(rules: Sequence[Rule]) -> list[tuple[int, ...]]:
     """Sets of at most three rules, one for each joint demand that any set of rules can have."""
     joints: dict[Joint, tuple[int, ...]] = {_NONE: ()}
+    single = list(dict.fromkeys(_of_rule(rule) for rule in rules))
+    first = {_of_rule(rule): at for at, rule in reversed(list(enumerate(rules)))}
     for size in (1, 2, 3):
-        single = list(dict.fromkeys(_of_rule(rule) for rule in rules))
-        first = {_of_rule(rule): at for at, rule in reversed(list(enumerate(rules)))}
         for some in itertools.combinations(single, size):
             joints.setdefault(join(some), tuple(sorted(first[one] for one in some)))
     return list(joints.values())

@@ -51,8 +51,7 @@ class RuleTurns:
 
     def __init__(self, settings: PolicySettings, classes: FrameClasses, at: int) -> None:
         rule = settings.policy.rules[at]
-        self.confirm = short_confirm(rule)
-        self.settings = of_one_rule(settings, at, confirm=self.confirm)
+        self.settings = of_one_rule(settings, at, confirm=short_confirm(rule))
         frames = classes.of[rule.name]
         shown = [frames.least[0], frames.unclear]
         shown += [classes.clear] if classes.clear is not None else []

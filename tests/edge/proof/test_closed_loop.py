@@ -42,15 +42,16 @@ class Explored:
     def __init__(self, folder: Path) -> None:
         self.settings, self.classes = settings_of(mission_with(folder, *RULES))
         checker = Checker()
-        turns = Arbitration(self.settings).explore(checker)
+        self.host = Host()
+        for turn in Arbitration(self.settings).explore(checker):
+            self.host.hear(turn)
         assert checker.broken == {}
-        first = HostState(True, held_of(initial(self.settings)), Mode.STARTING)
-        self.host = Host(turns, first)
-        commands = [turn.decision.command for turn in turns if turn.decision is not None]
+        self.host.close(HostState(True, held_of(initial(self.settings)), Mode.STARTING))
+        self.demands = {one: one for one in self.host.demands}
         program = build_firmware(default_build_folder(), target="table")
         with CoreProcess(program) as core:
-            self.mcu = Microcontroller.under_any_host(core, commands)
-        self.loop = ClosedLoop(self.host, self.mcu)
+            self.mcu = Microcontroller.under_any_host(core, self.demands)
+        self.loop = ClosedLoop(self.host, self.mcu, self.demands)
         self.joint = self.loop.explore()
 
     def seen(self) -> set[tuple[tuple[int, ...], HostState]]:
@@ -151,6 +152,7 @@ class NeverReleases(Host):
     """The same host, whose stop nothing ends."""
 
     def __init__(self, host: Host) -> None:
+        super().__init__()
         kept = [replace(one, held=host.states[0].held) for one in host.states]
         self.states = list(dict.fromkeys(kept))
         number = dict(zip(host.states, kept, strict=True))
@@ -168,7 +170,7 @@ class NeverReleases(Host):
 
 
 def test_a_host_that_never_releases_cannot_be_left(explored: Explored) -> None:
-    loop = ClosedLoop(NeverReleases(explored.host), explored.mcu)
+    loop = ClosedLoop(NeverReleases(explored.host), explored.mcu, explored.demands)
     joint = loop.explore()
     _, stuck = loop.turns_to_drive(joint)
     assert len(stuck) == joint.states > 100

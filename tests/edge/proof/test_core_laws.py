@@ -21,20 +21,30 @@ from edge.proof.machines.core_process import (
     Vehicle,
 )
 from edge.proof.machines.core_trace import letters_from_json, letters_to_json, retrace
-from edge.proof.machines.microcontroller import AT, HEARTBEATS, Letter, Microcontroller
+from edge.proof.machines.microcontroller import (
+    AT,
+    DEMANDS_MOST,
+    HEARTBEATS,
+    Demand,
+    Letter,
+    Microcontroller,
+    representatives,
+)
 from firmware_bridge.emulation.build import build_firmware, default_build_folder
 from firmware_bridge.errors import DeviceFault, UsageError
 from firmware_bridge.protocol.limits import LIMITS
 from firmware_bridge.protocol.messages import Action, Reason, SafetyCommand
 
-COMMANDS = [
-    SafetyCommand(
-        action=action,
-        release=False,
-        speed_ceiling_mps=ceiling,
-        deceleration_limit_mps2=braking,
-        valid_for_ms=250,
-        reason=Reason.CLEAR,
+DEMANDS = [
+    Demand.of(
+        SafetyCommand(
+            action=action,
+            release=False,
+            speed_ceiling_mps=ceiling,
+            deceleration_limit_mps2=braking,
+            valid_for_ms=250,
+            reason=Reason.CLEAR,
+        )
     )
     for action, ceiling, braking in (
         (Action.NONE, 60.0, 0.0),
@@ -72,7 +82,7 @@ def core(program: Path) -> Iterator[WrongCore]:
 
 
 def found(core: CoreProcess) -> dict[str, CoreBreach]:
-    mcu = Microcontroller.under_any_host(core, COMMANDS)
+    mcu = Microcontroller.under_any_host(core, DEMANDS)
     explored = mcu.explore()
     assert explored.states == len(mcu.states) > 500
     return {breach.law: breach for breach in core_breaches(mcu, explored)}
@@ -207,6 +217,22 @@ def test_a_way_is_taken_again_by_the_compiled_core(program: Path) -> None:
     assert wrong is None
     with pytest.raises(UsageError, match="cannot be read"):
         letters_from_json({"law": "x", "text": "y", "steps": [{"step": "FLY"}]})
+
+
+def test_of_many_demands_the_extremes_of_each_action_stand_for_all() -> None:
+    few = [Demand(2, ceiling, 100) for ceiling in range(DEMANDS_MOST)]
+    assert representatives(few) == {one: one for one in few}
+    many = [Demand(2, 10 * n, 200 - n) for n in range(40)] + [
+        Demand(5, 0, 500 + n) for n in range(9)
+    ]
+    found = representatives(many)
+    assert found.keys() == set(many)
+    assert {one.action == other.action for one, other in found.items()} == {True}
+    assert set(found.values()) == {
+        Demand(2, 0, 200),
+        Demand(2, 390, 161),
+        Demand(5, 0, 508),
+    }
 
 
 def test_a_core_that_ends_is_a_device_fault(tmp_path: Path) -> None:

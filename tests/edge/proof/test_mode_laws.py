@@ -17,7 +17,9 @@ from edge.proof.machines.mode_laws import (
     LEAVES_BY_STOPPED,
     SAYS_WHAT_HOLDS,
     declared_situation,
-    mode_breaches,
+    situation_breach,
+    situation_key,
+    table_breaches,
 )
 from edge.proof.turns.checker import Checker
 from edge.proof.turns.walks import walk
@@ -33,7 +35,18 @@ def turns(tmp_path_factory: pytest.TempPathFactory) -> list[Turn]:
 
 
 def test_the_table_and_every_situation_are_as_declared(turns: list[Turn]) -> None:
-    assert list(mode_breaches(turns)) == []
+    assert list(table_breaches()) == []
+    assert [found for turn in turns if (found := situation_breach(turn)) is not None] == []
+
+
+def test_turns_of_one_key_have_one_situation(turns: list[Turn]) -> None:
+    """Only the first turn of a key is judged in a proof."""
+    found: dict[object, set[Situation]] = {}
+    for turn in turns:
+        assert turn.decision is not None
+        seen = mode_laws.situation(turn.facts, turn.decision)
+        found.setdefault(situation_key(turn), set()).add(seen)
+    assert {len(seen) for seen in found.values()} == {1}
 
 
 @pytest.mark.requirement("R-RUN-26")
@@ -43,7 +56,7 @@ def test_every_wrong_cell_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         for wrong in set(Mode) - {TRANSITIONS[mode][after]}:
             with monkeypatch.context() as patched:
                 patched.setitem(TRANSITIONS[mode], after, wrong)
-                (breach, *_) = mode_breaches([])
+                (breach, *_) = table_breaches()
                 assert wrong.name in breach.text
                 laws.add(breach.law)
     assert laws == {LEAVES_BY_STOPPED, SAYS_WHAT_HOLDS}
@@ -71,7 +84,8 @@ def test_a_situation_that_ignores_something_is_found(
         return declared_situation(*WRONG[ignored](facts, decision))
 
     monkeypatch.setattr(mode_laws, "situation", situation)
-    assert [breach.law for breach in mode_breaches(turns)] == [SAYS_WHAT_HOLDS]
+    found = [breach for turn in turns if (breach := situation_breach(turn)) is not None]
+    assert {breach.law for breach in found} == {SAYS_WHAT_HOLDS}
 
 
 def test_a_mode_that_nothing_becomes_is_found(
@@ -81,5 +95,5 @@ def test_a_mode_that_nothing_becomes_is_found(
         for after, to in list(row.items()):
             if to is Mode.DEGRADED:
                 monkeypatch.setitem(row, after, Mode.NORMAL)
-    texts = [breach.text for breach in mode_breaches([])]
+    texts = [breach.text for breach in table_breaches()]
     assert "no mode ever becomes DEGRADED" in texts

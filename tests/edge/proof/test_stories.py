@@ -17,7 +17,15 @@ from edge.proof.stories.search import shortest_story
 from edge.proof.stories.state_json import state_from_json, state_to_json
 from edge.proof.stories.story import Shown, Story, StoryTurn, play, story_from_json, story_of
 from edge.proof.stories.story_text import WORDS, played
-from edge.proof.turns.checker import MS, NOW_NS, QUIET, Broken, Checker
+from edge.proof.turns.checker import (
+    MS,
+    NOW_NS,
+    QUIET,
+    Broken,
+    Checker,
+    judged_by,
+    of_one_rule,
+)
 from edge.proof.turns.fault_turns import FaultTurns
 from edge.proof.turns.recovery import worst
 from edge.proof.turns.rule_turns import RuleTurns
@@ -107,7 +115,8 @@ def test_a_story_reads_back_and_plays_from_its_state(tmp_path: Path) -> None:
         unacknowledged_in_a_row=7,
     )
     turn = checker.take(settings, facts, worst(settings), shown=shown)
-    story = story_of(Broken(turn, shown, "wrong"), "numbers", only=None)
+    story = story_of(Broken(turn, shown, "wrong"), "numbers", settings.policy)
+    assert story.only is None
     again = story_from_json(json.loads(json.dumps(story.to_json())))
     assert again == story
     (same,) = play(again, settings, classes, checker)
@@ -115,6 +124,20 @@ def test_a_story_reads_back_and_plays_from_its_state(tmp_path: Path) -> None:
     assert same.before == turn.before
     assert same.decision == turn.decision
     assert played(again, settings, classes).broken == {}
+
+
+def test_a_turn_of_some_rules_alone_is_played_with_them_alone(tmp_path: Path) -> None:
+    settings, classes = settings_of(mission_with(tmp_path, SLOW, STOP))
+    alone = of_one_rule(settings, 1, confirm=Confirm(k=1, of=2))
+    shown = judged_by(classes.of["person"].least[0], 1)
+    checker = Checker()
+    facts = replace(QUIET, frame=shown.at(NOW_NS))
+    turn = checker.take(alone, facts, initial(alone), shown=shown)
+    story = story_of(Broken(turn, shown, ""), "numbers", settings.policy)
+    assert story.only == (("person", Confirm(k=1, of=2)),)
+    (same,) = play(story_from_json(story.to_json()), settings, classes, checker)
+    assert same.decision == turn.decision
+    assert checker.broken == {}
 
 
 def test_a_state_survives_json(tmp_path: Path) -> None:
@@ -153,7 +176,7 @@ def test_equal_turns_stand_in_one_row_and_every_fact_has_words(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("story", "words"),
     [
-        (Story("x", "", (), only=("nobody", Confirm(k=1, of=1))), "a rule named 'nobody'"),
+        (Story("x", "", (), only=(("nobody", Confirm(k=1, of=1)),)), "a rule named 'nobody'"),
         (
             Story("x", "", (StoryTurn(0, Shown((FrameName("match", "gone"),), 0, True), ()),)),
             "a frame in which 'gone' matches",
