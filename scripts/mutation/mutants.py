@@ -68,7 +68,11 @@ GROUPS = {
         ),
     ),
     "tracking": Group(
-        modules=("edge.runtime.tracking.tracker", "edge.runtime.tracking.track"),
+        modules=(
+            "edge.runtime.tracking.tracker",
+            "edge.runtime.tracking.path",
+            "edge.runtime.tracking.track",
+        ),
         tests=("tests/edge/runtime/tracking/test_tracker.py",),
     ),
     "rules": Group(
